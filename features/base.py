@@ -1,0 +1,132 @@
+"""What every vectorizer shares: input, missing texts, repeated texts, names of columns, tags."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from ..models.errors import InvalidTextError
+from .text_column import TextColumn, read_texts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sklearn.utils import Tags
+
+__all__ = ["TextVectorizer"]
+
+
+class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base of the vectorizers: a column of texts in, a float32 matrix out.
+
+    A subclass stores its parameters in ``__init__``, among them ``missing``, and says how it learns from texts and how
+    it turns distinct texts into vectors; everything else is done here.
+    """
+
+    missing: str
+
+    @abstractmethod
+    def _learn(self, texts: list[str]) -> None:
+        """Learn from all texts of the training set and set the fitted attributes, ``n_features_out_`` among them."""
+
+    @abstractmethod
+    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        """Return the vectors of distinct texts. *Shape:* ``(n_texts, n_features)``."""
+
+    @abstractmethod
+    def _n_features(self) -> int:
+        """Width of the result under the present parameters."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from a column of texts.
+
+        Parameters
+        ----------
+        X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
+            The texts. *Length:* ``n_texts``.
+        y : ignored
+            Here for scikit-learn's sake.
+
+        Returns
+        -------
+        self
+        """
+        self._fit(read_texts(X, self.missing))
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
+        """Learn from a column of texts and return their vectors; the same as ``fit(X).transform(X)``.
+
+        Parameters
+        ----------
+        X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
+            The texts. *Length:* ``n_texts``.
+        y : ignored
+
+        Returns
+        -------
+        ndarray
+            *Shape:* ``(n_texts, n_features)``, float32.
+        """
+        if fit_params:
+            raise TypeError(f"{type(self).__name__}.fit_transform() takes no {sorted(fit_params)}.")
+        column = read_texts(X, self.missing)
+        self._fit(column)
+        return self._transform(column)
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Return the vectors of a column of texts.
+
+        Parameters
+        ----------
+        X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
+            The texts. *Length:* ``n_texts``.
+
+        Returns
+        -------
+        ndarray
+            *Shape:* ``(n_texts, n_features)``, float32. Zero texts give shape ``(0, n_features)``.
+        """
+        return self._transform(read_texts(X, self.missing))
+
+    def _fit(self, column: TextColumn) -> None:
+        self._learn(column.texts)
+
+    def _transform(self, column: TextColumn) -> NDArray[np.float32]:
+        places: dict[str, int] = {}
+        inverse = np.fromiter((places.setdefault(text, len(places)) for text in column.texts), dtype=np.int64, count=len(column.texts))
+        vectors = self._vectors(list(places))
+        if len(places) < len(column.texts):
+            vectors = vectors[inverse]
+        if self.missing in ("zero", "nan"):
+            vectors[column.is_missing] = 0.0 if self.missing == "zero" else np.nan
+        return vectors
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the columns.
+
+        Parameters
+        ----------
+        input_features : sequence of one str, or None
+            Name of the text column; only its number is checked.
+
+        Returns
+        -------
+        ndarray
+            The class's name in lower case, and a number. *Shape:* ``(n_features,)``, dtype object.
+        """
+        if input_features is not None and len(input_features) != 1:
+            raise InvalidTextError(f"The 'input_features' parameter must hold one name. Got {len(input_features)} instead.")
+        prefix = type(self).__name__.lower()
+        return np.array([f"{prefix}{number}" for number in range(self._n_features())], dtype=object)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

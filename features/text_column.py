@@ -1,0 +1,149 @@
+"""Read one column of texts from whatever a data scientist holds: lists, arrays, pandas, polars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..models.errors import InvalidTextError
+from ..models.validation import check_choice
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["MISSING", "TextColumn", "read_texts"]
+
+MISSING = ("empty", "error", "zero", "nan")
+
+_EXPECTED = "X must be one column of texts: a list, tuple or 1-D array of str, a pandas or polars Series, or a DataFrame with one column."
+_ROWS_NAMED = 5
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """Texts, and which of them were missing (these read as "").
+
+    Attributes
+    ----------
+    texts : list of str
+    is_missing : ndarray
+        *Shape:* ``(n_texts,)``, bool.
+    """
+
+    texts: list[str]
+    is_missing: NDArray[np.bool_]
+
+
+def read_texts(X: Any, missing: str = "empty") -> TextColumn:
+    """Read a column of texts.
+
+    Parameters
+    ----------
+    X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
+        Each element a str, or missing: None, NaN, pd.NA, pd.NaT, polars' null.
+    missing : {"empty", "error", "zero", "nan"}
+        ``"error"`` refuses missing texts and names the first rows; the others read them as "".
+
+    Returns
+    -------
+    TextColumn
+
+    Raises
+    ------
+    InvalidTextError
+        If X is not one column, or an element is neither a text nor missing.
+
+    Examples
+    --------
+    >>> read_texts(["a", None]).texts
+    ['a', '']
+    """
+    check_choice("missing", missing, MISSING)
+    values, labels = _column(X)
+    texts: list[str] = []
+    is_missing = np.zeros(len(values), dtype=bool)
+    for row, value in enumerate(values):
+        if isinstance(value, str):
+            texts.append(str(value))
+        elif _is_missing(value):
+            is_missing[row] = True
+            texts.append("")
+        else:
+            raise InvalidTextError(_not_a_text(row, labels, value))
+    if missing == "error" and is_missing.any():
+        rows = np.flatnonzero(is_missing)
+        named = ", ".join(_row_name(row, labels) for row in rows[:_ROWS_NAMED])
+        raise InvalidTextError(
+            f"X has {len(rows)} missing text(s), and missing='error' allows none: {named}{', ...' if len(rows) > _ROWS_NAMED else ''}. "
+            "Fill them, or set missing to 'empty', 'zero' or 'nan'."
+        )
+    return TextColumn(texts, is_missing)
+
+
+def _column(X: Any) -> tuple[list[Any], Any]:
+    """Return the elements of X and, where there is one, the index that names its rows."""
+    if isinstance(X, (str, bytes)):
+        raise InvalidTextError(f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Reshape your data: put it in a list, [text].")
+    if isinstance(X, pd.DataFrame):
+        _check_one_column(X.shape[1], list(X.columns))
+        X = X.iloc[:, 0]
+    if isinstance(X, pd.Series):
+        return X.array.astype(object).tolist() if isinstance(X.dtype, pd.CategoricalDtype) else X.tolist(), X.index
+    if type(X).__module__.partition(".")[0] == "polars":
+        if type(X).__name__ == "DataFrame":
+            _check_one_column(X.shape[1], X.columns)
+            X = X.to_series(0)
+        if type(X).__name__ == "Series":
+            return X.to_list(), None
+        raise InvalidTextError(f"{_EXPECTED} Got a polars {type(X).__name__}. Collect it first, with .collect().")
+    if isinstance(X, (list, tuple)):
+        return list(X), None
+    if isinstance(X, np.ndarray):
+        return _array_column(X), None
+    if hasattr(X, "toarray"):
+        raise InvalidTextError(f"{_EXPECTED} Got a sparse {type(X).__name__}; sparse data holds numbers, and a dense column of texts is required.")
+    raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Turn it into a list: list(X).")
+
+
+def _array_column(X: NDArray[Any]) -> list[Any]:
+    if X.ndim == 0:
+        raise InvalidTextError(f"{_EXPECTED} Got a 0-D array. Reshape your data: X.reshape(1).")
+    if X.ndim == 2 and X.shape[1] == 1:
+        X = X[:, 0]
+    if X.ndim != 1:
+        raise InvalidTextError(f"{_EXPECTED} Got an array of shape {X.shape}. Reshape your data, or choose one column: X[:, 0].")
+    if np.iscomplexobj(X):
+        raise InvalidTextError(f"Complex data not supported. {_EXPECTED}")
+    return X.tolist()
+
+
+def _check_one_column(n_columns: int, columns: list[Any]) -> None:
+    if n_columns != 1:
+        raise InvalidTextError(
+            f"{_EXPECTED} Got a DataFrame with {n_columns} columns: {columns[:8]}. Choose one, df['text'], or give each its own "
+            "vectorizer in a ColumnTransformer."
+        )
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
+
+
+def _row_name(row: int, labels: Any) -> str:
+    return f"row {row}" if labels is None else f"row {row} (index {labels[row]!r})"
+
+
+def _not_a_text(row: int, labels: Any, value: Any) -> str:
+    shown = repr(value)
+    remedy = {
+        "bytes": "Decode it: value.decode('utf-8')",
+        "list": "Join its words: ' '.join(words)",
+        "tuple": "Join its words: ' '.join(words)",
+    }.get(type(value).__name__, "Turn the column into text: X.astype(str)")
+    return (
+        f"The elements of X must be str, or missing. Got {type(value).__name__} {shown if len(shown) < 60 else shown[:57] + '...'} "
+        f"in {_row_name(row, labels)}; a string was expected. {remedy}."
+    )

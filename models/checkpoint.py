@@ -1,0 +1,216 @@
+"""What a checkpoint says of itself, read without its weights: sizes, pooling, prompts, later modules."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
+from .fingerprint import directory_fingerprint
+from .pooling import POOLINGS
+from .source import locate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+__all__ = ["Checkpoint", "LaterModule", "open_checkpoint"]
+
+_LEGACY_POOLINGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_TRUSTED_NAMESPACE = "sentence_transformers."
+
+
+@dataclass(frozen=True)
+class LaterModule:
+    """A module of a sentence-transformers checkpoint that follows its pooling."""
+
+    type: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Class name, such as ``"Dense"`` or ``"Normalize"``."""
+        return self.type.rpartition(".")[2]
+
+    @property
+    def out_features(self) -> int | None:
+        """Width of the output, where the module sets it."""
+        config = _read_json(self.path / "config.json") if (self.path / "config.json").is_file() else {}
+        return config.get("out_features")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model directory, understood.
+
+    Attributes
+    ----------
+    directory : Path
+        Where the transformer and its tokenizer lie.
+    fingerprint : str
+        Digest of weights, tokenizer, configuration and modules.
+    config : PreTrainedConfig
+        The transformer's configuration.
+    pooling : tuple of str
+        The checkpoint's own pooling; ``("mean",)`` for a plain Hugging Face checkpoint.
+    include_prompt : bool
+        Whether the tokens of a prompt are pooled.
+    later_modules : tuple of LaterModule
+        What follows the pooling: Dense, Normalize, LayerNorm ...
+    max_seq_length : int or None
+        Longest input in tokens, special tokens included, where the checkpoint sets it.
+    do_lower_case : bool
+        Whether texts are lower-cased before the tokenizer sees them.
+    prompts : dict of str to str
+    default_prompt : str
+        Prompt that stands before every text unless another is asked for.
+    trust_remote_code : bool
+        Whether the user allows code from the checkpoint to run.
+    """
+
+    directory: Path
+    fingerprint: str
+    config: PreTrainedConfig
+    pooling: tuple[str, ...] = ("mean",)
+    include_prompt: bool = True
+    later_modules: tuple[LaterModule, ...] = ()
+    max_seq_length: int | None = None
+    do_lower_case: bool = False
+    prompts: dict[str, str] = field(default_factory=dict)
+    default_prompt: str = ""
+    trust_remote_code: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Checkpoint) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, bool]:
+        """Two directories of the same content are the same model."""
+        return self.fingerprint, self.trust_remote_code
+
+    @cached_property
+    def n_layers(self) -> int:
+        """Number of transformer layers."""
+        return int(self.config.get_text_config().num_hidden_layers)
+
+    @cached_property
+    def hidden_size(self) -> int:
+        """Width of a token's vector."""
+        return int(self.config.get_text_config().hidden_size)
+
+    def resolve_prompt(self, prompt: str | None) -> str:
+        """Return the text to put before every text: the default, a named one, or ``prompt`` itself."""
+        return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
+
+
+def open_checkpoint(
+    model_name: str, revision: str | None = None, local_files_only: bool = False, trust_remote_code: bool = False
+) -> Checkpoint:
+    """Find a model and read its description.
+
+    Raises
+    ------
+    ModelNotFoundError, UnsafeModelError, ModelIntegrityError, UnsupportedModelError
+        As their names say; see :mod:`bertvectorizer.models.errors`.
+    """
+    root = locate(model_name, revision, local_files_only)
+    if trust_remote_code and root != Path(model_name).expanduser() and not _is_commit(revision):
+        raise UnsafeModelError(
+            f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40 hexadecimal digits, as "
+            f"'revision'. Got {revision!r} instead."
+        )
+    described: dict[str, Any] = {}
+    transformer = root
+    if (root / "modules.json").is_file():
+        first, *rest = _read_json(root / "modules.json")
+        transformer = root / first["path"]
+        described = _sentence_transformer(root, transformer, first, rest, trust_remote_code)
+    return Checkpoint(
+        directory=transformer,
+        fingerprint=directory_fingerprint(root),
+        config=_read_config(transformer, trust_remote_code),
+        trust_remote_code=trust_remote_code,
+        **described,
+    )
+
+
+def _is_commit(revision: str | None) -> bool:
+    return revision is not None and len(revision) == 40 and set(revision) <= set("0123456789abcdef")
+
+
+def _read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    _read_json(directory / "config.json")
+    try:
+        return AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
+    except ValueError as error:
+        raise UnsupportedModelError(
+            f"The model in {str(directory)!r} is of no architecture that the installed transformers knows: {error} "
+            "Remedy: a newer transformers, or, where you trust its code, trust_remote_code=True with a pinned revision."
+        ) from error
+
+
+def _sentence_transformer(
+    root: Path, transformer: Path, first: dict[str, str], rest: list[dict[str, str]], trust_remote_code: bool
+) -> dict[str, Any]:
+    """Read the sentence-transformers files beside the transformer."""
+    if not first["type"].endswith(".Transformer") or not (transformer / "config.json").is_file():
+        raise UnsupportedModelError(
+            f"The checkpoint in {str(root)!r} begins with {first['type']!r}, which is no transformer, so it has no contextual "
+            "layers to read. Choose a checkpoint whose first module is a Transformer."
+        )
+    described: dict[str, Any] = {}
+    if rest and rest[0]["type"].endswith(".Pooling"):
+        described.update(_read_pooling(root / rest[0]["path"] / "config.json"))
+        rest = rest[1:]
+    for module in rest:
+        if not module["type"].startswith(_TRUSTED_NAMESPACE) and not trust_remote_code:
+            raise UnsafeModelError(
+                f"The checkpoint in {str(root)!r} names the module {module['type']!r}, which is not sentence-transformers' own and "
+                "would run foreign code. Where you trust it: trust_remote_code=True with a pinned revision."
+            )
+    described["later_modules"] = tuple(LaterModule(module["type"], root / module["path"]) for module in rest)
+    for file in ("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_xlm-roberta_config.json"):
+        if (transformer / file).is_file():
+            settings = _read_json(transformer / file)
+            described["max_seq_length"] = settings.get("max_seq_length")
+            described["do_lower_case"] = bool(settings.get("do_lower_case", False))
+            break
+    if (root / "config_sentence_transformers.json").is_file():
+        settings = _read_json(root / "config_sentence_transformers.json")
+        prompts = {name: text or "" for name, text in (settings.get("prompts") or {}).items()}
+        described["prompts"] = prompts
+        described["default_prompt"] = prompts.get(settings.get("default_prompt_name") or "", "")
+    return described
+
+
+def _read_pooling(path: Path) -> dict[str, Any]:
+    config = _read_json(path)
+    modes = config.get("pooling_mode")
+    if modes is None:
+        modes = [name for key, name in _LEGACY_POOLINGS.items() if config.get(key)] or ["mean"]
+    pooling = (modes,) if isinstance(modes, str) else tuple(modes)
+    unknown = set(pooling) - set(POOLINGS)
+    if unknown:
+        raise UnsupportedModelError(f"The pooling {sorted(unknown)} in {str(path)!r} is not known. Set 'pooling' to one of {POOLINGS}.")
+    return {"pooling": pooling, "include_prompt": config.get("include_prompt", True)}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelIntegrityError(f"The file {str(path)!r} cannot be read: {error}. Download the model again.") from error

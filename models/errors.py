@@ -1,0 +1,76 @@
+"""The errors of bertvectorizer, as one tree.
+
+::
+
+    BertVectorizerError
+    ├── InvalidParameterError (ValueError, TypeError)   a parameter breaks its rule
+    ├── InvalidTextError (ValueError, TypeError)        the input is not a column of texts
+    ├── InvalidTableError (ValueError)                  a file or its columns cannot be used
+    └── ModelError (RuntimeError)
+        ├── ModelNotFoundError      no place that was searched holds the model
+        ├── ModelIntegrityError     a file of the model is damaged or not the expected one
+        ├── ModelChangedError       the model differs from the one the estimator was fitted with
+        ├── UnsafeModelError        the model would run code while loading
+        ├── UnsupportedModelError   the architecture or device cannot serve the request
+        └── OutOfMemoryError        not even one sequence fits into memory
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BertVectorizerError",
+    "InvalidParameterError",
+    "InvalidTableError",
+    "InvalidTextError",
+    "ModelChangedError",
+    "ModelError",
+    "ModelIntegrityError",
+    "ModelNotFoundError",
+    "OutOfMemoryError",
+    "UnsafeModelError",
+    "UnsupportedModelError",
+]
+
+
+class BertVectorizerError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class InvalidParameterError(BertVectorizerError, ValueError, TypeError):
+    """A parameter breaks its rule; the message names both, and the value received."""
+
+
+class InvalidTextError(BertVectorizerError, ValueError, TypeError):
+    """The input is not one column of texts; the message names the first row at fault."""
+
+
+class InvalidTableError(BertVectorizerError, ValueError):
+    """A file cannot be read as a table, or its columns cannot be used."""
+
+
+class ModelError(BertVectorizerError, RuntimeError):
+    """Something is wrong with the model rather than with the data."""
+
+
+class ModelNotFoundError(ModelError):
+    """None of the places that were searched holds the model."""
+
+
+class ModelIntegrityError(ModelError):
+    """A file of the model is damaged, incomplete, or not the one that was expected."""
+
+
+class ModelChangedError(ModelError):
+    """The model found now is not the one that the estimator was fitted with."""
+
+
+class UnsafeModelError(ModelError):
+    """Loading the model would run code that came with it."""
+
+
+class UnsupportedModelError(ModelError):
+    """The model's architecture, or the device, cannot serve what was asked."""
+
+
+class OutOfMemoryError(ModelError):
+    """A single sequence does not fit into the device's memory."""

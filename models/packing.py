@@ -1,0 +1,91 @@
+"""Attention over sequences that lie one after another in a single row, so that nothing is padded.
+
+Everything else in a transformer works on one token at a time, so a row of many sequences goes through the
+library's own model code unchanged. Only attention must know where sequences end: it is computed for each run of
+sequences of equal length, as a dense batch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+__all__ = ["ATTENTION", "packed", "register"]
+
+ATTENTION = "bertvectorizer_packed"
+
+_row = threading.local()
+
+
+@contextmanager
+def packed(runs: list[tuple[int, int]]) -> Iterator[None]:
+    """Within this block, and in this thread, rows hold ``(count, length)`` runs of sequences."""
+    _row.runs = runs
+    try:
+        yield
+    finally:
+        _row.runs = None
+
+
+@cache
+def register() -> None:
+    """Make `ATTENTION` known to transformers; outside of `packed` it is its own ``sdpa``."""
+    AttentionInterface.register(ATTENTION, _attention)
+    AttentionMaskInterface.register(ATTENTION, _mask)
+
+
+def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """Masks would be of the row's length squared, and `_attention` needs none."""
+    return None if getattr(_row, "runs", None) else sdpa_mask(*args, **kwargs)
+
+
+def _attention(
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """Attend within each sequence.
+
+    ``query`` has *shape* ``(1, heads, n_tokens, head_size)``; ``key`` and ``value`` may have fewer heads.
+    The result has *shape* ``(1, n_tokens, heads, head_size)``.
+    """
+    runs = getattr(_row, "runs", None)
+    if not runs:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    if kwargs.get("position_bias") is not None or kwargs.get("softcap") is not None:
+        raise NotImplementedError("attention with a position bias or a soft cap cannot be packed")
+
+    causal = kwargs.get("is_causal")
+    causal = bool(getattr(module, "is_causal", True)) if causal is None else bool(causal)
+    window = kwargs.get("sliding_window")
+    heads, n_tokens = query.shape[1:3]
+    result = torch.empty((n_tokens, heads, value.shape[-1]), dtype=query.dtype, device=query.device)
+    start = 0
+    for count, length in runs:
+        tokens, shape = slice(start, start + count * length), (count, length)
+        near = _nearby(length, window, causal, query.device) if window is not None and length > window else None
+        attended = scaled_dot_product_attention(
+            *(states[0, :, tokens].unflatten(1, shape).transpose(0, 1) for states in (query, key, value)),
+            attn_mask=near,
+            is_causal=causal and near is None and length > 1,
+            scale=kwargs.get("scaling"),
+            enable_gqa=key.shape[1] != heads,
+        )
+        result[tokens].unflatten(0, shape).copy_(attended.transpose(1, 2))
+        start = tokens.stop
+    return result[None], None
+
+
+def _nearby(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
+    """Which tokens see which under a sliding window: those less than ``window`` away."""
+    position = torch.arange(length, device=device)
+    distance = position[:, None] - position
+    return (distance.abs() < window) & ((distance >= 0) | (not causal))

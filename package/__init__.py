@@ -1,0 +1,31 @@
+"""Contextual embeddings as features for scikit-learn.
+
+Names are imported when they are first used, so that ``import bertvectorizer`` costs nothing: torch and transformers
+load with the first vectorizer that needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .features import BertVectorizer
+    from .pipeline import Comparison, compare
+
+__version__ = "0.1.0"
+
+__all__ = ["BertVectorizer", "Comparison", "__version__", "compare"]
+
+_HOMES = {"BertVectorizer": ".features", "Comparison": ".pipeline", "compare": ".pipeline"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = globals()[name] = getattr(importlib.import_module(_HOMES[name], __name__), name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

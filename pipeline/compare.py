@@ -1,0 +1,164 @@
+"""Is BERT worth it on these texts? Features side by side, on the same folds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from sklearn.utils import get_tags
+
+from ..features import BertVectorizer, read_texts
+from ..models.errors import InvalidTableError
+from ..models.validation import check_int
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Comparison", "compare", "default_features"]
+
+_COLUMNS = ["features", "dimensions", "accuracy", "spread", "seconds"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    table : DataFrame
+        A row for each kind of features: ``features``, ``dimensions`` (those of the last fold), ``accuracy`` (mean over
+        folds), ``spread`` (standard deviation over folds), ``seconds`` (vectors, fits and predictions, all folds).
+    scores : dict of str to ndarray
+        Accuracy of each fold. *Shape of each:* ``(cv,)``.
+    """
+
+    table: pd.DataFrame
+    scores: dict[str, NDArray[np.float64]]
+
+    @property
+    def best(self) -> str:
+        """Name of the features with the highest mean accuracy."""
+        return str(self.table.loc[self.table["accuracy"].idxmax(), "features"])
+
+    def __str__(self) -> str:
+        return self.table.to_string(index=False)
+
+
+def default_features(**bert: Any) -> dict[str, Any]:
+    """Return the default roster; keyword arguments go to `BertVectorizer`."""
+    return {
+        "majority class": None,
+        "TF-IDF words": TfidfVectorizer(sublinear_tf=True),
+        "BERT": BertVectorizer(**bert),
+    }
+
+
+def compare(
+    X: Any,
+    y: Any,
+    features: dict[str, Any] | None = None,
+    *,
+    cv: int = 5,
+    random_state: int | None = 0,
+    progress: Callable[[str, int, int], Any] | None = None,
+) -> Comparison:
+    """Cross-validate kinds of features on the same folds, each with a logistic regression.
+
+    Parameters
+    ----------
+    X : list, ndarray, Series or one-column DataFrame of str
+        Texts. *Length:* ``n_texts``.
+    y : array-like
+        Labels. *Shape:* ``(n_texts,)``.
+    features : dict of str to transformer, or None
+        Kinds of features by name; None as a transformer means the majority class. None takes `default_features`.
+    cv : int
+        Number of stratified, shuffled folds.
+    random_state : int or None
+        Seed of the folds.
+    progress : callable or None
+        Called with the name, the folds done and the folds in all.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InvalidTableError
+        If labels are missing, there is only one class, or a class has fewer rows than there are folds.
+
+    Notes
+    -----
+    Transformers that need no fitting are applied once, before the folds are cut: the numbers are the same, and no text
+    is encoded again for each fold. Sparse features are scaled by their largest value, dense ones to unit variance.
+
+    Examples
+    --------
+    >>> from bertvectorizer.pipeline import compare, load_example
+    >>> example = load_example().head(60)
+    >>> comparison = compare(example["text"], example["label"], cv=3)
+    >>> comparison.table["features"].tolist()
+    ['majority class', 'TF-IDF words', 'BERT']
+    """
+    texts = np.array(read_texts(X).texts, dtype=object)
+    folds = check_int("cv", cv, 2)
+    labels = _check_labels(y, len(texts), folds)
+    splits = list(StratifiedKFold(folds, shuffle=True, random_state=random_state).split(texts, labels))
+    roster = default_features() if features is None else features
+    rows, scores = [], {}
+    for name, transformer in roster.items():
+        started = time.perf_counter()
+        if progress is not None:
+            progress(name, 0, len(splits))
+        data, steps = _prepare(transformer, texts)
+        scores[name] = np.zeros(len(splits))
+        dimensions = 0
+        for number, (train, test) in enumerate(splits):
+            model = make_pipeline(*(clone(step) for step in steps)).fit(data[train], labels[train])
+            scores[name][number] = model.score(data[test], labels[test])
+            dimensions = 0 if transformer is None else int(model[-1].n_features_in_)
+            if progress is not None:
+                progress(name, number + 1, len(splits))
+        rows.append((name, dimensions, scores[name].mean(), scores[name].std(ddof=1), time.perf_counter() - started))
+    return Comparison(pd.DataFrame(rows, columns=_COLUMNS), scores)
+
+
+def _prepare(transformer: Any, texts: NDArray[np.object_]) -> tuple[Any, list[Any]]:
+    """Return the data to cut into folds, and the steps to fit in each."""
+    if transformer is None:
+        return texts, [DummyClassifier()]
+    if get_tags(transformer).requires_fit:
+        return texts, [transformer, MaxAbsScaler(), LogisticRegression(C=10.0, max_iter=1000)]
+    vectors = clone(transformer).fit_transform(texts)
+    return np.asarray(vectors), [StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)]
+
+
+def _check_labels(y: Any, n_texts: int, folds: int | None) -> NDArray[Any]:
+    labels = pd.Series(np.asarray(y, dtype=object))
+    if len(labels) != n_texts:
+        raise InvalidTableError(f"There are {n_texts} texts but {len(labels)} labels; each text needs one.")
+    if labels.isna().any():
+        rows = np.flatnonzero(labels.isna())
+        raise InvalidTableError(f"The target is missing in {len(rows)} row(s), the first is row {rows[0]}. Drop them or fill them.")
+    counts = labels.astype(str).value_counts()
+    if len(counts) < 2:
+        only = f", {counts.index[0]!r} in every row" if len(counts) else ""
+        raise InvalidTableError(f"The target must have at least 2 classes. Got {len(counts)}{only}.")
+    if folds is not None and counts.min() < folds:
+        raise InvalidTableError(
+            f"Each class needs at least as many rows as there are folds ({folds}). Got {counts.min()} row(s) of class "
+            f"{counts.idxmin()!r}. Use fewer folds, or leave rare classes out."
+        )
+    return labels.astype(str).to_numpy(dtype=object)

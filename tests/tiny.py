@@ -1,0 +1,67 @@
+"""Tiny seeded models, made by the tests themselves: every family the engine is tried with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers as hf
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+WORDS = ["bat", "crane", "river", "bank", "money", "the", "a", "of", "in", "old", "flew", "hit", "ball", "night", "un", "##s", "##ing", "."]
+LETTERS = [*"abcdefghijklmnopqrstuvwxyz", *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
+VOCABULARY = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS])}
+SIZE = len(VOCABULARY)
+
+_BERT = {"vocab_size": SIZE, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+
+# Wide initial weights, so that a mistake in attention shows in the numbers.
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "bert": lambda: hf.BertConfig(**_BERT, initializer_range=0.3),
+    "roberta": lambda: hf.RobertaConfig(**_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3),
+    "xlm-roberta": lambda: hf.XLMRobertaConfig(**_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3),
+    "distilbert": lambda: hf.DistilBertConfig(vocab_size=SIZE, dim=32, n_layers=3, n_heads=4, hidden_dim=64, initializer_range=0.3),
+    "electra": lambda: hf.ElectraConfig(**_BERT, embedding_size=16, initializer_range=0.3),
+    "albert": lambda: hf.AlbertConfig(**_BERT, embedding_size=16, initializer_range=0.3),
+    "mpnet": lambda: hf.MPNetConfig(**_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3),
+    "deberta-v2": lambda: hf.DebertaV2Config(
+        **_BERT, relative_attention=True, position_buckets=16, pos_att_type=["p2c", "c2p"], norm_rel_ebd="layer_norm", initializer_range=0.3
+    ),
+    "modernbert": lambda: hf.ModernBertConfig(
+        **_BERT, pad_token_id=0, local_attention=16, global_attn_every_n_layers=3, initializer_range=0.3, cls_token_id=2, sep_token_id=3
+    ),
+    "gpt2": lambda: hf.GPT2Config(vocab_size=SIZE, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.3),
+    "openai-gpt": lambda: hf.OpenAIGPTConfig(vocab_size=SIZE, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.3),
+}
+PADDED_FAMILIES = {"mpnet", "deberta-v2", "openai-gpt"}
+
+
+def save_model(family: str, directory: Path, **changes: Any) -> Path:
+    """Write a model of a family, with random but seeded weights, and a tokenizer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(20181011)
+        config = FAMILIES[family]()
+        config.update(changes)
+        hf.AutoModel.from_config(config).eval().save_pretrained(directory)
+    save_tokenizer(directory, special_tokens=family not in {"gpt2", "openai-gpt"})
+    return directory
+
+
+def save_tokenizer(directory: Path, special_tokens: bool = True) -> None:
+    """Write a WordPiece tokenizer over a few words and all letters."""
+    tokenizer = Tokenizer(models.WordPiece(VOCABULARY, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    if special_tokens:
+        tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    hf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=128,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]" if special_tokens else None,
+        sep_token="[SEP]" if special_tokens else None,
+        mask_token="[MASK]",
+    ).save_pretrained(directory)
