@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["TextVectorizer"]
 
 
-class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
+class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[misc]  # scikit-learn has no types
     """Base of the vectorizers: a column of texts in, a float32 matrix out.
 
     A subclass stores its parameters in ``__init__``, among them ``missing``, and says how it learns from texts and how

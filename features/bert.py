@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..models import (
 from ..models.errors import ModelChangedError, UnsupportedModelError
 from ..models.validation import check_flag, check_int
 from .base import TextVectorizer
+from .warning import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,12 +193,10 @@ class BertVectorizer(TextVectorizer):
 
     def _warn_of_lost_tokens(self, truncation: Truncation) -> None:
         if self.overflow == "truncate" and truncation.n_truncated:
-            warnings.warn(
+            warn_user(
                 f"{truncation.n_truncated} of {truncation.n_texts} texts are longer than the model reads and lose their end, "
                 f"{truncation.share_lost:.1%} of all tokens. overflow='head_tail' or 'window' keeps more; "
-                "overflow='truncate' with a larger max_length, where the model allows it, too.",
-                UserWarning,
-                stacklevel=5,
+                "overflow='truncate' with a larger max_length, where the model allows it, too."
             )
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
@@ -209,12 +207,13 @@ class BertVectorizer(TextVectorizer):
         readout = resolve_readout(checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize)
         tokenizer = self._tokenizer(checkpoint)
         device, precision = self._where()
+        batch_tokens = check_int("batch_tokens", self.batch_tokens, 1, optional=True)
+        show_progress_bar = check_flag("show_progress_bar", self.show_progress_bar)
         if not texts:
             return np.empty((0, readout.n_features), dtype=np.float32)
         tokenized = tokenizer(texts)
-        batch_tokens = check_int("batch_tokens", self.batch_tokens, 1, optional=True)
         encoder = load_encoder(checkpoint, device, precision)
-        if not check_flag("show_progress_bar", self.show_progress_bar):
+        if not show_progress_bar:
             return encoder.encode(tokenized, readout, batch_tokens)
         from tqdm.auto import tqdm
 
@@ -230,7 +229,7 @@ class BertVectorizer(TextVectorizer):
             if not hasattr(self, "model_fingerprint_"):
                 raise
             device = resolve_device(None)
-            warnings.warn(f"{error} This fitted estimator runs on '{device}' in float32 instead.", UserWarning, stacklevel=5)
+            warn_user(f"{error} This fitted estimator runs on '{device}' in float32 instead.")
             return device, "float32"
 
     def _check_same_model(self, checkpoint: Checkpoint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,8 @@ def read_texts(X: Any, missing: str = "empty") -> TextColumn:
 def _column(X: Any) -> tuple[list[Any], Any]:
     """Return the elements of X and, where there is one, the index that names its rows."""
     if isinstance(X, (str, bytes)):
-        raise InvalidTextError(f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Reshape your data: put it in a list, [text].")
+        remedy = "[text]" if isinstance(X, str) else "[text.decode('utf-8')]"
+        raise InvalidTextError(f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Reshape your data: put it in a list, {remedy}.")
     if isinstance(X, pd.DataFrame):
         _check_one_column(X.shape[1], list(X.columns))
         X = X.iloc[:, 0]
@@ -98,14 +100,16 @@ def _column(X: Any) -> tuple[list[Any], Any]:
             X = X.to_series(0)
         if type(X).__name__ == "Series":
             return X.to_list(), None
-        raise InvalidTextError(f"{_EXPECTED} Got a polars {type(X).__name__}. Collect it first, with .collect().")
+        raise InvalidTextError(f"{_EXPECTED} Got a polars {type(X).__name__}. Compute it first, as .collect() does.")
     if isinstance(X, (list, tuple)):
         return list(X), None
-    if isinstance(X, np.ndarray):
-        return _array_column(X), None
     if hasattr(X, "toarray"):
-        raise InvalidTextError(f"{_EXPECTED} Got a sparse {type(X).__name__}; sparse data holds numbers, and a dense column of texts is required.")
-    raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Turn it into a list: list(X).")
+        raise InvalidTextError(
+            f"{_EXPECTED} Got a sparse {type(X).__name__}; sparse data holds numbers, and a dense column of texts is required."
+        )
+    if hasattr(X, "__array__"):  # arrays of NumPy, pandas and Arrow alike
+        return _array_column(np.asanyarray(X)), None
+    raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Give the texts as a list, in the order of your rows.")
 
 
 def _array_column(X: NDArray[Any]) -> list[Any]:
@@ -117,7 +121,8 @@ def _array_column(X: NDArray[Any]) -> list[Any]:
         raise InvalidTextError(f"{_EXPECTED} Got an array of shape {X.shape}. Reshape your data, or choose one column: X[:, 0].")
     if np.iscomplexobj(X):
         raise InvalidTextError(f"Complex data not supported. {_EXPECTED}")
-    return X.tolist()
+    values: list[Any] = X.tolist()
+    return values
 
 
 def _check_one_column(n_columns: int, columns: list[Any]) -> None:
@@ -129,11 +134,11 @@ def _check_one_column(n_columns: int, columns: list[Any]) -> None:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, (float, np.floating)) and math.isnan(value))
 
 
 def _row_name(row: int, labels: Any) -> str:
-    return f"row {row}" if labels is None else f"row {row} (index {labels[row]!r})"
+    return f"row {row}" if labels is None else f"row {row} (index {labels[row : row + 1].tolist()[0]!r})"
 
 
 def _not_a_text(row: int, labels: Any, value: Any) -> str:

@@ -65,7 +65,7 @@ class Backbone:
         register()
         self.device = device
         self._config = checkpoint.config.get_text_config()
-        self._model = _load(checkpoint).to(device)
+        self._model: Any = _load(checkpoint).to(device)
         accepted = inspect.signature(self._model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         # GPT-2 and its kin take token types as well, but add the embeddings of words for them.
@@ -102,7 +102,6 @@ class Backbone:
         dict of int to Tensor
             Hidden states of each layer, in the order of ``ids``. *Shape of each:* ``(n_tokens, hidden)``.
         """
-
         with torch.inference_mode():
             if self.is_packed:
                 with packed(runs_of_equal_length(lengths)):
@@ -131,7 +130,6 @@ class Backbone:
     def _forward(self, table: NDArray[Any], **kwargs: Any) -> Any:
         ids = self._tensor(table.astype(np.int64))
         if self._takes_types:
-
             kwargs["token_type_ids"] = torch.zeros_like(ids)
         return self._model(input_ids=ids, return_dict=True, **kwargs)
 
@@ -228,6 +226,7 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
                 use_safetensors=True,
                 trust_remote_code=checkpoint.trust_remote_code,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
                 **options,
             )
     except (SafetensorError, OSError) as error:
@@ -252,7 +251,6 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Silence transformers' loading messages and keep the random state; both are as before afterwards."""
-
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
 from .fingerprint import directory_fingerprint
 from .pooling import POOLINGS
-from .source import locate
+from .source import check_no_pickle, locate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -27,6 +27,12 @@ _LEGACY_POOLINGS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 _TRUSTED_NAMESPACE = "sentence_transformers."
+
+# Families that number positions from their padding index on, as fairseq did; their tables of positions are longer by as much.
+_POSITIONS_AFTER_PADDING = {
+    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,15 @@ class Checkpoint:
         """Width of a token's vector."""
         return int(self.config.get_text_config().hidden_size)
 
+    @cached_property
+    def n_positions(self) -> int | None:
+        """Longest sequence, in tokens, for which the model has positions; None where there is no such limit."""
+        config = self.config.get_text_config()
+        positions = getattr(config, "max_position_embeddings", None)
+        if not positions or positions < 0:
+            return None
+        return int(positions - (config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0))
+
     def resolve_prompt(self, prompt: str | None) -> str:
         """Return the text to put before every text: the default, a named one, or ``prompt`` itself."""
         return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
@@ -134,7 +149,10 @@ def open_checkpoint(
     described: dict[str, Any] = {}
     transformer = root
     if (root / "modules.json").is_file():
-        first, *rest = _read_json(root / "modules.json")
+        modules = _read_json(root / "modules.json")
+        if not modules:
+            raise ModelIntegrityError(f"The file {str(root / 'modules.json')!r} names no modules. Download the model again.")
+        first, *rest = modules
         transformer = root / first["path"]
         described = _sentence_transformer(root, transformer, first, rest, trust_remote_code)
     return Checkpoint(
@@ -183,12 +201,12 @@ def _sentence_transformer(
                 "would run foreign code. Where you trust it: trust_remote_code=True with a pinned revision."
             )
     described["later_modules"] = tuple(LaterModule(module["type"], root / module["path"]) for module in rest)
-    for file in ("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_xlm-roberta_config.json"):
-        if (transformer / file).is_file():
-            settings = _read_json(transformer / file)
-            described["max_seq_length"] = settings.get("max_seq_length")
-            described["do_lower_case"] = bool(settings.get("do_lower_case", False))
-            break
+    for module in described["later_modules"]:
+        check_no_pickle(module.path)
+    for file in sorted(transformer.glob("sentence_*_config.json")):
+        settings = _read_json(file)
+        described["max_seq_length"] = settings.get("max_seq_length")
+        described["do_lower_case"] = bool(settings.get("do_lower_case", False))
     if (root / "config_sentence_transformers.json").is_file():
         settings = _read_json(root / "config_sentence_transformers.json")
         prompts = {name: text or "" for name, text in (settings.get("prompts") or {}).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .backbone import Backbone, quiet_transformers
 from .batching import Batches, runs_of_equal_length
-from .errors import OutOfMemoryError
+from .errors import ModelIntegrityError, OutOfMemoryError
 from .hardware import is_out_of_memory, keep_freed_memory, tokens_per_batch
 from .pooling import pool
 
@@ -94,8 +96,7 @@ class Encoder:
                 continue
             if progress is not None:
                 progress(int(lengths[batch].sum()))
-        pooled = pooled.reshape(len(lengths), -1)
-        return self._finish(_join_windows(pooled, tokenized), readout)
+        return self._finish(_join_windows(pooled.reshape(len(lengths), math.prod(pooled.shape[1:])), tokenized), readout)
 
     def _widest(self) -> int:
         config = self.checkpoint.config.get_text_config()
@@ -174,17 +175,27 @@ def _load_later(module: LaterModule) -> Callable[[dict[str, Tensor]], dict[str, 
         return lambda features: {"sentence_embedding": torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)}
     from sentence_transformers.util import import_from_string
 
-    loaded: Any = import_from_string(module.type)
-    return loaded.load(str(module.path)).eval()
+    kind: Any = import_from_string(module.type)
+    try:
+        with quiet_transformers():  # it draws random weights before it reads the file
+            loaded: Callable[[dict[str, Tensor]], dict[str, Tensor]] = kind.load(str(module.path)).eval()
+        return loaded
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise ModelIntegrityError(f"The module {module.name} in '{module.path}' cannot be loaded: {error}") from error
 
 
 @lru_cache(maxsize=4)
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     """Return the checkpoint's tokenizer; the last few stay in memory."""
-    with quiet_transformers():
-        return AutoTokenizer.from_pretrained(
-            checkpoint.directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
-        )
+    directory = checkpoint.directory
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True)
+    except Exception as error:  # damaged files raise many kinds, a bare Exception among them
+        raise ModelIntegrityError(f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again.") from error
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers makes one up where the files are missing
+        raise ModelIntegrityError(f"The tokenizer in '{directory}' knows no words, as its files are missing. Download the model again.")
+    return tokenizer
 
 
 _loading = threading.Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import UnsupportedModelError
@@ -28,7 +29,7 @@ def resolve_device(device: Any) -> torch.device:
         resolved = torch.device(device)
     except (RuntimeError, TypeError):
         raise invalid("device", "None or a torch device such as 'cpu', 'cuda', 'cuda:1' or 'mps'", device) from None
-    available = {
+    available: dict[str, Callable[[], bool]] = {
         "cpu": lambda: True,
         "cuda": lambda: torch.cuda.is_available() and (resolved.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available,
@@ -42,20 +43,20 @@ def check_precision(precision: Any, device: torch.device) -> str:
     """Return ``precision`` if ``device`` is good at it."""
     import torch
 
-    precision = check_choice("precision", precision, PRECISIONS)
+    name = check_choice("precision", precision, PRECISIONS)
     reason = None
-    if precision == "int8":
+    if name == "int8":
         if device.type != "cpu":
             reason = "int8 runs on the CPU only; on a GPU use 'float16' or 'bfloat16'"
         elif not torch.backends.mkldnn.is_available():
             reason = "int8 needs a PyTorch built with oneDNN; use 'float32'"
-    elif precision in ("bfloat16", "float16") and device.type == "cpu":
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported if precision == "bfloat16" else torch.ops.mkldnn._is_mkldnn_fp16_supported
+    elif name in ("bfloat16", "float16") and device.type == "cpu":
+        native = torch.ops.mkldnn._is_mkldnn_bf16_supported if name == "bfloat16" else torch.ops.mkldnn._is_mkldnn_fp16_supported
         if not (torch.backends.mkldnn.is_available() and native()):
-            reason = f"this CPU has no {precision} arithmetic and would be slower and less exact; use 'float32' or 'int8'"
+            reason = f"this CPU has no {name} arithmetic and would be slower and less exact; use 'float32' or 'int8'"
     if reason:
-        raise UnsupportedModelError(f"The precision {precision!r} cannot be used on device '{device}': {reason}.")
-    return precision
+        raise UnsupportedModelError(f"The precision {name!r} cannot be used on device '{device}': {reason}.")
+    return name
 
 
 def tokens_per_batch(device: torch.device, widest: int) -> int:

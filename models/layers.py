@@ -61,12 +61,16 @@ def _as_ints(layers: Any, n_layers: int) -> list[int]:
             return [int(part) for part in layers.split(",")]
         except ValueError:
             raise invalid("layers", _RULE, layers) from None
-    if isinstance(layers, numbers.Integral) and not isinstance(layers, bool):
+    if _is_int(layers):
         return [int(layers)]
     try:
         parts = list(layers)
     except TypeError:
         raise invalid("layers", _RULE, layers) from None
-    if not parts or any(isinstance(part, bool) or not isinstance(part, numbers.Integral) for part in parts):
+    if not parts or not all(_is_int(part) for part in parts):
         raise invalid("layers", _RULE, layers)
     return [int(part) for part in parts]
+
+
+def _is_int(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral)

@@ -59,7 +59,8 @@ def _attention(
     """
     runs = getattr(_row, "runs", None)
     if not runs:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        attended_by_sdpa: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return attended_by_sdpa
     if kwargs.get("position_bias") is not None or kwargs.get("softcap") is not None:
         raise NotImplementedError("attention with a position bias or a soft cap cannot be packed")
 
@@ -72,8 +73,11 @@ def _attention(
     for count, length in runs:
         tokens, shape = slice(start, start + count * length), (count, length)
         near = _nearby(length, window, causal, query.device) if window is not None and length > window else None
+        queries, keys, values = (states[0, :, tokens].unflatten(1, shape).transpose(0, 1) for states in (query, key, value))
         attended = scaled_dot_product_attention(
-            *(states[0, :, tokens].unflatten(1, shape).transpose(0, 1) for states in (query, key, value)),
+            queries,
+            keys,
+            values,
             attn_mask=near,
             is_causal=causal and near is None and length > 1,
             scale=kwargs.get("scaling"),

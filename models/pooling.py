@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from .validation import invalid
@@ -71,6 +72,6 @@ def pool(states: Tensor, pooling: str, skip: int = 0) -> Tensor:
     if pooling == "mean":
         return states.mean(dim=-2)
     if pooling == "mean_sqrt_len_tokens":
-        return states.sum(dim=-2) / (length - first) ** 0.5
+        return states.sum(dim=-2) / math.sqrt(length - first)
     weights = torch.arange(first + 1, length + 1, dtype=torch.float32, device=states.device)
     return torch.einsum("...td,t->...d", states, weights / weights.sum())

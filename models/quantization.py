@@ -49,7 +49,7 @@ class Int8Linear(nn.Module):
         scale = largest.clamp_(min=1e-12).div_(_LARGEST)
         # Half above the integer wanted, then cut off: rounds, and int8 is converted several times faster than uint8.
         integers = torch.mul(rows, scale.reciprocal()).add_(_ZERO + 0.5).to(torch.int8).view(torch.uint8)
-        product = torch.ops.onednn.qlinear_pointwise(
+        product: Tensor = torch.ops.onednn.qlinear_pointwise(
             integers, 1.0, _ZERO, self._weight, self._scale, self._zero, None, 1.0, 0, torch.float32, "none", [], ""
         )
         product.mul_(scale)

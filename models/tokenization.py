@@ -91,7 +91,7 @@ class TextTokenizer:
         Longest sequence, special tokens included; None takes the checkpoint's limit.
     overflow : {"truncate", "head_tail", "window"}
         What becomes of longer texts: their start, or a quarter from the start and the rest from the end
-        (Sun et al. 2019, section 5.3.1), or windows that overlap by ``stride`` tokens.
+        (Sun et al. 2019, section 5.3.1), or windows that overlap by ``stride`` tokens. The prompt stays before each.
     stride : int or None
         Tokens that neighbouring windows share; None takes a quarter of the window.
 
@@ -115,35 +115,35 @@ class TextTokenizer:
         self._lower_case = checkpoint.do_lower_case
         self._prompt = checkpoint.resolve_prompt(prompt)
         self._prefix, self._suffix = _special_tokens(tokenizer)
+        self._n_prompt = len(self._bodies([""])[0]) if self._prompt else 0
         self._from_the_end = getattr(tokenizer, "truncation_side", "right") == "left"
         self.overflow = check_choice("overflow", overflow, OVERFLOWS)
         self.max_length = self._resolve_max_length(checkpoint, max_length)
         self._room = self.max_length - len(self._prefix) - len(self._suffix)
         self._stride = self._resolve_stride(stride)
-        counted = self._prompt and not checkpoint.include_prompt
-        self._n_prompt_tokens = len(self._prefix) + len(self._bodies([""])[0]) if counted else 0
+        self._n_left_out = len(self._prefix) + self._n_prompt if self._n_prompt and not checkpoint.include_prompt else 0
 
     def _resolve_max_length(self, checkpoint: Checkpoint, max_length: int | None) -> int:
-        config = checkpoint.config.get_text_config()
-        positions = getattr(config, "max_position_embeddings", None) or _UNLIMITED
-        limit = min(positions if positions > 0 else _UNLIMITED, self._tokenizer.model_max_length)
-        specials = len(self._prefix) + len(self._suffix)
+        positions = checkpoint.n_positions or _UNLIMITED
+        limit = min(positions, self._tokenizer.model_max_length)
+        fixed = len(self._prefix) + len(self._suffix) + (0 if self.overflow == "truncate" else self._n_prompt)
         if max_length is None:
             own = checkpoint.max_seq_length
-            return min(int(own), limit) if own else limit
-        length = check_int("max_length", max_length, specials + 1, optional=True)
+            return int(min(own, limit) if own else limit)
+        length = check_int("max_length", max_length, fixed + 1, optional=True)
         assert length is not None
-        if length > (positions if positions > 0 else _UNLIMITED):
+        if length > positions:
             raise invalid("max_length", f"at most {positions}, the number of positions of this model, or None", max_length)
         return length
 
     def _resolve_stride(self, stride: int | None) -> int:
+        room = self._room - self._n_prompt
         if self.overflow != "window" or stride is None:
             check_int("stride", stride, 0, optional=True)
-            return self._room // 4
+            return room // 4
         resolved = check_int("stride", stride, 0)
-        if resolved is None or resolved >= self._room:
-            raise invalid("stride", f"smaller than the {self._room} tokens of a window", stride)
+        if resolved >= room:
+            raise invalid("stride", f"smaller than the {room} tokens of a window", stride)
         return resolved
 
     def __call__(self, texts: Sequence[str]) -> TokenizedTexts:
@@ -184,7 +184,7 @@ class TextTokenizer:
             ids=chunks[0] if chunks else np.empty(0, dtype=np.int32),
             offsets=offsets,
             first_window=np.cumsum(windows),
-            n_prompt_tokens=self._n_prompt_tokens,
+            n_prompt_tokens=self._n_left_out,
             truncation=Truncation(len(texts), n_truncated, n_tokens, n_lost),
         )
 
@@ -202,18 +202,21 @@ class TextTokenizer:
             return_token_type_ids=False,
             verbose=False,
         )
-        return encoded["input_ids"]
+        ids: list[list[int]] = encoded["input_ids"]
+        return ids
 
     def _fit(self, body: list[int]) -> tuple[list[list[int]], int]:
         """Return the pieces of a text that is too long, and how many of its tokens are in none of them."""
-        room, excess = self._room, len(body) - self._room
+        excess = len(body) - self._room
+        if self.overflow == "truncate":
+            return [body[excess:] if self._from_the_end else body[: self._room]], excess
+        prompt, text = body[: self._n_prompt], body[self._n_prompt :]
+        room = self._room - len(prompt)
         if self.overflow == "window":
             step = room - self._stride
-            return [body[start : start + room] for start in range(0, len(body) - self._stride, step)], 0
-        if self.overflow == "head_tail":
-            head = room // 4
-            return [body[:head] + body[len(body) - (room - head) :]], excess
-        return [body[excess:] if self._from_the_end else body[:room]], excess
+            return [prompt + text[start : start + room] for start in range(0, len(text) - self._stride, step)], 0
+        head = room // 4
+        return [prompt + text[:head] + text[len(text) - (room - head) :]], excess
 
 
 def replace_lone_surrogates(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal, overload
 
 from .errors import InvalidParameterError
 
@@ -30,6 +30,10 @@ def check_flag(name: str, value: Any) -> bool:
     return value
 
 
+@overload
+def check_int(name: str, value: Any, minimum: int, *, optional: Literal[False] = False) -> int: ...
+@overload
+def check_int(name: str, value: Any, minimum: int, *, optional: Literal[True]) -> int | None: ...
 def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) -> int | None:
     """Return ``value`` as an int of at least ``minimum``; None passes where it is ``optional``."""
     if value is None and optional:

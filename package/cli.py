@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from . import __version__
 from .models.errors import BertVectorizerError, InvalidTableError
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+_UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or in newer versions typer's own
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -29,6 +34,10 @@ app = typer.Typer(
     help="Contextual embeddings as features for scikit-learn.",
 )
 
+NoHeaderOption = Annotated[bool, typer.Option("--no-header", help="The first line is no header; the columns are then called 0, 1, ...")]
+SeparatorOption = Annotated[
+    str | None, typer.Option("--sep", help="What separates two fields, such as ';' or '\\t'; by the ending of FILE if left out.")
+]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Name or directory of the model; the default one if left out.")]
 LayersOption = Annotated[str, typer.Option(help="Layers to read: -1, 0, '-1,-2,-3,-4' or 'all'.")]
 PoolingOption = Annotated[str, typer.Option(help="Pooling: auto, cls, mean, max, mean_sqrt_len_tokens, weightedmean or lasttoken.")]
@@ -41,11 +50,30 @@ def _bert_parameters(model: str | None, layers: str, pooling: str, precision: st
     return parameters if model is None else {"model_name": model, **parameters}
 
 
+def _table_parameters(no_header: bool, sep: str | None) -> dict[str, Any]:
+    return {"header": not no_header, "separator": "\t" if sep == "\\t" else sep}
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"bertvectorizer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Contextual embeddings as features for scikit-learn."""
+
+
 @app.command()
 def compare(
     file: Annotated[Path | None, typer.Argument(help="CSV, TSV, Parquet or JSON lines; the built-in example if left out.")] = None,
     text: Annotated[str | None, typer.Option(help="Column with the texts.")] = None,
     target: Annotated[str | None, typer.Option(help="Column with the labels.")] = None,
+    no_header: NoHeaderOption = False,
+    sep: SeparatorOption = None,
     cv: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
     model: ModelOption = None,
     layers: LayersOption = "-1",
@@ -57,16 +85,14 @@ def compare(
 
     Without FILE it runs on a small example that comes with the package: is the bat an animal, or for hitting balls?
     """
-    table, text_column, target_column = _labelled_table(file, text, target)
+    table, text_column, target_column = _labelled_table(file, text, target, _table_parameters(no_header, sep))
     from .pipeline import compare as run
     from .pipeline import default_features
 
     roster = default_features(**_bert_parameters(model, layers, pooling, precision, local_files_only))
-    console = Console(stderr=True)
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} folds"), TimeElapsedColumn(),
-        console=console, transient=not console.is_terminal,
-    ) as progress:  # fmt: skip
+    with _progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} folds"), TimeElapsedColumn()
+    ) as progress:
         tasks: dict[str, Any] = {}
 
         def show(name: str, done: int, total: int) -> None:
@@ -78,27 +104,29 @@ def compare(
     _print_comparison(comparison, len(table), cv)
 
 
-def _labelled_table(file: Path | None, text: str | None, target: str | None) -> tuple[pd.DataFrame, str, str]:
+def _labelled_table(file: Path | None, text: str | None, target: str | None, options: dict[str, Any]) -> tuple[pd.DataFrame, str, str]:
     if file is None:
-        if text or target:
-            raise InvalidTableError("--text and --target name columns of FILE; give the file too.")
+        if text or target or options != _table_parameters(False, None):
+            raise InvalidTableError("--text, --target, --no-header and --sep describe a FILE; give the file too.")
         from .pipeline import load_example
 
         return load_example(), "text", "label"
     if text is None or target is None:
-        raise InvalidTableError("Both --text COL and --target COL are needed with a FILE.")
+        raise InvalidTableError("With a FILE both --text COL and --target COL are needed.")
+    if text == target:
+        raise InvalidTableError(f"--text and --target must be two columns. Got {text!r} for both.")
     from .pipeline import read_table
 
-    return read_table(file, [text, target]), text, target
+    return read_table(file, [text, target], **options), text, target
 
 
 def _print_comparison(comparison: Comparison, n_rows: int, cv: int) -> None:
-    table = Table(title=f"Accuracy over {cv} folds of {n_rows} texts")
+    table = Table(title=f"Accuracy over {cv} folds of {n_rows:,} texts")
     table.add_column("features")
     for name in ("dimensions", "accuracy", "spread", "seconds"):
         table.add_column(name, justify="right")
-    for row in comparison.table.itertuples():
-        table.add_row(row.features, f"{row.dimensions:,}", f"{row.accuracy:.3f}", f"{row.spread:.3f}", f"{row.seconds:.1f}")
+    for name, dimensions, accuracy, spread, seconds in comparison.table.itertuples(index=False):
+        table.add_row(str(name), f"{dimensions:,}", f"{accuracy:.3f}", f"{spread:.3f}", f"{seconds:.1f}")
     Console().print(table)
 
 
@@ -107,6 +135,8 @@ def embed(
     file: Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or JSON lines.")],
     text: Annotated[str, typer.Option(help="Column with the texts.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .parquet, .npy or .csv.")],
+    no_header: NoHeaderOption = False,
+    sep: SeparatorOption = None,
     model: ModelOption = None,
     layers: LayersOption = "-1",
     pooling: PoolingOption = "auto",
@@ -114,17 +144,18 @@ def embed(
     local_files_only: OfflineOption = False,
     chunk_rows: Annotated[int, typer.Option(min=1, help="Rows in memory at a time.")] = 4096,
 ) -> None:
-    """Write the embeddings of a column, row for row, for files of any size."""
+    """Write the embeddings of a column, row for row, for files of any size.
+
+    While it works, the output is called OUTPUT.part; Ctrl-C keeps the rows that are done in it.
+    """
     from .features import BertVectorizer
     from .pipeline import embed_file
 
     vectorizer = BertVectorizer(**_bert_parameters(model, layers, pooling, precision, local_files_only))
-    console = Console(stderr=True)
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.completed:,} rows, {task.speed} rows/s"), TimeElapsedColumn(), console=console
-    ) as progress:
+    done = 0
+    stop: BaseException | None = None
+    with _progress(_RowsColumn(), TimeElapsedColumn()) as progress:
         task = progress.add_task("rows", total=None)
-        done = 0
 
         def advance(rows: int) -> None:
             nonlocal done
@@ -132,18 +163,56 @@ def embed(
             progress.update(task, completed=done)
 
         try:
-            rows = embed_file(file, text, output, vectorizer, chunk_rows=chunk_rows, progress=advance)
-        except KeyboardInterrupt:
-            console.print(f"Interrupted: {done:,} rows are kept in {output}.part")
-            raise typer.Exit(130) from None
-    console.print(f"{rows:,} rows written to {output}")
+            embed_file(
+                file, text, output, vectorizer, **_table_parameters(no_header, sep), chunk_rows=chunk_rows, progress=advance
+            )  # fmt: skip
+        except (KeyboardInterrupt, BertVectorizerError) as error:
+            stop = error
+    kept = f"{done:,} rows are kept in {output}.part" if done else "nothing was written"
+    if isinstance(stop, KeyboardInterrupt):
+        print(f"Interrupted: {kept}", file=sys.stderr)
+        raise typer.Exit(130)
+    if stop is not None:
+        raise type(stop)(f"{stop} Of the rows before, {kept}." if done else str(stop)) from stop
+    print(f"{done:,} rows written to {output}", file=sys.stderr)
 
 
-def main() -> None:
-    """Run the command line: mistakes in the input are one line on stderr and exit code 2."""
-    warnings.formatwarning = lambda message, *_place: f"Note: {message}\n"  # type: ignore[assignment]
-    try:
-        app()
-    except BertVectorizerError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+class _RowsColumn(ProgressColumn):
+    """Rows done, and how many a second once that is known."""
+
+    def render(self, task: Task) -> Text:
+        speed = f", {task.speed:,.0f} rows/s" if task.speed else ""
+        return Text(f"{task.completed:,.0f} rows{speed}")
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    """Progress on stderr, and only where somebody watches: a log gets no control characters."""
+    console = Console(stderr=True)
+    return Progress(SpinnerColumn(), *columns, console=console, disable=not console.is_terminal)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; mistakes in the input are one line on stderr and exit code 2.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None
+        None takes those of the process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_place, **_more: print(f"Note: {message}", file=sys.stderr)
+        try:
+            code = typer.main.get_command(app).main(given or ["--help"], prog_name="bertvectorizer", standalone_mode=False)
+        except BertVectorizerError as error:
+            code = _fail(str(error))
+        except _UsageError as error:
+            where = error.ctx.command_path if error.ctx else "bertvectorizer"
+            message = error.format_message()
+            code = _fail(f"{message}{'' if message[-1] in '.?!' else '.'} '{where} --help' shows what there is.")
+    sys.exit(code or 0)
+
+
+def _fail(message: str) -> int:
+    print(f"Error: {message}", file=sys.stderr)
+    return 2

@@ -19,7 +19,7 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from sklearn.utils import get_tags
 
 from ..features import BertVectorizer, read_texts
-from ..models.errors import InvalidTableError
+from ..models.errors import BertVectorizerError, InvalidTableError
 from ..models.validation import check_int
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Comparison:
     @property
     def best(self) -> str:
         """Name of the features with the highest mean accuracy."""
-        return str(self.table.loc[self.table["accuracy"].idxmax(), "features"])
+        return str(self.table["features"].iloc[self.table["accuracy"].argmax()])
 
     def __str__(self) -> str:
         return self.table.to_string(index=False)
@@ -97,12 +97,13 @@ def compare(
     Raises
     ------
     InvalidTableError
-        If labels are missing, there is only one class, or a class has fewer rows than there are folds.
+        If labels or all texts are missing, there is only one class, or a class has fewer rows than there are folds.
 
     Notes
     -----
     Transformers that need no fitting are applied once, before the folds are cut: the numbers are the same, and no text
-    is encoded again for each fold. Sparse features are scaled by their largest value, dense ones to unit variance.
+    is encoded again for each fold. Sparse features are scaled by their largest value, dense ones to unit variance. Labels
+    are compared as text.
 
     Examples
     --------
@@ -115,50 +116,77 @@ def compare(
     texts = np.array(read_texts(X).texts, dtype=object)
     folds = check_int("cv", cv, 2)
     labels = _check_labels(y, len(texts), folds)
+    if not any(text.strip() for text in texts):
+        raise InvalidTableError(f"All {len(texts)} texts are missing or empty.")
     splits = list(StratifiedKFold(folds, shuffle=True, random_state=random_state).split(texts, labels))
     roster = default_features() if features is None else features
     rows, scores = [], {}
     for name, transformer in roster.items():
         started = time.perf_counter()
         if progress is not None:
-            progress(name, 0, len(splits))
-        data, steps = _prepare(transformer, texts)
-        scores[name] = np.zeros(len(splits))
+            progress(name, 0, folds)
+        learns = transformer is not None and get_tags(transformer).requires_fit
+        data = texts if transformer is None or learns else _rows(clone(transformer).fit_transform(texts))
+        scores[name] = np.zeros(folds)
         dimensions = 0
         for number, (train, test) in enumerate(splits):
-            model = make_pipeline(*(clone(step) for step in steps)).fit(data[train], labels[train])
-            scores[name][number] = model.score(data[test], labels[test])
-            dimensions = 0 if transformer is None else int(model[-1].n_features_in_)
+            train_data, test_data = data[train], data[test]
+            if learns:
+                train_data, test_data = _learn(name, transformer, train_data, test_data)
+            model = (DummyClassifier() if transformer is None else _classifier(train_data)).fit(train_data, labels[train])
+            scores[name][number] = model.score(test_data, labels[test])
+            dimensions = 0 if transformer is None else train_data.shape[1]
             if progress is not None:
-                progress(name, number + 1, len(splits))
+                progress(name, number + 1, folds)
         rows.append((name, dimensions, scores[name].mean(), scores[name].std(ddof=1), time.perf_counter() - started))
     return Comparison(pd.DataFrame(rows, columns=_COLUMNS), scores)
 
 
-def _prepare(transformer: Any, texts: NDArray[np.object_]) -> tuple[Any, list[Any]]:
-    """Return the data to cut into folds, and the steps to fit in each."""
-    if transformer is None:
-        return texts, [DummyClassifier()]
-    if get_tags(transformer).requires_fit:
-        return texts, [transformer, MaxAbsScaler(), LogisticRegression(C=10.0, max_iter=1000)]
-    vectors = clone(transformer).fit_transform(texts)
-    return np.asarray(vectors), [StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)]
+def _learn(name: str, transformer: Any, train: NDArray[np.object_], test: NDArray[np.object_]) -> tuple[Any, Any]:
+    """Return the features of one fold, learnt from its training texts alone."""
+    fold = clone(transformer)
+    try:
+        return _rows(fold.fit_transform(train)), _rows(fold.transform(test))
+    except ValueError as error:
+        if isinstance(error, BertVectorizerError):
+            raise
+        raise InvalidTableError(f"The features {name!r} cannot be learnt from these texts: {error}") from error
 
 
-def _check_labels(y: Any, n_texts: int, folds: int | None) -> NDArray[Any]:
-    labels = pd.Series(np.asarray(y, dtype=object))
+def _rows(features: Any) -> Any:
+    """Return a matrix whose rows can be chosen by number: sparse, or an array."""
+    return features.tocsr() if hasattr(features, "tocsr") else np.asarray(features)
+
+
+def _classifier(features: Any) -> Any:
+    if isinstance(features, np.ndarray):
+        return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    return make_pipeline(MaxAbsScaler(), LogisticRegression(C=10.0, max_iter=1000))
+
+
+def _check_labels(y: Any, n_texts: int, folds: int) -> NDArray[np.object_]:
+    labels = np.asarray(y, dtype=object)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise InvalidTableError(f"The target must be one column of labels. Got an array of shape {labels.shape}.")
     if len(labels) != n_texts:
         raise InvalidTableError(f"There are {n_texts} texts but {len(labels)} labels; each text needs one.")
-    if labels.isna().any():
-        rows = np.flatnonzero(labels.isna())
-        raise InvalidTableError(f"The target is missing in {len(rows)} row(s), the first is row {rows[0]}. Drop them or fill them.")
-    counts = labels.astype(str).value_counts()
-    if len(counts) < 2:
-        only = f", {counts.index[0]!r} in every row" if len(counts) else ""
-        raise InvalidTableError(f"The target must have at least 2 classes. Got {len(counts)}{only}.")
-    if folds is not None and counts.min() < folds:
+    if not n_texts:
+        raise InvalidTableError("There are no texts: the table has no rows.")
+    missing = pd.isna(labels)
+    if missing.any():
         raise InvalidTableError(
-            f"Each class needs at least as many rows as there are folds ({folds}). Got {counts.min()} row(s) of class "
-            f"{counts.idxmin()!r}. Use fewer folds, or leave rare classes out."
+            f"The target is missing in {missing.sum()} row(s), the first is row {missing.argmax()}. Drop them or fill them."
         )
-    return labels.astype(str).to_numpy(dtype=object)
+    labels = labels.astype(str).astype(object)
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) < 2:
+        raise InvalidTableError(f"The target must have at least 2 classes. Got 1, {classes[0]!r} in every row.")
+    rarest = counts.argmin()
+    if counts[rarest] < folds:
+        raise InvalidTableError(
+            f"Each class needs at least as many rows as there are folds ({folds}). Got {counts[rarest]} row(s) of class "
+            f"{classes[rarest]!r}. Use fewer folds, or leave rare classes out."
+        )
+    return labels

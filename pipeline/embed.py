@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,15 +30,17 @@ def embed_file(
     output: str | Path,
     vectorizer: TextVectorizer,
     *,
+    header: bool = True,
+    separator: str | None = None,
     chunk_rows: int = 4096,
     progress: Callable[[int], Any] | None = None,
 ) -> int:
-    """Write the vectors of a column of texts to a file, row for row.
+    r"""Write the vectors of a column of texts to a file, row for row.
 
     Parameters
     ----------
     path : str or Path
-        Table to read: CSV, TSV, Parquet or JSON lines.
+        Table to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
     column : str
         Column with the texts.
     output : str or Path
@@ -43,10 +48,12 @@ def embed_file(
         is called ``<output>.part``; if something stops the work, that file is closed properly and holds the rows done.
     vectorizer : TextVectorizer
         A vectorizer that needs no fitting, or a fitted one.
+    header, separator
+        As in `read_table`.
     chunk_rows : int
         Rows in memory at a time.
     progress : callable or None
-        Called with the number of rows done after each chunk.
+        Called with the number of rows of each chunk once it is written.
 
     Returns
     -------
@@ -56,22 +63,79 @@ def embed_file(
     Raises
     ------
     InvalidTableError
-        If the file cannot be read, lacks the column, or the output's ending names no known format.
+        If the file cannot be read or lacks the column, or the output cannot be written or has an ending that names no
+        known format. Files at fault are found before the model is loaded.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from bertvectorizer import BertVectorizer
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     table, matrix = Path(directory, "bats.csv"), Path(directory, "bats.npy")
+    ...     _ = table.write_text("text\nHe swung the bat.\n", encoding="utf-8")
+    ...     rows = embed_file(table, "text", matrix, BertVectorizer())
+    ...     rows, np.load(matrix).shape
+    (1, (1, 384))
     """
     output = Path(output)
-    if output.suffix not in FORMATS:
-        raise InvalidTableError(f"The output {str(output)!r} must end in one of {', '.join(FORMATS)}.")
-    part = output.with_name(output.name + ".part")
+    make_writer = _check_output(output, Path(path))
+    chunks = read_chunks(path, [column], chunk_rows, header=header, separator=separator)
+    first = list(islice(chunks, 1))
     names = vectorizer.get_feature_names_out().tolist()
+    part = output.with_name(output.name + ".part")
+    with _blaming(output):
+        writer = make_writer(part, names)
     rows = 0
-    with FORMATS[output.suffix](part, names) as writer:
-        for chunk in read_chunks(path, [column], chunk_rows):
-            writer.write(vectorizer.transform(chunk[column]))
-            rows += len(chunk)
-            if progress is not None:
-                progress(len(chunk))
-    part.replace(output)
+    try:
+        with _closing(writer, output):
+            for chunk in chain(first, chunks):
+                vectors = vectorizer.transform(chunk[column])
+                with _blaming(output):
+                    writer.write(vectors)
+                rows += len(chunk)
+                if progress is not None:
+                    progress(len(chunk))
+    except BaseException:
+        if not rows:
+            part.unlink(missing_ok=True)
+        raise
+    with _blaming(output):
+        part.replace(output)
     return rows
+
+
+@contextmanager
+def _blaming(output: Path) -> Iterator[None]:
+    """Turn the operating system's errors into one that names the output."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidTableError(f"The output {str(output)!r} cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _closing(writer: _Writer, output: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with _blaming(output):
+            writer.close()
+
+
+def _check_output(output: Path, path: Path) -> type[_Writer]:
+    writer = FORMATS.get(output.suffix.lower())
+    if writer is None:
+        raise InvalidTableError(f"The output {str(output)!r} must end in one of {', '.join(FORMATS)}.")
+    if not output.parent.is_dir():
+        raise InvalidTableError(f"The output {str(output)!r} cannot be written: there is no folder {str(output.parent)!r}. Make it first.")
+    if output.is_dir():
+        raise InvalidTableError(f"The output {str(output)!r} cannot be written: it is a folder.")
+    if not os.access(output.parent, os.W_OK):
+        raise InvalidTableError(f"The output {str(output)!r} cannot be written: the folder {str(output.parent)!r} is write-protected.")
+    if output.exists() and path.exists() and output.samefile(path):
+        raise InvalidTableError(f"The output {str(output)!r} is the file to be read. Give it another name.")
+    return writer
 
 
 class _Writer(ABC):
@@ -80,12 +144,6 @@ class _Writer(ABC):
     def __init__(self, path: Path, names: list[str]) -> None:
         self.path = path
         self.names = names
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
 
     @abstractmethod
     def write(self, vectors: NDArray[np.float32]) -> None:
@@ -115,16 +173,23 @@ class _ParquetWriter(_Writer):
 
 
 class _CsvWriter(_Writer):
+    """What was interrupted in the middle of a chunk is cut off at the end."""
+
     def __init__(self, path: Path, names: list[str]) -> None:
         super().__init__(path, names)
-        self._file: IO[str] = path.open("w", encoding="utf-8", newline="")
-        self._file.write(",".join(names) + "\n")
+        self._file = path.open("wb")
+        self._end = 0
+        self._append(",".join(names) + "\n")
+
+    def _append(self, text: str) -> None:
+        self._end += self._file.write(text.encode())
 
     def write(self, vectors: NDArray[np.float32]) -> None:
-        pd.DataFrame(vectors).to_csv(self._file, header=False, index=False)
+        self._append(pd.DataFrame(vectors).to_csv(header=False, index=False, lineterminator="\n"))
 
     def close(self) -> None:
-        self._file.close()
+        with self._file:
+            self._file.truncate(self._end)
 
 
 class _NpyWriter(_Writer):
@@ -133,7 +198,7 @@ class _NpyWriter(_Writer):
     def __init__(self, path: Path, names: list[str]) -> None:
         super().__init__(path, names)
         self._rows = 0
-        self._file: IO[bytes] = path.open("wb")
+        self._file = path.open("wb")
         self._write_header()
         self._start = self._file.tell()
 
@@ -146,11 +211,11 @@ class _NpyWriter(_Writer):
         self._rows += len(vectors)
 
     def close(self) -> None:
-        self._file.truncate(self._start + self._rows * len(self.names) * 4)
-        self._file.seek(0)
-        self._write_header()
-        assert self._file.tell() == self._start
-        self._file.close()
+        with self._file:
+            self._file.truncate(self._start + self._rows * len(self.names) * 4)
+            self._file.seek(0)
+            self._write_header()
+            assert self._file.tell() == self._start
 
 
 FORMATS: dict[str, type[_Writer]] = {".parquet": _ParquetWriter, ".npy": _NpyWriter, ".csv": _CsvWriter}

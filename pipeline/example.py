@@ -21,8 +21,8 @@ def load_example() -> pd.DataFrame:
 
     Examples
     --------
-    >>> load_example()["label"].value_counts().to_dict()
+    >>> load_example()["label"].value_counts().sort_index().to_dict()
     {'living': 200, 'thing': 200}
     """
     with resources.files(__package__).joinpath("data/words_in_context.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file).sort_index()
+        return pd.read_csv(file)

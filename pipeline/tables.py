@@ -2,80 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pandas as pd
 
 from ..models.errors import InvalidTableError
+from ..models.validation import invalid
 
 __all__ = ["read_chunks", "read_table"]
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
 _PARQUET = {".parquet", ".pq"}
+_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
+_COLUMNS_NAMED = 20
 
 
-def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read some columns of a file.
+def read_table(path: str | Path, columns: Sequence[str], *, header: bool = True, separator: str | None = None) -> pd.DataFrame:
+    r"""Read some columns of a file.
 
     Parameters
     ----------
     path : str or Path
-        ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``; the first two and the last may be compressed (``.gz``, ``.xz`` ...).
+        ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``; all but Parquet may be compressed (``.gz``, ``.bz2``, ``.xz``,
+        ``.zst``, ``.zip``). Text must be UTF-8.
     columns : sequence of str
-        Columns wanted. They are read as text where the format has no types.
+        Columns wanted. They are read as text where the format has no types, and nothing but an empty field is missing.
+    header : bool
+        Whether the first line of a CSV or TSV file names the columns. Without it they are called "0", "1", ...
+    separator : str or None
+        What stands between two fields. None goes by the ending of the file; with a separator any ending is read as CSV.
 
     Returns
     -------
     DataFrame
+        The columns, in the order asked for.
 
     Raises
     ------
     InvalidTableError
-        If the file is missing, cannot be read, or lacks a column.
+        If the file is missing, empty, cannot be read, or lacks a column.
+
+    Notes
+    -----
+    In tab-separated files quotation marks are plain characters: such files seldom quote, and a lone mark would swallow
+    lines. Empty lines are skipped, as pandas does.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = Path(directory, "bats.tsv")
+    ...     _ = path.write_text("He swung the bat.\t1\n", encoding="utf-8")
+    ...     read_table(path, ["1", "0"], header=False).to_numpy().tolist()
+    [['1', 'He swung the bat.']]
     """
-    chunks = list(read_chunks(path, columns, rows=1 << 20))
-    return pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=list(columns))
+    chunks = list(read_chunks(path, columns, rows=1 << 20, header=header, separator=separator))
+    return pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=list(columns), dtype=object)
 
 
-def read_chunks(path: str | Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
-    """Read some columns of a file, ``rows`` rows at a time, so that the file may be larger than memory.
+def read_chunks(
+    path: str | Path, columns: Sequence[str], rows: int, *, header: bool = True, separator: str | None = None
+) -> Iterator[pd.DataFrame]:
+    """Read some columns of a file piece by piece, so that the file may be larger than memory.
 
-    Parameters and errors are those of `read_table`.
+    Parameters
+    ----------
+    path : str or Path
+    columns : sequence of str
+    rows : int
+        Most rows in a piece.
+    header : bool
+    separator : str or None
+        As in `read_table`, whose errors are the same.
+
+    Yields
+    ------
+    DataFrame
+        Up to ``rows`` rows.
     """
     path = Path(path)
+    if separator is not None and (not isinstance(separator, str) or len(separator) != 1):
+        raise invalid("separator", "one character or None", separator)
     if not path.is_file():
         raise InvalidTableError(f"There is no file {str(path)!r}.")
-    kind = next((suffix for suffix in reversed(path.suffixes) if suffix.lower() not in {".gz", ".xz", ".bz2", ".zst", ".zip"}), "").lower()
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
+    kind = suffixes[-1] if suffixes else ""
     try:
-        if kind in _SEPARATORS:
-            yield from _csv_chunks(path, columns, rows, _SEPARATORS[kind])
-        elif kind in _PARQUET:
+        if separator is not None or kind in _SEPARATORS:
+            yield from _csv_chunks(path, compression, columns, rows, separator or _SEPARATORS[kind], header)
+        elif kind in _PARQUET and not compression:
             yield from _parquet_chunks(path, columns, rows)
         elif kind in _JSON_LINES:
-            yield from _json_chunks(path, columns, rows)
+            yield from _json_chunks(path, compression, columns, rows)
         else:
             raise InvalidTableError(
-                f"The file {str(path)!r} has an ending that names no known format. Give a .csv, .tsv, .parquet or .jsonl file."
+                f"The file {str(path)!r} has an ending that names no known format. Give a .csv, .tsv, .parquet or .jsonl file, "
+                "or say what separates its fields."
             )
-    except (ValueError, OSError, EOFError) as error:
+    except _UNREADABLE as error:
         if isinstance(error, InvalidTableError):
             raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InvalidTableError(f"The file {str(path)!r} cannot be read as {kind.lstrip('.')}: {reason}") from error
+        raise InvalidTableError(f"The file {str(path)!r} cannot be read{_format_name(kind)}: {_reason(error)}") from error
 
 
-def _csv_chunks(path: Path, columns: Sequence[str], rows: int, separator: str) -> Iterator[pd.DataFrame]:
-    options: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""], "encoding": "utf-8-sig"}
-    if separator == "\t":
-        options["quoting"] = 3  # tab-separated text seldom quotes, and a lone quotation mark would swallow lines
-    header = pd.read_csv(path, nrows=0, **options)
-    _check_columns(path, columns, header.columns)
-    with pd.read_csv(path, usecols=list(columns), chunksize=rows, **options) as chunks:
-        for chunk in chunks:
-            yield chunk[list(columns)]
+def _csv_chunks(path: Path, compression: str, columns: Sequence[str], rows: int, separator: str, header: bool) -> Iterator[pd.DataFrame]:
+    options: dict[str, Any] = {
+        "sep": separator,
+        "header": 0 if header else None,
+        "index_col": False,
+        "dtype": str,
+        "keep_default_na": False,
+        "na_values": [""],
+        "encoding": "utf-8-sig",
+        "quoting": csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+    }
+    with _open(path, compression) as file:
+        try:
+            first = pd.read_csv(file, nrows=0 if header else 1, **options)
+        except pd.errors.EmptyDataError:
+            raise InvalidTableError(f"The file {str(path)!r} is empty.") from None
+    names = {str(name): name for name in first.columns}
+    _check_columns(path, columns, names, "" if not header else " If its first line is no header, say so (--no-header, header=False).")
+    wanted = [names[column] for column in columns]
+    # All columns are read, since with usecols pandas would silently cut rows that have too many fields.
+    with _open(path, compression) as file, pd.read_csv(file, chunksize=rows, **options) as chunks:
+        while (chunk := _next_chunk(chunks)) is not None:
+            yield chunk[wanted].set_axis(list(columns), axis=1)
+
+
+def _next_chunk(chunks: Iterator[pd.DataFrame]) -> pd.DataFrame | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return next(chunks, None)
+        except pd.errors.ParserWarning:
+            raise ValueError("rows have more fields than the header names") from None
 
 
 def _parquet_chunks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
@@ -87,15 +161,87 @@ def _parquet_chunks(path: Path, columns: Sequence[str], rows: int) -> Iterator[p
             yield batch.to_pandas()[list(columns)]
 
 
-def _json_chunks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
-    with pd.read_json(path, lines=True, chunksize=rows, dtype=False, convert_dates=False, encoding="utf-8") as chunks:
-        for chunk in chunks:
-            _check_columns(path, columns, chunk.columns)
-            yield chunk[list(columns)]
+def _json_chunks(path: Path, compression: str, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    _check_columns(path, columns, _json_names(path, compression, columns))
+    values: list[list[Any]] = []
+    for record in _json_records(path, compression):
+        values.append([record.get(column) for column in columns])
+        if len(values) == rows:
+            yield pd.DataFrame(values, columns=list(columns), dtype=object)
+            values = []
+    if values:
+        yield pd.DataFrame(values, columns=list(columns), dtype=object)
 
 
-def _check_columns(path: Path, wanted: Sequence[str], present: Sequence[Any]) -> None:
-    names = [str(name) for name in present]
+def _json_names(path: Path, compression: str, wanted: Sequence[str]) -> list[str]:
+    """Return the keys, as far down the file as it takes to have met all that are wanted."""
+    names: dict[str, None] = {}
+    for record in _json_records(path, compression):
+        names.update(dict.fromkeys(record))
+        if all(column in names for column in wanted):
+            return list(names)
+    if not names:
+        raise InvalidTableError(f"The file {str(path)!r} is empty.")
+    return list(names)
+
+
+def _json_records(path: Path, compression: str) -> Iterator[dict[str, Any]]:
+    with _open(path, compression) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise InvalidTableError(f"The file {str(path)!r} cannot be read: line {number} is no JSON: {error}") from error
+            if not isinstance(record, dict):
+                raise InvalidTableError(
+                    f"The file {str(path)!r} must hold a JSON object in each line. Got a {type(record).__name__} in line {number}."
+                )
+            yield record
+
+
+def _open_zst(path: Path) -> IO[bytes]:
+    import pyarrow as pa
+
+    return cast("IO[bytes]", pa.input_stream(path, compression="zstd"))
+
+
+def _open_zip(path: Path) -> IO[bytes]:
+    archive = zipfile.ZipFile(path)
+    members = [member for member in archive.namelist() if not member.startswith("__MACOSX/")]
+    if len(members) != 1:
+        raise InvalidTableError(f"The archive {str(path)!r} must hold one file. It holds {len(members)}.")
+    return archive.open(members[0])
+
+
+_COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
+    ".bz2": bz2.open,
+    ".gz": gzip.open,
+    ".xz": lzma.open,
+    ".zip": _open_zip,
+    ".zst": _open_zst,
+}
+
+
+def _open(path: Path, compression: str) -> IO[bytes]:
+    return cast("IO[bytes]", _COMPRESSIONS[compression](path) if compression else path.open("rb"))
+
+
+def _check_columns(path: Path, wanted: Sequence[str], present: Iterable[str], remedy: str = "") -> None:
+    names = list(present)
     for name in wanted:
         if name not in names:
-            raise InvalidTableError(f"The file {str(path)!r} has no column {name!r}. Its columns are: {', '.join(names[:20])}")
+            shown = ", ".join(known if len(known) <= 40 else known[:37] + "..." for known in names[:_COLUMNS_NAMED])
+            more = ", ..." if len(names) > _COLUMNS_NAMED else ""
+            raise InvalidTableError(f"The file {str(path)!r} has no column {name!r}. Its columns are: {shown}{more}.{remedy}")
+
+
+def _format_name(kind: str) -> str:
+    return f" as {kind[1:]}" if kind in {*_SEPARATORS, *_JSON_LINES, *_PARQUET} else ""
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().removeprefix("Error tokenizing data. C error: ").splitlines()
+    remedy = ". Save it as UTF-8." if isinstance(error, UnicodeError) else ""
+    return (lines[0] if lines else type(error).__name__) + remedy

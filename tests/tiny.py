@@ -10,9 +10,12 @@ import torch
 import transformers as hf
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+ModelFactory = Callable[..., Path]
+
 WORDS = ["bat", "crane", "river", "bank", "money", "the", "a", "of", "in", "old", "flew", "hit", "ball", "night", "un", "##s", "##ing", "."]
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz", *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
-VOCABULARY = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS])}
+TOKENS = dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS])  # "a" and "##s" are words and letters
+VOCABULARY = {token: number for number, token in enumerate(TOKENS)}
 SIZE = len(VOCABULARY)
 
 _BERT = {"vocab_size": SIZE, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
@@ -37,15 +40,23 @@ FAMILIES: dict[str, Callable[[], Any]] = {
 }
 PADDED_FAMILIES = {"mpnet", "deberta-v2", "openai-gpt"}
 
+# Beyond the brief list: grouped queries under a causal window, and an encoder with a decoder to leave out.
+MORE_FAMILIES: dict[str, Callable[[], Any]] = {
+    "mistral": lambda: hf.MistralConfig(
+        **_BERT, num_key_value_heads=2, sliding_window=16, max_position_embeddings=256, pad_token_id=0, initializer_range=0.1
+    ),
+    "t5": lambda: hf.T5Config(vocab_size=SIZE, d_model=32, d_kv=8, d_ff=64, num_layers=3, num_heads=4),
+}
+
 
 def save_model(family: str, directory: Path, **changes: Any) -> Path:
     """Write a model of a family, with random but seeded weights, and a tokenizer."""
     with torch.random.fork_rng():
         torch.manual_seed(20181011)
-        config = FAMILIES[family]()
+        config = {**FAMILIES, **MORE_FAMILIES}[family]()
         config.update(changes)
         hf.AutoModel.from_config(config).eval().save_pretrained(directory)
-    save_tokenizer(directory, special_tokens=family not in {"gpt2", "openai-gpt"})
+    save_tokenizer(directory, special_tokens=family not in {"gpt2", "openai-gpt", "mistral"})
     return directory
 
 
@@ -65,3 +76,29 @@ def save_tokenizer(directory: Path, special_tokens: bool = True) -> None:
         sep_token="[SEP]" if special_tokens else None,
         mask_token="[MASK]",
     ).save_pretrained(directory)
+
+
+def save_sentence_transformer(
+    model: Path,
+    directory: Path,
+    *,
+    pooling: str | tuple[str, ...] = "mean",
+    include_prompt: bool = True,
+    dense: int | None = None,
+    normalize: bool = False,
+    **options: Any,
+) -> Path:
+    """Wrap a tiny model as sentence-transformers does, and let it write the checkpoint; ``options`` go to SentenceTransformer."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+
+    with torch.random.fork_rng():
+        torch.manual_seed(20190827)
+        transformer = Transformer(str(model), max_seq_length=options.pop("max_seq_length", None))
+        modules: list[torch.nn.Module] = [transformer, Pooling(32, pooling, include_prompt=include_prompt)]  # type: ignore[arg-type]
+        if dense:
+            modules.append(Dense(modules[1].get_embedding_dimension(), dense))  # type: ignore[operator]
+        if normalize:
+            modules.append(Normalize())
+        SentenceTransformer(modules=modules, device="cpu", **options).save(str(directory), create_model_card=False)
+    return directory

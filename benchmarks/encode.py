@@ -1,0 +1,178 @@
+"""Speed, memory and exactness of encoding, side by side: every contender in its own process, taking turns.
+
+Run ``python -m benchmarks.encode``; README.md says what each number means.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from bertvectorizer.models.source import DEFAULT_MODEL, locate
+
+from .common import ROOT, installed, machine, parser, write
+from .engines import Contender, Place, contender
+from .network import Network, token_counts
+from .table import encode_table
+from .texts import TextSamples
+from .worker import WorkerProcess
+
+BASELINE = "sentence-transformers"
+
+EXACT = [contender(BASELINE), contender("skrub", requires=("skrub",)), contender("bertvectorizer")]
+ONNX = contender("onnxruntime", requires=("onnxruntime", "onnx"))
+ON_CPU = [*EXACT[:2], ONNX, EXACT[2], contender("bertvectorizer", "int8")]
+ON_CUDA = [contender(engine, precision) for engine in (BASELINE, "bertvectorizer") for precision in ("float16", "bfloat16")]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Texts, and who encodes them.
+
+    Attributes
+    ----------
+    name, remark : str
+    texts : list of str
+    contenders : list of Contender
+    is_plain : bool
+        False where a contender may do less work than a plain run of the whole network over every text.
+    """
+
+    name: str
+    remark: str
+    texts: list[str]
+    contenders: list[Contender]
+    is_plain: bool = True
+
+
+def cases(samples: TextSamples, sizes: dict[str, int], device: str) -> Iterator[Case]:
+    """Yield the cases of a device."""
+    contenders = ON_CPU if device == "cpu" else ON_CUDA
+    yield Case("short", "whole sentences of 18 to 22 words", samples.short(sizes["short"]), contenders)
+    yield Case("mixed", "3 to 250 words, log-uniform", samples.mixed(sizes["mixed"]), contenders)
+    yield Case("long", "the first 250 words of reviews", samples.long(sizes["long"]), contenders)
+    if device != "cpu":
+        return
+    early = [contender(BASELINE), contender("bertvectorizer"), contender("bertvectorizer", layers=3)]
+    yield Case("early stop", "the short texts again; layer 3 of 6 is asked for", samples.short(sizes["short"]), early, is_plain=False)
+    yield Case("duplicates", "short texts, each five times, shuffled", samples.repeated(sizes["short"]), EXACT, is_plain=False)
+    budgets = [contender("bertvectorizer", batch_tokens=tokens) for tokens in (340, 1365, 5460, 21840)]
+    yield Case("batch size", "the mixed texts, by tokens in a batch", samples.mixed(sizes["mixed"]), [contender(BASELINE), *budgets])
+
+
+def run(case: Case, rounds: int, place: Place) -> dict[str, Any]:
+    """Run one case: load everything, one round to warm up, then the counted rounds."""
+    contenders = [one for one in case.contenders if all(map(installed, one.requires))]
+    for missing in case.contenders:
+        if missing not in contenders:
+            print(f"{case.name}: {missing.name} is left out, not installed: {', '.join(missing.requires)}", file=sys.stderr)
+    with ExitStack() as stack:
+        workers = {one.name: stack.enter_context(WorkerProcess(one, place)) for one in contenders}
+        loaded = {name: worker.ask("hold", texts=case.texts) for name, worker in workers.items()}
+        ruler = workers[next(one.name for one in contenders if one.engine == "bertvectorizer")]
+        seconds: dict[str, list[float]] = {name: [] for name in workers}
+        gemm: list[float] = []
+        for number in range(rounds + 1):
+            print(f"{case.name}: round {number} of {rounds}", file=sys.stderr)
+            gemm.append(ruler.ask("gemm"))
+            for name, worker in workers.items():
+                seconds[name].append(worker.ask("encode"))
+        measured = {
+            name: {
+                "seconds": seconds[name][1:],
+                "loaded_mib": loaded[name],
+                "peak_mib": worker.ask("peak"),
+                "device_peak_mib": worker.ask("device_peak") if place.device != "cpu" else None,
+                "vectors": _vectors(worker),
+            }
+            for name, worker in workers.items()
+        }
+        facts = ruler.ask("facts")
+    lengths = token_counts(Path(place.model), case.texts)
+    flops = Network.of(Path(place.model)).flops(lengths) if case.is_plain else None
+    return {
+        "name": case.name,
+        "remark": case.remark,
+        "texts": len(case.texts),
+        "tokens": int(lengths.sum()),
+        "gemm_flops_per_second": gemm[1:],
+        "rows": _rows(measured, len(lengths), int(lengths.sum()), flops, gemm[1:]),
+        "facts": facts,
+    }
+
+
+def _vectors(worker: WorkerProcess) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "vectors.npy")
+        worker.ask("save", path=path)
+        return np.load(path).astype(np.float32)
+
+
+def _rows(measured: dict[str, dict[str, Any]], n_texts: int, n_tokens: int, flops: float | None, gemm: list[float]) -> list[dict[str, Any]]:
+    """Compare each contender with sentence-transformers, in the fastest of its precisions, round by round."""
+    baseline = min((row for name, row in measured.items() if name.startswith(BASELINE)), key=lambda row: median(row["seconds"]))
+    rows = []
+    for name, row in measured.items():
+        seconds, vectors = row["seconds"], row.pop("vectors") if row is not baseline else row["vectors"]
+        rows.append(
+            {
+                "contender": name,
+                **{key: value for key, value in row.items() if key != "vectors"},
+                "texts_per_second": n_texts / median(seconds),
+                "tokens_per_second": n_tokens / median(seconds),
+                "ratio": median(theirs / own for theirs, own in zip(baseline["seconds"], seconds, strict=True)),
+                "share_of_gemm": median(flops / own / rate for own, rate in zip(seconds, gemm, strict=True)) if flops else None,
+                "largest_difference": None if "layers=" in name else float(np.abs(vectors - baseline["vectors"]).max()),
+            }
+        )
+    return rows
+
+
+@contextmanager
+def _place(device: str, onnx: bool) -> Iterator[Place]:
+    """Find the model, and write it as ONNX in yet another process, so that no contender carries the exporter."""
+    model = str(locate(DEFAULT_MODEL, local_files_only=True))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(model, str(Path(folder) / "model.onnx"), device)
+        if onnx:
+            code = f"from benchmarks.engines import export_onnx; export_onnx({place.model!r}, {place.onnx!r})"
+            subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+        yield place
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Run the benchmark."""
+    known = parser(__doc__)
+    known.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    known.add_argument("--rounds", type=int, default=5, help="counted rounds after one to warm up")
+    known.add_argument("--short", type=int, default=600, help="number of short texts")
+    known.add_argument("--mixed", type=int, default=180, help="number of mixed texts")
+    known.add_argument("--long", type=int, default=50, help="number of long texts")
+    known.add_argument("--cases", nargs="+", help="names of the cases to run; all if left out")
+    options = known.parse_args(None if arguments is None else list(arguments))
+    sizes = {kind: getattr(options, kind) for kind in ("short", "mixed", "long")}
+    chosen = [case for case in cases(TextSamples(options.data), sizes, options.device) if not options.cases or case.name in options.cases]
+    needed = chain.from_iterable(case.contenders for case in chosen)
+    with _place(options.device, onnx=ONNX in needed and all(map(installed, ONNX.requires))) as place:
+        done = [run(case, options.rounds, place) for case in chosen]
+    result = {
+        "machine": {**machine(), **done[0]["facts"]},
+        "settings": {"device": options.device, "rounds": options.rounds, "model": DEFAULT_MODEL},
+        "cases": [{key: value for key, value in case.items() if key != "facts"} for case in done],
+    }
+    print("\n" + encode_table(result))
+    write(options.name or ("encode" if options.device == "cpu" else f"encode-{options.device}"), result)
+
+
+if __name__ == "__main__":
+    main()

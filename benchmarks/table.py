@@ -1,0 +1,119 @@
+"""Put the results into README.md, between markers such as ``<!-- encode -->`` and ``<!-- /encode -->``.
+
+Run ``python -m benchmarks.table``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from statistics import median
+from typing import Any
+
+from .common import RESULTS, ROOT
+
+
+def encode_table(result: dict[str, Any]) -> str:
+    """Return one table for each kind of text."""
+    on_gpu = result["settings"]["device"] != "cpu"
+    header = ["contender", "texts/s", "tokens/s", "ratio", "of GEMM", "peak MiB", *(["GPU MiB"] if on_gpu else []), "largest difference"]
+    parts = [_machine(result["machine"]) + f" {result['settings']['rounds']} counted rounds."]
+    for case in result["cases"]:
+        gemm = median(case["gemm_flops_per_second"]) / 1e9
+        parts.append(
+            f"**{case['name']}**: {case['texts']:,} texts ({case['remark']}), {case['tokens']:,} tokens. GEMM: {gemm:,.0f} GFLOP/s."
+        )
+        rows = []
+        for row in case["rows"]:
+            memory = [row["peak_mib"], *([row["device_peak_mib"]] if on_gpu else [])]
+            rows.append(
+                [
+                    row["contender"],
+                    _show(row["texts_per_second"], ",.0f"),
+                    _show(row["tokens_per_second"], ",.0f"),
+                    _show(row["ratio"], ".2f"),
+                    _show(row["share_of_gemm"], ".0%"),
+                    *(_show(mib, ",.0f") for mib in memory),
+                    _show(row["largest_difference"], ".1e"),
+                ]
+            )
+        parts.append(_markdown(header, rows))
+    return "\n\n".join(parts)
+
+
+def accuracy_table(result: dict[str, Any]) -> str:
+    """Return the three tables of the accuracy benchmark."""
+    classification = [
+        [f"`{row['features']}`", row["precision"], _show(row["accuracy"], ".4f"), _show(row["points_from_float32"], "+.2f")]
+        for row in result["classification"]
+    ]
+    similarity = [
+        [row["set"], f"{row['pairs']:,}", row["precision"], _show(row["spearman"], ".4f"), _show(row["published"], ".4f")]
+        for row in result["similarity"]
+    ]
+    equality = [[row["set"], f"{row['sentences']:,}", _show(row["largest_difference"], ".1e")] for row in result["equality"]]
+    return "\n\n".join(
+        [
+            _machine(result["machine"]),
+            _markdown(["SST-2 test", "precision", "accuracy", "points from float32"], classification),
+            _markdown(["similarity", "pairs", "precision", "Spearman", "published"], similarity),
+            _markdown(["against sentence-transformers", "distinct sentences", "largest difference"], equality),
+        ]
+    )
+
+
+def memory_table(result: dict[str, Any]) -> str:
+    """Return the curve of memory, thinned out."""
+    settings, curve = result["settings"], result["curve"]
+    thin = curve[:: max(1, len(curve) // 10)]
+    rows = [[f"{point['seconds']:,.0f}", f"{point['rows']:,}", f"{point['rss_mib']:,.0f}"] for point in thin]
+    slope = _show(result["slope_mib_per_100000_rows"], "+.1f")
+    summary = (
+        f"{settings['rows']:,} texts of {settings['words']} words, {settings['precision']}: {result['rows_per_second']:,.0f} rows/s, "
+        f"peak {result['peak_mib']:,.0f} MiB, slope over the second half {slope} MiB per 100,000 rows."
+    )
+    return "\n\n".join([_machine(result["machine"]), summary, _markdown(["seconds", "rows done", "resident MiB"], rows)])
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "encode": encode_table,
+    "encode-cuda": encode_table,
+    "accuracy": accuracy_table,
+    "memory": memory_table,
+}
+
+
+def _machine(facts: dict[str, Any]) -> str:
+    where = [facts["gpu"]] if facts.get("gpu") else []
+    where += [facts["processor"], f"{facts['cores']} cores", *facts["instructions"][-1:]]
+    if facts.get("threads"):
+        where.append(f"{facts['threads']} threads")
+    packages = [f"{name} {version}" for name, version in facts["packages"].items()]
+    return f"{', '.join(where)}; Python {facts['python']}, {', '.join(packages)}; commit {facts['commit']}."
+
+
+def _show(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _markdown(header: list[str], rows: Iterable[list[str]]) -> str:
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
+
+
+def main() -> None:
+    """Write the tables of all result files there are."""
+    readme = ROOT / "benchmarks" / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    for name, table in TABLES.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            body = table(json.loads(path.read_text(encoding="utf-8")))
+            block = f"<!-- {name} -->\n{body}\n<!-- /{name} -->"
+            text = re.sub(f"<!-- {name} -->.*<!-- /{name} -->", lambda _, block=block: block, text, flags=re.DOTALL)
+    readme.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

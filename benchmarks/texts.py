@@ -1,0 +1,109 @@
+"""Real texts from the shared data folder. All that is read here stays there: nothing is copied into the project."""
+
+from __future__ import annotations
+
+import lzma
+import math
+import random
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+_SHORT_WORDS = range(18, 23)
+_LONG_WORDS = 250
+
+
+def sst2(data: Path, split: str) -> tuple[list[str], list[int]]:
+    """Return the sentences and the labels of a split of SST-2."""
+    rows = [line.rsplit("\t", 1) for line in (data / "sst2" / f"{split}.tsv").read_text(encoding="utf-8").splitlines()]
+    return [text for text, _ in rows], [int(label) for _, label in rows]
+
+
+def imdb(data: Path) -> Iterator[str]:
+    """Yield the reviews of IMDB's training set."""
+    with lzma.open(data / "imdb" / "imdb_train.tsv.xz", "rt", encoding="utf-8") as lines:
+        next(lines)
+        for line in lines:
+            yield line.rstrip("\n").split("\t")[3].replace("<br />", " ")
+
+
+def stsb(data: Path, split: str) -> list[tuple[str, str, float]]:
+    """Return the pairs of a split of the STS benchmark with their scores; none where the file is missing."""
+    path = data / "stsb" / f"sts-{split}.csv"
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return [(row[5], row[6], float(row[4])) for row in rows]
+
+
+def sick(data: Path) -> list[tuple[str, str, float]]:
+    """Return all 9,927 pairs of SICK with their scores."""
+    files = ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt")
+    lines = chain.from_iterable((data / "sick" / file).read_text(encoding="utf-8").splitlines()[1:] for file in files)
+    return [(row[1], row[2], float(row[3])) for row in (line.split("\t") for line in lines)]
+
+
+def distinct_sentences(pairs: list[tuple[str, str, float]]) -> list[str]:
+    """Return each sentence of the pairs once."""
+    return list(dict.fromkeys(chain.from_iterable(pair[:2] for pair in pairs)))
+
+
+class TextSamples:
+    """Samples of distinct texts of three kinds, the same ones for the same seed.
+
+    Parameters
+    ----------
+    data : Path
+    seed : int
+    """
+
+    def __init__(self, data: Path, seed: int = 0) -> None:
+        self._seed = seed
+        self._sentences = sst2(data, "train")[0]
+        self._reviews = list(imdb(data))
+        random.Random(self._seed).shuffle(self._sentences)
+        random.Random(self._seed).shuffle(self._reviews)
+
+    def short(self, size: int) -> list[str]:
+        """Return whole sentences of 18 to 22 words from SST-2; where those run out, first 20 words of reviews."""
+        whole = (text for text in self._sentences if len(text.split()) in _SHORT_WORDS)
+        return _take(chain(whole, self._cut(self._reviews, 20)), size)
+
+    def mixed(self, size: int) -> list[str]:
+        """Return texts of 3 to 250 words, as many of 3 to 30 as of 30 to 250 (log-uniform), from SST-2 and IMDB."""
+        wanted = np.exp(np.random.default_rng(self._seed).uniform(math.log(3), math.log(_LONG_WORDS), size)).round().astype(int)
+        texts: set[str] = set()
+        for number, words in enumerate(wanted):
+            source = self._sentences if words <= 20 else self._reviews
+            rotated = chain(source[number % len(source) :], source)
+            texts.add(next(text for text in self._cut(rotated, int(words)) if text not in texts))
+        result = sorted(texts)
+        random.Random(self._seed).shuffle(result)
+        return result
+
+    def long(self, size: int) -> list[str]:
+        """Return the first 250 words of reviews that are at least as long."""
+        return _take(self._cut(self._reviews, _LONG_WORDS), size)
+
+    def repeated(self, size: int, times: int = 5) -> list[str]:
+        """Return ``size`` short texts in random order, each of which occurs ``times`` times."""
+        texts = self.short(max(1, size // times)) * times
+        random.Random(self._seed).shuffle(texts)
+        return texts
+
+    @staticmethod
+    def _cut(texts: Iterable[str], n_words: int) -> Iterator[str]:
+        for text in texts:
+            words = text.split()
+            if len(words) >= n_words:
+                yield " ".join(words[:n_words])
+
+
+def _take(texts: Iterable[str], size: int) -> list[str]:
+    """Return the first ``size`` distinct texts."""
+    taken: dict[str, None] = {}
+    for text in texts:
+        taken[text] = None
+        if len(taken) == size:
+            return list(taken)
+    raise SystemExit(f"The data has only {len(taken)} texts of this kind; {size} were asked for.")

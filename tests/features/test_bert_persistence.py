@@ -1,0 +1,143 @@
+"""Fitted vectorizers that are stored, and loaded in another process, on another machine, beside another model."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from bertvectorizer import BertVectorizer
+from bertvectorizer.models.errors import ModelChangedError, ModelNotFoundError, UnsupportedModelError
+from tests.tiny import save_model
+
+TEXTS = ["the old bat flew in the night", "a ball", "", "the river bank"]
+
+
+def _joblib_dumps(estimator: Any) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
+    return buffer.getvalue()
+
+
+DUMPS: dict[str, Callable[[Any], bytes]] = {"pickle": pickle.dumps, "joblib": _joblib_dumps, "cloudpickle": cloudpickle.dumps}
+
+
+def load(stored: bytes) -> Any:
+    return joblib.load(io.BytesIO(stored))  # reads pickle and cloudpickle as well
+
+
+@pytest.fixture(scope="module")
+def bert(tiny_model: Callable[..., Path]) -> str:
+    return str(tiny_model("bert"))
+
+
+@pytest.mark.parametrize("library", DUMPS)
+@pytest.mark.parametrize("use_default_model", [False, True])
+def test_stored_estimators_are_small_and_load_equal(bert: str, library: str, use_default_model: bool) -> None:
+    vectorizer = BertVectorizer(layers=-2) if use_default_model else BertVectorizer(bert, layers=[-1, 0], pooling=("cls", "max"))
+    X = vectorizer.fit_transform(TEXTS)
+    stored = DUMPS[library](vectorizer)
+    assert len(stored) < 100_000
+    loaded = load(stored)
+    assert loaded.get_params() == vectorizer.get_params()
+    assert (loaded.n_features_out_, loaded.model_fingerprint_, loaded.truncation_) == (
+        vectorizer.n_features_out_,
+        vectorizer.model_fingerprint_,
+        vectorizer.truncation_,
+    )
+    np.testing.assert_array_equal(loaded.transform(TEXTS), X)
+
+
+def test_unfitted_estimators_are_stored_too(bert: str) -> None:
+    loaded = load(pickle.dumps(BertVectorizer(bert)))
+    np.testing.assert_array_equal(loaded.transform(TEXTS), BertVectorizer(bert).transform(TEXTS))
+
+
+def test_stored_estimators_load_in_a_fresh_process(bert: str, tmp_path: Path) -> None:
+    pipe = make_pipeline(BertVectorizer(bert, layers="all"), LogisticRegression(max_iter=1000)).fit(TEXTS, [0, 1, 0, 1])
+    for library, dumps in DUMPS.items():
+        (tmp_path / library).write_bytes(dumps(pipe))
+    script = (
+        "import joblib, numpy, sys\n"
+        f"for library in {list(DUMPS)}:\n"
+        f"    loaded = joblib.load(library)\n"
+        f"    numpy.save(library + '.npy', loaded[0].transform({TEXTS!r}))\n"
+        f"    numpy.save(library + '.labels.npy', loaded.predict({TEXTS!r}))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
+    for library in DUMPS:
+        np.testing.assert_allclose(np.load(tmp_path / f"{library}.npy"), pipe[0].transform(TEXTS), rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(np.load(tmp_path / f"{library}.labels.npy"), pipe.predict(TEXTS))
+
+
+@pytest.fixture
+def own_model(tmp_path: Path) -> Path:
+    """Directory of a model that a test may spoil."""
+    return save_model("bert", tmp_path / "model")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_model_that_changed_is_noticed(own_model: Path, tmp_path: Path, file: str) -> None:
+    stored = pickle.dumps(BertVectorizer(str(own_model)).fit(TEXTS))
+    if file == "model.safetensors":
+        shutil.copy(save_model("bert", tmp_path / "other", initializer_range=0.1) / file, own_model / file)
+    else:
+        content = (own_model / file).read_text(encoding="utf-8")
+        (own_model / file).write_text(content.replace('"bat"', '"cat"') if file == "tokenizer.json" else content.replace("gelu", "relu"))
+        assert (own_model / file).read_text(encoding="utf-8") != content
+    loaded = load(stored)
+    with pytest.raises(ModelChangedError, match=rf"fitted with a model of fingerprint {loaded.model_fingerprint_}, but .* now has"):
+        loaded.transform(TEXTS)
+    assert loaded.fit_transform(TEXTS).shape == (4, 32)  # fit again, as the message says
+
+
+def test_a_model_that_is_gone_is_named_with_remedies(own_model: Path) -> None:
+    stored = pickle.dumps(BertVectorizer(str(own_model)).fit(TEXTS))
+    shutil.rmtree(own_model)
+    loaded = load(stored)
+    assert "BertVectorizer" in repr(loaded)
+    with pytest.raises(ModelNotFoundError) as caught:
+        loaded.transform(TEXTS)
+    assert repr(str(own_model)) in str(caught.value)
+    assert "Places searched" in str(caught.value)
+    assert "Remedies" in str(caught.value)
+
+
+@pytest.fixture
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("without_gpu")
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_fitted_on_a_gpu_goes_on_without_it(bert: str, precision: str) -> None:
+    vectorizer = BertVectorizer(bert)
+    X = vectorizer.fit_transform(TEXTS)
+    loaded = load(pickle.dumps(vectorizer.set_params(device="cuda", precision=precision)))
+    message = r"The device 'cuda' is not available on this machine\. .* This fitted estimator runs on 'cpu' in float32 instead"
+    with pytest.warns(UserWarning, match=message) as caught:
+        result = loaded.transform(TEXTS)
+    np.testing.assert_array_equal(result, X)
+    assert len(caught) == 1
+    assert Path(caught[0].filename) == Path(__file__)
+
+
+@pytest.mark.usefixtures("without_gpu")
+@pytest.mark.parametrize("method", ["fit", "fit_transform", "transform"])
+def test_a_device_that_is_not_here_is_refused_before_fit(bert: str, method: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"The device 'cuda' is not available on this machine. Use device=None"):
+        getattr(BertVectorizer(bert, device="cuda"), method)(TEXTS)

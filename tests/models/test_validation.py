@@ -1,0 +1,58 @@
+"""Tests of models/validation.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertvectorizer.models.errors import InvalidParameterError
+from bertvectorizer.models.validation import check_choice, check_flag, check_int, invalid
+
+
+def test_invalid_names_parameter_rule_and_value() -> None:
+    error = invalid("stride", "an even number", 3)
+    assert isinstance(error, InvalidParameterError)
+    assert str(error) == "The 'stride' parameter must be an even number. Got 3 instead."
+
+
+def test_check_choice_returns_the_choice() -> None:
+    assert check_choice("overflow", "window", ("truncate", "window")) == "window"
+
+
+@pytest.mark.parametrize("value", ["Window", "", None, 1, ["window"], b"window"])
+def test_check_choice_refuses_everything_else(value: Any) -> None:
+    with pytest.raises(InvalidParameterError) as caught:
+        check_choice("overflow", value, ("truncate", "window"))
+    assert str(caught.value) == f"The 'overflow' parameter must be one of 'truncate', 'window'. Got {value!r} instead."
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_check_flag_returns_the_flag(value: bool) -> None:
+    assert check_flag("local_files_only", value) is value
+
+
+@pytest.mark.parametrize("value", [0, 1, None, "True", np.True_])
+def test_check_flag_refuses_what_only_looks_true_or_false(value: Any) -> None:
+    with pytest.raises(InvalidParameterError, match=r"'local_files_only' parameter must be True or False\. Got"):
+        check_flag("local_files_only", value)
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
+def test_check_int_returns_a_python_int(value: Any) -> None:
+    checked = check_int("max_length", value, 3)
+    assert checked == 3
+    assert type(checked) is int
+
+
+def test_check_int_lets_none_pass_only_where_optional() -> None:
+    assert check_int("max_length", None, 1, optional=True) is None
+    with pytest.raises(InvalidParameterError, match=r"int in the range \[1, inf\)\. Got None"):
+        check_int("max_length", None, 1)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "1", float("nan"), np.float32(2)])
+def test_check_int_refuses_other_values(value: Any) -> None:
+    with pytest.raises(InvalidParameterError, match=r"'max_length' parameter must be an int in the range \[1, inf\) or None\. Got"):
+        check_int("max_length", value, 1, optional=True)

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+
+import bertvectorizer
+from bertvectorizer import BertVectorizer
+from bertvectorizer.cli import app, main
+
+COMMAND = typer.main.get_command(app)
+COMMANDS: dict[str, Any] = COMMAND.commands  # type: ignore[attr-defined]
+README = Path(__file__).parents[2] / "README.md"
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process, with whatever can be turned into words."""
+
+    def call(*words: object) -> Result:
+        with pytest.raises(SystemExit) as caught:
+            main([str(word) for word in words])
+        code = caught.value.code
+        assert isinstance(code, int)
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "table.csv"
+    path.write_text("text,label,none,one\n" + "the bat flew,a,,x\na crane,b,,x\n" * 6, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Any) -> Path:
+    return Path(tiny_model("bert"))
+
+
+def assert_one_line(result: Result, *parts: str) -> None:
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("Error: ")
+    assert result.err.endswith("\n")
+    assert result.err.count("\n") == 1
+    for part in parts:
+        assert part in result.err
+
+
+def test_the_commands() -> None:
+    assert sorted(COMMANDS) == ["compare", "embed"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_has_help(command: str, run: Run) -> None:
+    result = run(command, "--help")
+    assert result.code == 0
+    assert result.err == ""
+    assert COMMANDS[command].help.splitlines()[0] in result.out
+    for parameter in COMMANDS[command].params:
+        assert parameter.help, f"{parameter.name} has no help"
+        for option in parameter.opts:
+            assert option in result.out
+
+
+@pytest.mark.parametrize("words", [["--help"], []])
+def test_the_app_has_help(words: list[str], run: Run) -> None:
+    result = run(*words)
+    assert result.code == 0
+    for command in COMMANDS:
+        assert re.search(rf"^  {command}  +\w", result.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_readme_names_every_command(command: str) -> None:
+    assert f"bertvectorizer {command}" in README.read_text(encoding="utf-8")
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == Result(0, f"bertvectorizer {bertvectorizer.__version__}\n", "")
+
+
+OPTIONS = [
+    (command, option) for command in COMMANDS for parameter in COMMANDS[command].params for option in parameter.opts if "-" in option
+]
+
+
+def test_options_were_found() -> None:
+    assert {("compare", "--target"), ("embed", "-o"), ("embed", "--chunk-rows")} <= set(OPTIONS)
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_a_typo_in_an_option_is_one_line(command: str, option: str, run: Run) -> None:
+    typo = option + "q" if option.startswith("--") else "-z"
+    assert_one_line(run(command, "table.csv", typo, "3"), "No such option", typo, f"bertvectorizer {command} --help")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["comparr"], ["No such command", "comparr"]),
+        (["embed"], ["Missing argument", "embed --help"]),
+        (["embed", "table.csv"], ["Missing option", "--text"]),
+        (["embed", "table.csv", "--text", "text"], ["Missing option", "--output"]),
+        (["compare", "--text"], ["--text", "requires an argument"]),
+        (["compare", "--cv", "1"], ["--cv", "2"]),
+        (["compare", "--cv", "many"], ["--cv", "integer"]),
+        (["embed", "table.csv", "--text", "text", "-o", "out.npy", "--chunk-rows", "0"], ["--chunk-rows", "1"]),
+        (["compare", "table.csv", "extra"], ["extra"]),
+        (["compare", "--text", "text"], ["give the file too"]),
+        (["compare", "--no-header"], ["give the file too"]),
+        (["compare", "table.csv"], ["--text COL", "--target COL"]),
+        (["compare", "table.csv", "--text", "text"], ["--target COL"]),
+        (["compare", "table.csv", "--text", "text", "--target", "text"], ["must be two columns", "'text'"]),
+        (["compare", "no.csv", "--text", "text", "--target", "label"], ["There is no file 'no.csv'"]),
+        (["compare", "table.csv", "--text", "text", "--target", "labels"], ["no column 'labels'", "text, label"]),
+        (["compare", "table.csv", "--text", "text", "--target", "none"], ["target is missing in 12 row(s)"]),
+        (["compare", "table.csv", "--text", "text", "--target", "one"], ["at least 2 classes", "'x' in every row"]),
+        (["compare", "table.csv", "--text", "none", "--target", "label"], ["All 12 texts are missing"]),
+        (["compare", "table.csv", "--text", "text", "--target", "label", "--cv", "7"], ["folds (7)", "6 row(s) of class"]),
+        (["compare", "table.csv", "--text", "text", "--target", "label", "--sep", ";;"], ["'separator'", "one character"]),
+        (["embed", "table.csv", "--text", "text", "-o", "out.txt"], [".parquet, .npy, .csv"]),
+        (["embed", "table.csv", "--text", "text", "-o", "nowhere/out.npy"], ["no folder 'nowhere'"]),
+        (["embed", "table.csv", "--text", "txt", "-o", "out.npy"], ["no column 'txt'"]),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_one_line(words: list[str], parts: list[str], table: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(table.parent)
+    assert_one_line(run(*words), *parts)
+    assert list(table.parent.iterdir()) == [table]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--layers", "99"), ("--layers", "last"), ("--pooling", "middle"), ("--precision", "float8"), ("--model", " ")]
+)
+def test_a_bad_parameter_is_one_line(option: str, value: str, table: Path, model: Path, run: Run) -> None:
+    words = ["embed", table, "--text", "text", "-o", table.with_name("out.npy"), "--model", model, option, value]
+    result = run(*words)
+    assert_one_line(result, option.strip("-"), value)
+    assert list(table.parent.iterdir()) == [table]
+    result = run("compare", table, "--text", "text", "--target", "label", "--model", model, option, value)
+    assert_one_line(result, option.strip("-"), value)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_model_offline_names_places_and_remedies(command: str, table: Path, run: Run) -> None:
+    more = ["--target", "label"] if command == "compare" else ["-o", table.with_name("out.npy")]
+    result = run(command, table, "--text", "text", *more, "--model", "no/such-model", "--local-files-only")
+    assert result.code == 2
+    assert result.err.startswith("Error: The model 'no/such-model' was not found.")
+    assert "Remedies" in result.err
+    assert "Traceback" not in result.err
+
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def test_compare_on_the_built_in_example(default_model_directory: Path, run: Run) -> None:
+    result = run("compare", "--model", default_model_directory, "--cv", "2")
+    assert result.code == 0
+    assert result.err == ""
+    assert not CONTROL.search(result.out)
+    lines = result.out.splitlines()
+    assert lines[0].strip() == "Accuracy over 2 folds of 400 texts"
+    rows = [[cell.strip() for cell in re.split("[│┃|]", line)[1:-1]] for line in lines if re.search("[│┃|]", line)]
+    assert rows[0] == ["features", "dimensions", "accuracy", "spread", "seconds"]
+    assert [row[0] for row in rows[1:]] == ["majority class", "TF-IDF words", "BERT"]
+    assert rows[1][1:4] == ["0", "0.500", "0.000"]
+    assert rows[3][1] == "384"
+    assert float(rows[3][2]) > 0.6
+
+
+def test_compare_on_a_file_without_a_header(tmp_path: Path, model: Path, run: Run) -> None:
+    path = tmp_path / "messages"
+    path.write_text('a\tthe "bat\nb\ta crane\n' * 9, encoding="utf-8")
+    result = run("compare", path, "--no-header", "--sep", "\\t", "--text", "1", "--target", "0", "--cv", "3", "--model", model)
+    assert result.code == 0
+    assert "Accuracy over 3 folds of 18 texts" in result.out
+    assert result.err == ""
+
+
+@pytest.mark.parametrize("words", [[], ["--chunk-rows", "5", "--layers", "-1,-2", "--pooling", "max"]])
+def test_embed_writes_what_the_vectorizer_gives(words: list[str], table: Path, model: Path, run: Run) -> None:
+    output = table.with_name("out.npy")
+    result = run("embed", table, "--text", "text", "-o", output, "--model", model, *words)
+    assert result == Result(0, "", f"12 rows written to {output}\n")
+    parameters = {"layers": "-1,-2", "pooling": "max"} if words else {}
+    expected = BertVectorizer(str(model), **parameters).fit_transform(pd.read_csv(table)["text"])
+    np.testing.assert_allclose(np.load(output), expected, atol=1e-5)
+
+
+def test_embed_says_which_rows_are_kept(tmp_path: Path, model: Path, run: Run) -> None:
+    path, output = tmp_path / "table.jsonl", tmp_path / "out.npy"
+    path.write_text('{"text": "bat"}\n{"text": "bats"}\nrubbish\n', encoding="utf-8")
+    result = run("embed", path, "--text", "text", "-o", output, "--model", model, "--chunk-rows", "2")
+    assert_one_line(result, "line 3 is no JSON", f"2 rows are kept in {output}.part")
+
+
+def test_embed_takes_an_interrupt_before_the_first_row(table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_anything: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BertVectorizer, "transform", stop)
+    result = run("embed", table, "--text", "text", "-o", table.with_name("out.npy"), "--model", model)
+    assert result == Result(130, "", "Interrupted: nothing was written\n")
+    assert list(table.parent.iterdir()) == [table]
+
+
+def test_a_warning_is_one_line(table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    table.write_text("text,label\n" + f"{'the bat ' * 200},a\na crane,b\n" * 3, encoding="utf-8")
+    monkeypatch.setattr("warnings.filters", [])
+    result = run("compare", table, "--text", "text", "--target", "label", "--cv", "2", "--model", model)
+    assert result.code == 0
+    assert result.err.startswith("Note: 3 of 6 texts are longer than the model reads")
+    assert result.err.count("\n") == 1
+
+
+def test_progress_is_shown_to_a_terminal(table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    result = run("embed", table, "--text", "text", "-o", table.with_name("out.npy"), "--model", model, "--chunk-rows", "4")
+    assert "12 rows" in result.err
+    assert "None" not in result.err
+    result = run("compare", table, "--text", "text", "--target", "label", "--cv", "2", "--model", model)
+    assert "2/2 folds" in result.err
+
+
+def test_python_m_bertvectorizer_leaves_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bertvectorizer", "compare", "none.csv", "--text", "text", "--target", "label"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
+    assert_one_line(Result(result.returncode, result.stdout, result.stderr), "There is no file 'none.csv'")
+
+
+def test_the_installed_command_does_the_same(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("bertvectorizer")
+    if not script.exists():
+        pytest.skip("the package's command is not installed beside this interpreter")
+    result = subprocess.run([script, "--version"], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"bertvectorizer {bertvectorizer.__version__}\n", "")

@@ -1,0 +1,375 @@
+"""The rules of the house: who imports whom, what is public, what is documented, what is installed."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+
+import bertvectorizer
+from bertvectorizer.cli import app
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = {"models": "bertvectorizer.models", "features": "bertvectorizer.features", "pipeline": "bertvectorizer.pipeline"}
+FOLDERS["package"] = "bertvectorizer"
+MAY_IMPORT = {
+    "models": {"models"},
+    "features": {"models", "features"},
+    "pipeline": {"models", "features", "pipeline"},
+    "package": {"models", "features", "pipeline", "package"},
+}
+HEAVY = ("torch", "transformers", "sklearn", "sentence_transformers", "pandas")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def source_files() -> dict[str, Path]:
+    """Return the source file of every module, by the name it is installed under."""
+    files = {}
+    for folder, package in FOLDERS.items():
+        for path in sorted((ROOT / folder).glob("*.py")):
+            files[package if path.stem == "__init__" else f"{package}.{path.stem}"] = path
+    return files
+
+
+SOURCES = source_files()
+
+
+def installed_modules() -> list[str]:
+    found = pkgutil.walk_packages(bertvectorizer.__path__, "bertvectorizer.")
+    return ["bertvectorizer", *sorted(module.name for module in found)]
+
+
+def home(module: str) -> str:
+    """Return the folder that a module of this package lies in."""
+    part = module.split(".")[1] if "." in module else ""
+    return part if part in FOLDERS else "package"
+
+
+def imports(module: str, *, while_loading: bool = False) -> Iterator[str]:
+    """Yield what a module imports, as absolute names; names of attributes are cut off where they are no modules.
+
+    With ``while_loading`` those imports are left out that wait for a call, or for a type checker.
+    """
+    path = SOURCES[module]
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8")), while_loading):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        else:
+            assert isinstance(node, ast.ImportFrom)
+            parents = package.split(".")
+            base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])]) if node.level else str(node.module)
+            for alias in node.names:
+                yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in SOURCES else base
+
+
+def _statements(tree: ast.AST, while_loading: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+        waits = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not (while_loading and (waits or for_types)):
+            yield from _statements(node, while_loading)
+
+
+def test_the_walk_finds_every_source_file() -> None:
+    assert installed_modules() == sorted(SOURCES)
+    assert {"bertvectorizer.cli", "bertvectorizer.features.bert", "bertvectorizer.models.encoder"} <= set(SOURCES)
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_run_one_way(module: str) -> None:
+    own = [name for name in imports(module) if name.partition(".")[0] == "bertvectorizer"]
+    for name in own:
+        assert home(name) in MAY_IMPORT[home(module)], f"{module} imports {name}"
+    if home(module) == "models":
+        assert not [name for name in imports(module) if name.partition(".")[0] in {"sklearn", "pandas", "polars"}]
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_inside_the_package_are_relative(module: str) -> None:
+    for node in _statements(ast.parse(SOURCES[module].read_text(encoding="utf-8")), while_loading=False):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert str(node.module).partition(".")[0] not in {"bertvectorizer", *FOLDERS}
+        if isinstance(node, ast.Import):
+            assert not {alias.name.partition(".")[0] for alias in node.names} & {"bertvectorizer", *FOLDERS}
+
+
+def test_no_module_needs_itself_to_load() -> None:
+    graph = {module: {name for name in imports(module, while_loading=True) if name in SOURCES and name != module} for module in SOURCES}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert set(order) == set(SOURCES)
+
+
+def test_the_parser_of_imports_sees_them() -> None:
+    seen = set(imports("bertvectorizer.features.bert"))
+    assert {"bertvectorizer.models", "bertvectorizer.models.errors", "bertvectorizer.features.base", "torch", "numpy"} <= seen
+    assert "torch" not in set(imports("bertvectorizer.features.bert", while_loading=True))
+    assert "bertvectorizer.models.encoder" in seen
+
+
+def test_folders_with_code_are_the_listed_packages() -> None:
+    setuptools = PYPROJECT["tool"]["setuptools"]
+    assert sorted(setuptools["packages"]) == sorted(FOLDERS.values())
+    assert setuptools["package-dir"] == {package: folder for folder, package in FOLDERS.items()}
+    outside = {"tests", "benchmarks", "examples", "build", "dist", "docs"}
+    top = {path.parent.name for path in ROOT.glob("*/*.py") if path.parent.name not in outside and not path.parent.name.startswith(".")}
+    assert top == set(FOLDERS)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_folder_inside_is_left_out_of_the_wheel(folder: str) -> None:
+    assert [str(path) for path in (ROOT / folder).rglob("*.py") if path.parent != ROOT / folder] == []
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_every_module_says_what_it_is_for(module: str) -> None:
+    tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    assert len(SOURCES[module].read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def exported(module: str) -> list[str]:
+    return list(getattr(importlib.import_module(module), "__all__", []))
+
+
+@pytest.mark.parametrize("package", FOLDERS.values())
+def test_all_is_the_public_namespace_of_each_package(package: str) -> None:
+    module = importlib.import_module(package)
+    names = exported(package)
+    for name in names:
+        assert getattr(module, name) is not None
+    submodules = {name.removeprefix(f"{package}.") for name in SOURCES if name.startswith(f"{package}.")}
+    present = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name not in submodules and not isinstance(value, ModuleType) and name not in {"annotations", "Any"}
+    }
+    public = {name for name in names if not name.startswith("_")}
+    assert present - {"TYPE_CHECKING"} <= public
+    assert len(set(names)) == len(names)
+    assert set(names) <= set(dir(module))
+
+
+@pytest.mark.parametrize("module", [module for module in SOURCES if module != "bertvectorizer.__main__"])
+def test_all_is_sorted_and_names_what_is_public(module: str) -> None:
+    names = exported(module)
+    assert names == sorted(names, key=natural) or names == sorted(names)
+    defined = {
+        node.name
+        for node in ast.parse(SOURCES[module].read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+    }
+    unexported = defined - set(names)
+    assert not unexported or module == "bertvectorizer.cli", f"public by name, but not in __all__: {unexported}"
+
+
+def natural(name: str) -> tuple[int, str]:
+    """Return the key of ruff's order: constants, classes, the rest."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+def public_objects() -> dict[str, Any]:
+    found = {}
+    for module in SOURCES:
+        if module == "bertvectorizer.__main__":
+            continue
+        for name in exported(module):
+            value = getattr(importlib.import_module(module), name)
+            if (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == module:
+                found[f"{module}.{name}"] = value
+    return found
+
+
+PUBLIC = public_objects()
+
+
+def test_public_objects_were_found() -> None:
+    assert {"bertvectorizer.features.bert.BertVectorizer", "bertvectorizer.pipeline.compare.compare"} <= set(PUBLIC)
+    assert len(PUBLIC) > 30
+
+
+def section(docstring: str, title: str) -> str:
+    """Return a section of a numpydoc docstring, "" if there is none."""
+    match = re.search(rf"^{title}\n-{{{len(title)}}}\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", docstring, re.MULTILINE | re.DOTALL)
+    return match.group(1) if match else ""
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_object_is_documented(name: str) -> None:
+    value = PUBLIC[name]
+    docstring = inspect.getdoc(value) or ""
+    assert docstring.splitlines()[0].rstrip().endswith((".", "?", ":", "!")), f"{name} has no sentence to begin with"
+    for method_name, method in vars(value).items() if inspect.isclass(value) else []:
+        if inspect.isfunction(method) and not method_name.startswith("_"):
+            assert inspect.getdoc(method), f"{name}.{method_name} has no docstring"
+    described = section(docstring, "Parameters")
+    if described:
+        documented = re.findall(r"^(\*{0,2}\w[\w, *]*?)(?: : .*)?$", described, re.MULTILINE)
+        documented = [part.strip("* ") for names in documented for part in names.split(",")]
+        parameters = [parameter for parameter in inspect.signature(value).parameters if parameter != "self"]
+        assert documented == parameters, f"{name} documents other parameters, or in another order"
+
+
+@pytest.mark.parametrize("name", bertvectorizer.__all__)
+def test_the_front_door_is_documented_in_full(name: str) -> None:
+    value = getattr(bertvectorizer, name)
+    if not callable(value):
+        return
+    docstring = inspect.getdoc(value) or ""
+    wanted = ["Attributes"] if name == "Comparison" else ["Parameters", "Examples"]
+    wanted += ["Returns"] if inspect.isfunction(value) else []
+    for title in wanted:
+        assert section(docstring, title), f"{name} has no section {title}"
+
+
+def test_doctests(default_model_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    attempted = {}
+    for name in SOURCES:
+        module = importlib.import_module(name)
+        result = doctest.testmod(module, report=True)
+        assert not result.failed, f"{name}: {capsys.readouterr().out}"
+        attempted[name] = result.attempted
+    for name in ("features.bert", "features.text_column", "pipeline.compare", "pipeline.embed", "pipeline.example", "pipeline.tables"):
+        assert attempted[f"bertvectorizer.{name}"] > 0, f"{name} has no example"
+
+
+def blocks(*languages: str) -> list[str]:
+    """Return the README's fenced blocks in one of some languages."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [block for language, block in fenced if language in languages]
+
+
+SHELL = "\n".join(blocks("sh", "shell", "bash", "console", ""))
+
+
+def test_every_python_snippet_of_the_readme_runs(default_model_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snippets = blocks("python", "py")
+    assert snippets or "```" not in README
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    for number, snippet in enumerate(snippets, start=1):
+        exec(compile(snippet, f"README.md, snippet {number}", "exec"), namespace)
+
+
+def readme_commands() -> list[str]:
+    lines = SHELL.replace("\\\n", " ").splitlines()
+    return [part.strip() for line in lines for part in line.split("&&") if part.strip().startswith("bertvectorizer")]
+
+
+def test_every_command_of_the_readme_is_one() -> None:
+    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    lines = readme_commands()
+    assert {line.split()[1] for line in lines} >= set(commands)
+    for line in lines:
+        words = line.split()
+        known = {option for parameter in commands[words[1]].params for option in parameter.opts}
+        assert {word for word in words[2:] if re.match("--?[a-z]", word)} <= {*known, "--help"}, line
+
+
+def test_the_readme_tells_the_two_lines_that_set_all_up() -> None:
+    assert 'pip install -c constraints.txt ".[offline]" && bertvectorizer compare' in SHELL
+    assert 'pip install -c constraints.txt ".[test]" && pytest' in SHELL
+    assert 'pip install -c constraints.txt ".[test]" && pytest' in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    program = f"import bertvectorizer, sys; print([name for name in {HEAVY} if name in sys.modules])"
+    assert run_python(program).strip() == "[]"
+
+
+def test_help_needs_no_network_code() -> None:
+    program = (
+        "import sys; sys.argv = ['bertvectorizer', 'embed', '--help']\n"
+        "from bertvectorizer.cli import main\n"
+        "try:\n    main()\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY[:2]} if name in sys.modules])"
+    )
+    assert run_python(program).splitlines()[-1] == "[]"
+
+
+def test_names_of_the_front_door_load_when_they_are_asked_for() -> None:
+    program = "import bertvectorizer as b, sys; b.BertVectorizer; b.compare; print('torch' in sys.modules, 'BertVectorizer' in dir(b))"
+    assert run_python(program).split()[1] == "True"
+    with pytest.raises(AttributeError, match="has no attribute 'Bert'"):
+        _ = bertvectorizer.Bert  # type: ignore[attr-defined]
+
+
+def run_python(program: str) -> str:
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120, cwd=Path(sys.prefix))
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_version_is_said_once() -> None:
+    assert bertvectorizer.__version__ == PYPROJECT["project"]["version"]
+
+
+def test_constraints_pin_every_requirement() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines), "exact versions, without local suffixes"
+    assert lines == sorted(lines, key=lambda line: normal(line.partition("==")[0]))
+    assert "torch==2.13.0" in lines
+    pinned = {normal(line.partition("==")[0]) for line in lines}
+    project = PYPROJECT["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["offline"], *project["optional-dependencies"]["test"]]
+    assert {normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted} - {"bertvectorizer"} <= pinned
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
+    """Build the wheel and the sdist from a copy of the sources, and return the names in each."""
+    try:
+        backend = importlib.metadata.version("setuptools")
+    except importlib.metadata.PackageNotFoundError:
+        backend = "0"
+    if int(backend.partition(".")[0]) < 77:
+        pytest.skip(f"setuptools 77 or newer is needed to build; here it is {backend}")
+    copy, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("dist")
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, copy / file)
+    program = "import sys; from setuptools import build_meta as b; out = sys.argv[1]; b.build_sdist(out); b.build_wheel(out)"
+    result = subprocess.run([sys.executable, "-c", program, out], capture_output=True, text=True, check=False, cwd=copy, timeout=120)
+    assert result.returncode == 0, result.stderr
+    (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive, tarfile.open(sdist) as tarball:
+        return set(archive.namelist()), {name.partition("/")[2] for name in tarball.getnames()}
+
+
+def test_the_wheel_holds_one_package_with_all_modules_and_data(distributions: tuple[set[str], set[str]]) -> None:
+    wheel, sdist = distributions
+    modules = {
+        f"{name.replace('.', '/')}/__init__.py" if path.stem == "__init__" else f"{name.replace('.', '/')}.py"
+        for name, path in SOURCES.items()
+    }
+    assert modules | {"bertvectorizer/py.typed", "bertvectorizer/pipeline/data/words_in_context.csv"} == {
+        name for name in wheel if ".dist-info/" not in name
+    }
+    assert {name.partition("/")[0].partition("-")[0] for name in wheel} == {"bertvectorizer"}
+    assert {"package/py.typed", "pipeline/data/words_in_context.csv", "package/cli.py", "LICENSE"} <= sdist
