@@ -29,7 +29,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
 
     @abstractmethod
     def _learn(self, texts: list[str]) -> None:
-        """Learn from all texts of the training set and set the fitted attributes, ``n_features_out_`` among them."""
+        """Learn from all texts of the training set and set the fitted attributes."""
 
     @abstractmethod
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
@@ -38,6 +38,11 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
     @abstractmethod
     def _n_features(self) -> int:
         """Width of the result under the present parameters."""
+
+    @property
+    def n_features_out_(self) -> int:
+        """Width of the result."""
+        return self._n_features()
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from a column of texts.

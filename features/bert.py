@@ -23,6 +23,7 @@ from .warning import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import torch
     from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class BertVectorizer(TextVectorizer):
 
     Parameters
     ----------
-    model_name : str
+    model_name : str or Path
         A directory, or a name on the Hugging Face hub. It is looked for as a directory, in the Hugging Face cache, in an
         installed package (the default model, extra ``offline``), and on the hub, in this order.
     layers : int, list of int, or str
@@ -55,9 +56,9 @@ class BertVectorizer(TextVectorizer):
     max_length : int or None
         Longest text in tokens, special tokens included; None takes the checkpoint's limit.
     overflow : {"truncate", "head_tail", "window"}
-        What becomes of longer texts: they lose their end (``fit`` warns once, and keeps the figures in
-        ``truncation_``), they lose their middle, or they are read in overlapping windows whose vectors are averaged by
-        length.
+        What becomes of longer texts: they lose their end, they lose their middle, or they are read in overlapping
+        windows whose vectors are averaged by length. ``fit`` warns once of lost ends and keeps the figures in
+        ``truncation_``; where it had nothing to warn of, ``transform`` warns.
     stride : int or None
         Tokens that neighbouring windows share; None takes a quarter of a window.
     prompt : str or None
@@ -66,8 +67,8 @@ class BertVectorizer(TextVectorizer):
         What a missing text (None, NaN, pd.NA, polars' null) becomes: the vector of "", an error that names the first
         rows, a row of zeros, or a row of NaN.
     precision : {"float32", "int8", "bfloat16", "float16"}
-        float32 is exact. int8 (CPU) is about a third faster again at a small cost in accuracy, see
-        benchmarks/README.md. The 16-bit formats are for devices with such arithmetic.
+        float32 is exact. int8 (CPU) is faster again at a small cost in accuracy: benchmarks/README.md has the
+        figures. The 16-bit formats are for devices with such arithmetic.
     device : str, torch.device or None
         None picks CUDA, MPS or the CPU, in that order.
     batch_tokens : int or None
@@ -85,6 +86,8 @@ class BertVectorizer(TextVectorizer):
     ----------
     n_features_out_ : int
         Width of the result.
+    device_ : str
+        Where it was fitted. On a machine that lacks the device, ``transform`` goes on without it and says so.
     model_fingerprint_ : str
         Digest of the content of weights, tokenizer and configuration. ``transform`` compares it, so that a fitted
         estimator never goes on with another model.
@@ -130,7 +133,7 @@ class BertVectorizer(TextVectorizer):
 
     def __init__(
         self,
-        model_name: str = DEFAULT_MODEL,
+        model_name: str | Path = DEFAULT_MODEL,
         *,
         layers: int | Sequence[int] | str = -1,
         layer_merge: str = "concat",
@@ -182,13 +185,14 @@ class BertVectorizer(TextVectorizer):
 
     def _learn(self, texts: list[str]) -> None:
         checkpoint = self._checkpoint()
-        readout = resolve_readout(checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize)
-        check_precision(self.precision, resolve_device(self.device))
+        resolve_readout(checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize)
+        device = resolve_device(self.device)
+        check_precision(self.precision, device)
         check_int("batch_tokens", self.batch_tokens, 1, optional=True)
         check_flag("show_progress_bar", self.show_progress_bar)
         self.truncation_ = self._tokenizer(checkpoint)(texts).truncation
         self.model_fingerprint_ = checkpoint.fingerprint
-        self.n_features_out_ = readout.n_features
+        self.device_ = str(device)
         self._warn_of_lost_tokens(self.truncation_)
 
     def _warn_of_lost_tokens(self, truncation: Truncation) -> None:
@@ -212,6 +216,9 @@ class BertVectorizer(TextVectorizer):
         if not texts:
             return np.empty((0, readout.n_features), dtype=np.float32)
         tokenized = tokenizer(texts)
+        told = getattr(self, "truncation_", None)
+        if told is None or not told.n_truncated:
+            self._warn_of_lost_tokens(tokenized.truncation)
         encoder = load_encoder(checkpoint, device, precision)
         if not show_progress_bar:
             return encoder.encode(tokenized, readout, batch_tokens)
@@ -226,11 +233,19 @@ class BertVectorizer(TextVectorizer):
             device = resolve_device(self.device)
             return device, check_precision(self.precision, device)
         except UnsupportedModelError as error:
-            if not hasattr(self, "model_fingerprint_"):
+            if not self._is_elsewhere():
                 raise
             device = resolve_device(None)
             warn_user(f"{error} This fitted estimator runs on '{device}' in float32 instead.")
             return device, "float32"
+
+    def _is_elsewhere(self) -> bool:
+        """Whether this estimator was fitted on a device that this machine lacks."""
+        try:
+            resolve_device(getattr(self, "device_", "cpu"))
+        except UnsupportedModelError:
+            return True
+        return False
 
     def _check_same_model(self, checkpoint: Checkpoint) -> None:
         fitted = getattr(self, "model_fingerprint_", checkpoint.fingerprint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -73,12 +74,24 @@ class Backbone:
         self.is_packed = False
         self.position_offset = 0
         with torch.inference_mode():
-            self._read = LayerReader(self._model, checkpoint.n_layers, partial(self._forward_each, [_tokens(3, self._config.vocab_size)]))
+            self._read = LayerReader(self._model, checkpoint.n_layers, partial(self._forward_alone, _tokens(3, self._config.vocab_size)))
             self._choose_path(checkpoint.n_layers)
-            if precision == "int8":
-                quantize_linear_layers(self._model)
-            elif precision != "float32":
-                self._model.to(getattr(torch, precision))
+            if precision != "float32":
+                self._reduce(precision)
+
+    def _reduce(self, precision: str) -> None:
+        """Go over to a smaller number format. Buffers keep theirs: rotary positions need every bit."""
+        if precision == "int8":
+            quantize_linear_layers(self._model)
+        else:
+            for parameter in self._model.parameters():
+                parameter.data = parameter.data.to(getattr(torch, precision))
+        try:
+            self._forward_alone(_tokens(3, self._config.vocab_size))
+        except Exception as error:
+            raise UnsupportedModelError(
+                f"{type(self._model).__name__} does not run in {precision}: {error!r}. Use precision='float32'."
+            ) from error
 
     @property
     def stops_early(self) -> bool:
@@ -122,9 +135,8 @@ class Backbone:
         table[mask] = ids
         return self._forward(table, attention_mask=self._tensor(mask.astype(np.int64)), **kwargs)
 
-    def _forward_each(self, sequences: list[NDArray[np.int32]], **kwargs: Any) -> Any:
+    def _forward_alone(self, sequence: NDArray[np.int32], **kwargs: Any) -> Any:
         """Run one sequence in the plainest way there is: alone."""
-        (sequence,) = sequences
         return self._forward_padded(sequence, np.ones((1, len(sequence)), dtype=bool), **kwargs)
 
     def _forward(self, table: NDArray[Any], **kwargs: Any) -> Any:
@@ -143,7 +155,7 @@ class Backbone:
         if not self._takes_positions or lengths is None:
             return
         sequences = [_tokens(length, self._config.vocab_size, seed) for seed, length in enumerate(lengths)]
-        alone = [self._forward_each([sequence], output_hidden_states=True).hidden_states for sequence in sequences]
+        alone = [self._forward_alone(sequence, output_hidden_states=True).hidden_states for sequence in sequences]
         if any(len(states) != n_layers + 1 for states in alone):
             return
         expected = [torch.cat([states[layer][0] for states in alone]) for layer in range(n_layers + 1)]
@@ -248,16 +260,20 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
     return model.eval().requires_grad_(False)
 
 
+_one_at_a_time = threading.RLock()
+
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Silence transformers' loading messages and keep the random state; both are as before afterwards."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    with _one_at_a_time:  # these are the process's own settings: two threads would put back each other's
+        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                yield
+        finally:
+            logging.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()

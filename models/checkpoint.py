@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from fnmatch import fnmatch
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
-from .fingerprint import directory_fingerprint
+from .fingerprint import fingerprint, sha256
 from .pooling import POOLINGS
 from .source import check_no_pickle, locate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
+
+T = TypeVar("T")
 
 __all__ = ["Checkpoint", "LaterModule", "open_checkpoint"]
 
@@ -26,7 +30,9 @@ _LEGACY_POOLINGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_TRUSTED_NAMESPACE = "sentence_transformers."
+# Modules that take one vector of a text and give another.
+_LATER_MODULES = {"Dense", "Dropout", "LayerNorm", "Normalize"}
+_TOKENIZER_FILES = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "spiece", "sentencepiece")
 
 # Families that number positions from their padding index on, as fairseq did; their tables of positions are longer by as much.
 _POSITIONS_AFTER_PADDING = {
@@ -50,7 +56,7 @@ class LaterModule:
     @property
     def out_features(self) -> int | None:
         """Width of the output, where the module sets it."""
-        config = _read_json(self.path / "config.json") if (self.path / "config.json").is_file() else {}
+        config = _read_json(self.path / "config.json", dict) if (self.path / "config.json").is_file() else {}
         return config.get("out_features")
 
 
@@ -131,7 +137,7 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    model_name: str, revision: str | None = None, local_files_only: bool = False, trust_remote_code: bool = False
+    model_name: str | Path, revision: str | None = None, local_files_only: bool = False, trust_remote_code: bool = False
 ) -> Checkpoint:
     """Find a model and read its description.
 
@@ -148,20 +154,33 @@ def open_checkpoint(
         )
     described: dict[str, Any] = {}
     transformer = root
+    modules: list[LaterModule] = []
     if (root / "modules.json").is_file():
-        modules = _read_json(root / "modules.json")
-        if not modules:
-            raise ModelIntegrityError(f"The file {str(root / 'modules.json')!r} names no modules. Download the model again.")
-        first, *rest = modules
-        transformer = root / first["path"]
-        described = _sentence_transformer(root, transformer, first, rest, trust_remote_code)
+        modules = _read_modules(root)
+        transformer = modules[0].path
+        described = _sentence_transformer(root, modules)
     return Checkpoint(
         directory=transformer,
-        fingerprint=directory_fingerprint(root),
+        fingerprint=fingerprint(root, _files_read(root, transformer, modules[1:], trust_remote_code)),
         config=_read_config(transformer, trust_remote_code),
         trust_remote_code=trust_remote_code,
         **described,
     )
+
+
+def _files_read(root: Path, transformer: Path, later: list[LaterModule], trust_remote_code: bool) -> Iterator[Path]:
+    """Everything in a model's directory that can change its numbers; not its read-me, nor weights for other programs."""
+    for path in transformer.iterdir():
+        tokenizer = path.name.startswith(_TOKENIZER_FILES) or path.suffix in (".model", ".spm", ".bpe")
+        weights = path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json")
+        settings = path.name == "config.json" or fnmatch(path.name, "sentence_*_config.json")
+        if (tokenizer or weights or settings or (trust_remote_code and path.suffix == ".py")) and path.is_file():
+            yield path
+    for name in ("modules.json", "config_sentence_transformers.json"):
+        if (root / name).is_file():
+            yield root / name
+    for module in later:
+        yield from (path for path in module.path.glob("*") if path.suffix in (".json", ".safetensors"))
 
 
 def _is_commit(revision: str | None) -> bool:
@@ -169,9 +188,15 @@ def _is_commit(revision: str | None) -> bool:
 
 
 def _read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
+    path = directory / "config.json"
+    _read_json(path, dict)
+    return _parse_config(directory, sha256(path), trust_remote_code)
+
+
+@lru_cache(maxsize=16)
+def _parse_config(directory: Path, _content: str, trust_remote_code: bool) -> PreTrainedConfig:
     from transformers import AutoConfig
 
-    _read_json(directory / "config.json")
     try:
         return AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
     except ValueError as error:
@@ -179,36 +204,58 @@ def _read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
             f"The model in {str(directory)!r} is of no architecture that the installed transformers knows: {error} "
             "Remedy: a newer transformers, or, where you trust its code, trust_remote_code=True with a pinned revision."
         ) from error
+    except Exception as error:  # a field of the wrong type is told in many ways
+        raise ModelIntegrityError(f"The file '{directory / 'config.json'}' holds something wrong: {error!r}") from error
 
 
-def _sentence_transformer(
-    root: Path, transformer: Path, first: dict[str, str], rest: list[dict[str, str]], trust_remote_code: bool
-) -> dict[str, Any]:
+def _read_modules(root: Path) -> list[LaterModule]:
+    """Read what modules a sentence-transformers checkpoint consists of."""
+    file = root / "modules.json"
+    modules = []
+    for entry in _read_json(file, list):
+        if not isinstance(entry, dict) or not isinstance(entry.get("type"), str) or not isinstance(entry.get("path"), str):
+            raise ModelIntegrityError(f"The file {str(file)!r} has an entry without a type or a path: {entry!r}. Download the model again.")
+        path = PurePosixPath(entry["path"].replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in entry["path"]:
+            raise UnsafeModelError(f"The file {str(file)!r} names the path {entry['path']!r}, which leads out of the model's directory.")
+        modules.append(LaterModule(entry["type"], root / path))
+    if not modules:
+        raise ModelIntegrityError(f"The file {str(file)!r} names no modules. Download the model again.")
+    return modules
+
+
+def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, Any]:
     """Read the sentence-transformers files beside the transformer."""
-    if not first["type"].endswith(".Transformer") or not (transformer / "config.json").is_file():
+    first, *rest = modules
+    if first.name != "Transformer" or not (first.path / "config.json").is_file():
         raise UnsupportedModelError(
-            f"The checkpoint in {str(root)!r} begins with {first['type']!r}, which is no transformer, so it has no contextual "
+            f"The checkpoint in {str(root)!r} begins with {first.type!r}, which is no transformer, so it has no contextual "
             "layers to read. Choose a checkpoint whose first module is a Transformer."
         )
     described: dict[str, Any] = {}
-    if rest and rest[0]["type"].endswith(".Pooling"):
-        described.update(_read_pooling(root / rest[0]["path"] / "config.json"))
+    if rest and rest[0].name == "Pooling":
+        described.update(_read_pooling(rest[0].path / "config.json"))
         rest = rest[1:]
     for module in rest:
-        if not module["type"].startswith(_TRUSTED_NAMESPACE) and not trust_remote_code:
+        if not module.type.startswith("sentence_transformers."):
             raise UnsafeModelError(
-                f"The checkpoint in {str(root)!r} names the module {module['type']!r}, which is not sentence-transformers' own and "
-                "would run foreign code. Where you trust it: trust_remote_code=True with a pinned revision."
+                f"The checkpoint in {str(root)!r} names the module {module.type!r}, which is not sentence-transformers' own and "
+                "would run foreign code. Name a pooling (pooling='mean') of a checkpoint without it."
             )
-    described["later_modules"] = tuple(LaterModule(module["type"], root / module["path"]) for module in rest)
-    for module in described["later_modules"]:
+        if module.name not in _LATER_MODULES:
+            raise UnsupportedModelError(
+                f"The checkpoint in {str(root)!r} has the module {module.type!r} after its pooling; known are {sorted(_LATER_MODULES)}."
+            )
+        if module.name != "Normalize" and not module.path.is_dir():
+            raise ModelIntegrityError(f"The module {module.name} has no directory {str(module.path)!r}. Download the model again.")
         check_no_pickle(module.path)
-    for file in sorted(transformer.glob("sentence_*_config.json")):
-        settings = _read_json(file)
+    described["later_modules"] = tuple(rest)
+    for file in sorted(first.path.glob("sentence_*_config.json")):
+        settings = _read_json(file, dict)
         described["max_seq_length"] = settings.get("max_seq_length")
         described["do_lower_case"] = bool(settings.get("do_lower_case", False))
     if (root / "config_sentence_transformers.json").is_file():
-        settings = _read_json(root / "config_sentence_transformers.json")
+        settings = _read_json(root / "config_sentence_transformers.json", dict)
         prompts = {name: text or "" for name, text in (settings.get("prompts") or {}).items()}
         described["prompts"] = prompts
         described["default_prompt"] = prompts.get(settings.get("default_prompt_name") or "", "")
@@ -216,19 +263,25 @@ def _sentence_transformer(
 
 
 def _read_pooling(path: Path) -> dict[str, Any]:
-    config = _read_json(path)
+    config = _read_json(path, dict)
     modes = config.get("pooling_mode")
     if modes is None:
         modes = [name for key, name in _LEGACY_POOLINGS.items() if config.get(key)] or ["mean"]
-    pooling = (modes,) if isinstance(modes, str) else tuple(modes)
-    unknown = set(pooling) - set(POOLINGS)
+    pooling = tuple(modes) if isinstance(modes, list) else (modes,)
+    unknown = [mode for mode in pooling if mode not in POOLINGS]
     if unknown:
-        raise UnsupportedModelError(f"The pooling {sorted(unknown)} in {str(path)!r} is not known. Set 'pooling' to one of {POOLINGS}.")
+        raise UnsupportedModelError(f"The pooling {unknown} in {str(path)!r} is not known. Set 'pooling' to one of {POOLINGS}.")
     return {"pooling": pooling, "include_prompt": config.get("include_prompt", True)}
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, kind: type[T]) -> T:
+    """Read a file that must hold a JSON object (dict) or array (list)."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelIntegrityError(f"The file {str(path)!r} cannot be read: {error}. Download the model again.") from error
+    if not isinstance(content, kind):
+        raise ModelIntegrityError(
+            f"The file {str(path)!r} must hold a {kind.__name__}, and holds a {type(content).__name__}. Download the model again."
+        )
+    return content

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -84,14 +83,17 @@ class Encoder:
         for batch in batches:
             try:
                 pooled[batch] = self._pooled(tokenized, batch, readout)
+                fits = True
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+                fits = False  # what failed holds on to its memory until this block is left
+            if not fits:
                 if not batches.halve(batch):
                     raise OutOfMemoryError(
                         f"One sequence of {lengths[batch[0]]} tokens does not fit into the memory of device '{self.device}'. "
                         "Lower 'max_length', ask for fewer layers, or use another device."
-                    ) from error
+                    )
                 self._free_memory()
                 continue
             if progress is not None:
@@ -175,13 +177,13 @@ def _load_later(module: LaterModule) -> Callable[[dict[str, Tensor]], dict[str, 
         return lambda features: {"sentence_embedding": torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)}
     from sentence_transformers.util import import_from_string
 
-    kind: Any = import_from_string(module.type)
+    kind: Any = import_from_string(f"sentence_transformers.models.{module.name}")
     try:
         with quiet_transformers():  # it draws random weights before it reads the file
             loaded: Callable[[dict[str, Tensor]], dict[str, Tensor]] = kind.load(str(module.path)).eval()
-        return loaded
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # damaged files raise many kinds
         raise ModelIntegrityError(f"The module {module.name} in '{module.path}' cannot be loaded: {error}") from error
+    return loaded
 
 
 @lru_cache(maxsize=4)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["directory_fingerprint", "sha256"]
-
-_CONTENT_SUFFIXES = {".json", ".jsonl", ".txt", ".model", ".safetensors", ".bpe", ".py", ".spm"}
-_OTHER_FORMATS = {"onnx", "openvino", "coreml", "runs", "__pycache__"}
+__all__ = ["fingerprint", "sha256"]
 
 
 def sha256(path: Path) -> str:
@@ -28,13 +26,14 @@ def _sha256(path: str, *_state: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def directory_fingerprint(directory: Path) -> str:
-    """Return a digest of everything in a model directory that can change its numbers.
+def fingerprint(root: Path, files: Iterable[Path]) -> str:
+    """Return a digest of the content of files.
 
     Parameters
     ----------
-    directory : Path
-        Holds weights (safetensors), configuration, tokenizer and modules.
+    root : Path
+        Directory to which their names are relative.
+    files : iterable of Path
 
     Returns
     -------
@@ -42,10 +41,7 @@ def directory_fingerprint(directory: Path) -> str:
         32 hexadecimal digits: BLAKE2b over the sorted names and SHA-256 digests of the files.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(directory.rglob("*")):
-        relative = path.relative_to(directory)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if path.suffix not in _CONTENT_SUFFIXES or hidden or _OTHER_FORMATS & set(relative.parts) or not path.is_file():
-            continue
-        digest.update(f"{len(str(relative))}:{relative.as_posix()}{sha256(path)}".encode())
+    for path in sorted(set(files)):
+        name = path.relative_to(root).as_posix()
+        digest.update(f"{len(name)}:{name}{sha256(path)}".encode())
     return digest.hexdigest()

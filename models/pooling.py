@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .validation import invalid
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def resolve_pooling(pooling: Any) -> tuple[str, ...]:
     >>> resolve_pooling("mean"), resolve_pooling(["cls", "max"])
     (('mean',), ('cls', 'max'))
     """
-    names = (pooling,) if isinstance(pooling, str) else pooling
+    names = (pooling,) if isinstance(pooling, str) else pooling.tolist() if isinstance(pooling, np.ndarray) else pooling
     rule = "'auto', one of " + ", ".join(repr(name) for name in POOLINGS) + ", or a tuple of these"
     if not isinstance(names, (tuple, list)) or not names:
         raise invalid("pooling", rule, pooling)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .layers import LAYER_MERGES, resolve_layers
 from .pooling import resolve_pooling
 from .validation import check_choice, invalid
@@ -52,15 +54,15 @@ def resolve_readout(
     too. ``normalize=False`` leaves the checkpoint's Normalize out, True scales whatever comes out to unit length.
     """
     check_choice("layer_merge", layer_merge, LAYER_MERGES)
-    if normalize != "auto" and not isinstance(normalize, bool):
+    if not isinstance(normalize, (bool, np.bool_)) and not (isinstance(normalize, str) and normalize == "auto"):
         raise invalid("normalize", "'auto', True or False", normalize)
     numbers = resolve_layers(layers, checkpoint.n_layers)
     own = isinstance(pooling, str) and pooling == "auto"
     poolings = checkpoint.pooling if own else resolve_pooling(pooling)
     later = checkpoint.later_modules if own and numbers == (checkpoint.n_layers,) else ()
-    if normalize is False:
+    if normalize != "auto" and not normalize:
         later = tuple(module for module in later if module.name != "Normalize")
     width = checkpoint.hidden_size * len(poolings) * (len(numbers) if layer_merge == "concat" else 1)
     for module in later:
         width = module.out_features or width
-    return Readout(numbers, layer_merge, poolings, later, normalize is True, width)
+    return Readout(numbers, layer_merge, poolings, later, normalize != "auto" and bool(normalize), width)

@@ -27,18 +27,19 @@ _PACKAGED_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _DESCRIPTIONS = ("config.json", "modules.json")
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bpe", "*.spm", "*.py"]
 _HUB_IGNORED = ["onnx/*", "openvino/*", "coreml/*"]
 _HUB_SECONDS = 4.0
 
 
-def locate(model_name: str, revision: str | None = None, local_files_only: bool = False) -> Path:
+def locate(model_name: str | os.PathLike[str], revision: str | None = None, local_files_only: bool = False) -> Path:
     """Find the directory that holds a model, downloading it only as the last resort.
 
     Parameters
     ----------
-    model_name : str
+    model_name : str or path
         A directory, or a name on the Hugging Face hub; a name without an owner is tried as it is and as
         ``sentence-transformers/<name>``.
     revision : str or None
@@ -60,6 +61,8 @@ def locate(model_name: str, revision: str | None = None, local_files_only: bool 
     ModelIntegrityError
         If a file differs from what its package must hold.
     """
+    if isinstance(model_name, os.PathLike):
+        model_name = os.fspath(model_name)
     if not isinstance(model_name, str) or not model_name.strip():
         raise invalid("model_name", "the name or the directory of a model, as str", model_name)
     if revision is not None and not isinstance(revision, str):
@@ -163,9 +166,15 @@ def _from_hub(names: list[str], revision: str | None) -> Path | str:
         return f"hub: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no answer'}"
     files = [sibling.rfilename for sibling in info.siblings or []]
     if files and not any(file.endswith(".safetensors") for file in files):
-        raise _unsafe(f"{info.id} on the hub", [file for file in files if file.endswith((".bin", ".pt", ".ckpt"))])
+        raise _unsafe(f"{info.id} on the hub", [file for file in files if file.endswith(_PICKLES)])
     # Under the name that was asked for, not info.sha, so that the cache knows it by that name the next time.
-    return Path(snapshot_download(info.id, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED))
+    try:
+        directory = snapshot_download(info.id, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED)
+    except Exception as error:  # as above
+        raise ModelNotFoundError(
+            f"The download of {info.id!r} from the hub broke off: {error!r}. Run it again; it goes on where it was."
+        ) from error
+    return _checked(Path(directory))
 
 
 def _ask_hub(names: list[str], revision: str | None) -> ModelInfo:
@@ -204,14 +213,14 @@ def _checked(directory: Path) -> Path:
             "Give the directory that save_pretrained() or hf download wrote."
         )
     if not any(directory.rglob("*.safetensors")):
-        raise _unsafe(str(directory), sorted(path.name for path in directory.rglob("*.bin")))
+        raise _unsafe(str(directory), sorted(path.name for path in directory.rglob("*") if path.suffix in _PICKLES))
     return directory
 
 
 def check_no_pickle(directory: Path) -> None:
     """Raise if the weights in ``directory`` are there only as a pickle."""
-    pickles = sorted(path.name for path in directory.glob("*.bin"))
-    if pickles and not any(directory.glob("*.safetensors")):
+    pickles = sorted(path.name for path in directory.rglob("*") if path.suffix in _PICKLES)
+    if pickles and not any(directory.rglob("*.safetensors")):
         raise _unsafe(str(directory), pickles)
 
 

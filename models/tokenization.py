@@ -120,6 +120,8 @@ class TextTokenizer:
         self.overflow = check_choice("overflow", overflow, OVERFLOWS)
         self.max_length = self._resolve_max_length(checkpoint, max_length)
         self._room = self.max_length - len(self._prefix) - len(self._suffix)
+        if overflow != "truncate" and self._room <= self._n_prompt:
+            raise invalid("prompt", f"shorter than the {self._room} tokens that the model reads", prompt)
         self._stride = self._resolve_stride(stride)
         self._n_left_out = len(self._prefix) + self._n_prompt if self._n_prompt and not checkpoint.include_prompt else 0
 
@@ -158,30 +160,30 @@ class TextTokenizer:
         -------
         TokenizedTexts
         """
-        chunks: list[NDArray[np.int32]] = []
+        blocks: list[NDArray[np.int32]] = []
         lengths: list[int] = []
         windows = np.ones(len(texts) + 1, dtype=np.int64)
         windows[0] = 0
         n_truncated = n_tokens = n_lost = 0
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            bodies = self._bodies(texts[start : start + _TEXTS_AT_ONCE])
-            for row, body in enumerate(bodies, start=start + 1):
+            block: list[int] = []
+            for row, body in enumerate(self._bodies(texts[start : start + _TEXTS_AT_ONCE]), start=start + 1):
                 n_tokens += len(body)
-                parts = [body]
+                pieces = [body]
                 if len(body) > self._room:
-                    parts, lost = self._fit(body)
+                    pieces, lost = self._fit(body)
                     n_truncated += lost > 0
                     n_lost += lost
-                    windows[row] = len(parts)
-                for part in parts:
-                    sequence = self._prefix + part + self._suffix
-                    chunks.append(np.array(sequence, dtype=np.int32))
+                    windows[row] = len(pieces)
+                for piece in pieces:
+                    sequence = self._prefix + piece + self._suffix
+                    block += sequence
                     lengths.append(len(sequence))
-            chunks = [np.concatenate(chunks)]
+            blocks.append(np.array(block, dtype=np.int32))
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         return TokenizedTexts(
-            ids=chunks[0] if chunks else np.empty(0, dtype=np.int32),
+            ids=np.concatenate(blocks) if blocks else np.empty(0, dtype=np.int32),
             offsets=offsets,
             first_window=np.cumsum(windows),
             n_prompt_tokens=self._n_left_out,

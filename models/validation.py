@@ -6,6 +6,8 @@ import numbers
 from collections.abc import Collection
 from typing import Any, Literal, overload
 
+import numpy as np
+
 from .errors import InvalidParameterError
 
 __all__ = ["check_choice", "check_flag", "check_int", "invalid"]
@@ -25,9 +27,9 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
 
 def check_flag(name: str, value: Any) -> bool:
     """Return ``value`` if it is a bool."""
-    if not isinstance(value, bool):
+    if not isinstance(value, (bool, np.bool_)):
         raise invalid(name, "True or False", value)
-    return value
+    return bool(value)
 
 
 @overload
@@ -38,7 +40,7 @@ def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) ->
     """Return ``value`` as an int of at least ``minimum``; None passes where it is ``optional``."""
     if value is None and optional:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral) or value < minimum:
         rule = f"an int in the range [{minimum}, inf)" + (" or None" if optional else "")
         raise invalid(name, rule, value)
     return int(value)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -35,8 +36,20 @@ app = typer.Typer(
 )
 
 NoHeaderOption = Annotated[bool, typer.Option("--no-header", help="The first line is no header; the columns are then called 0, 1, ...")]
+
+
+def _read_separator(separator: str | None) -> str | None:
+    separator = "\t" if separator == "\\t" else separator
+    if separator is not None and len(separator) != 1:
+        raise typer.BadParameter(f"It must be one character, or '\\t' for a tab. Got {separator!r}.")
+    return separator
+
+
 SeparatorOption = Annotated[
-    str | None, typer.Option("--sep", help="What separates two fields, such as ';' or '\\t'; by the ending of FILE if left out.")
+    str | None,
+    typer.Option(
+        "--sep", callback=_read_separator, help="What separates two fields, such as ';' or '\\t'; by the ending of FILE if left out."
+    ),
 ]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Name or directory of the model; the default one if left out.")]
 LayersOption = Annotated[str, typer.Option(help="Layers to read: -1, 0, '-1,-2,-3,-4' or 'all'.")]
@@ -51,7 +64,7 @@ def _bert_parameters(model: str | None, layers: str, pooling: str, precision: st
 
 
 def _table_parameters(no_header: bool, sep: str | None) -> dict[str, Any]:
-    return {"header": not no_header, "separator": "\t" if sep == "\\t" else sep}
+    return {"header": not no_header, "separator": sep}
 
 
 def _print_version(wanted: bool) -> None:
@@ -85,23 +98,35 @@ def compare(
 
     Without FILE it runs on a small example that comes with the package: is the bat an animal, or for hitting balls?
     """
-    table, text_column, target_column = _labelled_table(file, text, target, _table_parameters(no_header, sep))
-    from .pipeline import compare as run
-    from .pipeline import default_features
+    try:
+        table, text_column, target_column = _labelled_table(file, text, target, _table_parameters(no_header, sep))
+        from .pipeline import compare as run
+        from .pipeline import default_features
 
-    roster = default_features(**_bert_parameters(model, layers, pooling, precision, local_files_only))
-    with _progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} folds"), TimeElapsedColumn()
-    ) as progress:
-        tasks: dict[str, Any] = {}
-
-        def show(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=total)
-            progress.update(tasks[name], completed=done)
-
-        comparison = run(table[text_column], table[target_column], roster, cv=cv, progress=show)
+        roster = default_features(**_bert_parameters(model, layers, pooling, precision, local_files_only))
+        roster["BERT"].fit([])  # a fault in its parameters is told before the others do their work
+        count = TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}")
+        with _progress(TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn()) as progress:
+            comparison = run(table[text_column], table[target_column], roster, cv=cv, progress=_reporter(progress))
+    except KeyboardInterrupt:
+        print("Interrupted: the comparison is not finished.", file=sys.stderr)
+        raise typer.Exit(130) from None
     _print_comparison(comparison, len(table), cv)
+
+
+def _reporter(progress: Progress) -> Callable[[str, str, int, int], None]:
+    """Show a bar for each kind of features on a terminal, and a line for each that is done elsewhere."""
+    tasks: dict[str, TaskID] = {}
+    started = time.perf_counter()
+
+    def show(name: str, unit: str, done: int, total: int) -> None:
+        if name not in tasks:
+            tasks[name] = progress.add_task(name, unit=unit)
+        progress.update(tasks[name], completed=done, total=total, unit=unit)
+        if progress.disable and unit == "folds" and done == total:
+            print(f"{name}: done after {time.perf_counter() - started:.1f} s", file=sys.stderr)
+
+    return show
 
 
 def _labelled_table(file: Path | None, text: str | None, target: str | None, options: dict[str, Any]) -> tuple[pd.DataFrame, str, str]:
@@ -210,6 +235,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             where = error.ctx.command_path if error.ctx else "bertvectorizer"
             message = error.format_message()
             code = _fail(f"{message}{'' if message[-1] in '.?!' else '.'} '{where} --help' shows what there is.")
+        except typer.Abort:
+            print("Interrupted.", file=sys.stderr)
+            code = 130
     sys.exit(code or 0)
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse  # type: ignore[import-untyped]
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from ..features import BertVectorizer, read_texts
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare", "default_features"]
 
+_TEXTS_AT_ONCE = 256
 _COLUMNS = ["features", "dimensions", "accuracy", "spread", "seconds"]
 
 
@@ -71,7 +74,7 @@ def compare(
     *,
     cv: int = 5,
     random_state: int | None = 0,
-    progress: Callable[[str, int, int], Any] | None = None,
+    progress: Callable[[str, str, int, int], Any] | None = None,
 ) -> Comparison:
     """Cross-validate kinds of features on the same folds, each with a logistic regression.
 
@@ -88,7 +91,8 @@ def compare(
     random_state : int or None
         Seed of the folds.
     progress : callable or None
-        Called with the name, the folds done and the folds in all.
+        Called with the name, the unit (``"texts"`` while they are turned into vectors before the folds, then
+        ``"folds"``), how many are done, and how many there are.
 
     Returns
     -------
@@ -102,8 +106,8 @@ def compare(
     Notes
     -----
     Transformers that need no fitting are applied once, before the folds are cut: the numbers are the same, and no text
-    is encoded again for each fold. Sparse features are scaled by their largest value, dense ones to unit variance. Labels
-    are compared as text.
+    is encoded again for each fold. Dense features are scaled to unit variance; sparse ones are taken as they are, since
+    scaling would undo their idf weights. Labels are compared as text.
 
     Examples
     --------
@@ -123,10 +127,10 @@ def compare(
     rows, scores = [], {}
     for name, transformer in roster.items():
         started = time.perf_counter()
-        if progress is not None:
-            progress(name, 0, folds)
+        report = partial(progress or _ignore, name)
         learns = transformer is not None and get_tags(transformer).requires_fit
-        data = texts if transformer is None or learns else _rows(clone(transformer).fit_transform(texts))
+        data = texts if transformer is None or learns else _encode(transformer, texts, partial(report, "texts"))
+        report("folds", 0, folds)
         scores[name] = np.zeros(folds)
         dimensions = 0
         for number, (train, test) in enumerate(splits):
@@ -136,10 +140,28 @@ def compare(
             model = (DummyClassifier() if transformer is None else _classifier(train_data)).fit(train_data, labels[train])
             scores[name][number] = model.score(test_data, labels[test])
             dimensions = 0 if transformer is None else train_data.shape[1]
-            if progress is not None:
-                progress(name, number + 1, folds)
+            report("folds", number + 1, folds)
         rows.append((name, dimensions, scores[name].mean(), scores[name].std(ddof=1), time.perf_counter() - started))
     return Comparison(pd.DataFrame(rows, columns=_COLUMNS), scores)
+
+
+def _ignore(*_news: Any) -> None:
+    """Report to nobody."""
+
+
+def _encode(transformer: Any, texts: NDArray[np.object_], report: Callable[[int, int], Any]) -> Any:
+    """Return the features of all texts, each distinct one turned into them once, in portions that can be reported."""
+    report(0, len(texts))
+    whole = clone(transformer).fit(texts)
+    distinct, places, counts = np.unique(texts, return_inverse=True, return_counts=True)
+    done, portions = 0, []
+    for start in range(0, len(distinct), _TEXTS_AT_ONCE):
+        portion = slice(start, start + _TEXTS_AT_ONCE)
+        portions.append(_rows(whole.transform(distinct[portion])))
+        done += int(counts[portion].sum())
+        report(done, len(texts))
+    stack = np.concatenate if isinstance(portions[0], np.ndarray) else sparse.vstack
+    return _rows(stack(portions))[places]
 
 
 def _learn(name: str, transformer: Any, train: NDArray[np.object_], test: NDArray[np.object_]) -> tuple[Any, Any]:
@@ -161,7 +183,7 @@ def _rows(features: Any) -> Any:
 def _classifier(features: Any) -> Any:
     if isinstance(features, np.ndarray):
         return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-    return make_pipeline(MaxAbsScaler(), LogisticRegression(C=10.0, max_iter=1000))
+    return LogisticRegression(C=10.0, max_iter=1000)
 
 
 def _check_labels(y: Any, n_texts: int, folds: int) -> NDArray[np.object_]:
@@ -176,8 +198,10 @@ def _check_labels(y: Any, n_texts: int, folds: int) -> NDArray[np.object_]:
         raise InvalidTableError("There are no texts: the table has no rows.")
     missing = pd.isna(labels)
     if missing.any():
+        name = y.columns[0] if hasattr(y, "columns") else getattr(y, "name", None)
         raise InvalidTableError(
-            f"The target is missing in {missing.sum()} row(s), the first is row {missing.argmax()}. Drop them or fill them."
+            f"The target {'' if name in (None, '') else f'{name!r} '}is missing in {missing.sum()} row(s), the first is row "
+            f"{missing.argmax()} (counted from 0). Drop them or fill them."
         )
     labels = labels.astype(str).astype(object)
     classes, counts = np.unique(labels, return_counts=True)

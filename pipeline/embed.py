@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..models.errors import InvalidTableError
+from ..models.errors import InvalidTableError, InvalidTextError
 from .tables import read_chunks
 
 if TYPE_CHECKING:
@@ -65,6 +67,14 @@ def embed_file(
     InvalidTableError
         If the file cannot be read or lacks the column, or the output cannot be written or has an ending that names no
         known format. Files at fault are found before the model is loaded.
+    InvalidTextError
+        If the column holds something that is neither a text nor missing; the message names the row.
+
+    Warns
+    -----
+    UserWarning
+        What the vectorizer warns of, such as texts longer than the model reads: once, when the work ends. If the
+        figures differ from chunk to chunk, it says in how many chunks, and gives those of the first.
 
     Examples
     --------
@@ -88,9 +98,12 @@ def embed_file(
         writer = make_writer(part, names)
     rows = 0
     try:
-        with _closing(writer, output):
+        with _warning_once(), _closing(writer, output):
             for chunk in chain(first, chunks):
-                vectors = vectorizer.transform(chunk[column])
+                try:
+                    vectors = vectorizer.transform(chunk[column])
+                except InvalidTextError as error:
+                    raise InvalidTextError(_fault(chunk[column], path) or str(error)) from error
                 with _blaming(output):
                     writer.write(vectors)
                 rows += len(chunk)
@@ -103,6 +116,38 @@ def embed_file(
     with _blaming(output):
         part.replace(output)
     return rows
+
+
+def _fault(texts: pd.Series, path: str | Path) -> str:
+    """Describe the first element that is no text, in terms of the file."""
+    gap = ""
+    for row, value in texts.items():
+        where = f"row {row} (counted from 0) of column {texts.name!r} of the file {str(path)!r}"
+        if isinstance(value, str):
+            continue
+        if not (pd.api.types.is_scalar(value) and pd.isna(value)):
+            shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
+            kind = type(value).__name__
+            return f"Texts must be str, or missing. Got {kind} {shown} in {where}. Store the column as text, or choose another one."
+        gap = gap or f"There is no text in {where}, and missing='error' allows no gaps. Fill them, or leave such rows out."
+    return gap
+
+
+@contextmanager
+def _warning_once() -> Iterator[None]:
+    """Hold warnings back; at the end give those that differ in their figures alone once, with their number."""
+    kinds: dict[str, list[warnings.WarningMessage]] = {}
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield
+    finally:
+        for warning in caught:
+            kinds.setdefault(re.sub(r"[\d.,]+", "0", str(warning.message)), []).append(warning)
+        for first, *more in kinds.values():
+            differ = any(str(other.message) != str(first.message) for other in more)
+            note = f"In {len(more) + 1} chunks of rows, in the first of them: {first.message}" if differ else str(first.message)
+            warnings.warn_explicit(note, first.category, first.filename, first.lineno)
 
 
 @contextmanager

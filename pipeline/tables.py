@@ -90,8 +90,15 @@ def read_chunks(
     Yields
     ------
     DataFrame
-        Up to ``rows`` rows.
+        Up to ``rows`` rows. Their index counts the rows of the file, from 0.
     """
+    start = 0
+    for chunk in _chunks(path, columns, rows, header, separator):
+        yield chunk.set_axis(pd.RangeIndex(start, start + len(chunk)))
+        start += len(chunk)
+
+
+def _chunks(path: str | Path, columns: Sequence[str], rows: int, header: bool, separator: str | None) -> Iterator[pd.DataFrame]:
     path = Path(path)
     if separator is not None and (not isinstance(separator, str) or len(separator) != 1):
         raise invalid("separator", "one character or None", separator)
@@ -135,21 +142,51 @@ def _csv_chunks(path: Path, compression: str, columns: Sequence[str], rows: int,
         except pd.errors.EmptyDataError:
             raise InvalidTableError(f"The file {str(path)!r} is empty.") from None
     names = {str(name): name for name in first.columns}
-    _check_columns(path, columns, names, "" if not header else " If its first line is no header, say so (--no-header, header=False).")
+    _check_columns(path, columns, names, _other_reading(first, separator, header))
     wanted = [names[column] for column in columns]
     # All columns are read, since with usecols pandas would silently cut rows that have too many fields.
     with _open(path, compression) as file, pd.read_csv(file, chunksize=rows, **options) as chunks:
-        while (chunk := _next_chunk(chunks)) is not None:
+        while (chunk := _next_chunk(chunks, path, compression, separator)) is not None:
             yield chunk[wanted].set_axis(list(columns), axis=1)
 
 
-def _next_chunk(chunks: Iterator[pd.DataFrame]) -> pd.DataFrame | None:
+def _next_chunk(chunks: Iterator[pd.DataFrame], path: Path, compression: str, separator: str) -> pd.DataFrame | None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             return next(chunks, None)
-        except pd.errors.ParserWarning:
-            raise ValueError("rows have more fields than the header names") from None
+        except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
+            raise ValueError(_long_line(path, compression, separator) or _reason(error)) from None
+
+
+def _long_line(path: Path, compression: str, separator: str) -> str:
+    """Describe the first line with more fields than the first line of all; empty if there is none."""
+    with _open(path, compression) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
+        reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL)
+        width, number = 0, 1
+        try:
+            for fields in reader:
+                width = width or len(fields)
+                if len(fields) > width:
+                    within = "Replace tabs within fields" if separator == "\t" else f"Put fields that hold {separator!r} in quotation marks"
+                    return (
+                        f"line {number} has {len(fields)} fields, but the first line has {width}. {within}, or say what else "
+                        "separates the fields (--sep, separator=)."
+                    )
+                number = reader.line_num + 1
+        except csv.Error:
+            pass
+    return ""
+
+
+def _other_reading(first: pd.DataFrame, separator: str, header: bool) -> str:
+    """Suggest how else a table could be read that lacks a column."""
+    if first.shape[1] == 1:
+        line = str(first.columns[0] if header else first.iloc[0, 0])
+        for other in ";\t|,":
+            if other != separator and other in line:
+                return f" If its fields are separated by {other!r}, say so (--sep {other!r}, separator={other!r})."
+    return " If its first line is no header, say so (--no-header, header=False)." if header else ""
 
 
 def _parquet_chunks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.tiny import ModelFactory
+if TYPE_CHECKING:
+    from tests.tiny import ModelFactory
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks the real hub
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

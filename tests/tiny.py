@@ -40,7 +40,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
 }
 PADDED_FAMILIES = {"mpnet", "deberta-v2", "openai-gpt"}
 
-# Beyond the brief list: grouped queries under a causal window, and an encoder with a decoder to leave out.
+# Tried beside them: grouped queries under a causal window, and an encoder with a decoder to leave out.
 MORE_FAMILIES: dict[str, Callable[[], Any]] = {
     "mistral": lambda: hf.MistralConfig(
         **_BERT, num_key_value_heads=2, sliding_window=16, max_position_embeddings=256, pad_token_id=0, initializer_range=0.1

@@ -22,7 +22,6 @@ class LengthVectorizer(TextVectorizer):
 
     def _learn(self, texts: list[str]) -> None:
         self.learnt_from_ = list(texts)
-        self.n_features_out_ = self._n_features()
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         self.encoded_ = list(texts)
@@ -143,4 +142,4 @@ def test_clone_copies_parameters_only() -> None:
     vectorizer = LengthVectorizer("zero").fit(["a"])
     copied = clone(vectorizer)
     assert copied.get_params() == {"missing": "zero"}
-    assert not hasattr(copied, "n_features_out_")
+    assert not hasattr(copied, "learnt_from_")

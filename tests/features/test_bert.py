@@ -84,6 +84,7 @@ VARIED = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:1 of")
 def test_no_arguments_give_what_sentence_transformers_gives(sentence_transformer: SentenceTransformer) -> None:
     expected = sentence_transformer.encode(VARIED)
     X = BertVectorizer().transform(VARIED)
@@ -262,6 +263,15 @@ def test_nothing_is_said_where_nothing_is_lost(bert: str) -> None:
     assert BertVectorizer(bert).fit([]).truncation_.share_lost == 0
 
 
+@pytest.mark.parametrize("fitted", [False, True])
+def test_transform_warns_where_fit_had_nothing_to_warn_of(bert: str, fitted: bool) -> None:
+    vectorizer = BertVectorizer(bert, max_length=10)
+    if fitted:
+        vectorizer.fit(["a ball"])
+    with pytest.warns(UserWarning, match=r"^1 of 2 texts"):
+        vectorizer.transform([LONG, "a ball"])
+
+
 def test_head_tail(bert: str) -> None:
     vectorizer = BertVectorizer(bert, max_length=10, overflow="head_tail")
     X = vectorizer.fit_transform([LONG, "a ball"])
@@ -372,6 +382,7 @@ def test_wild_texts(tiny_model: TinyModel, texts: list[str | None], data: st.Dat
     np.testing.assert_allclose(vectorizer.transform([*texts, "the bat", *texts, ""])[: len(texts)], X, rtol=0, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:1 of")
 def test_order_and_company_change_nothing_with_the_default_model() -> None:
     vectorizer = BertVectorizer()
     X = vectorizer.transform(VARIED)

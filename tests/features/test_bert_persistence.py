@@ -127,6 +127,7 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fitted_on_a_gpu_goes_on_without_it(bert: str, precision: str) -> None:
     vectorizer = BertVectorizer(bert)
     X = vectorizer.fit_transform(TEXTS)
+    vectorizer.device_ = "cuda:0"  # what fit would have noted there
     loaded = load(pickle.dumps(vectorizer.set_params(device="cuda", precision=precision)))
     message = r"The device 'cuda' is not available on this machine\. .* This fitted estimator runs on 'cpu' in float32 instead"
     with pytest.warns(UserWarning, match=message) as caught:
@@ -134,6 +135,13 @@ def test_fitted_on_a_gpu_goes_on_without_it(bert: str, precision: str) -> None:
     np.testing.assert_array_equal(result, X)
     assert len(caught) == 1
     assert Path(caught[0].filename) == Path(__file__)
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_fitted_here_and_sent_to_a_device_that_is_not_here_is_refused(bert: str) -> None:
+    vectorizer = BertVectorizer(bert).fit(TEXTS)
+    with pytest.raises(UnsupportedModelError, match="The device 'cuda' is not available"):
+        vectorizer.set_params(device="cuda").transform(TEXTS)
 
 
 @pytest.mark.usefixtures("without_gpu")

@@ -109,7 +109,7 @@ def test_transform_needs_no_fit(bert: str) -> None:
     vectorizer = BertVectorizer(bert, layers="all", pooling=("cls", "mean"))
     X = vectorizer.transform(DATA["text"])
     names = vectorizer.get_feature_names_out()
-    assert not hasattr(vectorizer, "n_features_out_")
+    assert vectorizer.n_features_out_ == len(names) == X.shape[1]
     np.testing.assert_allclose(vectorizer.fit_transform(DATA["text"]), X, atol=1e-6)
     np.testing.assert_array_equal(vectorizer.get_feature_names_out(), names)
 

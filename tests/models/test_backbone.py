@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertForMaskedLM, Ber
 
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.backbone import Backbone, quiet_transformers
-from bertvectorizer.models.errors import ModelIntegrityError
+from bertvectorizer.models.errors import ModelIntegrityError, UnsupportedModelError
 from tests.tiny import FAMILIES, MORE_FAMILIES, PADDED_FAMILIES, SIZE, ModelFactory, save_tokenizer
 
 CPU = torch.device("cpu")
@@ -279,6 +280,16 @@ def test_nothing_can_be_trained(tiny_model: ModelFactory) -> None:
     assert not backbone.hidden_states(tokens()[-1], np.array([1]), [3])[3].requires_grad
 
 
+def fail_quietly() -> None:
+    from transformers.utils import logging
+
+    with quiet_transformers():
+        assert logging.get_verbosity() == logging.ERROR
+        assert not logging.is_progress_bar_enabled()
+        torch.rand(3)
+        raise ZeroDivisionError
+
+
 @pytest.mark.parametrize("bars", [True, False])
 @pytest.mark.parametrize("verbosity", [10, 40])
 def test_quiet_transformers_puts_everything_back(verbosity: int, bars: bool) -> None:
@@ -290,14 +301,43 @@ def test_quiet_transformers_puts_everything_back(verbosity: int, bars: bool) -> 
         logging.set_verbosity(verbosity)
         switch()
         state = torch.get_rng_state()
-        with pytest.raises(ZeroDivisionError), quiet_transformers():
-            assert logging.get_verbosity() == logging.ERROR
-            assert not logging.is_progress_bar_enabled()
-            torch.rand(3)
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            fail_quietly()
         assert logging.get_verbosity() == verbosity
         assert logging.is_progress_bar_enabled() is bars
         assert torch.equal(torch.get_rng_state(), state)
     finally:
         logging.set_verbosity(before)
         (logging.enable_progress_bar if bars_before else logging.disable_progress_bar)()
+
+
+def test_quiet_transformers_in_many_threads_puts_everything_back() -> None:
+    from transformers.utils import logging
+
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled(), torch.get_rng_state()
+
+    def hush() -> None:
+        for _ in range(50):
+            with quiet_transformers():
+                torch.rand(1)
+
+    threads = [threading.Thread(target=hush) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before[:2]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_sixteen_bits_leave_the_positions_of_rotary_models_alone(tiny_model: ModelFactory) -> None:
+    checkpoint = open_checkpoint(tiny_model("modernbert"))
+    model = Backbone(checkpoint, torch.device("cpu"), "bfloat16")._model
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in model.buffers() if buffer.is_floating_point()} == {torch.float32}
+
+
+def test_a_model_that_cannot_run_in_int8_says_so(tiny_model: ModelFactory) -> None:
+    checkpoint = open_checkpoint(tiny_model("t5"))
+    with pytest.raises(UnsupportedModelError, match="does not run in int8"):
+        Backbone(checkpoint, torch.device("cpu"), "int8")

@@ -157,7 +157,38 @@ class TestRefused:
         write_modules(model, "Pooling", "evil_package.Normalize", Pooling={"pooling_mode_mean_tokens": True})
         with pytest.raises(UnsafeModelError, match=r"names the module 'evil_package\.Normalize', which is not sentence-transformers' own"):
             open_checkpoint(str(model))
-        assert open_checkpoint(str(model), trust_remote_code=True).later_modules[0].type == "evil_package.Normalize"
+        with pytest.raises(UnsafeModelError):
+            open_checkpoint(str(model), trust_remote_code=True)
+
+    @pytest.mark.parametrize("kind", ["sentence_transformers.models.Router", "sentence_transformers.base.data_collator.torch"])
+    def test_a_module_that_is_none_of_the_known(self, model: Path, kind: str) -> None:
+        write_modules(model, "Pooling", kind, Pooling={})
+        with pytest.raises(UnsupportedModelError, match="known are"):
+            open_checkpoint(str(model))
+
+    @pytest.mark.parametrize("path", ["../outside", "/etc", "a/../../b", "C:/x", "..\\outside"])
+    def test_a_path_that_leads_out_of_the_directory(self, model: Path, path: str) -> None:
+        kinds = ["Transformer", "Dense"]
+        modules = [{"type": f"sentence_transformers.models.{kind}", "path": where} for kind, where in zip(kinds, ["", path], strict=True)]
+        (model / "modules.json").write_text(json.dumps(modules))
+        with pytest.raises(UnsafeModelError, match="leads out of the model's directory"):
+            open_checkpoint(str(model))
+
+    @pytest.mark.parametrize("content", ["{}", "[]", "[1]", '[{"type": "x"}]', '[{"type": 1, "path": ""}]'])
+    def test_a_list_of_modules_that_is_none(self, model: Path, content: str) -> None:
+        (model / "modules.json").write_text(content)
+        with pytest.raises(ModelIntegrityError, match=r"modules\.json"):
+            open_checkpoint(str(model))
+
+    @pytest.mark.parametrize(
+        ("file", "content"),
+        [("sentence_bert_config.json", "[]"), ("config.json", "[]"), ("config.json", '{"model_type": "bert", "hidden_size": "abc"}')],
+    )
+    def test_settings_of_the_wrong_kind(self, model: Path, file: str, content: str) -> None:
+        write_modules(model, "Pooling", Pooling={})
+        (model / file).write_text(content)
+        with pytest.raises((ModelIntegrityError, UnsupportedModelError), match="config"):
+            open_checkpoint(str(model))
 
     @pytest.mark.parametrize("kind", ["sentence_transformersx.models.Normalize", "x.sentence_transformers.models.Normalize"])
     def test_a_namespace_that_only_looks_right(self, model: Path, kind: str) -> None:

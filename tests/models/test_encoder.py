@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,11 +55,16 @@ def encode(
     return encoder.encode(tokenize(directory, texts, **settings), resolve_readout(checkpoint, **(readout or {})), batch_tokens)
 
 
+@lru_cache(maxsize=4)
+def library_model(directory: Path) -> Any:
+    return AutoModel.from_pretrained(directory).eval()
+
+
 def token_vectors(directory: Path, ids: NDArray[np.int32]) -> list[torch.Tensor]:
     """Every layer's states of one sequence, by transformers alone."""
     with torch.inference_mode():
-        model = AutoModel.from_pretrained(directory).eval()
-        return [states[0] for states in model(torch.from_numpy(ids.astype(np.int64))[None], output_hidden_states=True).hidden_states]
+        states = library_model(directory)(torch.from_numpy(ids.astype(np.int64))[None], output_hidden_states=True).hidden_states
+    return [layer[0] for layer in states]
 
 
 def by_sentence_transformers(directory: Path | str, texts: list[str], **options: Any) -> NDArray[np.float32]:
@@ -148,7 +154,7 @@ class TestSentenceTransformers:
             weights.unlink()
         else:
             save_file({name + "x": tensor for name, tensor in load_file(weights).items()}, weights)
-        with pytest.raises(ModelIntegrityError, match="The module Dense in .* cannot be loaded"):
+        with pytest.raises(ModelIntegrityError, match=r"The module Dense in .* cannot be loaded"):
             encode(tmp_path, ["bat"])
 
 
@@ -250,7 +256,7 @@ from bertvectorizer.models.errors import OutOfMemoryError
 
 checkpoint = open_checkpoint(sys.argv[1])
 encoder = Encoder(checkpoint, torch.device("cpu"), "float32")
-texts = ["bat " * 120 + "crane " * number for number in range(8)]
+texts = ["bat " * 120 + "crane " * number for number in range(4)]
 tokenized = TextTokenizer(checkpoint, load_tokenizer(checkpoint))(texts)
 readout = resolve_readout(checkpoint)
 expected = encoder.encode(tokenized, readout, batch_tokens=1)  # also brings every kernel into memory
@@ -260,16 +266,17 @@ def allow(mebibytes):
     resource.setrlimit(resource.RLIMIT_AS, (in_use + (mebibytes << 20), resource.RLIM_INFINITY))
 
 done = []
-allow(220)  # an activation of one text takes 32 MiB, of all eight 256 MiB
+# An activation of one text takes 64 MiB, more than glibc ever keeps when it is freed; that of all four takes 256 MiB, twice.
+allow(330)
 result = encoder.encode(tokenized, readout, 100_000, done.append)
 print(len(done), float(np.abs(result - expected).max()) < 1e-5)
-allow(16)
+allow(32)
 try:
     encoder.encode(tokenized, readout, 100_000)
 except OutOfMemoryError as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-print(float(np.abs(encoder.encode(tokenized, readout, 100_000) - expected).max()) < 1e-5)
+print(float(np.abs(encoder.encode(tokenized, readout, 1) - expected).max()) < 1e-5)
 """
 
 
@@ -278,13 +285,13 @@ def test_out_of_memory_halves_the_budget_and_is_told_where_nothing_is_left_to_ha
     tiny_model: ModelFactory, run_python: Callable[..., str]
 ) -> None:
     """With memory really limited: a batch of all texts does not fit, smaller ones do; then not even a single text."""
-    directory = tiny_model("bert", intermediate_size=1 << 16, num_hidden_layers=1)
+    directory = tiny_model("bert", intermediate_size=1 << 17, num_hidden_layers=1)
     halved, told, after = run_python(OUT_OF_MEMORY, directory).splitlines()
     batches, right = halved.split()
-    assert 2 <= int(batches) <= 8
+    assert 2 <= int(batches) <= 4
     assert right == "True"
     assert told == (
-        "One sequence of 128 tokens does not fit into the memory of device 'cpu'. "
+        "One sequence of 125 tokens does not fit into the memory of device 'cpu'. "
         "Lower 'max_length', ask for fewer layers, or use another device."
     )
     assert after == "True"
@@ -426,8 +433,8 @@ def test_loading_and_encoding_change_no_setting_and_warn_of_nothing(
 
 
 def test_encoding_in_this_process_leaves_the_random_state(tiny_model: ModelFactory) -> None:
-    state, numpy_state = torch.get_rng_state(), repr(np.random.get_state())
+    state, numpy_state = torch.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
     checkpoint = open_checkpoint(str(tiny_model("distilbert")))
     Encoder(checkpoint, CPU, "float32").encode(tokenize(tiny_model("distilbert"), TEXTS), resolve_readout(checkpoint))
     assert torch.equal(torch.get_rng_state(), state)
-    assert repr(np.random.get_state()) == numpy_state
+    assert repr(np.random.get_state()) == numpy_state  # noqa: NPY002

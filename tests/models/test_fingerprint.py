@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bertvectorizer.models.fingerprint import _sha256, directory_fingerprint, sha256
+from bertvectorizer.models.checkpoint import open_checkpoint
+from bertvectorizer.models.fingerprint import _sha256, fingerprint, sha256
 from tests.tiny import ModelFactory
 
 
@@ -29,6 +30,10 @@ def rewrite_in_place(path: Path) -> None:
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     now = path.stat()
     assert (now.st_size, now.st_mtime_ns, now.st_ino) == (state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+def of_model(directory: Path, trust_remote_code: bool = False) -> str:
+    return open_checkpoint(directory, trust_remote_code=trust_remote_code).fingerprint
 
 
 def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
@@ -56,44 +61,49 @@ def test_an_unchanged_file_is_read_once(tmp_path: Path) -> None:
 
 
 def test_a_fingerprint_is_that_of_the_content_not_of_the_place(model: Path, tiny_model: ModelFactory, tmp_path: Path) -> None:
-    fingerprint = directory_fingerprint(model)
-    assert len(fingerprint) == 32
-    assert int(fingerprint, 16)
-    assert fingerprint == directory_fingerprint(tiny_model("bert"))
+    before = of_model(model)
+    assert len(before) == 32
+    assert int(before, 16)
+    assert before == of_model(tiny_model("bert"))
     (tmp_path / "link").symlink_to(model, target_is_directory=True)
-    assert fingerprint == directory_fingerprint(tmp_path / "link")
+    assert before == of_model(tmp_path / "link")
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
 def test_a_file_changed_in_place_changes_the_fingerprint(model: Path, file: str) -> None:
-    before = directory_fingerprint(model)
+    path = model / file
+    path.write_bytes(path.read_bytes() + b" ")
+    before = of_model(model)
     time.sleep(0.05)
-    rewrite_in_place(model / file)
-    assert directory_fingerprint(model) != before
+    state = path.stat()
+    path.write_bytes(path.read_bytes()[:-1] + b"\n")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert of_model(model) != before
 
 
-@pytest.mark.parametrize("file", ["vocab.txt", "2_Dense/model.safetensors", "modeling_own.py", "spiece.model", "merges.bpe"])
+@pytest.mark.parametrize("file", ["vocab.txt", "spiece.model", "merges.bpe", "model-00001-of-00002.safetensors"])
 def test_a_new_file_that_can_change_numbers_changes_the_fingerprint(model: Path, file: str) -> None:
-    before = directory_fingerprint(model)
-    (model / file).parent.mkdir(exist_ok=True)
+    before = of_model(model)
     (model / file).write_text("x")
-    assert directory_fingerprint(model) != before
+    assert of_model(model) != before
 
 
-def test_a_file_under_another_name_changes_the_fingerprint(model: Path) -> None:
-    before = directory_fingerprint(model)
-    (model / "tokenizer_config.json").rename(model / "tokenizer_configuration.json")
-    assert directory_fingerprint(model) != before
+def test_code_counts_where_it_may_run(model: Path) -> None:
+    before = of_model(model), of_model(model, trust_remote_code=True)
+    (model / "modeling_own.py").write_text("x")
+    assert of_model(model) == before[0]
+    assert of_model(model, trust_remote_code=True) != before[1]
 
 
 @pytest.mark.parametrize(
-    "file", ["README.md", ".gitattributes", ".cache/huggingface/download.json", "onnx/model.json", "pytorch_model.bin", "logo.png"]
+    "file",
+    ["README.md", ".gitattributes", ".cache/download.json", "onnx/model.json", "pytorch_model.bin", "train.py", "data_config.json"],
 )
 def test_other_files_do_not_change_the_fingerprint(model: Path, file: str) -> None:
-    before = directory_fingerprint(model)
+    before = of_model(model)
     (model / file).parent.mkdir(parents=True, exist_ok=True)
     (model / file).write_text("x")
-    assert directory_fingerprint(model) == before
+    assert of_model(model) == before
 
 
 def test_content_cannot_move_between_files_unnoticed(tmp_path: Path) -> None:
@@ -103,5 +113,5 @@ def test_content_cannot_move_between_files_unnoticed(tmp_path: Path) -> None:
         directory.mkdir()
         for name, content in files.items():
             (directory / name).write_text(content)
-        fingerprints.add(directory_fingerprint(directory))
+        fingerprints.add(fingerprint(directory, directory.iterdir()))
     assert len(fingerprints) == 4

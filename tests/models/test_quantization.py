@@ -39,6 +39,12 @@ def test_whole_numbers_in_range_come_out_exactly(in_features: int, bias: bool) -
     torch.testing.assert_close(result, torch.nn.functional.linear(states, weight, added), atol=0, rtol=1e-6)
 
 
+def test_numbers_between_are_rounded_to_the_nearest() -> None:
+    states = torch.tensor([[63, 0.6, -0.6, 0.4, -0.4, 1.49, -62.7]])
+    result = Int8Linear(torch.eye(7) * 127, None)(states) / 127
+    torch.testing.assert_close(result, torch.tensor([[63.0, 1, -1, 0, 0, 1, -63]]))
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_largest_sums_do_not_overflow(sign: int) -> None:
     """Without VNNI, products of 8-bit numbers are added in 16 bits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ class TestWindow:
         parts = windows_of(tokenized)
         assert all(part[0] == CLS and part[-1] == SEP and len(part) <= room + 2 for part in parts)
         together = parts[0][1:-1]
-        for before, part in zip(parts, parts[1:], strict=False):
+        for before, part in pairwise(parts):
             assert len(before) == room + 2
             assert before[1:-1][room - stride :] == part[1:-1][:stride]
             assert len(part) > stride + 2
@@ -228,10 +229,11 @@ class TestTexts:
         tokenized = TextTokenizer(checkpoint, tokenizer)(["bat"])
         assert (tokenized.ids.dtype, tokenized.offsets.dtype, tokenized.first_window.dtype) == (np.int32, np.int64, np.int64)
 
-    @pytest.mark.parametrize("surrogate", ["\ud800", "\udfff", "\udc80\ud800"])
+    @pytest.mark.parametrize("surrogate", ["\ud800", "a\udfff", "\udc80\ud800"])
     def test_lone_surrogates_are_read_as_the_replacement_character(self, checkpoint: Checkpoint, tokenizer: Any, surrogate: str) -> None:
         split = TextTokenizer(checkpoint, tokenizer)
-        assert sequences(split([f"bat {surrogate}"])) == sequences(split(["bat " + "\ufffd" * len(surrogate)]))
+        replaced = "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in surrogate)
+        assert sequences(split([f"bat {surrogate}"])) == sequences(split(["bat " + replaced]))
 
     def test_a_pair_of_surrogates_is_its_character(self) -> None:
         assert replace_lone_surrogates("\ud83d\ude00") == "\U0001f600"
@@ -283,3 +285,9 @@ class TestRefused:
             file.unlink()
         with pytest.raises(ModelIntegrityError, match="knows no words"):
             load_tokenizer(open_checkpoint(str(directory)))
+
+
+@pytest.mark.parametrize("overflow", ["window", "head_tail"])
+def test_a_prompt_that_leaves_no_room_for_text(checkpoint: Checkpoint, overflow: str) -> None:
+    with pytest.raises(InvalidParameterError, match="The 'prompt' parameter must be shorter than"):
+        TextTokenizer(checkpoint, load_tokenizer(checkpoint), prompt="bat " * 400, overflow=overflow)

@@ -28,12 +28,12 @@ def test_check_choice_refuses_everything_else(value: Any) -> None:
     assert str(caught.value) == f"The 'overflow' parameter must be one of 'truncate', 'window'. Got {value!r} instead."
 
 
-@pytest.mark.parametrize("value", [True, False])
-def test_check_flag_returns_the_flag(value: bool) -> None:
-    assert check_flag("local_files_only", value) is value
+@pytest.mark.parametrize("value", [True, False, np.True_, np.False_])
+def test_check_flag_returns_a_python_bool(value: Any) -> None:
+    assert check_flag("local_files_only", value) is bool(value)
 
 
-@pytest.mark.parametrize("value", [0, 1, None, "True", np.True_])
+@pytest.mark.parametrize("value", [0, 1, None, "True", np.int64(1)])
 def test_check_flag_refuses_what_only_looks_true_or_false(value: Any) -> None:
     with pytest.raises(InvalidParameterError, match=r"'local_files_only' parameter must be True or False\. Got"):
         check_flag("local_files_only", value)
@@ -52,7 +52,7 @@ def test_check_int_lets_none_pass_only_where_optional() -> None:
         check_int("max_length", None, 1)
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.0, True, "1", float("nan"), np.float32(2)])
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, np.True_, "1", float("nan"), np.float32(2)])
 def test_check_int_refuses_other_values(value: Any) -> None:
     with pytest.raises(InvalidParameterError, match=r"'max_length' parameter must be an int in the range \[1, inf\) or None\. Got"):
         check_int("max_length", value, 1, optional=True)

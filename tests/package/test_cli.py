@@ -133,11 +133,12 @@ def test_a_typo_in_an_option_is_one_line(command: str, option: str, run: Run) ->
         (["compare", "table.csv", "--text", "text", "--target", "text"], ["must be two columns", "'text'"]),
         (["compare", "no.csv", "--text", "text", "--target", "label"], ["There is no file 'no.csv'"]),
         (["compare", "table.csv", "--text", "text", "--target", "labels"], ["no column 'labels'", "text, label"]),
-        (["compare", "table.csv", "--text", "text", "--target", "none"], ["target is missing in 12 row(s)"]),
+        (["compare", "table.csv", "--text", "text", "--target", "none"], ["target 'none' is missing in 12 row(s)", "counted from 0"]),
         (["compare", "table.csv", "--text", "text", "--target", "one"], ["at least 2 classes", "'x' in every row"]),
         (["compare", "table.csv", "--text", "none", "--target", "label"], ["All 12 texts are missing"]),
         (["compare", "table.csv", "--text", "text", "--target", "label", "--cv", "7"], ["folds (7)", "6 row(s) of class"]),
-        (["compare", "table.csv", "--text", "text", "--target", "label", "--sep", ";;"], ["'separator'", "one character"]),
+        (["compare", "table.csv", "--text", "text", "--target", "label", "--sep", ";;"], ["--sep", "one character"]),
+        (["embed", "table.csv", "--text", "text", "-o", "out.npy", "--sep", "ab"], ["--sep", "one character", "'ab'"]),
         (["embed", "table.csv", "--text", "text", "-o", "out.txt"], [".parquet, .npy, .csv"]),
         (["embed", "table.csv", "--text", "text", "-o", "nowhere/out.npy"], ["no folder 'nowhere'"]),
         (["embed", "table.csv", "--text", "txt", "-o", "out.npy"], ["no column 'txt'"]),
@@ -172,13 +173,14 @@ def test_an_unknown_model_offline_names_places_and_remedies(command: str, table:
     assert "Traceback" not in result.err
 
 
+DONE = re.compile(r": done after \d+\.\d s$", re.MULTILINE)
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def test_compare_on_the_built_in_example(default_model_directory: Path, run: Run) -> None:
     result = run("compare", "--model", default_model_directory, "--cv", "2")
     assert result.code == 0
-    assert result.err == ""
+    assert DONE.sub("", result.err) == "majority class\nTF-IDF words\nBERT\n"
     assert not CONTROL.search(result.out)
     lines = result.out.splitlines()
     assert lines[0].strip() == "Accuracy over 2 folds of 400 texts"
@@ -196,7 +198,7 @@ def test_compare_on_a_file_without_a_header(tmp_path: Path, model: Path, run: Ru
     result = run("compare", path, "--no-header", "--sep", "\\t", "--text", "1", "--target", "0", "--cv", "3", "--model", model)
     assert result.code == 0
     assert "Accuracy over 3 folds of 18 texts" in result.out
-    assert result.err == ""
+    assert len(DONE.findall(result.err)) == result.err.count("\n") == 3
 
 
 @pytest.mark.parametrize("words", [[], ["--chunk-rows", "5", "--layers", "-1,-2", "--pooling", "max"]])
@@ -226,13 +228,24 @@ def test_embed_takes_an_interrupt_before_the_first_row(table: Path, model: Path,
     assert list(table.parent.iterdir()) == [table]
 
 
+@pytest.mark.parametrize("place", ["compare", "read_table"])
+def test_compare_takes_an_interrupt(place: str, table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_anything: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"bertvectorizer.pipeline.{place}", stop)
+    result = run("compare", table, "--text", "text", "--target", "label", "--model", model)
+    assert result == Result(130, "", "Interrupted: the comparison is not finished.\n")
+
+
 def test_a_warning_is_one_line(table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     table.write_text("text,label\n" + f"{'the bat ' * 200},a\na crane,b\n" * 3, encoding="utf-8")
     monkeypatch.setattr("warnings.filters", [])
     result = run("compare", table, "--text", "text", "--target", "label", "--cv", "2", "--model", model)
     assert result.code == 0
-    assert result.err.startswith("Note: 3 of 6 texts are longer than the model reads")
-    assert result.err.count("\n") == 1
+    notes = [line for line in result.err.splitlines() if not DONE.search(line)]
+    assert len(notes) == 1
+    assert notes[0].startswith("Note: 3 of 6 texts are longer than the model reads")
 
 
 def test_progress_is_shown_to_a_terminal(table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, 
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 from bertvectorizer import BertVectorizer, Comparison, compare
 from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError, InvalidTextError
 from bertvectorizer.pipeline import default_features, load_example, read_table
 
 Roster = dict[str, Any]
+MODULE = importlib.import_module("bertvectorizer.pipeline.compare")  # the name in the package is the function
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +61,9 @@ def test_best_and_str(example: pd.DataFrame, roster: Roster) -> None:
 
 @pytest.mark.parametrize("cv", [2, 5])
 def test_features_that_learn_are_fitted_inside_the_folds(cv: int, example: pd.DataFrame) -> None:
-    words = CountVectorizer(min_df=2)
+    words = TfidfVectorizer(min_df=2)
     comparison = compare(example["text"], example["label"], {"words": words}, cv=cv, random_state=3)
-    pipe = make_pipeline(words, MaxAbsScaler(), LogisticRegression(C=10.0, max_iter=1000))
+    pipe = make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000))
     folds = StratifiedKFold(cv, shuffle=True, random_state=3)
     np.testing.assert_array_equal(comparison.scores["words"], cross_val_score(pipe, example["text"], example["label"], cv=folds))
     assert not hasattr(words, "vocabulary_")
@@ -85,9 +87,13 @@ def test_bert_gives_what_a_pipeline_inside_the_folds_gives(example: pd.DataFrame
     )
 
 
-def test_sparse_features_that_need_no_fitting(example: pd.DataFrame) -> None:
+def test_sparse_features_that_need_no_fitting(example: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODULE, "_TEXTS_AT_ONCE", 40)
+    pipe = make_pipeline(HashingVectorizer(n_features=64), LogisticRegression(C=10.0, max_iter=1000))
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
     comparison = compare(example["text"], example["label"], {"hashes": HashingVectorizer(n_features=64)}, cv=3)
     assert comparison.table["dimensions"].tolist() == [64]
+    np.testing.assert_array_equal(comparison.scores["hashes"], cross_val_score(pipe, example["text"], example["label"], cv=folds))
 
 
 def test_texts_are_encoded_once(example: pd.DataFrame, tiny: BertVectorizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,8 +105,16 @@ def test_texts_are_encoded_once(example: pd.DataFrame, tiny: BertVectorizer, mon
         return vectors(self, texts)
 
     monkeypatch.setattr(BertVectorizer, "_vectors", count)
-    compare(example["text"], example["label"], {"BERT": tiny}, cv=5)
-    assert encoded == [len(example)]
+    monkeypatch.setattr(MODULE, "_TEXTS_AT_ONCE", 40)
+    calls: list[tuple[str, str, int, int]] = []
+    texts, labels = pd.concat([example["text"]] * 2), pd.concat([example["label"]] * 2)
+    twice = compare(texts, labels, {"BERT": tiny}, cv=5, progress=lambda *call: calls.append(call))
+    assert encoded == [40, 40, 10]
+    encodings = [call for call in calls if call[1] == "texts"]
+    assert calls[: len(encodings)] == encodings == [("BERT", "texts", done, 180) for done in (0, 80, 160, 180)]
+    assert calls[len(encodings) :] == [("BERT", "folds", done, 5) for done in range(6)]
+    monkeypatch.undo()
+    np.testing.assert_array_equal(compare(texts, labels, {"BERT": tiny}, cv=5).scores["BERT"], twice.scores["BERT"])
 
 
 def test_folds_are_the_same_for_all_features(example: pd.DataFrame) -> None:
@@ -137,9 +151,9 @@ def test_majority_class_scores_its_share() -> None:
 
 
 def test_progress_is_called_for_every_fold(example: pd.DataFrame, roster: Roster) -> None:
-    calls: list[tuple[str, int, int]] = []
+    calls: list[tuple[str, str, int, int]] = []
     compare(example["text"], example["label"], roster, cv=3, progress=lambda *call: calls.append(call))
-    assert calls == [(name, done, 3) for name in roster for done in range(4)]
+    assert calls == [(name, "folds", done, 3) for name in roster for done in range(4)]
 
 
 def labels_of_every_kind(labels: pd.Series) -> dict[str, Any]:
@@ -212,6 +226,14 @@ def test_faults_are_one_line(fault: str, roster: Roster) -> None:
     with pytest.raises(error, match=message) as caught:
         compare(texts, labels, roster, cv=2)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["series", "frame", "polars"])
+def test_a_missing_label_is_named_by_column_and_row(kind: str) -> None:
+    labels = ["a", "b", None, "a"]
+    y = pl.Series("stars", labels) if kind == "polars" else pd.Series(labels, name="stars")
+    with pytest.raises(InvalidTableError, match=r"target 'stars' is missing in 1 row\(s\), the first is row 2 \(counted from 0\)"):
+        compare(["x"] * 4, y.to_frame() if kind == "frame" else y, cv=2)
 
 
 @pytest.mark.parametrize("cv", [1, 0, 2.5, "5", True, None])

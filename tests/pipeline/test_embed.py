@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,38 @@ def test_a_write_protected_folder(table: Path) -> None:
     folder.mkdir(mode=0o500)
     with pytest.raises(InvalidTableError, match="write-protected"):
         embed_file(table, "text", folder / "out.npy", BertVectorizer("no/such-model"))
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "table.jsonl"])
+@pytest.mark.parametrize("missing", ["empty", "error"])
+def test_a_row_at_fault_is_that_of_the_file(name: str, missing: str, tmp_path: Path, tiny_model: Any) -> None:
+    texts: list[Any] = ["a", "b", "c", None, "e"] if missing == "error" else [None, None, None, ["d"], ["e"]]
+    frame = pd.DataFrame({"words": texts})
+    if name.endswith("parquet"):
+        frame.to_parquet(tmp_path / name)
+    else:
+        frame.to_json(tmp_path / name, orient="records", lines=True)
+    vectorizer = BertVectorizer(str(tiny_model("bert")), missing=missing)
+    with pytest.raises(InvalidTextError, match=rf"row 3 \(counted from 0\) of column 'words' of the file '.*{name}'") as caught:
+        embed_file(tmp_path / name, "words", tmp_path / "out.npy", vectorizer, chunk_rows=2)
+    assert "astype" not in str(caught.value)
+    assert ("missing='error'" in str(caught.value)) == (missing == "error")
+
+
+class Warner(BertVectorizer):
+    """Warns at each call, with the number of its texts."""
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        warnings.warn(f"{len(X)} of {len(X)} texts", UserWarning, stacklevel=2)
+        warnings.warn("a slow device", UserWarning, stacklevel=2)
+        return super().transform(X)
+
+
+@pytest.mark.parametrize(("chunk_rows", "note"), [(10, "10 of 10 texts"), (4, "In 3 chunks of rows, in the first of them: 4 of 4 texts")])
+def test_warnings_come_once(chunk_rows: int, note: str, table: Path, vectorizer: BertVectorizer) -> None:
+    with pytest.warns(UserWarning, match="texts|device") as caught:
+        embed_file(table, "text", table.with_name("out.npy"), Warner(vectorizer.model_name), chunk_rows=chunk_rows)
+    assert [str(warning.message) for warning in caught] == [note, "a slow device"]
 
 
 def test_a_column_of_numbers(tmp_path: Path, vectorizer: BertVectorizer) -> None:

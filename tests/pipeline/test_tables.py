@@ -96,6 +96,7 @@ def test_chunks_put_together_are_the_whole(name: str, rows: int, frame: pd.DataF
     chunks = list(read_chunks(path, ["text"], rows))
     assert all(1 <= len(chunk) <= rows for chunk in chunks)
     assert [text for chunk in chunks for text in chunk["text"]] == TEXTS
+    assert [row for chunk in chunks for row in chunk.index] == list(range(len(TEXTS)))
 
 
 def test_a_lone_quotation_mark_in_a_tsv_swallows_nothing(tmp_path: Path) -> None:
@@ -112,6 +113,8 @@ def test_without_a_header_columns_are_called_by_number(tmp_path: Path) -> None:
     assert table.to_numpy().tolist() == [['Ok "lar', "ham"], ["Free entry", "spam"]]
     chunks = list(read_chunks(path, ["1"], 1, header=False))
     assert [chunk["1"].tolist() for chunk in chunks] == [['Ok "lar'], ["Free entry"]]
+    with pytest.raises(InvalidTableError, match=r"--sep '\\t', separator='\\t'"):
+        read_table(path, ["1"], header=False, separator=";")
     with pytest.raises(InvalidTableError, match=r"no column '2'. Its columns are: 0, 1\.$"):
         read_table(path, ["2"], header=False)
 
@@ -191,8 +194,17 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "broken Parquet": ("table.parquet", as_bytes(b"PAR1 and more"), "cannot be read as parquet: "),
     "Latin-1": ("table.csv", as_bytes("text\ncafé\n".encode("latin-1")), r"cannot be read as csv: .*Save it as UTF-8"),
     "UTF-16": ("table.jsonl", as_bytes('{"text": "a"}'.encode("utf-16")), r"cannot be read as jsonl: .*Save it as UTF-8"),
-    "unquoted comma": ("table.csv", as_bytes(b"text,label\na,x\nHello, world,y\n"), "Expected 2 fields in line 3, saw 3$"),
-    "unquoted commas": ("table.csv", as_bytes(b"text,label\nHello, world,y\nOh, well,x\n"), "more fields than the header"),
+    "unquoted comma": (
+        "table.csv",
+        as_bytes(b"text,label\na,x\nHello, world,y\n"),
+        r"line 3 has 3 fields, but the first .* 2\. .*--sep",
+    ),
+    "unquoted commas": ("table.csv", as_bytes(b"text,label\nHello, world,y\nOh, well,x\n"), r"line 2 has 3 .*quotation marks"),
+    "quoted lines": ("table.csv", as_bytes(b'text,label\n"two\nlines",y\n\nOh, well,x\n'), "line 5 has 3 fields"),
+    "tabs within": ("table.tsv", as_bytes(b"text\tlabel\na\tb\tx\n"), "line 2 has 3 fields.* Replace tabs"),
+    "semicolons": ("table.csv", as_bytes(b"text;label\nx;y\n"), r"no column 'text'.*separated by ';', say so \(--sep ';'"),
+    "tabs": ("table.csv", as_bytes(b"text\tlabel\nx\ty\n"), r"--sep '\\t'"),
+    "bars": ("table.tsv", as_bytes(b"text|label\nx|y\n"), r"--sep '\|'"),
     "open quotation": ("table.csv", as_bytes(b'text,label\n"Hello,y\n'), "cannot be read as csv: EOF inside string"),
     "no gzip": ("table.csv.gz", as_bytes(b"text\nx\n"), "cannot be read as csv: "),
     "cut gzip": ("table.csv.gz", as_bytes(gzip.compress(b"text\n" + bytes(range(97, 120)) * 99)[:-20]), "cannot be read as csv: "),
@@ -232,6 +244,19 @@ def test_a_fault_further_down_comes_after_the_rows_before_it(tmp_path: Path) -> 
     assert [next(chunks)["text"].tolist(), next(chunks)["text"].tolist()] == [["a"], ["b"]]
     with pytest.raises(InvalidTableError, match="line 3"):
         next(chunks)
+
+
+def test_a_long_line_in_a_later_chunk_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("text,label\na,1\nb,2\nc,3,4\n", encoding="utf-8")
+    for rows in (1, 2, 3):
+        with pytest.raises(InvalidTableError, match="line 4 has 3 fields"):
+            list(read_chunks(path, ["text"], rows))
+
+
+def test_parquet_with_an_index_of_its_own_counts_rows(tmp_path: Path) -> None:
+    pd.DataFrame({"text": ["a", "b", "c"]}, index=[7, 7, 8]).to_parquet(tmp_path / "table.parquet")
+    assert [chunk.index.tolist() for chunk in read_chunks(tmp_path / "table.parquet", ["text"], 2)] == [[0, 1], [2]]
 
 
 def test_real_files_without_a_header(shared_data: Path) -> None:
