@@ -62,7 +62,6 @@ class Backbone:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> None:
-
         register()
         self.device = device
         self._config = checkpoint.config.get_text_config()
