@@ -69,8 +69,8 @@ def tokens_per_batch(device: torch.device, widest: int) -> int:
 
     Notes
     -----
-    On a CPU the widest activation should stay inside the last-level cache: about 8 MiB of float32 was
-    fastest at every length of text (see benchmarks/README.md). A GPU wants large batches.
+    On a CPU the widest activation should stay inside the last-level cache: 8 to 32 MiB of float32 were fastest (case
+    "batch size" of benchmarks/README.md), and the smaller needs less memory. A GPU wants large batches.
     """
     if device.type == "cpu":
         return max(256, (8 << 20) // (4 * widest))
