@@ -9,6 +9,7 @@ import numpy as np
 from ..models import (
     DEFAULT_MODEL,
     Checkpoint,
+    Readout,
     TextTokenizer,
     Truncation,
     check_precision,
@@ -180,12 +181,15 @@ class BertVectorizer(TextVectorizer):
 
         return TextTokenizer(checkpoint, load_tokenizer(checkpoint), self.prompt, self.max_length, self.overflow, self.stride)
 
+    def _readout(self, checkpoint: Checkpoint) -> Readout:
+        return resolve_readout(checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize)
+
     def _n_features(self) -> int:
-        return resolve_readout(self._checkpoint(), self.layers, self.layer_merge, self.pooling, self.normalize).n_features
+        return self._readout(self._checkpoint()).n_features
 
     def _learn(self, texts: list[str]) -> None:
         checkpoint = self._checkpoint()
-        resolve_readout(checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize)
+        self._readout(checkpoint)
         device = resolve_device(self.device)
         check_precision(self.precision, device)
         check_int("batch_tokens", self.batch_tokens, 1, optional=True)
@@ -208,7 +212,7 @@ class BertVectorizer(TextVectorizer):
 
         checkpoint = self._checkpoint()
         self._check_same_model(checkpoint)
-        readout = resolve_readout(checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize)
+        readout = self._readout(checkpoint)
         tokenizer = self._tokenizer(checkpoint)
         device, precision = self._where()
         batch_tokens = check_int("batch_tokens", self.batch_tokens, 1, optional=True)

@@ -213,13 +213,17 @@ def _checked(directory: Path) -> Path:
             "Give the directory that save_pretrained() or hf download wrote."
         )
     if not any(directory.rglob("*.safetensors")):
-        raise _unsafe(str(directory), sorted(path.name for path in directory.rglob("*") if path.suffix in _PICKLES))
+        raise _unsafe(str(directory), _pickles(directory))
     return directory
+
+
+def _pickles(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.rglob("*") if path.suffix in _PICKLES)
 
 
 def check_no_pickle(directory: Path) -> None:
     """Raise if the weights in ``directory`` are there only as a pickle."""
-    pickles = sorted(path.name for path in directory.rglob("*") if path.suffix in _PICKLES)
+    pickles = _pickles(directory)
     if pickles and not any(directory.rglob("*.safetensors")):
         raise _unsafe(str(directory), pickles)
 
