@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["TextVectorizer"]
 
 
+class _Distinct:
+    """The distinct texts of a column, and where each row finds its own."""
+
+    def __init__(self, column: TextColumn) -> None:
+        places: dict[str, int] = {}
+        rows = (places.setdefault(text, len(places)) for text in column.texts)
+        self.inverse = np.fromiter(rows, dtype=np.int64, count=len(column.texts))
+        self.texts = list(places)
+        self.counts = np.bincount(self.inverse, minlength=len(places))
+        self.is_missing = column.is_missing
+
+
 class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[misc]  # scikit-learn has no types
     """Base of the vectorizers: a column of texts in, a float32 matrix out.
 
@@ -28,12 +40,17 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
     missing: str
 
     @abstractmethod
-    def _learn(self, texts: list[str]) -> None:
-        """Learn from all texts of the training set and set the fitted attributes."""
+    def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
+        """Learn from distinct texts, each ``counts`` times in the training set, and set the fitted attributes."""
 
     @abstractmethod
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         """Return the vectors of distinct texts. *Shape:* ``(n_texts, n_features)``."""
+
+    def _learn_vectors(self, texts: list[str], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Learn from distinct texts and return their vectors; for a subclass that does both in one go."""
+        self._learn(texts, counts)
+        return self._vectors(texts)
 
     @abstractmethod
     def _n_features(self) -> int:
@@ -58,7 +75,8 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
         -------
         self
         """
-        self._fit(read_texts(X, self.missing))
+        distinct = _Distinct(read_texts(X, self.missing))
+        self._learn(distinct.texts, distinct.counts)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
@@ -77,9 +95,8 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
         """
         if fit_params:
             raise TypeError(f"{type(self).__name__}.fit_transform() takes no {sorted(fit_params)}.")
-        column = read_texts(X, self.missing)
-        self._fit(column)
-        return self._transform(column)
+        distinct = _Distinct(read_texts(X, self.missing))
+        return self._spread(self._learn_vectors(distinct.texts, distinct.counts), distinct)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """Return the vectors of a column of texts.
@@ -94,19 +111,15 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
         ndarray
             *Shape:* ``(n_texts, n_features)``, float32. Zero texts give shape ``(0, n_features)``.
         """
-        return self._transform(read_texts(X, self.missing))
+        distinct = _Distinct(read_texts(X, self.missing))
+        return self._spread(self._vectors(distinct.texts), distinct)
 
-    def _fit(self, column: TextColumn) -> None:
-        self._learn(column.texts)
-
-    def _transform(self, column: TextColumn) -> NDArray[np.float32]:
-        places: dict[str, int] = {}
-        inverse = np.fromiter((places.setdefault(text, len(places)) for text in column.texts), dtype=np.int64, count=len(column.texts))
-        vectors = self._vectors(list(places))
-        if len(places) < len(column.texts):
-            vectors = vectors[inverse]
+    def _spread(self, vectors: NDArray[np.float32], distinct: _Distinct) -> NDArray[np.float32]:
+        """Give each row its vector, and missing texts what they are to have."""
+        if len(distinct.texts) < len(distinct.inverse):
+            vectors = vectors[distinct.inverse]
         if self.missing in ("zero", "nan"):
-            vectors[column.is_missing] = 0.0 if self.missing == "zero" else np.nan
+            vectors[distinct.is_missing] = 0.0 if self.missing == "zero" else np.nan
         return vectors
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:

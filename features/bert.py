@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from ..models import (
     Checkpoint,
     Readout,
     TextTokenizer,
+    TokenizedTexts,
     Truncation,
     check_precision,
     open_checkpoint,
@@ -18,12 +22,16 @@ from ..models import (
     resolve_readout,
 )
 from ..models.errors import ModelChangedError, UnsupportedModelError
+from ..models.hardware import arithmetic_settings, tokens_per_batch
+from ..models.later import finish
+from ..models.readout import Part
+from ..models.reuse import encode_once, open_store
+from ..models.store import EmbeddingStore
 from ..models.validation import check_flag, check_int
+from ..models.warning import warn_user
 from .base import TextVectorizer
-from .warning import warn_user
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
@@ -80,8 +88,12 @@ class BertVectorizer(TextVectorizer):
         Never open a connection.
     trust_remote_code : bool
         Let code of the checkpoint run; a hub model then needs a full commit as ``revision``.
+    store : "auto", str, Path, EmbeddingStore or None
+        Where vectors are kept, so that no text is encoded twice, whatever the fold, candidate, clone or worker process.
+        ``"auto"`` is a store for this session in the temporary directory (8 GiB at most); a path is kept between runs; an
+        `EmbeddingStore` has settings of its own; None keeps nothing.
     show_progress_bar : bool
-        Show a bar, in tokens.
+        Show a bar, in characters.
 
     Attributes
     ----------
@@ -104,6 +116,8 @@ class BertVectorizer(TextVectorizer):
     -----
     The network is never trained: ``fit`` only resolves the model and counts tokens, and ``transform`` works without it.
     Pickles hold no weights; the loaded estimator finds its model again by name and checks its fingerprint.
+
+    A store holds vectors and digests of texts, never a text itself.
 
     Lone surrogates, which no tokenizer takes, are read as U+FFFD. A text without any token, such as "" for a GPT-2
     tokenizer, gets a row of zeros.
@@ -151,6 +165,7 @@ class BertVectorizer(TextVectorizer):
         revision: str | None = None,
         local_files_only: bool = False,
         trust_remote_code: bool = False,
+        store: str | Path | EmbeddingStore | None = "auto",
         show_progress_bar: bool = False,
     ) -> None:
         self.model_name = model_name
@@ -169,6 +184,7 @@ class BertVectorizer(TextVectorizer):
         self.revision = revision
         self.local_files_only = local_files_only
         self.trust_remote_code = trust_remote_code
+        self.store = store
         self.show_progress_bar = show_progress_bar
 
     def _checkpoint(self) -> Checkpoint:
@@ -176,27 +192,45 @@ class BertVectorizer(TextVectorizer):
         check_flag("trust_remote_code", self.trust_remote_code)
         return open_checkpoint(self.model_name, self.revision, self.local_files_only, self.trust_remote_code)
 
-    def _tokenizer(self, checkpoint: Checkpoint) -> TextTokenizer:
-        from ..models.encoder import load_tokenizer
-
-        return TextTokenizer(checkpoint, load_tokenizer(checkpoint), self.prompt, self.max_length, self.overflow, self.stride)
-
     def _readout(self, checkpoint: Checkpoint) -> Readout:
         return resolve_readout(checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize)
 
     def _n_features(self) -> int:
         return self._readout(self._checkpoint()).n_features
 
-    def _learn(self, texts: list[str]) -> None:
-        checkpoint = self._checkpoint()
-        self._readout(checkpoint)
+    def _request(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> _Request:
+        from ..models.encoder import load_tokenizer
+
+        return _Request(
+            checkpoint,
+            self._readout(checkpoint),
+            TextTokenizer(checkpoint, load_tokenizer(checkpoint), self.prompt, self.max_length, self.overflow, self.stride),
+            device,
+            precision,
+            check_int("batch_tokens", self.batch_tokens, 1, optional=True) or tokens_per_batch(device, checkpoint.widest),
+            check_flag("show_progress_bar", self.show_progress_bar),
+            open_store(self.store),
+        )
+
+    def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
+        tokenized = self._resolve().tokenizer(texts)
+        self._note_truncation(tokenized.n_tokens, tokenized.n_lost, counts)
+
+    def _learn_vectors(self, texts: list[str], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+        vectors, n_tokens, n_lost = self._resolve().embed(texts)
+        self._note_truncation(n_tokens, n_lost, counts)
+        return vectors
+
+    def _resolve(self) -> _Request:
+        """Check the parameters against the model, and set the fitted attributes that need no texts."""
         device = resolve_device(self.device)
-        check_precision(self.precision, device)
-        check_int("batch_tokens", self.batch_tokens, 1, optional=True)
-        check_flag("show_progress_bar", self.show_progress_bar)
-        self.truncation_ = self._tokenizer(checkpoint)(texts).truncation
-        self.model_fingerprint_ = checkpoint.fingerprint
+        request = self._request(self._checkpoint(), device, check_precision(self.precision, device))
+        self.model_fingerprint_ = request.checkpoint.fingerprint
         self.device_ = str(device)
+        return request
+
+    def _note_truncation(self, n_tokens: NDArray[np.int64], n_lost: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        self.truncation_ = Truncation.of(np.repeat(n_tokens, counts), np.repeat(n_lost, counts))
         self._warn_of_lost_tokens(self.truncation_)
 
     def _warn_of_lost_tokens(self, truncation: Truncation) -> None:
@@ -208,28 +242,13 @@ class BertVectorizer(TextVectorizer):
             )
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
-        from ..models.encoder import load_encoder
-
         checkpoint = self._checkpoint()
         self._check_same_model(checkpoint)
-        readout = self._readout(checkpoint)
-        tokenizer = self._tokenizer(checkpoint)
-        device, precision = self._where()
-        batch_tokens = check_int("batch_tokens", self.batch_tokens, 1, optional=True)
-        show_progress_bar = check_flag("show_progress_bar", self.show_progress_bar)
-        if not texts:
-            return np.empty((0, readout.n_features), dtype=np.float32)
-        tokenized = tokenizer(texts)
+        vectors, n_tokens, n_lost = self._request(checkpoint, *self._where()).embed(texts)
         told = getattr(self, "truncation_", None)
         if told is None or not told.n_truncated:
-            self._warn_of_lost_tokens(tokenized.truncation)
-        encoder = load_encoder(checkpoint, device, precision)
-        if not show_progress_bar:
-            return encoder.encode(tokenized, readout, batch_tokens)
-        from tqdm.auto import tqdm
-
-        with tqdm(total=len(tokenized.ids), unit=" tokens", unit_scale=True, desc=type(self).__name__) as bar:
-            return encoder.encode(tokenized, readout, batch_tokens, bar.update)
+            self._warn_of_lost_tokens(Truncation.of(n_tokens, n_lost))
+        return vectors
 
     def _where(self) -> tuple[torch.device, str]:
         """Device and precision; an estimator fitted on a GPU that isn't here goes on without it."""
@@ -263,3 +282,69 @@ class BertVectorizer(TextVectorizer):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         return tags
+
+
+class _Request(NamedTuple):
+    """The parameters of an estimator, checked against its model."""
+
+    checkpoint: Checkpoint
+    readout: Readout
+    tokenizer: TextTokenizer
+    device: torch.device
+    precision: str
+    batch_tokens: int
+    show_progress_bar: bool
+    store: EmbeddingStore | None
+
+    def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        """Return vectors of distinct texts, the numbers of their tokens, and of those that were cut off."""
+        readout = self.readout
+        if not texts:
+            nothing = np.zeros(0, dtype=np.int64)
+            return np.empty((0, readout.n_features), dtype=np.float32), nothing, nothing
+        with self._bar(sum(map(len, texts))) as advance:
+            encode = partial(self._encode, advance)
+            if self.store is None:
+                vectors, tokenized = encode(texts, readout.parts)
+                n_tokens, n_lost = tokenized.n_tokens, tokenized.n_lost
+            else:
+                model = (self.checkpoint.fingerprint, str(self.checkpoint.trust_remote_code))
+                vectors, n_tokens, n_lost = encode_once(
+                    self.store,
+                    (*model, self.precision, *arithmetic_settings(self.device), *self.tokenizer.settings),
+                    texts,
+                    readout.parts,
+                    self.checkpoint.n_layers,
+                    self.batch_tokens,
+                    encode,
+                )
+        return finish(readout.merge(vectors), readout), n_tokens, n_lost
+
+    def _encode(
+        self, advance: Callable[[float], Any] | None, texts: Sequence[str], parts: Sequence[Part]
+    ) -> tuple[NDArray[np.float32], TokenizedTexts]:
+        """Run the network. *Shape of the vectors:* ``(n_texts, n_parts, hidden)``."""
+        from ..models.encoder import load_encoder
+
+        tokenized = self.tokenizer(texts)
+        encoder = load_encoder(self.checkpoint, self.device, self.precision)
+        progress = None
+        if advance is not None:
+            per_token = sum(map(len, texts)) / max(len(tokenized.ids), 1)
+
+            def progress(n_tokens: int) -> None:
+                advance(n_tokens * per_token)
+
+        return encoder.encode(tokenized, parts, self.batch_tokens, progress), tokenized
+
+    @contextmanager
+    def _bar(self, total: int) -> Iterator[Callable[[float], Any] | None]:
+        """Show a bar if asked: in characters, since tokens are counted portion by portion, and never if all are in the store."""
+        if not self.show_progress_bar:
+            yield None
+            return
+        from tqdm.auto import tqdm
+
+        with tqdm(total=total, unit=" characters", unit_scale=True, desc="BertVectorizer") as bar:
+            yield bar.update
+            bar.update(total - bar.n)  # what came from the store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -123,6 +124,11 @@ class Checkpoint:
         return int(self.config.get_text_config().hidden_size)
 
     @cached_property
+    def widest(self) -> int:
+        """Width of the widest activation, that of the feed-forward layers."""
+        return int(getattr(self.config.get_text_config(), "intermediate_size", None) or 4 * self.hidden_size)
+
+    @cached_property
     def n_positions(self) -> int | None:
         """Longest sequence, in tokens, for which the model has positions; None where there is no such limit."""
         config = self.config.get_text_config()
@@ -193,9 +199,13 @@ def _read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
     return _parse_config(directory, sha256(path), trust_remote_code)
 
 
+_importing = threading.Lock()  # two threads that import transformers at once may see it half done
+
+
 @lru_cache(maxsize=16)
 def _parse_config(directory: Path, _content: str, trust_remote_code: bool) -> PreTrainedConfig:
-    from transformers import AutoConfig
+    with _importing:
+        from transformers import AutoConfig
 
     try:
         return AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,8 @@ from .pooling import pool
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .checkpoint import Checkpoint, LaterModule
-    from .readout import Readout
+    from .checkpoint import Checkpoint
+    from .readout import Part
     from .tokenization import TokenizedTexts
 
 __all__ = ["Encoder", "load_encoder", "load_tokenizer"]
@@ -44,14 +43,13 @@ class Encoder:
         self.checkpoint = checkpoint
         self.device = device
         self.backbone = Backbone(checkpoint, device, precision)
-        self._later = lru_cache(maxsize=None)(_load_later)
         if device.type == "cpu":
             keep_freed_memory()
 
     def encode(
         self,
         tokenized: TokenizedTexts,
-        readout: Readout,
+        parts: Sequence[Part],
         batch_tokens: int | None = None,
         progress: Callable[[int], Any] | None = None,
     ) -> NDArray[np.float32]:
@@ -60,7 +58,8 @@ class Encoder:
         Parameters
         ----------
         tokenized : TokenizedTexts
-        readout : Readout
+        parts : sequence of Part
+            The vectors wanted of each text.
         batch_tokens : int or None
             Most tokens in a batch; None fits the device. It is halved whenever memory runs out.
         progress : callable or None
@@ -69,7 +68,7 @@ class Encoder:
         Returns
         -------
         ndarray
-            *Shape:* ``(n_texts, readout.n_features)``, float32. A text without a single token gets zeros.
+            *Shape:* ``(n_texts, n_parts, hidden)``, float32. A text without a single token gets zeros.
 
         Raises
         ------
@@ -77,12 +76,11 @@ class Encoder:
             If a single sequence does not fit.
         """
         lengths = tokenized.lengths
-        budget = batch_tokens or tokens_per_batch(self.device, self._widest())
-        pooled = np.zeros((len(lengths), *self._pooled_shape(readout)), dtype=np.float32)
-        batches = Batches(lengths, budget)
+        pooled = np.zeros((len(lengths), len(parts), self.checkpoint.hidden_size), dtype=np.float32)
+        batches = Batches(lengths, batch_tokens or tokens_per_batch(self.device, self.checkpoint.widest))
         for batch in batches:
             try:
-                pooled[batch] = self._pooled(tokenized, batch, readout)
+                pooled[batch] = self._pooled(tokenized, batch, parts)
                 fits = True
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -98,92 +96,50 @@ class Encoder:
                 continue
             if progress is not None:
                 progress(int(lengths[batch].sum()))
-        return self._finish(_join_windows(pooled.reshape(len(lengths), math.prod(pooled.shape[1:])), tokenized), readout)
+        return _join_windows(pooled, tokenized)
 
-    def _widest(self) -> int:
-        config = self.checkpoint.config.get_text_config()
-        return int(getattr(config, "intermediate_size", None) or 4 * self.checkpoint.hidden_size)
-
-    def _pooled_shape(self, readout: Readout) -> tuple[int, int, int]:
-        merged = len(readout.layers) if readout.layer_merge == "concat" else 1
-        return len(readout.poolings), merged, self.checkpoint.hidden_size
-
-    def _pooled(self, tokenized: TokenizedTexts, batch: NDArray[np.int64], readout: Readout) -> NDArray[np.float32]:
-        """Pool one batch of sequences. *Shape:* ``(n_batch, n_poolings, n_merged_layers, hidden)``."""
+    def _pooled(self, tokenized: TokenizedTexts, batch: NDArray[np.int64], parts: Sequence[Part]) -> NDArray[np.float32]:
+        """Pool one batch of sequences. *Shape:* ``(n_batch, n_parts, hidden)``."""
         starts, ends = tokenized.offsets[batch], tokenized.offsets[batch + 1]
         ids = np.concatenate([tokenized.ids[start:end] for start, end in zip(starts, ends, strict=True)])
-        states = self.backbone.hidden_states(ids, ends - starts, readout.layers)
+        layers = {layer for part in parts for layer in part.layers}
+        states = self.backbone.hidden_states(ids, ends - starts, layers)
         with torch.inference_mode():
-            merged = _merge([states[layer] for layer in readout.layers], readout.layer_merge)
-            parts = []
+            merged = {part[:2]: _merge([states[layer] for layer in part.layers], part.merge) for part in parts}
+            runs = []
             first = 0
             for count, length in runs_of_equal_length(ends - starts):
                 last = first + count * length
-                run = [layer[first:last].unflatten(0, (count, length)) for layer in merged]
-                parts.append(
-                    torch.stack(
-                        [
-                            torch.stack([pool(layer, pooling, tokenized.n_prompt_tokens) for layer in run], dim=1)
-                            for pooling in readout.poolings
-                        ],
-                        dim=1,
-                    )
-                )
+                of_run = {key: layer[first:last].unflatten(0, (count, length)) for key, layer in merged.items()}
+                runs.append(torch.stack([pool(of_run[part[:2]], part.pooling, tokenized.n_prompt_tokens) for part in parts], dim=1))
                 first = last
-            return torch.cat(parts).cpu().numpy()
-
-    def _finish(self, vectors: NDArray[np.float32], readout: Readout) -> NDArray[np.float32]:
-        """Apply the checkpoint's later modules, and scale to unit length where asked."""
-        if not (readout.later_modules or readout.normalize):
-            return vectors
-        with torch.inference_mode():
-            result = torch.from_numpy(vectors)
-            for module in readout.later_modules:
-                result = self._later(module)({"sentence_embedding": result})["sentence_embedding"]
-            if readout.normalize:
-                result = torch.nn.functional.normalize(result, dim=-1)
-            return np.ascontiguousarray(result.numpy(), dtype=np.float32)
+            return torch.cat(runs).cpu().numpy()
 
     def _free_memory(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
-def _merge(layers: list[Tensor], layer_merge: str) -> list[Tensor]:
+def _merge(layers: list[Tensor], merge: str) -> Tensor:
     """Merge layers token by token; *shape of each:* ``(n_tokens, hidden)``."""
-    if layer_merge == "concat" or len(layers) == 1:
-        return layers
+    if len(layers) == 1:
+        return layers[0]
     total = layers[0].float()
     for layer in layers[1:]:
         total = total + layer.float()
-    return [total if layer_merge == "sum" else total / len(layers)]
+    return total if merge == "sum" else total / len(layers)
 
 
 def _join_windows(pooled: NDArray[np.float32], tokenized: TokenizedTexts) -> NDArray[np.float32]:
-    """Average the windows of each text, weighted by their lengths. *Shape:* ``(n_texts, width)``."""
+    """Average the windows of each text, weighted by their lengths. *Shape:* ``(n_texts, n_parts, hidden)``."""
     first = tokenized.first_window
     if len(first) - 1 == len(pooled):
         return pooled
-    joined = np.empty((len(first) - 1, pooled.shape[1]), dtype=np.float32)
+    joined = np.empty((len(first) - 1, *pooled.shape[1:]), dtype=np.float32)
     for row, (start, end) in enumerate(pairwise(first)):
         single = end - start == 1
         joined[row] = pooled[start] if single else np.average(pooled[start:end], axis=0, weights=tokenized.lengths[start:end])
     return joined
-
-
-def _load_later(module: LaterModule) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
-    """Load a module of a sentence-transformers checkpoint by sentence-transformers' own code."""
-    if module.name == "Normalize":  # the most frequent one, and not worth the import
-        return lambda features: {"sentence_embedding": torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)}
-    from sentence_transformers.util import import_from_string
-
-    kind: Any = import_from_string(f"sentence_transformers.models.{module.name}")
-    try:
-        with quiet_transformers():  # it draws random weights before it reads the file
-            loaded: Callable[[dict[str, Tensor]], dict[str, Tensor]] = kind.load(str(module.path)).eval()
-    except Exception as error:  # damaged files raise many kinds
-        raise ModelIntegrityError(f"The module {module.name} in '{module.path}' cannot be loaded: {error}") from error
-    return loaded
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@
     ├── InvalidParameterError (ValueError, TypeError)   a parameter breaks its rule
     ├── InvalidTextError (ValueError, TypeError)        the input is not a column of texts
     ├── InvalidTableError (ValueError)                  a file or its columns cannot be used
+    ├── StoreError (OSError)                            a store of embeddings cannot be used
     └── ModelError (RuntimeError)
         ├── ModelNotFoundError      no place that was searched holds the model
         ├── ModelIntegrityError     a file of the model is damaged or not the expected one
@@ -27,6 +28,7 @@ __all__ = [
     "ModelIntegrityError",
     "ModelNotFoundError",
     "OutOfMemoryError",
+    "StoreError",
     "UnsafeModelError",
     "UnsupportedModelError",
 ]
@@ -46,6 +48,10 @@ class InvalidTextError(BertVectorizerError, ValueError, TypeError):
 
 class InvalidTableError(BertVectorizerError, ValueError):
     """A file cannot be read as a table, or its columns cannot be used."""
+
+
+class StoreError(BertVectorizerError, OSError):
+    """A store of embeddings cannot be used; estimators warn of it once and go on without it."""
 
 
 class ModelError(BertVectorizerError, RuntimeError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from .errors import UnsupportedModelError
@@ -11,7 +13,15 @@ from .validation import check_choice, invalid
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PRECISIONS", "check_precision", "is_out_of_memory", "keep_freed_memory", "resolve_device", "tokens_per_batch"]
+__all__ = [
+    "PRECISIONS",
+    "arithmetic_settings",
+    "check_precision",
+    "is_out_of_memory",
+    "keep_freed_memory",
+    "resolve_device",
+    "tokens_per_batch",
+]
 
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
@@ -75,6 +85,21 @@ def tokens_per_batch(device: torch.device, widest: int) -> int:
     if device.type == "cpu":
         return max(256, (8 << 20) // (4 * widest))
     return 32_768
+
+
+def arithmetic_settings(device: torch.device) -> tuple[str, ...]:
+    """Return what PyTorch is told of the arithmetic on a device, as strings: all that may change a number."""
+    import torch
+
+    told = [device.type]
+    if torch.is_autocast_enabled(device.type):
+        told.append(str(torch.get_autocast_dtype(device.type)))
+    for name in ("fp32_precision", "cuda.matmul.fp32_precision", "mkldnn.matmul.fp32_precision"):
+        with suppress(AttributeError, RuntimeError):  # PyTorch 2.9 and later
+            told.append(str(attrgetter(name)(torch.backends)))
+    with suppress(RuntimeError):  # it is refused once the settings above were used
+        told.append(torch.get_float32_matmul_precision())
+    return tuple(told)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

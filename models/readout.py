@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .layers import LAYER_MERGES, resolve_layers
-from .pooling import resolve_pooling
+from .pooling import POOLINGS, resolve_pooling
 from .validation import check_choice, invalid
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .checkpoint import Checkpoint, LaterModule
 
-__all__ = ["Readout", "resolve_readout"]
+__all__ = ["Part", "Readout", "every_part", "resolve_readout"]
+
+
+class Part(NamedTuple):
+    """One vector of ``hidden`` numbers that the network gives for a text.
+
+    Attributes
+    ----------
+    layers : tuple of int
+        One layer, or several that are merged token by token before the pooling.
+    merge : {"sum", "mean"}
+        How several layers are merged; of no account for one.
+    pooling : str
+    """
+
+    layers: tuple[int, ...]
+    merge: str
+    pooling: str
+
+
+def every_part(n_layers: int) -> tuple[Part, ...]:
+    """Return all that can be kept of a text: every layer under every pooling."""
+    return tuple(Part((layer,), "sum", pooling) for pooling in POOLINGS for layer in range(n_layers + 1))
 
 
 @dataclass(frozen=True)
@@ -43,6 +68,31 @@ class Readout:
     later_modules: tuple[LaterModule, ...]
     normalize: bool
     n_features: int
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """What the network must give, from which `merge` makes the result.
+
+        The sum of layers may be taken after pooling as well as before, but for the maximum.
+        """
+        found: list[Part] = []
+        for pooling in self.poolings:
+            if self.layer_merge != "concat" and pooling == "max" and len(self.layers) > 1:
+                found.append(Part(self.layers, self.layer_merge, pooling))
+            else:
+                found += [Part((layer,), "sum", pooling) for layer in self.layers]
+        return tuple(found)
+
+    def merge(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Merge the vectors of `parts`. *Shape:* ``(n_texts, n_parts, hidden) -> (n_texts, n_parts_merged * hidden)``."""
+        if self.layer_merge == "concat" or len(self.layers) == 1:
+            return vectors.reshape(len(vectors), vectors.shape[1] * vectors.shape[2])
+        blocks = []
+        for pooling in self.poolings:
+            block = vectors[:, [place for place, part in enumerate(self.parts) if part.pooling == pooling]]
+            total = block.sum(axis=1)
+            blocks.append(total / len(self.layers) if self.layer_merge == "mean" and pooling != "max" else total)
+        return np.concatenate(blocks, axis=1)
 
 
 def resolve_readout(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -42,6 +42,11 @@ class Truncation:
     n_tokens: int
     n_lost: int
 
+    @classmethod
+    def of(cls, n_tokens: NDArray[np.int64], n_lost: NDArray[np.int64]) -> Self:
+        """Add up the numbers of single texts. *Shape of each:* ``(n_texts,)``."""
+        return cls(len(n_tokens), int(np.count_nonzero(n_lost)), int(n_tokens.sum()), int(n_lost.sum()))
+
     @property
     def share_lost(self) -> float:
         """Share of all tokens that was cut off, in [0, 1]."""
@@ -63,14 +68,21 @@ class TokenizedTexts:
         *Shape:* ``(n_texts + 1,)``, int64.
     n_prompt_tokens : int
         Tokens at the start of each sequence that stay out of the pooling.
-    truncation : Truncation
+    n_tokens, n_lost : ndarray
+        Tokens of each text (special tokens left out), and those that were cut off. *Shape:* ``(n_texts,)``, int64.
     """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     first_window: NDArray[np.int64]
     n_prompt_tokens: int
-    truncation: Truncation
+    n_tokens: NDArray[np.int64]
+    n_lost: NDArray[np.int64]
+
+    @property
+    def truncation(self) -> Truncation:
+        """How much of the texts the model does not see."""
+        return Truncation.of(self.n_tokens, self.n_lost)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -125,6 +137,11 @@ class TextTokenizer:
         self._stride = self._resolve_stride(stride)
         self._n_left_out = len(self._prefix) + self._n_prompt if self._n_prompt and not checkpoint.include_prompt else 0
 
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Everything that changes the tokens of a text, as strings."""
+        return (self._prompt, str(self.max_length), self.overflow, str(self._stride), str(self._n_left_out))
+
     def _resolve_max_length(self, checkpoint: Checkpoint, max_length: int | None) -> int:
         positions = checkpoint.n_positions or _UNLIMITED
         limit = min(positions, self._tokenizer.model_max_length)
@@ -162,32 +179,28 @@ class TextTokenizer:
         """
         blocks: list[NDArray[np.int32]] = []
         lengths: list[int] = []
-        windows = np.ones(len(texts) + 1, dtype=np.int64)
-        windows[0] = 0
-        n_truncated = n_tokens = n_lost = 0
+        n_windows = np.ones(len(texts), dtype=np.int64)
+        n_tokens, n_lost = np.zeros((2, len(texts)), dtype=np.int64)
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             block: list[int] = []
-            for row, body in enumerate(self._bodies(texts[start : start + _TEXTS_AT_ONCE]), start=start + 1):
-                n_tokens += len(body)
+            for row, body in enumerate(self._bodies(texts[start : start + _TEXTS_AT_ONCE]), start=start):
+                n_tokens[row] = len(body)
                 pieces = [body]
                 if len(body) > self._room:
-                    pieces, lost = self._fit(body)
-                    n_truncated += lost > 0
-                    n_lost += lost
-                    windows[row] = len(pieces)
+                    pieces, n_lost[row] = self._fit(body)
+                    n_windows[row] = len(pieces)
                 for piece in pieces:
                     sequence = self._prefix + piece + self._suffix
                     block += sequence
                     lengths.append(len(sequence))
             blocks.append(np.array(block, dtype=np.int32))
-        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=offsets[1:])
         return TokenizedTexts(
             ids=np.concatenate(blocks) if blocks else np.empty(0, dtype=np.int32),
-            offsets=offsets,
-            first_window=np.cumsum(windows),
+            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            first_window=np.concatenate([[0], np.cumsum(n_windows)]),
             n_prompt_tokens=self._n_left_out,
-            truncation=Truncation(len(texts), n_truncated, n_tokens, n_lost),
+            n_tokens=n_tokens,
+            n_lost=n_lost,
         )
 
     def _bodies(self, texts: Sequence[str]) -> list[list[int]]:

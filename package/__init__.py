@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .features import BertVectorizer
+    from .models.store import EmbeddingStore
     from .pipeline import Comparison, compare
 
 __version__ = "0.1.0"
 
-__all__ = ["BertVectorizer", "Comparison", "__version__", "compare"]
+__all__ = ["BertVectorizer", "Comparison", "EmbeddingStore", "__version__", "compare"]
 
-_HOMES = {"BertVectorizer": ".features", "Comparison": ".pipeline", "compare": ".pipeline"}
+_HOMES = {"BertVectorizer": ".features", "Comparison": ".pipeline", "EmbeddingStore": ".models.store", "compare": ".pipeline"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: ``bertvectorizer compare`` and ``bertvectorizer embed``."""
+"""The command line: ``bertvectorizer compare``, ``embed`` and ``store``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from . import __version__
 from .models.errors import BertVectorizerError, InvalidTableError
+from .store_cli import store_app
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Contextual embeddings as features for scikit-learn.",
 )
+
+app.add_typer(store_app, name="store")
 
 NoHeaderOption = Annotated[bool, typer.Option("--no-header", help="The first line is no header; the columns are then called 0, 1, ...")]
 
@@ -56,11 +59,13 @@ LayersOption = Annotated[str, typer.Option(help="Layers to read: -1, 0, '-1,-2,-
 PoolingOption = Annotated[str, typer.Option(help="Pooling: auto, cls, mean, max, mean_sqrt_len_tokens, weightedmean or lasttoken.")]
 PrecisionOption = Annotated[str, typer.Option(help="float32 (exact), int8 (CPU, faster), bfloat16 or float16.")]
 OfflineOption = Annotated[bool, typer.Option("--local-files-only", help="Never open a connection.")]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="File to keep vectors in between runs, so that no text is encoded twice.")
+]
 
 
-def _bert_parameters(model: str | None, layers: str, pooling: str, precision: str, local_files_only: bool) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"layers": layers, "pooling": pooling, "precision": precision, "local_files_only": local_files_only}
-    return parameters if model is None else {"model_name": model, **parameters}
+def _bert_parameters(model: str | None, **others: Any) -> dict[str, Any]:
+    return others if model is None else {"model_name": model, **others}
 
 
 def _table_parameters(no_header: bool, sep: str | None) -> dict[str, Any]:
@@ -93,6 +98,7 @@ def compare(
     pooling: PoolingOption = "auto",
     precision: PrecisionOption = "float32",
     local_files_only: OfflineOption = False,
+    store: StoreOption = None,
 ) -> None:
     """Cross-validate BERT features against TF-IDF and the majority class.
 
@@ -103,7 +109,10 @@ def compare(
         from .pipeline import compare as run
         from .pipeline import default_features
 
-        roster = default_features(**_bert_parameters(model, layers, pooling, precision, local_files_only))
+        bert = _bert_parameters(
+            model, layers=layers, pooling=pooling, precision=precision, local_files_only=local_files_only, store=store or "auto"
+        )
+        roster = default_features(**bert)
         roster["BERT"].fit([])  # a fault in its parameters is told before the others do their work
         count = TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}")
         with _progress(TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn()) as progress:
@@ -167,16 +176,19 @@ def embed(
     pooling: PoolingOption = "auto",
     precision: PrecisionOption = "float32",
     local_files_only: OfflineOption = False,
+    store: StoreOption = None,
     chunk_rows: Annotated[int, typer.Option(min=1, help="Rows in memory at a time.")] = 4096,
 ) -> None:
     """Write the embeddings of a column, row for row, for files of any size.
 
-    While it works, the output is called OUTPUT.part; Ctrl-C keeps the rows that are done in it.
+    While it works, the output is called OUTPUT.part; Ctrl-C keeps the rows that are done in it. With --store the next run
+    goes on from there: what was encoded is not encoded again.
     """
     from .features import BertVectorizer
     from .pipeline import embed_file
 
-    vectorizer = BertVectorizer(**_bert_parameters(model, layers, pooling, precision, local_files_only))
+    bert = _bert_parameters(model, layers=layers, pooling=pooling, precision=precision, local_files_only=local_files_only, store=store)
+    vectorizer = BertVectorizer(**bert)
     done = 0
     stop: BaseException | None = None
     with _progress(_RowsColumn(), TimeElapsedColumn()) as progress:

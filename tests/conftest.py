@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,15 @@ def run_python() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def session_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a session's store of its own, so that no test passes by what another has encoded."""
+    from bertvectorizer.models.session import session_store
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("session")))
+    session_store.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,8 @@ class LengthVectorizer(TextVectorizer):
     def __init__(self, missing: str = "empty") -> None:
         self.missing = missing
 
-    def _learn(self, texts: list[str]) -> None:
-        self.learnt_from_ = list(texts)
+    def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
+        self.learnt_from_ = dict(zip(texts, counts.tolist(), strict=True))
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         self.encoded_ = list(texts)
@@ -47,7 +47,7 @@ def test_repeated_texts_are_encoded_once_and_learnt_from_each_time() -> None:
     vectorizer = LengthVectorizer()
     X = vectorizer.fit_transform(["a", "b c", "a", None, "", "b c"])
     assert vectorizer.encoded_ == ["a", "b c", ""]
-    assert vectorizer.learnt_from_ == ["a", "b c", "a", "", "", "b c"]
+    assert vectorizer.learnt_from_ == {"a": 2, "b c": 2, "": 2}
     np.testing.assert_array_equal(X[:, 1], [2, 3, 2, 1, 1, 3])
 
 

@@ -347,7 +347,7 @@ def test_layers_beyond_the_deepest_are_not_computed(bert: str, layers: Any, n_co
 
 @pytest.mark.parametrize("batch_tokens", [1, 8, 50, 10_000])
 def test_the_size_of_batches_changes_nothing(bert: str, batch_tokens: int) -> None:
-    X = BertVectorizer(bert, batch_tokens=batch_tokens).transform(TEXTS)
+    X = BertVectorizer(bert, batch_tokens=batch_tokens, store=None).transform(TEXTS)
     np.testing.assert_allclose(X, BertVectorizer(bert).transform(TEXTS), rtol=0, atol=3e-6)
 
 
@@ -466,6 +466,7 @@ WRONG: dict[str, list[Any]] = {
     "revision": ["main", 7],
     "local_files_only": ["yes", None, 1],
     "trust_remote_code": ["no", None, 1],
+    "store": ["", 0, 1.5, True, ["store.sqlite"]],
     "show_progress_bar": ["yes", None, 1],
 }
 
@@ -529,8 +530,10 @@ def test_tags() -> None:
 def test_show_progress_bar(bert: str, capsys: pytest.CaptureFixture[str]) -> None:
     X = BertVectorizer(bert, show_progress_bar=True).transform(TEXTS)
     shown = capsys.readouterr()
-    assert re.search(r"BertVectorizer: 100%.* tokens", shown.err.replace("\r", "\n"))
+    assert re.search(r"BertVectorizer: 100%.* characters", shown.err.replace("\r", "\n"))
     assert shown.out == ""
+    BertVectorizer(bert, show_progress_bar=True).transform(TEXTS)
+    assert "100%" in capsys.readouterr().err, "what comes from the store counts as well"
     np.testing.assert_array_equal(BertVectorizer(bert).transform(TEXTS), X)
     assert capsys.readouterr() == ("", "")
 

@@ -18,9 +18,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel
 
-from bertvectorizer.models import DEFAULT_MODEL, TextTokenizer, TokenizedTexts, open_checkpoint, resolve_readout
+from bertvectorizer.models import DEFAULT_MODEL, Readout, TextTokenizer, TokenizedTexts, open_checkpoint, resolve_readout
 from bertvectorizer.models.encoder import Encoder, load_encoder, load_tokenizer
 from bertvectorizer.models.errors import ModelIntegrityError
+from bertvectorizer.models.later import finish
 from bertvectorizer.models.pooling import POOLINGS
 from tests.tiny import FAMILIES, ModelFactory, save_sentence_transformer
 
@@ -42,6 +43,10 @@ def tokenize(directory: Path | str, texts: list[str], **settings: Any) -> Tokeni
     return TextTokenizer(checkpoint, load_tokenizer(checkpoint), **settings)(texts)
 
 
+def read(encoder: Encoder, tokenized: TokenizedTexts, readout: Readout, *options: Any, **named_options: Any) -> NDArray[np.float32]:
+    return finish(readout.merge(encoder.encode(tokenized, readout.parts, *options, **named_options)), readout)
+
+
 def encode(
     directory: Path | str,
     texts: list[str],
@@ -52,7 +57,7 @@ def encode(
 ) -> NDArray[np.float32]:
     checkpoint = open_checkpoint(str(directory))
     encoder = load_encoder(checkpoint, CPU, precision)
-    return encoder.encode(tokenize(directory, texts, **settings), resolve_readout(checkpoint, **(readout or {})), batch_tokens)
+    return read(encoder, tokenize(directory, texts, **settings), resolve_readout(checkpoint, **(readout or {})), batch_tokens)
 
 
 @lru_cache(maxsize=4)
@@ -234,7 +239,7 @@ class TestBatches:
         checkpoint = open_checkpoint(str(tiny_model("bert")))
         tokenized = tokenize(tiny_model("bert"), TEXTS)
         told: list[int] = []
-        load_encoder(checkpoint, CPU, "float32").encode(tokenized, resolve_readout(checkpoint), 30, told.append)
+        read(load_encoder(checkpoint, CPU, "float32"), tokenized, resolve_readout(checkpoint), 30, told.append)
         assert sum(told) == len(tokenized.ids)
         assert len(told) > 2
 
@@ -243,7 +248,7 @@ class TestBatches:
         tokenized.ids[:] = 10_000
         checkpoint = open_checkpoint(str(tiny_model("bert")))
         with pytest.raises(IndexError):
-            load_encoder(checkpoint, CPU, "float32").encode(tokenized, resolve_readout(checkpoint))
+            read(load_encoder(checkpoint, CPU, "float32"), tokenized, resolve_readout(checkpoint))
 
 
 OUT_OF_MEMORY = """
@@ -258,8 +263,8 @@ checkpoint = open_checkpoint(sys.argv[1])
 encoder = Encoder(checkpoint, torch.device("cpu"), "float32")
 texts = ["bat " * 120 + "crane " * number for number in range(4)]
 tokenized = TextTokenizer(checkpoint, load_tokenizer(checkpoint))(texts)
-readout = resolve_readout(checkpoint)
-expected = encoder.encode(tokenized, readout, batch_tokens=1)  # also brings every kernel into memory
+parts = resolve_readout(checkpoint).parts
+expected = encoder.encode(tokenized, parts, batch_tokens=1)  # also brings every kernel into memory
 
 def allow(mebibytes):
     in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -268,15 +273,15 @@ def allow(mebibytes):
 done = []
 # An activation of one text takes 64 MiB, more than glibc ever keeps when it is freed; that of all four takes 256 MiB, twice.
 allow(330)
-result = encoder.encode(tokenized, readout, 100_000, done.append)
+result = encoder.encode(tokenized, parts, 100_000, done.append)
 print(len(done), float(np.abs(result - expected).max()) < 1e-5)
 allow(32)
 try:
-    encoder.encode(tokenized, readout, 100_000)
+    encoder.encode(tokenized, parts, 100_000)
 except OutOfMemoryError as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-print(float(np.abs(encoder.encode(tokenized, readout, 1) - expected).max()) < 1e-5)
+print(float(np.abs(encoder.encode(tokenized, parts, 1) - expected).max()) < 1e-5)
 """
 
 
@@ -320,7 +325,7 @@ class TestPrecision:
         encoder = Encoder(checkpoint, CPU, precision)
         tokenized = tokenize(tiny_model("bert"), TEXTS)
         readout = resolve_readout(checkpoint, "all", "sum")
-        result = encoder.encode(tokenized, readout, batch_tokens=1)
+        result = read(encoder, tokenized, readout, batch_tokens=1)
         for row, ids in enumerate(np.split(tokenized.ids, tokenized.offsets[1:-1])):
             states = encoder.backbone.hidden_states(ids, np.array([len(ids)]), range(4))
             assert states[3].dtype == getattr(torch, precision)
@@ -363,14 +368,14 @@ def test_threads_sharing_an_encoder_do_not_disturb_each_other(tiny_model: ModelF
         (tokenize(tiny_model(family), [f"{text} {word}" for text in TEXTS]), word) for word in ("bat", "the old river", "a", "xyz" * 9)
     ]
     readouts = [resolve_readout(checkpoint, layers) for layers in (-1, 0, "all", [2, 1])]
-    alone = [encoder.encode(tokenized, readout, 60) for (tokenized, _), readout in zip(shares, readouts, strict=True)]
+    alone = [read(encoder, tokenized, readout, 60) for (tokenized, _), readout in zip(shares, readouts, strict=True)]
     start, worst, errors = threading.Barrier(4), [0.0] * 4, []
 
     def work(number: int) -> None:
         try:
             start.wait()
             for _ in range(15):
-                result = encoder.encode(shares[number][0], readouts[number], 60)
+                result = read(encoder, shares[number][0], readouts[number], 60)
                 worst[number] = max(worst[number], float(np.abs(result - alone[number]).max()))
         except BaseException as error:
             errors.append(error)
@@ -419,7 +424,7 @@ for name in sys.argv[1:]:
     checkpoint = open_checkpoint(name)
     tokenized = TextTokenizer(checkpoint, load_tokenizer(checkpoint), max_length=6)(["bat " * 9, "", "crane"])
     for precision in ("float32", "int8") if torch.backends.mkldnn.is_available() else ("float32",):
-        load_encoder(checkpoint, torch.device("cpu"), precision).encode(tokenized, resolve_readout(checkpoint))
+        load_encoder(checkpoint, torch.device("cpu"), precision).encode(tokenized, resolve_readout(checkpoint).parts)
 after = state()
 print("changed:", [name for name in before if before[name] != after[name]])
 """
@@ -435,6 +440,6 @@ def test_loading_and_encoding_change_no_setting_and_warn_of_nothing(
 def test_encoding_in_this_process_leaves_the_random_state(tiny_model: ModelFactory) -> None:
     state, numpy_state = torch.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
     checkpoint = open_checkpoint(str(tiny_model("distilbert")))
-    Encoder(checkpoint, CPU, "float32").encode(tokenize(tiny_model("distilbert"), TEXTS), resolve_readout(checkpoint))
+    read(Encoder(checkpoint, CPU, "float32"), tokenize(tiny_model("distilbert"), TEXTS), resolve_readout(checkpoint))
     assert torch.equal(torch.get_rng_state(), state)
     assert repr(np.random.get_state()) == numpy_state  # noqa: NPY002

@@ -421,7 +421,7 @@ from bertvectorizer.models.errors import ModelNotFoundError
 for name in sys.argv[1:]:
     checkpoint = open_checkpoint(name, local_files_only=True)
     tokenized = TextTokenizer(checkpoint, load_tokenizer(checkpoint))(["the old bat flew"])
-    load_encoder(checkpoint, torch.device("cpu"), "float32").encode(tokenized, resolve_readout(checkpoint))
+    load_encoder(checkpoint, torch.device("cpu"), "float32").encode(tokenized, resolve_readout(checkpoint).parts)
 for name in ("nobody/nothing", "nothing"):
     try:
         locate(name, local_files_only=True)

@@ -181,7 +181,9 @@ def test_all_is_sorted_and_names_what_is_public(module: str) -> None:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
     }
     unexported = defined - set(names)
-    assert not unexported or module == "bertvectorizer.cli", f"public by name, but not in __all__: {unexported}"
+    assert not unexported or module in {"bertvectorizer.cli", "bertvectorizer.store_cli"}, (
+        f"public by name, but not in __all__: {unexported}"
+    )
 
 
 def natural(name: str) -> tuple[int, str]:
