@@ -14,7 +14,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
-_PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "scikit-learn", "numpy", "skrub", "onnxruntime")
+_PACKAGES = (
+    "torch", "transformers", "sentence-transformers", "tokenizers", "scikit-learn", "numpy", "skrub", "onnxruntime", "joblib", "diskcache",
+)  # fmt: skip
 _INSTRUCTIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
 
 

@@ -76,11 +76,59 @@ def memory_table(result: dict[str, Any]) -> str:
     return "\n\n".join([_machine(result["machine"]), summary, _markdown(["seconds", "rows done", "resident MiB"], rows)])
 
 
+def search_table(result: dict[str, Any]) -> str:
+    """Return the tables of the grid search, of reads, and of a store's worth and cost."""
+    parts = [_machine(result["machine"]) + f" The whole run took {result['minutes']:.0f} minutes."]
+    parts += [_grid_search(case) for case in result.get("search", [])]
+    if reads := result.get("reads"):
+        rows = [
+            [
+                row["way"] + (f" (from {row['texts_measured']:,} texts)" if row["extrapolated"] else ""),
+                _show(row["seconds"], ".2f"),
+                _show(row["texts_per_second"], ",.0f"),
+                _show(row["ratio"], ",.1f"),
+            ]
+            for row in result["reads"]["rows"]
+        ]
+        parts.append(f"**reads**: {reads['texts']:,} vectors of 384 float32, {reads['texts_a_call']:,} texts a call.")
+        parts.append(_markdown(["way", "seconds", "texts/s", "times joblib.Memory"], rows))
+    if second := result.get("second"):
+        encoding, reading = median(second["encoding_seconds"]), median(second["reading_seconds"])
+        parts.append(
+            f"**second run**: {second['texts']:,} SST-2 sentences: encoding {encoding:.2f} s, "
+            f"from a kept store {reading:.3f} s, {second['ratio']:,.0f} times as fast."
+        )
+    if first := result.get("first"):
+        rows = [
+            [row["store"], _show(median(row["seconds"]), ".2f"), _show(row["texts_per_second"], ",.0f"), _show(row["overhead"], "+.1%")]
+            for row in first["rows"]
+        ]
+        parts.append(f"**first run**: {first['texts']:,} SST-2 sentences, {first['rounds']} counted rounds.")
+        parts.append(_markdown(["store", "seconds", "texts/s", "overhead"], rows))
+    return "\n\n".join(parts)
+
+
+def _grid_search(case: dict[str, Any]) -> str:
+    with_workers = case["n_jobs"] > 1
+    header = ["contender", "seconds", *(["of these, start of workers"] if with_workers else []), "times best peer", "of floor"]
+    header += ["times best peer, warm", "of floor, warm"] if with_workers else []
+    rows = []
+    for row in case["rows"]:
+        cells = [row["contender"], ("≈ " if row["extrapolated"] else "") + _show(row["seconds"], ".1f")]
+        cells += [_show(row["start_seconds"], ".1f")] if with_workers else []
+        cells += [_show(row["best_peer"], ".1f"), _show(row["of_floor"], ".2f")]
+        cells += [_show(row["warm_best_peer"], ".1f"), _show(row["warm_of_floor"], ".2f")] if with_workers else []
+        rows.append([*cells, _show(row["encoded"], ",")])
+    title = f"**search, {case['name']}, `n_jobs={case['n_jobs']}`**: {case['texts']:,} texts ({case['remark']})."
+    return title + "\n\n" + _markdown([*header, "texts encoded"], rows)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "encode": encode_table,
     "encode-cuda": encode_table,
     "accuracy": accuracy_table,
     "memory": memory_table,
+    "search": search_table,
 }
 
 

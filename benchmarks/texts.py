@@ -21,12 +21,13 @@ def sst2(data: Path, split: str) -> tuple[list[str], list[int]]:
     return [text for text, _ in rows], [int(label) for _, label in rows]
 
 
-def imdb(data: Path) -> Iterator[str]:
-    """Yield the reviews of IMDB's training set."""
+def imdb(data: Path) -> Iterator[tuple[str, int]]:
+    """Yield the reviews of IMDB's training set, and whether they praise."""
     with lzma.open(data / "imdb" / "imdb_train.tsv.xz", "rt", encoding="utf-8") as lines:
         next(lines)
         for line in lines:
-            yield line.rstrip("\n").split("\t")[3].replace("<br />", " ")
+            label, _, _, text = line.rstrip("\n").split("\t")
+            yield text.replace("<br />", " "), int(label)
 
 
 def stsb(data: Path, split: str) -> list[tuple[str, str, float]]:
@@ -48,6 +49,24 @@ def distinct_sentences(pairs: list[tuple[str, str, float]]) -> list[str]:
     return list(dict.fromkeys(chain.from_iterable(pair[:2] for pair in pairs)))
 
 
+def labelled_sentences(data: Path, size: int, seed: int = 0) -> tuple[list[str], list[int]]:
+    """Return a sample of SST-2's distinct training sentences, and their labels."""
+    return _sample(dict(zip(*sst2(data, "train"), strict=True)), size, seed)
+
+
+def labelled_reviews(data: Path, size: int, seed: int = 0) -> tuple[list[str], list[int]]:
+    """Return a sample of the first 250 words of reviews that are at least as long, and their labels."""
+    long = ((text.split(), label) for text, label in imdb(data))
+    return _sample({" ".join(words[:_LONG_WORDS]): label for words, label in long if len(words) >= _LONG_WORDS}, size, seed)
+
+
+def _sample(labels: dict[str, int], size: int, seed: int) -> tuple[list[str], list[int]]:
+    texts = list(labels)
+    random.Random(seed).shuffle(texts)
+    taken = _take(texts, size)
+    return taken, [labels[text] for text in taken]
+
+
 class TextSamples:
     """Samples of distinct texts of three kinds, the same ones for the same seed.
 
@@ -60,7 +79,7 @@ class TextSamples:
     def __init__(self, data: Path, seed: int = 0) -> None:
         self._seed = seed
         self._sentences = sst2(data, "train")[0]
-        self._reviews = list(imdb(data))
+        self._reviews = [text for text, _ in imdb(data)]
         random.Random(self._seed).shuffle(self._sentences)
         random.Random(self._seed).shuffle(self._reviews)
 
