@@ -159,7 +159,7 @@ class TestNotes:
 class TestWhenItFails:
     def test_one_warning_and_then_silence(self, tmp_path: Path) -> None:
         one = shelf(tmp_path)
-        with pytest.warns(UserWarning, match=GIVEN_UP + r"'.*' is not a file\.$") as caught:
+        with pytest.warns(UserWarning, match=GIVEN_UP + r"'.*' is not a file\. Choose another path\.$") as caught:
             assert one.read([b"k"]) == {}
         assert len(caught) == 1
         assert Path(caught[0].filename) == Path(__file__)

@@ -334,8 +334,11 @@ print(*(one.message for one in caught), sep="\\n")
     assert store.stats.texts == 3000
 
 
-# Root may write everywhere, so a root becomes somebody else, once all is imported.
+# Root may write everywhere, so a root becomes somebody else, once all is imported: he may not be let into the environment.
 AS_SOMEBODY_ELSE = """
+import tempfile
+with tempfile.TemporaryDirectory() as elsewhere:
+    fetch(EmbeddingStore(elsewhere), ["warm up"])
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)
