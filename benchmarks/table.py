@@ -129,6 +129,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "accuracy": accuracy_table,
     "memory": memory_table,
     "search": search_table,
+    "search-large": search_table,
 }
 
 
