@@ -82,7 +82,7 @@ def test_what_is_no_store_is_left_alone(command: str, tmp_path: Path, run: Run) 
 
 @pytest.mark.parametrize("command", ["info", "verify", "clear"])
 def test_a_misspelt_path_makes_nothing(command: str, tmp_path: Path, run: Run) -> None:
-    assert_one_line(run("store", command, tmp_path / "sotre"), "There is no store at", "sotre")
+    assert_one_line(run("store", command, tmp_path / "stores"), "There is no store at", "stores")
     assert list(tmp_path.iterdir()) == []
 
 
