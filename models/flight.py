@@ -49,6 +49,7 @@ class Flight:
         self._first = first
         self._again = again
         self._compute = compute
+        self._incomplete: set[bytes] = set()
 
     def look_up(self, places: Sequence[int]) -> list[int]:
         """Read what is on the shelf, and return the places of what is not."""
@@ -61,7 +62,9 @@ class Flight:
                     record = unpack(data, self._asked)
                     if record is not None:
                         self.found[key] = record
-                    elif not is_sound(data):
+                    elif is_sound(data):
+                        self._incomplete.add(key)
+                    else:
                         damaged.append(key)
                 except DamagedRecordError:
                     damaged.append(key)
@@ -118,7 +121,7 @@ class Flight:
 
     def _fill(self, places: Sequence[int]) -> None:
         """Compute what texts lack, those that hold the same together, and write it down."""
-        rows = self._shelf.read([self._keys[place] for place in places])
+        rows = self._shelf.read([self._keys[place] for place in places if self._keys[place] in self._incomplete])
         groups: dict[tuple[bytes, ...], list[int]] = {}
         for place in places:
             data = rows.get(self._keys[place])

@@ -11,7 +11,7 @@ import numpy as np
 from .readout import Part, every_part
 from .records import Record, part_name
 from .session import session_store
-from .store import EmbeddingStore, Parts, reopen, text_keys
+from .store import EmbeddingStore, Parts, absolute, reopen, text_keys
 from .validation import invalid
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def open_store(store: Any) -> EmbeddingStore | None:
     if isinstance(store, str) and store == "auto":
         return session_store()
     if isinstance(store, (str, Path)) and str(store):
-        return reopen(Path(store).expanduser().absolute())
+        return reopen(absolute(store))
     raise invalid("store", "'auto', a path, an EmbeddingStore or None", store)
 
 

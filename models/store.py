@@ -19,7 +19,7 @@ from .remembered import Remembered
 from .shelf import Shelf
 from .validation import check_choice, check_flag, check_int, invalid
 
-__all__ = ["KEEP", "EmbeddingStore", "Parts", "StoreStats", "reopen", "text_keys"]
+__all__ = ["KEEP", "EmbeddingStore", "Parts", "StoreStats", "absolute", "reopen", "text_keys"]
 
 KEEP = ("asked", "passed", "all_layers")
 
@@ -71,6 +71,14 @@ class StoreStats(NamedTuple):
     texts: int
     bytes: int
     seconds_saved: float
+
+
+def absolute(path: str | Path) -> Path:
+    """Return a path that stays the same when the working directory changes, and ``~`` as the home directory."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise invalid("path", "a path whose home directory can be told", path) from error
 
 
 def text_keys(settings: Sequence[str], texts: Sequence[str]) -> list[bytes]:
@@ -152,10 +160,7 @@ class EmbeddingStore:
     def __init__(self, path: str | Path, max_bytes: int | None = None, keep: str = "asked", durable: bool = True) -> None:
         if not isinstance(path, (str, Path)) or not str(path):
             raise invalid("path", "the path of a file or directory", path)
-        try:
-            self.path = Path(path).expanduser().absolute()
-        except RuntimeError as error:
-            raise invalid("path", "a path whose home directory can be told", path) from error
+        self.path = absolute(path)
         if os.path.isdir(self.path):  # which, other than Path.is_dir(), never raises
             self.path = self.path / "embeddings.sqlite"
         self.max_bytes = check_int("max_bytes", max_bytes, 1, optional=True)
