@@ -277,20 +277,6 @@ print(n_interrupted, claims(path), store.verify())
 # Files that cannot be written.
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Directory of a file system of one megabyte."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", directory], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")
-    yield directory
-    subprocess.run(["umount", "--lazy", directory], check=True)
-
-
 MANY = [f"text {number}" for number in range(6000)]
 
 
