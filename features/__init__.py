@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from .base import TextVectorizer
 from .bert import BertVectorizer
+from .static import StaticVectorizer
 from .text_column import read_texts
+from .word2vec import Word2VecVectorizer
+from .word_base import OovReport, WordVectorizer
 
-__all__ = ["BertVectorizer", "TextVectorizer", "read_texts"]
+__all__ = [
+    "BertVectorizer",
+    "OovReport",
+    "StaticVectorizer",
+    "TextVectorizer",
+    "Word2VecVectorizer",
+    "WordVectorizer",
+    "read_texts",
+]

@@ -7,6 +7,7 @@
     ├── InvalidTextError (ValueError, TypeError)        the input is not a column of texts
     ├── InvalidTableError (ValueError)                  a file or its columns cannot be used
     ├── StoreError (OSError)                            a store of embeddings cannot be used
+    ├── UnknownWordError (KeyError)                     a table of word vectors lacks the word
     └── ModelError (RuntimeError)
         ├── ModelNotFoundError      no place that was searched holds the model
         ├── ModelIntegrityError     a file of the model is damaged or not the expected one
@@ -29,6 +30,7 @@ __all__ = [
     "ModelNotFoundError",
     "OutOfMemoryError",
     "StoreError",
+    "UnknownWordError",
     "UnsafeModelError",
     "UnsupportedModelError",
 ]
@@ -52,6 +54,13 @@ class InvalidTableError(BertVectorizerError, ValueError):
 
 class StoreError(BertVectorizerError, OSError):
     """A store of embeddings cannot be used; estimators warn of it once and go on without it."""
+
+
+class UnknownWordError(BertVectorizerError, KeyError):
+    """A table of word vectors lacks the word that was asked for."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError shows the repr of its message
 
 
 class ModelError(BertVectorizerError, RuntimeError):

@@ -10,15 +10,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .features import BertVectorizer
+    from .features import BertVectorizer, StaticVectorizer, Word2VecVectorizer
     from .models.store import EmbeddingStore
+    from .models.word_sources import load_word_vectors
+    from .models.word_vectors import WordVectors
     from .pipeline import Comparison, compare
 
 __version__ = "0.1.0"
 
-__all__ = ["BertVectorizer", "Comparison", "EmbeddingStore", "__version__", "compare"]
+__all__ = [
+    "BertVectorizer",
+    "Comparison",
+    "EmbeddingStore",
+    "StaticVectorizer",
+    "Word2VecVectorizer",
+    "WordVectors",
+    "__version__",
+    "compare",
+    "load_word_vectors",
+]
 
-_HOMES = {"BertVectorizer": ".features", "Comparison": ".pipeline", "EmbeddingStore": ".models.store", "compare": ".pipeline"}
+_HOMES = {
+    "BertVectorizer": ".features",
+    "Comparison": ".pipeline",
+    "EmbeddingStore": ".models.store",
+    "StaticVectorizer": ".features",
+    "Word2VecVectorizer": ".features",
+    "WordVectors": ".models.word_vectors",
+    "compare": ".pipeline",
+    "load_word_vectors": ".models.word_sources",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -60,6 +60,19 @@ def session_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     session_store.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def tables_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a directory of its own for tables of word vectors, and processes that it starts the same one."""
+    from huggingface_hub import constants
+
+    from bertvectorizer.models.word_table import forget_tables
+
+    directory = str(tmp_path_factory.mktemp("tables"))
+    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", directory)
+    monkeypatch.setenv("HF_ASSETS_CACHE", directory)
+    forget_tables()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Directory of a file system of one megabyte."""

@@ -1,0 +1,150 @@
+"""Texts as pooled static word vectors: GloVe, word2vec, fastText, distilled transformers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..models.errors import ModelChangedError
+from ..models.word_sources import is_in_memory, load_word_vectors
+from ..models.word_vectors import WordVectors
+from .word_base import WordVectorizer
+from .words import WORD_PATTERN, TextWords
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+__all__ = ["StaticVectorizer"]
+
+
+class StaticVectorizer(WordVectorizer):
+    """Turn texts into the pooled vectors of their words, each word having the same vector in every context.
+
+    The baseline for `BertVectorizer`: what a contextual embedding adds shows beside this.
+
+    Parameters
+    ----------
+    vectors : str, Path, WordVectors, gensim KeyedVectors or DataFrame
+        A file in GloVe's, word2vec's or fastText's format (plain, ``.gz``, or in a ``.zip``), ``.npz`` or ``.safetensors``;
+        ``"distill:<model_name>"``, the words of a transformer without context (extra ``distill``); or a table in memory, see
+        `load_word_vectors`. A file is parsed once and kept as a memory-mapped array, which worker processes share.
+    weighting : {"mean", "sum", "max", "tfidf", "sif", "power_mean"}
+        How the vectors of a text's words become one. ``"tfidf"`` is the mean weighted by inverse document frequency in the
+        training texts. ``"sif"`` weights each word by ``a / (a + p(word))`` and removes the first principal component.
+        ``"power_mean"`` puts several means side by side.
+    sif_a : float
+        The ``a`` of ``"sif"``.
+    word_frequencies : mapping, str, Path or None
+        Counts of words for ``"sif"``, or a file with a word and its count a line; None counts the training texts.
+    powers : sequence of float
+        Powers for ``"power_mean"``: whole numbers from 1, ``inf`` for the maximum, ``-inf`` for the minimum.
+    tokenizer : str or callable
+        A pattern whose matches are the words, by default scikit-learn's; or a callable that returns the words of a text.
+        Texts are lower-cased first if all words of the table are in lower case.
+    oov : {"auto", "skip", "zero", "subword"}
+        What becomes of words that are not in the table: they are left out, they count as zeros, or they are made of the
+        vectors of their parts, where the table has these. ``"auto"`` is ``"subword"`` where that can be, else ``"skip"``.
+    normalize : bool
+        Scale each text's vector to unit length.
+    missing : {"empty", "error", "zero", "nan"}
+        What a missing text (None, NaN, pd.NA, polars' null) becomes: the vector of "", which is zeros, an error that names the
+        first rows, a row of zeros, or a row of NaN.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Width of the result.
+    oov_ : OovReport
+        How many words and texts of the training set the table does not know, and which.
+    oov_rate_ : float
+        Share of the training set's words that have no vector, in [0, 1].
+    vectors_fingerprint_ : str
+        Digest of the table. ``transform`` compares it, so that a fitted estimator never goes on with another table.
+    weighting_ : Weighting
+        What was learnt of the training texts.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelIntegrityError, ModelChangedError, InvalidTextError, InvalidParameterError
+        See :mod:`bertvectorizer.models.errors` for the whole tree.
+
+    Notes
+    -----
+    A text without any known word becomes zeros, never NaN. Pickles hold no table that came from a file or a transformer:
+    the loaded estimator opens it again and checks its digest.
+
+    References
+    ----------
+    S. Arora, Y. Liang, T. Ma, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings", ICLR 2017, algorithm 1 (SIF).
+
+    A. Rücklé, S. Eger, M. Peyrard, I. Gurevych, "Concatenated Power Mean Word Embeddings as Universal Cross-Lingual Sentence
+    Representations", 2018, section 3.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bertvectorizer import StaticVectorizer
+    >>> vectors = pd.DataFrame([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], index=["tea", "cup", "pot"])
+    >>> vectorizer = StaticVectorizer(vectors)
+    >>> vectorizer.fit_transform(["A tea cup.", "Tea, pot of tea", "???"]).round(2).tolist()
+    [[0.5, 0.5], [1.0, 0.33000001311302185], [0.0, 0.0]]
+    >>> vectorizer.oov_.most_frequent, vectorizer.oov_.n_empty
+    ([('of', 1)], 1)
+    """
+
+    def __init__(
+        self,
+        vectors: str | Path | WordVectors | pd.DataFrame | Any,
+        *,
+        weighting: str = "mean",
+        sif_a: float = 1e-3,
+        word_frequencies: Mapping[str, float] | str | Path | None = None,
+        powers: Sequence[float] = (1, math.inf, -math.inf),
+        tokenizer: str | Callable[[str], Iterable[str]] = WORD_PATTERN,
+        oov: str = "auto",
+        normalize: bool = False,
+        missing: str = "empty",
+    ) -> None:
+        self.vectors = vectors
+        self.weighting = weighting
+        self.sif_a = sif_a
+        self.word_frequencies = word_frequencies
+        self.powers = powers
+        self.tokenizer = tokenizer
+        self.oov = oov
+        self.normalize = normalize
+        self.missing = missing
+
+    def _open(self) -> WordVectors:
+        """Return the table that ``vectors`` means now; an object of another library is converted once."""
+        if not is_in_memory(self.vectors):
+            return load_word_vectors(self.vectors)
+        converted = self.__dict__.get("_converted")
+        if converted is None or converted[0] is not self.vectors:
+            converted = self._converted = (self.vectors, load_word_vectors(self.vectors))
+        return converted[1]
+
+    def _is_lowercase(self) -> bool:
+        return self._open().is_lowercase
+
+    def _learn_table(self, found: TextWords, counts: NDArray[np.int64]) -> WordVectors:
+        table = self._open()
+        self.vectors_fingerprint_ = table.fingerprint
+        return table
+
+    def _table(self) -> WordVectors:
+        table = self._open()
+        if table.fingerprint != self.vectors_fingerprint_:
+            raise ModelChangedError(
+                f"This estimator was fitted with word vectors of fingerprint {self.vectors_fingerprint_}, but the 'vectors' parameter now "
+                f"means others, of fingerprint {table.fingerprint}. Bring the former ones back, or fit again."
+            )
+        return table
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_converted"}

@@ -1,0 +1,196 @@
+"""What the vectorizers of fixed word vectors share: splitting, look-up, words that are unknown, pooling."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..models.errors import InvalidParameterError
+from ..models.validation import check_choice, check_flag
+from ..models.word_vectors import WordVectors
+from .base import TextVectorizer
+from .text_column import read_texts
+from .weighting import Weighting, make_weighting
+from .words import TextWords, check_tokenizer, split_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["OOV", "OovReport", "WordVectorizer"]
+
+OOV = ("auto", "skip", "zero", "subword")
+
+_TEXTS_AT_ONCE = 50_000
+_WORDS_NAMED = 20
+
+
+@dataclass(frozen=True)
+class OovReport:
+    """How much of the texts a table of word vectors does not know ("out of vocabulary").
+
+    Attributes
+    ----------
+    n_texts, n_empty : int
+        Texts in all, and those without any word that has a vector: these become zeros.
+    n_words, n_unknown : int
+        Words in all, and those without a vector, repeated ones as often as they are there.
+    most_frequent : list of (str, int)
+        Unknown words and their numbers, the most frequent first, at most 20.
+    """
+
+    n_texts: int
+    n_empty: int
+    n_words: int
+    n_unknown: int
+    most_frequent: list[tuple[str, int]]
+
+    @property
+    def rate(self) -> float:
+        """Share of all words that have no vector, in [0, 1]; 0 for texts without words."""
+        return self.n_unknown / self.n_words if self.n_words else 0.0
+
+
+class _LookedUp(NamedTuple):
+    """Words of texts with their vectors: ``places`` has the row of each distinct word, ``is_known`` which of them have one."""
+
+    found: TextWords
+    vectors: NDArray[np.float32]
+    places: NDArray[np.int64]
+    is_known: NDArray[np.bool_]
+
+
+class WordVectorizer(TextVectorizer):
+    """Base of the vectorizers that pool a fixed vector for each word of a text.
+
+    A subclass stores the parameters named below, and says which table of word vectors it has.
+    """
+
+    weighting: str
+    sif_a: float
+    word_frequencies: Mapping[str, float] | str | Path | None
+    powers: Sequence[float]
+    tokenizer: str | Callable[[str], Iterable[str]]
+    oov: str
+    normalize: bool
+
+    @abstractmethod
+    def _is_lowercase(self) -> bool:
+        """Whether texts are lower-cased before they are split."""
+
+    @abstractmethod
+    def _learn_table(self, found: TextWords, counts: NDArray[np.int64]) -> WordVectors:
+        """Return the table for the words of distinct texts, each ``counts`` times in the training set."""
+
+    @abstractmethod
+    def _table(self) -> WordVectors:
+        """Return the table that was fitted."""
+
+    @property
+    def oov_rate_(self) -> float:
+        """Share of the words of the training texts that have no vector, in [0, 1]."""
+        check_is_fitted(self)
+        return self.oov_.rate
+
+    def oov_report(self, X: Any) -> OovReport:
+        """Tell how much of a column of texts has no vector.
+
+        Parameters
+        ----------
+        X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
+            The texts. *Length:* ``n_texts``.
+
+        Returns
+        -------
+        OovReport
+        """
+        check_is_fitted(self)
+        texts = read_texts(X, self.missing).texts
+        return _report(self._look_up(self._split(texts), self._table()), np.ones(len(texts), dtype=np.int64))
+
+    def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
+        self._learn_words(texts, counts)
+
+    def _learn_vectors(self, texts: list[str], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._pool(self._learn_words(texts, counts))
+
+    def _learn_words(self, texts: list[str], counts: NDArray[np.int64]) -> _LookedUp:
+        weighting = make_weighting(self.weighting, self.sif_a, self.word_frequencies, self.powers)
+        check_choice("oov", self.oov, OOV)
+        check_flag("normalize", self.normalize)
+        found = self._split(texts)
+        looked_up = self._look_up(found, self._learn_table(found, counts))
+        self.oov_ = _report(looked_up, counts)
+        weighting.learn(self._counted(looked_up), counts, looked_up.vectors, looked_up.places)
+        self.weighting_: Weighting = weighting
+        return looked_up
+
+    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        check_is_fitted(self)
+        table = self._table()
+        parts = [texts[start : start + _TEXTS_AT_ONCE] for start in range(0, max(len(texts), 1), _TEXTS_AT_ONCE)]
+        return np.concatenate([self._pool(self._look_up(self._split(part), table)) for part in parts])
+
+    def _n_features(self) -> int:
+        check_is_fitted(self)
+        return self._table().n_dims * self.weighting_.width
+
+    def _split(self, texts: Sequence[str]) -> TextWords:
+        return split_words(texts, check_tokenizer(self.tokenizer), self._is_lowercase())
+
+    def _look_up(self, found: TextWords, table: WordVectors) -> _LookedUp:
+        """Gather the vectors of the words that have one; the last row is zero, for those that have none."""
+        rows = table.rows(found.words)
+        is_known = rows >= 0
+        vectors = [table.vectors[rows[is_known]]]
+        order = np.flatnonzero(is_known)
+        if self._by_subwords(table) and not is_known.all():
+            unknown = np.flatnonzero(~is_known)
+            assert table.subwords is not None
+            more, have = table.subwords.vectors([found.words[place] for place in unknown])
+            vectors.append(more[have])
+            order = np.concatenate([order, unknown[have]])
+            is_known[order] = True
+        places = np.full(len(found.words), len(order))
+        places[order] = np.arange(len(order))
+        vectors.append(np.zeros((1, table.n_dims), dtype=np.float32))
+        return _LookedUp(found, np.concatenate(vectors), places, is_known)
+
+    def _by_subwords(self, table: WordVectors) -> bool:
+        if self.oov == "subword" and table.subwords is None:
+            raise InvalidParameterError(
+                "The 'oov' parameter must not be 'subword' with these word vectors: they have whole words only. fastText's and distilled "
+                "ones have parts of words; 'skip' or 'zero' goes with all."
+            )
+        return self.oov == "subword" or (self.oov == "auto" and table.subwords is not None)
+
+    def _counted(self, looked_up: _LookedUp) -> TextWords:
+        """The words that count: unknown ones do with ``oov="zero"`` only."""
+        return looked_up.found if self.oov == "zero" else looked_up.found.only(looked_up.is_known)
+
+    def _pool(self, looked_up: _LookedUp) -> NDArray[np.float32]:
+        pooled = self.weighting_.pool(self._counted(looked_up), looked_up.vectors, looked_up.places)
+        if self.normalize:
+            lengths = np.linalg.norm(pooled, axis=1, keepdims=True)
+            pooled = np.divide(pooled, lengths, out=np.zeros_like(pooled), where=lengths > 0)
+        return pooled
+
+
+def _report(looked_up: _LookedUp, counts: NDArray[np.int64]) -> OovReport:
+    found, is_known = looked_up.found, looked_up.is_known
+    times = np.bincount(found.ids, weights=np.repeat(counts, found.lengths), minlength=len(found.words)).astype(np.int64)
+    n_known = np.diff(np.concatenate([[0], np.cumsum(is_known[found.ids])])[found.offsets])
+    unknown = np.flatnonzero(~is_known & (times > 0))
+    first = unknown[np.lexsort((unknown, -times[unknown]))][:_WORDS_NAMED]
+    return OovReport(
+        int(counts.sum()),
+        int(counts[n_known == 0].sum()),
+        int(times.sum()),
+        int(times[~is_known].sum()),
+        [(found.words[place], int(times[place])) for place in first],
+    )

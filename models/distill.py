@@ -1,0 +1,132 @@
+"""A transformer's own words without context, as model2vec distils them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr
+from functools import cached_property
+from importlib import metadata
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import ModelNotFoundError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .checkpoint import Checkpoint
+
+__all__ = ["TokenSubwords", "distilled_blocks", "distiller"]
+
+_MARKERS = ("Ġ", "▁")  # of tokens that begin a word, in byte-level and in SentencePiece vocabularies
+_INSIDE = "##"  # of tokens that go on with one, in WordPiece vocabularies, and here for all
+
+
+def distiller() -> str:
+    """Return the name and version of the library that distils.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it is not installed.
+    """
+    try:
+        metadata.version("skeletoken")
+        return f"model2vec {metadata.version('model2vec')}"
+    except metadata.PackageNotFoundError as error:
+        raise ModelNotFoundError(
+            f"Distilled word vectors need {error.name}, which is not installed: pip install 'bertvectorizer[distill]'."
+        ) from None
+
+
+def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """Send each token of the vocabulary through the transformer alone, then apply PCA (256 dims) and the SIF weights of Zipf's law.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+
+    Yields
+    ------
+    list of str, ndarray
+        Tokens by frequency as the vocabulary has it; those inside a word begin with ``##``. *Shape:* ``(n_words, n_dims)``, float32.
+
+    References
+    ----------
+    S. Tulkens, T. van Dongen, "Model2Vec: Fast State-of-the-Art Static Embeddings", 2024.
+    """
+    from model2vec.distill import distill
+
+    from .backbone import quiet_transformers
+
+    try:
+        with quiet_transformers(), redirect_stderr(StringIO()):  # it shows bars of its own
+            model = distill(str(checkpoint.directory), device="cpu", trust_remote_code=checkpoint.trust_remote_code, quantize_to="float32")
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:  # tokenizers that it cannot take apart
+        raise UnsupportedModelError(f"model2vec cannot distil the model in '{checkpoint.directory}': {error!r}.") from error
+    names = _TokenNames(checkpoint)
+    rows: dict[str, int] = {}
+    for row, token in enumerate(model.tokens):
+        if name := names(token):
+            rows.setdefault(name, row)
+    yield list(rows), np.ascontiguousarray(model.embedding[list(rows.values())], dtype=np.float32)
+
+
+class _TokenNames:
+    """Names of tokens, alike for all kinds of vocabularies: a token that begins a word is spelt as words are, others begin with ``##``."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        from .encoder import load_tokenizer
+
+        self._tokenizer = load_tokenizer(checkpoint)
+        self._special = set(self._tokenizer.all_special_tokens)
+        self._has_markers = any(token.startswith(_MARKERS) for token in self._tokenizer.get_vocab())
+
+    def __call__(self, token: str) -> str:
+        """Return the name, "" for special tokens."""
+        if token in self._special:
+            return ""
+        if not self._has_markers:
+            return token
+        text: str = self._tokenizer.convert_tokens_to_string([token]).strip()
+        return text if token.startswith(_MARKERS) or not text else _INSIDE + text
+
+    def of(self, word: str) -> list[str]:
+        """Return the names of the tokens of a word."""
+        return [self(token) for token in self._tokenizer.tokenize(f" {word}" if self._has_markers else word)]
+
+
+class TokenSubwords:
+    """Vectors for words that are not tokens: the mean of the tokens they consist of.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    words : list of str
+        Tokens as `distilled_blocks` names them.
+    vectors : ndarray
+        *Shape:* ``(n_words, n_dims)``, float32.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, words: list[str], vectors: NDArray[np.float32]) -> None:
+        self._checkpoint, self._words, self._vectors = checkpoint, words, vectors
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {word: row for row, word in enumerate(self._words)}
+
+    @cached_property
+    def _names(self) -> _TokenNames:
+        return _TokenNames(self._checkpoint)
+
+    def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
+        result = np.zeros((len(words), self._vectors.shape[1]), dtype=np.float32)
+        known = np.zeros(len(words), dtype=bool)
+        for place, word in enumerate(words):
+            rows = [row for name in self._names.of(word) if (row := self._rows.get(name)) is not None]
+            if rows:
+                result[place], known[place] = self._vectors[rows].mean(axis=0), True
+        return result, known

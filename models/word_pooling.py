@@ -1,0 +1,91 @@
+"""From the vectors of a text's words to one vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+__all__ = ["pool_words", "power_means"]
+
+
+def pool_words(
+    vectors: NDArray[np.float32], ids: NDArray[np.int64], offsets: NDArray[np.int64], kind: str, weights: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Pool the words of each text; a text without words gets zeros.
+
+    Parameters
+    ----------
+    vectors : ndarray
+        *Shape:* ``(n_words, n_dims)``, float32.
+    ids : ndarray
+        Rows of ``vectors``, text after text. *Shape:* ``(n_tokens,)``, int64.
+    offsets : ndarray
+        Where each text begins in ``ids``. *Shape:* ``(n_texts,)``, int64.
+    kind : {"sum", "mean", "max"}
+    weights : ndarray or None
+        Weights of the tokens, for the sum. *Shape:* ``(n_tokens,)``, float32.
+
+    Returns
+    -------
+    ndarray
+        *Shape:* ``(n_texts, n_dims)``, float32.
+    """
+    import torch
+
+    if not len(ids) or not len(vectors):
+        return np.zeros((len(offsets), vectors.shape[1]), dtype=np.float32)
+    with torch.inference_mode():
+        pooled: Tensor = torch.nn.functional.embedding_bag(
+            torch.from_numpy(ids),
+            torch.from_numpy(vectors),
+            torch.from_numpy(offsets),
+            mode=kind,
+            per_sample_weights=None if weights is None else torch.from_numpy(weights),
+        )
+        return pooled.numpy()
+
+
+def power_means(
+    vectors: NDArray[np.float32], ids: NDArray[np.int64], offsets: NDArray[np.int64], powers: Sequence[float]
+) -> NDArray[np.float32]:
+    """Put power means of the words of each text side by side.
+
+    Odd powers keep their sign under the root. A text without words gets zeros.
+
+    Parameters
+    ----------
+    vectors, ids, offsets : ndarray
+        As for `pool_words`.
+    powers : sequence of float
+        Whole numbers from 1, and plus or minus infinity: the maximum and the minimum.
+
+    Returns
+    -------
+    ndarray
+        *Shape:* ``(n_texts, n_dims * n_powers)``, float32.
+
+    References
+    ----------
+    A. Rücklé, S. Eger, M. Peyrard, I. Gurevych, "Concatenated Power Mean Word Embeddings as Universal Cross-Lingual Sentence
+    Representations", 2018, section 3.
+    """
+    return np.concatenate([_power_mean(vectors, ids, offsets, power) for power in powers], axis=1)
+
+
+def _power_mean(vectors: NDArray[np.float32], ids: NDArray[np.int64], offsets: NDArray[np.int64], power: float) -> NDArray[np.float32]:
+    if power == math.inf:
+        return pool_words(vectors, ids, offsets, "max")
+    if power == -math.inf:
+        return -pool_words(-vectors, ids, offsets, "max")
+    if power == 1:
+        return pool_words(vectors, ids, offsets, "mean")
+    largest = float(np.abs(vectors).max(initial=0.0)) or 1.0  # so that no power overflows
+    mean = pool_words((vectors / largest) ** int(power), ids, offsets, "mean")
+    return (np.sign(mean) * np.abs(mean) ** (1 / power) * largest).astype(np.float32)
