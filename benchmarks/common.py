@@ -6,7 +6,9 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 _PACKAGES = (
     "torch", "transformers", "sentence-transformers", "tokenizers", "scikit-learn", "numpy", "skrub", "onnxruntime", "joblib", "diskcache",
+    "gensim", "model2vec",
 )  # fmt: skip
 _INSTRUCTIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
 
@@ -26,6 +29,16 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     result.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data", help="folder with the data sets")
     result.add_argument("--name", help="name of the result file; that of the benchmark if left out")
     return result
+
+
+def peak_mib() -> float:
+    """Return the largest resident memory of this process so far, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would begin at the size of the process that started this one
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def machine() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any, Self
 from .common import ROOT
 
 _LIBRARIES = ("pandas", "sklearn.linear_model", "sklearn.model_selection", "sentence_transformers", "skrub", "diskcache")
+_LIBRARIES += ("gensim.models", "model2vec", "pyarrow.csv")
 
 # For the workers of joblib too, each of which would tell of texts that are longer than the model reads.
 _QUIET = {"PYTHONWARNINGS": "ignore", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}

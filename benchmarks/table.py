@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
+from itertools import chain
 from statistics import median
 from typing import Any
 
@@ -123,6 +124,79 @@ def _grid_search(case: dict[str, Any]) -> str:
     return title + "\n\n" + _markdown([*header, "texts encoded"], rows)
 
 
+def static_table(result: dict[str, Any]) -> str:
+    """Return the tables of reading, sharing and pooling static word vectors."""
+    reading = result["reading"]
+    rows = [
+        [
+            row["way"],
+            _show(median(row["seconds"]), ".2f"),
+            _show(row["ratio"], ",.1f"),
+            _show(row["peak_mib"] - row["before_mib"], ",.0f"),
+        ]
+        for row in reading["rows"]
+    ]
+    parts = [
+        _machine(result["machine"]) + f" {result['settings']['rounds']} rounds, gensim's reading once.",
+        f"**reading** GloVe text, {reading['n_words']:,} words of {reading['n_dims']} dimensions, {reading['megabytes']:,.0f} MB.",
+        _markdown(["way", "seconds", "times gensim", "MiB above the start"], rows),
+    ]
+    if sharing := result["sharing"]:
+        resident, own = (sum(process[name] for process in sharing) for name in ("Rss", "Pss"))
+        parts.append(
+            f"**sharing**: {len(sharing)} processes that have read every number of the table see {resident:,.0f} MiB of its pages in all, "
+            f"and take {own:,.0f} MiB."
+        )
+    for case in result["pooling"]:
+        rows = [
+            [
+                f"`{row['contender']}`",
+                _show(row["texts_per_second"], ",.0f"),
+                f"{row['ratio']:.1f} x {row['peer']}" if row["ratio"] else "–",
+                _show(row["largest_difference"], ".1e"),
+            ]
+            for row in case["rows"]
+        ]
+        parts.append(f"**pooling** {case['texts']:,} {case['kind']}, {case['words']:,} words.")
+        parts.append(_markdown(["contender", "texts/s", "ratio", "largest difference"], rows))
+    return "\n\n".join(parts)
+
+
+def baselines_table(result: dict[str, Any]) -> str:
+    """Return the tables of classification, of words by themselves, and of senses."""
+    parts = [_machine(result["machine"])]
+    sets = result["classification"]
+    parts.append("; ".join(f"{case['set']}: {case['train']:,} texts to learn from, {case['test']:,} to test" for case in sets) + ".")
+    header = ["features", "dims", *(f"{case['set']} {what}" for case in sets for what in ("accuracy", "macro F1", "unknown words"))]
+    rows = []
+    for places in zip(*(case["rows"] for case in sets), strict=True):
+        first = places[0]
+        dims = " / ".join(f"{dims:,}" for dims in dict.fromkeys(row["dims"] for row in places)) if first["dims"] else "–"
+        cells = [[_show(row["accuracy"], ".4f"), _show(row["macro_f1"], ".4f"), _show(row["oov_rate"], ".1%")] for row in places]
+        rows.append([first["features"], dims, *chain.from_iterable(cells)])
+    parts.append(_markdown(header, rows))
+    kinds, methods = (list(result["intrinsic"][0][name]) for name in ("similarity", "analogies"))
+    rows = [
+        [
+            f"{row['table']}, {row['n_dims']} dims",
+            *(f"{_show(row['similarity'][kind]['spearman'], '.3f')} ({row['similarity'][kind]['pairs']:,})" for kind in kinds),
+            *(f"{_show(row['analogies'][method]['accuracy'], '.3f')} ({row['analogies'][method]['questions']:,})" for method in methods),
+        ]
+        for row in result["intrinsic"]
+    ]
+    parts.append(_markdown(["table", *kinds, *(f"analogies, {method}" for method in methods)], rows))
+    rows = [
+        [
+            f"*{row['word']}*, {row['occurrences']:,} sentences, {row['senses']} senses",
+            row["features"] + (f" ({', '.join(form for form, _ in row['forms'])})" if row["features"].endswith("form") else ""),
+            _show(row["accuracy"], ".4f"),
+        ]
+        for row in result["senses"]
+    ]
+    parts.append(_markdown(["word", "features", "accuracy"], rows))
+    return "\n\n".join(parts)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "encode": encode_table,
     "encode-cuda": encode_table,
@@ -130,6 +204,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "memory": memory_table,
     "search": search_table,
     "search-large": search_table,
+    "static": static_table,
+    "baselines": baselines_table,
 }
 
 

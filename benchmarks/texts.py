@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import lzma
 import math
 import random
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +31,33 @@ def imdb(data: Path) -> Iterator[tuple[str, int]]:
         for line in lines:
             label, _, _, text = line.rstrip("\n").split("\t")
             yield text.replace("<br />", " "), int(label)
+
+
+def sms(data: Path) -> dict[str, int]:
+    """Return the distinct messages of the SMS spam collection, and whether they are spam."""
+    lines = (data / "sms_spam" / "SMSSpamCollection.tsv").read_text(encoding="utf-8").splitlines()
+    return {text: int(label == "spam") for label, text in (line.split("\t", 1) for line in lines)}
+
+
+class Occurrence(NamedTuple):
+    """An occurrence of an ambiguous word: the form it has there, the words of the sentence, and its sense."""
+
+    form: str
+    words: list[str]
+    sense: str
+
+
+def senseval(data: Path, word: str) -> list[Occurrence]:
+    """Return the occurrences of ``"hard"`` or ``"interest"``, the forms and words in lower case."""
+    text = lzma.decompress((data / "senseval" / f"{word}.pos.xz").read_bytes()).decode("utf-8", "replace")
+    occurrences = []
+    for instance in text.split("<instance ")[1:]:
+        sense = re.search(r'senseid="([^"]+)"', instance)
+        form = re.search(r"<head>\s*<wf[^>]*>([^<]*)</wf>", instance)
+        if sense and form:
+            words = [html.unescape(found).lower() for found in re.findall(r"<wf[^>]*>([^<]*)</wf>", instance)]
+            occurrences.append(Occurrence(html.unescape(form[1]).lower(), words, sense[1]))
+    return occurrences
 
 
 def stsb(data: Path, split: str) -> list[tuple[str, str, float]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from .common import ROOT
+from .common import ROOT, peak_mib
 from .engines import ENGINES, Contender, Place
 from .network import Gemm, Network
 
@@ -85,12 +84,7 @@ class Worker:
 
     def peak(self) -> float:
         """Return the largest resident memory of this process so far, in MiB."""
-        status = Path("/proc/self/status")
-        if status.exists():  # ru_maxrss would begin at the size of the process that started this one
-            (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-            return int(line.split()[1]) / 1024
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+        return peak_mib()
 
     def device_peak(self) -> float | None:
         """Return the largest memory of the GPU that tensors took so far, in MiB."""

@@ -44,7 +44,7 @@ class StaticVectorizer(WordVectorizer):
         Powers for ``"power_mean"``: whole numbers from 1, ``inf`` for the maximum, ``-inf`` for the minimum.
     tokenizer : str or callable
         A pattern whose matches are the words, by default scikit-learn's; or a callable that returns the words of a text.
-        Texts are lower-cased first if all words of the table are in lower case.
+        Texts are lower-cased first if the words of the table are in lower case.
     oov : {"auto", "skip", "zero", "subword"}
         What becomes of words that are not in the table: they are left out, they count as zeros, or they are made of the
         vectors of their parts, where the table has these. ``"auto"`` is ``"subword"`` where that can be, else ``"skip"``.
@@ -75,7 +75,8 @@ class StaticVectorizer(WordVectorizer):
     Notes
     -----
     A text without any known word becomes zeros, never NaN. Pickles hold no table that came from a file or a transformer:
-    the loaded estimator opens it again and checks its digest.
+    the loaded estimator opens it again and checks its digest. scikit-learn's ``clone`` copies a DataFrame or KeyedVectors for
+    every candidate and fold; a path or a `WordVectors` is shared, and `load_word_vectors` makes the one of the other.
 
     References
     ----------
@@ -132,9 +133,10 @@ class StaticVectorizer(WordVectorizer):
         return self._open().is_lowercase
 
     def _learn_table(self, found: TextWords, counts: NDArray[np.int64]) -> WordVectors:
-        table = self._open()
+        return self._open()
+
+    def _keep_table(self, table: WordVectors) -> None:
         self.vectors_fingerprint_ = table.fingerprint
-        return table
 
     def _table(self) -> WordVectors:
         table = self._open()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import numbers
+import os
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +29,12 @@ WEIGHTINGS = ("mean", "sum", "max", "tfidf", "sif", "power_mean")
 class Weighting(ABC):
     """Pools the words of texts; learns what it needs of the training texts first."""
 
-    def learn(self, found: TextWords, counts: NDArray[np.int64], vectors: NDArray[np.float32], places: NDArray[np.int64]) -> None:
-        """Learn from the words of distinct texts, each ``counts`` times there; ``vectors`` and ``places`` are as for `pool`."""
+    def learn(self, found: TextWords, counts: NDArray[np.int64]) -> None:
+        """Learn from all words of distinct texts, known or not, each text ``counts`` times there."""
+        return
+
+    def learn_vectors(self, found: TextWords, counts: NDArray[np.int64], vectors: NDArray[np.float32], places: NDArray[np.int64]) -> None:
+        """Learn from the vectors of these texts after that; ``found``, ``vectors`` and ``places`` are as for `pool`."""
         return
 
     @abstractmethod
@@ -82,9 +89,8 @@ class _PowerMean(Weighting):
 class _Tfidf(Weighting):
     """Mean weighted by inverse document frequency, which scikit-learn smooths so: ``ln((1 + n) / (1 + df)) + 1``."""
 
-    def learn(self, found: TextWords, counts: NDArray[np.int64], vectors: NDArray[np.float32], places: NDArray[np.int64]) -> None:
-        texts = np.repeat(np.arange(len(counts)), found.lengths)
-        pairs = np.unique(texts * max(len(found.words), 1) + found.ids)  # each word of a text once
+    def learn(self, found: TextWords, counts: NDArray[np.int64]) -> None:
+        pairs = np.unique(found.texts * max(len(found.words), 1) + found.ids)  # each word of a text once
         text, word = np.divmod(pairs, max(len(found.words), 1))
         frequencies = np.bincount(word, weights=counts[text], minlength=len(found.words))
         n = int(counts.sum())
@@ -94,8 +100,7 @@ class _Tfidf(Weighting):
     def pool(self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
         weights = np.array([self._idf.get(word, self._unseen) for word in found.words], dtype=np.float32)[found.ids]
         sums = pool_words(vectors, places[found.ids], found.offsets[:-1], "sum", weights)
-        before = np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
-        totals = np.diff(before[found.offsets])
+        totals = np.bincount(found.texts, weights=weights, minlength=len(sums))  # text by text, so that no text depends on others
         return sums / np.where(found.lengths > 0, totals, 1).astype(np.float32)[:, None]
 
 
@@ -107,13 +112,15 @@ class _Sif(Weighting):
         self._is_given = frequencies is not None
         self._frequencies = frequencies or {}
 
-    def learn(self, found: TextWords, counts: NDArray[np.int64], vectors: NDArray[np.float32], places: NDArray[np.int64]) -> None:
+    def learn(self, found: TextWords, counts: NDArray[np.int64]) -> None:
         if not self._is_given:
-            times = np.bincount(found.ids, weights=np.repeat(counts, found.lengths), minlength=len(found.words))
+            times = found.times(counts)
             self._frequencies = dict(zip(found.words, (times / max(times.sum(), 1)).tolist(), strict=True))
-        averages = self._average(found, vectors, places).astype(np.float64)
+
+    def learn_vectors(self, found: TextWords, counts: NDArray[np.int64], vectors: NDArray[np.float32], places: NDArray[np.int64]) -> None:
         # The first right singular vector of the training vectors, each as often as its text is there; not centred, as in the paper.
-        _, directions = np.linalg.eigh(averages.T @ (averages * counts[:, None]))
+        averages = self._average(found, vectors, places) * np.sqrt(counts)[:, None]
+        _, directions = np.linalg.eigh(averages.T @ averages)
         self._common = directions[:, -1] if averages.any() else np.zeros(vectors.shape[1])
 
     def _average(self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -123,13 +130,15 @@ class _Sif(Weighting):
 
     def pool(self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
         averages = self._average(found, vectors, places)
-        return (averages - np.outer(averages @ self._common, self._common)).astype(np.float32)
+        shares = (averages * self._common).sum(axis=1, keepdims=True)  # a matrix product may round by the number of texts
+        removed: NDArray[np.float32] = (averages - shares * self._common).astype(np.float32)
+        return removed
 
 
 def make_weighting(weighting: Any, sif_a: Any, word_frequencies: Any, powers: Any) -> Weighting:
     """Return the weighting that parameters of a vectorizer ask for, all of them checked."""
     check_choice("weighting", weighting, WEIGHTINGS)
-    if isinstance(sif_a, (bool, np.bool_)) or not isinstance(sif_a, (int, float, np.number)) or not 0 < sif_a < math.inf:
+    if not _is_number(sif_a) or not 0 < sif_a < math.inf:
         raise invalid("sif_a", "a number in the range (0, inf)", sif_a)
     frequencies = None if word_frequencies is None else read_frequencies(word_frequencies)
     checked = _checked_powers(powers)
@@ -141,13 +150,15 @@ def make_weighting(weighting: Any, sif_a: Any, word_frequencies: Any, powers: An
 
 
 def _checked_powers(powers: Any) -> list[float]:
-    listed = (
-        [powers] if isinstance(powers, (int, float, np.number)) else list(powers) if isinstance(powers, (list, tuple, np.ndarray)) else []
-    )
-    is_number = all(isinstance(power, (int, float, np.number)) and not isinstance(power, (bool, np.bool_)) for power in listed)
-    if not listed or not is_number or not all(abs(power) == math.inf or (power >= 1 and power == int(power)) for power in listed):
+    listed = [powers] if _is_number(powers) else list(powers) if isinstance(powers, (list, tuple, np.ndarray)) else []
+    is_power = [_is_number(power) and (abs(power) == math.inf or (power >= 1 and power == int(power))) for power in listed]
+    if not listed or not all(is_power):
         raise invalid("powers", "a sequence of whole numbers from 1, or plus or minus infinity", powers)
     return [float(power) for power in listed]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def read_frequencies(source: Any) -> dict[str, float]:
@@ -155,7 +166,7 @@ def read_frequencies(source: Any) -> dict[str, float]:
 
     Parameters
     ----------
-    source : mapping, str or Path
+    source : mapping, str or path
         Counts by word, or a file with a word and its count a line.
 
     Returns
@@ -166,12 +177,12 @@ def read_frequencies(source: Any) -> dict[str, float]:
     Raises
     ------
     InvalidTableError
-        If a line is not of that form.
+        If there is no such file, or a line is not of that form.
     InvalidParameterError
-        If a count is not a number from 0.
+        If a count is not a number from 0, or all of them are 0.
     """
-    if isinstance(source, (str, Path)):
-        counts = _read_counts(Path(source))
+    if isinstance(source, (str, os.PathLike)):
+        counts = _read_counts(Path(os.path.expanduser(source)))
     elif isinstance(source, Mapping):
         counts = dict(source)
     else:
@@ -179,11 +190,11 @@ def read_frequencies(source: Any) -> dict[str, float]:
             "word_frequencies", "None, a mapping of words to counts, or the path of a file with a word and its count a line", source
         )
     for word, count in counts.items():
-        if not isinstance(word, str) or not isinstance(count, (int, float, np.number)) or not 0 <= count < math.inf:
+        if not isinstance(word, str) or not _is_number(count) or not 0 <= count < math.inf:
             raise invalid("word_frequencies", "a mapping of str to numbers from 0", {word: count})
     total = float(sum(counts.values()))
     if not total:
-        raise invalid("word_frequencies", "counts that do not add up to 0", source)
+        raise invalid("word_frequencies", "counts of words, not all of them 0", source)
     return {word: count / total for word, count in counts.items() if count}
 
 
@@ -191,16 +202,21 @@ def _read_counts(file: Path) -> dict[str, float]:
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise InvalidTableError(f"There is no file '{file}' of word frequencies.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidTableError(f"The file '{file}' cannot be read as text in utf-8: {error}.") from error
-    counts: dict[str, float] = {}
+        raise InvalidTableError(f"There is no file '{file}', which the 'word_frequencies' parameter names.") from None
+    except (OSError, ValueError) as error:
+        raise InvalidTableError(f"The file '{file}' of 'word_frequencies' cannot be read as text in utf-8: {error}.") from error
+    counts: defaultdict[str, float] = defaultdict(float)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        word, _, count = line.strip().replace("\t", " ").rpartition(" ")
         try:
-            counts[word.strip()] = counts.get(word.strip(), 0.0) + float(count)
+            word, last = line.rsplit(maxsplit=1)
+            count = float(last)
         except ValueError:
-            raise InvalidTableError(f"Line {number} of '{file}' must hold a word and its count. Got {line[:80]!r} instead.") from None
-    return counts
+            count = math.nan
+        if not 0 <= count < math.inf:
+            raise InvalidTableError(
+                f"Line {number} of '{file}' must hold a word and its count, a number from 0. Got {line[:80]!r} instead."
+            )
+        counts[word.strip()] += count
+    return dict(counts)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from ..models.errors import InvalidTextError
-from ..models.validation import check_choice, check_flag, check_int
+from ..models.validation import check_choice, check_flag, check_int, invalid
 from ..models.word_sources import load_word_vectors
 from ..models.word_vectors import WordVectors
 from .word_base import WordVectorizer
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Word2VecVectorizer"]
 
 _MODELS = ("word2vec", "fasttext")
+_LONGEST_SENTENCE = 10_000  # gensim's MAX_WORDS_IN_BATCH
 
 
 class Word2VecVectorizer(WordVectorizer):
@@ -145,8 +145,7 @@ class Word2VecVectorizer(WordVectorizer):
 
     def _learn_table(self, found: TextWords, counts: NDArray[np.int64]) -> WordVectors:
         settings = self._settings()
-        times = np.bincount(found.ids, weights=np.repeat(counts, found.lengths), minlength=len(found.words))
-        if not (times >= settings["min_count"]).any():
+        if not (found.times(counts) >= settings["min_count"]).any():
             raise InvalidTextError(
                 f"No word is {settings['min_count']} times in the {int(counts.sum()):,} texts, so there is nothing to train on. "
                 "Lower 'min_count', give more texts, or look at 'tokenizer'."
@@ -155,8 +154,10 @@ class Word2VecVectorizer(WordVectorizer):
 
         kind = FastText if self.model == "fasttext" else Word2Vec
         trained = kind(_Sentences(found, counts), sorted_vocab=1, **settings)
-        self.word_vectors_: WordVectors = load_word_vectors(trained.wv)
-        return self.word_vectors_
+        return load_word_vectors(trained.wv)
+
+    def _keep_table(self, table: WordVectors) -> None:
+        self.word_vectors_ = table
 
     def _settings(self) -> dict[str, Any]:
         """Check the parameters, and name them as gensim does."""
@@ -164,17 +165,25 @@ class Word2VecVectorizer(WordVectorizer):
         names = {"vector_size": 1, "window": 1, "min_count": 1, "negative": 1, "epochs": 1, "workers": 1}
         settings: dict[str, Any] = {name: check_int(name, getattr(self, name), least) for name, least in names.items()}
         n_buckets = check_int("n_buckets", self.n_buckets, 1)
-        seed = int(check_random_state(self.random_state).randint(1 << 31))
         bucket = {"bucket": n_buckets} if self.model == "fasttext" else {}
-        return {**settings, **bucket, "sg": int(check_flag("skip_gram", self.skip_gram)), "seed": seed}
+        return {**settings, **bucket, "sg": int(check_flag("skip_gram", self.skip_gram)), "seed": self._seed()}
+
+    def _seed(self) -> int:
+        try:
+            return int(check_random_state(self.random_state).randint(1 << 31))
+        except ValueError:
+            rule = "an int in the range [0, 4294967295], a numpy.random.RandomState or None"
+            raise invalid("random_state", rule, self.random_state) from None
 
     def _table(self) -> WordVectors:
-        check_is_fitted(self)
         return self.word_vectors_
 
 
 class _Sentences:
-    """The texts as lists of words, as often as they are there; can be gone through again and again."""
+    """The texts as lists of words, as often as they are there; can be gone through again and again.
+
+    A longer text than gensim trains on at once, which silently leaves out the rest, comes in pieces.
+    """
 
     def __init__(self, found: TextWords, counts: NDArray[np.int64]) -> None:
         self._found, self._counts = found, counts
@@ -182,6 +191,7 @@ class _Sentences:
     def __iter__(self) -> Iterator[list[str]]:
         found = self._found
         for text, count in enumerate(self._counts.tolist()):
-            words = [found.words[place] for place in found.ids[found.offsets[text] : found.offsets[text + 1]]]
+            words = [found.words[place] for place in found.ids[found.offsets[text] : found.offsets[text + 1]].tolist()]
+            pieces = [words[start : start + _LONGEST_SENTENCE] for start in range(0, len(words), _LONGEST_SENTENCE)]
             for _ in range(count):
-                yield words
+                yield from pieces

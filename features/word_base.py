@@ -57,7 +57,7 @@ class OovReport:
 
 
 class _LookedUp(NamedTuple):
-    """Words of texts with their vectors: ``places`` has the row of each distinct word, ``is_known`` which of them have one."""
+    """Words of texts with their vectors: ``places`` has the row of each distinct word; unknown ones have none, or one of zeros."""
 
     found: TextWords
     vectors: NDArray[np.float32]
@@ -85,7 +85,11 @@ class WordVectorizer(TextVectorizer):
 
     @abstractmethod
     def _learn_table(self, found: TextWords, counts: NDArray[np.int64]) -> WordVectors:
-        """Return the table for the words of distinct texts, each ``counts`` times in the training set."""
+        """Return the table for the words of distinct texts, each ``counts`` times in the training set; changes no attribute."""
+
+    @abstractmethod
+    def _keep_table(self, table: WordVectors) -> None:
+        """Set the fitted attributes that `_table` needs."""
 
     @abstractmethod
     def _table(self) -> WordVectors:
@@ -110,8 +114,10 @@ class WordVectorizer(TextVectorizer):
         OovReport
         """
         check_is_fitted(self)
+        self._check_settings()
         texts = read_texts(X, self.missing).texts
-        return _report(self._look_up(self._split(texts), self._table()), np.ones(len(texts), dtype=np.int64))
+        table = self._table()
+        return _report(self._look_up(self._split(texts), table), np.ones(len(texts), dtype=np.int64))
 
     def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
         self._learn_words(texts, counts)
@@ -121,17 +127,26 @@ class WordVectorizer(TextVectorizer):
 
     def _learn_words(self, texts: list[str], counts: NDArray[np.int64]) -> _LookedUp:
         weighting = make_weighting(self.weighting, self.sif_a, self.word_frequencies, self.powers)
-        check_choice("oov", self.oov, OOV)
-        check_flag("normalize", self.normalize)
+        self._check_settings()
         found = self._split(texts)
-        looked_up = self._look_up(found, self._learn_table(found, counts))
+        table = self._learn_table(found, counts)
+        looked_up = self._look_up(found, table)
+        weighting.learn(found, counts)
+        weighting.learn_vectors(self._counted(looked_up), counts, looked_up.vectors, looked_up.places)
+        # Attributes come last and together, so that a fit that fails leaves the estimator as it was.
+        self._keep_table(table)
         self.oov_ = _report(looked_up, counts)
-        weighting.learn(self._counted(looked_up), counts, looked_up.vectors, looked_up.places)
         self.weighting_: Weighting = weighting
         return looked_up
 
+    def _check_settings(self) -> None:
+        """Check the parameters that ``transform`` reads, too."""
+        check_choice("oov", self.oov, OOV)
+        check_flag("normalize", self.normalize)
+
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         check_is_fitted(self)
+        self._check_settings()
         table = self._table()
         parts = [texts[start : start + _TEXTS_AT_ONCE] for start in range(0, max(len(texts), 1), _TEXTS_AT_ONCE)]
         return np.concatenate([self._pool(self._look_up(self._split(part), table)) for part in parts])
@@ -144,22 +159,22 @@ class WordVectorizer(TextVectorizer):
         return split_words(texts, check_tokenizer(self.tokenizer), self._is_lowercase())
 
     def _look_up(self, found: TextWords, table: WordVectors) -> _LookedUp:
-        """Gather the vectors of the words that have one; the last row is zero, for those that have none."""
+        """Find the vectors of words: those of the table as they lie there, copied only where others have to stand beside them."""
         rows = table.rows(found.words)
         is_known = rows >= 0
-        vectors = [table.vectors[rows[is_known]]]
-        order = np.flatnonzero(is_known)
-        if self._by_subwords(table) and not is_known.all():
-            unknown = np.flatnonzero(~is_known)
+        by_subwords = self._by_subwords(table)
+        if is_known.all() or not (by_subwords or self.oov == "zero"):
+            return _LookedUp(found, table.vectors, rows, is_known)
+        unknown = np.flatnonzero(~is_known)
+        more = np.zeros((len(unknown), table.n_dims), dtype=np.float32)
+        if by_subwords:
             assert table.subwords is not None
-            more, have = table.subwords.vectors([found.words[place] for place in unknown])
-            vectors.append(more[have])
-            order = np.concatenate([order, unknown[have]])
-            is_known[order] = True
-        places = np.full(len(found.words), len(order))
-        places[order] = np.arange(len(order))
-        vectors.append(np.zeros((1, table.n_dims), dtype=np.float32))
-        return _LookedUp(found, np.concatenate(vectors), places, is_known)
+            more, is_known[unknown] = table.subwords.vectors([found.words[place] for place in unknown])
+        vectors = np.empty((len(rows), table.n_dims), dtype=np.float32)
+        vectors[unknown] = more
+        in_table = np.flatnonzero(rows >= 0)
+        vectors[in_table] = table.vectors[rows[in_table]]
+        return _LookedUp(found, vectors, np.arange(len(rows)), is_known)
 
     def _by_subwords(self, table: WordVectors) -> bool:
         if self.oov == "subword" and table.subwords is None:
@@ -176,14 +191,14 @@ class WordVectorizer(TextVectorizer):
     def _pool(self, looked_up: _LookedUp) -> NDArray[np.float32]:
         pooled = self.weighting_.pool(self._counted(looked_up), looked_up.vectors, looked_up.places)
         if self.normalize:
-            lengths = np.linalg.norm(pooled, axis=1, keepdims=True)
-            pooled = np.divide(pooled, lengths, out=np.zeros_like(pooled), where=lengths > 0)
+            lengths = np.linalg.norm(pooled.astype(np.float64), axis=1, keepdims=True)  # squares leave the range of float32
+            pooled = (pooled / np.where(lengths > 0, lengths, 1)).astype(np.float32)
         return pooled
 
 
 def _report(looked_up: _LookedUp, counts: NDArray[np.int64]) -> OovReport:
     found, is_known = looked_up.found, looked_up.is_known
-    times = np.bincount(found.ids, weights=np.repeat(counts, found.lengths), minlength=len(found.words)).astype(np.int64)
+    times = found.times(counts)
     n_known = np.diff(np.concatenate([[0], np.cumsum(is_known[found.ids])])[found.offsets])
     unknown = np.flatnonzero(~is_known & (times > 0))
     first = unknown[np.lexsort((unknown, -times[unknown]))][:_WORDS_NAMED]

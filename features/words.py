@@ -6,12 +6,11 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..models.errors import InvalidTextError
+from ..models.errors import InvalidParameterError
 from ..models.tokenization import replace_lone_surrogates
 from ..models.validation import invalid
 
@@ -49,6 +48,15 @@ class TextWords:
         """Numbers of words. *Shape:* ``(n_texts,)``, int64."""
         return np.diff(self.offsets)
 
+    @property
+    def texts(self) -> NDArray[np.int64]:
+        """The text that each word is in. *Shape:* ``(n_tokens,)``, int64."""
+        return np.repeat(np.arange(len(self.offsets) - 1), self.lengths)
+
+    def times(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How often each distinct word is there, text by text ``counts`` times. *Shape:* ``(n_texts,) -> (n_words,)``, int64."""
+        return np.bincount(self.ids, weights=counts[self.texts], minlength=len(self.words)).astype(np.int64)
+
     def only(self, wanted: NDArray[np.bool_]) -> TextWords:
         """Leave out words. *Shape of wanted:* ``(n_words,)``; ids keep their meaning."""
         if wanted.all():
@@ -66,13 +74,13 @@ def check_tokenizer(tokenizer: Any) -> Tokenizer:
         try:
             if re.compile(tokenizer).groups <= 1:
                 return tokenizer
-        except re.error:
+        except (re.error, OverflowError, RecursionError):
             pass
     raise invalid("tokenizer", "a callable that returns the words of a text, or a regular expression with at most one group", tokenizer)
 
 
 def split_words(texts: Sequence[str], tokenizer: Tokenizer, lowercase: bool) -> TextWords:
-    """Split texts into words.
+    """Split texts into words, none of them empty. Lone surrogates are read as U+FFFD.
 
     Parameters
     ----------
@@ -88,7 +96,7 @@ def split_words(texts: Sequence[str], tokenizer: Tokenizer, lowercase: bool) -> 
 
     Raises
     ------
-    InvalidTextError
+    InvalidParameterError
         If the tokenizer returns something else than str.
 
     Examples
@@ -100,26 +108,37 @@ def split_words(texts: Sequence[str], tokenizer: Tokenizer, lowercase: bool) -> 
     if tokenizer == WORD_PATTERN:
         return _by_word_pattern(texts, lowercase)
     tokenize = re.compile(tokenizer).findall if isinstance(tokenizer, str) else _checked(tokenizer)
-    lists = [tokenize(text.lower() if lowercase else text) for text in texts]
-    offsets = np.concatenate([[0], np.cumsum(np.fromiter(map(len, lists), dtype=np.int64, count=len(lists)))])
-    words, ids = _numbered(chain.from_iterable(lists), int(offsets[-1]))
-    return TextWords(words, ids, offsets)
+    return _numbered(*_all_words(map(replace_lone_surrogates, texts), tokenize, lowercase))
 
 
-def _numbered(words: Iterable[str], n: int) -> tuple[list[str], NDArray[np.int64]]:
+def _all_words(texts: Iterable[str], tokenize: Callable[[str], Iterable[str]], lowercase: bool) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the words of all texts in one list, and where those of each text begin and end."""
+    words: list[str] = []  # one list: a list for each text would make the garbage collector look through all there is
+    offsets = [0]
+    for text in texts:
+        words.extend(filter(None, tokenize(text.lower() if lowercase else text)))
+        offsets.append(len(words))
+    return words, np.array(offsets, dtype=np.int64)
+
+
+def _numbered(words: list[str], offsets: NDArray[np.int64]) -> TextWords:
     places: defaultdict[str, int] = defaultdict()
     places.default_factory = places.__len__
-    ids = np.fromiter(map(places.__getitem__, words), dtype=np.int64, count=n)
-    return list(places), ids
+    ids = np.fromiter(map(places.__getitem__, words), dtype=np.int64, count=len(words))
+    return TextWords(list(places), ids, offsets)
 
 
 def _checked(tokenizer: Callable[[str], Iterable[str]]) -> Callable[[str], list[str]]:
     def tokenize(text: str) -> list[str]:
-        words = tokenizer(text)
-        listed = None if isinstance(words, (str, bytes)) else list(words)
-        if listed is None or not all(isinstance(word, str) for word in listed):
-            raise InvalidTextError(f"The 'tokenizer' must return a list of str. For {text[:60]!r} it returned {words!r:.200}.")
-        return listed
+        words: Any = tokenizer(text)
+        if isinstance(words, Iterable) and not isinstance(words, (str, bytes)):
+            words = list(words)
+            if all(isinstance(word, str) for word in words):
+                return list(map(str, words))  # NumPy's str, and others' too
+        raise InvalidParameterError(
+            f"The 'tokenizer' parameter must be a callable that returns a list of str for each text. For {text[:60]!r} it returned "
+            f"{repr(words)[:200]}."
+        )
 
     return tokenize
 
@@ -127,31 +146,49 @@ def _checked(tokenizer: Callable[[str], Iterable[str]]) -> Callable[[str], list[
 def _by_word_pattern(texts: Sequence[str], lowercase: bool) -> TextWords:
     """Split by scikit-learn's pattern, several times as fast as text by text.
 
-    No word holds a space, so Arrow splits at ASCII spaces, and each distinct piece is lower-cased and matched once. Lower-casing
-    looks at neighbours (a Greek final sigma), but not across a space.
+    No word holds an ASCII character that is no letter, digit or underscore. These become spaces, Arrow splits there, and only
+    distinct pieces that are not ASCII have to be lower-cased and matched.
     """
     import pyarrow.compute as pc
 
-    pieces = pc.ascii_split_whitespace(_array(texts))
+    pieces = pc.ascii_split_whitespace(_array(texts, lowercase))
     coded = pieces.flatten().dictionary_encode()
     findall = re.compile(WORD_PATTERN).findall
-    found = [findall(piece.lower() if lowercase else piece) for piece in coded.dictionary.to_pylist()]
-    n_found = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-    words, ids = _numbered(chain.from_iterable(found), int(n_found.sum()))
+
+    def words_of(piece: str) -> list[str]:
+        return [piece] if len(piece) > 1 and piece.isalnum() and piece.isascii() else findall(piece)
+
+    found = _numbered(*_all_words(coded.dictionary.to_pylist(), words_of, lowercase))
     # Each piece is replaced by its words: none, one or several.
-    of_piece = coded.indices.to_numpy().astype(np.int64)
-    lengths = n_found[of_piece] if found else np.zeros(0, dtype=np.int64)
+    of_piece = coded.indices.to_numpy()
+    lengths = found.lengths[of_piece]
     ends = np.concatenate([[0], np.cumsum(lengths)])
-    starts = np.concatenate([[0], np.cumsum(n_found)])[of_piece]
-    tokens = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], lengths)
-    offsets = pieces.offsets.to_numpy().astype(np.int64)
-    return TextWords(words, ids[tokens], ends[offsets - offsets[0]])
+    tokens = np.arange(ends[-1]) + np.repeat(found.offsets[of_piece] - ends[:-1], lengths)
+    return TextWords(found.words, found.ids[tokens], ends[pieces.offsets.to_numpy()])
 
 
-def _array(texts: Sequence[str]) -> pa.LargeListArray:
+def _array(texts: Sequence[str], lowercase: bool) -> pa.LargeStringArray:
+    """Return texts as an Arrow array in which ASCII characters that are part of no word are spaces."""
     import pyarrow as pa
 
     try:
-        return pa.array(texts, type=pa.large_string())
+        array = pa.array(texts, type=pa.large_string())
     except UnicodeEncodeError:
-        return pa.array(map(replace_lone_surrogates, texts), type=pa.large_string())
+        array = pa.array(map(replace_lone_surrogates, texts), type=pa.large_string())
+    _, offsets, data = array.buffers()
+    content = b"" if data is None else data.to_pybytes()
+    if lowercase and _SIGMA in content:
+        return array
+    return pa.LargeStringArray.from_buffers(len(array), offsets, pa.py_buffer(content.translate(_ASCII_WORDS[lowercase])))
+
+
+def _ascii_words(lowercase: bool) -> bytes:
+    """Return the translation of bytes: what is no letter, digit or underscore becomes a space, and bytes beyond ASCII stay."""
+    characters = [chr(code).lower() if lowercase else chr(code) for code in range(128)]
+    ascii_part = "".join(character if re.fullmatch(r"\w", character) else " " for character in characters)
+    return ascii_part.encode() + bytes(range(128, 256))
+
+
+# How it is lower-cased depends on its neighbours, across apostrophes and full stops: texts that hold one are left as they are.
+_SIGMA = "Σ".encode()
+_ASCII_WORDS = {lowercase: _ascii_words(lowercase) for lowercase in (False, True)}

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import ModelNotFoundError, UnsupportedModelError
+from .tokenization import replace_lone_surrogates
+from .word_pooling import pool_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["TokenSubwords", "distilled_blocks", "distiller"]
 
 _MARKERS = ("Ġ", "▁")  # of tokens that begin a word, in byte-level and in SentencePiece vocabularies
+_WORDS_AT_ONCE = 1024
 _INSIDE = "##"  # of tokens that go on with one, in WordPiece vocabularies, and here for all
 
 
@@ -93,9 +96,18 @@ class _TokenNames:
         text: str = self._tokenizer.convert_tokens_to_string([token]).strip()
         return text if token.startswith(_MARKERS) or not text else _INSIDE + text
 
-    def of(self, word: str) -> list[str]:
-        """Return the names of the tokens of a word."""
-        return [self(token) for token in self._tokenizer.tokenize(f" {word}" if self._has_markers else word)]
+    def all(self) -> list[str]:
+        """Return the names of all tokens, by number."""
+        return [self(token) for token in self._tokenizer.convert_ids_to_tokens(range(len(self._tokenizer)))]
+
+    def numbers(self, words: Sequence[str]) -> Iterator[list[int]]:
+        """Yield the numbers of the tokens of each word."""
+        space = " " if self._has_markers else ""
+        for start in range(0, len(words), _WORDS_AT_ONCE):
+            texts = [replace_lone_surrogates(space + word) for word in words[start : start + _WORDS_AT_ONCE]]
+            yield from self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False)[
+                "input_ids"
+            ]
 
 
 class TokenSubwords:
@@ -114,19 +126,22 @@ class TokenSubwords:
         self._checkpoint, self._words, self._vectors = checkpoint, words, vectors
 
     @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {word: row for row, word in enumerate(self._words)}
-
-    @cached_property
     def _names(self) -> _TokenNames:
         return _TokenNames(self._checkpoint)
 
+    @cached_property
+    def _rows(self) -> NDArray[np.int64]:
+        """The row of each token, -1 for those that have none. *Shape:* ``(n_tokens,)``."""
+        rows = {word: row for row, word in enumerate(self._words)}
+        return np.array([rows.get(name, -1) for name in self._names.all()], dtype=np.int64)
+
     def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
-        result = np.zeros((len(words), self._vectors.shape[1]), dtype=np.float32)
-        known = np.zeros(len(words), dtype=bool)
-        for place, word in enumerate(words):
-            rows = [row for name in self._names.of(word) if (row := self._rows.get(name)) is not None]
-            if rows:
-                result[place], known[place] = self._vectors[rows].mean(axis=0), True
-        return result, known
+        numbers: list[int] = []
+        ends = [0]
+        for of_word in self._names.numbers(words):
+            numbers += of_word
+            ends.append(len(numbers))
+        rows = self._rows[np.array(numbers, dtype=np.int64)]
+        before = np.concatenate([[0], np.cumsum(rows >= 0)])[ends]
+        return pool_words(self._vectors, rows[rows >= 0], before[:-1], "mean"), np.diff(before) > 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +21,13 @@ if TYPE_CHECKING:
 
     Table = tuple[list[str], NDArray[np.float32]]
 
-__all__ = ["read_npz", "read_safetensors", "write_safetensors"]
+__all__ = ["DAMAGED", "read_npz", "read_safetensors", "write_safetensors"]
 
 _VECTORS = ("vectors", "embeddings", "embedding")
 _MOST_EXPANSION = 1000
+
+# What Python raises for damaged gzip and zip files, a NotImplementedError for a method of compression that it lacks.
+DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 
 
 def write_safetensors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]) -> None:
@@ -72,7 +78,7 @@ def read_safetensors(path: Path) -> Table:
         raise ModelIntegrityError(f"The file '{path}' cannot be read as safetensors: {error}.") from error
     try:
         words = json.loads(listed.tobytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelIntegrityError(f"The tensor 'words' of '{path}' must be a JSON list in utf-8 bytes: {error}.") from error
     return _checked(words, vectors, path)
 
@@ -103,7 +109,10 @@ def read_npz(archive: zipfile.ZipFile, path: Path) -> Table:
         raise ModelIntegrityError(f"The file '{path}' must hold the arrays 'words' and 'vectors'. It holds {sorted(members)[:8]}.")
     words, vectors = (_read_array(archive, members[f"{name}.npy"], path) for name in ("words", kind))
     if words.dtype.kind == "S":
-        words = np.char.decode(words, "utf-8")
+        try:
+            words = np.char.decode(words, "utf-8")
+        except UnicodeDecodeError as error:
+            raise ModelIntegrityError(f"The array 'words' of '{path}' must be utf-8: {error}.") from error
     return _checked(words.tolist(), vectors, path)
 
 
@@ -113,6 +122,8 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
         raise ModelIntegrityError(
             f"{where} promises {member.file_size:,} bytes from {member.compress_size:,}: no array is so easy to compress."
         )
+    if member.flag_bits & 1:
+        raise ModelIntegrityError(f"{where} is encrypted. Extract it, and write it anew.")
     try:
         with archive.open(member) as file:
             shape, dtype = _npy_header(file)
@@ -121,13 +132,11 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
                     f"{where} holds pickled objects, and loading these can run code. Write it anew: words=np.array(words, dtype=str)."
                 )
             promised = int(np.prod(shape, dtype=object)) * dtype.itemsize + file.tell()
-            if promised != member.file_size:
+            if promised != member.file_size or not dtype.itemsize:  # any number of nothings would fit
                 raise ModelIntegrityError(f"{where} promises {promised:,} bytes and has {member.file_size:,}. Fetch it again.")
         with archive.open(member) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, (UnsafeModelError, ModelIntegrityError)):
-            raise
+    except (*DAMAGED, ValueError, SyntaxError, TokenError, RecursionError) as error:  # the last ones of a header of npy
         raise ModelIntegrityError(f"{where} cannot be read: {error}.") from error
 
 

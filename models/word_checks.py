@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ _ROWS_AT_ONCE = 1 << 16
 
 def check_words(words: Any) -> list[str]:
     """Return words as a list, if they are distinct str and none is empty."""
-    if isinstance(words, (str, bytes, Mapping)):
+    if isinstance(words, (str, bytes, Mapping)) or not isinstance(words, Iterable):
         raise invalid("words", "a sequence of str", words)
     listed = list(words)
     for word in listed:
@@ -38,7 +38,10 @@ def check_vectors(vectors: ArrayLike, n_words: int) -> NDArray[np.float32]:
     """Return vectors as a float32 matrix that cannot be written to, if they are finite. *Shape:* ``(n_words, n_dims)``."""
     try:
         with np.errstate(over="ignore"):  # what is too large is found below
-            array = np.asarray(vectors, dtype=np.float32)
+            array = np.asarray(vectors)
+            if array.dtype.kind == "c":
+                raise TypeError("they are complex")
+            array = array.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise invalid("vectors", f"a matrix of numbers ({error})", type(vectors)) from error
     if array.ndim != 2 or len(array) != n_words or not array.shape[1]:

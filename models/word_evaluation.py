@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AnalogyScore", "SectionScore", "SimilarityScore", "analogy_score", "similarity_score"]
 
-_SEPARATORS = re.compile(r"[\t,;]\s*|\s+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -135,16 +135,17 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
         raise InvalidTableError(f"There is no file '{file}'.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidTableError(f"The file '{file}' cannot be read as text in utf-8: {error}.") from error
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines(), which splits at more
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line.strip()
 
 
 def _pairs(file: Path) -> Iterator[tuple[str, str, float]]:
     for number, line in _lines(file):
-        fields = _SEPARATORS.split(line)
-        score = next((float(field) for field in fields[2:] if _NUMBER.fullmatch(field)), None)  # SimLex-999 has a part of speech between
-        if score is not None:
+        separator = next((mark for mark in "\t;," if mark in line), None)  # a column's name may hold spaces
+        fields = [field.strip() for field in line.split(separator)]
+        score = next((float(field) for field in fields[2:] if _NUMBER.fullmatch(field)), math.inf)  # SimLex-999 has a part of speech first
+        if math.isfinite(score) and fields[0] and fields[1]:
             yield fields[0], fields[1], score
         elif number > 1 or len(fields) < 3:  # the first line may hold names of columns
             raise InvalidTableError(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from .errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from .validation import invalid
-from .word_arrays import read_npz, read_safetensors
+from .word_arrays import DAMAGED, read_npz, read_safetensors
 from .word_binary import read_word2vec_binary
 from .word_text import read_header, read_text
 
@@ -51,7 +50,7 @@ class _Compressed:
     def read(self, n: int) -> bytes:
         try:
             data = self._stream.read(n)
-        except (EOFError, OSError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+        except DAMAGED as error:
             raise ModelIntegrityError(
                 f"The file '{self._name}' cannot be decompressed beyond byte {self._n_bytes:,}: {error}. Fetch it again."
             ) from error
@@ -118,12 +117,12 @@ def read_blocks(place: Place) -> Blocks:
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = file.read(9)
-    if zipfile.is_zipfile(path):
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         yield from _read_zip(place)
     elif start.startswith(b"\x1f\x8b"):
         with gzip.open(path) as stream:
             yield from _read_stream(_Compressed(stream, name, size).read, name, None)
-    elif start[8:] == b"{" and int.from_bytes(start[:8], "little") < size:
+    elif start[4:] == b"\0\0\0\0{":  # behind the length of its header, which no text begins with
         yield read_safetensors(path)
     else:
         with open(path, "rb") as file:
@@ -131,7 +130,11 @@ def read_blocks(place: Place) -> Blocks:
 
 
 def _read_zip(place: Place) -> Blocks:
-    with zipfile.ZipFile(place.path) as archive:
+    try:
+        archive = zipfile.ZipFile(place.path)
+    except DAMAGED as error:
+        raise ModelIntegrityError(f"The file '{place.path}' cannot be read as a zip archive: {error}. Fetch it again.") from error
+    with archive:
         members = [info for info in archive.infolist() if not info.is_dir()]
         if place.member is None and any(info.filename.endswith(".npy") for info in members):
             yield read_npz(archive, place.path)
@@ -146,7 +149,11 @@ def _read_zip(place: Place) -> Blocks:
         name = f"{place.path}/{chosen[0].filename}"
         if chosen[0].flag_bits & 1:
             raise ModelIntegrityError(f"The file '{name}' is encrypted. Extract it, and give the result.")
-        with archive.open(chosen[0]) as stream:
+        try:
+            stream = archive.open(chosen[0])
+        except DAMAGED as error:
+            raise ModelIntegrityError(f"The file '{name}' cannot be decompressed: {error}. Extract it, and give the result.") from error
+        with stream:
             yield from _read_stream(_Compressed(stream, name, chosen[0].compress_size).read, name, None)
 
 

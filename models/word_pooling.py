@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,16 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["pool_words", "power_means"]
 
+_Float = TypeVar("_Float", np.float32, np.float64)
+
 
 def pool_words(
-    vectors: NDArray[np.float32], ids: NDArray[np.int64], offsets: NDArray[np.int64], kind: str, weights: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
+    vectors: NDArray[_Float], ids: NDArray[np.int64], offsets: NDArray[np.int64], kind: str, weights: NDArray[np.float32] | None = None
+) -> NDArray[_Float]:
     """Pool the words of each text; a text without words gets zeros.
 
     Parameters
     ----------
     vectors : ndarray
-        *Shape:* ``(n_words, n_dims)``, float32.
+        *Shape:* ``(n_words, n_dims)``, float32 or float64.
     ids : ndarray
         Rows of ``vectors``, text after text. *Shape:* ``(n_tokens,)``, int64.
     offsets : ndarray
@@ -35,21 +38,31 @@ def pool_words(
     Returns
     -------
     ndarray
-        *Shape:* ``(n_texts, n_dims)``, float32.
+        *Shape:* ``(n_texts, n_dims)``, of the type of ``vectors``.
     """
     import torch
 
     if not len(ids) or not len(vectors):
-        return np.zeros((len(offsets), vectors.shape[1]), dtype=np.float32)
+        return np.zeros((len(offsets), vectors.shape[1]), dtype=vectors.dtype)
     with torch.inference_mode():
         pooled: Tensor = torch.nn.functional.embedding_bag(
             torch.from_numpy(ids),
-            torch.from_numpy(vectors),
+            _tensor(vectors),
             torch.from_numpy(offsets),
             mode=kind,
             per_sample_weights=None if weights is None else torch.from_numpy(weights),
         )
-        return pooled.numpy()
+        result: NDArray[_Float] = pooled.numpy()
+        return result
+
+
+def _tensor(vectors: NDArray[Any]) -> Tensor:
+    import torch
+
+    if vectors.flags.writeable:
+        return torch.from_numpy(vectors)
+    with warnings.catch_warnings(action="ignore"):  # of an array that must not be written to, which nobody does here
+        return torch.from_numpy(vectors)
 
 
 def power_means(
@@ -76,6 +89,8 @@ def power_means(
     A. Rücklé, S. Eger, M. Peyrard, I. Gurevych, "Concatenated Power Mean Word Embeddings as Universal Cross-Lingual Sentence
     Representations", 2018, section 3.
     """
+    used, ids = np.unique(ids, return_inverse=True)
+    vectors = vectors[used]  # a table is large, and powers of it are no less so
     return np.concatenate([_power_mean(vectors, ids, offsets, power) for power in powers], axis=1)
 
 
@@ -83,9 +98,9 @@ def _power_mean(vectors: NDArray[np.float32], ids: NDArray[np.int64], offsets: N
     if power == math.inf:
         return pool_words(vectors, ids, offsets, "max")
     if power == -math.inf:
-        return -pool_words(-vectors, ids, offsets, "max")
-    if power == 1:
-        return pool_words(vectors, ids, offsets, "mean")
-    largest = float(np.abs(vectors).max(initial=0.0)) or 1.0  # so that no power overflows
-    mean = pool_words((vectors / largest) ** int(power), ids, offsets, "mean")
-    return (np.sign(mean) * np.abs(mean) ** (1 / power) * largest).astype(np.float32)
+        return 0 - pool_words(-vectors, ids, offsets, "max")  # no text of zeros becomes one of negative zeros
+    # Scaled, so that no power overflows; by a power of two, which is exact, so that no text depends on the others' words.
+    scale = np.exp2(np.frexp(np.abs(vectors).max(initial=0.0))[1], dtype=np.float64)
+    mean = pool_words((vectors.astype(np.float64) / scale) ** int(power), ids, offsets, "mean")
+    result: NDArray[np.float64] = np.sign(mean) * np.abs(mean) ** (1 / power) * scale
+    return result.astype(np.float32)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ import numpy as np
 from .checkpoint import open_checkpoint
 from .distill import TokenSubwords, distilled_blocks, distiller
 from .errors import InvalidParameterError, ModelChangedError
-from .word_files import find, read_blocks
+from .tokenization import replace_lone_surrogates
+from .word_files import Place, find, read_blocks
 from .word_table import file_digest, kept_table
 from .word_vectors import WordVectors
 
@@ -75,8 +77,8 @@ def load_word_vectors(vectors: Any) -> WordVectors:
         return _distilled(vectors)
     if isinstance(vectors, (str, os.PathLike)):
         place = find(vectors)
-        key = file_digest(place.path, place.member or "")
-        return kept_table(key, (_load_again, (str(place), key)), partial(read_blocks, place))
+        key = _digest(place)
+        return kept_table(key, (_load_again, (str(place), key)), partial(_same_blocks, place, key))
     if hasattr(vectors, "index_to_key") and hasattr(vectors, "vectors"):
         has_subwords = hasattr(vectors, "vectors_ngrams")
         return _converted(vectors.index_to_key, vectors.vectors, FastTextSubwords(vectors) if has_subwords else None)
@@ -92,6 +94,17 @@ def load_word_vectors(vectors: Any) -> WordVectors:
 def is_in_memory(vectors: Any) -> bool:
     """Whether ``vectors`` is an object that has to be converted, and no name of a table."""
     return not isinstance(vectors, (str, os.PathLike, WordVectors))
+
+
+def _digest(place: Place) -> str:
+    return file_digest(place.path, place.member or "")
+
+
+def _same_blocks(place: Place, key: str) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """Read a file; an error if it is changed meanwhile, so that nothing else is ever kept under its digest."""
+    yield from read_blocks(place)
+    if _digest(place) != key:
+        raise ModelChangedError(f"The file '{place}' was changed while it was read. Try again when it is complete.")
 
 
 def _converted(words: Sequence[Any], vectors: Any, subwords: FastTextSubwords | None = None) -> WordVectors:
@@ -132,10 +145,8 @@ class FastTextSubwords:
     def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
         result = np.zeros((len(words), self._keyed_vectors.vector_size), dtype=np.float32)
-        known = np.zeros(len(words), dtype=bool)
         for place, word in enumerate(words):
-            try:
-                result[place], known[place] = self._keyed_vectors.get_vector(word), True
-            except KeyError:  # too short for an n-gram
-                continue
+            with suppress(KeyError):  # of a model without n-grams
+                result[place] = self._keyed_vectors.get_vector(replace_lone_surrogates(word))
+        known: NDArray[np.bool_] = np.any(result != 0, axis=1)  # words too short for an n-gram get zeros
         return result, known

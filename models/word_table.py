@@ -32,7 +32,7 @@ _FORMAT = 1  # to be raised by whoever changes what is written
 _MOST_HELD = 4
 _SETTLED_NS = 2_000_000_000
 
-_held: dict[str, WordVectors] = {}
+_held: dict[tuple[Any, ...], WordVectors] = {}  # by key and origin: the same content may lie in two files, one of which goes
 
 
 def tables_directory() -> Path:
@@ -70,8 +70,9 @@ def kept_table(
     WordVectors
         Memory-mapped; in memory, after a warning, where the directory of tables cannot be written.
     """
-    if key in _held:
-        return _held[key]
+    held = (key, *origin[1])
+    if held in _held:
+        return _held[held]
     directory = tables_directory() / key
     try:
         opened = _open(directory) or _make(directory, blocks)
@@ -82,7 +83,7 @@ def kept_table(
     table = WordVectors.trusted(words, vectors, key, origin, subwords(words, vectors) if subwords else None)
     while len(_held) >= _MOST_HELD:
         _held.pop(next(iter(_held)), None)
-    _held[key] = table
+    _held[held] = table
     return table
 
 
@@ -106,7 +107,7 @@ def _open(directory: Path) -> tuple[list[str], NDArray[np.float32]] | None:
         return words, np.asarray(np.memmap(directory / "vectors.f32", dtype="<f4", mode="r", shape=shape))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):  # damaged; made anew
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):  # damaged; made anew
         return None
 
 
@@ -131,12 +132,14 @@ def _make(directory: Path, blocks: Callable[[], Blocks]) -> tuple[list[str], NDA
 
 
 def _write(directory: Path, blocks: Blocks) -> None:
+    for left in directory.parent.glob(f"{directory.name}.draft-*"):  # by a process that was killed: the lock is ours
+        shutil.rmtree(left, ignore_errors=True)
     with _as_store_error():
-        draft = Path(tempfile.mkdtemp(prefix=f"{directory.name}-", dir=directory.parent))
+        draft = Path(tempfile.mkdtemp(prefix=f"{directory.name}.draft-", dir=directory.parent))
     try:
         words: list[str] = []
         n_dims = 0
-        with open(draft / "vectors.f32", "wb") as file:
+        with _new_file(draft / "vectors.f32") as file:
             for some, vectors in blocks:  # what is wrong with these is not the store's
                 words += some
                 n_dims = vectors.shape[1]
@@ -146,13 +149,25 @@ def _write(directory: Path, blocks: Blocks) -> None:
                 _flush(file)
         with _as_store_error():
             for name, content in (("words", words), ("facts", {"n_words": len(words), "n_dims": n_dims})):
-                with open(draft / f"{name}.json", "wb") as file:
+                with _new_file(draft / f"{name}.json") as file:
                     file.write(json.dumps(content).encode())
                     _flush(file)
             shutil.rmtree(directory, ignore_errors=True)
             draft.rename(directory)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to be written; on a full disk, to close it is an error once more."""
+    with _as_store_error():
+        file = open(path, "wb")  # noqa: SIM115
+    try:
+        yield file
+    finally:
+        with _as_store_error():
+            file.close()
 
 
 def _flush(file: IO[bytes]) -> None:
@@ -164,7 +179,7 @@ def _flush(file: IO[bytes]) -> None:
 def _as_store_error() -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the latter where a file system has no locks
         raise StoreError(str(error)) from error
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,8 +24,11 @@ __all__ = ["Header", "read_header", "read_text"]
 _BYTES_AT_ONCE = 32 << 20
 _LONGEST_LINE = 4 << 20
 _MOST_DIMS = 1 << 16
+_FIRST_LINES = 64
+_ROWS_AT_ONCE = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_SEPARATOR = re.compile(rb"([ \t]+)")
 _HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)\s*")
 
 
@@ -63,7 +69,7 @@ def read_header(first: bytes, name: str, size: int | None) -> Header | None:
     if len(match[1]) > 18 or len(match[2]) > 18 or not 1 <= int(match[2]) <= _MOST_DIMS:
         raise ModelIntegrityError(f"Line 1 (byte 0) of '{name}' promises vectors of a size outside [1, {_MOST_DIMS:,}]: {_shown(line)}.")
     n_words, n_dims = int(match[1]), int(match[2])
-    is_text = _is_text(body[body.find(b" ") + 1 :][: min(4 * n_dims, 256)])
+    is_text = _is_text(body, n_dims)
     least = n_words * (2 * n_dims + 2) - 1 if is_text else n_words * (4 * n_dims + 2)
     held = None if size is None else size - len(line) - 1
     if held is not None and least > held:
@@ -74,8 +80,12 @@ def read_header(first: bytes, name: str, size: int | None) -> Header | None:
     return Header(n_words, n_dims, len(line) + 1, is_text)
 
 
-def _is_text(data: bytes) -> bool:
-    text = data.decode("utf-8", "replace")
+def _is_text(body: bytes, n_dims: int) -> bool:
+    """Whether a row of text follows: a good one, or anything where binary numbers would have bytes that no text has."""
+    fields = _SEPARATOR.split(body.partition(b"\n")[0].rstrip(b" \t\r"))[::2]
+    if len(fields) > n_dims and all(_NUMBER.fullmatch(field) for field in fields[-n_dims:]):
+        return True
+    text = body[body.find(b" ") + 1 :][: min(4 * n_dims, 256)].decode("utf-8", "replace")
     return not any(character < " " and character not in "\t\r\n" for character in text) and "\ufffd" not in text[:-1]
 
 
@@ -119,7 +129,7 @@ def _blocks(pending: bytes, read: Callable[[int], bytes], lines: _Lines) -> Iter
         end = pending.rfind(b"\n") + 1
         if len(pending) - end > _LONGEST_LINE:
             lines.skip(pending[:end])
-            raise lines.error(f"is longer than {_LONGEST_LINE:,} bytes", pending[end : end + 100])
+            raise lines.too_long(pending[end : end + 100])
         if end:
             yield pending[:end]
             pending = pending[end:]
@@ -133,29 +143,30 @@ class _Lines:
     def __init__(self, name: str, header: Header | None, first_line: int, first_byte: int) -> None:
         self._name, self._header = name, header
         self._line, self._byte = first_line, first_byte
-        self._n_dims = header.n_dims if header else None
+        self._n_dims = header.n_dims if header else 0
         self._seen: set[str] = set()
 
     def error(self, fault: str, line: bytes) -> ModelIntegrityError:
         return ModelIntegrityError(f"Line {self._line:,} (byte {self._byte:,}) of '{self._name}' {fault}: {_shown(line)}.")
 
+    def too_long(self, line: bytes) -> ModelIntegrityError:
+        return self.error(f"is longer than {_LONGEST_LINE:,} bytes", line)
+
     def skip(self, block: bytes) -> None:
-        self._line += block.count(b"\n")
+        self._line += block.count(b"\n") + (block[-1:] not in (b"", b"\n"))  # the file's last line may have no end
         self._byte += len(block)
 
     def parse(self, block: bytes) -> Iterator[Block]:
-        """Parse whole lines. A longer block than usual is one that Arrow takes or that fails soon, so memory stays bounded."""
-        if self._n_dims is None:
-            line = next((line for line in block.split(b"\n", 64)[:64] if line.strip()), b"")
-            self._n_dims = max(len(line.split()) - 1, 0) or None
-            if self._n_dims is not None and self._n_dims > _MOST_DIMS:
-                raise self.error(f"has more than {_MOST_DIMS:,} numbers", line)
-        parsed = None if self._n_dims is None else self._by_arrow(block, self._n_dims)
+        """Parse whole lines."""
+        if block.isspace():
+            self.skip(block)
+            return
+        self._n_dims = self._n_dims or _usual_width(block)
+        parsed = self._by_arrow(block, self._n_dims) if 1 <= self._n_dims <= _MOST_DIMS else None
         if parsed is None:
-            parsed = self._by_line(block)
+            yield from self._by_line(block)
         else:
             self.skip(block)
-        if parsed[0]:
             yield parsed
 
     def finish(self) -> None:
@@ -168,12 +179,13 @@ class _Lines:
             )
 
     def _by_arrow(self, block: bytes, n_dims: int) -> Block | None:
-        """Parse all lines at once; None where it is to be done line by line."""
+        """Parse all lines at once; None where it is to be done line by line, which Arrow would not read alike."""
         import pyarrow as pa
-        from pyarrow import csv
+        from pyarrow import compute, csv
 
-        start = block.lstrip(b"\r\n")
-        line = start[: start.find(b"\n")].rstrip(b"\r")
+        if block.startswith(_BYTE_ORDER_MARK) or block.count(b"\r") != block.count(b"\r\n"):
+            return None  # Arrow drops the one, though it is part of a word here, and ends lines at the other
+        line = block.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r")
         delimiter = "\t" if b"\t" in line else " "
         ends_with_one = line.endswith(delimiter.encode())  # as word2vec and fastText write
         names = [str(place) for place in range(n_dims + 1 + ends_with_one)]
@@ -188,10 +200,10 @@ class _Lines:
             words = table.column(0).cast(pa.string()).to_pylist()
         except (pa.ArrowInvalid, pa.ArrowKeyError):
             return None
-        if ends_with_one and table.column(names[-1]).nbytes > 4 * (len(words) + table.column(0).num_chunks):
+        if ends_with_one and compute.max(compute.binary_length(table.column(names[-1]))).as_py():
             return None  # something stands there
         vectors = _matrix(table, n_dims)
-        if "" in words or not np.isfinite(vectors).all() or not self._are_new(words):
+        if not all(map(_is_plain, words)) or not np.isfinite(vectors).all() or not self._are_new(words):
             return None
         return words, vectors
 
@@ -203,35 +215,44 @@ class _Lines:
         self._seen |= own
         return True
 
-    def _by_line(self, block: bytes) -> Block:
-        words, rows = [], []
-        for line in block.split(b"\n"):
-            if line.strip(b" \t\r"):
-                word, row = self._parse_line(line.rstrip(b" \t\r"))
+    def _by_line(self, block: bytes) -> Iterator[Block]:
+        words: list[str] = []
+        rows: list[NDArray[np.float32]] = []
+        for line in BytesIO(block):
+            if stripped := line.rstrip(b" \t\r\n"):
+                word, row = self._parse_line(stripped)
                 words.append(word)
                 rows.append(row)
             self._line += 1
-            self._byte += len(line) + 1
-        self._line -= 1  # the block ends with a line end, or the file ends
-        self._byte -= 1
-        return words, np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
+            self._byte += len(line)
+            if len(words) == _ROWS_AT_ONCE:
+                yield words, np.stack(rows)
+                words, rows = [], []
+        if words:
+            yield words, np.stack(rows)
 
     def _parse_line(self, line: bytes) -> tuple[str, NDArray[np.float32]]:
-        fields = re.split(rb"[ \t]", line)
-        if self._n_dims is None:
+        if len(line) > _LONGEST_LINE:
+            raise self.too_long(line)
+        if not self._n_dims:
             raise self.error("must hold a word and its numbers", line)
-        n_words = len(fields) - self._n_dims
+        if self._n_dims > _MOST_DIMS:
+            raise self.error(f"has more than {_MOST_DIMS:,} numbers", line)
+        parts = _SEPARATOR.split(line)  # fields, and what stands between them
+        end = len(parts) - 2 * self._n_dims
         # What stands before the numbers is the word, and may hold spaces, as in GloVe 840B; not so if that is a number.
-        if n_words < 1 or any(_NUMBER.fullmatch(field) for field in fields[1:n_words]):
-            raise self.error(f"must hold a word and {self._n_dims:,} numbers, but holds {len(fields) - 1:,} fields after the first", line)
-        for field in fields[n_words:]:
+        if end < 1 or any(_NUMBER.fullmatch(field) for field in parts[2:end:2]):
+            raise self.error(f"must hold a word and {self._n_dims:,} numbers, but holds {len(parts) // 2:,} fields after the first", line)
+        numbers = parts[end + 1 :: 2]
+        for field in numbers:
             if not _NUMBER.fullmatch(field):
                 raise self.error(f"has {_shown(field)} in the place of a number", line)
-        row = np.array(fields[n_words:], dtype=np.float64).astype(np.float32)
+        with np.errstate(over="ignore"):  # what is too large is found below
+            row = np.array(numbers, dtype=np.float64).astype(np.float32)
         if not np.isfinite(row).all():
             raise self.error("has a number that float32 cannot hold", line)
         try:
-            word = b" ".join(fields[:n_words]).decode("utf-8")
+            word = b"".join(parts[:end]).lstrip(b" \t").decode("utf-8")
         except UnicodeDecodeError as error:
             raise self.error(f"has a word that is not utf-8 ({error.reason} at its byte {error.start})", line) from None
         if not word:
@@ -240,6 +261,21 @@ class _Lines:
             raise self.error(f"repeats the word {word!r}; remove one of its lines", line)
         self._seen.add(word)
         return word, row
+
+
+def _usual_width(block: bytes) -> int:
+    """Return how many numbers most of the first lines have: any one of them may be at fault, or have a word that holds spaces."""
+    lines = islice((stripped for line in BytesIO(block) if (stripped := line.strip(b" \t\r\n"))), _FIRST_LINES)
+    widths = Counter(len(_SEPARATOR.findall(line[:_LONGEST_LINE])) for line in lines)
+    return max(widths, key=widths.__getitem__, default=0)
+
+
+def _is_plain(word: str) -> bool:
+    """Whether no part of a word's field is empty, or a number that would make the line too long."""
+    if " " not in word and "\t" not in word:
+        return bool(word)
+    parts = _SEPARATOR.split(word.encode())[::2]
+    return all(parts) and not any(_NUMBER.fullmatch(part) for part in parts[1:])
 
 
 def _matrix(table: pa.Table, n_dims: int) -> NDArray[np.float32]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Subwords", "WordVectors"]
 
 _EPSILON = 0.001  # of 3CosMul, as in the paper
+_SHORTEST = 1e-30  # of a vector that has a direction; one over what is shorter may be more than float32 holds
+_WORDS_PER_CASED = 100
 _ROWS_AT_ONCE = 1 << 16
 _SCORES_AT_ONCE = 1 << 25
 
@@ -131,8 +133,8 @@ class WordVectors:
 
     @cached_property
     def is_lowercase(self) -> bool:
-        """Whether no word has an upper-case letter; words are then looked up in lower case."""
-        return not any(word != word.lower() for word in self._words)
+        """Whether all words are in lower case, but for one in a hundred ("UNK", "<PAD>"); others are then looked up in lower case."""
+        return sum(word != word.lower() for word in self._words) <= len(self._words) // _WORDS_PER_CASED
 
     @property
     def fingerprint(self) -> str:
@@ -140,7 +142,8 @@ class WordVectors:
         if self._digest is None:
             digest = hashlib.blake2b(repr((self._vectors.shape, type(self._subwords).__name__)).encode(), digest_size=16)
             for word in self._words:
-                digest.update(word.encode("utf-8", "surrogatepass") + b"\n")
+                encoded = word.encode("utf-8", "surrogatepass")
+                digest.update(b"%d " % len(encoded) + encoded)
             digest.update(np.ascontiguousarray(self._vectors).data)
             self._digest = digest.hexdigest()
         return self._digest
@@ -153,9 +156,7 @@ class WordVectors:
     def _inverse_norms(self) -> NDArray[np.float32]:
         """One over the length of each vector, 0 for zeros. *Shape:* ``(n_words,)``."""
         parts = np.array_split(self._vectors, len(self._vectors) // _ROWS_AT_ONCE + 1)
-        norms: NDArray[np.float32] = np.concatenate([np.linalg.norm(part, axis=1) for part in parts])
-        np.divide(1, norms, out=norms, where=norms > 0)
-        return norms
+        return np.concatenate([_inverse_lengths(part) for part in parts])
 
     def __len__(self) -> int:
         return len(self._words)
@@ -190,7 +191,7 @@ class WordVectors:
 
     def _row(self, word: str) -> int | None:
         row = self._index.get(word)
-        return self._index.get(word.lower()) if row is None and self.is_lowercase else row
+        return self._index.get(word.lower()) if row is None and self.is_lowercase and isinstance(word, str) else row
 
     def rows(self, words: Iterable[str]) -> NDArray[np.int64]:
         """Return the rows of words as they are spelt, -1 for those that are not in the table.
@@ -245,9 +246,7 @@ class WordVectors:
         UnknownWordError
         """
         n = check_int("n", n, 1)
-        vector = self[word]
-        length = float(np.linalg.norm(vector)) or 1.0
-        return self._best(self._cosines(vector[None] / length)[0], [word], n)
+        return self._best(self._cosines(_units(self[word][None]))[0], [word], n)
 
     def analogy(self, a: str, b: str, c: str, n: int = 10, method: Literal["3cosadd", "3cosmul"] = "3cosadd") -> list[tuple[str, float]]:
         """Return the words that are to ``c`` what ``b`` is to ``a``: Stockholm is to Sweden as Cairo is to ...
@@ -272,16 +271,13 @@ class WordVectors:
         """
         n = check_int("n", n, 1)
         check_choice("method", method, ("3cosadd", "3cosmul"))
-        given = np.stack([self[word] for word in (a, b, c)])
-        unit = given / np.maximum(np.linalg.norm(given, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return self._best(self._analogy_scores(unit[None], method, len(self))[0], [a, b, c], n)
+        units = _units(np.stack([self[word] for word in (a, b, c)]))
+        return self._best(self._analogy_scores(units[None], method, len(self))[0], [a, b, c], n)
 
     def _analogy_scores(self, units: NDArray[np.float32], method: str, n_words: int) -> NDArray[np.float32]:
         """Score the first ``n_words`` of the table. *Shape:* ``(n, 3, n_dims) -> (n, n_words)``."""
         if method == "3cosadd":
-            target = units[:, 1] - units[:, 0] + units[:, 2]
-            target /= np.maximum(np.linalg.norm(target, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-            return self._cosines(target, n_words)
+            return self._cosines(_units(units[:, 1] - units[:, 0] + units[:, 2]), n_words)
         to_a, to_b, to_c = ((1 + self._cosines(units[:, place], n_words)) / np.float32(2) for place in range(3))
         scores: NDArray[np.float32] = to_b * to_c / (to_a + np.float32(_EPSILON))
         return scores
@@ -293,8 +289,9 @@ class WordVectors:
     def _best(self, scores: NDArray[np.float32], but: Iterable[str], n: int) -> list[tuple[str, float]]:
         scores[[row for word in but if (row := self._row(word)) is not None]] = -np.inf
         n = min(n, int(np.count_nonzero(scores > -np.inf)))
-        places = np.argpartition(-scores, n - 1)[:n] if n else np.empty(0, dtype=np.int64)
-        order = places[np.lexsort((places, -scores[places]))]
+        least = -np.partition(-scores, n - 1)[n - 1] if n else np.inf
+        places = np.flatnonzero(scores >= least)  # of equals, the more frequent words come first
+        order = places[np.lexsort((places, -scores[places]))][:n]
         return [(self._words[place], round(float(scores[place]), 6)) for place in order]
 
     def evaluate_similarity(self, file: str | Path) -> SimilarityScore:
@@ -361,6 +358,18 @@ class WordVectors:
             return best
 
         return analogy_score(file, row_of, answers, at_once=max(1, _SCORES_AT_ONCE // most))
+
+
+def _inverse_lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return one over the length of each vector, 0 for zeros. *Shape:* ``(n, n_dims) -> (n,)``."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))  # squares may be more than float32 holds
+    inverse: NDArray[np.float64] = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > _SHORTEST)
+    return inverse.astype(np.float32)
+
+
+def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors of length one, zeros for zeros."""
+    return vectors * _inverse_lengths(vectors)[:, None]
 
 
 def _rebuild(words: list[str], vectors: NDArray[np.float32], digest: str, subwords: Subwords | None) -> WordVectors:
