@@ -148,8 +148,13 @@ class WordVectorizer(TextVectorizer):
         check_is_fitted(self)
         self._check_settings()
         table = self._table()
-        parts = [texts[start : start + _TEXTS_AT_ONCE] for start in range(0, max(len(texts), 1), _TEXTS_AT_ONCE)]
-        return np.concatenate([self._pool(self._look_up(self._split(part), table)) for part in parts])
+        if len(texts) <= _TEXTS_AT_ONCE:
+            return self._pool(self._look_up(self._split(texts), table))
+        result = np.empty((len(texts), self._n_features()), dtype=np.float32)
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = slice(start, start + _TEXTS_AT_ONCE)
+            result[some] = self._pool(self._look_up(self._split(texts[some]), table))
+        return result
 
     def _n_features(self) -> int:
         check_is_fitted(self)
