@@ -125,12 +125,13 @@ class OnnxRuntime(Engine):
 
 
 class Bertvectorizer(Engine):
-    """This library: ``BertVectorizer().transform``."""
+    """This library: ``BertVectorizer(store=None).transform``."""
 
     def load(self, contender: Contender, place: Place) -> None:
         from bertvectorizer import BertVectorizer
 
-        self._vectorizer = BertVectorizer(precision=contender.precision, device=place.device, local_files_only=True, **contender.options)
+        settings = {"precision": contender.precision, "device": place.device, "local_files_only": True, "store": None}
+        self._vectorizer = BertVectorizer(**settings, **contender.options)
         self._vectorizer.transform(["one text"])
 
     def encode(self, texts: list[str]) -> np.ndarray:

@@ -6,54 +6,30 @@ One process each, since the engines change the behaviour of the memory allocator
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from .common import ROOT, peak_mib
+from .common import peak_mib
 from .engines import ENGINES, Contender, Place
 from .network import Gemm, Network
+from .process import JsonProcess, answers
 
 
-class WorkerProcess:
+class WorkerProcess(JsonProcess):
     """The side of the benchmark: starts the process and asks."""
 
     def __init__(self, contender: Contender, place: Place) -> None:
+        super().__init__("benchmarks.worker", json.dumps([asdict(contender), asdict(place)]))
         self._name = contender.name
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", json.dumps([asdict(contender), asdict(place)])],
-            cwd=ROOT,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with suppress(BrokenPipeError):
-            self._process.communicate()  # closing its input ends the worker
 
     def ask(self, what: str, **arguments: Any) -> Any:
         """Call a public method of `Worker` over there."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([what, arguments]) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"The worker of {self._name!r} has died; see its message above.")
-        return json.loads(answer)
+        return self.request(self._name, [what, arguments])
 
 
 class Worker:
@@ -114,13 +90,12 @@ class Worker:
 
 def main() -> None:
     """Answer requests until the input ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with answers
+    replies = answers()
     contender, place = json.loads(sys.argv[1])
     worker = Worker(Contender(**contender), Place(**place))
     for line in sys.stdin:
         what, arguments = json.loads(line)
-        print(json.dumps(getattr(worker, what)(**arguments)), file=answers)
+        print(json.dumps(getattr(worker, what)(**arguments)), file=replies)
 
 
 if __name__ == "__main__":
