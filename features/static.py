@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.errors import ModelChangedError
 from ..models.word_sources import is_in_memory, load_word_vectors
 from ..models.word_vectors import WordVectors
-from .word_base import WordVectorizer
+from .word_base import LookedUp, WordVectorizer
 from .words import WORD_PATTERN, TextWords
 
 if TYPE_CHECKING:
@@ -77,6 +77,10 @@ class StaticVectorizer(WordVectorizer):
     A text without any known word becomes zeros, never NaN. Pickles hold no table that came from a file or a transformer:
     the loaded estimator opens it again and checks its digest. scikit-learn's ``clone`` copies a DataFrame or KeyedVectors for
     every candidate and fold; a path or a `WordVectors` is shared, and `load_word_vectors` makes the one of the other.
+    ``fit`` copies these two once more, so that their owner's later changes do not reach a fitted estimator.
+
+    Weights and frequencies are learnt in ``fit``; ``oov``, ``normalize`` and ``tokenizer`` also act when they are set after it. Words of
+    ``word_frequencies`` are spelt as in the texts, in lower case where the table is.
 
     References
     ----------
@@ -128,6 +132,10 @@ class StaticVectorizer(WordVectorizer):
         if converted is None or converted[0] is not self.vectors:
             converted = self._converted = (self.vectors, load_word_vectors(self.vectors))
         return converted[1]
+
+    def _learn_words(self, texts: list[str], counts: NDArray[np.int64]) -> LookedUp:
+        self.__dict__.pop("_converted", None)  # its owner may have changed the object since
+        return super()._learn_words(texts, counts)
 
     def _is_lowercase(self) -> bool:
         return self._open().is_lowercase

@@ -83,6 +83,11 @@ class Word2VecVectorizer(WordVectorizer):
     InvalidParameterError
         If a parameter breaks its rule.
 
+    Notes
+    -----
+    Skip-gram, words from two occurrences on, and 30 epochs suit the small sets that classifiers learn from; gensim's own defaults
+    (CBOW, five occurrences, five epochs) are for large corpora. Repeated texts are trained on one after the other.
+
     References
     ----------
     T. Mikolov, I. Sutskever, K. Chen, G. Corrado, J. Dean, "Distributed Representations of Words and Phrases and their

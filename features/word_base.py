@@ -22,7 +22,7 @@ from .words import TextWords, check_tokenizer, split_words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["OOV", "OovReport", "WordVectorizer"]
+__all__ = ["OOV", "LookedUp", "OovReport", "WordVectorizer"]
 
 OOV = ("auto", "skip", "zero", "subword")
 
@@ -56,7 +56,7 @@ class OovReport:
         return self.n_unknown / self.n_words if self.n_words else 0.0
 
 
-class _LookedUp(NamedTuple):
+class LookedUp(NamedTuple):
     """Words of texts with their vectors: ``places`` has the row of each distinct word; unknown ones have none, or one of zeros."""
 
     found: TextWords
@@ -125,7 +125,7 @@ class WordVectorizer(TextVectorizer):
     def _learn_vectors(self, texts: list[str], counts: NDArray[np.int64]) -> NDArray[np.float32]:
         return self._pool(self._learn_words(texts, counts))
 
-    def _learn_words(self, texts: list[str], counts: NDArray[np.int64]) -> _LookedUp:
+    def _learn_words(self, texts: list[str], counts: NDArray[np.int64]) -> LookedUp:
         weighting = make_weighting(self.weighting, self.sif_a, self.word_frequencies, self.powers)
         self._check_settings()
         found = self._split(texts)
@@ -163,13 +163,13 @@ class WordVectorizer(TextVectorizer):
     def _split(self, texts: Sequence[str]) -> TextWords:
         return split_words(texts, check_tokenizer(self.tokenizer), self._is_lowercase())
 
-    def _look_up(self, found: TextWords, table: WordVectors) -> _LookedUp:
+    def _look_up(self, found: TextWords, table: WordVectors) -> LookedUp:
         """Find the vectors of words: those of the table as they lie there, copied only where others have to stand beside them."""
         rows = table.rows(found.words)
         is_known = rows >= 0
         by_subwords = self._by_subwords(table)
         if is_known.all() or not (by_subwords or self.oov == "zero"):
-            return _LookedUp(found, table.vectors, rows, is_known)
+            return LookedUp(found, table.vectors, rows, is_known)
         unknown = np.flatnonzero(~is_known)
         more = np.zeros((len(unknown), table.n_dims), dtype=np.float32)
         if by_subwords:
@@ -179,7 +179,7 @@ class WordVectorizer(TextVectorizer):
         vectors[unknown] = more
         in_table = np.flatnonzero(rows >= 0)
         vectors[in_table] = table.vectors[rows[in_table]]
-        return _LookedUp(found, vectors, np.arange(len(rows)), is_known)
+        return LookedUp(found, vectors, np.arange(len(rows)), is_known)
 
     def _by_subwords(self, table: WordVectors) -> bool:
         if self.oov == "subword" and table.subwords is None:
@@ -189,11 +189,11 @@ class WordVectorizer(TextVectorizer):
             )
         return self.oov == "subword" or (self.oov == "auto" and table.subwords is not None)
 
-    def _counted(self, looked_up: _LookedUp) -> TextWords:
+    def _counted(self, looked_up: LookedUp) -> TextWords:
         """The words that count: unknown ones do with ``oov="zero"`` only."""
         return looked_up.found if self.oov == "zero" else looked_up.found.only(looked_up.is_known)
 
-    def _pool(self, looked_up: _LookedUp) -> NDArray[np.float32]:
+    def _pool(self, looked_up: LookedUp) -> NDArray[np.float32]:
         pooled = self.weighting_.pool(self._counted(looked_up), looked_up.vectors, looked_up.places)
         if self.normalize:
             lengths = np.linalg.norm(pooled.astype(np.float64), axis=1, keepdims=True)  # squares leave the range of float32
@@ -201,7 +201,7 @@ class WordVectorizer(TextVectorizer):
         return pooled
 
 
-def _report(looked_up: _LookedUp, counts: NDArray[np.int64]) -> OovReport:
+def _report(looked_up: LookedUp, counts: NDArray[np.int64]) -> OovReport:
     found, is_known = looked_up.found, looked_up.is_known
     times = found.times(counts)
     n_known = np.diff(np.concatenate([[0], np.cumsum(is_known[found.ids])])[found.offsets])

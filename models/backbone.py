@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .checkpoint import Checkpoint
 
-__all__ = ["Backbone", "quiet_transformers"]
+__all__ = ["Backbone", "load_model", "quiet_transformers"]
 
 _PROBE_LENGTHS = (7, 4, 4, 2)
 _PROBE_TOLERANCE = 5e-5
@@ -65,7 +65,7 @@ class Backbone:
         register()
         self.device = device
         self._config = checkpoint.config.get_text_config()
-        self._model: Any = _load(checkpoint).to(device)
+        self._model: Any = load_model(checkpoint).to(device)
         accepted = inspect.signature(self._model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         # GPT-2 and its kin take token types as well, but add the embeddings of words for them.
@@ -217,7 +217,7 @@ def _agree(expected: Tensor, actual: Tensor) -> bool:
     return bool((expected - actual).abs().max() <= _PROBE_TOLERANCE * scale)
 
 
-def _load(checkpoint: Checkpoint) -> torch.nn.Module:
+def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
     """Load the weights in float32."""
     # A fresh configuration, since loading writes into the one it is given.
     config = AutoConfig.from_pretrained(checkpoint.directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr
 from functools import cached_property
 from importlib import metadata
-from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,13 +58,14 @@ def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArra
     ----------
     S. Tulkens, T. van Dongen, "Model2Vec: Fast State-of-the-Art Static Embeddings", 2024.
     """
-    from model2vec.distill import distill
+    from model2vec.distill import distill_from_model
 
-    from .backbone import quiet_transformers
+    from .backbone import load_model
+    from .encoder import load_tokenizer
 
+    network: Any = load_model(checkpoint)  # by our own rules: safetensors only
     try:
-        with quiet_transformers(), redirect_stderr(StringIO()):  # it shows bars of its own
-            model = distill(str(checkpoint.directory), device="cpu", trust_remote_code=checkpoint.trust_remote_code, quantize_to="float32")
+        model = distill_from_model(network, load_tokenizer(checkpoint), device="cpu", quantize_to="float32")
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:  # tokenizers that it cannot take apart
         raise UnsupportedModelError(f"model2vec cannot distil the model in '{checkpoint.directory}': {error!r}.") from error
     names = _TokenNames(checkpoint)

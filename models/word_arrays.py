@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Table = tuple[list[str], NDArray[np.float32]]
 
-__all__ = ["DAMAGED", "read_npz", "read_safetensors", "write_safetensors"]
+__all__ = ["DAMAGED", "check_member", "read_npz", "read_safetensors", "write_safetensors"]
 
 _VECTORS = ("vectors", "embeddings", "embedding")
 _MOST_EXPANSION = 1000
@@ -116,14 +116,26 @@ def read_npz(archive: zipfile.ZipFile, path: Path) -> Table:
     return _checked(words.tolist(), vectors, path)
 
 
+def check_member(member: zipfile.ZipInfo, where: str) -> None:
+    """Refuse what cannot be read from an archive within bounds; ``where`` begins the message.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If it is encrypted, or compressed by a method (bzip2, LZMA) that may expand without a limit in a single step.
+    """
+    if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        fault = "is encrypted" if member.flag_bits & 1 else "is compressed by another method than Deflate"
+        raise ModelIntegrityError(f"{where} {fault}. Extract it, and give the result.")
+
+
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
     where = f"The array '{member.filename}' of '{path}'"
     if member.file_size > (1 << 20) + _MOST_EXPANSION * member.compress_size:
         raise ModelIntegrityError(
             f"{where} promises {member.file_size:,} bytes from {member.compress_size:,}: no array is so easy to compress."
         )
-    if member.flag_bits & 1:
-        raise ModelIntegrityError(f"{where} is encrypted. Extract it, and write it anew.")
+    check_member(member, where)
     try:
         with archive.open(member) as file:
             shape, dtype = _npy_header(file)

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from .errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from .validation import invalid
-from .word_arrays import DAMAGED, read_npz, read_safetensors
+from .word_arrays import DAMAGED, check_member, read_npz, read_safetensors
 from .word_binary import read_word2vec_binary
 from .word_text import read_header, read_text
 
@@ -147,8 +147,7 @@ def _read_zip(place: Place) -> Blocks:
                 f"Name one, as in '{place.path.name}/{members[0].filename if members else 'vectors.txt'}'."
             )
         name = f"{place.path}/{chosen[0].filename}"
-        if chosen[0].flag_bits & 1:
-            raise ModelIntegrityError(f"The file '{name}' is encrypted. Extract it, and give the result.")
+        check_member(chosen[0], f"The file '{name}'")
         try:
             stream = archive.open(chosen[0])
         except DAMAGED as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,13 +55,19 @@ def pool_words(
         return result
 
 
+class _Lent:
+    """The memory of an array, said to be writeable: PyTorch warns of others, and filters of warnings are not safe among threads."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array  # lives as long as what was lent
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
 def _tensor(vectors: NDArray[Any]) -> Tensor:
+    """Return a tensor over the memory of an array, for reading only."""
     import torch
 
-    if vectors.flags.writeable:
-        return torch.from_numpy(vectors)
-    with warnings.catch_warnings(action="ignore"):  # of an array that must not be written to, which nobody does here
-        return torch.from_numpy(vectors)
+    return torch.from_numpy(np.asarray(_Lent(vectors)))
 
 
 def power_means(

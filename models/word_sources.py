@@ -83,6 +83,11 @@ def load_word_vectors(vectors: Any) -> WordVectors:
         has_subwords = hasattr(vectors, "vectors_ngrams")
         return _converted(vectors.index_to_key, vectors.vectors, FastTextSubwords(vectors) if has_subwords else None)
     if hasattr(vectors, "iloc") and hasattr(vectors, "columns"):
+        if not all(isinstance(word, str) for word in vectors.index):
+            raise InvalidParameterError(
+                "The 'vectors' parameter, if a DataFrame, must have words as its index. Got an index of other things, "
+                f"{vectors.index[:3].tolist()}. Remedy: df.set_index('word')."
+            )
         return _converted(vectors.index.tolist(), vectors.to_numpy())
     remedy = " Give its vectors, model.wv." if hasattr(vectors, "wv") else ""
     raise InvalidParameterError(
@@ -109,7 +114,7 @@ def _same_blocks(place: Place, key: str) -> Iterator[tuple[list[str], NDArray[np
 
 def _converted(words: Sequence[Any], vectors: Any, subwords: FastTextSubwords | None = None) -> WordVectors:
     try:
-        return WordVectors(words, vectors, subwords=subwords)
+        return WordVectors(words, np.array(vectors), subwords=subwords)  # a copy, which its owner's later changes do not reach
     except InvalidParameterError as error:
         raise InvalidParameterError(f"The 'vectors' parameter must be a table of word vectors. {error}") from error
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +31,7 @@ _FORMAT = 1  # to be raised by whoever changes what is written
 _MOST_HELD = 4
 _SETTLED_NS = 2_000_000_000
 
+_digests: dict[tuple[Any, ...], str] = {}
 _held: dict[tuple[Any, ...], WordVectors] = {}  # by key and origin: the same content may lie in two files, one of which goes
 
 
@@ -45,6 +45,7 @@ def tables_directory() -> Path:
 def forget_tables() -> None:
     """Let go of the tables that this process holds open."""
     _held.clear()
+    _digests.clear()
 
 
 def kept_table(
@@ -83,8 +84,7 @@ def kept_table(
     table = WordVectors.trusted(words, vectors, key, origin, subwords(words, vectors) if subwords else None)
     while len(_held) >= _MOST_HELD:
         _held.pop(next(iter(_held)), None)
-    _held[held] = table
-    return table
+    return _held.setdefault(held, table)  # another thread may have been quicker
 
 
 def _in_memory(blocks: Blocks) -> tuple[list[str], NDArray[np.float32]]:
@@ -134,8 +134,9 @@ def _make(directory: Path, blocks: Callable[[], Blocks]) -> tuple[list[str], NDA
 def _write(directory: Path, blocks: Blocks) -> None:
     for left in directory.parent.glob(f"{directory.name}.draft-*"):  # by a process that was killed: the lock is ours
         shutil.rmtree(left, ignore_errors=True)
+    draft = directory.with_name(f"{directory.name}.draft-{os.getpid()}")
     with _as_store_error():
-        draft = Path(tempfile.mkdtemp(prefix=f"{directory.name}.draft-", dir=directory.parent))
+        draft.mkdir()  # unlike those of tempfile, open to whom the user's umask allows it
     try:
         words: list[str] = []
         n_dims = 0
@@ -203,13 +204,15 @@ def file_digest(path: Path, *more: str) -> str:
     state = path.stat()
     identity = (str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
     note = tables_directory() / f"{_digest(repr(identity))}.digest"
-    content = ""
-    with suppress(OSError, UnicodeDecodeError):
-        content = note.read_text(encoding="ascii")
+    content = _digests.get(identity, "")
+    if not content:
+        with suppress(OSError, UnicodeDecodeError):
+            content = note.read_text(encoding="ascii")
     if not re.fullmatch("[0-9a-f]{32}", content):
         with open(path, "rb") as file:
             content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
         if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED_NS:
+            _digests[identity] = content
             with suppress(OSError):
                 note.parent.mkdir(parents=True, exist_ok=True)
                 note.write_text(content, encoding="ascii")

@@ -100,7 +100,7 @@ class WordVectors:
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write the table as safetensors: ``vectors``, float32, and ``words``, a JSON list in utf-8 bytes.
+        """Write the table as safetensors: ``vectors``, float32, and ``words``, a JSON list in utf-8 bytes; `subwords` are not written.
 
         Parameters
         ----------
@@ -133,8 +133,8 @@ class WordVectors:
 
     @cached_property
     def is_lowercase(self) -> bool:
-        """Whether all words are in lower case, but for one in a hundred ("UNK", "<PAD>"); others are then looked up in lower case."""
-        return sum(word != word.lower() for word in self._words) <= len(self._words) // _WORDS_PER_CASED
+        """Whether the words are in lower case, but for markers ("<PAD>") and one in a hundred ("UNK"); they are then looked up so."""
+        return sum(word.isalpha() and word != word.lower() for word in self._words) <= len(self._words) // _WORDS_PER_CASED
 
     @property
     def fingerprint(self) -> str:
@@ -162,6 +162,7 @@ class WordVectors:
         return len(self._words)
 
     def __contains__(self, word: object) -> bool:
+        """Whether the table has the word itself; a word that it lacks may still have a vector, by its `subwords`."""
         return isinstance(word, str) and self._row(word) is not None
 
     def __getitem__(self, word: str) -> NDArray[np.float32]:
@@ -190,8 +191,10 @@ class WordVectors:
         return self._origin or (_rebuild, (self._words, self._vectors, self.fingerprint, self._subwords))
 
     def _row(self, word: str) -> int | None:
+        if not isinstance(word, str):
+            raise invalid("word", "a str", word)
         row = self._index.get(word)
-        return self._index.get(word.lower()) if row is None and self.is_lowercase and isinstance(word, str) else row
+        return self._index.get(word.lower()) if row is None and self.is_lowercase else row
 
     def rows(self, words: Iterable[str]) -> NDArray[np.int64]:
         """Return the rows of words as they are spelt, -1 for those that are not in the table.

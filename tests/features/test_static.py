@@ -136,8 +136,13 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path, glove: Path) -> Non
     "frame", [pd.DataFrame({"a": [1.0, 2]}), pd.DataFrame({"a": [1.0, 2]}, index=["x", "x"]), pd.DataFrame({"a": [np.nan]}, index=["x"])]
 )
 def test_data_frames_that_are_no_tables(frame: pd.DataFrame) -> None:
-    with pytest.raises(InvalidParameterError, match="The 'vectors' parameter must be a table of word vectors"):
+    with pytest.raises(InvalidParameterError, match="The 'vectors' parameter"):
         StaticVectorizer(frame).fit(TEXTS)
+
+
+def test_a_data_frame_without_words_is_told_how_to_get_them() -> None:
+    with pytest.raises(InvalidParameterError, match=r"must have words as its index.* \[0, 1\]\. Remedy: df\.set_index\('word'\)"):
+        StaticVectorizer(pd.DataFrame({"word": ["x", "y"], "a": [1.0, 2.0]})).fit(TEXTS)
 
 
 def test_a_transformers_own_words(tiny_model: Callable[..., Path]) -> None:
@@ -290,6 +295,16 @@ def test_a_table_in_memory_is_converted_once() -> None:
     vectorizer.set_params(vectors=pd.DataFrame(VECTORS + 1, index=WORDS)).fit(TEXTS)
     assert CountingFrame.n_conversions == 1
     np.testing.assert_allclose(vectorizer.transform(["bat"])[0], VECTORS[1] + 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_table_changed_in_place_counts_from_the_next_fit_on(dtype: Any) -> None:
+    frame = pd.DataFrame(VECTORS.astype(dtype), index=WORDS)
+    vectorizer = StaticVectorizer(frame).fit(TEXTS)
+    frame.iloc[:, :] = 7
+    frame.loc["new"] = 8.0
+    np.testing.assert_array_equal(vectorizer.transform(["bat", "new"]), [VECTORS[1], np.zeros(VECTORS.shape[1])])
+    np.testing.assert_array_equal(vectorizer.fit_transform(["bat", "new"])[:, 0], [7, 8])
 
 
 def test_a_table_in_memory_is_not_stored_twice() -> None:

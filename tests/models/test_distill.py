@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import transformers as hf
-from model2vec.distill import distill
+from model2vec.distill import distill, distill_from_model
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from bertvectorizer import WordVectors, load_word_vectors
 from bertvectorizer.models import Checkpoint, open_checkpoint
 from bertvectorizer.models.distill import TokenSubwords, distilled_blocks, distiller
-from bertvectorizer.models.errors import ModelChangedError, ModelNotFoundError, UnsupportedModelError
+from bertvectorizer.models.errors import ModelChangedError, ModelError, ModelNotFoundError, UnsupportedModelError
 from bertvectorizer.models.word_table import forget_tables
 from tests.tiny import LETTERS, WORDS, ModelFactory
 
@@ -71,16 +72,31 @@ def default(default_model_directory: Path) -> tuple[WordVectors, Any]:
     made = []
 
     def distill_and_keep(*arguments: Any, **options: Any) -> Any:
-        made.append(distill(*arguments, **options))
+        made.append(distill_from_model(*arguments, **options))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model2vec.distill.distill", distill_and_keep)
+        patch.setattr("model2vec.distill.distill_from_model", distill_and_keep)
         checkpoint, words, vectors = distilled(default_model_directory)
     return WordVectors(words, vectors, subwords=TokenSubwords(checkpoint, words, vectors)), made[0]
 
 
 class TestTiny:
+    def test_a_pickle_beside_foreign_safetensors_is_not_loaded(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+        model = tmp_path / "model"
+        shutil.copytree(tiny_model("bert"), model)
+        (model / "adapter").mkdir()
+        (model / "model.safetensors").rename(model / "adapter" / "adapter.safetensors")
+
+        class Harm:
+            def __reduce__(self) -> tuple[Any, ...]:
+                return Path.touch, (tmp_path / "harm",)
+
+        (model / "pytorch_model.bin").write_bytes(pickle.dumps({"weights": Harm()}))
+        with pytest.raises(ModelError, match="safetensors"):
+            load_word_vectors(f"distill:{model}")
+        assert not (tmp_path / "harm").exists()
+
     def test_vectors_are_those_of_model2vec(self, tiny_model: ModelFactory) -> None:
         _, words, vectors = distilled(tiny_model("bert"))
         model = distill(str(tiny_model("bert")), device="cpu", quantize_to="float32")
@@ -133,15 +149,24 @@ class TestTiny:
             assert is_known
             np.testing.assert_allclose(found[0], vectors[known].mean(axis=0), atol=1e-6)
 
-    def test_models_that_cannot_be_distilled(self, tiny_model: ModelFactory) -> None:
-        with pytest.raises(UnsupportedModelError, match="model2vec cannot distil the model in"):
-            list(distilled_blocks(open_checkpoint(str(tiny_model("t5")))))
+    def test_of_an_encoder_and_decoder_the_encoder_is_distilled(self, tiny_model: ModelFactory) -> None:
+        assert distilled(tiny_model("t5"))[1]
 
-    def test_nothing_is_printed(self, tiny_model: ModelFactory, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_what_model2vec_cannot_take_apart(self, tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise ValueError("no such tokenizer")
+
+        monkeypatch.setattr("model2vec.distill.distill_from_model", refuse)
+        with pytest.raises(UnsupportedModelError, match=r"model2vec cannot distil the model in .*no such tokenizer"):
+            list(distilled_blocks(open_checkpoint(str(tiny_model("bert")))))
+
+    def test_only_progress_is_shown(self, tiny_model: ModelFactory, capfd: pytest.CaptureFixture[str]) -> None:
         tiny_model("distilbert")
         capfd.readouterr()
         distilled(tiny_model("distilbert"))
-        assert capfd.readouterr() == ("", "")
+        shown = capfd.readouterr()
+        assert not shown.out
+        assert all(line.startswith("Encoding tokens:") for line in shown.err.replace("\r", "\n").split("\n") if line)
 
 
 class TestTable:

@@ -220,13 +220,13 @@ class TestNpz:
         assert npz(npz_of(tmp_path / "v.npz", words=npy(["a", "b"]), vectors=buffer.getvalue()))[1].tolist() == [[1, 0], [0, 1]]
 
     def test_a_bomb(self, tmp_path: Path) -> None:
-        with zipfile.ZipFile(tmp_path / "v.npz", "w", zipfile.ZIP_BZIP2) as archive:
-            archive.writestr("words.npy", npy(np.zeros(20_000_000, dtype=np.uint8)))
+        with zipfile.ZipFile(tmp_path / "v.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("words.npy", npy(np.zeros(200_000_000, dtype=np.uint8)))
             archive.writestr("vectors.npy", npy(np.eye(2)))
         with pytest.raises(ModelIntegrityError, match="no array is so easy to compress"):
             npz(tmp_path / "v.npz")
 
-    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     def test_every_damaged_byte_is_noticed_or_harmless(self, method: int, tmp_path: Path) -> None:
         path = tmp_path / "v.npz"
         with zipfile.ZipFile(path, "w", method) as archive:

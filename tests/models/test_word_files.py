@@ -100,7 +100,7 @@ class TestFormats:
         (tmp_path / "v.txt").write_bytes(b"".join(map(gzip.compress, parts)))
         assert is_sound(tmp_path / "v.txt")
 
-    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     def test_a_zip_with_one_member(self, method: int, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "v", "w", method) as archive:
             archive.mkdir("in")
@@ -232,7 +232,7 @@ class TestFaults:
                 read(tmp_path / "v")
 
     @pytest.mark.parametrize(
-        "pack", [gzip.compress, lambda data: zip_bytes(data, zipfile.ZIP_DEFLATED), lambda data: zip_bytes(data, zipfile.ZIP_LZMA)]
+        "pack", [gzip.compress, lambda data: zip_bytes(data, zipfile.ZIP_STORED), lambda data: zip_bytes(data, zipfile.ZIP_DEFLATED)]
     )
     def test_damaged_bytes_are_noticed_or_harmless(self, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
@@ -309,7 +309,8 @@ BOMBS = {
     "blank": (lambda: gzipped([b"\n" * MEGABYTE], 300), "expands to more than 100 times its size"),
     "rows": (lambda: gzipped([b"tea" + b" 0.25" * 25 + b"\n"] * 8000, 300), "repeats the word 'tea'"),
     "zip": (lambda: zip_bytes(b"\n" * MEGABYTE, times=300), "expands to more than 100 times its size"),
-    "bzip2": (lambda: zip_bytes(bytes(MEGABYTE), zipfile.ZIP_BZIP2, times=70), "is longer than"),
+    "bzip2": (lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_BZIP2, times=300), "is compressed by another method than Deflate"),
+    "lzma": (lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_LZMA, times=300), "is compressed by another method than Deflate"),
     "text header": (lambda: b"1000000000000 300\ntea 1 2\n", "promises 1,000,000,000,000 words"),
     "gzip header": (lambda: gzip.compress(b"1000000000000 2\ntea 1 2\n"), "promises 1,000,000,000,000 words"),
     "binary header": (lambda: b"1000000000 300\ntea " + bytes(1200), "promises 1,000,000,000 words"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bertvectorizer.models.word_pooling import pool_words, power_means
+from bertvectorizer.models.word_pooling import _tensor, pool_words, power_means
 
 HUGE = np.finfo(np.float32).max
 
@@ -121,3 +122,13 @@ class TestEdges:
         vectors.flags.writeable = False
         assert pool_words(vectors, *joined([[0, 1]]), "sum").tolist() == [[2, 2]]
         assert power_means(vectors, *joined([[0, 1]]), [2, math.inf]).tolist() == [[1, 1, 1, 1]]
+
+
+def test_a_table_that_must_not_be_written_to_is_pooled_without_a_warning_and_without_a_copy() -> None:
+    vectors = np.arange(6, dtype=np.float32).reshape(3, 2)
+    vectors.flags.writeable = False
+    filters = list(warnings.filters)
+    assert pool_words(vectors, np.array([0, 2]), np.array([0]), "mean").tolist() == [[2, 3]]
+    assert _tensor(vectors).data_ptr() == vectors.ctypes.data
+    assert warnings.filters == filters
+    assert not vectors.flags.writeable

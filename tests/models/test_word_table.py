@@ -339,6 +339,15 @@ class TestFileDigest:
         assert file_digest(file) == file_digest(file) != file_digest(file, "m")
         assert len(n_hashed) == 1
 
+    @pytest.mark.usefixtures("a_day_later")
+    def test_a_settled_file_is_hashed_once_though_nothing_can_be_kept(
+        self, tmp_path: Path, n_hashed: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "v").write_bytes(b"a")
+        monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "v"))  # a file, no directory
+        assert file_digest(tmp_path / "v") == file_digest(tmp_path / "v")
+        assert len(n_hashed) == 1
+
     def test_a_fresh_one_each_time(self, tmp_path: Path, n_hashed: list[int]) -> None:
         file = tmp_path / "v"
         file.write_bytes(b"a")
@@ -427,3 +436,14 @@ class TestFiles:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             source.kept()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such permissions")
+def test_others_may_read_a_table_where_the_umask_allows_it(source: Source) -> None:
+    before = os.umask(0o022)
+    try:
+        source.kept()
+    finally:
+        os.umask(before)
+    assert (tables_directory() / KEY).stat().st_mode & 0o777 == 0o755
+    assert (tables_directory() / KEY / "vectors.f32").stat().st_mode & 0o777 == 0o644
