@@ -276,7 +276,7 @@ class TestFaults:
         data = bytearray(zip_bytes(TEXT))
         data[data.find(b"PK\x01\x02") + 10] = 99
         (tmp_path / "v.zip").write_bytes(data)
-        with pytest.raises(ModelIntegrityError, match=r"v\.zip/v\.txt' cannot be decompressed: .*Extract it"):
+        with pytest.raises(ModelIntegrityError, match=r"v\.zip/v\.txt' is compressed by another method than Deflate\. Extract it"):
             read(tmp_path / "v.zip")
 
     def test_safetensors_with_a_header_that_lies(self, tmp_path: Path) -> None:
