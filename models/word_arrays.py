@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import lzma
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ _VECTORS = ("vectors", "embeddings", "embedding")
 _MOST_EXPANSION = 1000
 
 # What Python raises for damaged gzip and zip files, a NotImplementedError for a method of compression that it lacks.
-DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
+DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 
 
 def write_safetensors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -422,7 +420,7 @@ class TestManyAtOnce:
         assert late.read([b"k"]) == {b"k": b"new"}
 
     @pytest.mark.parametrize("name", MODES)
-    def test_eight_processes_that_open_a_new_file_at_once(self, name: str, tmp_path: Path) -> None:
+    def test_eight_processes_that_open_a_new_file_at_once(self, name: str, tmp_path: Path, run_at_once: Callable[..., list[str]]) -> None:
         program = (
             "import os, sys\n"
             "from pathlib import Path\n"
@@ -436,30 +434,7 @@ class TestManyAtOnce:
             "    file.write({worker + b'%d' % number: worker}, [], {'writes': 1})\n"
             "assert file.read([worker + b'9'])\n"
         )
-        workers = [
-            subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", program, str(tmp_path), name, str(number)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for number in range(8)
-        ]
-        try:
-            for worker in workers:
-                assert worker.stdout is not None
-                assert worker.stdout.readline() == "ready\n"
-            for worker in workers:
-                assert worker.stdin is not None
-                worker.stdin.write("go\n")
-                worker.stdin.flush()
-            errors = [worker.communicate(timeout=60)[1] for worker in workers]
-        finally:
-            for worker in workers:
-                worker.kill()
-                worker.wait()
-        assert [(worker.returncode, error) for worker, error in zip(workers, errors, strict=True)] == [(0, "")] * 8
+        run_at_once(program, [(tmp_path, name, number) for number in range(8)])
         database = Database(tmp_path / "new" / "store.sqlite")
         assert database.n_records() == 80
         assert database.counters() == {"writes": 80}

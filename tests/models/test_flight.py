@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -357,7 +355,7 @@ class TestManyAtOnce:
             (key, name): 1 for key in KEYS for name in (A, B, C, MERGED, OTHER)
         }
 
-    def test_processes_compute_each_text_once(self, path: Path) -> None:
+    def test_processes_compute_each_text_once(self, path: Path, run_at_once: Callable[..., list[str]]) -> None:
         program = (
             "import sys, time\n"
             "import numpy as np\n"
@@ -377,31 +375,8 @@ class TestManyAtOnce:
             "assert all(record.vectors.tolist() == [[float(key)] * 4] for key, record in flight.found.items())\n"
             "assert len(flight.found) == 100\n"
         )
-        workers = [
-            subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", program, str(path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for _ in range(4)
-        ]
-        try:
-            for worker in workers:
-                assert worker.stdout is not None
-                assert worker.stdout.readline() == "ready\n"
-            for worker in workers:
-                assert worker.stdin is not None
-                worker.stdin.write("go\n")
-                worker.stdin.flush()
-            printed = [worker.communicate(timeout=60) for worker in workers]
-        finally:
-            for worker in workers:
-                worker.kill()
-                worker.wait()
-        assert [(worker.returncode, errors) for worker, (_, errors) in zip(workers, printed, strict=True)] == [(0, "")] * 4
-        computed = [int(place) for output, _ in printed for place in output.split()]
+        printed = run_at_once(program, [(path,)] * 4)
+        computed = [int(place) for output in printed for place in output.split()]
         assert sorted(computed) == list(range(100))
 
 
