@@ -85,7 +85,8 @@ def _is_text(body: bytes, n_dims: int) -> bool:
     fields = _SEPARATOR.split(body.partition(b"\n")[0].rstrip(b" \t\r"))[::2]
     if len(fields) > n_dims and all(_NUMBER.fullmatch(field) for field in fields[-n_dims:]):
         return True
-    text = body[body.find(b" ") + 1 :][: min(4 * n_dims, 256)].decode("utf-8", "replace")
+    after_word = _SEPARATOR.split(body, maxsplit=1)[-1]
+    text = after_word[: min(4 * n_dims, 256)].decode("utf-8", "replace")
     return not any(character < " " and character not in "\t\r\n" for character in text) and "\ufffd" not in text[:-1]
 
 

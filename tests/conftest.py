@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.tiny import ModelFactory
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks the real hub
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+# The same code always passes or always fails; `pytest --hypothesis-profile=wild` looks for other examples each time.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("wild", deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

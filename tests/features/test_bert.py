@@ -362,7 +362,7 @@ wild_text = st.one_of(
 wild_texts = st.lists(wild_text | st.none(), max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(texts=wild_texts, data=st.data())
 def test_wild_texts(tiny_model: TinyModel, texts: list[str | None], data: st.DataObject) -> None:
     vectorizer = BertVectorizer(str(tiny_model("bert")), normalize=True)

@@ -166,7 +166,7 @@ def test_a_transformers_own_words(tiny_model: Callable[..., Path]) -> None:
 word = st.sampled_from(["tea", "Tea", "cup", "pot", "中文", "naïve", "x1", "of", "the"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     words=st.lists(word, min_size=1, unique=True),
     texts=st.lists(st.lists(word, max_size=8).map(" ".join), min_size=1, max_size=5),

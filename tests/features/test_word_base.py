@@ -173,7 +173,7 @@ def test_fit_transform_is_fit_and_transform(make: Callable[..., Any], parameters
 FITTED: dict[tuple[str, str], Any] = {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     texts=st.lists(
         st.lists(st.sampled_from([*WORDS, "The", "NIGHT,", "zebra", "\ud800", "蝙蝠", "-", "🦇"]), max_size=20).map(" ".join), max_size=6

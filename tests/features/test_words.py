@@ -35,7 +35,7 @@ wild_text = st.one_of(
 wild_texts = st.lists(wild_text, max_size=6)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(texts=wild_texts, lowercase=st.booleans())
 @example(["The ΟΔΟΣ. The End"], True)
 @example(["Odd Words", "ΟΔΟΣ", "Odd Words"], True)
@@ -52,7 +52,7 @@ def test_the_quick_path_is_scikit_learns_pattern(texts: list[str], lowercase: bo
     assert found.words == list(dict.fromkeys(word for words in expected for word in words)), "not in the order of their appearance"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(texts=st.lists(st.text(st.characters(exclude_categories=[]), max_size=12), min_size=1, max_size=4), pattern=st.booleans())
 @example(["ab\ud800cd", "ab\udfff\ud800cd"], True)
 @example(["x\ud835\udc00y \ud83e\udd87"], False)

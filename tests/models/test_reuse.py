@@ -167,7 +167,7 @@ class TestParts:
         times = [part for _, parts in engine.calls for part in parts]
         assert len(times) == len(set(times)) == len(several) + len(every_part(3))
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(
         st.lists(
             st.tuples(

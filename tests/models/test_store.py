@@ -427,8 +427,8 @@ class AnyOrderInLittleSpace(AnyOrder):
 
 
 class TestAnyOrder(AnyOrder.TestCase):  # type: ignore[name-defined,misc]
-    settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+    settings = settings(max_examples=40, stateful_step_count=20)
 
 
 class TestAnyOrderInLittleSpace(AnyOrderInLittleSpace.TestCase):  # type: ignore[name-defined,misc]
-    settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+    settings = settings(max_examples=25, stateful_step_count=20)

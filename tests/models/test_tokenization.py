@@ -45,7 +45,7 @@ def windows_of(tokenized: TokenizedTexts, text: int = 0) -> list[list[int]]:
 
 
 class TestTruncate:
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         texts=st.lists(st.one_of(st.text(max_size=60), st.text("bat crane of the.", max_size=200)), min_size=1, max_size=5),
         max_length=st.integers(3, 40),
@@ -114,7 +114,7 @@ class TestHeadTail:
 
 
 class TestWindow:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(words=st.integers(0, 60), room=st.integers(1, 20), data=st.data())
     def test_each_token_is_covered_and_neighbours_share_the_stride(
         self, checkpoint: Checkpoint, tokenizer: Any, words: int, room: int, data: st.DataObject

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -71,7 +71,6 @@ class TestForms:
         assert words == again.index_to_key
         np.testing.assert_array_equal(vectors, again.vectors)
 
-    @settings(deadline=None)
     @given(
         rows=st.dictionaries(
             st.text(st.characters(exclude_categories=["Cs"], exclude_characters=" \n"), min_size=1, max_size=4),

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -38,7 +38,6 @@ def words_of(case: Case) -> list[NDArray[np.float64]]:
     return [vectors[ids[start:end]].astype(np.float64) for start, end in pairwise([*offsets, len(ids)])]
 
 
-@settings(deadline=None)
 @given(cases())
 def test_sums_means_and_maxima_equal_loops(case: Case) -> None:
     zeros = np.zeros(case[0].shape[1])
@@ -49,7 +48,6 @@ def test_sums_means_and_maxima_equal_loops(case: Case) -> None:
         np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-4)
 
 
-@settings(deadline=None)
 @given(cases(), st.integers(0, 2**32 - 1))
 def test_weighted_sums_equal_loops(case: Case, seed: int) -> None:
     vectors, ids, offsets = case
@@ -59,7 +57,6 @@ def test_weighted_sums_equal_loops(case: Case, seed: int) -> None:
     np.testing.assert_allclose(pool_words(vectors, ids, offsets, "sum", weights), expected, rtol=1e-5, atol=1e-4)
 
 
-@settings(deadline=None)
 @given(cases(), st.lists(st.sampled_from([1, 2, 3, 4, 7, math.inf, -math.inf]), min_size=1, max_size=3))
 def test_power_means_equal_loops(case: Case, powers: list[float]) -> None:
     def one(words: NDArray[np.float64], power: float) -> NDArray[np.float64]:

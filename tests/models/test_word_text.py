@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -146,13 +146,16 @@ wild_words = st.one_of(
 class TestPaths:
     """Blocks parsed at once and lines parsed one by one give the same."""
 
-    @settings(deadline=None, max_examples=150)
+    @settings(max_examples=150)
     @given(
         rows=st.dictionaries(wild_words, st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=12),
         separator=st.sampled_from([" ", "\t"]),
         ending=st.sampled_from(["\n", "\r\n", " \n", "\n\n"]),
         is_headed=st.booleans(),
         sizes=st.tuples(st.integers(1, 300), st.integers(20, 300)),
+    )
+    @example(
+        rows={"000\x1f": [1e8, 1.0000000272564224e16, 1.1754943508222875e-38]}, separator="\t", ending="\n", is_headed=True, sizes=(64, 20)
     )
     def test_wild_tables(self, rows: dict[str, list[float]], separator: str, ending: str, is_headed: bool, sizes: tuple[int, int]) -> None:
         text = "".join(separator.join([word, *(repr(float(np.float32(number))) for number in row)]) + ending for word, row in rows.items())
@@ -171,7 +174,7 @@ class TestPaths:
         np.testing.assert_array_equal(vectors.view(np.uint32), exact.view(np.uint32))
         np.testing.assert_array_equal(vectors_by_line.view(np.uint32), exact.view(np.uint32))
 
-    @settings(deadline=None, max_examples=200)
+    @settings(max_examples=200)
     @given(
         st.lists(
             st.from_regex(r"[+-]?([0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?", fullmatch=True), min_size=1, max_size=5
@@ -187,7 +190,7 @@ class TestPaths:
         _, vectors = parse(data, header=False)
         np.testing.assert_array_max_ulp(vectors, expected, maxulp=1)
 
-    @settings(deadline=None, max_examples=400)
+    @settings(max_examples=400)
     @given(st.text('ab1.\r\n\t \ufeff"', max_size=40), st.integers(1, 12))
     def test_wild_texts_give_the_same_or_the_same_error(self, text: str, n_bytes: int) -> None:
         def outcome() -> Any:
