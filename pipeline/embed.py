@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..models.errors import InvalidTableError, InvalidTextError
+from ..models.errors import InvalidTextError
+from .output import blaming, check_output, describe_fault, warning_once
 from .tables import read_chunks
 
 if TYPE_CHECKING:
@@ -88,23 +86,22 @@ def embed_file(
     ...     rows, np.load(matrix).shape
     (1, (1, 384))
     """
-    output = Path(output)
-    make_writer = _check_output(output, Path(path))
+    output = check_output(output, path, FORMATS)
     chunks = read_chunks(path, [column], chunk_rows, header=header, separator=separator)
     first = list(islice(chunks, 1))
     names = vectorizer.get_feature_names_out().tolist()
     part = output.with_name(output.name + ".part")
-    with _blaming(output):
-        writer = make_writer(part, names)
+    with blaming(output):
+        writer = FORMATS[output.suffix.lower()](part, names)
     rows = 0
     try:
-        with _warning_once(), _closing(writer, output):
+        with warning_once(), _closing(writer, output):
             for chunk in chain(first, chunks):
                 try:
                     vectors = vectorizer.transform(chunk[column])
                 except InvalidTextError as error:
-                    raise InvalidTextError(_fault(chunk[column], path) or str(error)) from error
-                with _blaming(output):
+                    raise InvalidTextError(describe_fault(chunk[column], path) or str(error)) from error
+                with blaming(output):
                     writer.write(vectors)
                 rows += len(chunk)
                 if progress is not None:
@@ -113,50 +110,9 @@ def embed_file(
         if not rows:
             part.unlink(missing_ok=True)
         raise
-    with _blaming(output):
+    with blaming(output):
         part.replace(output)
     return rows
-
-
-def _fault(texts: pd.Series, path: str | Path) -> str:
-    """Describe the first element that is no text, in terms of the file."""
-    gap = ""
-    for row, value in texts.items():
-        where = f"row {row} (counted from 0) of column {texts.name!r} of the file {str(path)!r}"
-        if isinstance(value, str):
-            continue
-        if not (pd.api.types.is_scalar(value) and pd.isna(value)):
-            shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
-            kind = type(value).__name__
-            return f"Texts must be str, or missing. Got {kind} {shown} in {where}. Store the column as text, or choose another one."
-        gap = gap or f"There is no text in {where}, and missing='error' allows no gaps. Fill them, or leave such rows out."
-    return gap
-
-
-@contextmanager
-def _warning_once() -> Iterator[None]:
-    """Hold warnings back; at the end give those that differ in their figures alone once, with their number."""
-    kinds: dict[str, list[warnings.WarningMessage]] = {}
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            yield
-    finally:
-        for warning in caught:
-            kinds.setdefault(re.sub(r"[\d.,]+", "0", str(warning.message)), []).append(warning)
-        for first, *more in kinds.values():
-            differ = any(str(other.message) != str(first.message) for other in more)
-            note = f"In {len(more) + 1} chunks of rows, in the first of them: {first.message}" if differ else str(first.message)
-            warnings.warn_explicit(note, first.category, first.filename, first.lineno)
-
-
-@contextmanager
-def _blaming(output: Path) -> Iterator[None]:
-    """Turn the operating system's errors into one that names the output."""
-    try:
-        yield
-    except OSError as error:
-        raise InvalidTableError(f"The output {str(output)!r} cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager
@@ -164,23 +120,8 @@ def _closing(writer: _Writer, output: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with _blaming(output):
+        with blaming(output):
             writer.close()
-
-
-def _check_output(output: Path, path: Path) -> type[_Writer]:
-    writer = FORMATS.get(output.suffix.lower())
-    if writer is None:
-        raise InvalidTableError(f"The output {str(output)!r} must end in one of {', '.join(FORMATS)}.")
-    if not output.parent.is_dir():
-        raise InvalidTableError(f"The output {str(output)!r} cannot be written: there is no folder {str(output.parent)!r}. Make it first.")
-    if output.is_dir():
-        raise InvalidTableError(f"The output {str(output)!r} cannot be written: it is a folder.")
-    if not os.access(output.parent, os.W_OK):
-        raise InvalidTableError(f"The output {str(output)!r} cannot be written: the folder {str(output.parent)!r} is write-protected.")
-    if output.exists() and path.exists() and output.samefile(path):
-        raise InvalidTableError(f"The output {str(output)!r} is the file to be read. Give it another name.")
-    return writer
 
 
 class _Writer(ABC):

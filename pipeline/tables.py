@@ -1,4 +1,4 @@
-"""Tables on disk: CSV, TSV, Parquet and JSON lines, whole or in chunks."""
+"""Tables on disk: CSV, TSV, Parquet and JSON lines, whole, in chunks, or a sample."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pandas as pd
 
 from ..models.errors import InvalidTableError
-from ..models.validation import invalid
+from ..models.validation import check_int, invalid
 
-__all__ = ["read_chunks", "read_table"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["read_chunks", "read_sample", "read_table"]
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
 _PARQUET = {".parquet", ".pq"}
 _UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 _COLUMNS_NAMED = 20
+_ROWS_AT_ONCE = 1 << 14
 
 
 def read_table(path: str | Path, columns: Sequence[str], *, header: bool = True, separator: str | None = None) -> pd.DataFrame:
@@ -96,6 +101,80 @@ def read_chunks(
     for chunk in _chunks(path, columns, rows, header, separator):
         yield chunk.set_axis(pd.RangeIndex(start, start + len(chunk)))
         start += len(chunk)
+
+
+def read_sample(
+    path: str | Path,
+    columns: Sequence[str],
+    n_rows: int,
+    *,
+    random_state: int | None = 0,
+    header: bool = True,
+    separator: str | None = None,
+) -> pd.DataFrame:
+    r"""Read rows of a file that are drawn at random, each with the same chance and none twice.
+
+    The file may be larger than memory: it is gone through once, and never are many more rows held than are asked for.
+
+    Parameters
+    ----------
+    path : str or Path
+    columns : sequence of str
+    n_rows : int
+        How many; of a file with fewer rows all are returned.
+    random_state : int or None
+        An int draws the same rows every time.
+    header : bool
+    separator : str or None
+        As in `read_table`, whose errors are the same.
+
+    Returns
+    -------
+    DataFrame
+        Rows in the order of the file. Their index has their numbers in it, counted from 0.
+
+    Notes
+    -----
+    Each row draws a number, and the rows with the smallest ones are kept. They do not depend on how the file is cut into chunks.
+
+    References
+    ----------
+    P. S. Efraimidis, P. G. Spirakis, "Weighted random sampling with a reservoir", Information Processing Letters 97, 2006, section 2, with
+    equal weights.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = Path(directory, "numbers.csv")
+    ...     _ = path.write_text("\n".join(["number", *map(str, range(10, 20))]), encoding="utf-8")
+    ...     read_sample(path, ["number"], 3)["number"].to_dict()
+    {1: '11', 2: '12', 3: '13'}
+    """
+    n_rows = check_int("n_rows", n_rows, 1)
+    generator = np.random.default_rng(check_int("random_state", random_state, 0, optional=True))
+    kept: list[pd.DataFrame] = []
+    drawn = np.empty(0)
+    limit = 1.0  # no row with a larger number can be among the smallest any more
+    for chunk in read_chunks(path, columns, _ROWS_AT_ONCE, header=header, separator=separator):
+        numbers = generator.random(len(chunk))
+        chosen = numbers < limit
+        kept.append(chunk[chosen])
+        drawn = np.concatenate([drawn, numbers[chosen]])
+        if len(drawn) > n_rows + _ROWS_AT_ONCE:
+            rows = _smallest(drawn, n_rows)
+            kept, drawn = [pd.concat(kept).iloc[rows]], drawn[rows]
+            limit = drawn.max()
+    if not kept:
+        return pd.DataFrame(columns=list(columns), dtype=object)
+    return pd.concat(kept).iloc[_smallest(drawn, n_rows)]
+
+
+def _smallest(numbers: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+    """Return the places of the smallest numbers, in order. *Shape:* ``(min(n, len(numbers)),)``."""
+    if n >= len(numbers):
+        return np.arange(len(numbers))
+    return np.sort(np.argpartition(numbers, n - 1)[:n])
 
 
 def _chunks(path: str | Path, columns: Sequence[str], rows: int, header: bool, separator: str | None) -> Iterator[pd.DataFrame]:

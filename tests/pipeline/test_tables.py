@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline import read_chunks, read_table
+from bertvectorizer.pipeline.tables import read_sample
 
 TEXTS = ["plain", 'He said "bat", twice', "two\nlines", "tab\there", "comma, and; semicolon", "naïve café 🦇", "NA", "  spaces  ", "'"]
 LABELS = ["a", "b", "c", "1", "01", "true", "null", "None", "nan"]
@@ -266,3 +268,84 @@ def test_real_files_without_a_header(shared_data: Path) -> None:
     spam = read_table(shared_data / "sms_spam" / "SMSSpamCollection.tsv", ["0", "1"], header=False)
     assert spam["0"].value_counts().to_dict() == {"ham": 4827, "spam": 747}
     assert not np.any(spam.isna())
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    path = tmp_path / "numbers.csv"
+    pd.DataFrame({"number": [f"n{row}" for row in range(1000)]}).to_csv(path, index=False)
+    return path
+
+
+def test_a_sample_is_rows_of_the_file_in_its_order(numbers: Path) -> None:
+    sample = read_sample(numbers, ["number"], 100, random_state=1)
+    assert sample["number"].tolist() == [f"n{row}" for row in sample.index]
+    assert len(sample) == sample.index.nunique() == 100
+    assert sample.index.is_monotonic_increasing
+    assert read_sample(numbers, ["number"], 100, random_state=1).equals(sample)
+    assert not read_sample(numbers, ["number"], 100, random_state=2).equals(sample)
+
+
+@pytest.mark.parametrize("n_rows", [1000, 1001, 10**9])
+def test_a_sample_of_more_rows_than_there_are_is_the_file(n_rows: int, numbers: Path) -> None:
+    pd.testing.assert_frame_equal(read_sample(numbers, ["number"], n_rows), read_table(numbers, ["number"]), check_index_type=False)
+
+
+@pytest.mark.parametrize("rows_at_once", [13, 300])
+@pytest.mark.parametrize("n_rows", [1, 10, 999])
+def test_a_sample_does_not_depend_on_chunks(n_rows: int, rows_at_once: int, numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = read_sample(numbers, ["number"], n_rows)
+    monkeypatch.setattr("bertvectorizer.pipeline.tables._ROWS_AT_ONCE", rows_at_once)
+    assert read_sample(numbers, ["number"], n_rows).equals(expected)
+
+
+def test_every_row_has_the_same_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "numbers.csv"
+    path.write_text("\n".join(["number", *map(str, range(20))]), encoding="utf-8")
+    monkeypatch.setattr("bertvectorizer.pipeline.tables._ROWS_AT_ONCE", 6)
+    drawn = np.concatenate([read_sample(path, ["number"], 5, random_state=seed).index for seed in range(80)])
+    counts = np.bincount(drawn, minlength=20)  # each 20 on average, with a variance of 15
+    assert ((counts - 20) ** 2 / 15).sum() < 19 * 2
+    assert np.corrcoef(counts, np.arange(20))[0, 1] ** 2 < 0.3
+
+
+def test_a_sample_of_a_table_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("text,label\n", encoding="utf-8")
+    sample = read_sample(tmp_path / "empty.csv", ["label", "text"], 5)
+    assert sample.shape == (0, 2)
+    assert sample.columns.tolist() == ["label", "text"]
+
+
+@pytest.mark.parametrize("n_rows", [0, -1, 2.5, "5"])
+def test_a_sample_has_rows(n_rows: object, numbers: Path) -> None:
+    with pytest.raises(InvalidParameterError, match="'n_rows' parameter must be an int"):
+        read_sample(numbers, ["number"], n_rows)  # type: ignore[arg-type]
+
+
+def test_a_fault_anywhere_in_the_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("text\n" + "a\n" * 20_000 + "b,c\n", encoding="utf-8")
+    with pytest.raises(InvalidTableError, match="line 20002 has 2 fields"):
+        read_sample(tmp_path / "table.csv", ["text"], 5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no module resource")
+def test_a_sample_takes_no_memory_for_the_rest(tmp_path: Path, run_python: Callable[..., str]) -> None:
+    line = b"%06d," + b"some words that fill a line " * 20 + b"\n"
+    for name, n_rows in (("small", 5_000), ("large", 60_000)):
+        with (tmp_path / f"{name}.csv").open("wb") as file:
+            file.write(b"number,text\n")
+            file.writelines(line % row for row in range(n_rows))
+    code = """
+import resource, sys
+from bertvectorizer.pipeline import tables
+tables._ROWS_AT_ONCE = 1024
+read_sample = tables.read_sample
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 if sys.platform == "darwin" else 1024)
+read_sample(sys.argv[1], ["number", "text"], 200)
+before = peak()
+rows = len(read_sample(sys.argv[2], ["number", "text"], 200))
+print(rows, peak() - before)
+"""
+    rows, grown = map(int, run_python(code, tmp_path / "small.csv", tmp_path / "large.csv").split())
+    assert rows == 200
+    assert grown < 15, "MiB; the larger file has 30 MiB more"
