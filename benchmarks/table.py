@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain
 from statistics import median
 from typing import Any
 
 from .common import RESULTS, ROOT
+from .markdown import describe_machine, markdown
+from .significance_table import significance_table
 
 
 def encode_table(result: dict[str, Any]) -> str:
     """Return one table for each kind of text."""
     on_gpu = result["settings"]["device"] != "cpu"
     header = ["contender", "texts/s", "tokens/s", "ratio", "of GEMM", "peak MiB", *(["GPU MiB"] if on_gpu else []), "largest difference"]
-    parts = [_machine(result["machine"]) + f" {result['settings']['rounds']} counted rounds."]
+    parts = [describe_machine(result["machine"]) + f" {result['settings']['rounds']} counted rounds."]
     for case in result["cases"]:
         gemm = median(case["gemm_flops_per_second"]) / 1e9
         parts.append(
@@ -39,7 +41,7 @@ def encode_table(result: dict[str, Any]) -> str:
                     _show(row["largest_difference"], ".1e"),
                 ]
             )
-        parts.append(_markdown(header, rows))
+        parts.append(markdown(header, rows))
     return "\n\n".join(parts)
 
 
@@ -56,10 +58,10 @@ def accuracy_table(result: dict[str, Any]) -> str:
     equality = [[row["set"], f"{row['sentences']:,}", _show(row["largest_difference"], ".1e")] for row in result["equality"]]
     return "\n\n".join(
         [
-            _machine(result["machine"]),
-            _markdown(["SST-2 test", "precision", "accuracy", "points from float32"], classification),
-            _markdown(["similarity", "pairs", "precision", "Spearman", "published"], similarity),
-            _markdown(["against sentence-transformers", "distinct sentences", "largest difference"], equality),
+            describe_machine(result["machine"]),
+            markdown(["SST-2 test", "precision", "accuracy", "points from float32"], classification),
+            markdown(["similarity", "pairs", "precision", "Spearman", "published"], similarity),
+            markdown(["against sentence-transformers", "distinct sentences", "largest difference"], equality),
         ]
     )
 
@@ -74,12 +76,12 @@ def memory_table(result: dict[str, Any]) -> str:
         f"{settings['rows']:,} texts of {settings['words']} words, {settings['precision']}: {result['rows_per_second']:,.0f} rows/s, "
         f"peak {result['peak_mib']:,.0f} MiB, slope over the second half {slope} MiB per 100,000 rows."
     )
-    return "\n\n".join([_machine(result["machine"]), summary, _markdown(["seconds", "rows done", "resident MiB"], rows)])
+    return "\n\n".join([describe_machine(result["machine"]), summary, markdown(["seconds", "rows done", "resident MiB"], rows)])
 
 
 def search_table(result: dict[str, Any]) -> str:
     """Return the tables of the grid search, of reads, and of a store's worth and cost."""
-    parts = [_machine(result["machine"]) + f" The whole run took {result['minutes']:.0f} minutes."]
+    parts = [describe_machine(result["machine"]) + f" The whole run took {result['minutes']:.0f} minutes."]
     parts += [_grid_search(case) for case in result.get("search", [])]
     if reads := result.get("reads"):
         rows = [
@@ -92,7 +94,7 @@ def search_table(result: dict[str, Any]) -> str:
             for row in result["reads"]["rows"]
         ]
         parts.append(f"**reads**: {reads['texts']:,} vectors of 384 float32, {reads['texts_a_call']:,} texts a call.")
-        parts.append(_markdown(["way", "seconds", "texts/s", "times joblib.Memory"], rows))
+        parts.append(markdown(["way", "seconds", "texts/s", "times joblib.Memory"], rows))
     if second := result.get("second"):
         encoding, reading = median(second["encoding_seconds"]), median(second["reading_seconds"])
         parts.append(
@@ -105,7 +107,7 @@ def search_table(result: dict[str, Any]) -> str:
             for row in first["rows"]
         ]
         parts.append(f"**first run**: {first['texts']:,} SST-2 sentences, {first['rounds']} counted rounds.")
-        parts.append(_markdown(["store", "seconds", "texts/s", "overhead"], rows))
+        parts.append(markdown(["store", "seconds", "texts/s", "overhead"], rows))
     return "\n\n".join(parts)
 
 
@@ -121,7 +123,7 @@ def _grid_search(case: dict[str, Any]) -> str:
         cells += [_show(row["warm_best_peer"], ".1f"), _show(row["warm_of_floor"], ".2f")] if with_workers else []
         rows.append([*cells, _show(row["encoded"], ",")])
     title = f"**search, {case['name']}, `n_jobs={case['n_jobs']}`**: {case['texts']:,} texts ({case['remark']})."
-    return title + "\n\n" + _markdown([*header, "texts encoded"], rows)
+    return title + "\n\n" + markdown([*header, "texts encoded"], rows)
 
 
 def static_table(result: dict[str, Any]) -> str:
@@ -137,9 +139,9 @@ def static_table(result: dict[str, Any]) -> str:
         for row in reading["rows"]
     ]
     parts = [
-        _machine(result["machine"]) + f" {result['settings']['rounds']} rounds, gensim's reading once.",
+        describe_machine(result["machine"]) + f" {result['settings']['rounds']} rounds, gensim's reading once.",
         f"**reading** GloVe text, {reading['n_words']:,} words of {reading['n_dims']} dimensions, {reading['megabytes']:,.0f} MB.",
-        _markdown(["way", "seconds", "times gensim", "MiB above the start"], rows),
+        markdown(["way", "seconds", "times gensim", "MiB above the start"], rows),
     ]
     if sharing := result["sharing"]:
         resident, own = (sum(process[name] for process in sharing) for name in ("Rss", "Pss"))
@@ -158,13 +160,13 @@ def static_table(result: dict[str, Any]) -> str:
             for row in case["rows"]
         ]
         parts.append(f"**pooling** {case['texts']:,} {case['kind']}, {case['words']:,} words.")
-        parts.append(_markdown(["contender", "texts/s", "ratio", "largest difference"], rows))
+        parts.append(markdown(["contender", "texts/s", "ratio", "largest difference"], rows))
     return "\n\n".join(parts)
 
 
 def baselines_table(result: dict[str, Any]) -> str:
     """Return the tables of classification, of words by themselves, and of senses."""
-    parts = [_machine(result["machine"])]
+    parts = [describe_machine(result["machine"])]
     sets = result["classification"]
     parts.append("; ".join(f"{case['set']}: {case['train']:,} texts to learn from, {case['test']:,} to test" for case in sets) + ".")
     header = ["features", "dims", *(f"{case['set']} {what}" for case in sets for what in ("accuracy", "macro F1", "unknown words"))]
@@ -174,7 +176,7 @@ def baselines_table(result: dict[str, Any]) -> str:
         dims = " / ".join(f"{dims:,}" for dims in dict.fromkeys(row["dims"] for row in places)) if first["dims"] else "–"
         cells = [[_show(row["accuracy"], ".4f"), _show(row["macro_f1"], ".4f"), _show(row["oov_rate"], ".1%")] for row in places]
         rows.append([first["features"], dims, *chain.from_iterable(cells)])
-    parts.append(_markdown(header, rows))
+    parts.append(markdown(header, rows))
     kinds, methods = (list(result["intrinsic"][0][name]) for name in ("similarity", "analogies"))
     rows = [
         [
@@ -184,7 +186,7 @@ def baselines_table(result: dict[str, Any]) -> str:
         ]
         for row in result["intrinsic"]
     ]
-    parts.append(_markdown(["table", *kinds, *(f"analogies, {method}" for method in methods)], rows))
+    parts.append(markdown(["table", *kinds, *(f"analogies, {method}" for method in methods)], rows))
     rows = [
         [
             f"*{row['word']}*, {row['occurrences']:,} sentences, {row['senses']} senses",
@@ -193,8 +195,29 @@ def baselines_table(result: dict[str, Any]) -> str:
         ]
         for row in result["senses"]
     ]
-    parts.append(_markdown(["word", "features", "accuracy"], rows))
+    parts.append(markdown(["word", "features", "accuracy"], rows))
     return "\n\n".join(parts)
+
+
+def cost_table(result: dict[str, Any]) -> str:
+    """Return what a whole comparison costs beside its floor."""
+    header = ["round", "one pass of encoding, s", "classifiers and learnt features, s", "floor, s", "whole comparison, s", "ratio"]
+    rows = [
+        [
+            str(number),
+            f"{one['encode_seconds']:.1f}",
+            f"{one['learning_seconds']:.1f}",
+            f"{one['floor_seconds']:.1f}",
+            f"{one['seconds']:.1f}",
+            f"{one['ratio']:.2f}",
+        ]
+        for number, one in enumerate(result["rounds"], 1)
+    ]
+    return (
+        f"{describe_machine(result['machine'])}\n\n{result['size']:,} sentences, {result['rounds'][0]['members']} kinds of features.\n\n"
+        f"{markdown(header, rows)}\n\nMedian ratio {result['ratio']:.2f}; what is neither classifier nor learnt feature takes "
+        f"{result['encoding_ratio']:.2f} of one pass of encoding."
+    )
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -206,25 +229,13 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "search-large": search_table,
     "static": static_table,
     "baselines": baselines_table,
+    "significance": significance_table,
+    "comparison_cost": cost_table,
 }
-
-
-def _machine(facts: dict[str, Any]) -> str:
-    where = [facts["gpu"]] if facts.get("gpu") else []
-    where += [facts["processor"], f"{facts['cores']} cores", *facts["instructions"][-1:]]
-    if facts.get("threads"):
-        where.append(f"{facts['threads']} threads")
-    packages = [f"{name} {version}" for name, version in facts["packages"].items()]
-    return f"{', '.join(where)}; Python {facts['python']}, {', '.join(packages)}; commit {facts['commit']}."
 
 
 def _show(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
-
-
-def _markdown(header: list[str], rows: Iterable[list[str]]) -> str:
-    rule = ["---"] + ["---:"] * (len(header) - 1)
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
 
 
 def main() -> None:

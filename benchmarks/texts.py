@@ -39,6 +39,13 @@ def sms(data: Path) -> dict[str, int]:
     return {text: int(label == "spam") for label, text in (line.split("\t", 1) for line in lines)}
 
 
+def tass(data: Path, split: str) -> tuple[list[str], list[str]]:
+    """Return the tweets of a split of TASS 2020, of all five countries, and whether they are P, N or NEU."""
+    paths = sorted((data / "tass2020_es").glob(f"{split}_*.tsv"))
+    rows = [line.rstrip("\n").split("\t") for path in paths for line in path.read_text(encoding="utf-8").split("\n") if line]
+    return [row[1] for row in rows], [row[-1].strip() for row in rows]
+
+
 class Occurrence(NamedTuple):
     """An occurrence of an ambiguous word: the form it has there, the words of the sentence, and its sense."""
 

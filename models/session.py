@@ -18,7 +18,7 @@ from .errors import StoreError
 from .store import EmbeddingStore, reopen
 from .warning import warn_user
 
-__all__ = ["session_store"]
+__all__ = ["comparison_store", "session_store"]
 
 _MOST_BYTES = 8 << 30
 _LEAST_BYTES = 16 << 20
@@ -43,6 +43,12 @@ def session_store() -> EmbeddingStore | None:
     except OSError as error:
         warn_user(f"There can be no store for this session, so texts are encoded without it: {error}.")
         return None
+
+
+def comparison_store() -> EmbeddingStore | None:
+    """Return a second store of this session, which keeps all layers: for uses that ask for many of them, one after the other."""
+    session = session_store()
+    return session and reopen(session.path.with_name("layers.sqlite"), session.max_bytes, "all_layers", durable=False)
 
 
 def _directory(pid: int) -> Path:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .models.store import EmbeddingStore
     from .models.word_sources import load_word_vectors
     from .models.word_vectors import WordVectors
-    from .pipeline import Comparison, compare
+    from .pipeline import Comparison, compare, default_features, load_pipeline, save_pipeline
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,10 @@ __all__ = [
     "WordVectors",
     "__version__",
     "compare",
+    "default_features",
+    "load_pipeline",
     "load_word_vectors",
+    "save_pipeline",
 ]
 
 _HOMES = {
@@ -38,7 +41,10 @@ _HOMES = {
     "Word2VecVectorizer": ".features",
     "WordVectors": ".models.word_vectors",
     "compare": ".pipeline",
+    "default_features": ".pipeline",
+    "load_pipeline": ".pipeline",
     "load_word_vectors": ".models.word_sources",
+    "save_pipeline": ".pipeline",
 }
 
 

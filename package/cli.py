@@ -1,28 +1,36 @@
-"""The command line: ``bertvectorizer compare``, ``embed`` and ``store``."""
+"""The command line: ``bertvectorizer compare``, ``train``, ``predict``, ``embed`` and ``store``."""
 
 from __future__ import annotations
 
 import sys
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+from rich.progress import TimeElapsedColumn
 
 from . import __version__
-from .models.errors import BertVectorizerError, InvalidTableError
+from .compare_cli import compare_app
+from .models.errors import BertVectorizerError
+from .options import (
+    ChunkRowsOption,
+    LayersOption,
+    ModelOption,
+    NoHeaderOption,
+    OfflineOption,
+    PoolingOption,
+    PrecisionOption,
+    RowsColumn,
+    SeparatorOption,
+    StoreOption,
+    bert_parameters,
+    progress_on_stderr,
+    table_parameters,
+)
 from .store_cli import store_app
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from .pipeline import Comparison
+from .train_cli import train_app
 
 __all__ = ["app", "main"]
 
@@ -36,40 +44,9 @@ app = typer.Typer(
     help="Contextual embeddings as features for scikit-learn.",
 )
 
+app.add_typer(compare_app)
+app.add_typer(train_app)
 app.add_typer(store_app, name="store")
-
-NoHeaderOption = Annotated[bool, typer.Option("--no-header", help="The first line is no header; the columns are then called 0, 1, ...")]
-
-
-def _read_separator(separator: str | None) -> str | None:
-    separator = "\t" if separator == "\\t" else separator
-    if separator is not None and len(separator) != 1:
-        raise typer.BadParameter(f"It must be one character, or '\\t' for a tab. Got {separator!r}.")
-    return separator
-
-
-SeparatorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--sep", callback=_read_separator, help="What separates two fields, such as ';' or '\\t'; by the ending of FILE if left out."
-    ),
-]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Name or directory of the model; the default one if left out.")]
-LayersOption = Annotated[str, typer.Option(help="Layers to read: -1, 0, '-1,-2,-3,-4' or 'all'.")]
-PoolingOption = Annotated[str, typer.Option(help="Pooling: auto, cls, mean, max, mean_sqrt_len_tokens, weightedmean or lasttoken.")]
-PrecisionOption = Annotated[str, typer.Option(help="float32 (exact), int8 (CPU, faster), bfloat16 or float16.")]
-OfflineOption = Annotated[bool, typer.Option("--local-files-only", help="Never open a connection.")]
-StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="File to keep vectors in between runs, so that no text is encoded twice.")
-]
-
-
-def _bert_parameters(model: str | None, **others: Any) -> dict[str, Any]:
-    return others if model is None else {"model_name": model, **others}
-
-
-def _table_parameters(no_header: bool, sep: str | None) -> dict[str, Any]:
-    return {"header": not no_header, "separator": sep}
 
 
 def _print_version(wanted: bool) -> None:
@@ -86,85 +63,6 @@ def _options(
 
 
 @app.command()
-def compare(
-    file: Annotated[Path | None, typer.Argument(help="CSV, TSV, Parquet or JSON lines; the built-in example if left out.")] = None,
-    text: Annotated[str | None, typer.Option(help="Column with the texts.")] = None,
-    target: Annotated[str | None, typer.Option(help="Column with the labels.")] = None,
-    no_header: NoHeaderOption = False,
-    sep: SeparatorOption = None,
-    cv: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
-    model: ModelOption = None,
-    layers: LayersOption = "-1",
-    pooling: PoolingOption = "auto",
-    precision: PrecisionOption = "float32",
-    local_files_only: OfflineOption = False,
-    store: StoreOption = None,
-) -> None:
-    """Cross-validate BERT features against TF-IDF and the majority class.
-
-    Without FILE it runs on a small example that comes with the package: is the bat an animal, or for hitting balls?
-    """
-    try:
-        table, text_column, target_column = _labelled_table(file, text, target, _table_parameters(no_header, sep))
-        from .pipeline import compare as run
-        from .pipeline import default_features
-
-        bert = _bert_parameters(
-            model, layers=layers, pooling=pooling, precision=precision, local_files_only=local_files_only, store=store or "auto"
-        )
-        roster = default_features(**bert)
-        roster["BERT"].fit([])  # a fault in its parameters is told before the others do their work
-        count = TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}")
-        with _progress(TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn()) as progress:
-            comparison = run(table[text_column], table[target_column], roster, cv=cv, progress=_reporter(progress))
-    except KeyboardInterrupt:
-        print("Interrupted: the comparison is not finished.", file=sys.stderr)
-        raise typer.Exit(130) from None
-    _print_comparison(comparison, len(table), cv)
-
-
-def _reporter(progress: Progress) -> Callable[[str, str, int, int], None]:
-    """Show a bar for each kind of features on a terminal, and a line for each that is done elsewhere."""
-    tasks: dict[str, TaskID] = {}
-    started = time.perf_counter()
-
-    def show(name: str, unit: str, done: int, total: int) -> None:
-        if name not in tasks:
-            tasks[name] = progress.add_task(name, unit=unit)
-        progress.update(tasks[name], completed=done, total=total, unit=unit)
-        if progress.disable and unit == "folds" and done == total:
-            print(f"{name}: done after {time.perf_counter() - started:.1f} s", file=sys.stderr)
-
-    return show
-
-
-def _labelled_table(file: Path | None, text: str | None, target: str | None, options: dict[str, Any]) -> tuple[pd.DataFrame, str, str]:
-    if file is None:
-        if text or target or options != _table_parameters(False, None):
-            raise InvalidTableError("--text, --target, --no-header and --sep describe a FILE; give the file too.")
-        from .pipeline import load_example
-
-        return load_example(), "text", "label"
-    if text is None or target is None:
-        raise InvalidTableError("With a FILE both --text COL and --target COL are needed.")
-    if text == target:
-        raise InvalidTableError(f"--text and --target must be two columns. Got {text!r} for both.")
-    from .pipeline import read_table
-
-    return read_table(file, [text, target], **options), text, target
-
-
-def _print_comparison(comparison: Comparison, n_rows: int, cv: int) -> None:
-    table = Table(title=f"Accuracy over {cv} folds of {n_rows:,} texts")
-    table.add_column("features")
-    for name in ("dimensions", "accuracy", "spread", "seconds"):
-        table.add_column(name, justify="right")
-    for name, dimensions, accuracy, spread, seconds in comparison.table.itertuples(index=False):
-        table.add_row(str(name), f"{dimensions:,}", f"{accuracy:.3f}", f"{spread:.3f}", f"{seconds:.1f}")
-    Console().print(table)
-
-
-@app.command()
 def embed(
     file: Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or JSON lines.")],
     text: Annotated[str, typer.Option(help="Column with the texts.")],
@@ -177,7 +75,7 @@ def embed(
     precision: PrecisionOption = "float32",
     local_files_only: OfflineOption = False,
     store: StoreOption = None,
-    chunk_rows: Annotated[int, typer.Option(min=1, help="Rows in memory at a time.")] = 4096,
+    chunk_rows: ChunkRowsOption = 4096,
 ) -> None:
     """Write the embeddings of a column, row for row, for files of any size.
 
@@ -187,11 +85,11 @@ def embed(
     from .features import BertVectorizer
     from .pipeline import embed_file
 
-    bert = _bert_parameters(model, layers=layers, pooling=pooling, precision=precision, local_files_only=local_files_only, store=store)
+    bert = bert_parameters(model, layers=layers, pooling=pooling, precision=precision, local_files_only=local_files_only, store=store)
     vectorizer = BertVectorizer(**bert)
     done = 0
     stop: BaseException | None = None
-    with _progress(_RowsColumn(), TimeElapsedColumn()) as progress:
+    with progress_on_stderr(RowsColumn(), TimeElapsedColumn()) as progress:
         task = progress.add_task("rows", total=None)
 
         def advance(rows: int) -> None:
@@ -201,7 +99,7 @@ def embed(
 
         try:
             embed_file(
-                file, text, output, vectorizer, **_table_parameters(no_header, sep), chunk_rows=chunk_rows, progress=advance
+                file, text, output, vectorizer, **table_parameters(no_header, sep), chunk_rows=chunk_rows, progress=advance
             )  # fmt: skip
         except (KeyboardInterrupt, BertVectorizerError) as error:
             stop = error
@@ -212,20 +110,6 @@ def embed(
     if stop is not None:
         raise type(stop)(f"{stop} Of the rows before, {kept}." if done else str(stop)) from stop
     print(f"{done:,} rows written to {output}", file=sys.stderr)
-
-
-class _RowsColumn(ProgressColumn):
-    """Rows done, and how many a second once that is known."""
-
-    def render(self, task: Task) -> Text:
-        speed = f", {task.speed:,.0f} rows/s" if task.speed else ""
-        return Text(f"{task.completed:,.0f} rows{speed}")
-
-
-def _progress(*columns: ProgressColumn) -> Progress:
-    """Progress on stderr, and only where somebody watches: a log gets no control characters."""
-    console = Console(stderr=True)
-    return Progress(SpinnerColumn(), *columns, console=console, disable=not console.is_terminal)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

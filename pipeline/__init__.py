@@ -1,10 +1,35 @@
-"""Workflows over the features: compare them, embed whole files."""
+"""Workflows over the features: compare them, report, train, predict, embed whole files."""
 
 from __future__ import annotations
 
-from .compare import Comparison, compare, default_features
+from .compare import ComparisonInterrupted, compare
+from .comparison import Comparison
 from .embed import embed_file
 from .example import load_example
-from .tables import read_chunks, read_table
+from .fitting import fit_pipeline
+from .outcome import Cost, Outcome
+from .persistence import SavedPipeline, load_pipeline, save_pipeline
+from .predict import predict_file
+from .roster import choose_features, default_features, layer_features
+from .tables import read_chunks, read_sample, read_table
 
-__all__ = ["Comparison", "compare", "default_features", "embed_file", "load_example", "read_chunks", "read_table"]
+__all__ = [
+    "Comparison",
+    "ComparisonInterrupted",
+    "Cost",
+    "Outcome",
+    "SavedPipeline",
+    "choose_features",
+    "compare",
+    "default_features",
+    "embed_file",
+    "fit_pipeline",
+    "layer_features",
+    "load_example",
+    "load_pipeline",
+    "predict_file",
+    "read_chunks",
+    "read_sample",
+    "read_table",
+    "save_pipeline",
+]

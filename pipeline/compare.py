@@ -1,98 +1,111 @@
-"""Is BERT worth it on these texts? Features side by side, on the same folds."""
+"""Is BERT worth it on these texts? Kinds of features side by side, on the same folds, with what they cost."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import platform
+from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
-from sklearn.base import clone
-from sklearn.dummy import DummyClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
 
 from ..features import BertVectorizer, read_texts
-from ..models.errors import BertVectorizerError, InvalidTableError
-from ..models.validation import check_int
+from ..models.errors import BertVectorizerError, InvalidParameterError, InvalidTableError
+from ..models.reuse import open_store
+from ..models.session import comparison_store
+from ..models.validation import check_flag, check_int, invalid
+from ..models.warning import warn_user
+from .comparison import Comparison
+from .fitting import as_texts
+from .folds import Folds, Split, count_leaks, join_duplicates, make_folds
+from .metrics import Metric, resolve_scoring
+from .outcome import Outcome
+from .roster import can_distill, choose_features, default_features, parts_of
+from .target import Target, join_target, read_target
+from .trial import Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Comparison", "compare", "default_features"]
+__all__ = ["ComparisonInterrupted", "compare"]
 
-_TEXTS_AT_ONCE = 256
-_COLUMNS = ["features", "dimensions", "accuracy", "spread", "seconds"]
+_RARE = 100
+_CURVE = (0.1, 0.2, 0.4, 0.7, 1.0)
+_LIBRARIES = ("bertvectorizer", "scikit-learn", "torch", "transformers")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What `compare` found.
+class ComparisonInterrupted(KeyboardInterrupt):
+    """Ctrl-C while a comparison ran.
 
     Attributes
     ----------
-    table : DataFrame
-        A row for each kind of features: ``features``, ``dimensions`` (those of the last fold), ``accuracy`` (mean over
-        folds), ``spread`` (standard deviation over folds), ``seconds`` (vectors, fits and predictions, all folds).
-    scores : dict of str to ndarray
-        Accuracy of each fold. *Shape of each:* ``(cv,)``.
+    comparison : Comparison or None
+        The kinds of features that were finished; None where there was none.
     """
 
-    table: pd.DataFrame
-    scores: dict[str, NDArray[np.float64]]
-
-    @property
-    def best(self) -> str:
-        """Name of the features with the highest mean accuracy."""
-        return str(self.table["features"].iloc[self.table["accuracy"].argmax()])
-
-    def __str__(self) -> str:
-        return self.table.to_string(index=False)
-
-
-def default_features(**bert: Any) -> dict[str, Any]:
-    """Return the default roster; keyword arguments go to `BertVectorizer`."""
-    return {
-        "majority class": None,
-        "TF-IDF words": TfidfVectorizer(sublinear_tf=True),
-        "BERT": BertVectorizer(**bert),
-    }
+    def __init__(self, comparison: Comparison | None) -> None:
+        super().__init__()
+        self.comparison = comparison
 
 
 def compare(
     X: Any,
     y: Any,
-    features: dict[str, Any] | None = None,
-    *,
-    cv: int = 5,
+    features: Any = None,
+    estimator: Any = None,
+    cv: Any = None,
+    scoring: Any = None,
+    n_jobs: int | None = None,
     random_state: int | None = 0,
+    store: Any = "auto",
+    *,
+    groups: Any = None,
+    group_duplicates: bool = False,
+    test: tuple[Any, Any] | None = None,
+    task: str = "auto",
+    learning_curve: bool | Sequence[float] = False,
     progress: Callable[[str, str, int, int], Any] | None = None,
 ) -> Comparison:
-    """Cross-validate kinds of features on the same folds, each with a logistic regression.
+    """Cross-validate kinds of features on the same folds, and say which differences are real and what they cost.
 
     Parameters
     ----------
     X : list, ndarray, Series or one-column DataFrame of str
-        Texts. *Length:* ``n_texts``.
+        Texts. *Length:* ``n_rows``.
     y : array-like
-        Labels. *Shape:* ``(n_texts,)``.
-    features : dict of str to transformer, or None
-        Kinds of features by name; None as a transformer means the majority class. None takes `default_features`.
-    cv : int
-        Number of stratified, shuffled folds.
+        Labels, amounts, a list of labels for each row, or a column of 0 and 1 for each label. *Length:* ``n_rows``.
+    features : dict of str to transformer, list of str, or None
+        Any scikit-learn transformers of a column of texts, by name, where None means the majority class; or names in the default roster.
+        None takes `default_features`. To add to it: ``{**default_features(), "mine": transformer}``.
+    estimator : estimator or None
+        Stands on every kind of features. None takes, for dense features, `StandardScaler`, for sparse ones `Normalizer`, and
+        `LogisticRegressionCV`, `RidgeClassifierCV` or `RidgeCV`, whose strength is chosen inside the training rows.
+    cv : None, int, str, splitter or iterable
+        Folds; ``"2x5"`` is two repeats of five folds, and what None means. Any scikit-learn splitter will do; of a `PredefinedSplit` with
+        one fold, intervals come from the bootstrap of its test rows.
+    scoring : None, str, callable, list or dict
+        As in scikit-learn; the first metric decides. None takes accuracy (classes), macro F1 (several labels a row) or R2 (amounts), and
+        further ones.
+    n_jobs : int or None
+        Folds that are worked on at once, by processes; None is 1. Texts are encoded before that, by all cores.
     random_state : int or None
-        Seed of the folds.
+        Seed of folds and bootstrap.
+    store : "auto", str, Path, EmbeddingStore or None
+        Where vectors are kept, as in `BertVectorizer`. ``"auto"`` keeps all layers for the session, so that each text is encoded once.
+    groups : array-like or None
+        Rows of a group, such as the messages of one author, are never on both sides of a fold. *Length:* ``n_rows``.
+    group_duplicates : bool
+        Whether rows of the same text are such a group too.
+    test : tuple of (X, y), or None
+        Rows held back: judged once, after learning from all of ``X``.
+    task : {"auto", "classification", "regression"}
+        ``"auto"`` takes numbers with fractions as amounts, and anything else as classes.
+    learning_curve : bool or sequence of float
+        Whether to learn from growing parts of the training rows too, on the folds of the first repeat; or these parts, in (0, 1].
     progress : callable or None
-        Called with the name, the unit (``"texts"`` while they are turned into vectors before the folds, then
-        ``"folds"``), how many are done, and how many there are.
+        Called with the name, the unit (``"texts"`` while they are encoded, then ``"folds"``), how many are done, and how many there are.
 
     Returns
     -------
@@ -101,116 +114,218 @@ def compare(
     Raises
     ------
     InvalidTableError
-        If labels or all texts are missing, there is only one class, or a class has fewer rows than there are folds.
+        If the target or all texts are missing, there is only one class, or there are too few rows.
+    InvalidParameterError
+        If a parameter breaks its rule.
+    ComparisonInterrupted
+        On Ctrl-C; it holds what was finished.
 
     Notes
     -----
-    Transformers that need no fitting are applied once, before the folds are cut: the numbers are the same, and no text
-    is encoded again for each fold. Dense features are scaled to unit variance; sparse ones are taken as they are, since
-    scaling would undo their idf weights. Labels are compared as text.
+    Features that learn from texts are fitted inside the training rows of each fold, and so is the estimator. Features that learn nothing
+    are computed once. A kind of features that fails is left out with a warning, and the others go on.
+
+    References
+    ----------
+    C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
 
     Examples
     --------
-    >>> from bertvectorizer.pipeline import compare, load_example
-    >>> example = load_example().head(60)
-    >>> comparison = compare(example["text"], example["label"], cv=3)
-    >>> comparison.table["features"].tolist()
-    ['majority class', 'TF-IDF words', 'BERT']
+    >>> from bertvectorizer.pipeline import load_example
+    >>> example = load_example().head(100)
+    >>> comparison = compare(example["text"], example["label"], ["majority class", "TF-IDF words", "BERT"])
+    >>> comparison.table[["features", "verdict"]].to_numpy().tolist()
+    [['majority class', 'best baseline'], ['TF-IDF words', 'no evidence of a difference'], ['BERT', 'better']]
     """
-    texts = np.array(read_texts(X).texts, dtype=object)
-    folds = check_int("cv", cv, 2)
-    labels = _check_labels(y, len(texts), folds)
-    if not any(text.strip() for text in texts):
-        raise InvalidTableError(f"All {len(texts)} texts are missing or empty.")
-    splits = list(StratifiedKFold(folds, shuffle=True, random_state=random_state).split(texts, labels))
-    roster = default_features() if features is None else features
-    rows, scores = [], {}
-    for name, transformer in roster.items():
-        started = time.perf_counter()
-        report = partial(progress or _ignore, name)
-        learns = transformer is not None and get_tags(transformer).requires_fit
-        data = texts if transformer is None or learns else _encode(transformer, texts, partial(report, "texts"))
-        report("folds", 0, folds)
-        scores[name] = np.zeros(folds)
-        dimensions = 0
-        for number, (train, test) in enumerate(splits):
-            train_data, test_data = data[train], data[test]
-            if learns:
-                train_data, test_data = _learn(name, transformer, train_data, test_data)
-            model = (DummyClassifier() if transformer is None else _classifier(train_data)).fit(train_data, labels[train])
-            scores[name][number] = model.score(test_data, labels[test])
-            dimensions = 0 if transformer is None else train_data.shape[1]
-            report("folds", number + 1, folds)
-        rows.append((name, dimensions, scores[name].mean(), scores[name].std(ddof=1), time.perf_counter() - started))
-    return Comparison(pd.DataFrame(rows, columns=_COLUMNS), scores)
+    texts, n_rows = _read_all(X, test)
+    target, notes = read_target(y, n_rows, task)
+    metrics = resolve_scoring(scoring, target.kind)
+    check_flag("group_duplicates", group_duplicates)
+    folds, leaks = _cut(cv, texts[:n_rows], target, _read_groups(groups, n_rows), group_duplicates, random_state)
+    notes += leaks
+    joint = target if test is None else join_target(target, test[1], len(texts) - n_rows)
+    known = default_features() if features is None or isinstance(features, (str, list, tuple)) else {}
+    roster = choose_features(known if features is None else features, known)
+    told: list[str] = []
+    if features is None and not can_distill():
+        told.append('Distilled words are left out: they need the extra "distill", pip install "bertvectorizer[distill]".')
+    sizes, curve = _curve_splits(learning_curve, folds, target, random_state)
+    notes += _doubts(metrics[0], target)
+    own_store = comparison_store() if isinstance(store, str) and store == "auto" else open_store(store)
+    _check_estimator(estimator)
+    trial = Trial(texts, joint, n_rows, folds, metrics, estimator, curve, n_jobs, own_store, random_state)
+    settings = _describe(target, folds, metrics, roster, len(texts) - n_rows, estimator, random_state)
+    outcomes: dict[str, Outcome] = {}
+    failures: dict[str, str] = {}
+    heard: dict[str, list[str]] = {}
+
+    def found() -> Comparison:
+        said = [f"{', '.join(names)}: {message}" for message, names in heard.items()]
+        said += [f"{name} failed: {reason}" for name, reason in failures.items()]
+        index = X.index if isinstance(X, (pd.Series, pd.DataFrame)) else pd.RangeIndex(n_rows)
+        return Comparison(
+            outcomes, failures, [*told, *notes, *said], settings, texts[:n_rows], target, index, folds, metrics, len(texts) - n_rows, sizes,
+            roster, estimator, own_store,
+        )  # fmt: skip
+
+    _check_bert(roster)
+    error: Exception | None = None
+    try:
+        for name, transformer in roster.items():
+            try:
+                outcomes[name], said = trial.run(name, transformer, partial(progress or _ignore, name))
+                _check_scores(outcomes, name, metrics[0])
+            except Exception as failure:  # whatever a transformer of the user's raises, the others go on
+                error, failures[name] = failure, f"{type(failure).__name__}: {failure}"
+                outcomes.pop(name, None)
+                continue
+            for message in said:
+                heard.setdefault(message, []).append(name)
+    except KeyboardInterrupt:
+        raise ComparisonInterrupted(found() if outcomes else None) from None
+    if not outcomes:
+        assert error is not None
+        raise error if isinstance(error, BertVectorizerError) else InvalidTableError(_all_failed(failures)) from error
+    comparison = found()
+    for note in comparison.notes[len(told) :]:
+        warn_user(note)
+    return comparison
 
 
 def _ignore(*_news: Any) -> None:
     """Report to nobody."""
 
 
-def _encode(transformer: Any, texts: NDArray[np.object_], report: Callable[[int, int], Any]) -> Any:
-    """Return the features of all texts, each distinct one turned into them once, in portions that can be reported."""
-    report(0, len(texts))
-    whole = clone(transformer).fit(texts)
-    distinct, places, counts = np.unique(texts, return_inverse=True, return_counts=True)
-    done, portions = 0, []
-    for start in range(0, len(distinct), _TEXTS_AT_ONCE):
-        portion = slice(start, start + _TEXTS_AT_ONCE)
-        portions.append(_rows(whole.transform(distinct[portion])))
-        done += int(counts[portion].sum())
-        report(done, len(texts))
-    stack = np.concatenate if isinstance(portions[0], np.ndarray) else sparse.vstack
-    return _rows(stack(portions))[places]
+def _all_failed(failures: dict[str, str]) -> str:
+    return f"No kind of features could be used. {'; '.join(f'{name}: {reason}' for name, reason in failures.items())}"
 
 
-def _learn(name: str, transformer: Any, train: NDArray[np.object_], test: NDArray[np.object_]) -> tuple[Any, Any]:
-    """Return the features of one fold, learnt from its training texts alone."""
-    fold = clone(transformer)
-    try:
-        return _rows(fold.fit_transform(train)), _rows(fold.transform(test))
-    except ValueError as error:
-        if isinstance(error, BertVectorizerError):
-            raise
-        raise InvalidTableError(f"The features {name!r} cannot be learnt from these texts: {error}") from error
+def _read_all(X: Any, test: tuple[Any, Any] | None) -> tuple[NDArray[np.object_], int]:
+    """Return the texts of the folds and those held back, and how many the first are."""
+    texts = as_texts(X)
+    if test is None:
+        return texts, len(texts)
+    if not isinstance(test, (tuple, list)) or len(test) != 2:
+        raise invalid("test", "a pair of texts and target, or None", test)
+    held_back = read_texts(test[0]).texts
+    if not held_back:
+        raise InvalidTableError("There are no texts in 'test': the table has no rows.")
+    return np.array([*texts, *held_back], dtype=object), len(texts)
 
 
-def _rows(features: Any) -> Any:
-    """Return a matrix whose rows can be chosen by number: sparse, or an array."""
-    return features.tocsr() if hasattr(features, "tocsr") else np.asarray(features)
-
-
-def _classifier(features: Any) -> Any:
-    if isinstance(features, np.ndarray):
-        return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-    return LogisticRegression(C=10.0, max_iter=1000)
-
-
-def _check_labels(y: Any, n_texts: int, folds: int) -> NDArray[np.object_]:
-    labels = np.asarray(y, dtype=object)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise InvalidTableError(f"The target must be one column of labels. Got an array of shape {labels.shape}.")
-    if len(labels) != n_texts:
-        raise InvalidTableError(f"There are {n_texts} texts but {len(labels)} labels; each text needs one.")
-    if not n_texts:
-        raise InvalidTableError("There are no texts: the table has no rows.")
-    missing = pd.isna(labels)
-    if missing.any():
-        name = y.columns[0] if hasattr(y, "columns") else getattr(y, "name", None)
+def _read_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
+    if groups is None:
+        return None
+    values = pd.Series(list(groups), dtype=object)
+    if len(values) != n_rows:
+        raise InvalidTableError(f"There are {n_rows} texts but {len(values)} groups; each text needs one.")
+    if values.isna().any():
         raise InvalidTableError(
-            f"The target {'' if name in (None, '') else f'{name!r} '}is missing in {missing.sum()} row(s), the first is row "
-            f"{missing.argmax()} (counted from 0). Drop them or fill them."
+            f"The group is missing in {values.isna().sum()} row(s), the first is row {int(values.isna().argmax())} (counted from 0)."
         )
-    labels = labels.astype(str).astype(object)
-    classes, counts = np.unique(labels, return_counts=True)
-    if len(classes) < 2:
-        raise InvalidTableError(f"The target must have at least 2 classes. Got 1, {classes[0]!r} in every row.")
-    rarest = counts.argmin()
-    if counts[rarest] < folds:
-        raise InvalidTableError(
-            f"Each class needs at least as many rows as there are folds ({folds}). Got {counts[rarest]} row(s) of class "
-            f"{classes[rarest]!r}. Use fewer folds, or leave rare classes out."
+    return pd.factorize(values.astype(str))[0].astype(np.int64)
+
+
+def _cut(
+    cv: Any, texts: NDArray[np.object_], target: Target, groups: NDArray[np.int64] | None, by_text: bool, random_state: int | None
+) -> tuple[Folds, list[str]]:
+    """Return the folds, and a note where texts leak from one side of a fold to the other."""
+    check_int("random_state", random_state, 0, optional=True)
+    if by_text:
+        groups = join_duplicates(texts.tolist(), groups)
+    folds = make_folds(cv, target, groups, random_state)
+    leaking = count_leaks(texts.tolist(), folds.splits)
+    if not leaking:
+        return folds, []
+    return folds, [
+        f"{leaking:,} of {len(texts):,} rows are judged after learning from the same text in another row (case and spaces apart), which "
+        "flatters all scores. group_duplicates=True (--group-duplicates) keeps such rows on one side."
+    ]
+
+
+def _doubts(metric: Metric, target: Target) -> list[str]:
+    """Say where intervals are known to promise too much: simulations show it for macro-averages over a rare class."""
+    if not target.is_classes or not metric.key.endswith("_macro") or (rarest := target.count_classes()).iloc[0] >= _RARE:
+        return []
+    return [
+        f"Only {rarest.iloc[0]} rows are of class {str(rarest.index[0])[:100]!r}: 95 % intervals of {metric.name} may be too narrow, since "
+        "so few rows do not show how much it would change with others."
+    ]
+
+
+def _check_estimator(estimator: Any) -> None:
+    if estimator is not None and not (hasattr(estimator, "fit") and hasattr(estimator, "predict")):
+        raise invalid("estimator", "a scikit-learn estimator with fit and predict, or None", estimator)
+
+
+def _check_bert(roster: dict[str, Any]) -> None:
+    """Tell a fault in the parameters of a `BertVectorizer` before the others do their work."""
+    for transformer in roster.values():
+        for part in parts_of(transformer):
+            if isinstance(part, BertVectorizer):
+                part.__class__(**part.get_params(deep=False)).fit([])
+
+
+def _check_scores(outcomes: dict[str, Outcome], name: str, metric: Metric) -> None:
+    scores = outcomes[name].scores[metric.name]
+    if not np.isfinite(scores).all():
+        raise InvalidParameterError(
+            f"The metric {metric.key!r}, which decides, has no value on {int((~np.isfinite(scores)).sum())} of {len(scores)} folds. Name "
+            "another by 'scoring', or an 'estimator' that gives what it needs."
         )
-    return labels
+
+
+def _curve_splits(
+    wanted: bool | Sequence[float], folds: Folds, target: Target, random_state: int | None
+) -> tuple[tuple[int, ...], list[list[Split]]]:
+    """Return numbers of training rows, and for each of them the folds of the first repeat with so many: nested parts of the whole."""
+    shares: tuple[float, ...]
+    if isinstance(wanted, (bool, np.bool_)):
+        shares = _CURVE if wanted else ()
+    else:
+        shares = tuple(wanted)
+        if not shares or not all(isinstance(share, (int, float)) and 0 < share <= 1 for share in shares):
+            raise invalid("learning_curve", "a bool or numbers in (0, 1]", wanted)
+    first = folds.splits[: folds.n_first]
+    smallest = min(len(train) for train, _ in first)
+    sizes: list[int] = []
+    curve: list[list[Split]] = []
+    orders = [_spread_classes(train, target, np.random.RandomState(random_state)) for train, _ in first]
+    least = len(target.classes) if target.is_classes and target.classes is not None else 2
+    for share in sorted(set(shares)):
+        size = round(share * smallest)
+        if size >= least and size not in sizes:
+            sizes.append(size)
+            curve.append([(order[:size], test) for order, (_, test) in zip(orders, first, strict=True)])
+    return tuple(sizes), curve
+
+
+def _spread_classes(rows: NDArray[np.int64], target: Target, random: np.random.RandomState) -> NDArray[np.int64]:
+    """Return rows in a random order in which every beginning has each class in nearly its share."""
+    rows = random.permutation(rows)
+    if not target.is_classes:
+        return rows
+    labels = pd.Series(target.values[rows].astype(str))
+    place = labels.groupby(labels).cumcount().to_numpy()
+    shares = place / labels.map(labels.value_counts()).to_numpy()
+    return rows[np.argsort(shares, kind="stable")]
+
+
+def _describe(
+    target: Target, folds: Folds, metrics: list[Metric], roster: dict[str, Any], n_test: int, estimator: Any, random_state: int | None
+) -> dict[str, str]:
+    """Say for people what is compared, and how."""
+    berts = [part for transformer in roster.values() for part in parts_of(transformer) if isinstance(part, BertVectorizer)]
+    kind = {"binary": "2 classes", "multiclass": f"{0 if target.classes is None else len(target.classes)} classes", "regression": "amounts"}
+    settings = {
+        "rows": f"{len(target):,}",
+        "target": f"{target.name or 'target'}: {kind.get(target.kind, 'several labels a row')}",
+        "folds": folds.description,
+        "rows held back for a test": f"{n_test:,}",
+        "metrics": ", ".join(metric.name for metric in metrics),
+        "estimator": "scaler and regularised linear model that fit the features" if estimator is None else str(estimator),
+        "models": ", ".join(dict.fromkeys(str(bert.model_name) for bert in berts)) or "none",
+        "seed": str(random_state),
+        "versions": ", ".join(f"{name} {metadata.version(name)}" for name in _LIBRARIES) + f", Python {platform.python_version()}",
+    }
+    return {name: value for name, value in settings.items() if value != "0"} | {"seed": str(random_state)}

@@ -43,7 +43,7 @@ def model(tiny_model: Any) -> Path:
 
 
 def test_the_commands() -> None:
-    assert sorted(COMMANDS) == ["compare", "embed", "store clear", "store info", "store verify"]
+    assert sorted(COMMANDS) == ["compare", "embed", "predict", "store clear", "store info", "store verify", "train"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -97,23 +97,7 @@ def test_a_typo_in_an_option_is_one_line(command: str, option: str, run: Run) ->
         (["embed"], ["Missing argument", "embed --help"]),
         (["embed", "table.csv"], ["Missing option", "--text"]),
         (["embed", "table.csv", "--text", "text"], ["Missing option", "--output"]),
-        (["compare", "--text"], ["--text", "requires an argument"]),
-        (["compare", "--cv", "1"], ["--cv", "2"]),
-        (["compare", "--cv", "many"], ["--cv", "integer"]),
         (["embed", "table.csv", "--text", "text", "-o", "out.npy", "--chunk-rows", "0"], ["--chunk-rows", "1"]),
-        (["compare", "table.csv", "extra"], ["extra"]),
-        (["compare", "--text", "text"], ["give the file too"]),
-        (["compare", "--no-header"], ["give the file too"]),
-        (["compare", "table.csv"], ["--text COL", "--target COL"]),
-        (["compare", "table.csv", "--text", "text"], ["--target COL"]),
-        (["compare", "table.csv", "--text", "text", "--target", "text"], ["must be two columns", "'text'"]),
-        (["compare", "no.csv", "--text", "text", "--target", "label"], ["There is no file 'no.csv'"]),
-        (["compare", "table.csv", "--text", "text", "--target", "labels"], ["no column 'labels'", "text, label"]),
-        (["compare", "table.csv", "--text", "text", "--target", "none"], ["target 'none' is missing in 12 row(s)", "counted from 0"]),
-        (["compare", "table.csv", "--text", "text", "--target", "one"], ["at least 2 classes", "'x' in every row"]),
-        (["compare", "table.csv", "--text", "none", "--target", "label"], ["All 12 texts are missing"]),
-        (["compare", "table.csv", "--text", "text", "--target", "label", "--cv", "7"], ["folds (7)", "6 row(s) of class"]),
-        (["compare", "table.csv", "--text", "text", "--target", "label", "--sep", ";;"], ["--sep", "one character"]),
         (["embed", "table.csv", "--text", "text", "-o", "out.npy", "--sep", "ab"], ["--sep", "one character", "'ab'"]),
         (["embed", "table.csv", "--text", "text", "-o", "out.txt"], [".parquet, .npy, .csv"]),
         (["embed", "table.csv", "--text", "text", "-o", "nowhere/out.npy"], ["no folder 'nowhere'"]),
@@ -135,8 +119,6 @@ def test_a_bad_parameter_is_one_line(option: str, value: str, table: Path, model
     result = run(*words)
     assert_one_line(result, option.strip("-"), value)
     assert list(table.parent.iterdir()) == [table]
-    result = run("compare", table, "--text", "text", "--target", "label", "--model", model, option, value)
-    assert_one_line(result, option.strip("-"), value)
 
 
 @pytest.mark.parametrize("command", ["compare", "embed"])
@@ -147,34 +129,6 @@ def test_an_unknown_model_offline_names_places_and_remedies(command: str, table:
     assert result.err.startswith("Error: The model 'no/such-model' was not found.")
     assert "Remedies" in result.err
     assert "Traceback" not in result.err
-
-
-DONE = re.compile(r": done after \d+\.\d s$", re.MULTILINE)
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-
-
-def test_compare_on_the_built_in_example(default_model_directory: Path, run: Run) -> None:
-    result = run("compare", "--model", default_model_directory, "--cv", "2")
-    assert result.code == 0
-    assert DONE.sub("", result.err) == "majority class\nTF-IDF words\nBERT\n"
-    assert not CONTROL.search(result.out)
-    lines = result.out.splitlines()
-    assert lines[0].strip() == "Accuracy over 2 folds of 400 texts"
-    rows = [[cell.strip() for cell in re.split("[│┃|]", line)[1:-1]] for line in lines if re.search("[│┃|]", line)]
-    assert rows[0] == ["features", "dimensions", "accuracy", "spread", "seconds"]
-    assert [row[0] for row in rows[1:]] == ["majority class", "TF-IDF words", "BERT"]
-    assert rows[1][1:4] == ["0", "0.500", "0.000"]
-    assert rows[3][1] == "384"
-    assert float(rows[3][2]) > 0.6
-
-
-def test_compare_on_a_file_without_a_header(tmp_path: Path, model: Path, run: Run) -> None:
-    path = tmp_path / "messages"
-    path.write_text('a\tthe "bat\nb\ta crane\n' * 9, encoding="utf-8")
-    result = run("compare", path, "--no-header", "--sep", "\\t", "--text", "1", "--target", "0", "--cv", "3", "--model", model)
-    assert result.code == 0
-    assert "Accuracy over 3 folds of 18 texts" in result.out
-    assert len(DONE.findall(result.err)) == result.err.count("\n") == 3
 
 
 @pytest.mark.parametrize("words", [[], ["--chunk-rows", "5", "--layers", "-1,-2", "--pooling", "max"]])
@@ -204,33 +158,11 @@ def test_embed_takes_an_interrupt_before_the_first_row(table: Path, model: Path,
     assert list(table.parent.iterdir()) == [table]
 
 
-@pytest.mark.parametrize("place", ["compare", "read_table"])
-def test_compare_takes_an_interrupt(place: str, table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_anything: object, **_more: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(f"bertvectorizer.pipeline.{place}", stop)
-    result = run("compare", table, "--text", "text", "--target", "label", "--model", model)
-    assert result == Result(130, "", "Interrupted: the comparison is not finished.\n")
-
-
-def test_a_warning_is_one_line(table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    table.write_text("text,label\n" + f"{'the bat ' * 200},a\na crane,b\n" * 3, encoding="utf-8")
-    monkeypatch.setattr("warnings.filters", [])
-    result = run("compare", table, "--text", "text", "--target", "label", "--cv", "2", "--model", model)
-    assert result.code == 0
-    notes = [line for line in result.err.splitlines() if not DONE.search(line)]
-    assert len(notes) == 1
-    assert notes[0].startswith("Note: 3 of 6 texts are longer than the model reads")
-
-
 def test_progress_is_shown_to_a_terminal(table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
     result = run("embed", table, "--text", "text", "-o", table.with_name("out.npy"), "--model", model, "--chunk-rows", "4")
     assert "12 rows" in result.err
     assert "None" not in result.err
-    result = run("compare", table, "--text", "text", "--target", "label", "--cv", "2", "--model", model)
-    assert "2/2 folds" in result.err
 
 
 def test_python_m_bertvectorizer_leaves_no_traceback(tmp_path: Path) -> None:

@@ -370,8 +370,10 @@ def test_the_wheel_holds_one_package_with_all_modules_and_data(distributions: tu
         f"{name.replace('.', '/')}/__init__.py" if path.stem == "__init__" else f"{name.replace('.', '/')}.py"
         for name, path in SOURCES.items()
     }
-    assert modules | {"bertvectorizer/py.typed", "bertvectorizer/pipeline/data/words_in_context.csv"} == {
-        name for name in wheel if ".dist-info/" not in name
+    data = {f"pipeline/templates/{name}.html" for name in ("fragment", "report", "table")} | {
+        "pipeline/data/words_in_context.csv",
+        "py.typed",
     }
+    assert modules | {f"bertvectorizer/{name}" for name in data} == {name for name in wheel if ".dist-info/" not in name}
     assert {name.partition("/")[0].partition("-")[0] for name in wheel} == {"bertvectorizer"}
     assert {"package/py.typed", "pipeline/data/words_in_context.csv", "package/cli.py", "LICENSE"} <= sdist

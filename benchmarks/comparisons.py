@@ -1,0 +1,123 @@
+"""The default comparison on three real data sets, written down as tables in docs/comparisons.md.
+
+Run ``python -m benchmarks.comparisons``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bertvectorizer.pipeline import compare, default_features
+
+from .common import ROOT, machine, parser, write
+from .markdown import describe_machine, markdown
+from .texts import sms, sst2, tass
+
+Rows = tuple[list[str], list[Any]]
+
+
+def sets(data: Path) -> dict[str, tuple[str, Rows, Rows | None]]:
+    """Return the sets by name: what they are, rows to cross-validate on, rows held back."""
+    folds = sst2(data, "train"), sst2(data, "dev")
+    messages = sms(data)
+    return {
+        "SST-2": ("sentences of film reviews: do they praise?", (folds[0][0] + folds[1][0], folds[0][1] + folds[1][1]), sst2(data, "test")),
+        "SMS spam": (
+            "distinct text messages: are they spam?",
+            (list(messages), ["spam" if spam else "ham" for spam in messages.values()]),
+            None,
+        ),
+        "TASS 2020": ("Spanish tweets: positive, negative or neutral?", tass(data, "train"), tass(data, "dev")),
+    }
+
+
+def run(name: str, about: str, rows: Rows, test: Rows | None, n_jobs: int) -> dict[str, Any]:
+    """Compare the default roster on one set."""
+    print(f"{name}: {len(rows[0]):,} rows", file=sys.stderr)
+    started = time.perf_counter()
+
+    def report(features: str, unit: str, done: int, total: int) -> None:
+        if unit == "folds" and done == total:
+            print(f"  {features}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+    # On a CPU, so that figures can be repeated without a GPU.
+    comparison = compare(*rows, default_features(device="cpu"), test=test, n_jobs=n_jobs, progress=report)
+    return {"name": name, "about": about, "seconds": time.perf_counter() - started, **json.loads(comparison.to_json())}
+
+
+def document(result: dict[str, Any]) -> str:
+    """Return docs/comparisons.md."""
+    parts = [
+        "# Comparisons\n\n"
+        "What `bertvectorizer compare` finds on three real sets, with its default roster and settings. Made by "
+        "`python -m benchmarks.comparisons`; all numbers are in [results](../benchmarks/results/comparisons.json).\n\n"
+        "*Accuracy* is the mean over folds with its 95 % interval; *difference* is that to the best baseline (in bold), with its 95 % "
+        "interval, and *p* is corrected by Holm. *Test* is the accuracy on rows held back, judged once after learning from all others. "
+        "*s/1,000*: seconds to encode 1,000 texts, nothing remembered; few texts are timed, so take it as a rough guide.\n\n"
+        f"{describe_machine(result['machine'])}"
+    ]
+    for found in result["sets"]:
+        settings = found["settings"]
+        held_back = f", {settings['rows held back for a test']} held back for a test" if "rows held back for a test" in settings else ""
+        parts.append(
+            f"## {found['name']}\n\n{found['about'].capitalize()} {settings['rows']} rows{held_back}; {settings['folds']}; "
+            f"{found['seconds']:.0f} s in all.\n\n{_table(found)}\n\n" + "".join(f"- {note}\n" for note in found["notes"])
+        )
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _table(found: dict[str, Any]) -> str:
+    header = ["features", "accuracy", "difference", "p", "verdict", "macro F1", "ROC AUC", "Brier", "dimensions", "s/1,000"]
+    has_test = "test" in found["table"][0]
+    if has_test:
+        header.insert(2, "test")
+    rows = []
+    for row in found["table"]:
+        name = f"**{row['features']}**" if row["features"] == found["baseline"] else row["features"]
+        difference = (
+            "" if row["difference"] is None else f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
+        )
+        cells = [
+            name,
+            f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+            difference,
+            "" if row["p_value"] is None else "< 0.001" if row["p_value"] < 0.001 else f"{row['p_value']:.3f}",
+            row["verdict"],
+            f"{row['f1_macro']:.3f}",
+            f"{row.get('roc_auc', row.get('roc_auc_ovr')) or math.nan:.3f}",
+            f"{row['brier_score']:.3f}",
+            f"{row['dimensions']:,}",
+            "" if row["encode_seconds"] is None else f"{row['encode_seconds']:.2f}",
+        ]
+        if has_test:
+            cells.insert(2, f"{row['test']:.3f}")
+        rows.append(cells)
+    return markdown(header, rows)
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Run the benchmark."""
+    known = parser(__doc__)
+    known.add_argument("--limit", type=int, help="use only so many texts of each set, to try the benchmark out")
+    known.add_argument("--n-jobs", type=int, default=2, help="folds that are worked on at once")
+    options = known.parse_args(None if arguments is None else list(arguments))
+    some = slice(options.limit)
+    found = [
+        run(name, about, (rows[0][some], rows[1][some]), test and (test[0][some], test[1][some]), options.n_jobs)
+        for name, (about, rows, test) in sets(options.data).items()
+    ]
+    result = {"machine": machine(), "sets": found}
+    write(options.name or "comparisons", result)
+    page = ROOT / "docs" / "comparisons.md"
+    page.write_text(document(result), encoding="utf-8")
+    print(f"Written: {page.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

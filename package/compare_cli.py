@@ -1,0 +1,204 @@
+"""The command line of comparisons: ``bertvectorizer compare``."""
+
+from __future__ import annotations
+
+import sys
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from .comparing import make_roster, read_rows, showing_progress, split_labels
+from .models.errors import InvalidTableError
+from .options import (
+    ModelOption,
+    NoHeaderOption,
+    OfflineOption,
+    PrecisionOption,
+    SampleOption,
+    SeparatorOption,
+    StoreOption,
+    VectorsOption,
+    bert_parameters,
+    table_parameters,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .pipeline import Comparison
+
+__all__ = ["compare", "compare_app"]
+
+compare_app = typer.Typer(rich_markup_mode=None)
+
+
+class _Columns(NamedTuple):
+    """Names of the columns that matter."""
+
+    text: str
+    target: str
+    group: str | None
+
+
+@compare_app.command()
+def compare(
+    file: Annotated[Path | None, typer.Argument(help="CSV, TSV, Parquet or JSON lines; the built-in example if left out.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column with the texts.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column with what is to be predicted.")] = None,
+    features: Annotated[
+        list[str] | None, typer.Option(help="Kind of features as the table names it; may be given again. All if left out.")
+    ] = None,
+    vectors: VectorsOption = None,
+    all_layers: Annotated[bool, typer.Option("--all-layers", help="Try every layer under cls, mean and max too.")] = False,
+    cv: Annotated[str, typer.Option(help="Folds: 5, or 2x5 for two repeats of five.")] = "2x5",
+    test: Annotated[Path | None, typer.Option("--test", help="File with rows held back, judged once; columns as in FILE.")] = None,
+    group: Annotated[str | None, typer.Option("--group", help="Column whose equal values stay on one side of every fold.")] = None,
+    group_duplicates: Annotated[bool, typer.Option("--group-duplicates", help="Keep equal texts on one side of every fold.")] = False,
+    task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
+    label_sep: Annotated[
+        str | None, typer.Option("--label-sep", help="What separates the labels of a row, such as ';', where rows may have several.")
+    ] = None,
+    scoring: Annotated[
+        list[str] | None, typer.Option(help="Metric, as scikit-learn names it; may be given again, and the first decides.")
+    ] = None,
+    learning_curve: Annotated[bool, typer.Option("--learning-curve", help="Learn from growing parts of the rows too.")] = False,
+    report: Annotated[Path | None, typer.Option(help="File to write the report to: .html.")] = None,
+    json: Annotated[Path | None, typer.Option(help="File to write all numbers to: .json.")] = None,
+    word: Annotated[str | None, typer.Option(help="Word whose occurrences the report draws; an example if left out.")] = None,
+    sample: SampleOption = None,
+    n_jobs: Annotated[int, typer.Option(help="Folds that are worked on at once; -1 is one for each core.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and samples.")] = 0,
+    no_header: NoHeaderOption = False,
+    sep: SeparatorOption = None,
+    model: ModelOption = None,
+    precision: PrecisionOption = "float32",
+    local_files_only: OfflineOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Compare BERT features with baselines: what is better, and what it costs.
+
+    Without FILE it runs on a small example that comes with the package: is the bat an animal, or for hitting balls?
+    Ctrl-C prints what is finished.
+    """
+    from .pipeline import ComparisonInterrupted
+
+    stopped = False
+    try:
+        for output in (report, json):
+            _check_directory(output)
+        columns = _columns(file, text, target, group, test, sample, label_sep, table_parameters(no_header, sep))
+        options = table_parameters(no_header, sep)
+        table = _rows(file, columns, sample, seed, options)
+        from .pipeline import compare as run
+
+        bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
+        roster = make_roster(features, vectors, all_layers, bert)
+        held_back = None
+        if test is not None:
+            rows = read_rows(test, [columns.text, columns.target], None, seed, options)
+            held_back = rows[columns.text], split_labels(rows[columns.target], label_sep)
+        with showing_progress(len(roster)) as report_progress:
+            comparison = run(
+                table[columns.text],
+                split_labels(table[columns.target], label_sep),
+                roster,
+                cv=cv,
+                scoring=scoring or None,
+                n_jobs=n_jobs,
+                random_state=seed,
+                store=store or "auto",
+                groups=None if group is None else table[group],
+                group_duplicates=group_duplicates,
+                test=held_back,
+                task=task,
+                learning_curve=learning_curve,
+                progress=report_progress,
+            )
+    except ComparisonInterrupted as interrupt:
+        if interrupt.comparison is None:
+            print("Interrupted: no kind of features is finished.", file=sys.stderr)
+            raise typer.Exit(130) from None
+        comparison, stopped = interrupt.comparison, True
+    except KeyboardInterrupt:
+        print("Interrupted: the comparison is not finished.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _print(comparison)
+    if json is not None:
+        comparison.to_json(json)
+    if report is not None:
+        comparison.to_html(report, word)
+    if stopped:
+        print("Interrupted: the table has what is finished.", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+def _check_directory(output: Path | None) -> None:
+    """Tell before the work is done that its result has no place."""
+    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
+        raise InvalidTableError(f"'{output}' cannot be written: its directory is missing, or it is a directory itself.")
+
+
+def _columns(
+    file: Path | None,
+    text: str | None,
+    target: str | None,
+    group: str | None,
+    test: Path | None,
+    sample: int | None,
+    label_sep: str | None,
+    options: dict[str, Any],
+) -> _Columns:
+    if file is None:
+        if any((text, target, group, test, sample, label_sep)) or options != table_parameters(False, None):
+            raise InvalidTableError(
+                "--text, --target, --group, --test, --sample, --label-sep, --no-header and --sep describe a FILE; give the file too."
+            )
+        return _Columns("text", "label", None)
+    if text is None or target is None:
+        raise InvalidTableError("With a FILE both --text COL and --target COL are needed.")
+    if len({text, target, group}) < 3:
+        raise InvalidTableError(f"--text, --target and --group must be different columns. Got {text!r}, {target!r} and {group!r}.")
+    return _Columns(text, target, group)
+
+
+def _rows(file: Path | None, columns: _Columns, sample: int | None, seed: int, options: dict[str, Any]) -> pd.DataFrame:
+    if file is not None:
+        return read_rows(file, [column for column in columns if column is not None], sample, seed, options)
+    from .pipeline import load_example
+
+    return load_example()
+
+
+def _print(comparison: Comparison) -> None:
+    from .pipeline.ranking import BEST_BASELINE
+
+    settings = comparison.settings
+    print(f"{settings['folds']}, {settings['rows']} texts")
+    found = comparison.table
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("features", no_wrap=True)
+    for name in (comparison.metric, "95 % interval", *(["test"] if comparison.n_test else []), "p", "dimensions", "s/1,000"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in found.to_dict("records"):
+        table.add_row(
+            str(row["features"]),
+            f"{row[comparison.metric]:.3f}",
+            f"{row['low']:.3f} {row['high']:.3f}",
+            *([f"{row['test']:.3f}"] if comparison.n_test else []),
+            "" if isnan(row["p_value"]) else "<0.001" if row["p_value"] < 0.0005 else f"{row['p_value']:.3f}",
+            f"{row['dimensions']:,}",
+            "" if isnan(row["encode_seconds"]) else f"{row['encode_seconds']:.2f}",
+        )
+    Console().print(table)
+    print(f"{comparison.metric}: {'more' if comparison.greater_is_better else 'less'} is better. s/1,000: seconds to encode 1,000 texts.")
+    print(f"Best baseline: {comparison.baseline}. p: of the difference to it, corrected by Holm.")
+    for verdict, members in found.groupby("verdict", sort=False)["features"]:
+        if verdict != BEST_BASELINE:
+            print(f"{str(verdict).capitalize()}: {', '.join(members)}.")
+    for name, reason in comparison.failures.items():
+        print(f"Left out: {name}: {reason}", file=sys.stderr)

@@ -1,0 +1,78 @@
+"""Features and the estimator that stands on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from ..features import BertVectorizer, read_texts
+from ..models.errors import InvalidTableError
+from .heads import default_estimator, majority_estimator
+from .roster import parts_of, with_store
+from .target import Target
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["as_rows", "as_texts", "fit_pipeline", "learn_features", "make_estimator"]
+
+
+def as_texts(X: Any) -> NDArray[np.object_]:
+    """Return a column of texts as an array, of which at least one says something. *Shape:* ``(n_rows,)``, dtype object."""
+    texts = read_texts(X).texts
+    if texts and not any(text.strip() for text in texts):
+        raise InvalidTableError(f"All {len(texts)} texts are missing or empty.")
+    return np.array(texts, dtype=object)
+
+
+def as_rows(features: Any) -> Any:
+    """Return a matrix whose rows can be chosen by number: sparse, or an array."""
+    return features.tocsr() if hasattr(features, "tocsr") else np.asarray(features)
+
+
+def make_estimator(estimator: Any, features: Any, kind: str, labels: NDArray[Any]) -> Any:
+    """Return a new estimator for features: a clone of the one given, or what fits them."""
+    return default_estimator(features, kind, labels) if estimator is None else clone(estimator)
+
+
+def learn_features(transformer: Any, texts: NDArray[np.object_], labels: NDArray[Any]) -> Any:
+    """Fit a transformer and return the features of the texts it was fitted on, as a matrix whose rows can be chosen."""
+    return as_rows(
+        transformer.fit_transform(texts, labels)
+        if hasattr(transformer, "fit_transform")
+        else transformer.fit(texts, labels).transform(texts)
+    )
+
+
+def fit_pipeline(transformer: Any, estimator: Any, texts: NDArray[np.object_], target: Target, store: Any = "auto") -> Pipeline:
+    """Return features and an estimator, fitted on texts.
+
+    Parameters
+    ----------
+    transformer : transformer or None
+        None is the majority class.
+    estimator : estimator or None
+        None takes what fits the features.
+    texts : ndarray
+        *Shape:* ``(n_rows,)``, dtype object.
+    target : Target
+    store : "auto", path, EmbeddingStore or None
+        Where vectors are looked for; the pipeline keeps the store that the transformer was given.
+
+    Returns
+    -------
+    Pipeline
+        Steps ``features`` and ``estimator``.
+    """
+    if transformer is None:
+        return Pipeline([("estimator", majority_estimator(target.kind))]).fit(texts, target.values)
+    features = with_store(transformer, store)
+    vectors = learn_features(features, texts, target.values)
+    model = make_estimator(estimator, vectors, target.kind, target.values).fit(vectors, target.values)
+    for part, given in zip(parts_of(features), parts_of(transformer), strict=True):
+        if isinstance(part, BertVectorizer):
+            part.store = given.store
+    return Pipeline([("features", features), ("estimator", model)])
