@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,17 @@ if TYPE_CHECKING:
 __all__ = ["ComparisonInterrupted", "compare"]
 
 _RARE = 100
+_MOST_JOBS = 1 << 20
 _CURVE = (0.1, 0.2, 0.4, 0.7, 1.0)
 _LIBRARIES = ("bertvectorizer", "scikit-learn", "torch", "transformers")
+
+
+class _ProgressError(BaseException):
+    """The user's own function of progress has failed: no fault of any features."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__()
+        self.reason = reason
 
 
 class ComparisonInterrupted(KeyboardInterrupt):
@@ -141,8 +151,15 @@ def compare(
     target, notes = read_target(y, n_rows, task)
     metrics = resolve_scoring(scoring, target.kind)
     check_flag("group_duplicates", group_duplicates)
+    if n_jobs is not None and check_int("n_jobs", n_jobs, -_MOST_JOBS) == 0:
+        raise invalid("n_jobs", "a number of processes, -1 for one each core, or None", n_jobs)
     folds, leaks = _cut(cv, texts[:n_rows], target, _read_groups(groups, n_rows), group_duplicates, random_state)
     notes += leaks
+    if test is not None and (leaking := count_leaks(texts.tolist(), [(np.arange(n_rows), np.arange(n_rows, len(texts)))])):
+        notes.append(
+            f"{leaking:,} of {len(texts) - n_rows:,} rows held back are judged after learning from the same text in another row (case and "
+            "spaces apart), which flatters the scores of the test."
+        )
     joint = target if test is None else join_target(target, test[1], len(texts) - n_rows)
     known = default_features() if features is None or isinstance(features, (str, list, tuple)) else {}
     roster = choose_features(known if features is None else features, known)
@@ -155,45 +172,65 @@ def compare(
     _check_estimator(estimator)
     trial = Trial(texts, joint, n_rows, folds, metrics, estimator, curve, n_jobs, own_store, random_state)
     settings = _describe(target, folds, metrics, roster, len(texts) - n_rows, estimator, random_state)
-    outcomes: dict[str, Outcome] = {}
-    failures: dict[str, str] = {}
-    heard: dict[str, list[str]] = {}
+    index = X.index if isinstance(X, (pd.Series, pd.DataFrame)) else pd.RangeIndex(n_rows)
+    findings = _Findings()
 
     def found() -> Comparison:
-        said = [f"{', '.join(names)}: {message}" for message, names in heard.items()]
-        said += [f"{name} failed: {reason}" for name, reason in failures.items()]
-        index = X.index if isinstance(X, (pd.Series, pd.DataFrame)) else pd.RangeIndex(n_rows)
+        said = [*told, *notes, *findings.notes()]
         return Comparison(
-            outcomes, failures, [*told, *notes, *said], settings, texts[:n_rows], target, index, folds, metrics, len(texts) - n_rows, sizes,
+            findings.outcomes, findings.failures, said, settings, texts[:n_rows], target, index, folds, metrics, len(texts) - n_rows, sizes,
             roster, estimator, own_store,
         )  # fmt: skip
 
     _check_bert(roster)
-    error: Exception | None = None
     try:
-        for name, transformer in roster.items():
-            try:
-                outcomes[name], said = trial.run(name, transformer, partial(progress or _ignore, name))
-                _check_scores(outcomes, name, metrics[0])
-            except Exception as failure:  # whatever a transformer of the user's raises, the others go on
-                error, failures[name] = failure, f"{type(failure).__name__}: {failure}"
-                outcomes.pop(name, None)
-                continue
-            for message in said:
-                heard.setdefault(message, []).append(name)
+        _run_all(trial, roster, progress, findings)
     except KeyboardInterrupt:
-        raise ComparisonInterrupted(found() if outcomes else None) from None
-    if not outcomes:
-        assert error is not None
-        raise error if isinstance(error, BertVectorizerError) else InvalidTableError(_all_failed(failures)) from error
+        raise ComparisonInterrupted(found() if findings.outcomes else None) from None
+    except _ProgressError as failed:
+        raise failed.reason from None
+    if not findings.outcomes:
+        error = findings.error
+        raise error if isinstance(error, BertVectorizerError) else InvalidTableError(_all_failed(findings.failures)) from error
     comparison = found()
     for note in comparison.notes[len(told) :]:
         warn_user(note)
     return comparison
 
 
-def _ignore(*_news: Any) -> None:
-    """Report to nobody."""
+@dataclass
+class _Findings:
+    """What has been found so far: outcomes, failures, and what was warned of by whom."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    heard: dict[str, list[str]] = field(default_factory=dict)
+    error: Exception | None = None
+
+    def notes(self) -> list[str]:
+        said = [f"{', '.join(names)}: {message}" for message, names in self.heard.items()]
+        return said + [f"{name} failed: {reason}" for name, reason in self.failures.items()]
+
+
+def _run_all(trial: Trial, roster: dict[str, Any], progress: Callable[[str, str, int, int], Any] | None, findings: _Findings) -> None:
+    for name, transformer in roster.items():
+        try:
+            outcome, said = trial.run(name, transformer, partial(_report, progress, name))
+            _check_scores(outcome, trial.metrics[0])
+        except Exception as failure:  # whatever a transformer of the user's raises, the others go on
+            findings.error, findings.failures[name] = failure, f"{type(failure).__name__}: {failure}"
+            continue
+        findings.outcomes[name] = outcome
+        for message in said:
+            findings.heard.setdefault(message, []).append(name)
+
+
+def _report(progress: Callable[[str, str, int, int], Any] | None, name: str, unit: str, done: int, total: int) -> None:
+    if progress is not None:
+        try:
+            progress(name, unit, done, total)
+        except Exception as error:
+            raise _ProgressError(error) from None
 
 
 def _all_failed(failures: dict[str, str]) -> str:
@@ -216,6 +253,8 @@ def _read_all(X: Any, test: tuple[Any, Any] | None) -> tuple[NDArray[np.object_]
 def _read_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
     if groups is None:
         return None
+    if isinstance(groups, str) or not isinstance(groups, Iterable):
+        raise invalid("groups", "a group for each row, or None", groups)
     values = pd.Series(list(groups), dtype=object)
     if len(values) != n_rows:
         raise InvalidTableError(f"There are {n_rows} texts but {len(values)} groups; each text needs one.")
@@ -254,7 +293,8 @@ def _doubts(metric: Metric, target: Target) -> list[str]:
 
 
 def _check_estimator(estimator: Any) -> None:
-    if estimator is not None and not (hasattr(estimator, "fit") and hasattr(estimator, "predict")):
+    is_one = hasattr(estimator, "fit") and hasattr(estimator, "predict") and not isinstance(estimator, type)
+    if estimator is not None and not is_one:
         raise invalid("estimator", "a scikit-learn estimator with fit and predict, or None", estimator)
 
 
@@ -266,8 +306,8 @@ def _check_bert(roster: dict[str, Any]) -> None:
                 part.__class__(**part.get_params(deep=False)).fit([])
 
 
-def _check_scores(outcomes: dict[str, Outcome], name: str, metric: Metric) -> None:
-    scores = outcomes[name].scores[metric.name]
+def _check_scores(outcome: Outcome, metric: Metric) -> None:
+    scores = outcome.scores[metric.name]
     if not np.isfinite(scores).all():
         raise InvalidParameterError(
             f"The metric {metric.key!r}, which decides, has no value on {int((~np.isfinite(scores)).sum())} of {len(scores)} folds. Name "
@@ -283,7 +323,7 @@ def _curve_splits(
     if isinstance(wanted, (bool, np.bool_)):
         shares = _CURVE if wanted else ()
     else:
-        shares = tuple(wanted)
+        shares = tuple(wanted) if hasattr(wanted, "__iter__") else ()
         if not shares or not all(isinstance(share, (int, float)) and 0 < share <= 1 for share in shares):
             raise invalid("learning_curve", "a bool or numbers in (0, 1]", wanted)
     first = folds.splits[: folds.n_first]

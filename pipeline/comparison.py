@@ -131,7 +131,7 @@ class Comparison:
         for name, outcome in self.outcomes.items():
             assert outcome.curve is not None
             for size, scores in zip(self.curve_sizes, outcome.curve, strict=True):
-                estimate = estimate_score(scores, self.metrics[0], size, self.folds.mean_sizes[1], len(self.texts))
+                estimate = estimate_score(scores, self.metrics[0], size, self.folds.mean_sizes[1], outcome.n_judged)
                 rows.append((name, size, estimate.mean, estimate.low, estimate.high))
         return pd.DataFrame(rows, columns=["features", "n_rows", self.metric, "low", "high"])
 
@@ -315,4 +315,4 @@ def _agree(predictions: NDArray[np.object_], truth: NDArray[Any]) -> NDArray[np.
 
 
 def _plain(scores: NDArray[np.float64]) -> list[float | None]:
-    return [None if np.isnan(score) else float(score) for score in scores]
+    return [float(score) if np.isfinite(score) else None for score in scores]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import Pipeline
 
 from ..features import BertVectorizer, read_texts
@@ -40,11 +41,13 @@ def make_estimator(estimator: Any, features: Any, kind: str, labels: NDArray[Any
 
 def learn_features(transformer: Any, texts: NDArray[np.object_], labels: NDArray[Any]) -> Any:
     """Fit a transformer and return the features of the texts it was fitted on, as a matrix whose rows can be chosen."""
-    return as_rows(
-        transformer.fit_transform(texts, labels)
-        if hasattr(transformer, "fit_transform")
-        else transformer.fit(texts, labels).transform(texts)
-    )
+    return as_rows(_learn(transformer, texts, labels))
+
+
+def _learn(transformer: Any, texts: NDArray[np.object_], labels: NDArray[Any]) -> Any:
+    if hasattr(transformer, "fit_transform"):
+        return transformer.fit_transform(texts, labels)
+    return transformer.fit(texts, labels).transform(texts)
 
 
 def fit_pipeline(transformer: Any, estimator: Any, texts: NDArray[np.object_], target: Target, store: Any = "auto") -> Pipeline:
@@ -70,8 +73,10 @@ def fit_pipeline(transformer: Any, estimator: Any, texts: NDArray[np.object_], t
     if transformer is None:
         return Pipeline([("estimator", majority_estimator(target.kind))]).fit(texts, target.values)
     features = with_store(transformer, store)
-    vectors = learn_features(features, texts, target.values)
+    vectors = _learn(features, texts, target.values)
     model = make_estimator(estimator, vectors, target.kind, target.values).fit(vectors, target.values)
+    if estimator is None and isinstance(model[-1], LogisticRegressionCV):
+        model[-1].set_params(scoring="accuracy")  # what score() gives, as of any classifier; the strength was chosen by log loss
     for part, given in zip(parts_of(features), parts_of(transformer), strict=True):
         if isinstance(part, BertVectorizer):
             part.store = given.store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ __all__ = ["DEFAULT_CV", "Folds", "Split", "count_leaks", "join_duplicates", "ma
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 DEFAULT_CV = "2x5"
+_SEEDS = 2**32
 _REPEATS_BY_FOLDS = re.compile(r"(?:(\d{1,4})\s*[x×]\s*)?(\d{1,4})")
 _SPLITTERS: dict[tuple[bool, bool], Any] = {  # whether there are classes, and groups
     (False, False): KFold,
@@ -95,6 +97,7 @@ def make_folds(cv: Any, target: Target, groups: NDArray[Any] | None, random_stat
         return _repeated(*_read(str(cv)), target, groups, random_state)
     splits = _split_by(cv, target, groups) if hasattr(cv, "split") else _take(cv)
     _check_splits(splits, len(target))
+    _check_groups(splits, groups)
     return Folds(
         splits, len(splits), f"{len(splits)} fold(s) of {type(cv).__name__}" if hasattr(cv, "split") else f"{len(splits)} given fold(s)"
     )
@@ -110,6 +113,8 @@ def _read(cv: str) -> tuple[int, int]:
 
 def _repeated(repeats: int, folds: int, target: Target, groups: NDArray[Any] | None, random_state: int | None) -> Folds:
     _check_enough(folds, target, groups)
+    if random_state is not None and random_state >= _SEEDS:
+        raise invalid("random_state", f"below {_SEEDS}", random_state)
     stratified = target.is_classes
     kind = _SPLITTERS[stratified, groups is not None]
     seeds = np.random.RandomState(random_state).randint(2**31 - 1, size=repeats)
@@ -140,29 +145,44 @@ def _check_enough(folds: int, target: Target, groups: NDArray[Any] | None) -> No
 
 def _split_by(splitter: Any, target: Target, groups: NDArray[Any] | None) -> list[Split]:
     try:
-        return list(splitter.split(np.zeros(len(target)), target.values, groups))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")  # whether they are kept together is looked at after that
+            return list(splitter.split(np.zeros(len(target)), target.values, groups))
     except (TypeError, ValueError) as error:
         raise InvalidParameterError(f"The 'cv' parameter {splitter!r} cannot split these {len(target)} rows: {error}") from error
 
 
 def _take(pairs: Any) -> list[Split]:
     try:
-        return [(np.asarray(train), np.asarray(test)) for train, test in pairs]
+        splits = [(np.asarray(train), np.asarray(test)) for train, test in pairs]
     except (TypeError, ValueError):
-        raise invalid("cv", "a number of folds, REPEATSxFOLDS, a splitter, or pairs of training and test rows", pairs) from None
+        splits = None
+    if splits is None or any(rows.ndim != 1 for split in splits for rows in split):
+        raise invalid("cv", "a number of folds, REPEATSxFOLDS, a splitter, or pairs of lists of training and test rows", pairs)
+    return splits
 
 
 def _check_splits(splits: Sequence[Split], n_rows: int) -> None:
     if not splits:
         raise InvalidParameterError("The 'cv' parameter gives no fold at all.")
     for number, (train, test) in enumerate(splits):
+        kinds = train.dtype.kind + test.dtype.kind
         rows = np.concatenate([train, test])
-        if not len(train) or not len(test) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n_rows:
+        if not len(train) or not len(test) or not set(kinds) <= set("iu") or rows.min() < 0 or rows.max() >= n_rows:
             raise InvalidParameterError(
                 f"Each fold must have training and test rows, numbered in [0, {n_rows}). Fold {number} has {len(train)} and {len(test)}."
             )
         if shared := len(np.intersect1d(train, test)):
             raise InvalidParameterError(f"Training and test rows of a fold must differ. Fold {number} has {shared} row(s) in both.")
+
+
+def _check_groups(splits: Sequence[Split], groups: NDArray[Any] | None) -> None:
+    for number, (train, test) in enumerate(splits):
+        if groups is not None and (shared := len(np.intersect1d(groups[train], groups[test]))):
+            raise InvalidParameterError(
+                f"Rows of a group must be on one side of each fold, but 'cv' puts {shared} group(s) on both sides of fold {number}. "
+                "Give a number of folds, a splitter that keeps groups together, or no groups."
+            )
 
 
 def _plain(texts: Sequence[str]) -> NDArray[np.int64]:

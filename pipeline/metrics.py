@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.metrics import brier_score_loss, get_scorer, make_scorer
 
 from ..models.errors import InvalidParameterError
 from ..models.validation import invalid
+from .outcome import Cost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +28,10 @@ _DEFAULTS = {
     "multilabel": ("f1_macro", "accuracy", "roc_auc"),
     "regression": ("r2", "spearman", "neg_mean_absolute_error"),
 }
+_TAKEN = {
+    *("features", "is_contextual", "low", "high", "difference", "difference_low", "difference_high", "p_value", "verdict"),
+    *("test", "test_low", "test_high", "n_rows", *(field.name for field in fields(Cost))),
+}
 _SHARES = ("accuracy", "balanced_accuracy", "f1", "precision", "recall", "jaccard", "roc_auc", "average_precision", "top_k_accuracy")
 
 
@@ -38,6 +44,8 @@ class Metric:
         scikit-learn's name. Its ``neg_`` is dropped where numbers are shown, and so is their sign.
     scorer : callable
         Called with an estimator, features and the truth; more is better.
+    known_as : str
+        scikit-learn's name of the scorer, where ``key`` is another; "" for one that it does not know.
 
     Attributes
     ----------
@@ -48,12 +56,13 @@ class Metric:
         Least and greatest number that can be shown.
     """
 
-    def __init__(self, key: str, scorer: Scorer) -> None:
+    def __init__(self, key: str, scorer: Scorer, known_as: str = "") -> None:
         self.key = key
         self.name = key.removeprefix("neg_")
         self.greater_is_better = self.name == key
         self.scorer = scorer
-        self._is_share = key.startswith(_SHARES)
+        self._known_as = known_as
+        self._is_share = known_as.startswith(_SHARES)
         self.bounds = (0.0, 1.0) if self._is_share else (-np.inf, np.inf) if self.greater_is_better else (0.0, np.inf)
 
     def resolution(self, n_rows: float) -> float:
@@ -62,7 +71,12 @@ class Metric:
 
     def row_error(self, score: float, n_rows: int) -> float:
         """Return the standard error that a share of so many rows has at least; 0 for metrics that are none."""
-        return math.sqrt(score * (1 - score) / n_rows) if self.key == "accuracy" else 0.0
+        return math.sqrt(score * (1 - score) / n_rows) if self.is_accuracy else 0.0
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it is the share of rows that come out right."""
+        return self._known_as == "accuracy"
 
     def shown(self, scores: Any) -> Any:
         """Return scores as people know them."""
@@ -114,12 +128,19 @@ def resolve_scoring(scoring: Any, kind: str) -> list[Metric]:
         raise invalid("scoring", "a scorer's name, a callable, a list of names, a dict or None", scoring)
     if not named:
         raise invalid("scoring", "at least one scorer", scoring)
-    return [Metric(name, _scorer(scorer)) for name, scorer in named.items()]
+    metrics = [Metric(name, _scorer(scorer), scorer if isinstance(scorer, str) else "") for name, scorer in named.items()]
+    names = [metric.name for metric in metrics]
+    for name in names:
+        if name in _TAKEN or names.count(name) > 1:
+            raise InvalidParameterError(f"The 'scoring' parameter must have names that are no other columns of the table. Got {name!r}.")
+    return metrics
 
 
 def _scorer(scorer: str | Scorer) -> Scorer:
     if callable(scorer):
         return scorer
+    if not isinstance(scorer, str):
+        raise invalid("scoring", "names of scorers or callables only", scorer)
     if scorer in _OURS:
         return _OURS[scorer]
     try:

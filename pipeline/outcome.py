@@ -82,3 +82,8 @@ class Outcome:
     curve: NDArray[np.float64] | None = None
     resampled: NDArray[np.float64] | None = None
     test_resampled: NDArray[np.float64] | None = None
+
+    @property
+    def n_judged(self) -> int:
+        """Rows for which something was predicted while they were left out."""
+        return sum(row is not None for row in self.predictions.reshape(len(self.predictions), -1)[:, 0])

@@ -126,7 +126,10 @@ def estimate_score(scores: NDArray[np.float64], metric: Metric, n_train: float, 
     Returns
     -------
     Estimate
+        Without an interval where there is but one score, or a fold has none.
     """
+    if len(scores) < 2 or not np.isfinite(scores).all():
+        return Estimate(float(scores.mean()), np.nan, np.nan, np.nan)
     error = metric.row_error(float(scores.mean()), n_rows)
     return corrected_interval(
         scores, n_test / n_train, CONFIDENCE, resolution=metric.resolution(n_test), row_error=error, bounds=metric.bounds
@@ -136,7 +139,7 @@ def estimate_score(scores: NDArray[np.float64], metric: Metric, n_train: float, 
 def _score(outcome: Outcome, metric: Metric, folds: Folds) -> Estimate:
     scores = outcome.scores[metric.name]
     if outcome.resampled is None:
-        return estimate_score(scores, metric, *folds.mean_sizes, len(outcome.predictions))
+        return estimate_score(scores, metric, *folds.mean_sizes, outcome.n_judged)
     resolution = metric.resolution(folds.mean_sizes[1])
     return bootstrap_interval(float(scores[0]), outcome.resampled, CONFIDENCE, resolution=resolution, bounds=metric.bounds)
 

@@ -78,8 +78,10 @@ def default_features(vectors: str | Path | Sequence[str | Path] = (), **bert: An
     }
     if can_distill():
         roster["distilled words"] = StaticVectorizer(f"distill:{model.model_name}")
-    for path in [vectors] if isinstance(vectors, (str, Path)) else vectors:
-        roster[f"vectors {Path(path).name}"] = StaticVectorizer(path)
+    paths = [vectors] if isinstance(vectors, (str, Path)) else list(vectors)
+    names = [Path(path).name for path in paths]
+    for name, path in zip(names, paths, strict=True):
+        roster[f"vectors {name if names.count(name) == 1 else path}"] = StaticVectorizer(path)
 
     def read(**how: Any) -> BertVectorizer:
         return BertVectorizer(**{**bert, **how})
@@ -147,6 +149,8 @@ def choose_features(features: Any, roster: Mapping[str, Any]) -> dict[str, Any]:
         features = [features]
     if isinstance(features, Mapping):
         chosen = {str(name): transformer for name, transformer in features.items()}
+        if len(chosen) < len(features):
+            raise invalid("features", "a dict whose names differ as text", list(features))
     elif isinstance(features, Sequence):
         names = {name.casefold(): name for name in roster}
         for name in features:
@@ -158,7 +162,8 @@ def choose_features(features: Any, roster: Mapping[str, Any]) -> dict[str, Any]:
     if not chosen:
         raise invalid("features", "at least one kind of features", features)
     for name, transformer in chosen.items():
-        if transformer is not None and not (hasattr(transformer, "fit") and hasattr(transformer, "transform")):
+        is_one = hasattr(transformer, "fit") and hasattr(transformer, "transform") and not isinstance(transformer, type)
+        if transformer is not None and not is_one:
             raise InvalidParameterError(
                 f"Each of 'features' must be a transformer with fit and transform, or None for the majority class. Got {transformer!r} "
                 f"for {name!r}."

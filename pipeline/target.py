@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ __all__ = ["TASKS", "Target", "join_target", "read_target"]
 TASKS = ("auto", "classification", "regression")
 
 _MOST_PLAUSIBLE_CLASSES = 50
+_MOST_EXACT = 2**53  # greater whole numbers are not told apart as float64
+_SEVERAL = (list, tuple, set, frozenset, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -94,32 +97,30 @@ def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[s
     [[1, 1], [0, 0], [1, 0]]
     """
     check_choice("task", task, TASKS)
-    name = y.columns[0] if hasattr(y, "columns") and len(y.columns) == 1 else getattr(y, "name", None)
+    name = y.columns[0] if len(getattr(y, "columns", ())) == 1 else getattr(y, "name", None)
     name = None if name is None or name == "" else str(name)
-    column = _one_column(y)
-    length = len(y) if column is None else len(column)
-    if length != n_rows:
-        raise InvalidTableError(f"There are {n_rows} texts but {length} labels; each text needs one.")
+    rows, labels = _rows(y)
+    if len(rows) != n_rows:
+        raise InvalidTableError(f"There are {n_rows} texts but {len(rows)} labels; each text needs one.")
     if not n_rows:
         raise InvalidTableError("There are no texts: the table has no rows.")
-    if column is None:
-        return _several_labels(np.asarray(y), list(getattr(y, "columns", range(np.asarray(y).shape[1]))), name), []
-    _check_missing(column, name)
-    if all(isinstance(value, (list, tuple, set, frozenset)) for value in column):
+    if isinstance(rows, np.ndarray):
+        return _several_labels(rows, labels, name), []
+    _check_missing(rows, name)
+    if any(isinstance(value, _SEVERAL) for value in rows):
         binarizer = MultiLabelBinarizer()
-        values = binarizer.fit_transform([[str(label) for label in labels] for labels in column])
-        return _several_labels(values, binarizer.classes_, name), []
-    amounts = _as_amounts(column)
-    if task == "regression" or (task == "auto" and amounts is not None and _have_fractions(amounts)):
-        return _amounts(column, amounts, name)
-    labels = _as_labels(column)
-    classes = np.unique(labels)
+        return _several_labels(binarizer.fit_transform(_sets(rows)), binarizer.classes_, name), []
+    amounts = _as_amounts(rows)
+    if task == "regression" or (task == "auto" and amounts is not None and _have_fractions(rows, amounts)):
+        return _amounts(rows, amounts, name)
+    values = _as_labels(rows)
+    classes = np.unique(values)
     if len(classes) < 2:
         raise InvalidTableError(f"The target must have at least 2 classes. Got 1, {classes[0]!s:.100} in every row.")
     notes = []
     if task == "auto" and amounts is not None and len(classes) > _MOST_PLAUSIBLE_CLASSES:
         notes.append(f"The target holds {len(classes)} distinct whole numbers, taken as classes; task 'regression' takes them as amounts.")
-    return Target(labels, "binary" if len(classes) == 2 else "multiclass", classes, name), notes
+    return Target(values, "binary" if len(classes) == 2 else "multiclass", classes, name), notes
 
 
 def join_target(target: Target, y: Any, n_rows: int) -> Target:
@@ -147,57 +148,83 @@ def join_target(target: Target, y: Any, n_rows: int) -> Target:
     >>> join_target(target, ["spam"], 1).values.tolist()
     ['ham', 'spam', 'spam']
     """
-    column = _one_column(y)
-    rows = len(y) if column is None else len(column)
-    if rows != n_rows:
-        raise InvalidTableError(f"There are {n_rows} texts in 'test' but {rows} labels; each text needs one.")
-    if column is not None:
-        _check_missing(column, target.name)
-    if target.kind == "regression":
-        values: NDArray[Any] = _finite(column or [], None if column is None else _as_amounts(column))
-    elif target.kind == "multilabel":
-        values = _more_labels(target, y, column)
+    rows, _ = _rows(y)
+    if len(rows) != n_rows:
+        raise InvalidTableError(f"There are {n_rows} texts in 'test' but {len(rows)} labels; each text needs one.")
+    if not isinstance(rows, np.ndarray):
+        _check_missing(rows, target.name)
+    values: NDArray[Any]
+    if target.kind == "multilabel":
+        values = _more_labels(target, rows)
+    elif isinstance(rows, np.ndarray):
+        raise InvalidTableError(f"The target of 'test' must be one column, as that of the other rows. Got {rows.shape[1]} columns.")
+    elif any(isinstance(row, _SEVERAL) for row in rows):
+        values = np.array([target.name in labels for labels in _sets(rows)])
+    elif target.kind == "regression":
+        values = _finite(rows, _as_amounts(rows))
     else:
-        values = _as_labels(column or [])
+        values = np.array([str(row) for row in rows], dtype=object) if target.values.dtype == object else _as_labels(rows)
         known = set(target.values.tolist())
         if new := [label for label in values.tolist() if label not in known]:
             raise InvalidTableError(f"The target of 'test' must have no labels but those of the other rows. Got {new[0]!r}.")
     return Target(np.concatenate([target.values, values]), target.kind, target.classes, target.name)
 
 
-def _more_labels(target: Target, y: Any, column: list[Any] | None) -> NDArray[np.int64]:
+def _more_labels(target: Target, rows: list[Any] | NDArray[Any]) -> NDArray[np.int64]:
     assert target.classes is not None
-    if column is not None:
-        rows = [{str(label) for label in labels} for labels in column]
-        if new := set().union(*rows) - set(target.classes):
-            raise InvalidTableError(f"The target of 'test' must have no labels but those of the other rows. Got {min(new)!r}.")
-        return np.array([[label in labels for label in target.classes] for labels in rows], dtype=np.int64)
-    values = np.asarray(y)
-    if values.shape[1:] != target.values.shape[1:] or not np.isin(values, (0, 1)).all():
-        raise InvalidTableError(f"The target of 'test' must have {len(target.classes)} columns of 0 and 1, as that of the other rows.")
-    return values.astype(np.int64)
+    if isinstance(rows, np.ndarray):
+        if rows.shape[1:] != target.values.shape[1:] or not _is_0_or_1(rows).all():
+            raise InvalidTableError(f"The target of 'test' must have {len(target.classes)} columns of 0 and 1, as that of the other rows.")
+        return rows.astype(np.int64)
+    sets = _sets(rows)
+    if new := set().union(*sets) - set(target.classes):
+        raise InvalidTableError(f"The target of 'test' must have no labels but those of the other rows. Got {min(new)!r}.")
+    return np.array([[label in labels for label in target.classes] for labels in sets], dtype=np.int64)
 
 
-def _one_column(y: Any) -> list[Any] | None:
-    """Return the values of one column, or None where there are several."""
+def _rows(y: Any) -> tuple[list[Any] | NDArray[Any], list[Any]]:
+    """Return one value for each row, NumPy's numbers as Python's; or a matrix with a column for each label, and their names."""
+    columns = list(getattr(y, "columns", ()))
     if hasattr(y, "columns"):
-        if len(y.columns) != 1:
-            return None
-        y = y[y.columns[0]]
+        if len(columns) != 1:
+            return _matrix(np.asarray(y, dtype=object)), columns
+        y = y[columns[0]]
     if isinstance(y, (list, tuple)):
-        return list(y)
-    values = y.to_list() if hasattr(y, "to_list") else np.asarray(y)
-    if isinstance(values, np.ndarray):
+        values: Any = list(y)
+    elif hasattr(y, "to_list"):
+        values = y.to_list()
+    else:
+        values = np.asarray(y)
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
-        if values.ndim == 2 and values.shape[1]:
-            return None
         if values.ndim != 1:
-            raise InvalidTableError(
-                f"The target must be a column of labels, or a column of 0 and 1 for each label. Got shape {values.shape}."
-            )
+            return _matrix(values), list(range(values.shape[-1] if values.ndim else 0))
         values = values.tolist()
-    return list(values)
+    if values and all(isinstance(value, np.ndarray) and value.shape == values[0].shape and value.dtype.kind in "biuf" for value in values):
+        return _matrix(np.stack(values)), list(range(values[0].size))  # the rows of a matrix
+    return [value.item() if isinstance(value, np.generic) else value for value in values], []
+
+
+def _matrix(values: NDArray[Any]) -> NDArray[Any]:
+    if values.ndim != 2 or not values.shape[1]:
+        raise InvalidTableError(f"The target must be a column of labels, or a column of 0 and 1 for each label. Got shape {values.shape}.")
+    return values
+
+
+def _sets(rows: list[Any]) -> list[set[str]]:
+    """Return the labels of each row as text."""
+    for number, row in enumerate(rows):
+        if not isinstance(row, _SEVERAL):
+            raise InvalidTableError(
+                f"The target must be a list of labels for each row, as for others. Got {row!r} in row {number}, counted from 0."
+            )
+    return [{str(label) for label in row} for row in rows]
+
+
+def _is_0_or_1(values: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.array([[not pd.isna(value) and value in (0, 1) for value in row] for row in values.tolist()], dtype=bool).reshape(
+        values.shape
+    )
 
 
 def _check_missing(column: list[Any], name: str | None) -> None:
@@ -215,12 +242,14 @@ def _as_amounts(column: list[Any]) -> NDArray[np.float64] | None:
         return None
     try:
         return np.array([float(value) for value in column])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _have_fractions(amounts: NDArray[np.float64]) -> bool:
-    return bool(np.isfinite(amounts).all() and (amounts != np.round(amounts)).any())
+def _have_fractions(rows: list[Any], amounts: NDArray[np.float64]) -> bool:
+    """Whether there are fractions; infinite numbers are amounts too, and refused as such, unless they came as text."""
+    finite = np.isfinite(amounts)
+    return bool((amounts[finite] != np.round(amounts[finite])).any() or any(isinstance(row, float) and math.isinf(row) for row in rows))
 
 
 def _amounts(column: list[Any], amounts: NDArray[np.float64] | None, name: str | None) -> tuple[Target, list[str]]:
@@ -245,16 +274,18 @@ def _finite(column: list[Any], amounts: NDArray[np.float64] | None) -> NDArray[n
 def _as_labels(column: list[Any]) -> NDArray[Any]:
     """Return labels of one type: whole numbers, truth values, or text where there is anything else."""
     kinds = {type(value) for value in column}
-    if kinds in ({bool}, {int}):
+    if kinds == {bool} or (kinds == {int} and all(-(2**63) <= value < 2**63 for value in column)):
         return np.array(column)
-    if kinds <= {int, float} and all(float(value).is_integer() for value in column):
+    if kinds <= {int, float} and all(abs(value) < _MOST_EXACT for value in column):
         return np.array(column, dtype=np.int64)
+    if kinds <= {int, float}:
+        return np.array(column, dtype=object if kinds == {int} else np.float64)
     return np.array([str(value) for value in column], dtype=object)
 
 
 def _several_labels(values: NDArray[Any], classes: Any, name: str | None) -> Target:
-    if not np.isin(values, (0, 1)).all():
-        place = np.argwhere(~np.isin(values, (0, 1)))[0]
+    if not (is_good := _is_0_or_1(values)).all():
+        place = np.argwhere(~is_good)[0]
         raise InvalidTableError(
             "A target of several columns must hold 0 and 1 only, a column for each label. "
             f"Got {values[tuple(place)]!r} in row {place[0]}, column {place[1]}, counted from 0."
@@ -266,4 +297,6 @@ def _several_labels(values: NDArray[Any], classes: Any, name: str | None) -> Tar
         raise InvalidTableError(
             f"Each label must be in some rows and not in others. Got {label!r} in {'all' if values[0, same][0] else 'no'} rows."
         )
+    if len(classes) == 1:  # which a row has or has not: two classes
+        return Target(values[:, 0].astype(bool), "binary", np.array([False, True]), str(classes[0]))
     return Target(values, "multilabel", np.array([str(label) for label in classes], dtype=object), name)

@@ -14,6 +14,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
@@ -35,6 +36,7 @@ __all__ = ["Trial"]
 _TEXTS_AT_ONCE = 1024
 _TEXTS_TIMED = 48
 _PER = 1000
+_NO_COST = Cost(0, math.nan, math.nan, math.nan, math.nan, 0, math.nan, math.nan)
 
 
 class _Fit(NamedTuple):
@@ -62,14 +64,17 @@ class _Recorded:
     def classes_(self) -> Any:
         return self._model.classes_
 
-    def __getattr__(self, name: str) -> Callable[[NDArray[np.int64]], Any]:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name == "score":
+            return lambda rows, truth: self._model.score(self._features[rows], truth)
         if name not in ("predict", "predict_proba", "decision_function"):
             raise AttributeError(name)
         if name not in self._answers:
             self._answers[name] = getattr(self._model, name)(self._features)
 
         def answer(rows: NDArray[np.int64]) -> Any:
-            return self._answers[name][rows]
+            found = self._answers[name]
+            return [part[rows] for part in found] if isinstance(found, list) else found[rows]  # a list has a part for each label
 
         answer.__name__ = name  # scikit-learn asks for it
         return answer
@@ -154,10 +159,11 @@ class Trial:
 
     def _job(self, learner: Any, data: Any, is_majority: bool, number: int, split: Split) -> Any:
         n_folds = len(self.folds.splits)
-        is_test = number == n_folds and self.n_rows < len(self.texts)
-        resamples = is_test or (n_folds == 1 and number == 0)
+        has_test = self.n_rows < len(self.texts)
+        resamples = (has_test and number == n_folds) or (n_folds == 1 and number == 0)
+        fit = _fit if number < n_folds + has_test else _fit_if_possible
         estimator = majority_estimator(self.target.kind) if is_majority else self.estimator
-        return delayed(_fit)(
+        return delayed(fit)(
             learner, estimator, data, self.target, split, self.metrics, (self.random_state or 0) if resamples else None, is_majority
         )
 
@@ -176,13 +182,8 @@ class Trial:
         stack = sparse.vstack if sparse.issparse(portions[0]) else np.concatenate
         features = as_rows(stack(portions))[places]
         sample = np.random.RandomState(self.random_state).permutation(distinct)[:_TEXTS_TIMED]
-        bare = with_store(transformer, None).fit(sample)
-        bare.transform(sample[:1])  # loads the model
-        seconds = _Clock()
-        bare.transform(sample)
-        return features, Cost(
-            features.shape[1], seconds.per(len(sample)), math.nan, math.nan, read_peak(), _n_bytes(features), math.nan, _truncation(whole)
-        )
+        seconds = _time_encoding(with_store(transformer, None), sample)
+        return features, Cost(features.shape[1], seconds, math.nan, math.nan, read_peak(), _n_bytes(features), math.nan, _truncation(whole))
 
     def _outcome(self, name: str, transformer: Any, fits: list[_Fit], encoding: Cost | None) -> Outcome:
         n_folds = len(self.folds.splits)
@@ -279,13 +280,40 @@ def _fit(
     return _Fit(scores, predictions, resampled, cost, said)
 
 
+def _fit_if_possible(*arguments: Any) -> _Fit:
+    """Do the same on few training rows, with which it may not work; then there are no scores."""
+    try:
+        return _fit(*arguments)
+    except Exception as error:  # whatever a transformer or an estimator of the user's raises
+        metrics = arguments[5]
+        said = f"With {len(arguments[4][0]):,} training rows a point of the learning curve is missing: {error}"
+        return _Fit([math.nan] * len(metrics), np.array([]), None, _NO_COST, [said])
+
+
+def _time_encoding(transformer: Any, texts: NDArray[np.object_]) -> float:
+    """Return the seconds that 1,000 texts take, once the model is loaded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they have been heard before
+        transformer.fit(texts).transform(texts[:1])
+        clock = _Clock()
+        transformer.transform(texts)
+        return clock.per(len(texts))
+
+
 def _resample(metric: Metric, answers: _Recorded, truth: NDArray[Any], seed: int) -> NDArray[np.float64]:
     """Return a metric on bootstrap samples of the rows that were answered for."""
+    is_right = np.array([])
+    if metric.is_accuracy:
+        is_right = answers.predict(np.arange(len(truth))) == truth
+        is_right = is_right.all(axis=1) if is_right.ndim == 2 else is_right
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.array([metric(answers, rows, truth[rows])])
+        # A scorer takes milliseconds, which is much for a thousand samples; accuracy is as quickly had by hand.
+        return np.array([is_right[rows].mean() if len(is_right) else metric(answers, rows, truth[rows])])
 
-    return resample_rows(score, len(truth), random_state=seed)[:, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        return resample_rows(score, len(truth), random_state=seed)[:, 0]
 
 
 def _join_costs(costs: list[Cost], encoding: Cost | None) -> Cost:

@@ -19,7 +19,7 @@ import joblib
 import pytest
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.models.session import session_store
+from bertvectorizer.models.session import comparison_store, session_store
 from tests.tiny import ModelFactory
 
 USER = os.getuid() if hasattr(os, "getuid") else 0
@@ -105,6 +105,45 @@ class TestDirectory:
         )
         run_python(program, TMPDIR=temporary)
         assert list(temporary.iterdir()) == []
+
+
+class TestTheStoreOfComparisons:
+    def test_it_keeps_all_layers_beside_the_other_and_there_is_one(self, temporary: Path) -> None:
+        store, other = comparison_store(), session_store()
+        assert store is not None
+        assert other is not None
+        assert store is comparison_store()
+        assert store.keep == "all_layers"
+        assert store.path != other.path
+        assert store.path.parent == other.path.parent == temporary / named(os.getpid())
+        assert not store.durable
+
+    def test_both_together_do_not_fill_the_disk(self) -> None:
+        store, other = comparison_store(), session_store()
+        assert store is not None
+        assert other is not None
+        assert store.max_bytes is not None
+        assert other.max_bytes is not None
+        disk = os.statvfs(store.path.parent)
+        assert store.max_bytes + other.max_bytes <= min(16 << 30, disk.f_bavail * disk.f_frsize)
+
+    def test_a_text_is_encoded_once_for_all_layers_and_poolings(self, tiny_model: ModelFactory) -> None:
+        store = comparison_store()
+        assert store is not None
+        for layers, pooling in ((-1, "cls"), (0, "mean"), ([1, 2], "max")):
+            BertVectorizer(str(tiny_model("bert")), layers=layers, pooling=pooling, store=store).fit_transform(["the old bat"])
+        assert store.stats.encoded == 1
+
+    def test_it_is_gone_when_the_process_ends(self, temporary: Path, run_python: Callable[..., str]) -> None:
+        program = PRELUDE + "from bertvectorizer.models.session import comparison_store\nprint(use(comparison_store()))\n"
+        assert Path(run_python(program, TMPDIR=temporary).strip()).parent == temporary
+        assert list(temporary.iterdir()) == []
+
+    def test_where_there_can_be_no_session_there_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _place: SimpleNamespace(free=0))
+        with pytest.warns(UserWarning, match=NO_STORE + "there are only 0 bytes free") as caught:
+            assert comparison_store() is None
+        assert len(caught) == 1
 
 
 class TestSweeping:

@@ -141,6 +141,7 @@ def test_a_file_without_a_header(tmp_path: Path, model: Path, run: Run) -> None:
     assert "18 of 18 rows are judged after learning from the same text" in result.err
 
 
+@pytest.mark.usefixtures("notes_are_shown")
 def test_rows_held_back_groups_and_a_sample(compare: Any, table: Path) -> None:
     result = compare("--cv", "2", "--group", "author", "--test", table, "--sample", "10", "--learning-curve", "--seed", "4")
     assert result.code == 0
