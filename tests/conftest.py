@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks the real hub
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with two threads each get into each other's way
 
 # The same code always passes or always fails; `pytest --hypothesis-profile=wild` looks for other examples each time.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

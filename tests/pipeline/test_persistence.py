@@ -244,7 +244,7 @@ def shout(text: str) -> list[str]:
     return text.upper().split()
 
 
-@pytest.mark.parametrize("tokenizer", [shout, functools.partial(str.split, maxsplit=3), str.split, "".split, len], ids=repr)
+@pytest.mark.parametrize("tokenizer", [shout, functools.partial(str.split, maxsplit=3), str.split, "".split, len], ids=["function", "partial", "method", "bound", "builtin"])
 @pytest.mark.parametrize(
     "transformer", [TfidfVectorizer(token_pattern=None), StaticVectorizer(WORDS)], ids=lambda value: type(value).__name__
 )
