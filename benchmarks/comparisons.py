@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertvectorizer.pipeline import compare, default_features
+from bertvectorizer.pipeline.wording import say_p
 
 from .common import ROOT, machine, parser, write
 from .markdown import describe_machine, markdown
@@ -59,21 +60,21 @@ def document(result: dict[str, Any]) -> str:
         "`python -m benchmarks.comparisons`; all numbers are in [results](../benchmarks/results/comparisons.json).\n\n"
         "*Accuracy* is the mean over folds with its 95 % interval; *difference* is that to the best baseline (in bold), with its 95 % "
         "interval, and *p* is corrected by Holm. *Test* is the accuracy on rows held back, judged once after learning from all others. "
-        "*s/1,000*: seconds to encode 1,000 texts, nothing remembered; few texts are timed, so take it as a rough guide.\n\n"
+        "Seconds are not shown, since they depend on what else a machine does; see benchmarks/README.md.\n\n"
         f"{describe_machine(result['machine'])}"
     ]
     for found in result["sets"]:
         settings = found["settings"]
         held_back = f", {settings['rows held back for a test']} held back for a test" if "rows held back for a test" in settings else ""
         parts.append(
-            f"## {found['name']}\n\n{found['about'].capitalize()} {settings['rows']} rows{held_back}; {settings['folds']}; "
-            f"{found['seconds']:.0f} s in all.\n\n{_table(found)}\n\n" + "".join(f"- {note}\n" for note in found["notes"])
+            f"## {found['name']}\n\n{found['about'].capitalize()} {settings['rows']} rows{held_back}; {settings['folds']}.\n\n"
+            f"{_table(found)}\n\n" + "".join(f"- {note}\n" for note in found["notes"])
         )
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
 def _table(found: dict[str, Any]) -> str:
-    header = ["features", "accuracy", "difference", "p", "verdict", "macro F1", "ROC AUC", "Brier", "dimensions", "s/1,000"]
+    header = ["features", "accuracy", "difference", "p", "verdict", "macro F1", "ROC AUC", "Brier", "dimensions"]
     has_test = "test" in found["table"][0]
     if has_test:
         header.insert(2, "test")
@@ -87,13 +88,12 @@ def _table(found: dict[str, Any]) -> str:
             name,
             f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
             difference,
-            "" if row["p_value"] is None else "< 0.001" if row["p_value"] < 0.001 else f"{row['p_value']:.3f}",
+            "" if row["p_value"] is None else say_p(row["p_value"]),
             row["verdict"],
             f"{row['f1_macro']:.3f}",
             f"{row.get('roc_auc', row.get('roc_auc_ovr')) or math.nan:.3f}",
             f"{row['brier_score']:.3f}",
             f"{row['dimensions']:,}",
-            "" if row["encode_seconds"] is None else f"{row['encode_seconds']:.2f}",
         ]
         if has_test:
             cells.insert(2, f"{row['test']:.3f}")

@@ -89,11 +89,11 @@ def compare(
 
     stopped = False
     try:
-        for output in (report, json):
-            _check_directory(output)
-        columns = _columns(file, text, target, group, test, sample, label_sep, table_parameters(no_header, sep))
+        _check_outputs(report, json, file, test, store, *(vectors or []))
         options = table_parameters(no_header, sep)
+        columns = _columns(file, text, target, group, test, sample, label_sep, options)
         table = _rows(file, columns, sample, seed, options)
+        _check_word(word, report, table[columns.text])
         from .pipeline import compare as run
 
         bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
@@ -137,10 +137,27 @@ def compare(
         raise typer.Exit(130)
 
 
-def _check_directory(output: Path | None) -> None:
+def _check_outputs(report: Path | None, json: Path | None, *sources: Path | None) -> None:
     """Tell before the work is done that its result has no place."""
-    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
-        raise InvalidTableError(f"'{output}' cannot be written: its directory is missing, or it is a directory itself.")
+    from .pipeline.output import check_output
+
+    known = [source for source in sources if source is not None]
+    if json is not None:
+        check_output(json, (".json",), *known)
+    if report is not None:
+        check_output(report, (".html", ".htm"), *known)
+
+
+def _check_word(word: str | None, report: Path | None, texts: pd.Series) -> None:
+    if word is None:
+        return
+    if report is None:
+        raise InvalidTableError("--word is for the report; give --report too.")
+    from .features import read_texts
+    from .pipeline.occurrences import find_word
+
+    if not find_word(read_texts(texts).texts, word):
+        raise InvalidTableError(f"The word {word!r} of --word is in no text.")
 
 
 def _columns(
@@ -176,13 +193,14 @@ def _rows(file: Path | None, columns: _Columns, sample: int | None, seed: int, o
 
 def _print(comparison: Comparison) -> None:
     from .pipeline.ranking import BEST_BASELINE
+    from .pipeline.wording import say_p
 
     settings = comparison.settings
-    print(f"{settings['folds']}, {settings['rows']} texts")
+    print(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")
     found = comparison.table
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("features", no_wrap=True)
-    for name in (comparison.metric, "95 % interval", *(["test"] if comparison.n_test else []), "p", "dimensions", "s/1,000"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))  # 80 columns are enough for the default roster
+    table.add_column("features", overflow="fold")
+    for name in ("score", "95 % interval", *(["test"] if comparison.n_test else []), "p", "dims", "s/1,000"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.to_dict("records"):
         table.add_row(
@@ -190,12 +208,13 @@ def _print(comparison: Comparison) -> None:
             f"{row[comparison.metric]:.3f}",
             f"{row['low']:.3f} {row['high']:.3f}",
             *([f"{row['test']:.3f}"] if comparison.n_test else []),
-            "" if isnan(row["p_value"]) else "<0.001" if row["p_value"] < 0.0005 else f"{row['p_value']:.3f}",
+            "" if isnan(row["p_value"]) else say_p(row["p_value"]),
             f"{row['dimensions']:,}",
             "" if isnan(row["encode_seconds"]) else f"{row['encode_seconds']:.2f}",
         )
     Console().print(table)
-    print(f"{comparison.metric}: {'more' if comparison.greater_is_better else 'less'} is better. s/1,000: seconds to encode 1,000 texts.")
+    better = "more" if comparison.greater_is_better else "less"
+    print(f"Score: {comparison.metric}, {better} is better. s/1,000: rough seconds for 1,000 texts.")
     print(f"Best baseline: {comparison.baseline}. p: of the difference to it, corrected by Holm.")
     for verdict, members in found.groupby("verdict", sort=False)["features"]:
         if verdict != BEST_BASELINE:

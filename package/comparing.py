@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from .models.errors import InvalidTableError
 from .options import progress_on_stderr
 
 if TYPE_CHECKING:
@@ -37,10 +38,16 @@ def make_roster(features: list[str] | None, vectors: list[Path] | None, all_laye
     """Return the kinds of features to compare, all or those named."""
     from .pipeline import choose_features, default_features, layer_features
 
+    for path in vectors or []:
+        if not path.exists() and ".zip" not in str(path):
+            raise InvalidTableError(f"There is no file {str(path)!r} of word vectors.")
     roster = default_features(vectors or [], **bert)
     if all_layers:
         roster |= {name: transformer for name, transformer in layer_features(**bert).items() if name not in roster}
-    return choose_features(features, roster) if features else roster
+    if not features:
+        return roster
+    given = {name: transformer for name, transformer in roster.items() if name.startswith("vectors ")}
+    return {**choose_features(features, roster), **given}  # whoever names a file of vectors wants it compared
 
 
 @contextmanager

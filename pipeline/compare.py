@@ -283,8 +283,8 @@ def _cut(
 
 
 def _doubts(metric: Metric, target: Target) -> list[str]:
-    """Say where intervals are known to promise too much: simulations show it for macro-averages over a rare class."""
-    if not target.is_classes or not metric.key.endswith("_macro") or (rarest := target.count_classes()).iloc[0] >= _RARE:
+    """Say where intervals are known to promise too much: simulations show it for averages over classes, one of which is rare."""
+    if target.classes is None or not metric.is_of_classes or (rarest := target.count_classes()).iloc[0] >= _RARE:
         return []
     return [
         f"Only {rarest.iloc[0]} rows are of class {str(rarest.index[0])[:100]!r}: 95 % intervals of {metric.name} may be too narrow, since "
@@ -310,8 +310,8 @@ def _check_scores(outcome: Outcome, metric: Metric) -> None:
     scores = outcome.scores[metric.name]
     if not np.isfinite(scores).all():
         raise InvalidParameterError(
-            f"The metric {metric.key!r}, which decides, has no value on {int((~np.isfinite(scores)).sum())} of {len(scores)} folds. Name "
-            "another by 'scoring', or an 'estimator' that gives what it needs."
+            f"The metric {metric.key!r}, which decides, has no value on {int((~np.isfinite(scores)).sum())} of {len(scores)} folds: "
+            f"{outcome.reason or 'it is no finite number'}. Name another by 'scoring', or an 'estimator' that gives what it needs."
         )
 
 

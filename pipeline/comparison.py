@@ -18,6 +18,7 @@ from .fitting import fit_pipeline
 from .folds import Folds
 from .metrics import Metric
 from .outcome import Outcome
+from .output import write_whole
 from .ranking import best_of, estimate_score, rank
 from .target import Target
 
@@ -276,6 +277,11 @@ class Comparison:
         -------
         str
             Numbers that are unknown are null.
+
+        Raises
+        ------
+        InvalidParameterError
+            If the file cannot be written.
         """
         curve = self.learning_curve
         found = {
@@ -295,7 +301,7 @@ class Comparison:
         }
         text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_whole(path, text + "\n")
         return text
 
     def __str__(self) -> str:

@@ -86,7 +86,7 @@ def embed_file(
     ...     rows, np.load(matrix).shape
     (1, (1, 384))
     """
-    output = check_output(output, path, FORMATS)
+    output = check_output(output, FORMATS, path)
     chunks = read_chunks(path, [column], chunk_rows, header=header, separator=separator)
     first = list(islice(chunks, 1))
     names = vectorizer.get_feature_names_out().tolist()

@@ -98,9 +98,18 @@ def make_folds(cv: Any, target: Target, groups: NDArray[Any] | None, random_stat
     splits = _split_by(cv, target, groups) if hasattr(cv, "split") else _take(cv)
     _check_splits(splits, len(target))
     _check_groups(splits, groups)
-    return Folds(
-        splits, len(splits), f"{len(splits)} fold(s) of {type(cv).__name__}" if hasattr(cv, "split") else f"{len(splits)} given fold(s)"
-    )
+    words = f"{len(splits)} fold(s) of {type(cv).__name__}" if hasattr(cv, "split") else f"{len(splits)} given fold(s)"
+    return Folds(splits, _first_repeat(splits), words)
+
+
+def _first_repeat(splits: Sequence[Split]) -> int:
+    """Return the number of folds before a row is judged for the second time."""
+    judged: set[int] = set()
+    for number, (_, test) in enumerate(splits):
+        if not judged.isdisjoint(test.tolist()):
+            return number
+        judged.update(test.tolist())
+    return len(splits)
 
 
 def _read(cv: str) -> tuple[int, int]:
@@ -115,20 +124,32 @@ def _repeated(repeats: int, folds: int, target: Target, groups: NDArray[Any] | N
     _check_enough(folds, target, groups)
     if random_state is not None and random_state >= _SEEDS:
         raise invalid("random_state", f"below {_SEEDS}", random_state)
-    stratified = target.is_classes
+    strata = _strata(target, folds)
+    stratified = strata is not None
     kind = _SPLITTERS[stratified, groups is not None]
     seeds = np.random.RandomState(random_state).randint(2**31 - 1, size=repeats)
     splits: list[Split] = []
     for seed in seeds.tolist():
-        splits += kind(folds, shuffle=True, random_state=seed).split(np.zeros(len(target)), target.values, groups)
+        splits += kind(folds, shuffle=True, random_state=seed).split(np.zeros(len(target)), strata, groups)
     _check_splits(splits, len(target))
     words = f"{folds} {'stratified ' if stratified else ''}folds{'' if groups is None else ' that keep groups together'}"
     return Folds(splits, folds, words if repeats == 1 else f"{repeats} repeats of {words}")
 
 
+def _strata(target: Target, folds: int) -> NDArray[Any] | None:
+    """Return what is to be spread evenly: classes, or sets of labels, of which rare ones count as the most frequent."""
+    if target.kind != "multilabel":
+        return target.values if target.is_classes else None
+    _, sets, counts = np.unique(target.values, axis=0, return_inverse=True, return_counts=True)
+    sets = sets.reshape(-1)
+    return np.where(counts[sets] < folds, counts.argmax(), sets) if counts.max() >= folds else None
+
+
 def _check_enough(folds: int, target: Target, groups: NDArray[Any] | None) -> None:
     if len(target) < folds:
-        raise InvalidTableError(f"There must be as many rows as folds ({folds}). Got {len(target)} row(s). Use fewer folds, or more rows.")
+        raise InvalidTableError(
+            f"There must be as many rows as folds ({folds}). Got {len(target)} row(s). Use fewer folds (--cv), or more rows."
+        )
     if groups is not None and (n_groups := len(np.unique(groups))) < folds:
         raise InvalidTableError(f"There must be as many groups as folds ({folds}). Got {n_groups} group(s). Use fewer folds.")
     if not target.is_classes:
@@ -139,7 +160,8 @@ def _check_enough(folds: int, target: Target, groups: NDArray[Any] | None) -> No
         others = f", and {rare - 1} more class(es) like it" if rare > 1 else ""
         raise InvalidTableError(
             f"Each class needs at least as many rows as there are folds ({folds}). Got {counts.iloc[0]} row(s) of class "
-            f"{str(counts.index[0])[:100]!r}{others}. Use fewer folds, or leave rare classes out."
+            f"{str(counts.index[0])[:100]!r}{others}. Use fewer folds (--cv), leave rare classes out, or, if these are amounts, "
+            "say so by task 'regression'."
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import spearmanr
-from sklearn.metrics import brier_score_loss, get_scorer, make_scorer
+from sklearn.metrics import accuracy_score, brier_score_loss, get_scorer, make_scorer
 
 from ..models.errors import InvalidParameterError
 from ..models.validation import invalid
@@ -32,6 +32,9 @@ _TAKEN = {
     *("features", "is_contextual", "low", "high", "difference", "difference_low", "difference_high", "p_value", "verdict"),
     *("test", "test_low", "test_high", "n_rows", *(field.name for field in fields(Cost))),
 }
+_OF_CLASSES = ("f1", "balanced_accuracy", "precision", "recall", "jaccard", "average_precision")
+_BELOW_ONE = ("r2", "explained_variance")
+_CORRELATIONS = ("spearman", "matthews_corrcoef")
 _SHARES = ("accuracy", "balanced_accuracy", "f1", "precision", "recall", "jaccard", "roc_auc", "average_precision", "top_k_accuracy")
 
 
@@ -54,6 +57,8 @@ class Metric:
         Of the numbers shown.
     bounds : tuple of float
         Least and greatest number that can be shown.
+    reason : str
+        Why there was no score when there was none for the last time.
     """
 
     def __init__(self, key: str, scorer: Scorer, known_as: str = "") -> None:
@@ -61,9 +66,12 @@ class Metric:
         self.name = key.removeprefix("neg_")
         self.greater_is_better = self.name == key
         self.scorer = scorer
-        self._known_as = known_as
+        self.reason = ""
+        self.known_as = known_as
         self._is_share = known_as.startswith(_SHARES)
-        self.bounds = (0.0, 1.0) if self._is_share else (-np.inf, np.inf) if self.greater_is_better else (0.0, np.inf)
+        self.bounds = (0.0, 1.0) if self._is_share else (-math.inf, math.inf) if self.greater_is_better else (0.0, math.inf)
+        if known_as in (*_BELOW_ONE, *_CORRELATIONS):
+            self.bounds = (-1.0 if known_as in _CORRELATIONS else -math.inf, 1.0)
 
     def resolution(self, n_rows: float) -> float:
         """Return what a single one of so many rows weighs, where the metric counts rows; 0 where it does not."""
@@ -74,9 +82,14 @@ class Metric:
         return math.sqrt(score * (1 - score) / n_rows) if self.is_accuracy else 0.0
 
     @property
+    def is_of_classes(self) -> bool:
+        """Whether a rare class weighs more in it than its rows do."""
+        return self.known_as.startswith(_OF_CLASSES)
+
+    @property
     def is_accuracy(self) -> bool:
         """Whether it is the share of rows that come out right."""
-        return self._known_as == "accuracy"
+        return self.known_as == "accuracy"
 
     def shown(self, scores: Any) -> Any:
         """Return scores as people know them."""
@@ -86,8 +99,9 @@ class Metric:
         """Return the score; NaN where the estimator cannot give what is asked, or the rows have too few classes for it."""
         try:
             return float(self.scorer(estimator, X, y))
-        except (AttributeError, ValueError):
-            return float("nan")
+        except (AttributeError, ValueError) as error:
+            self.reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            return math.nan
 
 
 def resolve_scoring(scoring: Any, kind: str) -> list[Metric]:
@@ -128,12 +142,19 @@ def resolve_scoring(scoring: Any, kind: str) -> list[Metric]:
         raise invalid("scoring", "a scorer's name, a callable, a list of names, a dict or None", scoring)
     if not named:
         raise invalid("scoring", "at least one scorer", scoring)
-    metrics = [Metric(name, _scorer(scorer), scorer if isinstance(scorer, str) else "") for name, scorer in named.items()]
+    metrics = [Metric(name, _scorer(scorer), _known_as(scorer)) for name, scorer in named.items()]
     names = [metric.name for metric in metrics]
     for name in names:
         if name in _TAKEN or names.count(name) > 1:
             raise InvalidParameterError(f"The 'scoring' parameter must have names that are no other columns of the table. Got {name!r}.")
     return metrics
+
+
+def _known_as(scorer: Any) -> str:
+    """Return scikit-learn's name of a scorer; "" for one that it does not know."""
+    if isinstance(scorer, str):
+        return scorer
+    return "accuracy" if getattr(scorer, "_score_func", None) is accuracy_score else ""
 
 
 def _scorer(scorer: str | Scorer) -> Scorer:

@@ -67,6 +67,8 @@ class Outcome:
     cost : Cost
     curve : ndarray or None
         The deciding metric after learning from a growing number of rows. *Shape:* ``(n_sizes, n_folds of the first repeat)``, float64.
+    reason : str
+        Why the deciding metric has no value on a fold, where it has none.
     resampled, test_resampled : ndarray or None
         The deciding metric on bootstrap samples of the test rows, the same samples for all kinds of features: where there is but one fold,
         and on rows held back. *Shape:* ``(n_resamples,)``, float64.
@@ -82,6 +84,8 @@ class Outcome:
     curve: NDArray[np.float64] | None = None
     resampled: NDArray[np.float64] | None = None
     test_resampled: NDArray[np.float64] | None = None
+
+    reason: str = ""
 
     @property
     def n_judged(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -11,21 +12,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..models.errors import InvalidTableError
+from ..models.errors import InvalidParameterError, InvalidTableError
 
-__all__ = ["blaming", "check_output", "describe_fault", "warning_once"]
+__all__ = ["blaming", "check_output", "describe_fault", "warning_once", "write_whole"]
 
 
-def check_output(output: str | Path, source: str | Path, endings: Collection[str]) -> Path:
+def check_output(output: str | Path, endings: Collection[str], *sources: str | Path) -> Path:
     """Return the path of an output if it can be written.
 
     Parameters
     ----------
     output : str or Path
-    source : str or Path
-        The file to be read, which the output must not be.
     endings : collection of str
         How its name may end.
+    *sources : str or Path
+        Files that are read, or written too, which the output must not be.
 
     Returns
     -------
@@ -35,7 +36,7 @@ def check_output(output: str | Path, source: str | Path, endings: Collection[str
     ------
     InvalidTableError
     """
-    output, source = Path(output), Path(source)
+    output = Path(output)
     if output.suffix.lower() not in endings:
         raise InvalidTableError(f"The output {str(output)!r} must end in one of {', '.join(endings)}.")
     if not output.parent.is_dir():
@@ -44,9 +45,52 @@ def check_output(output: str | Path, source: str | Path, endings: Collection[str
         raise InvalidTableError(f"The output {str(output)!r} cannot be written: it is a folder.")
     if not os.access(output.parent, os.W_OK):
         raise InvalidTableError(f"The output {str(output)!r} cannot be written: the folder {str(output.parent)!r} is write-protected.")
-    if output.exists() and source.exists() and output.samefile(source):
-        raise InvalidTableError(f"The output {str(output)!r} is the file to be read. Give it another name.")
+    for source in map(Path, sources):
+        if output == source or (output.exists() and source.exists() and output.samefile(source)):
+            raise InvalidTableError(f"The output {str(output)!r} is the file to be read, or another output. Give it another name.")
     return output
+
+
+def write_whole(path: str | Path, text: str) -> Path:
+    """Write a text file that is there whole or not at all: what was there before is replaced at once.
+
+    Parameters
+    ----------
+    path : str or Path
+    text : str
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InvalidParameterError
+        If it cannot be written.
+    """
+    target = Path(os.path.expanduser(path))
+    beside = None
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=target.parent, prefix=".part-", delete=False) as file:
+            beside = Path(file.name)
+            file.write(text)
+        beside.chmod(0o666 & ~_umask())
+        beside.replace(target)
+    except OSError as error:
+        raise InvalidParameterError(
+            f"The 'path' parameter must be a file in a directory that can be written to. Got '{target}' instead: {error.strerror or error}."
+        ) from error
+    finally:
+        if beside is not None:
+            beside.unlink(missing_ok=True)
+    return target
+
+
+def _umask() -> int:
+    """Return which permissions new files do not get; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 @contextmanager

@@ -6,14 +6,16 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from numbers import Number
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
+from sklearn.calibration import _CalibratedClassifier
 
 from ..features import BertVectorizer, StaticVectorizer
 from ..features.weighting import Weighting
@@ -37,6 +39,7 @@ _MOST_PLAIN = 64
 _MAPPINGS = (dict, Counter, OrderedDict, defaultdict)
 _SPARSE = {kind.__name__: kind for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)}
 _NUMBERS = ({int, np.int64, np.int32}, {float, np.float64})
+_HOLDERS = (BaseEstimator, Weighting, _CalibratedClassifier)
 _FUNCTIONS = (BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, partial)
 
 
@@ -83,10 +86,6 @@ class PackedDict:
 
     keys: Any
     values: Any
-
-    def unpack(self) -> dict[Any, Any]:
-        """Return the dictionary."""
-        return dict(zip(unpack(self.keys), unpack(self.values), strict=True))
 
 
 @dataclass
@@ -149,9 +148,9 @@ class PackedTable:
             )
         return cls(PackedStrings.of(table.words), np.asarray(table.vectors), subwords)
 
-    def unpack(self) -> WordVectors:
+    def unpack(self, words: list[str]) -> WordVectors:
         """Return the table, its words and numbers checked."""
-        words, vectors = list(self.words.unpack()), self.vectors
+        vectors = self.vectors
         return WordVectors(words, vectors, subwords=self.subwords.unpack(words, vectors) if self.subwords else None)
 
 
@@ -186,7 +185,7 @@ def pack(value: Any, where: str = "it", memo: dict[int, Any] | None = None) -> A
     memo = {} if memo is None else memo
     if id(value) in memo:
         return memo[id(value)][1]
-    if isinstance(value, (BaseEstimator, Weighting)):
+    if isinstance(value, _HOLDERS):
         copy = object.__new__(type(value))
         memo[id(value)] = value, copy  # the original is kept, or another object might get its number
         vars(copy).update(_packed_attributes(value, memo))
@@ -264,26 +263,35 @@ def unpack(value: Any) -> Any:
     -------
     object
     """
-    if isinstance(value, _Packed):
-        return value.unpack()
-    for owner in estimators_within(value):
-        for name, one in vars(owner).items():
-            vars(owner)[name] = _unpacked(one)
-    return _unpacked(value)
+    memo: dict[int, Any] = {}
+    if not isinstance(value, _Packed):
+        for owner in estimators_within(value):
+            for name, one in vars(owner).items():
+                vars(owner)[name] = _unpacked(one, memo)
+    return _unpacked(value, memo)
 
 
-def _unpacked(value: Any) -> Any:
-    if isinstance(value, _Packed):
-        return value.unpack()
-    if type(value) is dict:
-        return {key: _unpacked(one) for key, one in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(_unpacked, value))
-    return value
+def _unpacked(value: Any, memo: dict[int, Any]) -> Any:
+    """Unpack each object once, however often it is referred to: a small file could otherwise ask for all memory."""
+    if id(value) in memo:
+        return memo[id(value)][1]
+    found = value
+    if isinstance(value, PackedDict):
+        found = dict(zip(_unpacked(value.keys, memo), _unpacked(value.values, memo), strict=True))
+    elif isinstance(value, PackedTable):
+        found = value.unpack(_unpacked(value.words, memo))
+    elif isinstance(value, (PackedMatrix, PackedNumbers, PackedStrings)):
+        found = value.unpack()
+    elif type(value) is dict:
+        found = {key: _unpacked(one, memo) for key, one in value.items()}
+    elif type(value) in (list, tuple):
+        found = type(value)(_unpacked(one, memo) for one in value)
+    memo[id(value)] = value, found  # the value is kept, or another object might get its number
+    return found
 
 
 def estimators_within(value: Any) -> Iterator[Any]:
-    """Yield the estimators within an object, itself included, and the weightings that they have learnt, each once.
+    """Yield whatever holds estimators or learnt numbers within an object, itself included, each once.
 
     Parameters
     ----------
@@ -291,22 +299,24 @@ def estimators_within(value: Any) -> Iterator[Any]:
 
     Yields
     ------
-    BaseEstimator or Weighting
+    object
+        Estimators, and anything else that has attributes: an estimator may hide in objects that are none.
     """
     waiting, seen = [value], {}
     while waiting:
         one = waiting.pop()
-        if id(one) in seen:
+        if id(one) in seen or isinstance(one, (*_FUNCTIONS, type, ModuleType, WordVectors, str, Number)):
             continue
-        if isinstance(one, (BaseEstimator, Weighting)):
-            seen[id(one)] = one
-            waiting += list(vars(one).values())
-            yield one
-        elif isinstance(one, dict):
-            waiting += list(one.values())
-        elif isinstance(one, (list, tuple)):
+        seen[id(one)] = one
+        if isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, (list, tuple, set, frozenset)):
             waiting += one
         elif isinstance(one, PackedDict):
             waiting += [one.keys, one.values]
-        elif isinstance(one, np.ndarray) and one.dtype == object:
-            waiting += one.ravel().tolist()
+        elif isinstance(one, np.ndarray):
+            waiting += one.ravel().tolist() if one.dtype == object else []
+        elif hasattr(one, "__dict__"):
+            waiting += list(vars(one).values())
+            if not isinstance(one, _Packed):
+                yield one

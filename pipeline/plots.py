@@ -147,13 +147,15 @@ def plot_learning_curve(comparison: Any) -> Figure:
     chosen = list(dict.fromkeys([*firsts, *ranked["features"]]))[:_MOST_CURVES]
     leaders = set(ranked.drop_duplicates("is_contextual")["features"])
     figure, axes = new_figure(3.6 + 0.2 * len(chosen))
+    n_drawn = {True: 0, False: 0}
     for number, name in enumerate(sorted(chosen, key=ranked["features"].tolist().index)):
         of_one = curve[curve["features"] == name].sort_values("n_rows")
-        colour = list(COLOURS.values())[number]
+        contextual = bool(ranked.loc[ranked["features"] == name, "is_contextual"].iloc[0])
+        colour, _ = look(contextual)  # the same as in the other figures
+        n_drawn[contextual] += 1
         sizes = of_one["n_rows"].to_numpy(float)
         if name in leaders:  # bands of all would hide one another
             axes.fill_between(sizes, of_one["low"].to_numpy(float), of_one["high"].to_numpy(float), color=colour, alpha=0.13, linewidth=0)
-        contextual = bool(ranked.loc[ranked["features"] == name, "is_contextual"].iloc[0])
         axes.plot(
             sizes,
             of_one[metric].to_numpy(float),
@@ -164,6 +166,7 @@ def plot_learning_curve(comparison: Any) -> Figure:
             markeredgecolor="white",
             markeredgewidth=0.6,
             linewidth=1.8,
+            alpha=1 / n_drawn[contextual] ** 0.6,
             label=name,
         )
     means = curve.loc[curve["features"].isin(chosen), metric].to_numpy(float)

@@ -101,7 +101,7 @@ def predict_file(
     0,"cricket","thing"
     1,"sleeping","animal"
     """
-    output = check_output(output, file, FORMATS)
+    output = check_output(output, FORMATS, file)
     column = saved.text if text is None else text
     if column is None:
         raise invalid("text", "the name of a column, since the pipeline does not say which it was trained on", text)

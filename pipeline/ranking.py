@@ -126,9 +126,9 @@ def estimate_score(scores: NDArray[np.float64], metric: Metric, n_train: float, 
     Returns
     -------
     Estimate
-        Without an interval where there is but one score, or a fold has none.
+        Without an interval where there is but one score, a fold has none, or all are the same and nobody knows what a row weighs.
     """
-    if len(scores) < 2 or not np.isfinite(scores).all():
+    if _says_nothing(scores, metric.resolution(n_test)):
         return Estimate(float(scores.mean()), np.nan, np.nan, np.nan)
     error = metric.row_error(float(scores.mean()), n_rows)
     return corrected_interval(
@@ -147,10 +147,20 @@ def _score(outcome: Outcome, metric: Metric, folds: Folds) -> Estimate:
 def _difference(outcome: Outcome, reference: Outcome, metric: Metric, folds: Folds) -> Estimate:
     differences = outcome.scores[metric.name] - reference.scores[metric.name]
     n_train, n_test = folds.mean_sizes
+    resolution = metric.resolution(n_test)
     if outcome.resampled is not None and reference.resampled is not None:
-        resampled = outcome.resampled - reference.resampled
-        return bootstrap_test(float(differences[0]), resampled, CONFIDENCE, resolution=metric.resolution(n_test))
-    return corrected_test(differences, n_test / n_train, CONFIDENCE, resolution=metric.resolution(n_test))
+        found = bootstrap_test(float(differences[0]), outcome.resampled - reference.resampled, CONFIDENCE, resolution=resolution)
+    elif _says_nothing(differences, resolution):
+        return Estimate(float(differences.mean()), np.nan, np.nan, np.nan)
+    else:
+        found = corrected_test(differences, n_test / n_train, CONFIDENCE, resolution=resolution)
+    reach = metric.bounds[1] - metric.bounds[0]  # no two scores are further apart
+    return found._replace(low=max(found.low, -reach), high=min(found.high, reach))
+
+
+def _says_nothing(scores: NDArray[np.float64], resolution: float) -> bool:
+    """Whether nothing can be said of how sure a mean is: one score, or all the same where it is unknown what a row weighs."""
+    return len(scores) < 2 or not np.isfinite(scores).all() or (not resolution and bool(np.ptp(scores) == 0))
 
 
 def _test_score(outcome: Outcome, metric: Metric, n_test: int) -> Estimate:

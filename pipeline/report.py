@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -21,6 +19,7 @@ from . import plots
 from .confusion import count_confusions
 from .lettering import figure_svg
 from .occurrences import Occurrences, word_occurrences
+from .output import write_whole
 from .report_tables import cost_table, find_flips, score_table
 from .wording import best_contextual, metric_name, one_line, say_score, say_share, shorten, verdict
 
@@ -107,7 +106,7 @@ def render_report(comparison: Any, word: str | None = None) -> str:
     return replace_lone_surrogates(page.strip() + "\n").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def write_report(comparison: Any, path: str | os.PathLike[str], word: str | None = None) -> Path:
+def write_report(comparison: Any, path: str | Path, word: str | None = None) -> Path:
     """Write a comparison as a web page.
 
     Parameters
@@ -127,23 +126,7 @@ def write_report(comparison: Any, path: str | os.PathLike[str], word: str | None
     InvalidParameterError
         If the directory does not exist or cannot be written to, or the word is in no text.
     """
-    target = Path(os.path.expanduser(path))
-    page = render_report(comparison, word)
-    beside = None
-    try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=target.parent, prefix=".report-", delete=False) as file:
-            beside = Path(file.name)
-            file.write(page)
-        beside.chmod(0o666 & ~_umask())
-        beside.replace(target)
-    except OSError as error:
-        raise InvalidParameterError(
-            f"The 'path' parameter must be a file in a directory that can be written to. Got '{target}' instead: {error.strerror or error}."
-        ) from error
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
-    return target
+    return write_whole(path, render_report(comparison, word))
 
 
 def repr_html(comparison: Any) -> str:
@@ -155,13 +138,6 @@ def repr_html(comparison: Any) -> str:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     return Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-def _umask() -> int:
-    """Return which permissions new files do not get; it can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _about(comparison: Any) -> str:

@@ -21,9 +21,9 @@ _LONGEST_LABEL = 90
 _MOST_LETTERS = 400
 _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "dimensions": ("dimensions", say_amount),
-    "encode_seconds": ("encode 1,000 rows", say_seconds),
-    "fit_seconds": ("fit 1,000 rows", say_seconds),
-    "predict_seconds": ("predict 1,000 rows", say_seconds),
+    "encode_seconds": ("encode, per 1,000 rows", say_seconds),
+    "fit_seconds": ("fit, per 1,000 rows", say_seconds),
+    "predict_seconds": ("predict, per 1,000 rows", say_seconds),
     "peak_mib": ("peak memory", lambda value: say_bytes(float(value) * 2**20)),
     "kept_bytes": ("features kept", say_bytes),
     "oov_rate": ("unknown words", say_share),

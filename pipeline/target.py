@@ -158,8 +158,8 @@ def join_target(target: Target, y: Any, n_rows: int) -> Target:
         values = _more_labels(target, rows)
     elif isinstance(rows, np.ndarray):
         raise InvalidTableError(f"The target of 'test' must be one column, as that of the other rows. Got {rows.shape[1]} columns.")
-    elif any(isinstance(row, _SEVERAL) for row in rows):
-        values = np.array([target.name in labels for labels in _sets(rows)])
+    elif target.values.dtype == bool and any(isinstance(row, _SEVERAL) for row in rows):
+        values = np.array([[bool(labels)] for labels in _known(_sets(rows), {target.name})])[:, 0]
     elif target.kind == "regression":
         values = _finite(rows, _as_amounts(rows))
     else:
@@ -176,9 +176,7 @@ def _more_labels(target: Target, rows: list[Any] | NDArray[Any]) -> NDArray[np.i
         if rows.shape[1:] != target.values.shape[1:] or not _is_0_or_1(rows).all():
             raise InvalidTableError(f"The target of 'test' must have {len(target.classes)} columns of 0 and 1, as that of the other rows.")
         return rows.astype(np.int64)
-    sets = _sets(rows)
-    if new := set().union(*sets) - set(target.classes):
-        raise InvalidTableError(f"The target of 'test' must have no labels but those of the other rows. Got {min(new)!r}.")
+    sets = _known(_sets(rows), set(target.classes))
     return np.array([[label in labels for label in target.classes] for labels in sets], dtype=np.int64)
 
 
@@ -219,6 +217,12 @@ def _sets(rows: list[Any]) -> list[set[str]]:
                 f"The target must be a list of labels for each row, as for others. Got {row!r} in row {number}, counted from 0."
             )
     return [{str(label) for label in row} for row in rows]
+
+
+def _known(sets: list[set[str]], labels: set[Any]) -> list[set[str]]:
+    if new := set().union(*sets) - labels:
+        raise InvalidTableError(f"The target of 'test' must have no labels but those of the other rows. Got {min(new)!r}.")
+    return sets
 
 
 def _is_0_or_1(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -47,6 +47,7 @@ class _Fit(NamedTuple):
     resampled: NDArray[np.float64] | None
     cost: Cost
     said: list[str]
+    reason: str = ""
 
 
 class _Recorded:
@@ -207,6 +208,7 @@ class Trial:
             decider.shown(np.array(rest).reshape(len(self.curve), -1)) if self.curve else None,
             None if n_folds > 1 else _shown(decider, of_folds[0]),
             None if test is None else _shown(decider, test),
+            next((fit.reason for fit in of_folds if fit.reason), ""),
         )
 
 
@@ -277,7 +279,7 @@ def _fit(
         scores = [metric(answers, rows, truth) for metric in metrics]
         resampled = None if resampling is None else _resample(metrics[0], answers, truth, resampling)
     cost = Cost(n_dims, encoding, fitting + (0.0 if math.isnan(learning) else learning), predicting, read_peak(), n_bytes, oov, math.nan)
-    return _Fit(scores, predictions, resampled, cost, said)
+    return _Fit(scores, predictions, resampled, cost, said, metrics[0].reason if math.isnan(scores[0]) else "")
 
 
 def _fit_if_possible(*arguments: Any) -> _Fit:

@@ -209,8 +209,11 @@ def _gap(comparison: Any, row: pd.Series, baseline: str) -> str:
     metric = metric_name(comparison.metric)
     if not math.isfinite(row["difference"]):
         return f"How far {_named(row['features'])} is from the best baseline, {_named(baseline)}, could not be told."
-    more = "above" if row["difference"] > 0 else "below"
-    said = f"{_named(row['features'])} is {say_score(abs(row['difference']))} {metric} {more} the best baseline, {_named(baseline)}"
+    if row["difference"] == 0:
+        said = f"{_named(row['features'])} is level with the best baseline, {_named(baseline)}"
+    else:
+        more = "above" if row["difference"] > 0 else "below"
+        said = f"{_named(row['features'])} is {say_score(abs(row['difference']))} {metric} {more} the best baseline, {_named(baseline)}"
     details = []
     if np.isfinite([row["difference_low"], row["difference_high"]]).all():
         details.append(f"95 % interval {say_score(row['difference_low'], True)} to {say_score(row['difference_high'], True)}")
@@ -228,6 +231,5 @@ def _cost(row: pd.Series, baseline: pd.Series) -> list[str]:
         return []
     times = own / other
     compared = f", {say_amount(times) if times >= 10 else f'{times:.2g}'} times as long as" if times >= 1.05 else "; for"
-    return [
-        f"It takes {say_seconds(own)} to encode and predict 1,000 rows{compared} {_named(baseline['features'])} ({say_seconds(other)})."
-    ]
+    named = f"{_named(baseline['features'])} ({say_seconds(other)})"
+    return [f"It takes about {say_seconds(own)} to encode and predict 1,000 rows{compared} {named}."]

@@ -66,7 +66,10 @@ def compare(run: Run, table: Path, model: Path) -> Any:
         (["table.csv", "--text", "text", "--target", "label", "--sep", ";;"], ["--sep", "one character"]),
         (["table.csv", "--text", "text", "--target", "label", "--sample", "0"], ["--sample", "1"]),
         (["table.csv", "--text", "text", "--target", "label", "--report", "nowhere/r.html"], ["'nowhere/r.html' cannot be written"]),
-        (["table.csv", "--text", "text", "--target", "label", "--json", "."], ["'.' cannot be written"]),
+        (["table.csv", "--text", "text", "--target", "label", "--report", "table.csv"], ["'table.csv' must end in one of .html"]),
+        (["table.csv", "--text", "text", "--target", "label", "--word", "bat"], ["--report"]),
+        (["table.csv", "--text", "text", "--target", "label", "--word", "zebra", "--report", "r.html"], ["'zebra'", "in no text"]),
+        (["table.csv", "--text", "text", "--target", "label", "--json", "here.txt"], ["'here.txt' must end in one of .json"]),
         (["table.csv", "--text", "text", "--target", "label", "--test", "no.csv"], ["There is no file 'no.csv'"]),
         (["table.csv", "--text", "text", "--target", "label", "--features", "bart"], ["'features'", "TF-IDF words", "'bart'"]),
         (["table.csv", "--text", "text", "--target", "label", "--precision", "float8"], ["precision", "float8"]),
@@ -115,8 +118,9 @@ def test_on_the_built_in_example(default_model_directory: Path, run: Run, tmp_pa
     assert DONE.sub("", result.err) == "majority class\nTF-IDF words\nBERT\n"
     assert not CONTROL.search(result.out)
     lines = [line.strip() for line in result.out.splitlines()]
-    assert lines[0] == "5 stratified folds, 400 texts"
+    assert lines[0] == "label: 2 classes; 400 texts; 5 stratified folds"
     assert max(map(len, lines)) <= 80
+    assert "…" not in result.out
     rows = {line.split("  ")[0]: line.split()[-6:] for line in lines if re.search(r"\d\.\d{3} \d\.\d{3}", line)}
     assert list(rows) == ["majority class", "TF-IDF words", "BERT"]
     assert float(rows["BERT"][0]) > 0.6
@@ -136,7 +140,7 @@ def test_a_file_without_a_header(tmp_path: Path, model: Path, run: Run) -> None:
     words = ["--no-header", "--sep", "\\t", "--text", "1", "--target", "0", "--cv", "3", "--model", model, *QUICK]
     result = run("compare", path, *words)
     assert result.code == 0
-    assert "3 stratified folds, 18 texts" in result.out
+    assert "18 texts; 3 stratified folds" in result.out
     assert len(DONE.findall(result.err)) == 2
     assert "18 of 18 rows are judged after learning from the same text" in result.err
 
@@ -145,7 +149,7 @@ def test_a_file_without_a_header(tmp_path: Path, model: Path, run: Run) -> None:
 def test_rows_held_back_groups_and_a_sample(compare: Any, table: Path) -> None:
     result = compare("--cv", "2", "--group", "author", "--test", table, "--sample", "10", "--learning-curve", "--seed", "4")
     assert result.code == 0
-    assert "folds that keep groups together, 10 texts" in result.out
+    assert "10 texts; 2 stratified folds that keep groups together" in result.out
     assert " test " in result.out
 
 
@@ -166,14 +170,14 @@ def test_duplicates_can_be_kept_together(tmp_path: Path, model: Path, run: Run) 
 def test_several_labels_a_row(compare: Any) -> None:
     result = compare("--label-sep", ";", "--cv", "2", target="tags")
     assert result.code == 0
-    assert "f1_macro: more is better" in result.out
+    assert "f1_macro, more is better" in result.out
 
 
 @pytest.mark.usefixtures("notes_are_shown")
 def test_amounts(compare: Any) -> None:
     result = compare("--cv", "2", "--scoring", "neg_mean_absolute_error", target="amount")
     assert result.code == 0
-    assert "mean_absolute_error: less is better" in result.out
+    assert "mean_absolute_error, less is better" in result.out
     assert "came as text and was read as numbers" in result.err
 
 

@@ -94,12 +94,12 @@ def test_without_a_command_there_is_help(run: Run) -> None:
 
 def test_embed_and_compare_share_a_store(tiny_model: ModelFactory, tmp_path: Path, run: Run) -> None:
     table, store = tmp_path / "table.csv", tmp_path / "kept.sqlite"
-    table.write_text("text,label\n" + "the bat flew,a\na crane,b\n" * 4, encoding="utf-8")
+    table.write_text("text,label\n" + "".join(f"the bat flew {row},a\na crane {row},b\n" for row in range(4)), encoding="utf-8")
     common = [table, "--text", "text", "--model", tiny_model("bert"), "--store", store]
     assert run("embed", *common, "-o", tmp_path / "one.npy").code == 0
-    assert run("compare", *common, "--target", "label", "--cv", "2").code == 0
+    assert run("compare", *common, "--target", "label", "--cv", "2", "--features", "BERT").code == 0
     assert run("embed", *common, "-o", tmp_path / "two.npy").code == 0
-    assert EmbeddingStore(store).stats.encoded == 2
+    assert EmbeddingStore(store).stats.encoded == 8
     np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), np.load(tmp_path / "two.npy"))
 
 

@@ -30,6 +30,8 @@ from bertvectorizer.models.session import comparison_store, session_store
 from bertvectorizer.pipeline import ComparisonInterrupted, default_features, load_example, read_table, trial
 from bertvectorizer.pipeline.significance import resample_rows
 
+pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
+
 MODULE = importlib.import_module("bertvectorizer.pipeline.compare")  # the name in the package is the function
 EXAMPLE = load_example().head(60)
 TEXTS, LABELS = EXAMPLE["text"], EXAMPLE["label"]

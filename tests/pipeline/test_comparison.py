@@ -20,6 +20,8 @@ from bertvectorizer.models.errors import InvalidParameterError
 from bertvectorizer.pipeline import trial
 from bertvectorizer.pipeline.significance import resample_rows
 
+pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
+
 WORDS = ("ham", "spam", "eggs", "bread")
 TEXTS = [f"{word} number {number}" for number in range(10) for word in WORDS]
 INDEX = [f"row {number // 2}" for number in range(40)]

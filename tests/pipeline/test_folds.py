@@ -37,7 +37,7 @@ def test_repeats_of_folds(cv: Any, repeats: int, folds: int, target: Target) -> 
     assert made.n_first == folds
     assert_partition(made, 30)
     assert made.mean_sizes == pytest.approx((30 - 30 / folds, 30 / folds))
-    words = f"{folds} {'stratified ' if target is TARGET else ''}folds"
+    words = f"{folds} {'' if target is AMOUNTS else 'stratified '}folds"
     assert made.description == (words if repeats == 1 else f"{repeats} repeats of {words}")
     if repeats > 1:
         assert not np.array_equal(made.splits[0][1], made.splits[folds][1])

@@ -110,7 +110,7 @@ def test_bounds_and_what_a_row_weighs() -> None:
     assert [(metric.bounds, metric.resolution(50)) for metric in shares] == [((0.0, 1.0), 0.02)] * 3
     error, r2 = resolve_scoring(["neg_brier_score", "r2"], "binary")
     assert (error.bounds, error.resolution(50)) == ((0.0, math.inf), 0.0)
-    assert (r2.bounds, r2.resolution(50)) == ((-math.inf, math.inf), 0.0)
+    assert (r2.bounds, r2.resolution(50)) == ((-math.inf, 1.0), 0.0)
 
 
 def test_the_error_of_a_share_of_rows() -> None:

@@ -49,7 +49,7 @@ from bertvectorizer.models.errors import (
     ModelNotFoundError,
     UnsafeModelError,
 )
-from bertvectorizer.pipeline.packed import PackedStrings, PackedSubwords, PackedTable, estimators_within, pack, unpack
+from bertvectorizer.pipeline.packed import PackedNumbers, PackedStrings, PackedSubwords, PackedTable, estimators_within, pack, unpack
 from bertvectorizer.pipeline.persistence import load_pipeline, save_pipeline
 from bertvectorizer.pipeline.skops_file import TRUSTED
 from tests.tiny import ModelFactory, save_model
@@ -244,7 +244,11 @@ def shout(text: str) -> list[str]:
     return text.upper().split()
 
 
-@pytest.mark.parametrize("tokenizer", [shout, functools.partial(str.split, maxsplit=3), str.split, "".split, len], ids=["function", "partial", "method", "bound", "builtin"])
+@pytest.mark.parametrize(
+    "tokenizer",
+    [shout, functools.partial(str.split, maxsplit=3), str.split, "".split, len],
+    ids=["function", "partial", "method", "bound", "builtin"],
+)
 @pytest.mark.parametrize(
     "transformer", [TfidfVectorizer(token_pattern=None), StaticVectorizer(WORDS)], ids=lambda value: type(value).__name__
 )
@@ -631,10 +635,58 @@ def test_files_of_other_kinds(kind: str, tmp_path: Path) -> None:
 def test_subwords_of_another_width_are_refused() -> None:
     parts = PackedSubwords(np.ones((5, 3), dtype=np.float32), 3, 6)
     with pytest.raises(ValueError, match="another width"):
-        PackedTable(PackedStrings.of(["bat"]), np.ones((1, 2), dtype=np.float32), parts).unpack()
+        PackedTable(PackedStrings.of(["bat"]), np.ones((1, 2), dtype=np.float32), parts).unpack(["bat"])
 
 
 @pytest.mark.parametrize("name", TRUSTED)
 def test_what_is_trusted_is_there(name: str) -> None:
     module, _, kind = name.rpartition(".")
     assert isinstance(getattr(importlib.import_module(module), kind), type)
+
+
+class TestHidden:
+    """A vectorizer inside something that is no estimator itself."""
+
+    def calibrated(self, vectorizer: BertVectorizer) -> Pipeline:
+        classifier = CalibratedClassifierCV(make_pipeline(vectorizer, LogisticRegression()), cv=2)
+        return Pipeline([("calibrated", classifier)]).fit(["a cricket bat", "a sleeping bat"] * 4, ["t", "l"] * 4)
+
+    def make(self, model: str, path: Path, **parameters: Any) -> None:
+        inner = make_pipeline(BertVectorizer(model, store=None), LogisticRegression())
+        pipeline = Pipeline([("calibrated", CalibratedClassifierCV(inner, cv=2))]).fit(
+            ["a cricket bat", "a sleeping bat"] * 4, ["t", "l"] * 4
+        )
+        for calibrated in pipeline[0].calibrated_classifiers_:
+            vars(calibrated.estimator[0]).update(parameters)
+        facts = {"format": 1, "text": "t", "target": "s", "versions": {}, "metadata": {}}
+        skops.io.dump({"facts": json.dumps(facts), "pipeline": pipeline}, path)
+
+    def test_it_does_not_choose_where_a_store_is_written(self, model: str, tmp_path: Path) -> None:
+        self.make(model, tmp_path / "model.skops", store=str(tmp_path / "chosen.sqlite"))
+        pipeline = load_pipeline(tmp_path / "model.skops").pipeline
+        assert {calibrated.estimator[0].store for calibrated in pipeline[0].calibrated_classifiers_} == {"auto"}
+
+    def test_code_of_its_model_needs_leave(self, model: str, tmp_path: Path) -> None:
+        self.make(model, tmp_path / "model.skops", trust_remote_code=True)
+        with pytest.raises(UnsafeModelError, match="trust_remote_code"):
+            load_pipeline(tmp_path / "model.skops")
+
+    def test_it_is_saved_without_its_store(self, model: str, tmp_path: Path) -> None:
+        inner = make_pipeline(BertVectorizer(model, store=tmp_path / "own.sqlite"), LogisticRegression())
+        pipeline = Pipeline([("calibrated", CalibratedClassifierCV(inner, cv=2))]).fit(
+            ["a cricket bat", "a sleeping bat"] * 4, ["t", "l"] * 4
+        )
+        loaded = load_pipeline(save_pipeline(pipeline, tmp_path / "model.skops")).pipeline
+        assert loaded[0].calibrated_classifiers_[0].estimator[0].store == "auto"
+        np.testing.assert_array_equal(loaded.predict_proba(["a bat"]), pipeline.predict_proba(["a bat"]))
+
+
+def test_what_is_shared_is_unpacked_once() -> None:
+    numbers = PackedNumbers(np.arange(100))
+    first, *others = unpack([numbers] * 30)
+    assert first == list(range(100))
+    assert all(other is first for other in others)
+    nested: Any = [numbers]
+    for _ in range(60):  # would be 2**60 lists
+        nested = [nested, nested]
+    unpack(nested)

@@ -106,7 +106,7 @@ def test_one_member_alone() -> None:
 
 def test_where_less_is_better() -> None:
     def of(name: str, level: float, contextual: bool = False) -> Outcome:
-        return outcome(name, level + STEPS / 10, contextual, "brier_score")
+        return outcome(name, level + (1 + level) * (STEPS - STEPS.mean()) / 10, contextual, "brier_score")
 
     table, baseline = ranked(of("majority", 0.5), of("words", 0.3), of("good", 0.1, True), of("bad", 0.4, True), metrics=BRIER)
     assert baseline == "words"

@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bertvectorizer import BertVectorizer, compare
 from bertvectorizer.models.errors import InvalidParameterError, ModelNotFoundError
-from bertvectorizer.pipeline import report
+from bertvectorizer.pipeline import output, report
 from bertvectorizer.pipeline.report import render_report, repr_html, write_report
 from bertvectorizer.pipeline.report_tables import find_flips
 from bertvectorizer.pipeline.wording import one_line, say_bytes, say_p, say_score, say_seconds, say_share, shorten, verdict
@@ -239,7 +239,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert write_report(comparison, str(path)) == path
     first = path.read_bytes()
     assert first == render_report(comparison).encode()
-    assert path.stat().st_mode & 0o777 == 0o666 & ~report._umask()
+    assert path.stat().st_mode & 0o777 == 0o666 & ~output._umask()
     monkeypatch.setattr(report, "render_report", lambda *_: "half")
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(InvalidParameterError, match=r"a directory that can be written to.*No space left"):
