@@ -39,6 +39,14 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
 
     missing: str
 
+    def _read(self, X: Any) -> TextColumn:
+        """Return a text for each row of the result; for a subclass that takes more than a column of texts."""
+        return read_texts(X, self.missing)
+
+    def _reads_one_column(self) -> bool:
+        """Whether the input is one column, whose name is all that ``get_feature_names_out`` may be given."""
+        return True
+
     @abstractmethod
     def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
         """Learn from distinct texts, each ``counts`` times in the training set, and set the fitted attributes."""
@@ -75,7 +83,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
         -------
         self
         """
-        distinct = _Distinct(read_texts(X, self.missing))
+        distinct = _Distinct(self._read(X))
         self._learn(distinct.texts, distinct.counts)
         return self
 
@@ -95,7 +103,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
         """
         if fit_params:
             raise TypeError(f"{type(self).__name__}.fit_transform() takes no {sorted(fit_params)}.")
-        distinct = _Distinct(read_texts(X, self.missing))
+        distinct = _Distinct(self._read(X))
         return self._spread(self._learn_vectors(distinct.texts, distinct.counts), distinct)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -111,7 +119,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
         ndarray
             *Shape:* ``(n_texts, n_features)``, float32. Zero texts give shape ``(0, n_features)``.
         """
-        distinct = _Distinct(read_texts(X, self.missing))
+        distinct = _Distinct(self._read(X))
         return self._spread(self._vectors(distinct.texts), distinct)
 
     def _spread(self, vectors: NDArray[np.float32], distinct: _Distinct) -> NDArray[np.float32]:
@@ -135,7 +143,7 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
         ndarray
             The class's name in lower case, and a number. *Shape:* ``(n_features,)``, dtype object.
         """
-        if input_features is not None and len(input_features) != 1:
+        if input_features is not None and len(input_features) != 1 and self._reads_one_column():
             raise InvalidTextError(f"The 'input_features' parameter must hold one name. Got {len(input_features)} instead.")
         prefix = type(self).__name__.lower()
         return np.array([f"{prefix}{number}" for number in range(self._n_features())], dtype=object)
@@ -143,8 +151,8 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = self._reads_one_column()
+        tags.input_tags.two_d_array = not self._reads_one_column()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags

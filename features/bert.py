@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,32 +15,27 @@ from ..models import (
     TextTokenizer,
     TokenizedTexts,
     Truncation,
-    check_precision,
-    open_checkpoint,
-    resolve_device,
     resolve_readout,
 )
-from ..models.errors import ModelChangedError, UnsupportedModelError
-from ..models.hardware import arithmetic_settings, tokens_per_batch
 from ..models.later import finish
 from ..models.readout import Part
-from ..models.reuse import encode_once, open_store
+from ..models.reuse import encode_once, numeric_settings, open_store
 from ..models.store import EmbeddingStore
-from ..models.validation import check_flag, check_int
+from ..models.validation import check_flag
 from ..models.warning import warn_user
 from .base import TextVectorizer
+from .bert_base import BertBase, progress_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
     from numpy.typing import NDArray
-    from sklearn.utils import Tags
 
 __all__ = ["BertVectorizer"]
 
 
-class BertVectorizer(TextVectorizer):
+class BertVectorizer(BertBase, TextVectorizer):
     """Turn texts into contextual embeddings of a transformer, read at any layer, under any pooling.
 
     With no arguments the result is that of ``SentenceTransformer(model).encode`` for the default model. Nothing is
@@ -187,11 +181,6 @@ class BertVectorizer(TextVectorizer):
         self.store = store
         self.show_progress_bar = show_progress_bar
 
-    def _checkpoint(self) -> Checkpoint:
-        check_flag("local_files_only", self.local_files_only)
-        check_flag("trust_remote_code", self.trust_remote_code)
-        return open_checkpoint(self.model_name, self.revision, self.local_files_only, self.trust_remote_code)
-
     def _readout(self, checkpoint: Checkpoint) -> Readout:
         return resolve_readout(checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize)
 
@@ -207,8 +196,7 @@ class BertVectorizer(TextVectorizer):
             TextTokenizer(checkpoint, load_tokenizer(checkpoint), self.prompt, self.max_length, self.overflow, self.stride),
             device,
             precision,
-            check_int("batch_tokens", self.batch_tokens, 1, optional=True) or tokens_per_batch(device, checkpoint.widest),
-            check_flag("show_progress_bar", self.show_progress_bar),
+            self._budget(device, checkpoint),
             open_store(self.store),
         )
 
@@ -217,16 +205,15 @@ class BertVectorizer(TextVectorizer):
         self._note_truncation(tokenized.n_tokens, tokenized.n_lost, counts)
 
     def _learn_vectors(self, texts: list[str], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-        vectors, n_tokens, n_lost = self._resolve().embed(texts)
+        vectors, n_tokens, n_lost = self._embed(self._resolve(), texts)
         self._note_truncation(n_tokens, n_lost, counts)
         return vectors
 
     def _resolve(self) -> _Request:
         """Check the parameters against the model, and set the fitted attributes that need no texts."""
-        device = resolve_device(self.device)
-        request = self._request(self._checkpoint(), device, check_precision(self.precision, device))
-        self.model_fingerprint_ = request.checkpoint.fingerprint
-        self.device_ = str(device)
+        check_flag("show_progress_bar", self.show_progress_bar)
+        request = self._request(self._checkpoint(), *self._device_to_fit())
+        self._keep_model(request.checkpoint, request.device)
         return request
 
     def _note_truncation(self, n_tokens: NDArray[np.int64], n_lost: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
@@ -244,44 +231,16 @@ class BertVectorizer(TextVectorizer):
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         checkpoint = self._checkpoint()
         self._check_same_model(checkpoint)
-        vectors, n_tokens, n_lost = self._request(checkpoint, *self._where()).embed(texts)
+        vectors, n_tokens, n_lost = self._embed(self._request(checkpoint, *self._device_to_transform()), texts)
         told = getattr(self, "truncation_", None)
         if told is None or not told.n_truncated:
             self._warn_of_lost_tokens(Truncation.of(n_tokens, n_lost))
         return vectors
 
-    def _where(self) -> tuple[torch.device, str]:
-        """Device and precision; an estimator fitted on a GPU that isn't here goes on without it."""
-        try:
-            device = resolve_device(self.device)
-            return device, check_precision(self.precision, device)
-        except UnsupportedModelError as error:
-            if not self._is_elsewhere():
-                raise
-            device = resolve_device(None)
-            warn_user(f"{error} This fitted estimator runs on '{device}' in float32 instead.")
-            return device, "float32"
-
-    def _is_elsewhere(self) -> bool:
-        """Whether this estimator was fitted on a device that this machine lacks."""
-        try:
-            resolve_device(getattr(self, "device_", "cpu"))
-        except UnsupportedModelError:
-            return True
-        return False
-
-    def _check_same_model(self, checkpoint: Checkpoint) -> None:
-        fitted = getattr(self, "model_fingerprint_", checkpoint.fingerprint)
-        if fitted != checkpoint.fingerprint:
-            raise ModelChangedError(
-                f"This estimator was fitted with a model of fingerprint {fitted}, but {self.model_name!r} in '{checkpoint.directory}' now "
-                f"has {checkpoint.fingerprint}. Bring the former model back (a pinned 'revision' helps), or fit again."
-            )
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        return tags
+    def _embed(self, request: _Request, texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        # In characters, since tokens are counted portion by portion, and never if all are in the store.
+        with progress_bar(self, sum(map(len, texts)), "characters") as advance:
+            return request.embed(texts, advance)
 
 
 class _Request(NamedTuple):
@@ -293,31 +252,30 @@ class _Request(NamedTuple):
     device: torch.device
     precision: str
     batch_tokens: int
-    show_progress_bar: bool
     store: EmbeddingStore | None
 
-    def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    def embed(
+        self, texts: Sequence[str], advance: Callable[[float], Any] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
         """Return vectors of distinct texts, the numbers of their tokens, and of those that were cut off."""
         readout = self.readout
         if not texts:
             nothing = np.zeros(0, dtype=np.int64)
             return np.empty((0, readout.n_features), dtype=np.float32), nothing, nothing
-        with self._bar(sum(map(len, texts))) as advance:
-            encode = partial(self._encode, advance)
-            if self.store is None:
-                vectors, tokenized = encode(texts, readout.parts)
-                n_tokens, n_lost = tokenized.n_tokens, tokenized.n_lost
-            else:
-                model = (self.checkpoint.fingerprint, str(self.checkpoint.trust_remote_code))
-                vectors, n_tokens, n_lost = encode_once(
-                    self.store,
-                    (*model, self.precision, *arithmetic_settings(self.device), *self.tokenizer.settings),
-                    texts,
-                    readout.parts,
-                    self.checkpoint.n_layers,
-                    self.batch_tokens,
-                    encode,
-                )
+        encode = partial(self._encode, advance)
+        if self.store is None:
+            vectors, tokenized = encode(texts, readout.parts)
+            n_tokens, n_lost = tokenized.n_tokens, tokenized.n_lost
+        else:
+            vectors, n_tokens, n_lost = encode_once(
+                self.store,
+                (*numeric_settings(self.checkpoint, self.precision, self.device), *self.tokenizer.settings),
+                texts,
+                readout.parts,
+                self.checkpoint.n_layers,
+                self.batch_tokens,
+                encode,
+            )
         return finish(readout.merge(vectors), readout), n_tokens, n_lost
 
     def _encode(
@@ -336,15 +294,3 @@ class _Request(NamedTuple):
                 advance(n_tokens * per_token)
 
         return encoder.encode(tokenized, parts, self.batch_tokens, progress), tokenized
-
-    @contextmanager
-    def _bar(self, total: int) -> Iterator[Callable[[float], Any] | None]:
-        """Show a bar if asked: in characters, since tokens are counted portion by portion, and never if all are in the store."""
-        if not self.show_progress_bar:
-            yield None
-            return
-        from tqdm.auto import tqdm
-
-        with tqdm(total=total, unit=" characters", unit_scale=True, desc="BertVectorizer") as bar:
-            yield bar.update
-            bar.update(total - bar.n)  # what came from the store

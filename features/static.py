@@ -7,24 +7,32 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..models.errors import ModelChangedError
+from ..models.validation import check_choice
 from ..models.word_sources import is_in_memory, load_word_vectors
 from ..models.word_vectors import WordVectors
+from .documents import read_documents
+from .span_table import read_spans
+from .text_column import MISSING, TextColumn
 from .word_base import LookedUp, WordVectorizer
-from .words import WORD_PATTERN, TextWords
+from .words import WORD_PATTERN, TextWords, split_words
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["StaticVectorizer"]
+__all__ = ["UNITS", "StaticVectorizer"]
+
+UNITS = ("text", "word", "span")
 
 
 class StaticVectorizer(WordVectorizer):
     """Turn texts into the pooled vectors of their words, each word having the same vector in every context.
 
-    The baseline for `BertVectorizer`: what a contextual embedding adds shows beside this.
+    The baseline for `BertVectorizer`: what a contextual embedding adds shows beside this. With ``unit="word"`` and ``unit="span"`` it
+    takes the input of `BertWordVectorizer` and `BertSpanVectorizer`, and is the baseline for these.
 
     Parameters
     ----------
@@ -32,6 +40,10 @@ class StaticVectorizer(WordVectorizer):
         A file in GloVe's, word2vec's or fastText's format (plain, ``.gz``, or in a ``.zip``), ``.npz`` or ``.safetensors``;
         ``"distill:<model_name>"``, the words of a transformer without context (extra ``distill``); or a table in memory, see
         `load_word_vectors`. A file is parsed once and kept as a memory-mapped array, which worker processes share.
+    unit : {"text", "word", "span"}
+        What has a row. ``"text"``: each text of a column. ``"word"``: each word of each document, in order, a document being a list of
+        words, or a text that ``tokenizer`` splits; words are looked up whole. ``"span"``: each row of a DataFrame, whose span of
+        characters is split and pooled as a text is.
     weighting : {"mean", "sum", "max", "tfidf", "sif", "power_mean"}
         How the vectors of a text's words become one. ``"tfidf"`` is the mean weighted by inverse document frequency in the
         training texts. ``"sif"`` weights each word by ``a / (a + p(word))`` and removes the first principal component.
@@ -52,7 +64,11 @@ class StaticVectorizer(WordVectorizer):
         Scale each text's vector to unit length.
     missing : {"empty", "error", "zero", "nan"}
         What a missing text (None, NaN, pd.NA, polars' null) becomes: the vector of "", which is zeros, an error that names the
-        first rows, a row of zeros, or a row of NaN.
+        first rows, a row of zeros, or a row of NaN. Spans whose text, bounds or word are missing, or whose word is not in their text,
+        become the same. A missing word of a document is always an error.
+    text, start, end, word : str
+        With ``unit="span"``, the names of the columns: texts; the first character of each span and the one after its last; and a word,
+        whose first occurrence is the span where there are no bounds. `BertSpanVectorizer` has the same parameters.
 
     Attributes
     ----------
@@ -79,8 +95,10 @@ class StaticVectorizer(WordVectorizer):
     every candidate and fold; a path or a `WordVectors` is shared, and `load_word_vectors` makes the one of the other.
     ``fit`` copies these two once more, so that their owner's later changes do not reach a fitted estimator.
 
-    Weights and frequencies are learnt in ``fit``; ``oov``, ``normalize`` and ``tokenizer`` also act when they are set after it. Words of
-    ``word_frequencies`` are spelt as in the texts, in lower case where the table is.
+    Weights and frequencies are learnt in ``fit``; ``oov``, ``normalize``, ``tokenizer`` and ``unit`` also act when they are set
+    after it. Words of ``word_frequencies`` are spelt as in the texts, in lower case where the table is.
+
+    Where words have rows, an index of documents does not fit them: for ``set_output(transform="pandas")``, give a list of documents.
 
     References
     ----------
@@ -99,12 +117,18 @@ class StaticVectorizer(WordVectorizer):
     [[0.5, 0.5], [1.0, 0.33000001311302185], [0.0, 0.0]]
     >>> vectorizer.oov_.most_frequent, vectorizer.oov_.n_empty
     ([('of', 1)], 1)
+    >>> StaticVectorizer(vectors, unit="word").fit_transform([["Tea", "leaf"], ["pot"]]).tolist()
+    [[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
+    >>> spans = pd.DataFrame({"text": ["A tea pot."], "start": [2], "end": [9]})
+    >>> StaticVectorizer(vectors, unit="span").fit_transform(spans).tolist()
+    [[1.0, 0.5]]
     """
 
     def __init__(
         self,
         vectors: str | Path | WordVectors | pd.DataFrame | Any,
         *,
+        unit: str = "text",
         weighting: str = "mean",
         sif_a: float = 1e-3,
         word_frequencies: Mapping[str, float] | str | Path | None = None,
@@ -113,8 +137,13 @@ class StaticVectorizer(WordVectorizer):
         oov: str = "auto",
         normalize: bool = False,
         missing: str = "empty",
+        text: str = "text",
+        start: str = "start",
+        end: str = "end",
+        word: str = "word",
     ) -> None:
         self.vectors = vectors
+        self.unit = unit
         self.weighting = weighting
         self.sif_a = sif_a
         self.word_frequencies = word_frequencies
@@ -123,6 +152,28 @@ class StaticVectorizer(WordVectorizer):
         self.oov = oov
         self.normalize = normalize
         self.missing = missing
+        self.text = text
+        self.start = start
+        self.end = end
+        self.word = word
+
+    def _read(self, X: Any) -> TextColumn:
+        check_choice("unit", self.unit, UNITS)
+        check_choice("missing", self.missing, MISSING)
+        if self.unit == "word":
+            words = read_documents(X, self.tokenizer).words
+            return TextColumn(words, np.zeros(len(words), dtype=bool))
+        if self.unit == "span":
+            table = read_spans(X, self.text, self.start, self.end, self.word, "zero" if self.missing == "empty" else self.missing)
+            parts = [text[start:end] for text, (start, end) in zip(table.texts, table.spans.tolist(), strict=True)]
+            return TextColumn(parts, table.is_missing)
+        return super()._read(X)
+
+    def _reads_one_column(self) -> bool:
+        return self.unit != "span"
+
+    def _split(self, texts: Sequence[str]) -> TextWords:
+        return split_words(texts, _whole, self._is_lowercase()) if self.unit == "word" else super()._split(texts)
 
     def _open(self) -> WordVectors:
         """Return the table that ``vectors`` means now; an object of another library is converted once."""
@@ -158,3 +209,7 @@ class StaticVectorizer(WordVectorizer):
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_converted"}
+
+
+def _whole(word: str) -> list[str]:
+    return [word]

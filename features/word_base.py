@@ -15,7 +15,6 @@ from ..models.errors import InvalidParameterError
 from ..models.validation import check_choice, check_flag
 from ..models.word_vectors import WordVectors
 from .base import TextVectorizer
-from .text_column import read_texts
 from .weighting import Weighting, make_weighting
 from .words import TextWords, check_tokenizer, split_words
 
@@ -37,7 +36,7 @@ class OovReport:
     Attributes
     ----------
     n_texts, n_empty : int
-        Texts in all, and those without any word that has a vector: these become zeros.
+        Texts in all (words or spans, where these are the unit), and those without any word that has a vector: these become zeros.
     n_words, n_unknown : int
         Words in all, and those without a vector, repeated ones as often as they are there.
     most_frequent : list of (str, int)
@@ -107,7 +106,7 @@ class WordVectorizer(TextVectorizer):
         Parameters
         ----------
         X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-            The texts. *Length:* ``n_texts``.
+            The texts, or whatever ``fit`` takes. *Length:* ``n_texts``.
 
         Returns
         -------
@@ -115,7 +114,7 @@ class WordVectorizer(TextVectorizer):
         """
         check_is_fitted(self)
         self._check_settings()
-        texts = read_texts(X, self.missing).texts
+        texts = self._read(X).texts
         table = self._table()
         return _report(self._look_up(self._split(texts), table), np.ones(len(texts), dtype=np.int64))
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from ..features import BertVectorizer
-from ..models import check_precision, open_checkpoint, resolve_device
+from ..features import BertSpanVectorizer, BertVectorizer
+from ..features.find_word import find_word
+from ..models import open_checkpoint
 from ..models.errors import InvalidParameterError
-from ..models.spans import input_vectors, span_tokens, span_vectors
-from ..models.validation import invalid
+from ..models.spans import SpanTokenizer, input_vectors
 from .example import load_example
 
 if TYPE_CHECKING:
@@ -25,8 +24,11 @@ __all__ = ["EXAMPLE_WORD", "Occurrences", "find_word", "occurrences_in", "word_o
 
 EXAMPLE_WORD = "python"  # of the example's words the one whose senses the default model keeps furthest apart
 _MOST_OCCURRENCES = 300
+_SHARED = (
+    *("model_name", "revision", "local_files_only", "trust_remote_code"),
+    *("prompt", "max_length", "precision", "device", "batch_tokens", "store"),
+)
 _MOST_LABELS = 7
-_MARKS = "\u0300-\u036f"  # accents that stand behind their letter belong to the word, though no word character
 
 
 @dataclass(frozen=True)
@@ -76,41 +78,6 @@ class Occurrences:
         return [label for label, _ in sorted(Counter(self.labels).items(), key=lambda item: (item[0] == "other", -item[1], item[0]))]
 
 
-def find_word(texts: Sequence[str], word: str) -> list[tuple[int, int, int]]:
-    """Return where a word stands: the row, its first character, and the one after its last.
-
-    Parameters
-    ----------
-    texts : sequence of str
-    word : str
-        Found as a whole word, whatever the case and however accents are written; several words may have any space between them.
-
-    Returns
-    -------
-    list of tuple of int
-
-    Raises
-    ------
-    InvalidParameterError
-        If ``word`` is no text, or empty.
-
-    Examples
-    --------
-    >>> find_word(["A bat, a Bat!", "batty"], "bat")
-    [(0, 2, 5), (0, 9, 12)]
-    """
-    if not isinstance(word, str) or not word.strip():
-        raise invalid("word", "a word", word)
-    spellings = dict.fromkeys(unicodedata.normalize(form, word.strip()) for form in ("NFC", "NFD"))
-    anywhere = "|".join(r"\s+".join(map(re.escape, spelling.split())) for spelling in spellings)
-    # Scripts without spaces between words have no whole ones to ask for.
-    before, after = (
-        rf"[\w{_MARKS}]" if unicodedata.east_asian_width(c) not in "WF" else r"(?!)" for c in (word.strip()[0], word.strip()[-1])
-    )
-    pattern = re.compile(f"(?<!{before})(?:{anywhere})(?!{after})" if before != "(?!)" else f"(?:{anywhere})(?!{after})", re.IGNORECASE)
-    return [(row, *match.span()) for row, text in enumerate(texts) for match in pattern.finditer(text)]
-
-
 def occurrences_in(
     texts: Sequence[str], labels: Sequence[Any], word: str, vectorizer: BertVectorizer | None = None, layer: int = -2, random_state: int = 0
 ) -> Occurrences:
@@ -145,6 +112,8 @@ def occurrences_in(
     >>> occurrences.spans.tolist(), len(np.unique(occurrences.static, axis=0))
     ([[2, 5], [11, 14]], 1)
     """
+    from ..models.encoder import load_tokenizer
+
     found = find_word(texts, word)
     if not found:
         raise InvalidParameterError(
@@ -157,18 +126,20 @@ def occurrences_in(
     own_texts = [texts[row] for row in rows[:, 0]]
     vectorizer = BertVectorizer() if vectorizer is None else vectorizer
     checkpoint = open_checkpoint(vectorizer.model_name, vectorizer.revision, vectorizer.local_files_only, vectorizer.trust_remote_code)
-    device = resolve_device(vectorizer.device)
     layer = max(layer, -checkpoint.n_layers - 1)
-    tokens = span_tokens(checkpoint, own_texts, spans, vectorizer.prompt, vectorizer.max_length)
-    vectors = span_vectors(checkpoint, tokens, layer, device, check_precision(vectorizer.precision, device), vectorizer.batch_tokens)
+    reader = BertSpanVectorizer(layers=layer)
+    shared = {name: value for name, value in vectorizer.get_params().items() if name in _SHARED}
+    table = pd.DataFrame({"text": own_texts, "start": spans[:, 0], "end": spans[:, 1]})
+    vectors = reader.set_params(**shared).transform(table)
     contextual, explained = _project(vectors)
+    tokenize = SpanTokenizer(checkpoint, load_tokenizer(checkpoint), vectorizer.prompt, vectorizer.max_length)
     names = _few([labels[row] for row in rows[:, 0]])
     return Occurrences(
         word=word,
         texts=np.array(own_texts, dtype=object),
         spans=spans,
         labels=names,
-        static=_project(input_vectors(checkpoint, tokens))[0],
+        static=_project(input_vectors(checkpoint, tokenize(own_texts, spans, np.arange(len(own_texts)))))[0],
         contextual=contextual,
         explained=explained,
         separation=_silhouette(vectors, names),

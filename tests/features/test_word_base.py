@@ -345,7 +345,12 @@ SHARED: dict[str, list[Any]] = {
     "missing": ["blank", None, float("nan")],
 }
 WRONG: dict[type, dict[str, list[Any]]] = {
-    StaticVectorizer: {"vectors": ["", 7, None, b"x", [1.0], {"a": [1]}, np.eye(2), pd.Series([1])], **SHARED},
+    StaticVectorizer: {
+        "vectors": ["", 7, None, b"x", [1.0], {"a": [1]}, np.eye(2), pd.Series([1])],
+        "unit": ["words", "", None, 1, True],
+        **SHARED,
+        **{name: [] for name in ("text", "start", "end", "word")},  # columns, read with unit="span" only: test_static_words.py
+    },
     Word2VecVectorizer: {
         "model": ["glove", "", None, 1],
         **{name: [0, -1, 1.5, "5", None, True] for name in ("vector_size", "window", "min_count")},

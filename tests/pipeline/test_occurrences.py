@@ -1,4 +1,4 @@
-"""One word in many texts: where it is found, and where its points lie."""
+"""One word in many texts, and where its points lie."""
 
 from __future__ import annotations
 
@@ -6,49 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.models.errors import InvalidParameterError
-from bertvectorizer.pipeline.occurrences import find_word, occurrences_in, word_occurrences
+from bertvectorizer.pipeline.occurrences import occurrences_in, word_occurrences
 from tests.tiny import ModelFactory
 
 TEXTS = ["The old bat flew.", "A Bat hit the ball; the BAT!", "batty combat bat_2", "the bat"]
-
-
-@pytest.mark.parametrize(
-    ("text", "word", "places"),
-    [
-        ("A bat, a Bat!", "bat", [(2, 5), (9, 12)]),
-        ("batty combat bat_2 bat2", "bat", []),
-        ("¡Él está aquí!", "ÉL", [(1, 3)]),
-        ("un cafe\u0301 y un café", "café", [(3, 8), (14, 18)]),
-        ("cafe\u0301", "cafe", []),
-        ("a credit \n card", "credit card", [(2, 15)]),
-        ("我喜欢苹果手机", "苹果", [(3, 5)]),
-        ("C++ and c++.", "c++", [(0, 3), (8, 11)]),
-        ("a.b aXb", "a.b", [(0, 3)]),
-    ],
-)
-def test_words_are_found_whole(text: str, word: str, places: list[tuple[int, int]]) -> None:
-    assert find_word([text], word) == [(0, *place) for place in places]
-
-
-@settings(max_examples=30)
-@given(text=st.text(max_size=20), word=st.text(min_size=1, max_size=4))
-def test_what_is_found_is_the_word(text: str, word: str) -> None:
-    if not word.strip():
-        return
-    for row, start, end in find_word([text], word):
-        assert row == 0
-        assert 0 <= start < end <= len(text)
-
-
-@pytest.mark.parametrize("word", ["", "  ", None, 3])
-def test_a_word_that_is_none_is_refused(word: object) -> None:
-    with pytest.raises(InvalidParameterError, match="'word' parameter must be a word"):
-        find_word(["bat"], word)  # type: ignore[arg-type]
 
 
 def test_a_word_has_one_point_without_context_and_many_in_it(tiny_model: ModelFactory) -> None:

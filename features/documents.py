@@ -1,0 +1,231 @@
+"""Read documents that are lists of words, from whatever holds them; or texts, with a tokenizer that finds their words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..models.errors import InvalidParameterError, InvalidTextError
+from ..models.tokenization import replace_lone_surrogates
+from .words import check_tokenizer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .words import Tokenizer
+
+__all__ = ["Documents", "read_documents"]
+
+_EXPECTED = "X must hold documents, each a list of words: a list, tuple or array of them, or a pandas or polars Series."
+_TOKENIZERS = r"split them first, [text.split() for text in X], or set a tokenizer that finds their words: tokenizer=r'\w+|[^\w\s]'."
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Words of documents, and where each stands in the text that its document is.
+
+    Attributes
+    ----------
+    texts : list of str
+        Each document as one text; of lists of words, these with single spaces between them. *Length:* ``n_documents``.
+    spans : ndarray
+        First character of each word in the text of its document, and the one after its last; (0, 0) for a blank word, which stands
+        nowhere. *Shape:* ``(n_words, 2)``, int64.
+    offsets : ndarray
+        Document *i* has the words ``[offsets[i]:offsets[i + 1]]``. *Shape:* ``(n_documents + 1,)``, int64.
+    """
+
+    texts: list[str]
+    spans: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def words(self) -> list[str]:
+        """All words, document after document; a blank one is "". *Length:* ``n_words``."""
+        spans, offsets = self.spans.tolist(), self.offsets.tolist()
+        return [text[start:end] for row, text in enumerate(self.texts) for start, end in spans[offsets[row] : offsets[row + 1]]]
+
+
+def read_documents(X: Any, tokenizer: Tokenizer | None = None) -> Documents:
+    r"""Read documents as words, none left out.
+
+    Parameters
+    ----------
+    X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
+        Each element a document: a list, tuple, array or Series of str, or a text, if there is a tokenizer. The rows of a 2-D array are
+        documents.
+    tokenizer : str, callable or None
+        How the words of a text are found. A pattern, whose matches they are, or those of its group; or a callable that returns them
+        as they stand in the text, one after the other. Lists of words are left as they are.
+
+    Returns
+    -------
+    Documents
+        Words have no white space around them, and U+FFFD for lone surrogates.
+
+    Raises
+    ------
+    InvalidTextError
+        If X is something else, or a document or word is missing or no text; the message names the first at fault.
+    InvalidParameterError
+        If ``tokenizer`` is neither of these, or returns a word that is not in the text.
+
+    Examples
+    --------
+    >>> documents = read_documents([["A", "bat", "flew"], ["Hit", "!"]])
+    >>> documents.texts, documents.spans[-1].tolist(), documents.offsets.tolist()
+    (['A bat flew', 'Hit !'], [4, 5], [0, 3, 5])
+    >>> read_documents(["A bat."], tokenizer=r"\w+|[^\w\s]").words
+    ['A', 'bat', '.']
+    """
+    places_of = None if tokenizer is None else _finder(check_tokenizer(tokenizer))
+    values, labels = _elements(X)
+    texts: list[str] = []
+    spans: list[tuple[int, int]] = []
+    offsets = [0]
+    for row, value in enumerate(values):
+        if isinstance(value, str):
+            if places_of is None:
+                raise InvalidTextError(_text_without_tokenizer(values, row, labels))
+            text = replace_lone_surrogates(str(value))
+            places: Iterable[tuple[int, int]] = places_of(text, row)
+        else:
+            text, places = _joined(_words_of(value, row, labels))
+        texts.append(text)
+        spans.extend(places)
+        offsets.append(len(spans))
+    return Documents(texts, np.array(spans, dtype=np.int64).reshape(-1, 2), np.array(offsets, dtype=np.int64))
+
+
+def _elements(X: Any) -> tuple[list[Any], Any]:
+    """Return the documents of X and, where there is one, the index that names them."""
+    if isinstance(X, (str, bytes)):
+        raise InvalidTextError(
+            f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Put its words in a list of one document: [words]."
+        )
+    library = type(X).__module__.partition(".")[0]
+    if isinstance(X, pd.DataFrame) or (library == "polars" and type(X).__name__ == "DataFrame"):
+        if X.shape[1] != 1:
+            raise InvalidTextError(
+                f"{_EXPECTED} Got a DataFrame with {X.shape[1]} columns: {list(X.columns)[:8]}. Choose one, df['words']; of a row for each "
+                "word, pandas makes lists: df.groupby('sentence', sort=False)['word'].agg(list)."
+            )
+        X = X.iloc[:, 0] if isinstance(X, pd.DataFrame) else X.to_series(0)
+    if isinstance(X, pd.Series):
+        return X.tolist(), X.index
+    if isinstance(X, (list, tuple)):
+        return list(X), None
+    if library == "polars" and type(X).__name__ == "Series":
+        return X.to_list(), None
+    if library == "pyarrow" and hasattr(X, "to_pylist"):
+        return X.to_pylist(), None
+    if hasattr(X, "__array__") and np.ndim(X) in (1, 2):
+        return list(X) if isinstance(X, np.ndarray) else np.asarray(X, dtype=object).tolist(), None
+    raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Make a list of it, in the order of your documents.")
+
+
+def _words_of(document: Any, row: int, labels: Any) -> list[str]:
+    """Return the words of a document as they are, each of them a str."""
+    words = document
+    for method in ("to_pylist", "to_list", "tolist"):
+        if not isinstance(words, (list, tuple)) and hasattr(words, method):
+            words = getattr(words, method)()
+    if not isinstance(words, (list, tuple)):
+        raise InvalidTextError(
+            f"Each document must be a list of str. Got {type(document).__name__} {_short(document)} as {_name(row, labels)}. "
+            "Leave it out, or give a list; an empty one has no words."
+        )
+    for number, word in enumerate(words):
+        if not isinstance(word, str):
+            raise InvalidTextError(
+                f"Each word must be a str. Got {type(word).__name__} {_short(word)} as word {number} of {_name(row, labels)}. "
+                "Put a str in its place: str(word), or '' for a missing word, whose row is then zeros."
+            )
+    return list(map(str, words))  # NumPy's str, and others' too
+
+
+def _joined(words: list[str]) -> tuple[str, list[tuple[int, int]]]:
+    """Return words as one text, with single spaces, and their places in it."""
+    kept: list[str] = []
+    places = []
+    start = 0
+    for word in words:
+        stripped = replace_lone_surrogates(word).strip()
+        if not stripped:
+            places.append((0, 0))
+            continue
+        kept.append(stripped)
+        places.append((start, start + len(stripped)))
+        start += len(stripped) + 1
+    return " ".join(kept), places
+
+
+def _finder(tokenizer: Tokenizer) -> Callable[[str, int], list[tuple[int, int]]]:
+    """Return what finds the places of the words of a text that stands in a row."""
+    if callable(tokenizer):
+        return lambda text, row: _places_of_returned(tokenizer, text, row)
+    pattern = re.compile(tokenizer)
+
+    def matches(text: str, row: int) -> list[tuple[int, int]]:
+        found = (match.span(pattern.groups) for match in pattern.finditer(text))
+        return [_stripped(text, start, end) for start, end in found if end > start]  # a match of nothing is no word
+
+    return matches
+
+
+def _places_of_returned(tokenizer: Callable[[str], Iterable[str]], text: str, row: int) -> list[tuple[int, int]]:
+    words: Any = tokenizer(text)
+    words = list(words) if isinstance(words, Iterable) and not isinstance(words, (str, bytes)) else None
+    if words is None or not all(isinstance(word, str) for word in words):
+        raise InvalidParameterError(
+            f"The 'tokenizer' parameter must be a callable that returns a list of str for each text. For {_short(text)} in row {row} it "
+            f"returned {_short(words)}."
+        )
+    places = []
+    end = 0
+    for number, word in enumerate(words):
+        stripped = str(word).strip()
+        start = text.find(stripped, end)
+        if start < 0:
+            raise InvalidParameterError(
+                f"The 'tokenizer' parameter must be a callable that returns words as they stand in the text, one after the other. Word "
+                f"{number} of row {row}, {_short(word)}, is not in the rest of its text, {_short(text[end:])}. Give lists of words in "
+                "place of texts, X = [tokenizer(text) for text in texts], or a pattern."
+            )
+        if stripped:
+            end = start + len(stripped)
+        places.append((start, end) if stripped else (0, 0))
+    return places
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a place without the white space at its ends."""
+    word = text[start:end]
+    start, end = start + len(word) - len(word.lstrip()), end - len(word) + len(word.rstrip())
+    return (start, end) if start < end else (0, 0)
+
+
+def _text_without_tokenizer(values: list[Any], row: int, labels: Any) -> str:
+    if all(isinstance(value, str) for value in values):
+        return (
+            f"{_EXPECTED} Got {len(values)} str, the first of them {_short(str(values[0]))}. If these are the words of one document, put "
+            f"them in a list: [words]. If they are texts, {_TOKENIZERS}"
+        )
+    return f"{_EXPECTED} Got the text {_short(str(values[row]))} as {_name(row, labels)}. If it is one, {_TOKENIZERS}"
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) < 60 else shown[:57] + "..."
+
+
+def _name(row: int, labels: Any) -> str:
+    return f"document {row}" if labels is None else f"document {row} (index {labels[row : row + 1].tolist()[0]!r})"

@@ -1,0 +1,215 @@
+"""Read a table of texts and a span of characters in each: its bounds, or the word that stands there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..models.errors import InvalidParameterError, InvalidTextError
+from ..models.validation import check_choice
+from .find_word import find_word
+from .text_column import TextColumn, read_texts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["SpanTable", "read_spans"]
+
+_EXPECTED = "X must be a pandas or polars DataFrame with a column of texts, and columns with the bounds of a span or with a word."
+_PARAMETERS = "the parameters 'text', and 'start' and 'end' or 'word'"
+_MISSING = ("error", "zero", "nan")
+_ROWS_NAMED = 5
+
+
+@dataclass(frozen=True)
+class SpanTable:
+    """Texts, and a span of characters in each.
+
+    Attributes
+    ----------
+    texts : list of str
+        As they were, with lone surrogates if there are any; "" where a row is missing. *Length:* ``n_rows``.
+    spans : ndarray
+        First character of each span, and the one after its last; (0, 0) where a row is missing. *Shape:* ``(n_rows, 2)``, int64.
+    is_missing : ndarray
+        Rows without a text, a bound or a word, or whose word is not in the text. *Shape:* ``(n_rows,)``, bool.
+    """
+
+    texts: list[str]
+    spans: NDArray[np.int64]
+    is_missing: NDArray[np.bool_]
+
+
+def read_spans(
+    X: Any,
+    text: Hashable = "text",
+    start: Hashable = "start",
+    end: Hashable = "end",
+    word: Hashable = "word",
+    missing: str = "error",
+) -> SpanTable:
+    """Read a table of texts with spans.
+
+    Parameters
+    ----------
+    X : pandas or polars DataFrame
+    text : str
+        Name of the column of texts.
+    start, end : str or None
+        Names of the columns with the first character of a span, counted from 0, and the one after its last. None, or no
+        columns of the usual names: the word says where the span is.
+    word : str or None
+        Name of the column with a word, which is read where there are no bounds: the span is where it first stands as a whole
+        word, or else as part of one.
+    missing : {"error", "zero", "nan"}
+        ``"error"`` refuses rows without a span and names the first ones; the others mark them.
+
+    Returns
+    -------
+    SpanTable
+
+    Raises
+    ------
+    InvalidTextError
+        If X is something else, has neither bounds nor words, or bounds that are no whole numbers or not within their text; or if
+        rows are missing that must not.
+    InvalidParameterError
+        If a name is not that of a column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"text": ["The bat flew.", "Two bats."], "word": ["bat", "bat"]})
+    >>> read_spans(table).spans.tolist()
+    [[4, 7], [4, 7]]
+    """
+    check_choice("missing", missing, _MISSING)
+    columns = _Columns(X)
+    names = columns.names
+    texts = read_texts(columns[text, "text"])
+    # A name that was given is meant: a slip in it must not lead to the column of words.
+    if start is not None and end is not None and (start in names or end in names or (start, end) != ("start", "end")):
+        spans, faults = _by_bounds(columns, start, end, texts)
+    elif word in names:
+        spans, faults = _by_word(columns[word, "word"], texts.texts)
+    else:
+        wanted = [repr(name) for name in (start, end, word) if name is not None]
+        raise InvalidTextError(
+            f"{_EXPECTED} Got the columns {_shown(names)}, none of them {' or '.join(wanted)}. Name yours by {_PARAMETERS}."
+        )
+    faults.update(dict.fromkeys(np.flatnonzero(texts.is_missing).tolist(), "no text"))
+    if faults and missing == "error":
+        raise InvalidTextError(_refusal(faults, columns))
+    is_missing = np.zeros(len(texts.texts), dtype=bool)
+    is_missing[list(faults)] = True
+    return SpanTable(["" if gone else value for value, gone in zip(texts.texts, is_missing.tolist(), strict=True)], spans, is_missing)
+
+
+class _Columns:
+    """The columns of a DataFrame by their names, and the names of its rows."""
+
+    def __init__(self, X: Any) -> None:
+        self._is_pandas = isinstance(X, pd.DataFrame)
+        if not self._is_pandas and (type(X).__module__.partition(".")[0], type(X).__name__) != ("polars", "DataFrame"):
+            remedy = (
+                ".collect() gives one" if type(X).__name__ == "LazyFrame" else "pd.DataFrame({'text': texts, 'start': ..., 'end': ...})"
+            )
+            raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Make one of it: {remedy}.")
+        self._frame = X
+        self.names: list[Any] = list(X.columns)
+
+    def __getitem__(self, key: tuple[Hashable, str]) -> Any:
+        """Return the column of a name that a parameter gave."""
+        name, parameter = key
+        places = [place for place, other in enumerate(self.names) if other == name]
+        if not places:
+            raise InvalidParameterError(
+                f"The {parameter!r} parameter must be the name of a column of X. Got {name!r} instead, and X has the columns "
+                f"{_shown(self.names)}. Name yours by {_PARAMETERS}."
+            )
+        if len(places) > 1:
+            raise InvalidTextError(f"X must have one column {name!r}. Got {len(places)} of that name. Rename or drop the others.")
+        return self._frame.iloc[:, places[0]] if self._is_pandas else self._frame.to_series(places[0])
+
+    def row(self, row: int) -> str:
+        """Return what to call a row."""
+        return f"row {row} (index {self._frame.index[row : row + 1].tolist()[0]!r})" if self._is_pandas else f"row {row}"
+
+
+def _by_bounds(columns: _Columns, start: Hashable, end: Hashable, texts: TextColumn) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Return spans by their bounds, and what rows lack."""
+    spans = np.zeros((len(texts.texts), 2), dtype=np.int64)
+    faults: dict[int, str] = {}
+    bounds = [columns[start, "start"].to_list(), columns[end, "end"].to_list()]
+    for row, (text, first, last) in enumerate(zip(texts.texts, *bounds, strict=True)):
+        lacking = [repr(name) for name, value in ((start, first), (end, last)) if _is_missing(value)]
+        present = [value for value in (first, last) if not _is_missing(value)]
+        is_there = not lacking and not texts.is_missing[row]
+        if not all(map(_is_whole, present)) or (is_there and not 0 <= first < last <= len(text)):
+            raise InvalidTextError(
+                f"Bounds of a span must be whole numbers with 0 <= start < end <= the number of characters. Got start={first!r} and "
+                f"end={last!r} in {columns.row(row)}, whose text has {len(text)} characters. Count characters as Python's str does, from "
+                "0; 'end' is the one after the last."
+            )
+        if lacking:
+            faults[row] = f"no {' and '.join(lacking)}"
+        elif is_there:
+            spans[row] = int(first), int(last)
+    return spans, faults
+
+
+def _by_word(column: Any, texts: list[str]) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Return where words first stand in their texts, and what rows lack."""
+    spans = np.zeros((len(texts), 2), dtype=np.int64)
+    faults: dict[int, str] = {}
+    rows_of: defaultdict[str, list[int]] = defaultdict(list)
+    for row, word in enumerate(read_texts(column).texts):
+        rows_of[word.strip()].append(row)
+    for word, rows in rows_of.items():
+        found: dict[int, tuple[int, int]] = {}
+        for as_part in (False, True) if word else ():
+            left = [row for row in rows if row not in found]
+            for place, first, last in find_word([texts[row] for row in left], word, as_part):
+                found.setdefault(left[place], (first, last))
+        for row in rows:
+            if row in found:
+                spans[row] = found[row]
+            else:
+                faults[row] = f"{_short(word)} is not in its text" if word else "no word"
+    return spans, faults
+
+
+def _is_missing(value: Any) -> bool:
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, (bool, np.bool_, str)):
+        return False
+    try:
+        return bool(int(value) == value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _refusal(faults: dict[int, str], columns: _Columns) -> str:
+    more = ", ..." if len(faults) > _ROWS_NAMED else ""
+    named = ", ".join(f"{columns.row(row)}: {faults[row]}" for row in sorted(faults)[:_ROWS_NAMED])
+    return (
+        f"X has {len(faults)} row(s) without a span, and missing='error' allows none: {named}{more}. "
+        "Mend them or leave them out, or set missing to 'zero' or 'nan'."
+    )
+
+
+def _shown(names: list[Any]) -> str:
+    return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "") if names else "(none)"
+
+
+def _short(value: str) -> str:
+    shown = repr(value)
+    return shown if len(shown) < 60 else shown[:57] + "..."
