@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from .base import TextVectorizer
 from .bert import BertVectorizer
+from .bert_spans import BertSpanVectorizer
+from .bert_words import BertWordVectorizer
 from .static import StaticVectorizer
 from .text_column import read_texts
 from .word2vec import Word2VecVectorizer
 from .word_base import OovReport, WordVectorizer
 
 __all__ = [
+    "BertSpanVectorizer",
     "BertVectorizer",
+    "BertWordVectorizer",
     "OovReport",
     "StaticVectorizer",
     "TextVectorizer",

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Batches", "runs_of_equal_length"]
+__all__ = ["Batches", "ranges", "runs_of_equal_length"]
 
 
 class Batches:
@@ -65,3 +65,16 @@ def runs_of_equal_length(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
     starts = np.flatnonzero(np.diff(lengths, prepend=-1))
     counts = np.diff(starts, append=len(lengths))
     return list(zip(counts.tolist(), lengths[starts].tolist(), strict=True))
+
+
+def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers from each start on, as many as its count, in one row.
+
+    Examples
+    --------
+    >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(counts)
+    numbers: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - (ends - counts), counts)
+    return numbers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .checkpoint import Checkpoint
     from .readout import Part
-    from .tokenization import TokenizedTexts
+    from .tokenization import TokenizedTexts, TokenSequences
 
 __all__ = ["Encoder", "load_encoder", "load_tokenizer"]
 
@@ -75,12 +75,51 @@ class Encoder:
         OutOfMemoryError
             If a single sequence does not fit.
         """
-        lengths = tokenized.lengths
-        pooled = np.zeros((len(lengths), len(parts), self.checkpoint.hidden_size), dtype=np.float32)
+        pooled = np.zeros((len(tokenized.lengths), len(parts), self.checkpoint.hidden_size), dtype=np.float32)
+
+        def take(batch: NDArray[np.int64], lengths: NDArray[np.int64], states: dict[int, Tensor]) -> None:
+            pooled[batch] = _pooled(states, lengths, parts, tokenized.n_prompt_tokens)
+
+        layers = {layer for part in parts for layer in part.layers}
+        self.run(tokenized, tokenized.lengths, layers, take, batch_tokens, progress)
+        return _join_windows(pooled, tokenized)
+
+    def run(
+        self,
+        sequences: TokenSequences,
+        lengths: NDArray[np.int64],
+        layers: Iterable[int],
+        take: Callable[[NDArray[np.int64], NDArray[np.int64], dict[int, Tensor]], None],
+        batch_tokens: int | None = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> None:
+        """Run the network over sequences, batch by batch.
+
+        Parameters
+        ----------
+        sequences : TokenSequences
+        lengths : ndarray
+            Their lengths; 0 leaves a sequence out. *Shape:* ``(n_sequences,)``, int64.
+        layers : iterable of int
+        take : callable
+            Called after each batch with the places of its sequences, their lengths, and the hidden states of each layer, of *shape*
+            ``(n_tokens, hidden)``, sequence after sequence.
+        batch_tokens, progress
+            As for `encode`.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If a single sequence does not fit.
+        """
+        wanted = set(layers)
         batches = Batches(lengths, batch_tokens or tokens_per_batch(self.device, self.checkpoint.widest))
         for batch in batches:
+            starts, ends = sequences.offsets[batch], sequences.offsets[batch + 1]
+            ids = np.concatenate([sequences.ids[start:end] for start, end in zip(starts, ends, strict=True)])
             try:
-                pooled[batch] = self._pooled(tokenized, batch, parts)
+                with torch.inference_mode():
+                    take(batch, ends - starts, self.backbone.hidden_states(ids, ends - starts, wanted))
                 fits = True
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -95,29 +134,25 @@ class Encoder:
                 self._free_memory()
                 continue
             if progress is not None:
-                progress(int(lengths[batch].sum()))
-        return _join_windows(pooled, tokenized)
-
-    def _pooled(self, tokenized: TokenizedTexts, batch: NDArray[np.int64], parts: Sequence[Part]) -> NDArray[np.float32]:
-        """Pool one batch of sequences. *Shape:* ``(n_batch, n_parts, hidden)``."""
-        starts, ends = tokenized.offsets[batch], tokenized.offsets[batch + 1]
-        ids = np.concatenate([tokenized.ids[start:end] for start, end in zip(starts, ends, strict=True)])
-        layers = {layer for part in parts for layer in part.layers}
-        states = self.backbone.hidden_states(ids, ends - starts, layers)
-        with torch.inference_mode():
-            merged = {part[:2]: _merge([states[layer] for layer in part.layers], part.merge) for part in parts}
-            runs = []
-            first = 0
-            for count, length in runs_of_equal_length(ends - starts):
-                last = first + count * length
-                of_run = {key: layer[first:last].unflatten(0, (count, length)) for key, layer in merged.items()}
-                runs.append(torch.stack([pool(of_run[part[:2]], part.pooling, tokenized.n_prompt_tokens) for part in parts], dim=1))
-                first = last
-            return torch.cat(runs).cpu().numpy()
+                progress(len(ids))
 
     def _free_memory(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _pooled(states: dict[int, Tensor], lengths: NDArray[np.int64], parts: Sequence[Part], skip: int) -> NDArray[np.float32]:
+    """Pool one batch of sequences. *Shape:* ``(n_batch, n_parts, hidden)``."""
+    merged = {part[:2]: _merge([states[layer] for layer in part.layers], part.merge) for part in parts}
+    runs = []
+    first = 0
+    for count, length in runs_of_equal_length(lengths):
+        last = first + count * length
+        of_run = {key: layer[first:last].unflatten(0, (count, length)) for key, layer in merged.items()}
+        runs.append(torch.stack([pool(of_run[part[:2]], part.pooling, skip) for part in parts], dim=1))
+        first = last
+    pooled: NDArray[np.float32] = torch.cat(runs).cpu().numpy()
+    return pooled
 
 
 def _merge(layers: list[Tensor], merge: str) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .hardware import arithmetic_settings
 from .readout import Part, every_part
 from .records import Record, part_name
 from .session import session_store
@@ -15,18 +16,20 @@ from .store import EmbeddingStore, Parts, absolute, reopen, text_keys
 from .validation import invalid
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
+    from .checkpoint import Checkpoint
     from .tokenization import TokenizedTexts
 
     Encode = Callable[[Sequence[str], Sequence[Part]], tuple[NDArray[np.float32], TokenizedTexts]]
 
-__all__ = ["encode_once", "open_store"]
+__all__ = ["BATCHES_AT_ONCE", "encode_once", "numeric_settings", "open_store", "record_keys"]
 
 # To be raised by whoever changes the numbers that the engine gives, so that stores made before are not believed.
 _ENGINE = "1"
 _CHARACTERS_PER_TOKEN = 4
-_BATCHES_AT_ONCE = 4
+BATCHES_AT_ONCE = 4
 
 
 def open_store(store: Any) -> EmbeddingStore | None:
@@ -38,6 +41,16 @@ def open_store(store: Any) -> EmbeddingStore | None:
     if isinstance(store, (str, Path)) and str(store):
         return reopen(absolute(store))
     raise invalid("store", "'auto', a path, an EmbeddingStore or None", store)
+
+
+def numeric_settings(checkpoint: Checkpoint, precision: str, device: torch.device) -> tuple[str, ...]:
+    """Return all that decides which numbers a network gives for a sequence of tokens, as strings."""
+    return (checkpoint.fingerprint, str(checkpoint.trust_remote_code), precision, *arithmetic_settings(device))
+
+
+def record_keys(settings: Sequence[str], units: Sequence[str]) -> list[bytes]:
+    """Return the key of each unit, a text or what else vectors are kept of, under settings that change its numbers."""
+    return text_keys((_ENGINE, *settings), units)
 
 
 def encode_once(
@@ -87,10 +100,10 @@ def encode_once(
         return list(map(Record, tokenized.n_tokens.tolist(), tokenized.n_lost.tolist(), vectors))
 
     records = store.fetch(
-        text_keys((_ENGINE, *settings), texts),
+        record_keys(settings, texts),
         [len(text) for text in texts],
         names,
-        batch_tokens * _CHARACTERS_PER_TOKEN * _BATCHES_AT_ONCE,
+        batch_tokens * _CHARACTERS_PER_TOKEN * BATCHES_AT_ONCE,
         compute,
     )
     n_tokens, n_lost = np.array([record[:2] for record in records], dtype=np.int64).T

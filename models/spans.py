@@ -1,245 +1,236 @@
-"""Vectors of single words where they stand: a span of characters, read out of its text."""
+"""The tokens of spans of characters, inside sequences that fit the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .batching import Batches
-from .errors import OutOfMemoryError, UnsupportedModelError
-from .hardware import is_out_of_memory, tokens_per_batch
-from .tokenization import TextTokenizer, replace_lone_surrogates
+from .batching import ranges
+from .errors import UnsupportedModelError
+from .tokenization import ModelTokenizer, TokenSequences, replace_lone_surrogates
 from .validation import invalid
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
     from .checkpoint import Checkpoint
 
-__all__ = ["SpanTokens", "input_vectors", "span_tokens", "span_vectors"]
+__all__ = ["SpanTokenizer", "TokenizedSpans", "input_vectors"]
 
-_SPANS_AT_ONCE = 2048
+_TEXTS_AT_ONCE = 2048
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 @dataclass(frozen=True)
-class SpanTokens:
+class TokenizedSpans(TokenSequences):
     """Token sequences around spans of characters, and the tokens that each span consists of.
+
+    Spans of one text share a sequence, unless the text is longer than the model reads. No sequence is without a span.
 
     Attributes
     ----------
-    ids : ndarray
-        Tokens of all sequences, one after another. *Shape:* ``(n_tokens,)``, int32.
-    offsets : ndarray
-        Sequence *i* is ``ids[offsets[i]:offsets[i + 1]]``. Spans of one text share a sequence, unless the text is longer than the
-        model reads. *Shape:* ``(n_sequences + 1,)``, int64.
     sequence : ndarray
         The sequence of each span. *Shape:* ``(n_spans,)``, int64.
     bounds : ndarray
-        First token of each span within its sequence, and the one after its last; both the same for a span without tokens.
+        First token of each span within its sequence, and the one after its last; both 0 for a span without tokens.
         *Shape:* ``(n_spans, 2)``, int64.
     """
 
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
     sequence: NDArray[np.int64]
     bounds: NDArray[np.int64]
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Tokens of each span. *Shape:* ``(n_spans,)``."""
+        return self.bounds[:, 1] - self.bounds[:, 0]
 
-class _Windows:
-    """Tokenizes texts with the places of their tokens, and cuts a window around a span where a text is too long."""
 
-    def __init__(self, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, prompt: str | None, max_length: int | None) -> None:
+class SpanTokenizer(ModelTokenizer):
+    """Finds the tokens of spans, as the tokenizer itself reports where its tokens stand.
+
+    Every token with a character of the span belongs to it, and what is between such: pieces are never joined again. A text that is
+    longer than the model reads becomes overlapping windows, of which each span is read in the one that has most text on either side of
+    it; windows that no span needs are left out. A span that lies in no window whole gets one of its own, and one that is longer than
+    the model reads is read as far as it goes.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    tokenizer : PreTrainedTokenizerBase
+    prompt, max_length
+        As for `ModelTokenizer`.
+    stride : int or None
+        Tokens that neighbouring windows share.
+    overlap : float
+        What None means for ``stride``: a share of the window, in [0, 1).
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the tokenizer does not tell where its tokens stand.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: str | None = None,
+        max_length: int | None = None,
+        stride: int | None = None,
+        overlap: float = 0.25,
+    ) -> None:
         if not tokenizer.is_fast:
             raise UnsupportedModelError(
                 f"The tokenizer {type(tokenizer).__name__} does not tell where in a text its tokens stand, so single words cannot be "
                 "found. Choose a model with a fast tokenizer."
             )
-        self._tokenizer = tokenizer
-        self._lower_case = checkpoint.do_lower_case
-        self._prompt = checkpoint.resolve_prompt(prompt)
-        self._max_length = TextTokenizer(checkpoint, tokenizer, prompt, max_length).max_length
-        self._n_prompt = int(np.count_nonzero(self._encode([""])["special_tokens_mask"][0] == 0))
+        super().__init__(checkpoint, tokenizer, prompt, max_length, keeps_prompt=True)
+        self._stride = self._resolve_stride(stride, True, overlap)
+        # As arrays, since an empty list beside one would make floats of its numbers.
+        self._before, self._after = np.array(self._prefix, dtype=np.int32), np.array(self._suffix, dtype=np.int32)
 
-    def _prepare(self, text: str) -> str:
-        prepared = replace_lone_surrogates(self._prompt + text)
-        return prepared.lower() if self._lower_case else prepared
+    def __call__(self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]) -> TokenizedSpans:
+        """Find the tokens of spans.
 
-    def _encode(self, texts: Sequence[str]) -> dict[str, list[NDArray[np.int64]]]:
-        encoded: Any = self._tokenizer(
-            [self._prepare(text) for text in texts],
-            truncation=False,
-            padding=False,
-            return_offsets_mapping=True,
-            return_special_tokens_mask=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
+        Parameters
+        ----------
+        texts : sequence of str
+            Lone surrogates are read as U+FFFD, since no tokenizer takes them.
+        spans : ndarray
+            First character of each span in its text, and the one after its last; both the same for a span of nothing.
+            *Shape:* ``(n_spans, 2)``, int64.
+        owners : ndarray
+            The text of each span, in ascending order. *Shape:* ``(n_spans,)``, int64.
+
+        Returns
+        -------
+        TokenizedSpans
+
+        Raises
+        ------
+        InvalidParameterError
+            If a span does not lie in its text.
+        """
+        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+        wrong = np.flatnonzero((spans[:, 0] < 0) | (spans[:, 0] > spans[:, 1]) | (spans[:, 1] > lengths[owners]))
+        if len(wrong):
+            row = wrong[0]
+            raise invalid(
+                "spans", f"within their texts; that of row {row} has {lengths[owners[row]]} characters", tuple(spans[row].tolist())
+            )
+        sequences: list[Any] = []
+        sequence, bounds = np.zeros(len(spans), dtype=np.int64), np.zeros((len(spans), 2), dtype=np.int64)
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            begin, stop = np.searchsorted(owners, [first, first + _TEXTS_AT_ONCE])
+            some = slice(begin, stop)
+            sequence[some], bounds[some] = self._find(texts[first : first + _TEXTS_AT_ONCE], spans[some], owners[some] - first, sequences)
+        return TokenizedSpans(
+            ids=np.concatenate([np.empty(0, dtype=np.int32), *sequences], dtype=np.int32, casting="same_kind"),
+            offsets=np.cumsum([0, *map(len, sequences)], dtype=np.int64),
+            sequence=sequence,
+            bounds=bounds,
         )
-        return {name: [np.asarray(values, dtype=np.int64) for values in encoded[name]] for name in encoded}
 
-    def __call__(self, texts: Sequence[str], spans: NDArray[np.int64]) -> Iterator[tuple[tuple[str, int], NDArray[np.int64], int, int]]:
-        """Yield for each span the name of its sequence, the sequence, and the bounds of the span's tokens in it."""
-        distinct = list(dict.fromkeys(texts))
-        encoded = self._encode(distinct)
-        rows = {text: row for row, text in enumerate(distinct)}
-        for text, (start, end) in zip(texts, spans.tolist(), strict=True):
-            row = rows[text]
-            ids, places, special = (encoded[name][row] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))
-            # What comes before decides where the span begins once surrogates are joined and letters are lowered.
-            first, last = len(self._prepare(text[:start])), len(self._prepare(text[:end]))
-            inside = (places[:, 0] < last) & (places[:, 1] > first) & (places[:, 1] > places[:, 0]) & (special == 0)
-            found = np.flatnonzero(inside)
-            begin, stop = (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0)
-            yield self._cut(text, ids, special, begin, stop)
+    def _find(
+        self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64], sequences: list[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Append the sequences of a few texts, and return the sequence and bounds of each of their spans."""
+        encoded = self._encode(texts, return_offsets_mapping=True)
+        n_tokens = np.fromiter(map(len, encoded["input_ids"]), dtype=np.int64, count=len(texts))
+        ends = np.cumsum(n_tokens)
+        starts = ends - n_tokens
+        ids = np.fromiter(chain.from_iterable(encoded["input_ids"]), dtype=np.int32, count=n_tokens.sum())
+        places = np.fromiter(chain.from_iterable(chain.from_iterable(encoded["offset_mapping"])), dtype=np.int64, count=2 * len(ids))
+        tokens = _tokens_of_spans(places.reshape(-1, 2), n_tokens, self._in_prepared(texts, spans, owners), owners) - starts[owners, None]
+        tokens[tokens[:, 0] >= tokens[:, 1]] = 0
+        has_tokens = tokens[:, 1] > 0
+        sequence, bounds = np.zeros(len(spans), dtype=np.int64), np.zeros((len(spans), 2), dtype=np.int64)
+        first_span = np.searchsorted(owners, np.arange(len(texts) + 1))
+        for text in np.unique(owners[has_tokens]).tolist():
+            body = ids[starts[text] : ends[text]]
+            rows = np.arange(first_span[text], first_span[text + 1])
+            rows = rows[has_tokens[rows]]
+            if len(body) <= self._room:
+                sequence[rows], bounds[rows] = len(sequences), tokens[rows] + len(self._before)
+                sequences.append(np.concatenate([self._before, body, self._after]))
+            else:
+                # A space at the prompt's end is often no token of its own where a text follows.
+                is_behind = places[2 * starts[text] : 2 * ends[text]][1::2] > len(self._prepare(""))
+                n_prompt = min(self._n_prompt, int(np.argmax(is_behind)))
+                sequence[rows], bounds[rows] = self._windows(body, n_prompt, tokens[rows], sequences)
+        return sequence, bounds
 
-    def _cut(
-        self, text: str, ids: NDArray[np.int64], special: NDArray[np.int64], begin: int, stop: int
-    ) -> tuple[tuple[str, int], NDArray[np.int64], int, int]:
-        """Keep as many tokens on either side of the span as fit; special tokens and the prompt stay."""
-        excess = len(ids) - self._max_length
-        if excess <= 0:
-            return (text, 0), ids, begin, stop
-        own = np.flatnonzero(special == 0)
-        head, tail = int(own[0]) + self._n_prompt, int(own[-1]) + 1
-        room = max(tail - head - excess, 1)
-        first = min(max((begin + stop) // 2 - room // 2, head), tail - room)
-        if stop - begin >= room:
-            first = min(begin, tail - room)
-        window = np.concatenate([ids[:head], ids[first : first + room], ids[tail:]])
-        begin, stop = max(begin, first) - first + head, min(stop, first + room) - first + head
-        return (text, first), window, begin, max(stop, begin)
+    def _in_prepared(self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where spans stand in what the tokenizer was given: behind the prompt, surrogates joined, letters lowered."""
+        moved = spans.copy()
+        first_span = np.searchsorted(owners, np.arange(len(texts) + 1))
+        for row, text in enumerate(texts):
+            is_longer = self._lower_case and len(text.lower()) != len(text)
+            if is_longer or replace_lone_surrogates(text) != text:
+                of_text = slice(*first_span[row : row + 2])
+                moved[of_text] = _places_in_prepared(text, is_longer)[moved[of_text]]
+        moved += len(self._prepare(""))
+        moved[spans[:, 0] == spans[:, 1]] = 0
+        return moved
 
-
-def span_tokens(
-    checkpoint: Checkpoint, texts: Sequence[str], spans: NDArray[np.int64], prompt: str | None = None, max_length: int | None = None
-) -> SpanTokens:
-    """Find the tokens of spans of characters, and sequences around them that fit the model.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    texts : sequence of str
-        The text of each span; a text with several spans is repeated. *Length:* ``n_spans``.
-    spans : ndarray
-        First character of each span, and the one after its last. *Shape:* ``(n_spans, 2)``, int64.
-    prompt, max_length
-        As for `TextTokenizer`.
-
-    Returns
-    -------
-    SpanTokens
-
-    Raises
-    ------
-    InvalidParameterError
-        If a span does not lie in its text.
-    UnsupportedModelError
-        If the tokenizer does not tell where its tokens stand.
-
-    Notes
-    -----
-    Every token with a character of the span belongs to it, as the tokenizer itself reports places: pieces are never joined again.
-    """
-    from .encoder import load_tokenizer
-
-    for row, (text, (start, end)) in enumerate(zip(texts, spans.tolist(), strict=True)):
-        if not 0 <= start < end <= len(text):
-            raise invalid("spans", f"within their texts; that of row {row} has {len(text)} characters", (start, end))
-    windows = _Windows(checkpoint, load_tokenizer(checkpoint), prompt, max_length)
-    numbers: dict[tuple[str, int], int] = {}
-    sequences: list[NDArray[np.int64]] = []
-    sequence, bounds = np.zeros(len(texts), dtype=np.int64), np.zeros((len(texts), 2), dtype=np.int64)
-    for first in range(0, len(texts), _SPANS_AT_ONCE):
-        portion = slice(first, first + _SPANS_AT_ONCE)
-        for row, (name, ids, begin, stop) in enumerate(windows(texts[portion], spans[portion]), start=first):
-            if name not in numbers:
-                numbers[name] = len(sequences)
-                sequences.append(ids)
-            sequence[row], bounds[row] = numbers[name], (begin, stop)
-    return SpanTokens(
-        ids=np.concatenate([np.empty(0, dtype=np.int32), *sequences], dtype=np.int32, casting="same_kind"),
-        offsets=np.cumsum([0, *map(len, sequences)], dtype=np.int64),
-        sequence=sequence,
-        bounds=bounds,
-    )
+    def _windows(
+        self, body: NDArray[np.int32], n_prompt: int, tokens: NDArray[np.int64], sequences: list[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Append the windows of a long text in which spans are read, and return the window and bounds of each span."""
+        room = self._room - n_prompt
+        last = len(body) - n_prompt - room
+        grid = np.append(np.arange(0, last, room - self._stride), last)
+        begins, stops = (tokens - n_prompt).T
+        # Where a span has as much on its left as on its right, twice, so that halves stay exact.
+        middle = np.clip(begins + stops - room, 0, 2 * last)
+        place = np.searchsorted(2 * grid, middle)
+        before, after = grid[np.maximum(place - 1, 0)], grid[np.minimum(place, len(grid) - 1)]
+        chosen = np.where(middle - 2 * before <= 2 * after - middle, before, after)
+        is_whole = (chosen <= begins) & (stops <= chosen + room)
+        chosen = np.where(is_whole, chosen, np.where(stops - begins >= room, np.minimum(begins, last), middle // 2))
+        windows, number = np.unique(chosen, return_inverse=True)
+        head = np.concatenate([self._before, body[:n_prompt]])
+        first = len(sequences)
+        sequences += [np.concatenate([head, body[n_prompt + start : n_prompt + start + room], self._after]) for start in windows.tolist()]
+        inside = np.column_stack([np.maximum(begins - chosen, 0), np.minimum(stops - chosen, room)])
+        return first + number, inside + len(head)
 
 
-def span_vectors(
-    checkpoint: Checkpoint,
-    tokens: SpanTokens,
-    layer: int,
-    device: torch.device,
-    precision: str = "float32",
-    batch_tokens: int | None = None,
-) -> NDArray[np.float32]:
-    """Return the mean of the hidden states of each span's tokens.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    tokens : SpanTokens
-    layer : int
-        0 is the output of the embeddings, -1 the last layer.
-    device : torch.device
-    precision : {"float32", "bfloat16", "float16", "int8"}
-    batch_tokens : int or None
-        Most tokens in a batch; None fits the device. It is halved whenever memory runs out.
-
-    Returns
-    -------
-    ndarray
-        *Shape:* ``(n_spans, hidden)``, float32. A span without tokens gets zeros.
-
-    Raises
-    ------
-    InvalidParameterError
-        If the model has no such layer.
-    OutOfMemoryError
-        If a single sequence does not fit.
-    """
-    from .encoder import load_encoder
-
-    depth = layer + checkpoint.n_layers + 1 if layer < 0 else layer
-    if not 0 <= depth <= checkpoint.n_layers:
-        raise invalid("layer", f"an int in the range [{-checkpoint.n_layers - 1}, {checkpoint.n_layers}]", layer)
-    encoder = load_encoder(checkpoint, device, precision)
-    vectors = np.zeros((len(tokens.sequence), checkpoint.hidden_size), dtype=np.float32)
-    batches = Batches(np.diff(tokens.offsets), batch_tokens or tokens_per_batch(device, checkpoint.widest))
-    for batch in batches:
-        starts, ends = tokens.offsets[batch], tokens.offsets[batch + 1]
-        ids = np.concatenate([tokens.ids[start:end] for start, end in zip(starts, ends, strict=True)])
-        try:
-            states = encoder.backbone.hidden_states(ids, ends - starts, [depth])[depth]
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            states = None  # what failed holds on to its memory until this block is left
-        if states is None:
-            if not batches.halve(batch):
-                raise OutOfMemoryError(
-                    f"One sequence of {len(ids)} tokens does not fit into the memory of device '{device}'. Lower 'max_length', or use "
-                    "another device."
-                )
-            continue
-        place = np.full(len(tokens.offsets) - 1, -1, dtype=np.int64)
-        place[batch] = np.cumsum(ends - starts) - (ends - starts)
-        rows = np.flatnonzero(place[tokens.sequence] >= 0)
-        vectors[rows] = _means(states, tokens.bounds[rows] + place[tokens.sequence[rows], None])
-    return vectors
+def _places_in_prepared(text: str, is_lowered: bool) -> NDArray[np.int64]:
+    """Return where each character stands once surrogate pairs are joined and letters are lowered. *Shape:* ``(n_characters + 1,)``."""
+    lengths = [len(character.lower()) if is_lowered else 1 for character in text]
+    for pair in _PAIR.finditer(text):
+        lengths[pair.start() + 1] = 0
+    return np.cumsum([0, *lengths], dtype=np.int64)
 
 
-def input_vectors(checkpoint: Checkpoint, tokens: SpanTokens) -> NDArray[np.float32]:
+def _tokens_of_spans(
+    places: NDArray[np.int64], n_tokens: NDArray[np.int64], spans: NDArray[np.int64], owners: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the first token with a character of each span, and the one after the last, among the tokens of all texts."""
+    # One number line for all texts, each on a stretch of its own.
+    stretch = np.int64(max(places.max(initial=0), spans.max(initial=0)) + 1)
+    texts = np.repeat(np.arange(len(n_tokens)), n_tokens) * stretch
+    is_nowhere = places[:, 0] >= places[:, 1]  # tokens that stand for no character
+    starts = np.minimum.accumulate(np.where(is_nowhere, np.iinfo(np.int64).max, places[:, 0] + texts)[::-1])[::-1]
+    ends = np.maximum.accumulate(places[:, 1] + texts)
+    line = spans + owners[:, None] * stretch
+    return np.column_stack([np.searchsorted(ends, line[:, 0], side="right"), np.searchsorted(starts, line[:, 1], side="left")])
+
+
+def input_vectors(checkpoint: Checkpoint, tokens: TokenizedSpans) -> NDArray[np.float32]:
     """Return the mean of the word embeddings of each span's tokens: what the model knows of a word before it reads its text.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-    tokens : SpanTokens
+    tokens : TokenizedSpans
 
     Returns
     -------
@@ -250,23 +241,10 @@ def input_vectors(checkpoint: Checkpoint, tokens: SpanTokens) -> NDArray[np.floa
     import torch
 
     from .backbone import load_model
+    from .subtokens import pool_subtokens
 
     network: Any = load_model(checkpoint)
-    inside = [slice(*pair) for pair in (tokens.bounds + tokens.offsets[tokens.sequence, None]).tolist()]
-    ids = np.concatenate([np.empty(0, dtype=np.int32), *(tokens.ids[part] for part in inside)])
-    ends = np.cumsum([0, *(part.stop - part.start for part in inside)], dtype=np.int64)
+    ids = tokens.ids[ranges(tokens.bounds[:, 0] + tokens.offsets[tokens.sequence], tokens.counts)]
     with torch.inference_mode():
-        states = network.get_input_embeddings().weight[torch.from_numpy(ids.astype(np.int64))]
-        return _means(states, np.column_stack([ends[:-1], ends[1:]]))
-
-
-def _means(states: torch.Tensor, bounds: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Average runs of rows; *shapes:* ``(n_tokens, n_dims)``, ``(n_runs, 2)`` to ``(n_runs, n_dims)``."""
-    import torch
-
-    with torch.inference_mode():
-        averages = torch.zeros((len(bounds), states.shape[1]), device=states.device)
-        for row, (begin, end) in enumerate(bounds.tolist()):
-            if end > begin:
-                averages[row] = states[begin:end].float().mean(dim=0)
-        return np.asarray(averages.cpu().numpy())
+        vectors = network.get_input_embeddings().weight[torch.from_numpy(ids.astype(np.int64))].numpy()
+    return pool_subtokens(vectors, tokens.counts, "mean")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .checkpoint import Checkpoint
 
-__all__ = ["OVERFLOWS", "TextTokenizer", "TokenizedTexts", "Truncation", "replace_lone_surrogates"]
+__all__ = ["OVERFLOWS", "ModelTokenizer", "TextTokenizer", "TokenSequences", "TokenizedTexts", "Truncation", "replace_lone_surrogates"]
 
 OVERFLOWS = ("truncate", "head_tail", "window")
 
@@ -54,8 +54,8 @@ class Truncation:
 
 
 @dataclass(frozen=True)
-class TokenizedTexts:
-    """Token sequences of many texts, without padding.
+class TokenSequences:
+    """Token sequences without padding.
 
     Attributes
     ----------
@@ -63,6 +63,23 @@ class TokenizedTexts:
         Tokens of all sequences, one after another. *Shape:* ``(n_tokens,)``, int32.
     offsets : ndarray
         Sequence *i* is ``ids[offsets[i]:offsets[i + 1]]``. *Shape:* ``(n_sequences + 1,)``, int64.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each sequence. *Shape:* ``(n_sequences,)``."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class TokenizedTexts(TokenSequences):
+    """Token sequences of many texts: `TokenSequences`, and which text they are of.
+
+    Attributes
+    ----------
     first_window : ndarray
         Text *i* has the sequences ``first_window[i]:first_window[i + 1]``: one, or its windows.
         *Shape:* ``(n_texts + 1,)``, int64.
@@ -72,8 +89,6 @@ class TokenizedTexts:
         Tokens of each text (special tokens left out), and those that were cut off. *Shape:* ``(n_texts,)``, int64.
     """
 
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
     first_window: NDArray[np.int64]
     n_prompt_tokens: int
     n_tokens: NDArray[np.int64]
@@ -84,14 +99,9 @@ class TokenizedTexts:
         """How much of the texts the model does not see."""
         return Truncation.of(self.n_tokens, self.n_lost)
 
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each sequence. *Shape:* ``(n_sequences,)``."""
-        return np.diff(self.offsets)
 
-
-class TextTokenizer:
-    """A checkpoint's tokenizer, with its prompt, its length limit and a rule for what is longer.
+class ModelTokenizer:
+    """A checkpoint's tokenizer, with its prompt and its length limit.
 
     Parameters
     ----------
@@ -101,6 +111,76 @@ class TextTokenizer:
         Text before every text; None takes the checkpoint's default, a name one of its prompts.
     max_length : int or None
         Longest sequence, special tokens included; None takes the checkpoint's limit.
+    keeps_prompt : bool
+        Whether each sequence must have room for the prompt and something else.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, prompt: str | None, max_length: int | None, keeps_prompt: bool
+    ) -> None:
+        if prompt is not None and not isinstance(prompt, str):
+            raise invalid("prompt", "a str or None", prompt)
+        self._tokenizer = tokenizer
+        self._lower_case = checkpoint.do_lower_case
+        self._prompt = checkpoint.resolve_prompt(prompt)
+        self._prefix, self._suffix = _special_tokens(tokenizer)
+        self._n_prompt = len(self._encode([""])["input_ids"][0]) if self._prompt else 0
+        self.max_length = self._resolve_max_length(checkpoint, max_length, self._n_prompt if keeps_prompt else 0)
+        self._room = self.max_length - len(self._prefix) - len(self._suffix)
+        if keeps_prompt and self._room <= self._n_prompt:
+            raise invalid("prompt", f"shorter than the {self._room} tokens that the model reads", prompt)
+
+    def _resolve_max_length(self, checkpoint: Checkpoint, max_length: int | None, n_prompt: int) -> int:
+        positions = checkpoint.n_positions or _UNLIMITED
+        limit = min(positions, self._tokenizer.model_max_length)
+        if max_length is None:
+            own = checkpoint.max_seq_length
+            return int(min(own, limit) if own else limit)
+        length = check_int("max_length", max_length, len(self._prefix) + len(self._suffix) + n_prompt + 1, optional=True)
+        assert length is not None
+        if length > positions:
+            raise invalid("max_length", f"at most {positions}, the number of positions of this model, or None", max_length)
+        return length
+
+    def _resolve_stride(self, stride: int | None, is_used: bool, share: float = 0.25) -> int:
+        """Tokens that neighbouring windows share; None takes a share of the window."""
+        room = self._room - self._n_prompt
+        if not is_used or stride is None:
+            check_int("stride", stride, 0, optional=True)
+            return int(room * share)
+        resolved = check_int("stride", stride, 0)
+        if resolved >= room:
+            raise invalid("stride", f"smaller than the {room} tokens of a window", stride)
+        return resolved
+
+    def _prepare(self, text: str) -> str:
+        """Return what is given to the tokenizer for a text."""
+        prepared = replace_lone_surrogates(self._prompt + text)
+        return prepared.lower() if self._lower_case else prepared
+
+    def _encode(self, texts: Sequence[str], **more: bool) -> Any:
+        """Tokenize texts, prompt included, special tokens left out."""
+        return self._tokenizer(
+            [self._prepare(text) for text in texts],
+            add_special_tokens=False,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+            **more,
+        )
+
+
+class TextTokenizer(ModelTokenizer):
+    """Makes token sequences of texts, with a rule for those that are longer than the model reads.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    tokenizer : PreTrainedTokenizerBase
+    prompt, max_length
+        As for `ModelTokenizer`.
     overflow : {"truncate", "head_tail", "window"}
         What becomes of longer texts: their start, or a quarter from the start and the rest from the end
         (Sun et al. 2019, section 5.3.1), or windows that overlap by ``stride`` tokens. The prompt stays before each.
@@ -121,49 +201,16 @@ class TextTokenizer:
         overflow: str = "truncate",
         stride: int | None = None,
     ) -> None:
-        if prompt is not None and not isinstance(prompt, str):
-            raise invalid("prompt", "a str or None", prompt)
-        self._tokenizer = tokenizer
-        self._lower_case = checkpoint.do_lower_case
-        self._prompt = checkpoint.resolve_prompt(prompt)
-        self._prefix, self._suffix = _special_tokens(tokenizer)
-        self._n_prompt = len(self._bodies([""])[0]) if self._prompt else 0
-        self._from_the_end = getattr(tokenizer, "truncation_side", "right") == "left"
         self.overflow = check_choice("overflow", overflow, OVERFLOWS)
-        self.max_length = self._resolve_max_length(checkpoint, max_length)
-        self._room = self.max_length - len(self._prefix) - len(self._suffix)
-        if overflow != "truncate" and self._room <= self._n_prompt:
-            raise invalid("prompt", f"shorter than the {self._room} tokens that the model reads", prompt)
-        self._stride = self._resolve_stride(stride)
+        super().__init__(checkpoint, tokenizer, prompt, max_length, keeps_prompt=overflow != "truncate")
+        self._from_the_end = getattr(tokenizer, "truncation_side", "right") == "left"
+        self._stride = self._resolve_stride(stride, overflow == "window")
         self._n_left_out = len(self._prefix) + self._n_prompt if self._n_prompt and not checkpoint.include_prompt else 0
 
     @property
     def settings(self) -> tuple[str, ...]:
         """Everything that changes the tokens of a text, as strings."""
         return (self._prompt, str(self.max_length), self.overflow, str(self._stride), str(self._n_left_out))
-
-    def _resolve_max_length(self, checkpoint: Checkpoint, max_length: int | None) -> int:
-        positions = checkpoint.n_positions or _UNLIMITED
-        limit = min(positions, self._tokenizer.model_max_length)
-        fixed = len(self._prefix) + len(self._suffix) + (0 if self.overflow == "truncate" else self._n_prompt)
-        if max_length is None:
-            own = checkpoint.max_seq_length
-            return int(min(own, limit) if own else limit)
-        length = check_int("max_length", max_length, fixed + 1, optional=True)
-        assert length is not None
-        if length > positions:
-            raise invalid("max_length", f"at most {positions}, the number of positions of this model, or None", max_length)
-        return length
-
-    def _resolve_stride(self, stride: int | None) -> int:
-        room = self._room - self._n_prompt
-        if self.overflow != "window" or stride is None:
-            check_int("stride", stride, 0, optional=True)
-            return room // 4
-        resolved = check_int("stride", stride, 0)
-        if resolved >= room:
-            raise invalid("stride", f"smaller than the {room} tokens of a window", stride)
-        return resolved
 
     def __call__(self, texts: Sequence[str]) -> TokenizedTexts:
         """Tokenize texts.
@@ -183,7 +230,7 @@ class TextTokenizer:
         n_tokens, n_lost = np.zeros((2, len(texts)), dtype=np.int64)
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             block: list[int] = []
-            for row, body in enumerate(self._bodies(texts[start : start + _TEXTS_AT_ONCE]), start=start):
+            for row, body in enumerate(self._encode(texts[start : start + _TEXTS_AT_ONCE])["input_ids"], start=start):
                 n_tokens[row] = len(body)
                 pieces = [body]
                 if len(body) > self._room:
@@ -202,23 +249,6 @@ class TextTokenizer:
             n_tokens=n_tokens,
             n_lost=n_lost,
         )
-
-    def _bodies(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each text, prompt included, special tokens left out."""
-        prepared = [replace_lone_surrogates(self._prompt + text) for text in texts]
-        if self._lower_case:
-            prepared = [text.lower() for text in prepared]
-        encoded = self._tokenizer(
-            prepared,
-            add_special_tokens=False,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
 
     def _fit(self, body: list[int]) -> tuple[list[list[int]], int]:
         """Return the pieces of a text that is too long, and how many of its tokens are in none of them."""

@@ -1,0 +1,228 @@
+"""What the vectorizers of words and spans share: a transformer read at the tokens of each span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+
+from ..models import Checkpoint
+from ..models.batching import ranges
+from ..models.errors import InvalidParameterError
+from ..models.layers import LAYER_MERGES, resolve_layers
+from ..models.reuse import open_store
+from ..models.scalar_mix import ScalarMix, fit_scalar_mix
+from ..models.span_states import Passage, SpanReader, SpanStates
+from ..models.spans import SpanTokenizer
+from ..models.subtokens import SUBTOKEN_POOLINGS, pool_subtokens
+from ..models.validation import check_choice, check_flag, check_int
+from .bert_base import BertBase, progress_bar
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from sklearn.utils import Tags
+
+__all__ = ["ContextualVectorizer", "read_targets"]
+
+_LEARNT_BYTES = 256 << 20
+_NUMBER_BYTES = 4
+
+
+class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Base of `BertWordVectorizer` and `BertSpanVectorizer`: spans of texts in, a float32 matrix with a row for each span out.
+
+    A subclass stores the parameters in ``__init__`` and says what the passages of X are.
+    """
+
+    layers: int | Sequence[int] | str
+    layer_merge: str
+    subtoken_pooling: str
+    max_length: int | None
+    stride: int | None
+    prompt: str | None
+    show_progress_bar: bool
+    random_state: int
+
+    _overlap = 0.25
+    _unit = "words"
+
+    def _numbers(self, checkpoint: Checkpoint) -> tuple[int, ...]:
+        check_choice("layer_merge", self.layer_merge, (*LAYER_MERGES, "weighted"))
+        check_choice("subtoken_pooling", self.subtoken_pooling, SUBTOKEN_POOLINGS)
+        return resolve_layers(self.layers, checkpoint.n_layers)
+
+    def _n_features(self) -> int:
+        checkpoint = self._checkpoint()
+        numbers = self._numbers(checkpoint)
+        return checkpoint.hidden_size * self._sides * (len(numbers) if self.layer_merge == "concat" else 1)
+
+    @property
+    def _sides(self) -> int:
+        """Vectors side by side that pooling makes of a word's tokens."""
+        return 2 if self.subtoken_pooling == "first_last" else 1
+
+    @property
+    def n_features_out_(self) -> int:
+        """Width of the result."""
+        return self._n_features()
+
+    def _reader(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> SpanReader:
+        from ..models.encoder import load_tokenizer
+
+        return SpanReader(
+            checkpoint,
+            SpanTokenizer(checkpoint, load_tokenizer(checkpoint), self.prompt, self.max_length, self.stride, self._overlap),
+            self._numbers(checkpoint),
+            device,
+            precision,
+            self._budget(device, checkpoint),
+            open_store(self.store),
+        )
+
+    def _learn(self, passages: Sequence[Passage], targets: NDArray[Any] | None) -> None:
+        """Resolve the model, and learn the mix of layers if one is asked for; ``targets`` has one for each span."""
+        reader = self._reader(self._checkpoint(), *self._device_to_fit())
+        check_int("random_state", self.random_state, 0)
+        check_flag("show_progress_bar", self.show_progress_bar)
+        mix = self._learn_mix(reader, passages, targets) if self.layer_merge == "weighted" else None
+        # Attributes come last and together, so that a fit that fails leaves the estimator as it was.
+        self._keep_model(reader.checkpoint, reader.device)
+        self.layer_weights_ = None if mix is None else mix.weights
+        self.layer_scale_ = None if mix is None else mix.scale
+
+    def _learn_mix(self, reader: SpanReader, passages: Sequence[Passage], targets: NDArray[Any] | None) -> ScalarMix:
+        """Learn the mix from as many passages as fit into some memory, drawn at random."""
+        if targets is None:
+            raise InvalidParameterError(
+                "The 'layer_merge' parameter must be 'concat', 'sum' or 'mean' where there is no y, since the weights of 'weighted' are "
+                "learnt from it. Got 'weighted' and y=None instead. Give y to fit."
+            )
+        width = reader.checkpoint.hidden_size * self._sides
+        room = _LEARNT_BYTES // (len(reader.layers) * width * _NUMBER_BYTES)
+        first = _starts(passages)
+        order = np.random.default_rng(self.random_state).permutation(len(passages))
+        n_chosen = int(np.searchsorted(np.cumsum(np.diff(first)[order]), room, side="right"))
+        chosen = np.sort(order[: max(n_chosen, 1)])
+        learnt = targets[ranges(first[chosen], np.diff(first)[chosen])]
+        states = np.zeros((len(reader.layers), len(learnt), width), dtype=np.float32)
+
+        def pool_each(found: SpanStates) -> NDArray[np.float32]:
+            return np.stack([pool_subtokens(layer, found.counts, self.subtoken_pooling) for layer in found.states], axis=1)
+
+        _fill(np.moveaxis(states, 0, 1), reader, [passages[row] for row in chosen], pool_each, None)
+        if np.issubdtype(learnt.dtype, np.floating):
+            return fit_scalar_mix(states, learnt.astype(np.float32), None)
+        classes, numbers = np.unique(learnt.astype(str), return_inverse=True)
+        return fit_scalar_mix(states, numbers.astype(np.int64), len(classes))
+
+    def _vectors(self, passages: Sequence[Passage]) -> NDArray[np.float32]:
+        """Return the vectors of all spans of passages. *Shape:* ``(n_spans, n_features)``, float32."""
+        checkpoint = self._checkpoint()
+        self._check_same_model(checkpoint)
+        reader = self._reader(checkpoint, *self._device_to_transform())
+        merge = self._merge(len(reader.layers))
+        vectors = np.zeros((int(_starts(passages)[-1]), self._n_features()), dtype=np.float32)
+
+        def pool(found: SpanStates) -> NDArray[np.float32]:
+            return pool_subtokens(merge(found.states), found.counts, self.subtoken_pooling)
+
+        with progress_bar(self, len(vectors), self._unit) as advance:
+            _fill(vectors, reader, passages, pool, advance)
+        return vectors
+
+    def _merge(self, n_layers: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """Return what makes one vector of a token's layers. *Shape:* ``(n_layers, n_tokens, hidden) -> (n_tokens, width)``."""
+        if self.layer_merge == "concat":
+            return _side_by_side
+        if self.layer_merge == "weighted":
+            weights, scale = getattr(self, "layer_weights_", None), getattr(self, "layer_scale_", None)
+            if weights is None or scale is None or len(weights) != n_layers:
+                raise NotFittedError(
+                    f"The weights of {n_layers} layers that layer_merge='weighted' needs are not learnt yet. Call 'fit' with y first."
+                )
+            return ScalarMix(weights, scale)
+        share = 1.0 if self.layer_merge == "sum" else 1.0 / n_layers
+        return ScalarMix(np.full(n_layers, share, dtype=np.float32), 1.0)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the columns.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Here for scikit-learn's sake.
+
+        Returns
+        -------
+        ndarray
+            The class's name in lower case, and a number. *Shape:* ``(n_features,)``, dtype object.
+        """
+        prefix = type(self).__name__.lower()
+        return np.array([f"{prefix}{number}" for number in range(self._n_features())], dtype=object)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self.layer_merge == "weighted"
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def read_targets(y: Any) -> NDArray[Any]:
+    """Return targets as an array: amounts if they are floats, else classes.
+
+    Raises
+    ------
+    InvalidParameterError
+        If one of them is missing or infinite; the message says which.
+    """
+    values = list(y)
+    targets = np.asarray(values)
+    is_amount = np.issubdtype(targets.dtype, np.floating) and targets.ndim == 1
+    wrong = np.flatnonzero(~np.isfinite(targets) if is_amount else pd.isna(pd.Series(values, dtype=object)))
+    if len(wrong):
+        raise InvalidParameterError(
+            f"y must hold classes or finite amounts. Got {values[wrong[0]]!r} as target {wrong[0]}, and {len(wrong)} such in all. "
+            "Leave out what has no target."
+        )
+    return targets
+
+
+def _fill(
+    vectors: NDArray[np.float32],
+    reader: SpanReader,
+    passages: Sequence[Passage],
+    make: Callable[[SpanStates], NDArray[np.float32]],
+    advance: Callable[[float], Any] | None,
+) -> None:
+    """Write what is made of the states of spans into their rows, reading the same passage once."""
+    first = _starts(passages)
+    number_of: dict[tuple[str, bytes], int] = {}
+    copies: list[list[int]] = []
+    for row, passage in enumerate(passages):
+        number = number_of.setdefault((passage.text, passage.spans.tobytes()), len(copies))
+        if number == len(copies):
+            copies.append([])
+        copies[number].append(row)
+    for found in reader.read([passages[some[0]] for some in copies]):
+        made = make(found)
+        n_spans = np.array([len(passages[copies[place][0]].spans) for place in found.places], dtype=np.int64)
+        n_copies = np.array([len(copies[place]) for place in found.places], dtype=np.int64)
+        rows = np.array([row for place in found.places for row in copies[place]], dtype=np.int64)
+        sources = ranges(np.repeat(np.cumsum(n_spans) - n_spans, n_copies), np.repeat(n_spans, n_copies))
+        vectors[ranges(first[rows], np.repeat(n_spans, n_copies))] = made[sources]
+        if advance is not None:
+            advance(len(sources))
+
+
+def _starts(passages: Sequence[Passage]) -> NDArray[np.int64]:
+    """Return the first row of each passage, and the one after the last. *Shape:* ``(n_passages + 1,)``, int64."""
+    return np.cumsum([0, *(len(passage.spans) for passage in passages)], dtype=np.int64)
+
+
+def _side_by_side(layers: NDArray[np.float32]) -> NDArray[np.float32]:
+    return layers[0] if len(layers) == 1 else np.concatenate(list(layers), axis=1)

@@ -1,0 +1,106 @@
+"""A weighted sum of layers whose weights are learnt from data: ELMo's scalar mix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["ScalarMix", "fit_scalar_mix"]
+
+_PENALTY = 1e-4
+_MOST_STEPS = 100
+
+
+@dataclass(frozen=True)
+class ScalarMix:
+    """``scale`` times the sum of layers under ``weights``.
+
+    Attributes
+    ----------
+    weights : ndarray
+        Positive, and 1 together. *Shape:* ``(n_layers,)``, float32.
+    scale : float
+    """
+
+    weights: NDArray[np.float32]
+    scale: float
+
+    def __call__(self, layers: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mix layers. *Shape:* ``(n_layers, n, width) -> (n, width)``, float32."""
+        mixed: NDArray[np.float32] = self.weights[0] * layers[0]
+        for weight, layer in zip(self.weights[1:], layers[1:], strict=True):
+            mixed += weight * layer
+        mixed *= np.float32(self.scale)
+        return mixed
+
+
+def fit_scalar_mix(layers: NDArray[np.float32], targets: NDArray[Any], n_classes: int | None) -> ScalarMix:
+    """Learn the mix of layers from which a linear model tells the targets best.
+
+    Parameters
+    ----------
+    layers : ndarray
+        *Shape:* ``(n_layers, n, width)``, float32.
+    targets : ndarray
+        Numbers of classes, or amounts. *Shape:* ``(n,)``, int64 or float32.
+    n_classes : int or None
+        None for amounts.
+
+    Returns
+    -------
+    ScalarMix
+
+    Notes
+    -----
+    Softmax weights, scale and the linear model are found together, by L-BFGS on the cross-entropy (for amounts, the squared error) and a
+    small penalty on squares: of the model's coefficients and of the scale, since the one could grow at the cost of the other for ever,
+    and of the weights' logits, which draws them towards the plain mean. The linear model is then thrown away. Nothing is drawn at random.
+
+    References
+    ----------
+    M. Peters et al., "Deep Contextualized Word Representations", NAACL 2018, section 3.2, equation 1.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> classes = rng.integers(0, 2, 200)
+    >>> told, noise = np.eye(2)[classes] + rng.normal(0, 0.1, (200, 2)), rng.normal(0, 1, (200, 2))
+    >>> mix = fit_scalar_mix(np.stack([noise, told]).astype(np.float32), classes, n_classes=2)
+    >>> bool(mix.weights[1] > 0.9)
+    True
+    """
+    import torch
+    from torch.nn.functional import cross_entropy, mse_loss
+
+    states = torch.from_numpy(np.ascontiguousarray(layers))
+    n_outputs = 1 if n_classes is None else n_classes
+    mix = torch.zeros(len(states), requires_grad=True)
+    scale = torch.ones(1, requires_grad=True)
+    coefficients = torch.zeros(states.shape[2], n_outputs, requires_grad=True)
+    intercept = torch.zeros(n_outputs, requires_grad=True)
+    parameters = [mix, scale, coefficients, intercept]
+    wanted = torch.from_numpy(targets)
+    if n_classes is None:
+        spread = float(wanted.std()) if len(wanted) > 1 else 0.0
+        wanted = (wanted - wanted.mean()) / (spread or 1.0)
+    # Curvature is told wrongly by layers whose numbers are tiny or huge.
+    states = states / (float(states.square().mean().sqrt()) or 1.0)
+    optimizer = torch.optim.LBFGS(parameters, max_iter=_MOST_STEPS, history_size=10, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        mixed = scale * torch.tensordot(torch.softmax(mix, 0), states, dims=1)
+        told = mixed @ coefficients + intercept
+        error = mse_loss(told[:, 0], wanted) if n_classes is None else cross_entropy(told, wanted)
+        total = error + _PENALTY * sum((parameter.square().sum() for parameter in (coefficients, scale, mix)), start=torch.zeros(()))
+        total.backward()
+        return total
+
+    if len(wanted):
+        optimizer.step(loss)
+    return ScalarMix(torch.softmax(mix.detach(), 0).numpy(), abs(float(scale.detach())))

@@ -1,0 +1,59 @@
+"""From the vectors of a word's tokens to one vector, under flair's names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["SUBTOKEN_POOLINGS", "pool_subtokens"]
+
+SUBTOKEN_POOLINGS = ("first", "last", "first_last", "mean")
+
+
+def pool_subtokens(states: NDArray[np.float32], counts: NDArray[np.int64], pooling: str) -> NDArray[np.float32]:
+    """Pool the tokens of each word; a word without tokens gets zeros.
+
+    Parameters
+    ----------
+    states : ndarray
+        Vectors of tokens, word after word. *Shape:* ``(n_tokens, width)``, float32.
+    counts : ndarray
+        Tokens of each word. *Shape:* ``(n_words,)``, int64.
+    pooling : {"first", "last", "first_last", "mean"}
+        ``"first_last"`` puts both side by side.
+
+    Returns
+    -------
+    ndarray
+        *Shape:* ``(n_words, width)``, or ``(n_words, 2 * width)`` for ``"first_last"``, float32.
+
+    References
+    ----------
+    J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, "BERT", NAACL 2019, section 5.3 (first).
+
+    Examples
+    --------
+    >>> pool_subtokens(np.array([[1], [3], [5]], dtype=np.float32), np.array([2, 0, 1]), "mean").tolist()
+    [[2.0], [0.0], [5.0]]
+    """
+    ends = np.cumsum(counts)
+    starts = ends - counts
+    if pooling == "first_last":
+        return np.concatenate([pool_subtokens(states, counts, side) for side in ("first", "last")], axis=1)
+    if len(counts) == len(states) and (counts == 1).all():
+        return states
+    pooled = np.zeros((len(counts), states.shape[1]), dtype=np.float32)
+    has_tokens = counts > 0
+    pooled[has_tokens] = states[(ends - 1 if pooling == "last" else starts)[has_tokens]]
+    if pooling == "mean":
+        longer = np.flatnonzero(counts > 1)
+        for rank in range(1, int(counts.max(initial=0))):
+            longer = longer[counts[longer] > rank]
+            pooled[longer] += states[starts[longer] + rank]
+        several = counts > 1
+        pooled[several] /= counts[several, None].astype(np.float32)
+    return pooled
