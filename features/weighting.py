@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.errors import InvalidTableError
-from ..models.validation import check_choice, invalid
+from ..models.validation import check_choice, check_positive, invalid
 from ..models.word_pooling import pool_words, power_means
 from .words import TextWords
 
@@ -138,14 +138,13 @@ class _Sif(Weighting):
 def make_weighting(weighting: Any, sif_a: Any, word_frequencies: Any, powers: Any) -> Weighting:
     """Return the weighting that parameters of a vectorizer ask for, all of them checked."""
     check_choice("weighting", weighting, WEIGHTINGS)
-    if not _is_number(sif_a) or not 0 < sif_a < math.inf:
-        raise invalid("sif_a", "a number in the range (0, inf)", sif_a)
+    a = check_positive("sif_a", sif_a)
     frequencies = None if word_frequencies is None else read_frequencies(word_frequencies)
     checked = _checked_powers(powers)
     if weighting == "tfidf":
         return _Tfidf()
     if weighting == "sif":
-        return _Sif(float(sif_a), frequencies)
+        return _Sif(a, frequencies)
     return _PowerMean(checked) if weighting == "power_mean" else _Plain(weighting)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Collection
 from typing import Any, Literal, overload
@@ -10,7 +11,7 @@ import numpy as np
 
 from .errors import InvalidParameterError
 
-__all__ = ["check_choice", "check_flag", "check_int", "invalid"]
+__all__ = ["check_choice", "check_flag", "check_int", "check_positive", "invalid"]
 
 
 def invalid(name: str, rule: str, value: object) -> InvalidParameterError:
@@ -44,3 +45,10 @@ def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) ->
         rule = f"an int in the range [{minimum}, inf)" + (" or None" if optional else "")
         raise invalid(name, rule, value)
     return int(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Return ``value`` as a float if it is a number greater than 0."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
+        raise invalid(name, "a number in the range (0, inf)", value)
+    return float(value)

@@ -10,19 +10,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .features import BertVectorizer, StaticVectorizer, Word2VecVectorizer
+    from .features import BertSpanVectorizer, BertVectorizer, BertWordVectorizer, StaticVectorizer, Word2VecVectorizer
     from .models.store import EmbeddingStore
     from .models.word_sources import load_word_vectors
     from .models.word_vectors import WordVectors
-    from .pipeline import Comparison, compare, default_features, load_pipeline, save_pipeline
+    from .pipeline import (
+        Comparison,
+        SequenceLabeler,
+        TaggedSentences,
+        compare,
+        default_features,
+        load_pipeline,
+        read_conll,
+        save_pipeline,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BertSpanVectorizer",
     "BertVectorizer",
+    "BertWordVectorizer",
     "Comparison",
     "EmbeddingStore",
+    "SequenceLabeler",
     "StaticVectorizer",
+    "TaggedSentences",
     "Word2VecVectorizer",
     "WordVectors",
     "__version__",
@@ -30,20 +43,26 @@ __all__ = [
     "default_features",
     "load_pipeline",
     "load_word_vectors",
+    "read_conll",
     "save_pipeline",
 ]
 
 _HOMES = {
+    "BertSpanVectorizer": ".features",
     "BertVectorizer": ".features",
+    "BertWordVectorizer": ".features",
     "Comparison": ".pipeline",
     "EmbeddingStore": ".models.store",
+    "SequenceLabeler": ".pipeline",
     "StaticVectorizer": ".features",
+    "TaggedSentences": ".pipeline",
     "Word2VecVectorizer": ".features",
     "WordVectors": ".models.word_vectors",
     "compare": ".pipeline",
     "default_features": ".pipeline",
     "load_pipeline": ".pipeline",
     "load_word_vectors": ".models.word_sources",
+    "read_conll": ".pipeline",
     "save_pipeline": ".pipeline",
 }
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from .compare import ComparisonInterrupted, compare
 from .comparison import Comparison
+from .conll import TaggedSentences, read_conll
 from .embed import embed_file
 from .example import load_example
 from .fitting import fit_pipeline
+from .labeler import SequenceLabeler
 from .outcome import Cost, Outcome
 from .persistence import SavedPipeline, load_pipeline, save_pipeline
 from .predict import predict_file
@@ -19,6 +21,8 @@ __all__ = [
     "Cost",
     "Outcome",
     "SavedPipeline",
+    "SequenceLabeler",
+    "TaggedSentences",
     "choose_features",
     "compare",
     "default_features",
@@ -29,6 +33,7 @@ __all__ = [
     "load_pipeline",
     "predict_file",
     "read_chunks",
+    "read_conll",
     "read_sample",
     "read_table",
     "save_pipeline",

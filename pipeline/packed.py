@@ -17,7 +17,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.calibration import _CalibratedClassifier
 
-from ..features import BertVectorizer, StaticVectorizer
+from ..features import StaticVectorizer
+from ..features.bert_base import BertBase
 from ..features.weighting import Weighting
 from ..models.errors import InvalidParameterError
 from ..models.word_sources import FastTextSubwords, is_in_memory
@@ -238,7 +239,7 @@ def _packed_list(values: list[Any]) -> PackedStrings | PackedNumbers | None:
 
 def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
     attributes = dict(vars(owner))
-    if isinstance(owner, BertVectorizer):
+    if isinstance(owner, BertBase):
         attributes["store"] = None if owner.store is None else "auto"
         attributes["device"] = None if owner.device is None else str(owner.device)
     if isinstance(owner, StaticVectorizer):

@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..features import BertVectorizer
+from ..features.bert_base import BertBase
 from ..models.errors import InvalidParameterError, ModelError, ModelIntegrityError, UnsafeModelError
 from ..models.validation import check_flag, invalid
 from ..models.warning import warn_user
@@ -206,7 +206,7 @@ def _checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _versions(pipeline: Pipeline) -> dict[str, str]:
     """Return the versions of the libraries that a pipeline's numbers depend on."""
-    has_bert = any(isinstance(part, BertVectorizer) for part in estimators_within(pipeline))
+    has_bert = any(isinstance(part, BertBase) for part in estimators_within(pipeline))
     return {name: _version(name) for name in (*_LIBRARIES, *(_LIBRARIES_OF_BERT if has_bert else ()))}
 
 
@@ -286,13 +286,13 @@ def load_pipeline(path: str | Path, *, trusted: Sequence[str] = (), trust_remote
             f"or it is damaged: {error!s:.200}."
         ) from error
     for part in estimators_within(pipeline):
-        if isinstance(part, BertVectorizer):
+        if isinstance(part, BertBase):
             _make_harmless(part, path, trust_remote_code)
     _warn_of_versions(path, saved.versions)
     return saved
 
 
-def _make_harmless(vectorizer: BertVectorizer, path: Path, trust_remote_code: bool) -> None:
+def _make_harmless(vectorizer: BertBase, path: Path, trust_remote_code: bool) -> None:
     if vectorizer.trust_remote_code is not False and not trust_remote_code:
         raise UnsafeModelError(
             f"The pipeline in {str(path)!r} uses the model {vectorizer.model_name!r} with code of its own (trust_remote_code). If you "

@@ -22,11 +22,15 @@ _SCHEMA = "schema.json"
 _PACKED = ("PackedDict", "PackedMatrix", "PackedNumbers", "PackedStrings", "PackedSubwords", "PackedTable")
 _OWN = {
     "bertvectorizer.features.bert": ("BertVectorizer",),
+    "bertvectorizer.features.bert_spans": ("BertSpanVectorizer",),
+    "bertvectorizer.features.bert_words": ("BertWordVectorizer",),
     "bertvectorizer.features.static": ("StaticVectorizer",),
     "bertvectorizer.features.weighting": ("_Plain", "_PowerMean", "_Sif", "_Tfidf"),
     "bertvectorizer.features.word2vec": ("Word2VecVectorizer",),
     "bertvectorizer.features.word_base": ("OovReport",),
+    "bertvectorizer.models.crf": ("LinearChainCrf",),
     "bertvectorizer.models.tokenization": ("Truncation",),
+    "bertvectorizer.pipeline.labeler": ("SequenceLabeler",),
     "bertvectorizer.pipeline.packed": _PACKED,
 }
 # Beside the estimators, which skops trusts: parts of estimators, and splitters, that hold numbers and estimators only.

@@ -1,0 +1,82 @@
+"""Sentences as lists of words, and their tags, one for each word."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..features.documents import read_documents
+from ..models.errors import InvalidParameterError
+from .tags import convert_tags
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["offsets_of", "read_sentences", "read_tags"]
+
+
+def read_sentences(X: Any) -> list[list[str]]:
+    """Return sentences as lists of words, whatever holds them.
+
+    Parameters
+    ----------
+    X : list, tuple, ndarray, pandas or polars Series
+        Sentences, each a list of words.
+
+    Returns
+    -------
+    list of list of str
+        No word has white space around it; a blank one is "".
+
+    Raises
+    ------
+    InvalidTextError
+        If ``X`` holds something else than lists of words.
+    """
+    documents = read_documents(X)
+    words = documents.words
+    return [words[start:end] for start, end in itertools.pairwise(documents.offsets.tolist())]
+
+
+def read_tags(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the tags of sentences as lists of str.
+
+    Parameters
+    ----------
+    y : list, tuple, ndarray or Series
+        For each sentence a list of tags, one for each word.
+    sentences : sequence of sequence of str
+
+    Returns
+    -------
+    list of list of str
+
+    Raises
+    ------
+    InvalidParameterError
+        If ``y`` is something else, or there is not one tag for each word.
+
+    Examples
+    --------
+    >>> read_tags((("O",), []), [["tea"], []])
+    [['O'], []]
+    """
+    if y is None:
+        raise InvalidParameterError("y must hold the tags of each sentence's words. Got None instead.")
+    tags = convert_tags(y, "plain", "plain")  # as they are, each checked to be a text
+    if len(tags) != len(sentences):
+        raise InvalidParameterError(f"y must hold a list of tags for each of the {len(sentences)} sentences of X. Got {len(tags)} instead.")
+    for number, (words, own) in enumerate(zip(sentences, tags, strict=True)):
+        if len(own) != len(words):
+            raise InvalidParameterError(
+                f"y must hold one tag for each word. Got {len(own)} tags for the {len(words)} words of sentence {number}, counted from 0."
+            )
+    return [[str(tag) for tag in own] for own in tags]  # NumPy's str, and others' too
+
+
+def offsets_of(sentences: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """Return where each sentence begins among all words, and where the last one ends. *Shape:* ``(n_sentences + 1,)``, int64."""
+    return np.cumsum([0, *map(len, sentences)], dtype=np.int64)
