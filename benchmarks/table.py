@@ -15,6 +15,7 @@ from typing import Any
 from .common import RESULTS, ROOT
 from .markdown import describe_machine, markdown
 from .significance_table import significance_table
+from .words_table import words_table
 
 
 def encode_table(result: dict[str, Any]) -> str:
@@ -231,6 +232,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "baselines": baselines_table,
     "significance": significance_table,
     "comparison_cost": cost_table,
+    "words": words_table,
 }
 
 

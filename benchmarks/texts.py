@@ -16,6 +16,8 @@ import numpy as np
 
 _SHORT_WORDS = range(18, 23)
 _LONG_WORDS = 250
+_WORD = re.compile(r"<wf[^>]*>([^<]*)</wf>")
+_SENTENCE_WORDS = range(5, 41)
 
 
 def sst2(data: Path, split: str) -> tuple[list[str], list[int]]:
@@ -47,11 +49,23 @@ def tass(data: Path, split: str) -> tuple[list[str], list[str]]:
 
 
 class Occurrence(NamedTuple):
-    """An occurrence of an ambiguous word: the form it has there, the words of the sentence, and its sense."""
+    """An occurrence of an ambiguous word: the form it has there, the words of the sentence, its sense, and which of the words it is."""
 
     form: str
     words: list[str]
     sense: str
+    place: int
+
+    @property
+    def text(self) -> str:
+        """The sentence, with single spaces between its words."""
+        return " ".join(self.words)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First character of the ambiguous word in the text, and the one after its last."""
+        start = sum(len(word) + 1 for word in self.words[: self.place])
+        return start, start + len(self.words[self.place])
 
 
 def senseval(data: Path, word: str) -> list[Occurrence]:
@@ -62,8 +76,9 @@ def senseval(data: Path, word: str) -> list[Occurrence]:
         sense = re.search(r'senseid="([^"]+)"', instance)
         form = re.search(r"<head>\s*<wf[^>]*>([^<]*)</wf>", instance)
         if sense and form:
-            words = [html.unescape(found).lower() for found in re.findall(r"<wf[^>]*>([^<]*)</wf>", instance)]
-            occurrences.append(Occurrence(html.unescape(form[1]).lower(), words, sense[1]))
+            words = [html.unescape(found).lower() for found in _WORD.findall(instance)]
+            place = len(_WORD.findall(instance[: form.start()]))
+            occurrences.append(Occurrence(html.unescape(form[1]).lower(), words, sense[1], place))
     return occurrences
 
 
@@ -102,6 +117,20 @@ def _sample(labels: dict[str, int], size: int, seed: int) -> tuple[list[str], li
     random.Random(seed).shuffle(texts)
     taken = _take(texts, size)
     return taken, [labels[text] for text in taken]
+
+
+def wikipedia(data: Path, size: int) -> list[str]:
+    """Return the first distinct sentences of 5 to 40 words of English Wikipedia, cut after a full stop or the like and a space."""
+    with lzma.open(data / "corpora" / "enwiki_2014_30mb.txt.xz", "rt", encoding="utf-8") as lines:
+        sentences = chain.from_iterable(re.split(r"(?<=[.!?])\s+", line.strip()) for line in lines)
+        return _take((text for text in sentences if len(text.split()) in _SENTENCE_WORDS), size)
+
+
+def reviews(data: Path, n_words: int, size: int, seed: int = 0) -> list[str]:
+    """Return the first words of distinct reviews of IMDB that are at least as long."""
+    long = [words for words in (text.split() for text, _ in imdb(data)) if len(words) >= n_words]
+    random.Random(seed).shuffle(long)
+    return _take((" ".join(words[:n_words]) for words in long), size)
 
 
 class TextSamples:
