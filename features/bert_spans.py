@@ -76,9 +76,10 @@ class BertSpanVectorizer(ContextualVectorizer):
     ----------
     n_features_out_ : int
         Width of the result.
+    layers_ : tuple of int
+        The layers that ``fit`` found in ``layers``, counted from the embeddings.
     layer_weights_ : ndarray or None
-        With ``"weighted"``, the weight of each layer, in the order of ``layers``; they are positive and 1 together. *Shape:*
-        ``(n_layers,)``, float32.
+        With ``"weighted"``, the weight of each of ``layers_``; they are positive and 1 together. *Shape:* ``(n_layers,)``, float32.
     layer_scale_ : float or None
         With ``"weighted"``, by what the weighted sum is multiplied.
     device_ : str
@@ -171,7 +172,7 @@ class BertSpanVectorizer(ContextualVectorizer):
         X : pandas or polars DataFrame
             With the columns that the parameters name; others are left alone. *Length:* ``n_rows``.
         y : sequence, or None
-            What is to be told of each row: classes or amounts. Only ``"weighted"`` reads it.
+            What is to be told of each row: classes, or amounts if they are floats. Only ``"weighted"`` reads it.
 
         Returns
         -------

@@ -78,9 +78,10 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
     ----------
     n_features_out_ : int
         Width of the result.
+    layers_ : tuple of int
+        The layers that ``fit`` found in ``layers``, counted from the embeddings.
     layer_weights_ : ndarray or None
-        With ``"weighted"``, the weight of each layer, in the order of ``layers``; they are positive and 1 together. *Shape:*
-        ``(n_layers,)``, float32.
+        With ``"weighted"``, the weight of each of ``layers_``; they are positive and 1 together. *Shape:* ``(n_layers,)``, float32.
     layer_scale_ : float or None
         With ``"weighted"``, by what the weighted sum is multiplied.
     device_ : str
@@ -167,7 +168,8 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         X : list, tuple, ndarray, pandas or polars Series
             The documents: lists of words, or texts if there is a ``tokenizer``. *Length:* ``n_documents``.
         y : sequence, or None
-            What is to be told of each word, nested as X is, or flat: tags, classes or amounts. Only ``"weighted"`` reads it.
+            What is to be told of each word, nested as X is, or flat: classes, such as tags, or amounts if they are floats. Only
+            ``"weighted"`` reads it.
 
         Returns
         -------

@@ -92,6 +92,7 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         mix = self._learn_mix(reader, passages, targets) if self.layer_merge == "weighted" else None
         # Attributes come last and together, so that a fit that fails leaves the estimator as it was.
         self._keep_model(reader.checkpoint, reader.device)
+        self.layers_ = reader.layers
         self.layer_weights_ = None if mix is None else mix.weights
         self.layer_scale_ = None if mix is None else mix.scale
 
@@ -125,7 +126,7 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         checkpoint = self._checkpoint()
         self._check_same_model(checkpoint)
         reader = self._reader(checkpoint, *self._device_to_transform())
-        merge = self._merge(len(reader.layers))
+        merge = self._merge(reader.layers)
         vectors = np.zeros((int(_starts(passages)[-1]), self._n_features()), dtype=np.float32)
 
         def pool(found: SpanStates) -> NDArray[np.float32]:
@@ -135,19 +136,19 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
             _fill(vectors, reader, passages, pool, advance)
         return vectors
 
-    def _merge(self, n_layers: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    def _merge(self, layers: tuple[int, ...]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """Return what makes one vector of a token's layers. *Shape:* ``(n_layers, n_tokens, hidden) -> (n_tokens, width)``."""
         if self.layer_merge == "concat":
             return _side_by_side
         if self.layer_merge == "weighted":
             weights, scale = getattr(self, "layer_weights_", None), getattr(self, "layer_scale_", None)
-            if weights is None or scale is None or len(weights) != n_layers:
+            if weights is None or scale is None or self.layers_ != layers:
                 raise NotFittedError(
-                    f"The weights of {n_layers} layers that layer_merge='weighted' needs are not learnt yet. Call 'fit' with y first."
+                    f"The weights of the layers {list(layers)} that layer_merge='weighted' needs are not learnt yet. Call 'fit' with y first."
                 )
             return ScalarMix(weights, scale)
-        share = 1.0 if self.layer_merge == "sum" else 1.0 / n_layers
-        return ScalarMix(np.full(n_layers, share, dtype=np.float32), 1.0)
+        share = 1.0 if self.layer_merge == "sum" else 1.0 / len(layers)
+        return ScalarMix(np.full(len(layers), share, dtype=np.float32), 1.0)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns.

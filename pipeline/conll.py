@@ -36,7 +36,7 @@ _NAMED = 5
 class TaggedSentences(NamedTuple):
     """Sentences, and a tag for each of their words: ``X, y = read_conll(path)``.
 
-    Attributes
+    Parameters
     ----------
     words : list of list of str
     tags : list of list of str

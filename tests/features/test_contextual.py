@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import NotFittedError
 
+from bertvectorizer import BertWordVectorizer
 from bertvectorizer.features.contextual import read_targets
 from bertvectorizer.models.errors import InvalidParameterError
+from tests.tiny import ModelFactory
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,12 @@ def test_a_missing_target_is_named(wrong: Any, others: list[Any]) -> None:
 def test_an_infinite_amount_is_named(wrong: float) -> None:
     with pytest.raises(InvalidParameterError, match=rf"Got {wrong!r} as target 1"):
         read_targets([0.5, wrong])
+
+
+def test_learnt_weights_belong_to_the_layers_they_were_learnt_for(tiny_model: ModelFactory) -> None:
+    documents, tags = [["the", "bat"], ["a", "ball"]], [["x", "y"], ["x", "y"]]
+    vectorizer = BertWordVectorizer(tiny_model("bert"), layers=[-1, -2], layer_merge="weighted").fit(documents, tags)
+    assert vectorizer.layers_ == (3, 2)
+    with pytest.raises(NotFittedError, match=r"weights of the layers \[1, 0\]"):
+        vectorizer.set_params(layers=[1, 0]).transform(documents)
+    assert vectorizer.set_params(layers="3,2").transform(documents).shape == (4, 32), "the same ones, written otherwise"

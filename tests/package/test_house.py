@@ -123,7 +123,7 @@ def test_no_module_needs_itself_to_load() -> None:
 
 def test_the_parser_of_imports_sees_them() -> None:
     seen = set(imports("bertvectorizer.features.bert"))
-    assert {"bertvectorizer.models", "bertvectorizer.models.errors", "bertvectorizer.features.base", "torch", "numpy"} <= seen
+    assert {"bertvectorizer.models", "bertvectorizer.models.warning", "bertvectorizer.features.base", "torch", "numpy"} <= seen
     assert "torch" not in set(imports("bertvectorizer.features.bert", while_loading=True))
     assert "bertvectorizer.models.encoder" in seen
 
