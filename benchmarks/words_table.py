@@ -41,8 +41,28 @@ def tags_table(part: dict[str, Any]) -> str:
         if row.get("layer_weights")
     ]
     settings = part["settings"]
+    strengths = [
+        f"{one['set']}: " + ", ".join(f"{row[kind]['strength']:g}" for row in one["rows"] for kind in ("plain",) if _is_fitted(row[kind]))
+        for one in sets
+    ]
+    unfinished = [
+        f"{row['features']}, {one['set']}"
+        for one in sets
+        for row in one["rows"]
+        for kind in ("plain", "shaped")
+        if _is_fitted(row[kind]) and row[kind]["iterations"] >= settings["max_iter"]
+    ]
+    chosen = (
+        f"C chosen for each row, from the static words down ({'; '.join(strengths)}). Fits that {settings['max_iter']} iterations did not "
+        f"finish: {', '.join(dict.fromkeys(unfinished)) or 'none'}."
+    )
     title = f"**tags**: micro-F1 of entities, {settings['model']}. {taken}."
-    return "\n\n".join([title, markdown(header, rows), "Weights learnt: " + "; ".join(mixes) + "."])
+    return "\n\n".join([title, markdown(header, rows), chosen, "Weights learnt: " + "; ".join(mixes) + "."])
+
+
+def _is_fitted(scores: dict[str, Any] | None) -> bool:
+    """Whether these are the scores of a classifier whose strength was chosen."""
+    return scores is not None and "strength" in scores
 
 
 def senses_table(part: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from ..models import DEFAULT_MODEL
 from ..models.errors import InvalidParameterError
 from ..models.span_states import Passage
 from ..models.store import EmbeddingStore
-from .contextual import ContextualVectorizer, read_targets
+from .contextual import ContextualVectorizer, list_targets, read_targets
 from .span_table import SpanTable, read_spans
 
 if TYPE_CHECKING:
@@ -30,11 +30,14 @@ class BertSpanVectorizer(ContextualVectorizer):
     ----------
     model_name : str or Path
         A directory, or a name on the Hugging Face hub; looked for as by `BertVectorizer`.
-    text, start, end : str
-        Names of the columns that hold the text, the first character of the span, and the one after its last.
-    word : str
-        Name of the column that holds the span itself. It is read where there are no columns ``start`` and ``end``: the span is the
-        word's first occurrence in the text, as a whole word if there is one, whatever the case.
+    text : str
+        Name of the column that holds the text.
+    start, end : str or None
+        Names of the columns that hold the first character of the span, and the one after its last. ``start=None, end=None`` reads the
+        column ``word`` even where there are bounds.
+    word : str or None
+        Name of the column that holds the span itself, which is the word's first occurrence in the text, as a whole word if there is
+        one, whatever the case. It is read where there are no columns ``start`` and ``end``; under another name than ``"word"``, always.
     missing : {"error", "zero", "nan"}
         What becomes of a row whose text, bounds or word are missing, or whose word is not in the text: an error that names the first
         such rows, zeros or NaN.
@@ -50,7 +53,7 @@ class BertSpanVectorizer(ContextualVectorizer):
         which only those are encoded that a span needs.
     stride : int or None
         Tokens that neighbouring windows share; None takes three quarters of a window, which leaves every span at least three eighths of
-        a window on either side. Each span is taken from the window in which it has most context.
+        a window, less half of the span, on either side. Each span is taken from the window in which it has most context.
     prompt : str or None
         Text put before every text, or the name of one of the checkpoint's prompts; None takes its default prompt.
     precision : {"float32", "int8", "bfloat16", "float16"}
@@ -66,11 +69,13 @@ class BertSpanVectorizer(ContextualVectorizer):
     trust_remote_code : bool
         Let code of the checkpoint run; a hub model then needs a full commit as ``revision``.
     store : "auto", str, Path, EmbeddingStore or None
-        Where vectors are kept, so that no span is encoded twice, as for `BertVectorizer`.
+        Where vectors are kept, as for `BertVectorizer`: a span is encoded once for the layers that are asked for first, once more when
+        others are asked for, and then never again.
     show_progress_bar : bool
         Show a bar, in spans.
     random_state : int
-        Seed of the sample of rows from which ``"weighted"`` learns, where there are more than fit into 256 MiB.
+        Seed of the sample of rows from which ``"weighted"`` learns where there are many: it reads at most 256 MiB of states, which are
+        about 25,000 spans for all layers of the default model.
 
     Attributes
     ----------
@@ -122,9 +127,9 @@ class BertSpanVectorizer(ContextualVectorizer):
         model_name: str | Path = DEFAULT_MODEL,
         *,
         text: str = "text",
-        start: str = "start",
-        end: str = "end",
-        word: str = "word",
+        start: str | None = "start",
+        end: str | None = "end",
+        word: str | None = "word",
         missing: str = "error",
         layers: int | Sequence[int] | str = -1,
         layer_merge: str = "concat",
@@ -181,10 +186,11 @@ class BertSpanVectorizer(ContextualVectorizer):
         table = self._table(X)
         targets = None
         if self.layer_merge == "weighted" and y is not None:
-            targets = read_targets(y)
-            if targets.shape != (len(table.texts),):
+            targets = read_targets(list_targets(y), "row {}".format)
+            if len(targets) != len(table.texts):
                 raise InvalidParameterError(
-                    f"y must have one target for each of {len(table.texts)} rows. Its shape is {targets.shape} instead."
+                    f"y must have one target for each of {len(table.texts)} rows. Got {len(targets)} instead. Give y the rows of X, in "
+                    "their order."
                 )
         self._learn(_passages(table), targets)
         return self
@@ -203,12 +209,13 @@ class BertSpanVectorizer(ContextualVectorizer):
             *Shape:* ``(n_rows, n_features)``, float32.
         """
         table = self._table(X)
-        vectors = self._vectors(_passages(table))
+        vectors = self._vectors(_passages(table), self._open())
         if self.missing == "nan":
             vectors[table.is_missing] = np.nan
         return vectors
 
     def _table(self, X: Any) -> SpanTable:
+        self._check_parameters()
         return read_spans(X, self.text, self.start, self.end, self.word, self.missing)
 
 

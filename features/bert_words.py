@@ -13,7 +13,8 @@ from ..models import DEFAULT_MODEL
 from ..models.errors import InvalidParameterError
 from ..models.span_states import Passage
 from ..models.store import EmbeddingStore
-from .contextual import ContextualVectorizer, read_targets
+from ..models.validation import short_repr
+from .contextual import ContextualVectorizer, Opened, is_several, list_targets, read_targets
 from .documents import Documents, read_documents
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["BertWordVectorizer"]
 
 _DOCUMENTS_AT_ONCE = 1024
+_BYTES_AT_ONCE = 64 << 20
+_NUMBER_BYTES = 4
+_COUNT = "Give one for each of the words that words(X) returns, blank ones among them"
 
 
 class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # rows are words, X has documents
@@ -68,11 +72,13 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
     trust_remote_code : bool
         Let code of the checkpoint run; a hub model then needs a full commit as ``revision``.
     store : "auto", str, Path, EmbeddingStore or None
-        Where vectors are kept, so that no document is encoded twice, as for `BertVectorizer`.
+        Where vectors are kept, as for `BertVectorizer`: a document is encoded once for the layers that are asked for first, once more when
+        others are asked for, and then never again.
     show_progress_bar : bool
         Show a bar, in words.
     random_state : int
-        Seed of the sample of documents from which ``"weighted"`` learns, where there are more than fit into 256 MiB.
+        Seed of the sample of documents from which ``"weighted"`` learns where there are many: it reads at most 256 MiB of states, which are
+        about 25,000 words for all layers of the default model.
 
     Attributes
     ----------
@@ -100,6 +106,9 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
     the tokenizer, by the characters at which each token stands.
 
     The network is never trained: but for ``"weighted"``, ``transform`` works without ``fit``.
+
+    The rows of the result are words, and no index of documents fits them: there is no ``set_output``, and ``transform`` always returns
+    an array.
 
     References
     ----------
@@ -175,6 +184,7 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         -------
         self
         """
+        self._check_parameters()
         documents = read_documents(X, self.tokenizer)
         targets = _flat_targets(y, documents) if self.layer_merge == "weighted" and y is not None else None
         self._learn(_passages(documents), targets)
@@ -193,26 +203,46 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         ndarray
             A row for each word, document after document. *Shape:* ``(n_words, n_features)``, float32.
         """
-        return self._vectors(_passages(read_documents(X, self.tokenizer)))
+        self._check_parameters()
+        return self._vectors(_passages(read_documents(X, self.tokenizer)), self._open())
 
     def iter_transform(self, X: Iterable[Any]) -> Iterator[NDArray[np.float32]]:
-        """Yield the vectors of each document; memory stays the same however many there are.
+        """Return an iterator over the vectors of each document; memory stays the same however many there are, and however long.
+
+        What is wrong with the parameters is said at once, before the first document is read. With the default ``store``, vectors are
+        also kept in the temporary directory, up to 8 GiB of them; ``store=None`` keeps nothing.
 
         Parameters
         ----------
         X : iterable
             The documents, which may come from a generator: they are read a thousand at a time.
 
-        Yields
+        Returns
+        -------
+        iterator of ndarray
+            *Shape of each:* ``(n_words_of_the_document, n_features)``, float32.
+
+        Raises
         ------
-        ndarray
-            *Shape:* ``(n_words_of_the_document, n_features)``, float32.
+        InvalidTextError
+            If X is no collection of documents; or, when its turn comes, if a document or word is none. The message names the first.
         """
+        self._check_parameters()
+        if isinstance(X, (str, bytes, Mapping, set, frozenset)) or not isinstance(X, Iterable) or getattr(X, "ndim", 1) == 0:
+            read_documents(X, self.tokenizer)  # says what is wrong
+        read_documents(X[:0] if hasattr(X, "columns") else (), self.tokenizer)  # type: ignore[index]  # a table may have many columns
+        return self._by_document(X, self.tokenizer, self._open())
+
+    def _by_document(self, X: Any, tokenizer: str | Callable[[str], Iterable[str]] | None, opened: Opened) -> Iterator[NDArray[np.float32]]:
+        first = 0
         for portion in _portions(X):
-            read = read_documents(portion, self.tokenizer)
-            vectors = self._vectors(_passages(read))
-            for start, end in pairwise(read.offsets.tolist()):
-                yield vectors[start:end]
+            read = read_documents(portion, tokenizer, first=first)
+            first += len(read)
+            passages = _passages(read)
+            for start, end in _cut(read.offsets, max(_BYTES_AT_ONCE // (opened.n_features * _NUMBER_BYTES), 1)):
+                vectors = self._vectors(passages[start:end], opened)
+                of_documents = read.offsets[start : end + 1] - read.offsets[start]
+                yield from (vectors[begin:stop] for begin, stop in pairwise(of_documents.tolist()))
 
     def words(self, X: Any) -> list[list[str]]:
         """Return the words of each document, whose vectors are the rows of ``transform``.
@@ -226,9 +256,7 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         -------
         list of list of str
         """
-        documents = read_documents(X, self.tokenizer)
-        words = documents.words
-        return [words[start:end] for start, end in pairwise(documents.offsets.tolist())]
+        return read_documents(X, self.tokenizer).nested
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -238,18 +266,23 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
 
 
 def _portions(X: Any) -> Iterator[Any]:
-    """Cut documents into portions that keep their numbers."""
-    if not isinstance(X, Iterable) or isinstance(X, (str, bytes, Mapping)):
-        yield X  # to be refused
-    elif hasattr(X, "columns"):  # a table, which iterates over its columns
-        table: Any = X
-        rows = getattr(table, "iloc", table)
-        yield from (rows[start : start + _DOCUMENTS_AT_ONCE] for start in range(0, len(table), _DOCUMENTS_AT_ONCE))
+    """Cut documents into portions, those of a table or Series with their index."""
+    if hasattr(X, "columns") or isinstance(X, pd.Series):  # a table iterates over its columns
+        rows = getattr(X, "iloc", X)
+        yield from (rows[start : start + _DOCUMENTS_AT_ONCE] for start in range(0, len(X), _DOCUMENTS_AT_ONCE))
     else:
-        documents, first = iter(X), 0
+        documents = iter(X)
         while portion := list(islice(documents, _DOCUMENTS_AT_ONCE)):
-            yield pd.Series(portion, index=range(first, first + len(portion)), dtype=object)
-            first += len(portion)
+            yield portion
+
+
+def _cut(offsets: NDArray[np.int64], n_words: int) -> Iterator[tuple[int, int]]:
+    """Yield the first document, and the one after the last, of runs of at most so many words; one document at least."""
+    start, n_documents = 0, len(offsets) - 1
+    while start < n_documents:
+        end = max(int(np.searchsorted(offsets, offsets[start] + n_words, side="right")) - 1, start + 1)
+        yield start, end
+        start = end
 
 
 def _passages(documents: Documents) -> list[Passage]:
@@ -261,18 +294,32 @@ def _passages(documents: Documents) -> list[Passage]:
 
 def _flat_targets(y: Any, documents: Documents) -> NDArray[Any]:
     """Return one target for each word, whether y is nested or flat."""
-    rows = list(y)
+    rows = list_targets(y)
+    lengths = np.diff(documents.offsets).tolist()
     n_words = len(documents.spans)
-    if rows and not isinstance(rows[0], str) and hasattr(rows[0], "__len__"):
-        lengths = np.diff(documents.offsets).tolist()
-        for number, (row, length) in enumerate(zip(rows, lengths, strict=False)):
-            if len(row) != length:
-                raise InvalidParameterError(
-                    f"y must have one target for each word. Document {number} has {length} words and {len(row)} targets."
-                )
-        if len(rows) != len(lengths):
-            raise InvalidParameterError(f"y must have one list of targets for each of {len(lengths)} documents. Got {len(rows)} instead.")
-        rows = [target for row in rows for target in row]
-    if len(rows) != n_words:
-        raise InvalidParameterError(f"y must have one target for each of {n_words} words. Got {len(rows)} instead.")
-    return read_targets(rows)
+    if not any(map(is_several, rows)):
+        if len(rows) != n_words:
+            raise InvalidParameterError(f"y must have one target for each of {n_words} words. Got {len(rows)} instead. {_COUNT}.")
+        return read_targets(rows)
+    for number, row in enumerate(rows):
+        if not is_several(row):
+            raise InvalidParameterError(
+                f"y must have a list of targets for each document, or one target for each word. Got {type(row).__name__} "
+                f"{short_repr(row)} as document {number}, beside lists. Put its targets in a list."
+            )
+    by_document = [list(row) for row in rows]
+    for number, (row, length) in enumerate(zip(by_document, lengths, strict=False)):
+        if len(row) != length:
+            raise InvalidParameterError(
+                f"y must have one target for each word. Document {number} has {length} words and {len(row)} targets. {_COUNT}."
+            )
+    if len(rows) != len(lengths):
+        raise InvalidParameterError(
+            f"y must have one list of targets for each of {len(lengths)} documents. Got {len(rows)} instead. {_COUNT}."
+        )
+
+    def name(target: int) -> str:
+        document = int(np.searchsorted(documents.offsets, target, side="right")) - 1
+        return f"the target of word {target - int(documents.offsets[document])} of document {document}"
+
+    return read_targets([target for row in by_document for target in row], name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,24 +14,43 @@ from sklearn.exceptions import NotFittedError
 from ..models import Checkpoint
 from ..models.batching import ranges
 from ..models.errors import InvalidParameterError
-from ..models.layers import LAYER_MERGES, resolve_layers
+from ..models.layers import LAYER_MERGES, layers_asked, resolve_layers
 from ..models.reuse import open_store
 from ..models.scalar_mix import ScalarMix, fit_scalar_mix
 from ..models.span_states import Passage, SpanReader, SpanStates
 from ..models.spans import SpanTokenizer
 from ..models.subtokens import SUBTOKEN_POOLINGS, pool_subtokens
-from ..models.validation import check_choice, check_flag, check_int
+from ..models.validation import check_choice, check_flag, check_int, short_repr
 from .bert_base import BertBase, progress_bar
+from .text_column import is_missing
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from sklearn.utils import Tags
 
-__all__ = ["ContextualVectorizer", "read_targets"]
+__all__ = ["ContextualVectorizer", "Opened", "is_several", "list_targets", "read_targets"]
 
 _LEARNT_BYTES = 256 << 20
 _NUMBER_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that is ready to read spans, and what becomes of their states.
+
+    Attributes
+    ----------
+    reader : SpanReader
+    merge : callable
+        Makes one vector of a token's layers.
+    n_features : int
+        Width of the result.
+    """
+
+    reader: SpanReader
+    merge: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    n_features: int
 
 
 class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -51,15 +71,25 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
     _overlap = 0.25
     _unit = "words"
 
-    def _numbers(self, checkpoint: Checkpoint) -> tuple[int, ...]:
+    def _check_parameters(self) -> None:
+        """Check what can be checked before a model is looked for, which may take a download."""
         check_choice("layer_merge", self.layer_merge, (*LAYER_MERGES, "weighted"))
         check_choice("subtoken_pooling", self.subtoken_pooling, SUBTOKEN_POOLINGS)
-        return resolve_layers(self.layers, checkpoint.n_layers)
+        layers_asked(self.layers, 0)  # how they are written; which there are, the model knows
+        check_int("stride", self.stride, 0, optional=True)
+        check_int("random_state", self.random_state, 0)
+        check_flag("show_progress_bar", self.show_progress_bar)
+
+    def _checkpoint(self) -> Checkpoint:
+        self._check_parameters()
+        return super()._checkpoint()
 
     def _n_features(self) -> int:
         checkpoint = self._checkpoint()
-        numbers = self._numbers(checkpoint)
-        return checkpoint.hidden_size * self._sides * (len(numbers) if self.layer_merge == "concat" else 1)
+        return self._width(checkpoint, resolve_layers(self.layers, checkpoint.n_layers))
+
+    def _width(self, checkpoint: Checkpoint, layers: tuple[int, ...]) -> int:
+        return checkpoint.hidden_size * self._sides * (len(layers) if self.layer_merge == "concat" else 1)
 
     @property
     def _sides(self) -> int:
@@ -77,7 +107,7 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         return SpanReader(
             checkpoint,
             SpanTokenizer(checkpoint, load_tokenizer(checkpoint), self.prompt, self.max_length, self.stride, self._overlap),
-            self._numbers(checkpoint),
+            resolve_layers(self.layers, checkpoint.n_layers),
             device,
             precision,
             self._budget(device, checkpoint),
@@ -87,8 +117,6 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
     def _learn(self, passages: Sequence[Passage], targets: NDArray[Any] | None) -> None:
         """Resolve the model, and learn the mix of layers if one is asked for; ``targets`` has one for each span."""
         reader = self._reader(self._checkpoint(), *self._device_to_fit())
-        check_int("random_state", self.random_state, 0)
-        check_flag("show_progress_bar", self.show_progress_bar)
         mix = self._learn_mix(reader, passages, targets) if self.layer_merge == "weighted" else None
         # Attributes come last and together, so that a fit that fails leaves the estimator as it was.
         self._keep_model(reader.checkpoint, reader.device)
@@ -121,19 +149,22 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         classes, numbers = np.unique(learnt.astype(str), return_inverse=True)
         return fit_scalar_mix(states, numbers.astype(np.int64), len(classes))
 
-    def _vectors(self, passages: Sequence[Passage]) -> NDArray[np.float32]:
-        """Return the vectors of all spans of passages. *Shape:* ``(n_spans, n_features)``, float32."""
+    def _open(self) -> Opened:
+        """Make the model ready for ``transform``, or say what is wrong with the parameters."""
         checkpoint = self._checkpoint()
         self._check_same_model(checkpoint)
         reader = self._reader(checkpoint, *self._device_to_transform())
-        merge = self._merge(reader.layers)
-        vectors = np.zeros((int(_starts(passages)[-1]), self._n_features()), dtype=np.float32)
+        return Opened(reader, self._merge(reader.layers), self._width(checkpoint, reader.layers))
+
+    def _vectors(self, passages: Sequence[Passage], opened: Opened) -> NDArray[np.float32]:
+        """Return the vectors of all spans of passages. *Shape:* ``(n_spans, n_features)``, float32."""
+        vectors = np.zeros((int(_starts(passages)[-1]), opened.n_features), dtype=np.float32)
 
         def pool(found: SpanStates) -> NDArray[np.float32]:
-            return pool_subtokens(merge(found.states), found.counts, self.subtoken_pooling)
+            return pool_subtokens(opened.merge(found.states), found.counts, self.subtoken_pooling)
 
         with progress_bar(self, len(vectors), self._unit) as advance:
-            _fill(vectors, reader, passages, pool, advance)
+            _fill(vectors, opened.reader, passages, pool, advance)
         return vectors
 
     def _merge(self, layers: tuple[int, ...]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -144,7 +175,8 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
             weights, scale = getattr(self, "layer_weights_", None), getattr(self, "layer_scale_", None)
             if weights is None or scale is None or self.layers_ != layers:
                 raise NotFittedError(
-                    f"The weights of the layers {list(layers)} that layer_merge='weighted' needs are not learnt yet. Call 'fit' with y first."
+                    f"The weights of the layers {list(layers)} that layer_merge='weighted' needs are not learnt yet. "
+                    "Call 'fit' with y first."
                 )
             return ScalarMix(weights, scale)
         share = 1.0 if self.layer_merge == "sum" else 1.0 / len(layers)
@@ -173,21 +205,62 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         return tags
 
 
-def read_targets(y: Any) -> NDArray[Any]:
-    """Return targets as an array: amounts if they are floats, else classes.
+def list_targets(y: Any) -> list[Any]:
+    """Return the elements of y, whatever holds them.
 
     Raises
     ------
     InvalidParameterError
-        If one of them is missing or infinite; the message says which.
+        If y is no sequence, or a table of several columns.
     """
-    values = list(y)
+    rule = "y must be a list, tuple, array or Series of targets"
+    if hasattr(y, "columns") and hasattr(y, "shape"):
+        if y.shape[1] != 1:
+            raise InvalidParameterError(f"{rule}. Got a DataFrame with {y.shape[1]} columns: {list(y.columns)[:8]}. Choose one: df['tag'].")
+        y = y.iloc[:, 0] if isinstance(y, pd.DataFrame) else y.to_series(0)
+    if isinstance(y, (str, bytes, Mapping, set, frozenset)) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) == 0:
+        raise InvalidParameterError(f"{rule}. Got {type(y).__name__} {short_repr(y)}. Put them in a list, in the order of X.")
+    return list(y)
+
+
+def is_several(target: Any) -> bool:
+    """Whether a target is a list or another container, not one class or amount."""
+    return isinstance(target, Iterable) and not isinstance(target, (str, bytes)) and getattr(target, "ndim", 1) > 0
+
+
+def read_targets(values: Sequence[Any], name: Callable[[int], str] = "target {}".format) -> NDArray[Any]:
+    """Return targets as an array: amounts if they are floats, else classes.
+
+    Parameters
+    ----------
+    values : sequence
+        A target for each row of the result.
+    name : callable
+        What to call a target in a message.
+
+    Returns
+    -------
+    ndarray
+        *Shape:* ``(n_targets,)``.
+
+    Raises
+    ------
+    InvalidParameterError
+        If one of them is missing or infinite, or several in place of one; the message says which.
+    """
+    values = list(values)
+    several = next((number for number, value in enumerate(values) if is_several(value)), None)
+    if several is not None:
+        raise InvalidParameterError(
+            f"y must hold one class or amount for each row of the result. Got {type(values[several]).__name__} "
+            f"{short_repr(values[several])} as {name(several)}. Choose one of them."
+        )
     targets = np.asarray(values)
-    is_amount = np.issubdtype(targets.dtype, np.floating) and targets.ndim == 1
-    wrong = np.flatnonzero(~np.isfinite(targets) if is_amount else pd.isna(pd.Series(values, dtype=object)))
+    is_amount = np.issubdtype(targets.dtype, np.floating)
+    wrong = np.flatnonzero(~np.isfinite(targets) if is_amount else np.fromiter(map(is_missing, values), dtype=bool, count=len(values)))
     if len(wrong):
         raise InvalidParameterError(
-            f"y must hold classes or finite amounts. Got {values[wrong[0]]!r} as target {wrong[0]}, and {len(wrong)} such in all. "
+            f"y must hold classes or finite amounts. Got {values[wrong[0]]!r} as {name(int(wrong[0]))}, and {len(wrong)} such in all. "
             "Leave out what has no target."
         )
     return targets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 
 from ..models.errors import InvalidParameterError, InvalidTextError
 from ..models.tokenization import replace_lone_surrogates
+from ..models.validation import short_repr
 from .words import check_tokenizer
 
 if TYPE_CHECKING:
@@ -53,8 +55,14 @@ class Documents:
         spans, offsets = self.spans.tolist(), self.offsets.tolist()
         return [text[start:end] for row, text in enumerate(self.texts) for start, end in spans[offsets[row] : offsets[row + 1]]]
 
+    @property
+    def nested(self) -> list[list[str]]:
+        """The words of each document. *Length:* ``n_documents``."""
+        words = self.words
+        return [words[start:end] for start, end in pairwise(self.offsets.tolist())]
 
-def read_documents(X: Any, tokenizer: Tokenizer | None = None) -> Documents:
+
+def read_documents(X: Any, tokenizer: Tokenizer | None = None, *, first: int = 0) -> Documents:
     r"""Read documents as words, none left out.
 
     Parameters
@@ -65,6 +73,8 @@ def read_documents(X: Any, tokenizer: Tokenizer | None = None) -> Documents:
     tokenizer : str, callable or None
         How the words of a text are found. A pattern, whose matches they are, or those of its group; or a callable that returns them
         as they stand in the text, one after the other. Lists of words are left as they are.
+    first : int
+        What messages call the first document, where X is a portion of others.
 
     Returns
     -------
@@ -87,30 +97,35 @@ def read_documents(X: Any, tokenizer: Tokenizer | None = None) -> Documents:
     ['A', 'bat', '.']
     """
     places_of = None if tokenizer is None else _finder(check_tokenizer(tokenizer))
-    values, labels = _elements(X)
+    values, labels = _elements(X, tokenizer is not None)
+
+    def name(row: int) -> str:
+        index = "" if labels is None else f" (index {labels[row : row + 1].tolist()[0]!r})"
+        return f"document {first + row}{index}"
+
     texts: list[str] = []
     spans: list[tuple[int, int]] = []
     offsets = [0]
     for row, value in enumerate(values):
         if isinstance(value, str):
             if places_of is None:
-                raise InvalidTextError(_text_without_tokenizer(values, row, labels))
+                raise InvalidTextError(_text_without_tokenizer(values, row, name(row)))
             text = replace_lone_surrogates(str(value))
-            places: Iterable[tuple[int, int]] = places_of(text, row)
+            places: Iterable[tuple[int, int]] = places_of(text, first + row)
         else:
-            text, places = _joined(_words_of(value, row, labels))
+            text, places = _joined(_words_of(value, row, name, tokenizer is not None))
         texts.append(text)
         spans.extend(places)
         offsets.append(len(spans))
     return Documents(texts, np.array(spans, dtype=np.int64).reshape(-1, 2), np.array(offsets, dtype=np.int64))
 
 
-def _elements(X: Any) -> tuple[list[Any], Any]:
+def _elements(X: Any, has_tokenizer: bool) -> tuple[list[Any], Any]:
     """Return the documents of X and, where there is one, the index that names them."""
     if isinstance(X, (str, bytes)):
-        raise InvalidTextError(
-            f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Put its words in a list of one document: [words]."
-        )
+        text = "text" if isinstance(X, str) else "text.decode('utf-8')"
+        remedy = f"Put it in a list: [{text}]" if has_tokenizer else "Put its words in a list of one document: [words]"
+        raise InvalidTextError(f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. {remedy}.")
     library = type(X).__module__.partition(".")[0]
     if isinstance(X, pd.DataFrame) or (library == "polars" and type(X).__name__ == "DataFrame"):
         if X.shape[1] != 1:
@@ -132,24 +147,37 @@ def _elements(X: Any) -> tuple[list[Any], Any]:
     raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Make a list of it, in the order of your documents.")
 
 
-def _words_of(document: Any, row: int, labels: Any) -> list[str]:
+def _words_of(document: Any, row: int, name: Callable[[int], str], has_tokenizer: bool) -> list[str]:
     """Return the words of a document as they are, each of them a str."""
     words = document
     for method in ("to_pylist", "to_list", "tolist"):
         if not isinstance(words, (list, tuple)) and hasattr(words, method):
             words = getattr(words, method)()
     if not isinstance(words, (list, tuple)):
+        expected = "a text or a list of str" if has_tokenizer else "a list of str"
+        remedy = (
+            "Put a text in its place, or leave it out: value.decode('utf-8') of bytes, '' for a missing text, which has no words"
+            if has_tokenizer
+            else "Leave it out, or give a list; an empty one has no words"
+        )
         raise InvalidTextError(
-            f"Each document must be a list of str. Got {type(document).__name__} {_short(document)} as {_name(row, labels)}. "
-            "Leave it out, or give a list; an empty one has no words."
+            f"Each document must be {expected}. Got {type(document).__name__} {short_repr(document)} as {name(row)}. {remedy}."
         )
     for number, word in enumerate(words):
         if not isinstance(word, str):
             raise InvalidTextError(
-                f"Each word must be a str. Got {type(word).__name__} {_short(word)} as word {number} of {_name(row, labels)}. "
-                "Put a str in its place: str(word), or '' for a missing word, whose row is then zeros."
+                f"Each word must be a str. Got {type(word).__name__} {short_repr(word)} as word {number} of {name(row)}. "
+                f"{_remedy_of_word(word)}."
             )
     return list(map(str, words))  # NumPy's str, and others' too
+
+
+def _remedy_of_word(word: Any) -> str:
+    if isinstance(word, bytes):
+        return "Decode it: word.decode('utf-8')"
+    if isinstance(word, (list, tuple, np.ndarray)):
+        return "This is one level too deep, as a document is a flat list of words: [word for part in document for word in part]"
+    return "Put a str in its place: str(word), or '' for a missing word, whose row is then zeros"
 
 
 def _joined(words: list[str]) -> tuple[str, list[tuple[int, int]]]:
@@ -182,12 +210,14 @@ def _finder(tokenizer: Tokenizer) -> Callable[[str, int], list[tuple[int, int]]]
 
 
 def _places_of_returned(tokenizer: Callable[[str], Iterable[str]], text: str, row: int) -> list[tuple[int, int]]:
-    words: Any = tokenizer(text)
-    words = list(words) if isinstance(words, Iterable) and not isinstance(words, (str, bytes)) else None
-    if words is None or not all(isinstance(word, str) for word in words):
+    returned: Any = tokenizer(text)
+    is_several = isinstance(returned, Iterable) and not isinstance(returned, (str, bytes))
+    words = list(returned) if is_several else []
+    if not is_several or not all(isinstance(word, str) for word in words):
         raise InvalidParameterError(
-            f"The 'tokenizer' parameter must be a callable that returns a list of str for each text. For {_short(text)} in row {row} it "
-            f"returned {_short(words)}."
+            "The 'tokenizer' parameter must be a callable that returns a list of str for each text. For "
+            f"{short_repr(text)} in row {row} it returned {short_repr(words if is_several else returned)}. Let it return the words of "
+            "the text, as str.split does."
         )
     places = []
     end = 0
@@ -197,8 +227,8 @@ def _places_of_returned(tokenizer: Callable[[str], Iterable[str]], text: str, ro
         if start < 0:
             raise InvalidParameterError(
                 f"The 'tokenizer' parameter must be a callable that returns words as they stand in the text, one after the other. Word "
-                f"{number} of row {row}, {_short(word)}, is not in the rest of its text, {_short(text[end:])}. Give lists of words in "
-                "place of texts, X = [tokenizer(text) for text in texts], or a pattern."
+                f"{number} of row {row}, {short_repr(word)}, is not in the rest of its text, {short_repr(text[end:])}. Give lists of words "
+                "in place of texts, X = [tokenizer(text) for text in texts], or a pattern."
             )
         if stripped:
             end = start + len(stripped)
@@ -213,19 +243,10 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     return (start, end) if start < end else (0, 0)
 
 
-def _text_without_tokenizer(values: list[Any], row: int, labels: Any) -> str:
+def _text_without_tokenizer(values: list[Any], row: int, name: str) -> str:
     if all(isinstance(value, str) for value in values):
         return (
-            f"{_EXPECTED} Got {len(values)} str, the first of them {_short(str(values[0]))}. If these are the words of one document, put "
-            f"them in a list: [words]. If they are texts, {_TOKENIZERS}"
+            f"{_EXPECTED} Got {len(values)} str, the first of them {short_repr(str(values[0]))}. If these are the words of one document, "
+            f"put them in a list: [words]. If they are texts, {_TOKENIZERS}"
         )
-    return f"{_EXPECTED} Got the text {_short(str(values[row]))} as {_name(row, labels)}. If it is one, {_TOKENIZERS}"
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) < 60 else shown[:57] + "..."
-
-
-def _name(row: int, labels: Any) -> str:
-    return f"document {row}" if labels is None else f"document {row} (index {labels[row : row + 1].tolist()[0]!r})"
+    return f"{_EXPECTED} Got the text {short_repr(str(values[row]))} as {name}. If it is one, {_TOKENIZERS}"

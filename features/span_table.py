@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..models.errors import InvalidParameterError, InvalidTextError
-from ..models.validation import check_choice
+from ..models.validation import check_choice, invalid, short_repr
 from .find_word import find_word
-from .text_column import TextColumn, read_texts
+from .text_column import TextColumn, is_missing, read_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,8 @@ __all__ = ["SpanTable", "read_spans"]
 _EXPECTED = "X must be a pandas or polars DataFrame with a column of texts, and columns with the bounds of a span or with a word."
 _PARAMETERS = "the parameters 'text', and 'start' and 'end' or 'word'"
 _MISSING = ("error", "zero", "nan")
+_BOUNDS = ("start", "end")
+_WORD = "word"
 _ROWS_NAMED = 5
 
 
@@ -61,11 +64,11 @@ def read_spans(
     text : str
         Name of the column of texts.
     start, end : str or None
-        Names of the columns with the first character of a span, counted from 0, and the one after its last. None, or no
+        Names of the columns with the first character of a span, counted from 0, and the one after its last. Both None, or no
         columns of the usual names: the word says where the span is.
     word : str or None
-        Name of the column with a word, which is read where there are no bounds: the span is where it first stands as a whole
-        word, or else as part of one.
+        Name of the column with a word: the span is where it first stands as a whole word, or else as part of one. A name other
+        than the usual one is read whatever the columns are; the usual one where there are no bounds.
     missing : {"error", "zero", "nan"}
         ``"error"`` refuses rows without a span and names the first ones; the others mark them.
 
@@ -79,7 +82,7 @@ def read_spans(
         If X is something else, has neither bounds nor words, or bounds that are no whole numbers or not within their text; or if
         rows are missing that must not.
     InvalidParameterError
-        If a name is not that of a column.
+        If a name is not that of a column, or of two columns at once; or if names of both bounds and a word are given.
 
     Examples
     --------
@@ -91,13 +94,18 @@ def read_spans(
     check_choice("missing", missing, _MISSING)
     columns = _Columns(X)
     names = columns.names
-    texts = read_texts(columns[text, "text"])
-    # A name that was given is meant: a slip in it must not lead to the column of words.
-    if start is not None and end is not None and (start in names or end in names or (start, end) != ("start", "end")):
+    # A name that was given is meant: a slip in one must not lead to another column.
+    names_bounds, names_word = _given(start, end, word)
+    if names_bounds or (not names_word and start is not None and (start in names or end in names)):
+        _check_distinct(text=text, start=start, end=end)
+        texts = read_texts(columns[text, "text"])
         spans, faults = _by_bounds(columns, start, end, texts)
-    elif word in names:
+    elif names_word or (word is not None and word in names):
+        _check_distinct(text=text, word=word)
+        texts = read_texts(columns[text, "text"])
         spans, faults = _by_word(columns[word, "word"], texts.texts)
     else:
+        read_texts(columns[text, "text"])
         wanted = [repr(name) for name in (start, end, word) if name is not None]
         raise InvalidTextError(
             f"{_EXPECTED} Got the columns {_shown(names)}, none of them {' or '.join(wanted)}. Name yours by {_PARAMETERS}."
@@ -105,9 +113,37 @@ def read_spans(
     faults.update(dict.fromkeys(np.flatnonzero(texts.is_missing).tolist(), "no text"))
     if faults and missing == "error":
         raise InvalidTextError(_refusal(faults, columns))
-    is_missing = np.zeros(len(texts.texts), dtype=bool)
-    is_missing[list(faults)] = True
-    return SpanTable(["" if gone else value for value, gone in zip(texts.texts, is_missing.tolist(), strict=True)], spans, is_missing)
+    has_no_span = np.zeros(len(texts.texts), dtype=bool)
+    has_no_span[list(faults)] = True
+    return SpanTable(["" if gone else value for value, gone in zip(texts.texts, has_no_span.tolist(), strict=True)], spans, has_no_span)
+
+
+def _given(start: Hashable, end: Hashable, word: Hashable) -> tuple[bool, bool]:
+    """Return whether bounds and whether a word were named, by other names than the usual ones."""
+    if (start is None) != (end is None):
+        raise InvalidParameterError(
+            f"The 'start' and 'end' parameters must be two names, or both None. Got start={start!r} and end={end!r} instead. Name both "
+            "columns, or set both to None for the word to say where the span is."
+        )
+    if start is None and word is None:
+        raise invalid("word", "the name of a column of X where 'start' and 'end' are None", word)
+    names_bounds = start is not None and (start, end) != _BOUNDS
+    names_word = word is not None and word != _WORD
+    if names_bounds and names_word:
+        raise InvalidParameterError(
+            f"The 'start' and 'end' parameters must not be given where 'word' is. Got start={start!r}, end={end!r} and word={word!r} "
+            "instead. Give either the bounds of the spans or their words, and leave the others out."
+        )
+    return names_bounds, names_word
+
+
+def _check_distinct(**names: Hashable) -> None:
+    """Refuse two parameters that name one column."""
+    for (one, name), (other, other_name) in combinations(names.items(), 2):
+        if name == other_name:
+            raise InvalidParameterError(
+                f"The {one!r} and {other!r} parameters must name two columns of X. Got {name!r} for both. Name yours by {_PARAMETERS}."
+            )
 
 
 class _Columns:
@@ -147,8 +183,8 @@ def _by_bounds(columns: _Columns, start: Hashable, end: Hashable, texts: TextCol
     faults: dict[int, str] = {}
     bounds = [columns[start, "start"].to_list(), columns[end, "end"].to_list()]
     for row, (text, first, last) in enumerate(zip(texts.texts, *bounds, strict=True)):
-        lacking = [repr(name) for name, value in ((start, first), (end, last)) if _is_missing(value)]
-        present = [value for value in (first, last) if not _is_missing(value)]
+        lacking = [repr(name) for name, value in ((start, first), (end, last)) if is_missing(value)]
+        present = [value for value in (first, last) if not is_missing(value)]
         is_there = not lacking and not texts.is_missing[row]
         if not all(map(_is_whole, present)) or (is_there and not 0 <= first < last <= len(text)):
             raise InvalidTextError(
@@ -180,12 +216,8 @@ def _by_word(column: Any, texts: list[str]) -> tuple[NDArray[np.int64], dict[int
             if row in found:
                 spans[row] = found[row]
             else:
-                faults[row] = f"{_short(word)} is not in its text" if word else "no word"
+                faults[row] = f"{short_repr(word)} is not in its text" if word else "no word"
     return spans, faults
-
-
-def _is_missing(value: Any) -> bool:
-    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def _is_whole(value: Any) -> bool:
@@ -208,8 +240,3 @@ def _refusal(faults: dict[int, str], columns: _Columns) -> str:
 
 def _shown(names: list[Any]) -> str:
     return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "") if names else "(none)"
-
-
-def _short(value: str) -> str:
-    shown = repr(value)
-    return shown if len(shown) < 60 else shown[:57] + "..."

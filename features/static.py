@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -55,8 +55,9 @@ class StaticVectorizer(WordVectorizer):
     powers : sequence of float
         Powers for ``"power_mean"``: whole numbers from 1, ``inf`` for the maximum, ``-inf`` for the minimum.
     tokenizer : str or callable
-        A pattern whose matches are the words, by default scikit-learn's; or a callable that returns the words of a text.
-        Texts are lower-cased first if the words of the table are in lower case.
+        A pattern whose matches are the words, by default scikit-learn's, which drops words of one letter and punctuation; or a callable
+        that returns the words of a text. Texts are lower-cased first if the words of the table are in lower case. For rows that
+        match those of `BertWordVectorizer`, give both the same lists of words, or the same tokenizer.
     oov : {"auto", "skip", "zero", "subword"}
         What becomes of words that are not in the table: they are left out, they count as zeros, or they are made of the
         vectors of their parts, where the table has these. ``"auto"`` is ``"subword"`` where that can be, else ``"skip"``.
@@ -66,9 +67,14 @@ class StaticVectorizer(WordVectorizer):
         What a missing text (None, NaN, pd.NA, polars' null) becomes: the vector of "", which is zeros, an error that names the
         first rows, a row of zeros, or a row of NaN. Spans whose text, bounds or word are missing, or whose word is not in their text,
         become the same. A missing word of a document is always an error.
-    text, start, end, word : str
-        With ``unit="span"``, the names of the columns: texts; the first character of each span and the one after its last; and a word,
-        whose first occurrence is the span where there are no bounds. `BertSpanVectorizer` has the same parameters.
+    text : str
+        With ``unit="span"``, the name of the column of texts. This and those below are as in `BertSpanVectorizer`.
+    start, end : str or None
+        Names of the columns with the first character of each span and the one after its last. ``start=None, end=None`` reads the column
+        ``word`` even where there are bounds.
+    word : str or None
+        Name of the column with a word, whose first occurrence is the span. It is read where there are no columns ``start`` and ``end``;
+        under another name than ``"word"``, always.
 
     Attributes
     ----------
@@ -98,7 +104,7 @@ class StaticVectorizer(WordVectorizer):
     Weights and frequencies are learnt in ``fit``; ``oov``, ``normalize``, ``tokenizer`` and ``unit`` also act when they are set
     after it. Words of ``word_frequencies`` are spelt as in the texts, in lower case where the table is.
 
-    Where words have rows, an index of documents does not fit them: for ``set_output(transform="pandas")``, give a list of documents.
+    Where words have rows, no index of documents fits them: with ``set_output(transform="pandas")`` they are numbered from 0.
 
     References
     ----------
@@ -138,9 +144,9 @@ class StaticVectorizer(WordVectorizer):
         normalize: bool = False,
         missing: str = "empty",
         text: str = "text",
-        start: str = "start",
-        end: str = "end",
-        word: str = "word",
+        start: str | None = "start",
+        end: str | None = "end",
+        word: str | None = "word",
     ) -> None:
         self.vectors = vectors
         self.unit = unit
@@ -157,7 +163,60 @@ class StaticVectorizer(WordVectorizer):
         self.end = end
         self.word = word
 
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from texts, or from the words or spans that ``unit`` asks for.
+
+        Parameters
+        ----------
+        X : list, tuple, ndarray, pandas or polars Series, or DataFrame
+            A column of texts; with ``unit="word"``, documents, each a list of words or a text; with ``unit="span"``, a table.
+        y : ignored
+            Here for scikit-learn's sake.
+
+        Returns
+        -------
+        self
+        """
+        return super().fit(X, y)
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
+        """Learn from X and return the vectors of its texts, words or spans; the same as ``fit(X).transform(X)``.
+
+        Parameters
+        ----------
+        X : list, tuple, ndarray, pandas or polars Series, or DataFrame
+            As for ``fit``.
+        y : ignored
+
+        Returns
+        -------
+        ndarray
+            A row for each text, word or span, as ``unit`` asks. *Shape:* ``(n_rows, n_features)``, float32.
+        """
+        return super().fit_transform(self._rows(X), y, **fit_params)
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Return the vectors of texts, or of the words or spans that ``unit`` asks for.
+
+        Parameters
+        ----------
+        X : list, tuple, ndarray, pandas or polars Series, or DataFrame
+            As for ``fit``.
+
+        Returns
+        -------
+        ndarray
+            A row for each text, word or span, as ``unit`` asks. *Shape:* ``(n_rows, n_features)``, float32.
+        """
+        return super().transform(self._rows(X))
+
+    def _rows(self, X: Any) -> Any:
+        """Return X, or its words where these have rows: scikit-learn gives a result the index of what it is made from."""
+        return self._read(X) if self.unit == "word" else X
+
     def _read(self, X: Any) -> TextColumn:
+        if isinstance(X, TextColumn):
+            return X
         check_choice("unit", self.unit, UNITS)
         check_choice("missing", self.missing, MISSING)
         if self.unit == "word":

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ..models.errors import InvalidTextError
-from ..models.validation import check_choice
+from ..models.validation import check_choice, short_repr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MISSING", "TextColumn", "read_texts"]
+__all__ = ["MISSING", "TextColumn", "is_missing", "read_texts"]
 
 MISSING = ("empty", "error", "zero", "nan")
 
@@ -65,23 +65,23 @@ def read_texts(X: Any, missing: str = "empty") -> TextColumn:
     check_choice("missing", missing, MISSING)
     values, labels = _column(X)
     texts: list[str] = []
-    is_missing = np.zeros(len(values), dtype=bool)
+    gone = np.zeros(len(values), dtype=bool)
     for row, value in enumerate(values):
         if isinstance(value, str):
             texts.append(str(value))
-        elif _is_missing(value):
-            is_missing[row] = True
+        elif is_missing(value):
+            gone[row] = True
             texts.append("")
         else:
             raise InvalidTextError(_not_a_text(row, labels, value))
-    if missing == "error" and is_missing.any():
-        rows = np.flatnonzero(is_missing)
+    if missing == "error" and gone.any():
+        rows = np.flatnonzero(gone)
         named = ", ".join(_row_name(row, labels) for row in rows[:_ROWS_NAMED])
         raise InvalidTextError(
             f"X has {len(rows)} missing text(s), and missing='error' allows none: {named}{', ...' if len(rows) > _ROWS_NAMED else ''}. "
             "Fill them, or set missing to 'empty', 'zero' or 'nan'."
         )
-    return TextColumn(texts, is_missing)
+    return TextColumn(texts, gone)
 
 
 def _column(X: Any) -> tuple[list[Any], Any]:
@@ -133,7 +133,8 @@ def _check_one_column(n_columns: int, columns: list[Any]) -> None:
         )
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for nothing: None, NaN, pd.NA, pd.NaT."""
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, (float, np.floating)) and math.isnan(value))
 
 
@@ -142,13 +143,12 @@ def _row_name(row: int, labels: Any) -> str:
 
 
 def _not_a_text(row: int, labels: Any, value: Any) -> str:
-    shown = repr(value)
     remedy = {
         "bytes": "Decode it: value.decode('utf-8')",
         "list": "Join its words: ' '.join(words)",
         "tuple": "Join its words: ' '.join(words)",
     }.get(type(value).__name__, "Turn the column into text: X.astype(str)")
     return (
-        f"The elements of X must be str, or missing. Got {type(value).__name__} {shown if len(shown) < 60 else shown[:57] + '...'} "
+        f"The elements of X must be str, or missing. Got {type(value).__name__} {short_repr(value)} "
         f"in {_row_name(row, labels)}; a string was expected. {remedy}."
     )

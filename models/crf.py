@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearChainCrf"]
 
-_WORDS_AT_A_TIME = 4096  # in float64, where the features are float32
+_WORDS_AT_A_TIME = 512  # in float64, where the features are float32
 
 
 class LinearChainCrf:
@@ -53,7 +53,7 @@ class LinearChainCrf:
     n_iter_ : int
         Iterations that were needed.
     converged_ : bool
-        Whether training ended before ``max_iter``.
+        Whether training ended at an optimum: before ``max_iter``, and by no fault of the search.
 
     Notes
     -----
@@ -146,7 +146,7 @@ class LinearChainCrf:
         scaled, bias, self.transitions_, self.start_, self.end_ = likelihood.parts(found.x)
         weights = scaled / likelihood.scale[:, None]
         self.weights_, self.bias_ = weights.astype(np.float32), bias - likelihood.center @ weights
-        self.objective_, self.n_iter_, self.converged_ = float(found.fun), int(found.nit), bool(found.nit < max_iter)
+        self.objective_, self.n_iter_, self.converged_ = float(found.fun), int(found.nit), bool(found.success)
         return self
 
     def scores(self, features: Any) -> NDArray[np.float64]:

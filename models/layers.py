@@ -7,7 +7,7 @@ from typing import Any
 
 from .validation import invalid
 
-__all__ = ["LAYER_MERGES", "resolve_layers"]
+__all__ = ["LAYER_MERGES", "layers_asked", "resolve_layers"]
 
 LAYER_MERGES = ("concat", "sum", "mean")
 
@@ -42,7 +42,7 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     >>> resolve_layers("-1,-2", n_layers=6)
     (6, 5)
     """
-    numbers_asked = _as_ints(layers, n_layers)
+    numbers_asked = layers_asked(layers, n_layers)
     resolved = []
     for number in numbers_asked:
         if not -n_layers - 1 <= number <= n_layers:
@@ -53,7 +53,8 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     return tuple(resolved)
 
 
-def _as_ints(layers: Any, n_layers: int) -> list[int]:
+def layers_asked(layers: Any, n_layers: int) -> list[int]:
+    """Return the numbers of a layer specification as they are written, whether or not a model of ``n_layers`` has them."""
     if isinstance(layers, str):
         if layers.strip() == "all":
             return list(range(n_layers + 1))

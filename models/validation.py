@@ -11,7 +11,9 @@ import numpy as np
 
 from .errors import InvalidParameterError
 
-__all__ = ["check_choice", "check_flag", "check_int", "check_positive", "invalid"]
+__all__ = ["check_choice", "check_flag", "check_int", "check_positive", "invalid", "short_repr"]
+
+_LONGEST_SHOWN = 59
 
 
 def invalid(name: str, rule: str, value: object) -> InvalidParameterError:
@@ -52,3 +54,9 @@ def check_positive(name: str, value: Any) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
         raise invalid(name, "a number in the range (0, inf)", value)
     return float(value)
+
+
+def short_repr(value: object) -> str:
+    """Return what stands for a value in a message: its ``repr``, cut where it is long."""
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 2] + "..."

@@ -89,6 +89,7 @@ def viterbi(
     steps = word_steps(offsets)
     if not steps:
         return np.empty(0, dtype=np.int64)
+    _check_numbers(scores, offsets)
     scores = scores.astype(np.float64, copy=False)
     best = scores[steps[0]] + start  # of the sequences so far that end in each tag; of a finished sentence: of the whole one
     came_from = []
@@ -147,6 +148,7 @@ def greedy(
     steps = word_steps(offsets)
     if not steps:
         return np.empty(0, dtype=np.int64)
+    _check_numbers(scores, offsets)
     scores = scores.astype(np.float64, copy=False)
     scores = np.where(_can_end(scores, steps, transitions, end), scores, -np.inf)
     is_last = np.zeros(len(scores), dtype=bool)
@@ -173,6 +175,16 @@ def _can_end(
         possible[rows] &= goes_on[: len(rows)]
         goes_on[: len(rows)] = possible[rows] @ follows > 0
     return possible
+
+
+def _check_numbers(scores: NDArray[np.floating], offsets: NDArray[np.int64]) -> None:
+    faulty = np.flatnonzero(np.isnan(scores).any(axis=1))
+    if len(faulty):
+        sentence = int(np.searchsorted(offsets, faulty[0], side="right")) - 1
+        raise InvalidParameterError(
+            f"The 'scores' parameter must be numbers or minus infinity. Got NaN for word {faulty[0] - offsets[sentence]} of sentence "
+            f"{sentence} instead, counted from 0."
+        )
 
 
 def _check_allowed(is_allowed: NDArray[np.bool_], steps: list[NDArray[np.int64]], offsets: NDArray[np.int64]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .compare import ComparisonInterrupted, compare
 from .comparison import Comparison
-from .conll import TaggedSentences, read_conll
+from .conll import read_conll
 from .embed import embed_file
 from .example import load_example
 from .fitting import fit_pipeline
@@ -14,6 +14,7 @@ from .persistence import SavedPipeline, load_pipeline, save_pipeline
 from .predict import predict_file
 from .roster import choose_features, default_features, layer_features
 from .tables import read_chunks, read_sample, read_table
+from .tagged_sentences import TaggedSentences
 
 __all__ = [
     "Comparison",

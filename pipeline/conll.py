@@ -1,4 +1,4 @@
-"""Sentences of tagged words: CoNLL files, and tables with a row per word."""
+"""Sentences of tagged words from CoNLL files."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import bz2
 import codecs
 import gzip
 import lzma
-import math
 import numbers
+import os
 import re
 import zlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from ..models.errors import InvalidParameterError, InvalidTableError
-from ..models.validation import check_choice, invalid
-from .tags import SCHEMES, convert_tags
+from ..models.errors import InvalidTableError
+from ..models.validation import invalid
+from .tagged_sentences import TaggedSentences, converted
+from .tags import check_scheme
 
-__all__ = ["TaggedSentences", "read_conll"]
+__all__ = ["read_conll"]
 
 _OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open, ".xz": lzma.open}
 _PACKED = {".7z", ".rar", ".tar", ".tgz", ".zip", ".zst"}
@@ -29,106 +29,7 @@ _UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")  # numbers of CoNLL-U that belong to a contraction, or to a word that is not written
 _CONLLU_COLUMNS = 10
 _UNDECODED = re.compile("[\udc80-\udcff]")
-_ENCODING_REMEDY = "Say how it is encoded, such as encoding='latin-1'."
-_NAMED = 5
-
-
-class TaggedSentences(NamedTuple):
-    """Sentences, and a tag for each of their words: ``X, y = read_conll(path)``.
-
-    Parameters
-    ----------
-    words : list of list of str
-    tags : list of list of str
-        As many for each sentence as it has words.
-
-    Examples
-    --------
-    >>> sentences = TaggedSentences([["In", "Lima"], ["Yes"]], [["O", "B-LOC"], ["O"]])
-    >>> sentences.to_frame()["sentence"].tolist()
-    [0, 0, 1]
-    >>> TaggedSentences.from_frame(sentences.to_frame()) == sentences
-    True
-    """
-
-    words: list[list[str]]
-    tags: list[list[str]]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a row per word.
-
-        Returns
-        -------
-        DataFrame
-            Columns "sentence" (its number, from 0), "word" and "tag". Sentences of no words have no row.
-
-        Raises
-        ------
-        InvalidParameterError
-            If a sentence has not as many tags as words.
-        """
-        if len(self.words) != len(self.tags):
-            raise InvalidParameterError(
-                f"There must be as many sentences of tags as of words. Got {len(self.words)} of words and {len(self.tags)} of tags. "
-                "Give each sentence its tags."
-            )
-        for number, (words, tags) in enumerate(zip(self.words, self.tags, strict=True)):
-            if len(words) != len(tags):
-                raise InvalidParameterError(
-                    f"Each sentence must have as many tags as words. Got {len(words)} words and {len(tags)} tags in sentence {number}, "
-                    "counted from 0. Give each word a tag."
-                )
-        return pd.DataFrame(
-            {
-                "sentence": np.repeat(np.arange(len(self.words)), [len(words) for words in self.words]),
-                "word": [word for words in self.words for word in words],
-                "tag": [tag for tags in self.tags for tag in tags],
-            }
-        )
-
-    @classmethod
-    def from_frame(cls, df: Any, sentence: str = "sentence", word: str = "word", tag: str = "tag") -> TaggedSentences:
-        """Read a table with a row per word.
-
-        Parameters
-        ----------
-        df : DataFrame
-            Of pandas or polars.
-        sentence : str
-            Column that says to which sentence a word belongs, by a number or a name.
-        word, tag : str
-            Columns of texts.
-
-        Returns
-        -------
-        TaggedSentences
-            Sentences in the order of their first rows, words in the order of the rows.
-
-        Raises
-        ------
-        InvalidParameterError
-            If ``df`` is no table.
-        InvalidTableError
-            If a column is not there, or a row lacks its sentence, word or tag.
-
-        Examples
-        --------
-        >>> TaggedSentences.from_frame(pd.DataFrame({"sentence": [7, 7], "word": ["In", "Lima"], "tag": ["O", "B-LOC"]}))
-        TaggedSentences(words=[['In', 'Lima']], tags=[['O', 'B-LOC']])
-        """
-        if not hasattr(df, "to_dict") or not hasattr(df, "columns"):
-            raise InvalidParameterError(
-                f"The 'df' parameter must be a DataFrame of pandas or polars. Got a {type(df).__name__} instead. Make one of it first."
-            )
-        keys = _column(df, sentence, Hashable, f"Where only the first row of a sentence has it, fill the others: df[{sentence!r}].ffill().")
-        words = _column(df, word, str, "In files, read_csv(..., keep_default_na=False) keeps words such as 'null'.")
-        tags = _column(df, tag, str, "A word outside all entities has 'O'.")
-        found: dict[Any, tuple[list[str], list[str]]] = {}
-        for key, a_word, a_tag in zip(keys, words, tags, strict=True):
-            own_words, own_tags = found.setdefault(key, ([], []))
-            own_words.append(a_word)
-            own_tags.append(a_tag)
-        return cls([own_words for own_words, _ in found.values()], [own_tags for _, own_tags in found.values()])
+_ENCODING_REMEDY = "Say how it is encoded, such as encoding='latin-1' or encoding='utf-16'."
 
 
 def read_conll(
@@ -151,7 +52,7 @@ def read_conll(
     separator : str or None
         What stands between columns. None takes tabs if the first word's line has one, otherwise spaces, of which any number is one.
     scheme : {"IOB1", "BIO", "IOBES", "plain"} or None
-        The scheme that the tags are converted to; None leaves them as they are.
+        The scheme that the tags are converted to; None leaves them as they are. "BIO" is also known as IOB2, "IOBES" as BIOES.
     encoding : str
 
     Returns
@@ -183,17 +84,23 @@ def read_conll(
     >>> X, y
     ([['In', 'Lima'], ['Yes']], [['O', 'B-LOC'], ['O']])
     """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise invalid("path", "the path of one file, as a str or Path", path)
     path = Path(path).expanduser()
     columns = _check_column("word_column", word_column), _check_column("tag_column", tag_column)
     if columns[0] == columns[1]:
+        if columns[1] == -1:
+            raise invalid(
+                "word_column", "another column than tag_column, which is -1, the last, unless you say so (tag_column=)", word_column
+            )
         raise invalid("tag_column", "another column than word_column", tag_column)
     if separator is not None and (not isinstance(separator, str) or not separator or set(separator) & set("\r\n")):
         raise invalid("separator", "the characters between two columns, or None", separator)
-    if scheme is not None:
-        check_choice("scheme", scheme, SCHEMES)
+    check_scheme("scheme", scheme, also=(None,))
+    _check_encoding(encoding)
     sentences = TaggedSentences([], [])
     is_new = True
-    for fields in _rows(path, _check_encoding(encoding), separator, columns):
+    for fields in _rows(path, encoding, separator, columns):
         if not fields:
             is_new = True
             continue
@@ -205,7 +112,11 @@ def read_conll(
         sentences.tags[-1].append(fields[columns[1]].strip())
     if not sentences.words:
         raise InvalidTableError(f"The file {str(path)!r} must hold words, each in a line with its tag. Got none. Give another file.")
-    return sentences if scheme is None else sentences._replace(tags=convert_tags(sentences.tags, scheme))
+    if scheme is None:
+        return sentences
+    return sentences._replace(
+        tags=converted(sentences.tags, scheme, "Say which column holds them (tag_column=), or leave 'scheme' at None")
+    )
 
 
 def _rows(path: Path, encoding: str, separator: str | None, columns: tuple[int, int]) -> Iterator[list[str]]:
@@ -274,13 +185,15 @@ def _is_end(line: str) -> bool:
 
 def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file, without their ends, and their numbers from 1."""
+    if path.is_dir():
+        raise InvalidTableError(f"The path {str(path)!r} is a directory. Give the path of one file in it.")
     if not path.is_file():
         raise InvalidTableError(f"There is no file {str(path)!r}.")
     ending = path.suffix.lower()
     if ending in _PACKED:
         raise InvalidTableError(f"The file {str(path)!r} cannot be read: {ending} is none of {', '.join(_OPENERS)}. Unpack it first.")
     try:
-        with _OPENERS.get(ending, open)(path, "rt", encoding=encoding, errors="surrogateescape") as file:
+        with _OPENERS.get(ending, open)(path, "rt", encoding=_check_encoding(encoding), errors="surrogateescape") as file:
             for number, line in enumerate(file, start=1):
                 if _UNDECODED.search(line):
                     raise InvalidTableError(f"The file {str(path)!r} cannot be read: line {number} is not {encoding}. {_ENCODING_REMEDY}")
@@ -309,29 +222,3 @@ def _check_encoding(value: Any) -> str:
         raise invalid("encoding", "the name of an encoding, such as 'utf-8' or 'latin-1'", value) from error
     name = codecs.lookup(value).name
     return "utf-8-sig" if name == "utf-8" else name
-
-
-def _column(df: Any, name: str, kind: type, remedy: str) -> list[Any]:
-    """Return the values of a column, or name the rows that lack one."""
-    columns = list(df.columns)
-    if columns.count(name) != 1:
-        shown = ", ".join(repr(column) for column in columns[:_NAMED])
-        raise InvalidTableError(
-            f"The table must have one column {name!r}. Its columns are: {shown}{', ...' if len(columns) > _NAMED else ''}. "
-            "Say which hold the sentence, the word and its tag (sentence=, word=, tag=)."
-        )
-    values: list[Any] = df[name].to_list()
-    rows = [row for row, value in enumerate(values) if not isinstance(value, kind) or _is_missing(value)]
-    if rows:
-        labels = list(df.index) if hasattr(df, "index") else None
-        named = ", ".join(f"row {row}" + ("" if labels is None else f" (index {labels[row]!r})") for row in rows[:_NAMED])
-        rule = "a str" if kind is str else "a value that is not missing"
-        raise InvalidTableError(
-            f"Each row must have {rule} in the column {name!r}. Got {values[rows[0]]!r} in {len(rows)} row(s): "
-            f"{named}{', ...' if len(rows) > _NAMED else ''}. {remedy}"
-        )
-    return values
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))

@@ -23,11 +23,11 @@ from ..models.crf import LinearChainCrf
 from ..models.errors import InvalidParameterError
 from ..models.validation import check_choice, check_flag, check_int, check_positive, invalid
 from ..models.viterbi import greedy, viterbi
-from .decoding import rules_as_scores, tag_probabilities, tag_scores
+from .decoding import check_classifier, check_scores, rules_as_scores, tag_probabilities, tag_scores
 from .sentences import offsets_of, read_sentences, read_tags
-from .tag_scoring import tag_report, tag_score
-from .tags import SCHEMES, convert_tags, detect_scheme, transitions
-from .word_features import as_word_vectors, word_features
+from .tag_scoring import check_true_tags, tag_report, tag_score
+from .tags import SCHEMES, check_scheme, convert_tags, detect_scheme, transitions
+from .word_features import as_word_vectors, learn_word_vectors, word_features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,12 +35,16 @@ if TYPE_CHECKING:
 __all__ = ["SequenceLabeler"]
 
 _DECODERS = ("viterbi", "greedy", "crf")
-_SENTENCES_AT_A_TIME = 2000
+_MOST_BYTES = 64 * 2**20  # of the features of a portion
 
 
 def _has_probabilities(labeler: SequenceLabeler) -> bool:
     model = getattr(labeler, "estimator_", labeler.estimator)
-    return labeler.decode == "crf" or model is None or hasattr(model, "predict_proba")
+    if labeler.decode == "crf" or model is None or hasattr(model, "predict_proba"):
+        return True
+    raise AttributeError(
+        f"The estimator {model!r} has no predict_proba. Take one that has, put it into CalibratedClassifierCV, or say decode='crf'."
+    )
 
 
 class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -55,7 +59,8 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         Makes a row of numbers for each word of sentences that are lists of words: `BertWordVectorizer`, ``StaticVectorizer(unit="word")``,
         or any other that does so. None leaves the shapes of words alone.
     estimator : classifier or None
-        Learns the tags of words. None takes logistic regression on scaled features. Not used with ``decode="crf"``.
+        Learns the tags of words. None takes logistic regression on scaled features. Not used with ``decode="crf"``. Of a support vector
+        machine with ``decision_function_shape="ovo"`` only the classes that it predicts are used, since its scores are of pairs.
     context : int
         How many neighbours on each side lend their features to a word.
     decode : {"viterbi", "greedy", "crf"}
@@ -66,7 +71,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         Whether the 29 features of `word_shape` take part.
     scheme : {"auto", "IOB1", "BIO", "IOBES", "plain"}
         How entities are written in ``y``; predictions are written so too. ``"plain"`` tags, such as parts of speech, are no entities, and
-        may stand in any order. ``"auto"`` is found by `detect_scheme`.
+        may stand in any order. ``"auto"`` is found by `detect_scheme`. BILOU and BMEWO are read as IOBES, and come back in its letters.
     coding : {"IOB1", "BIO", "IOBES"} or None
         The scheme that is learnt, whatever that of ``y``. None is that of ``y``, but BIO for IOB1.
     crf_l2 : float
@@ -95,8 +100,10 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
     Notes
     -----
-    Sentences are predicted 2,000 at a time, so that memory does not grow with their number, but for the tags themselves. This is no
-    scikit-learn classifier, though it predicts: its ``y`` is nested, so cross-validation must not stratify by it.
+    Sentences are predicted in portions whose features take 64 MiB at most, or by themselves if they are longer, so that memory does not
+    grow with their number, but for the tags themselves. This is no scikit-learn classifier, though it predicts: its ``y`` is nested, so
+    cross-validation must not stratify by it. `cross_val_score` works, but `cross_val_predict` cannot join lists of different lengths:
+    predict fold by fold, ``[clone(labeler).fit(X_train, y_train).predict(X_test) for ...]``.
 
     Examples
     --------
@@ -109,6 +116,8 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     >>> labeler.score(X, y)
     1.0
     """
+
+    crf_: LinearChainCrf
 
     def __init__(
         self,
@@ -159,21 +168,25 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         given = read_tags(y, words)
         if not any(words):
             raise InvalidParameterError(f"X must hold at least one word to learn from. Got {len(words)} sentences without any instead.")
-        self.scheme_ = detect_scheme(given) if self.scheme == "auto" else self.scheme
-        self.coding_ = self._coding()
-        coded = convert_tags(given, self.coding_, self.scheme_)
-        flat = [tag for tags in coded for tag in tags]
+        scheme = detect_scheme(given) if self.scheme == "auto" else self.scheme
+        coding = self._coding(scheme)
+        flat = [tag for tags in convert_tags(given, coding, scheme) for tag in tags]
         # "O" always has a way through a sentence, whatever tags were never seen.
-        self.tags_ = np.array(sorted({*flat, *(() if self.coding_ == "plain" else ("O",))}))
+        tags = np.array(sorted({*flat, *(() if coding == "plain" else ("O",))}))
 
-        self.vectorizer_ = None if self.vectorizer is None else clone(self.vectorizer)
-        features = self._features(words, None if self.vectorizer_ is None else _learn(self.vectorizer_, words, given))
-        for former in ("estimator_", "crf_"):
-            self.__dict__.pop(former, None)
+        vectorizer = None if self.vectorizer is None else clone(self.vectorizer)
+        features = self._features(words, vectorizer, None if vectorizer is None else learn_word_vectors(vectorizer, words, given))
+        learnt: dict[str, Any] = {"vectorizer_": vectorizer, "tags_": tags, "scheme_": scheme, "coding_": coding}
+        learnt["_form"] = {"context": self.context, "word_shape": self.word_shape}
+        learnt["_bytes_a_word"] = 8.0 * features.nnz / len(flat) if sparse.issparse(features) else 4.0 * features.shape[1]
         if self.decode == "crf":
-            self.crf_ = self._fit_crf(features, flat, offsets_of(words))
+            learnt["crf_"] = self._fit_crf(features, tags, flat, offsets_of(words), coding)
         else:
-            self.estimator_ = self._new_estimator(features, set(flat)).fit(features, np.array(flat))
+            learnt["estimator_"] = self._new_estimator(features, set(flat)).fit(features, np.array(flat))
+        for former in ("estimator_", "crf_"):  # all went well: only now is a former fit forgotten
+            self.__dict__.pop(former, None)
+        for name, value in learnt.items():
+            setattr(self, name, value)
         return self
 
     def predict(self, X: Any) -> list[list[str]]:
@@ -193,7 +206,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         found: list[list[str]] = []
         names = self.tags_.tolist()
         for features, offsets in self._portions(X):
-            path = [] if features is None else [names[number] for number in self._decode(features, offsets)]
+            path = [] if features is None else [names[number] for number in self._decode(features, offsets, len(found))]
             tags = [path[start:end] for start, end in itertools.pairwise(offsets.tolist())]
             found.extend(tags if self.scheme_ == self.coding_ else convert_tags(tags, self.scheme_, self.coding_))
         return found
@@ -242,7 +255,8 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         float
             In [0, 1]; 0 where there is nothing to find and nothing was found.
         """
-        return tag_score(read_tags(y, read_sentences(X)), self.predict(X), self.scheme_)
+        true = self._true_tags(X, y)
+        return tag_score(true, self.predict(X), self.scheme_)
 
     def classification_report(self, X: Any, y: Any, output_dict: bool = False, digits: int = 2) -> str | dict[str, Any]:
         """Return precision, recall, F1 and number of each type of entity, as seqeval reports them; of plain tags, of each tag.
@@ -254,7 +268,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         y : list, tuple, ndarray or Series
             The true tags.
         output_dict : bool
-            Return numbers instead of text.
+            Return numbers of plain Python instead of text.
         digits : int
             Digits of the text's numbers.
 
@@ -264,60 +278,79 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         """
         check_flag("output_dict", output_dict)
         check_int("digits", digits, 0)
-        return tag_report(read_tags(y, read_sentences(X)), self.predict(X), self.scheme_, output_dict, digits)
+        true = self._true_tags(X, y)
+        return tag_report(true, self.predict(X), self.scheme_, output_dict, digits)
 
     def _check_parameters(self) -> None:
         for name, methods in (("vectorizer", ("fit", "transform")), ("estimator", ("fit", "predict"))):
             value = getattr(self, name)
             if value is not None and (inspect.isclass(value) or not all(hasattr(value, method) for method in methods)):
                 raise invalid(name, f"an object with the methods {methods[0]!r} and {methods[1]!r}, or None", value)
+        check_classifier(self.estimator)
         check_int("context", self.context, 0)
         check_choice("decode", self.decode, _DECODERS)
         if not check_flag("word_shape", self.word_shape) and self.vectorizer is None:
             raise invalid("word_shape", "True if there is no vectorizer, so that there is something to learn from", self.word_shape)
-        check_choice("scheme", self.scheme, ("auto", *SCHEMES))
+        check_scheme("scheme", self.scheme, also=("auto",))
         if self.coding is not None:
             check_choice("coding", self.coding, [scheme for scheme in SCHEMES if scheme != "plain"])
         check_positive("crf_l2", self.crf_l2)
         check_int("max_iter", self.max_iter, 1)
 
-    def _coding(self) -> str:
-        if self.scheme_ == "plain" and self.coding is not None:
+    def _coding(self, scheme: str) -> str:
+        if scheme == "plain" and self.coding is not None:
             raise invalid("coding", "None for plain tags, which mark no entities", self.coding)
-        return self.coding or ("BIO" if self.scheme_ == "IOB1" else self.scheme_)
+        return self.coding or ("BIO" if scheme == "IOB1" else scheme)
 
     def _check_fitted(self) -> None:
         check_is_fitted(self, "tags_")
         check_choice("decode", self.decode, _DECODERS)
         if (self.decode == "crf") != hasattr(self, "crf_"):
             raise invalid("decode", "what it was in fit, as to 'crf' or not; fit again to change that", self.decode)
+        for name, value in self._form.items():
+            if getattr(self, name) != value:
+                raise invalid(name, f"what it was in fit, {value!r}; fit again to change that", getattr(self, name))
 
-    def _features(self, words: list[list[str]], vectors: Any) -> Any:
+    def _true_tags(self, X: Any, y: Any) -> list[list[str]]:
+        """Return true tags, of the same kind as those learnt."""
+        self._check_fitted()
+        true = read_tags(y, read_sentences(X))
+        check_true_tags(true, self.tags_.tolist(), self.scheme_)
+        return true
+
+    def _features(self, words: list[list[str]], vectorizer: Any, vectors: Any) -> Any:
         """Return the features of sentences' words, by their vectors as the vectorizer gave them."""
         flat = [word for sentence in words for word in sentence]
         if vectors is not None:
-            vectors = as_word_vectors(vectors, len(flat), self.vectorizer_)
+            vectors = as_word_vectors(vectors, len(flat), vectorizer)
         return word_features(vectors, flat, offsets_of(words), self.context, self.word_shape)
 
     def _portions(self, X: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
         """Yield features and offsets of some sentences at a time; None for features where they have no word."""
         words = read_sentences(X)
-        for start in range(0, len(words), _SENTENCES_AT_A_TIME):
-            portion = words[start : start + _SENTENCES_AT_A_TIME]
-            offsets = offsets_of(portion)
+        bounds = offsets_of(words)
+        most = _MOST_BYTES / max(self._bytes_a_word, 1)
+        start = 0
+        while start < len(words):
+            end = max(start + 1, int(np.searchsorted(bounds, bounds[start] + most, side="right")) - 1)
+            portion, offsets = words[start:end], bounds[start : end + 1] - bounds[start]
             vectors = None if self.vectorizer_ is None or not offsets[-1] else self.vectorizer_.transform(portion)
-            yield self._features(portion, vectors) if offsets[-1] else None, offsets
+            yield self._features(portion, self.vectorizer_, vectors) if offsets[-1] else None, offsets
+            start = end
 
-    def _decode(self, features: Any, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _decode(self, features: Any, offsets: NDArray[np.int64], n_before: int) -> NDArray[np.int64]:
+        """Return the numbers of tags; ``n_before`` sentences were before these."""
         if self.decode == "crf":
             return self.crf_.decode(features, offsets)
+        scores = tag_scores(self.estimator_, features, self.tags_)
+        check_scores(scores, offsets, self.estimator_, n_before)
         decoder = greedy if self.decode == "greedy" else viterbi
-        return decoder(tag_scores(self.estimator_, features, self.tags_), offsets, *rules_as_scores(self.tags_, self.coding_))
+        return decoder(scores, offsets, *rules_as_scores(self.tags_, self.coding_))
 
-    def _fit_crf(self, features: Any, flat: list[str], offsets: NDArray[np.int64]) -> LinearChainCrf:
+    def _fit_crf(self, features: Any, tags: NDArray[np.str_], flat: list[str], offsets: NDArray[np.int64], coding: str) -> LinearChainCrf:
         crf = LinearChainCrf(self.crf_l2, self.max_iter)
-        labels = np.searchsorted(self.tags_, flat)
-        crf.fit(features, labels, offsets, n_tags=len(self.tags_), allowed=transitions(self.tags_.tolist(), self.coding_))
+        labels = np.searchsorted(tags, flat)
+        crf.fit(features, labels, offsets, n_tags=len(tags), allowed=transitions(tags.tolist(), coding))
         if not crf.converged_:
             warnings.warn(
                 f"The conditional random field did not converge in max_iter={self.max_iter} iterations. Raise max_iter or crf_l2.",
@@ -332,9 +365,3 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         if self.estimator is not None:
             return clone(self.estimator)
         return make_pipeline(StandardScaler(with_mean=not sparse.issparse(features)), LogisticRegression(C=0.01, max_iter=1000))
-
-
-def _learn(vectorizer: Any, words: list[list[str]], tags: list[list[str]]) -> Any:
-    if hasattr(vectorizer, "fit_transform"):
-        return vectorizer.fit_transform(words, tags)
-    return vectorizer.fit(words, tags).transform(words)

@@ -245,7 +245,7 @@ def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
     if isinstance(owner, StaticVectorizer):
         attributes.pop("_converted", None)
         if is_in_memory(owner.vectors):
-            attributes["vectors"] = owner._table()
+            attributes["vectors"] = owner._table() if hasattr(owner, "vectors_fingerprint_") else owner._open()
         elif isinstance(owner.vectors, WordVectors):
             _, (source, *_rest) = owner.vectors.__reduce__()
             attributes["vectors"] = source if isinstance(source, str) else owner.vectors  # one that was read from a file is found again

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +35,7 @@ def read_sentences(X: Any) -> list[list[str]]:
     InvalidTextError
         If ``X`` holds something else than lists of words.
     """
-    documents = read_documents(X)
-    words = documents.words
-    return [words[start:end] for start, end in itertools.pairwise(documents.offsets.tolist())]
+    return read_documents(X).nested
 
 
 def read_tags(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -65,14 +62,27 @@ def read_tags(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
     [['O'], []]
     """
     if y is None:
-        raise InvalidParameterError("y must hold the tags of each sentence's words. Got None instead.")
+        raise InvalidParameterError("y must hold the tags of each sentence's words. Got None instead. Give [[tag, ...], ...].")
+    if hasattr(y, "columns"):  # going through a table gives the names of its columns
+        raise InvalidParameterError(
+            f"y must hold a list of tags for each sentence. Got a {type(y).__name__} instead. Give its column of lists, df['tag']; "
+            "if it has a row per word, X, y = TaggedSentences.from_frame(df)."
+        )
+    if isinstance(y, str):
+        raise InvalidParameterError(
+            f"y must hold a list of tags for each sentence. Got {y!r:.60} instead. Give [tags], with the tags of each sentence as a list."
+        )
     tags = convert_tags(y, "plain", "plain")  # as they are, each checked to be a text
     if len(tags) != len(sentences):
-        raise InvalidParameterError(f"y must hold a list of tags for each of the {len(sentences)} sentences of X. Got {len(tags)} instead.")
+        raise InvalidParameterError(
+            f"y must hold a list of tags for each of the {len(sentences)} sentences of X. "
+            f"Got {len(tags)} instead. Give as many as there are sentences, [] for a sentence of no words."
+        )
     for number, (words, own) in enumerate(zip(sentences, tags, strict=True)):
         if len(own) != len(words):
             raise InvalidParameterError(
-                f"y must hold one tag for each word. Got {len(own)} tags for the {len(words)} words of sentence {number}, counted from 0."
+                f"y must hold one tag for each word. Got {len(own)} tags for the {len(words)} words of sentence {number}, counted from 0. "
+                "Give each word a tag; a word outside all entities has 'O'."
             )
     return [[str(tag) for tag in own] for own in tags]  # NumPy's str, and others' too
 

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.errors import InvalidParameterError
-from ..models.validation import check_choice
+from ..models.validation import invalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SCHEMES", "convert_tags", "detect_scheme", "transitions"]
+__all__ = ["SCHEMES", "check_scheme", "convert_tags", "detect_scheme", "marks_entity", "transitions"]
 
 SCHEMES = ("IOB1", "BIO", "IOBES", "plain")
 
 _SYNONYMS = {"L": "E", "U": "S", "M": "I", "W": "S"}  # BILOU and BMEWO are IOBES with other letters
+_OTHER_NAMES = {"IOB2": "BIO", "IOB": "IOB1", "BIOES": "IOBES", "BILOU": "IOBES", "BMEWO": "IOBES", "BIO": "BIO", "IOBES": "IOBES"}
 _LETTERS = {"IOB1": "BI", "BIO": "BI", "IOBES": "BIESLUMW"}
 _TYPED = re.compile(f"[{_LETTERS['IOBES']}]-.*", re.DOTALL)
 _OTHER_SPELLING = re.compile(f"[{_LETTERS['IOBES']}]_.+|.+[-_][{_LETTERS['IOBES']}]", re.DOTALL)
+_LOWER_CASE = re.compile(f"[{_LETTERS['IOBES'].lower()}]-.+|o", re.DOTALL)
 _WRITTEN = {
     (True, True): "S",
     (True, False): "B",
@@ -31,6 +33,40 @@ _WRITTEN = {
 }  # by whether its beginning, and its end, is marked
 
 _Read = tuple[str, str | None]  # one of O B I E S, and the type of the entity; None outside all
+
+
+def check_scheme(name: str, value: Any, also: Sequence[str | None] = ()) -> str | None:
+    """Return the name of a scheme, or say what it is called here.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : object
+    also : sequence of str and None
+        What else is allowed.
+
+    Returns
+    -------
+    str or None
+
+    Raises
+    ------
+    InvalidParameterError
+        If it is none of them.
+
+    Examples
+    --------
+    >>> check_scheme("scheme", "BIO")
+    'BIO'
+    """
+    choices = (*also, *SCHEMES)
+    if (value is None or isinstance(value, str)) and value in choices:
+        return value
+    called = _OTHER_NAMES.get(value.upper()) if isinstance(value, str) else None
+    hint = f". {called!r} is its name here" if called else ""
+    error = invalid(name, "one of " + ", ".join(map(repr, choices)), value)
+    raise InvalidParameterError(f"{str(error)[:-1]}{hint}.") if called else error
 
 
 def detect_scheme(sentences: Sequence[Sequence[str]]) -> str:
@@ -105,8 +141,8 @@ def convert_tags(sentences: Sequence[Sequence[str]], to: str, scheme: str = "aut
     >>> convert_tags([["I-PER", "B-PER", "O"], ["I-LOC"]], "BIO")
     [['B-PER', 'B-PER', 'O'], ['B-LOC']]
     """
-    check_choice("to", to, SCHEMES)
-    check_choice("scheme", scheme, ("auto", *SCHEMES))
+    check_scheme("to", to)
+    check_scheme("scheme", scheme, also=("auto",))
     checked = _checked(sentences)
     scheme = _detect(checked) if scheme == "auto" else scheme
     if "plain" not in (scheme, to):
@@ -119,6 +155,25 @@ def convert_tags(sentences: Sequence[Sequence[str]], to: str, scheme: str = "aut
             f"Got {to!r} instead. {remedy}"
         )
     return checked
+
+
+def marks_entity(tag: str) -> bool:
+    """Tell whether a tag by itself looks as if it marked an entity: a letter and a hyphen, or the letter alone.
+
+    Parameters
+    ----------
+    tag : str
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> marks_entity("B-PER"), marks_entity("I"), marks_entity("NOUN"), marks_entity("O")
+    (True, True, False, False)
+    """
+    return _TYPED.fullmatch(tag) is not None or (len(tag) == 1 and tag in _LETTERS["IOBES"])
 
 
 def transitions(tags: Sequence[str], scheme: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
@@ -157,7 +212,7 @@ def transitions(tags: Sequence[str], scheme: str) -> tuple[NDArray[np.bool_], ND
     >>> allowed.tolist()
     [[True, True, False], [True, True, True], [True, True, True]]
     """
-    check_choice("scheme", scheme, SCHEMES)
+    check_scheme("scheme", scheme)
     checked = _checked([tags])
     k = len(checked[0])
     if scheme == "plain":
@@ -184,12 +239,21 @@ def _checked(sentences: Iterable[Iterable[Any]]) -> list[list[str]]:
     checked: list[list[str]] = []
     for number, tags in enumerate(sentences):
         if isinstance(tags, str) or not isinstance(tags, Iterable):
-            raise InvalidParameterError(
-                f"Tags must be a list of sentences, each a list of str. Got {tags!r:.60} as sentence {number}. "
+            remedy = (
                 "Put the tags of a sentence in a list of its own: [tags]."
+                if isinstance(tags, str)
+                else "Give the list of its tags, which is [] for a sentence of no words; drop sentences whose tags are not known."
+            )
+            raise InvalidParameterError(
+                f"Tags must be a list of sentences, each a list of str. Got {tags!r:.60} as sentence {number}, counted from 0. {remedy}"
             )
         checked.append([])
         for word, tag in enumerate(tags):
+            if isinstance(tag, (list, tuple, np.ndarray)):
+                raise InvalidParameterError(
+                    f"Tags must be a list of sentences, each a list of str. Got {tag!r:.60} for word {word} of sentence {number}, counted "
+                    "from 0: these lists are too deep. Give one tag for each word, without a list of its own."
+                )
             if not isinstance(tag, str) or not tag:
                 raise InvalidParameterError(
                     f"Each tag must be a str that is not empty. Got {tag!r} for word {word} of sentence {number}, counted from 0. "
@@ -207,12 +271,19 @@ def _detect(sentences: list[list[str]]) -> str:
     other = [tag for tag in marks if tag not in bare and tag not in typed]
     if not marks:
         return "BIO"
+    _check_types(sentences, typed)
     if typed and other:
         raise InvalidParameterError(
             f"Tags must all be 'O' or have a prefix, as {typed[0]!r} has, or none. Got {other[0]!r} for {_place(sentences, other[0])}. "
             "Correct the tag, or say scheme='plain' if that is no prefix."
         )
     if not typed and (other or not ("B" in bare or bare == ["I"])):
+        if {"O", "o"} & distinct.keys() and other != ["o"] and not bare and all(_LOWER_CASE.fullmatch(tag) for tag in other):
+            first = next(tag for tag in other if tag != "o")
+            raise InvalidParameterError(
+                f"The prefix of a tag must be a capital letter, as in 'B-PER', and 'O' too. Got {first!r} for {_place(sentences, first)}. "
+                "Spell tags so, or say scheme='plain' if that is no prefix."
+            )
         if "O" in distinct and all(_OTHER_SPELLING.fullmatch(tag) for tag in marks):
             raise InvalidParameterError(
                 f"The prefix of a tag must be one letter and a hyphen, as in 'B-PER'. Got {marks[0]!r} for {_place(sentences, marks[0])}. "
@@ -233,7 +304,9 @@ def _detect(sentences: list[list[str]]) -> str:
 def _read_all(sentences: list[list[str]], scheme: str) -> dict[str, _Read]:
     """Return what each distinct tag says, or name the first that is none of the scheme."""
     read: dict[str, _Read] = {"O": ("O", None)}
-    for tag in dict.fromkeys(tag for tags in sentences for tag in tags):
+    distinct = dict.fromkeys(tag for tags in sentences for tag in tags)
+    _check_types(sentences, [tag for tag in distinct if _TYPED.fullmatch(tag)])
+    for tag in distinct:
         letter, _, kind = tag.partition("-")
         if tag != "O":
             if len(letter) != 1 or letter not in _LETTERS[scheme]:
@@ -244,6 +317,15 @@ def _read_all(sentences: list[list[str]], scheme: str) -> dict[str, _Read]:
                 )
             read[tag] = _SYNONYMS.get(letter, letter), kind
     return read
+
+
+def _check_types(sentences: list[list[str]], typed: list[str]) -> None:
+    for tag in typed:
+        if len(tag) == 2:
+            raise InvalidParameterError(
+                f"A tag must have a type behind its hyphen, as in 'B-PER'. Got {tag!r} for {_place(sentences, tag)}. "
+                f"Add the type, or write {tag[0]!r} if there is one type only."
+            )
 
 
 def _place(sentences: list[list[str]], wanted: str) -> str:

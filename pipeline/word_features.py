@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils._param_validation import InvalidParameterError as ScikitLearnParameterError
 
-from ..models.errors import InvalidParameterError
+from ..models.errors import BertVectorizerError, InvalidParameterError, InvalidTextError
 from .word_shape import word_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["as_word_vectors", "word_features"]
+__all__ = ["as_word_vectors", "learn_word_vectors", "word_features"]
+
+_REMEDY = "Take one that works on words, such as BertWordVectorizer() or StaticVectorizer(vectors, unit='word')."
 
 
 def as_word_vectors(vectors: Any, n_words: int, vectorizer: Any) -> Any:
@@ -43,9 +46,43 @@ def as_word_vectors(vectors: Any, n_words: int, vectorizer: Any) -> Any:
         raise InvalidParameterError(
             "The 'vectorizer' parameter must be a transformer that returns one row for each word of each sentence. "
             f"Got {vectorizer!r} instead, which returned shape {matrix.shape} for {n_words} words. "
-            "Take one that works on words, such as BertWordVectorizer() or StaticVectorizer(vectors, unit='word')."
+            f"{_REMEDY}"
         )
     return matrix.astype(np.float32, copy=False)
+
+
+def learn_word_vectors(vectorizer: Any, words: list[list[str]], tags: list[list[str]]) -> Any:
+    """Fit a vectorizer and return what it gives for the words it was fitted on.
+
+    Parameters
+    ----------
+    vectorizer : transformer
+        Fitted in place.
+    words, tags : list of list of str
+        Of sentences.
+
+    Returns
+    -------
+    ndarray, DataFrame or sparse matrix
+
+    Raises
+    ------
+    InvalidParameterError
+        If the vectorizer cannot take lists of words, as those of texts and numbers cannot.
+    """
+    try:
+        if hasattr(vectorizer, "fit_transform"):
+            return vectorizer.fit_transform(words, tags)
+        return vectorizer.fit(words, tags).transform(words)
+    except (AttributeError, TypeError, ValueError) as error:
+        is_own = isinstance(error, (BertVectorizerError, ScikitLearnParameterError)) and not isinstance(error, InvalidTextError)
+        if is_own:  # something about its parameters, its model or its files, and said so
+            raise
+        shown = " ".join(repr(vectorizer).split())  # that of a table has lines
+        raise InvalidParameterError(
+            "The 'vectorizer' parameter must be a transformer that takes sentences as lists of words. "
+            f"Got {shown:.200} instead, which failed: {str(error).rstrip('.')}. {_REMEDY}"
+        ) from error
 
 
 def word_features(vectors: Any, words: Sequence[str], offsets: NDArray[np.int64], context: int, with_shapes: bool) -> Any:

@@ -278,15 +278,20 @@ def test_weighted_needs_targets_one_for_each_row(bert: str) -> None:
         vectorizer.transform(TABLE)
     with pytest.raises(InvalidParameterError, match=r"'layer_merge' parameter must be .* Got 'weighted' and y=None"):
         vectorizer.fit(TABLE)
-    for y in ([0, 1], [[0]] * len(TABLE), []):
-        with pytest.raises(InvalidParameterError, match="one target for each of 12 rows"):
+    for y in ([0, 1], []):
+        with pytest.raises(InvalidParameterError, match=rf"one target for each of 12 rows\. Got {len(y)} instead\. Give y the rows"):
             vectorizer.fit(TABLE, y)
+    for nested in ([[0]] * len(TABLE), [0] * 3 + [[0, 1]] + [0] * 8):
+        with pytest.raises(InvalidParameterError, match=r"y must hold one class .* Got list \[0(, 1)?\] as row [03]\. Choose one"):
+            vectorizer.fit(TABLE, nested)
+    with pytest.raises(InvalidParameterError, match=r"Got None as row 2, and 1 such in all\. Leave out"):
+        vectorizer.fit(TABLE, ["a", "b", None] + ["a"] * 9)
     assert vectorizer.fit(MANY, CLASSES).layer_weights_.shape == (4,)
     loaded = pickle.loads(pickle.dumps(vectorizer))
     np.testing.assert_array_equal(loaded.transform(TABLE), vectorizer.transform(TABLE))
     with pytest.raises(NotFittedError):
         clone(vectorizer).transform(TABLE)
-    with pytest.raises(NotFittedError, match="weights of 2 layers"):
+    with pytest.raises(NotFittedError, match=r"weights of the layers \[0, 1\]"):
         vectorizer.set_params(layers=[0, 1]).transform(TABLE)
 
 
@@ -367,7 +372,7 @@ WRONG: dict[str, list[Any]] = {
     "text": ["sentence", None],
     "start": ["from"],
     "end": ["to"],
-    "word": [],
+    "word": ["term"],
     "missing": ["blank", None, "empty"],
     "layers": ["last", 9, [-1, 3], [], None, True],
     "layer_merge": ["stack", None, 1],
@@ -394,8 +399,7 @@ def test_wrong_values_are_tried_for_every_parameter() -> None:
 @pytest.mark.parametrize(("parameter", "value"), [(parameter, value) for parameter, values in WRONG.items() for value in values])
 def test_a_wrong_parameter_is_named_with_its_value(bert: str, parameter: str, value: Any) -> None:
     vectorizer = BertSpanVectorizer(**{"model_name": bert, parameter: value})  # nothing is checked before fit
-    methods = ["fit", "fit_transform"] if parameter == "random_state" else ["fit", "fit_transform", "transform"]
-    for method in methods:
+    for method in ("fit", "fit_transform", "transform"):
         with pytest.raises(InvalidParameterError) as caught:
             getattr(vectorizer, method)(TABLE)
         message = str(caught.value)
@@ -404,7 +408,7 @@ def test_a_wrong_parameter_is_named_with_its_value(bert: str, parameter: str, va
 
 
 def test_a_word_that_no_column_has_is_named(bert: str) -> None:
-    with pytest.raises(InvalidTextError, match=r"'target'.*'word'"):
+    with pytest.raises(InvalidParameterError, match=r"'word' parameter .*'target'.*'text', 'word'"):
         BertSpanVectorizer(bert, word="target").transform(MISSING)
 
 

@@ -470,15 +470,35 @@ def test_iter_transform_reads_no_more_than_a_portion_ahead(bert: str, monkeypatc
 
 
 def test_iter_transform_names_the_document_at_fault(bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong: list[Any] = [["bat"]] * 1030 + [["bat", None]]
+    for X in (wrong, iter(wrong), tuple(wrong)):
+        with pytest.raises(InvalidTextError, match=r"as word 1 of document 1030\."):
+            list(BertWordVectorizer(bert).iter_transform(X))
     monkeypatch.setattr("bertvectorizer.features.bert_words._DOCUMENTS_AT_ONCE", 4)
-    with pytest.raises(InvalidTextError, match=r"document .*\b6\b"):
-        list(BertWordVectorizer(bert).iter_transform(iter([["bat"]] * 6 + [["bat", None]])))
+    series = pd.Series([["bat"]] * 6 + [["bat", None]], index=list("tuvwxyz"))
+    for table in (series, series.to_frame()):
+        with pytest.raises(InvalidTextError, match=r"as word 1 of document 6 \(index 'z'\)\."):
+            list(BertWordVectorizer(bert).iter_transform(table))
+
+
+@pytest.mark.parametrize("most_words", [1, 8, 200])
+def test_long_documents_do_not_share_one_array(bert: str, monkeypatch: pytest.MonkeyPatch, most_words: int) -> None:
+    documents = [RIVER, [], *SMALL, RIVER, ["bat"]]
+    vectorizer = BertWordVectorizer(bert, store=None)
+    expected = np.split(vectorizer.transform(documents), np.cumsum(list(map(len, documents)))[:-1])
+    monkeypatch.setattr("bertvectorizer.features.bert_words._BYTES_AT_ONCE", most_words * 32 * 4)
+    found = list(vectorizer.iter_transform(documents))
+    for vectors, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(vectors, wanted, rtol=0, atol=2e-6)
+    arrays = {id(vectors.base): len(vectors.base) for vectors in found if vectors.base is not None}
+    assert len(arrays) > 1 or most_words == 200
+    assert max(arrays.values()) <= max(most_words, len(RIVER)), "no more than there is room for, or one document"
 
 
 @pytest.mark.parametrize("X", ["a bare text", b"bytes", None, 5, {"words": [["a"]]}, pd.DataFrame({"a": [["x"]], "b": [["y"]]})])
 def test_what_is_no_documents_is_refused(bert: str, X: Any) -> None:
     vectorizer = BertWordVectorizer(bert)
-    for method in (vectorizer.fit, vectorizer.transform, vectorizer.words, lambda X: list(vectorizer.iter_transform(X))):
+    for method in (vectorizer.fit, vectorizer.transform, vectorizer.words, vectorizer.iter_transform):
         with pytest.raises(InvalidTextError, match="X must hold documents"):
             method(X)
 
@@ -520,6 +540,8 @@ def test_nested_and_flat_targets_are_the_same(bert: str, pooling: str) -> None:
         pd.Series(all_tags, index=range(5, 18)),
         pd.Series(TAGS),
         tuple(map(tuple, TAGS)),
+        pd.DataFrame({"tag": all_tags}),
+        pl.DataFrame({"tags": TAGS}),
     ):
         flat_one = clone(nested).fit(SMALL, y)
         np.testing.assert_array_equal(flat_one.layer_weights_, nested.layer_weights_)
@@ -560,8 +582,16 @@ def test_targets_that_are_no_amounts_are_refused(bert: str, y: Any) -> None:
     ("y", "message"),
     [
         (None, r"'layer_merge' parameter must be .* Got 'weighted' and y=None"),
-        ([*TAGS[:3], ["0"] * 4], "Document 3 has 5 words and 4 targets"),
-        (TAGS[:3], "one list of targets for each of 4 documents. Got 3"),
+        ([*TAGS[:3], ["0"] * 4], r"Document 3 has 5 words and 4 targets\. Give one for each of the words that words\(X\)"),
+        (TAGS[:3], r"one list of targets for each of 4 documents. Got 3 instead\. Give one"),
+        (5, "y must be a list, .* Got int 5"),
+        ("tags", "y must be a list, .* Got str 'tags'"),
+        (pd.DataFrame({"a": TAGS, "b": TAGS}), r"Got a DataFrame with 2 columns: \['a', 'b'\]\. Choose one"),
+        ([*TAGS[:3], 3], r"y must have a list of targets for each document, .* Got int 3 as document 3, beside lists\. Put"),
+        ([TAGS[0], TAGS[1], "x", TAGS[3]], "Got str 'x' as document 2, beside lists"),
+        ([*TAGS[:3], ["0", "0", ["1", "2"], "0", "0"]], r"Got list \['1', '2'\] as the target of word 2 of document 3\. Choose one"),
+        ([*TAGS[:3], ["0", "0", None, "0", "0"]], "Got None as the target of word 2 of document 3, and 1 such in all"),
+        (["0"] * 12 + [None], "Got None as target 12, and 1 such in all"),
         ([*TAGS, []], "one list of targets for each of 4 documents. Got 5"),
         (["0"] * 4, "one target for each of 13 words. Got 4"),
         ([], "one .* 4 documents|one target for each of 13 words. Got 0"),
@@ -583,7 +613,7 @@ def test_weighted_must_be_fitted_with_the_layers_it_reads(bert: str) -> None:
     with pytest.raises(NotFittedError, match="Call 'fit' with y first"):
         vectorizer.transform(SMALL)
     vectorizer.fit(SMALL, TAGS)
-    with pytest.raises(NotFittedError, match="weights of 4 layers"):
+    with pytest.raises(NotFittedError, match=r"weights of the layers \[0, 1, 2, 3\]"):
         vectorizer.set_params(layers="all").transform(SMALL)
     assert vectorizer.fit(SMALL, TAGS).layer_weights_.shape == (4,)
     assert vectorizer.set_params(layer_merge="mean").fit(SMALL).layer_weights_ is None
@@ -650,8 +680,7 @@ def test_wrong_values_are_tried_for_every_parameter() -> None:
 @pytest.mark.parametrize(("parameter", "value"), [(parameter, value) for parameter, values in WRONG.items() for value in values])
 def test_a_wrong_parameter_is_named_with_its_value(bert: str, parameter: str, value: Any) -> None:
     vectorizer = BertWordVectorizer(**{"model_name": bert, parameter: value})  # nothing is checked before fit
-    methods = ["fit", "fit_transform"] if parameter == "random_state" else ["fit", "fit_transform", "transform"]
-    for method in methods:
+    for method in ("fit", "fit_transform", "transform", "iter_transform"):  # the last before anything is drawn from it
         with pytest.raises(InvalidParameterError) as caught:
             getattr(vectorizer, method)(SMALL)
         message = str(caught.value)

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from bertvectorizer import BertWordVectorizer
-from bertvectorizer.features.contextual import read_targets
+from bertvectorizer import BertSpanVectorizer, BertWordVectorizer
+from bertvectorizer.features.contextual import list_targets, read_targets
 from bertvectorizer.models.errors import InvalidParameterError
 from tests.tiny import ModelFactory
 
@@ -35,6 +36,60 @@ def test_a_missing_target_is_named(wrong: Any, others: list[Any]) -> None:
 def test_an_infinite_amount_is_named(wrong: float) -> None:
     with pytest.raises(InvalidParameterError, match=rf"Got {wrong!r} as target 1"):
         read_targets([0.5, wrong])
+
+
+@pytest.mark.parametrize("several", [["x", "y"], ("x",), np.array([1, 2]), {"x"}])
+def test_several_targets_in_place_of_one_are_named(several: Any) -> None:
+    with pytest.raises(InvalidParameterError, match=rf"y must hold one class .* Got {type(several).__name__} .* as row 1\. Choose one"):
+        read_targets(["a", several], "row {}".format)
+
+
+@pytest.mark.parametrize("y", [5, "tags", b"tags", {"a": 1}, {"a"}, np.array(5)])
+def test_what_is_no_sequence_of_targets_is_refused(y: Any) -> None:
+    with pytest.raises(InvalidParameterError, match=rf"y must be a list, .*\. Got {type(y).__name__} .*\. Put them in a list"):
+        list_targets(y)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_a_table_of_targets_has_one_column(kind: Any) -> None:
+    assert list_targets(kind({"tag": ["a", "b"]})) == ["a", "b"]
+    with pytest.raises(InvalidParameterError, match=r"y must be .* Got a DataFrame with 2 columns: \['tag', 'word'\]\. .*df\['tag'\]"):
+        list_targets(kind({"tag": ["a"], "word": ["b"]}))
+
+
+EARLY = [
+    ("layer_merge", "stack"),
+    ("subtoken_pooling", "avg"),
+    ("layers", "last"),
+    ("layers", []),
+    ("random_state", -1),
+    ("show_progress_bar", "yes"),
+    ("stride", 1.5),
+]
+
+
+@pytest.mark.parametrize(("parameter", "value"), EARLY)
+def test_parameters_are_checked_before_the_model_is_looked_for(parameter: str, value: Any) -> None:
+    parameters: dict[str, Any] = {"model_name": "no-such-owner/no-such-model", parameter: value}
+    table = pd.DataFrame({"text": ["a bat"], "word": ["bat"]})
+    words, spans = BertWordVectorizer(**parameters), BertSpanVectorizer(**parameters)
+    for method, X in (
+        (words.fit, [["bat"]]),
+        (words.transform, [["bat"]]),
+        (words.iter_transform, [["bat"]]),
+        (spans.fit, table),
+        (spans.transform, table),
+    ):
+        with pytest.raises(InvalidParameterError, match=f"'{parameter}' parameter must be") as caught:
+            method(X)
+        assert repr(value) in str(caught.value)
+
+
+def test_missing_is_checked_before_the_model_is_looked_for() -> None:
+    vectorizer = BertSpanVectorizer("no-such-owner/no-such-model", missing="blank")
+    for method in (vectorizer.fit, vectorizer.transform):
+        with pytest.raises(InvalidParameterError, match="'missing' parameter must be one of"):
+            method(pd.DataFrame({"text": ["a bat"], "word": ["bat"]}))
 
 
 def test_learnt_weights_belong_to_the_layers_they_were_learnt_for(tiny_model: ModelFactory) -> None:

@@ -68,6 +68,7 @@ def test_every_kind_reads_alike(kind: str) -> None:
     assert documents.spans.tolist() == [[0, 3], [4, 7], [8, 12], [13, 14], [0, 3]]
     assert documents.offsets.tolist() == [0, 4, 4, 5]
     assert documents.words == ["The", "bat", "flew", ".", "Hit"]
+    assert documents.nested == DOCUMENTS
     assert {type(value) for value in (*documents.texts, *documents.words)} == {str}
     assert documents.spans.dtype == documents.offsets.dtype == np.dtype(np.int64)
     assert len(documents) == 3
@@ -180,8 +181,9 @@ def test_what_is_no_tokenizer_is_refused(tokenizer: Any) -> None:
 
 @pytest.mark.parametrize("returned", ["a bat", b"a", None, 3, [1], ["a", None]])
 def test_a_tokenizer_that_returns_no_words_is_refused(returned: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=r"'tokenizer' parameter must be .* list of str .* For 'a bat' in row 1 it returned"):
+    with pytest.raises(InvalidParameterError, match=r"'tokenizer' parameter must be .* list of str .* For 'a bat' in row 1 it") as caught:
         read_documents([["x"], "a bat"], lambda text: returned)
+    assert f"it returned {returned!r}. Let it return the words of the text" in str(caught.value)
 
 
 @pytest.mark.parametrize("words", [["a", "BAT"], ["bat", "a"], ["bat", "bat"]])
@@ -192,16 +194,42 @@ def test_a_tokenizer_that_changes_words_is_refused(words: list[str]) -> None:
         read_documents(["a bat"], lambda text: words)
 
 
-@pytest.mark.parametrize("word", [None, float("nan"), pd.NA, 3, b"bat", ["bat"], np.float32(1)])
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        *((word, "str(word)") for word in (None, float("nan"), pd.NA, 3, np.float32(1))),
+        (b"bat", "word.decode('utf-8')"),
+        (["bat"], "one level too deep"),
+        (("bat",), "one level too deep"),
+    ],
+)
 @pytest.mark.parametrize("tokenizer", [None, PATTERN])
-def test_a_word_that_is_none_is_named(word: Any, tokenizer: str | None) -> None:
+def test_a_word_that_is_none_is_named(word: Any, remedy: str, tokenizer: str | None) -> None:
     with pytest.raises(InvalidTextError) as caught:
         read_documents([["a"], ["b", "c", word]], tokenizer)
     message = str(caught.value)
     assert "Each word must be a str" in message
     assert repr(word) in message
     assert "word 2 of document 1." in message
-    assert "str(word)" in message
+    assert remedy in message
+    assert ("str(word)" in message) == (remedy == "str(word)")
+
+
+def test_documents_of_documents_are_too_deep() -> None:
+    for X in ([[["Ann"]]], [np.array([["Ann", "x"]])], pd.Series([[["Ann"]]])):
+        with pytest.raises(InvalidTextError, match=r"Got list .* as word 0 of document 0.*one level too deep.* for word in part\]"):
+            read_documents(X)
+
+
+def test_portions_have_the_numbers_of_the_whole() -> None:
+    with pytest.raises(InvalidTextError, match=r"as word 0 of document 1025\."):
+        read_documents([["a"], [None]], first=1024)
+    with pytest.raises(InvalidTextError, match=r"as document 1025 \(index 'y'\)"):
+        read_documents(pd.Series([["a"], None], index=["x", "y"]), first=1024)
+    with pytest.raises(InvalidTextError, match=r"Got the text 'a bat' as document 1025\."):
+        read_documents([["a"], "a bat"], first=1024)
+    with pytest.raises(InvalidParameterError, match=r"Word 0 of row 1025, 'x'"):
+        read_documents([["a"], "a bat"], lambda text: ["x"], first=1024)
 
 
 def test_missing_words_of_arrow_and_polars_are_named() -> None:
@@ -213,7 +241,8 @@ def test_missing_words_of_arrow_and_polars_are_named() -> None:
 @pytest.mark.parametrize("document", [None, float("nan"), pd.NA, 3, b"a bat", {"a": 1}, {"a"}, np.float64("nan"), iter(["a"])])
 @pytest.mark.parametrize("tokenizer", [None, PATTERN])
 def test_a_document_that_is_none_is_named(document: Any, tokenizer: str | None) -> None:
-    with pytest.raises(InvalidTextError, match=r"Each document must be a list of str\. Got .* as document 1\. Leave it out"):
+    rule, remedy = (r"a text or a list of str", r"Put a text .* ''") if tokenizer else ("a list of str", "Leave it out")
+    with pytest.raises(InvalidTextError, match=rf"Each document must be {rule}\. Got .* as document 1\. {remedy}"):
         read_documents([["a"], document], tokenizer)
 
 
@@ -243,7 +272,8 @@ def test_a_text_among_lists_is_named() -> None:
 @pytest.mark.parametrize("tokenizer", [None, PATTERN])
 @pytest.mark.parametrize("X", ["a bat", b"a bat"])
 def test_a_single_text_is_refused(X: Any, tokenizer: str | None) -> None:
-    with pytest.raises(InvalidTextError, match=r"X must hold documents.*Got a single (str|bytes).*\[words\]"):
+    remedy = {str: r"\[text\]", bytes: r"\[text\.decode\('utf-8'\)\]"}[type(X)] if tokenizer else r"\[words\]"
+    with pytest.raises(InvalidTextError, match=rf"X must hold documents.*Got a single (str|bytes).*{remedy}\.$"):
         read_documents(X, tokenizer)
 
 

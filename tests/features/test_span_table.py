@@ -97,6 +97,34 @@ def test_bounds_come_before_words_unless_told_otherwise() -> None:
     assert read_spans(frame, start=None, end=None, word="other").spans.tolist() == [[0, 5]]
 
 
+def test_a_word_that_was_named_comes_before_bounds() -> None:
+    frame = pd.DataFrame({"text": ["a bat"], "start": [0], "end": [1], "other": ["bat"]})
+    assert read_spans(frame, word="other").spans.tolist() == [[2, 5]]
+    assert read_spans(frame, word=None).spans.tolist() == [[0, 1]]
+    assert read_spans(frame.rename(columns={"text": "word"}), text="word").spans.tolist() == [[0, 1]], "no word is read"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"start": None}, r"'start' and 'end' parameters must be two names, or both None. Got start=None and end='end'.*set both"),
+        ({"end": None}, r"Got start='start' and end=None"),
+        ({"start": None, "end": None, "word": None}, r"'word' parameter must be the name of a column .* Got None"),
+        ({"start": "from", "end": "to", "word": "other"}, r"Got start='from', end='to' and word='other' instead\. Give either"),
+        ({"end": "to", "word": "other"}, r"Got start='start', end='to' and word='other' instead\. Give either"),
+        ({"word": "text"}, r"'text' and 'word' parameters must name two columns of X\. Got 'text' for both"),
+        ({"text": "word", "start": None, "end": None}, r"'text' and 'word' parameters .* Got 'word' for both"),
+        ({"end": "start"}, r"'start' and 'end' parameters .* Got 'start' for both"),
+        ({"start": "text"}, r"'text' and 'start' parameters .* Got 'text' for both"),
+    ],
+)
+def test_names_that_contradict_one_another_are_refused(parameters: dict[str, Any], message: str) -> None:
+    names = ("start", "end", "from", "to")
+    frame = pd.DataFrame({"text": ["a bat"], **{name: [1] for name in names}, "word": ["bat"], "other": ["bat"]})
+    with pytest.raises(InvalidParameterError, match=message):
+        read_spans(frame, **parameters)
+
+
 # ---- Missing rows
 
 MISSING = {
@@ -201,7 +229,8 @@ def test_whole_numbers_of_any_kind(whole: Callable[[int], Any]) -> None:
         (["text", "from", "word"], {"start": "from", "end": "to"}, r"'end' parameter .* Got 'to'"),
         (["text", "term", "x"], {}, r"none of them 'start' or 'end' or 'word'"),
         (["text", "start", "end"], {"start": None, "end": None}, r"none of them 'word'"),
-        (["text", "word", "x"], {"word": "term"}, r"none of them 'start' or 'end' or 'term'"),
+        (["text", "word", "x"], {"word": "term"}, r"'word' parameter .* Got 'term'"),
+        (["text", "start", "end"], {"word": "term"}, r"'word' parameter .* Got 'term'"),
     ],
 )
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])

@@ -240,6 +240,23 @@ def test_a_pipeline_of_words() -> None:
 
 @pytest.mark.parametrize("output", ["pandas", "polars"])
 def test_words_as_a_table(output: Any) -> None:
-    table = StaticVectorizer(TABLE, unit="word").set_output(transform=output).fit_transform(DOCUMENTS)
-    assert table.shape == (9, 5)
-    np.testing.assert_array_equal(table.to_numpy(), rows_of(ROWS))
+    vectorizer = StaticVectorizer(TABLE, unit="word").set_output(transform=output)
+    for X in (DOCUMENTS, pd.Series(DOCUMENTS, index=["z", "z", 3]), pd.DataFrame({"words": DOCUMENTS}, index=list("abc"))):
+        for table in (vectorizer.fit_transform(X), vectorizer.transform(X)):
+            assert table.shape == (9, 5)
+            np.testing.assert_array_equal(table.to_numpy(), rows_of(ROWS))
+            assert output == "polars" or table.index.tolist() == list(range(9)), "rows are words, not documents"
+
+
+def test_words_at_fault_are_still_named_by_their_index() -> None:
+    with pytest.raises(InvalidTextError, match=r"word 0 of document 1 \(index 'y'\)"):
+        StaticVectorizer(TABLE, unit="word").fit_transform(pd.Series([["bat"], [None]], index=["x", "y"]))
+
+
+def test_an_index_stays_where_texts_have_rows() -> None:
+    table = StaticVectorizer(TABLE).set_output(transform="pandas").fit_transform(pd.Series(["the bat"], index=["x"]))
+    assert table.index.tolist() == ["x"]
+
+
+def test_the_default_pattern_drops_words_of_one_letter() -> None:
+    assert StaticVectorizer(TABLE, unit="word").fit_transform(["a bat."]).shape == (1, 5)

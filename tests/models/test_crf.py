@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from scipy.optimize import OptimizeResult
 
+from bertvectorizer.models import crf as module
 from bertvectorizer.models.crf import LinearChainCrf, _Likelihood
 from bertvectorizer.models.errors import InvalidParameterError
 from tests.models.test_viterbi import all_paths
@@ -217,3 +220,25 @@ def test_labels_in_an_order_that_is_not_allowed(place: int) -> None:
     labels[place] = 2
     with pytest.raises(InvalidParameterError, match="'labels' parameter must be tags in an order that is allowed"):
         LinearChainCrf().fit(features, labels, OFFSETS, allowed=BIO)
+
+
+def test_a_search_that_was_given_up_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = sentences()
+
+    def gives_up(objective: Any, start: Any, **settings: Any) -> OptimizeResult:
+        return OptimizeResult(x=start, fun=objective(start)[0], nit=1, success=False)  # as where no step lowers the objective
+
+    monkeypatch.setattr("scipy.optimize.minimize", gives_up)
+    crf = LinearChainCrf().fit(features, labels, OFFSETS)
+    assert (crf.n_iter_, crf.converged_) == (1, False)
+
+
+def test_means_and_deviations_take_little_memory() -> None:
+    features = np.random.default_rng(0).normal(3.0, 2.0, size=(4000, 400)).astype(np.float32)
+    tracemalloc.start()
+    center, deviation = module._mean_and_deviation(features)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(center, features.mean(axis=0, dtype=np.float64))
+    np.testing.assert_allclose(deviation, features.std(axis=0, dtype=np.float64))
+    assert peak < features.nbytes, "in float64 and at once it would be four times as much"

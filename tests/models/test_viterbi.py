@@ -140,8 +140,14 @@ def test_the_sentence_without_a_path_is_named(decode: Callable[..., Any]) -> Non
     never_last = np.array([NEVER, NEVER])
     with pytest.raises(InvalidParameterError, match=r"'scores'.*Sentence 1, of 3 words, has none"):
         decode(np.zeros((3, 2)), np.array([0, 0, 3]), np.zeros((2, 2)), np.zeros(2), never_last)
-    with pytest.raises(InvalidParameterError, match="Sentence 0, of 1 words"):
-        decode(np.full((1, 2), np.nan), np.array([0, 1]), np.zeros((2, 2)), np.zeros(2), np.zeros(2))
+
+
+@pytest.mark.parametrize("decode", [viterbi, greedy])
+def test_scores_that_are_no_numbers_are_refused(decode: Callable[..., Any]) -> None:
+    scores = np.zeros((4, 2))
+    scores[3, 1] = np.nan
+    with pytest.raises(InvalidParameterError, match=r"'scores' parameter must be numbers.*NaN for word 1 of sentence 2"):
+        decode(scores, np.array([0, 0, 2, 4]), np.zeros((2, 2)), np.zeros(2), np.zeros(2))
 
 
 def test_greedy_never_reaches_a_dead_end() -> None:

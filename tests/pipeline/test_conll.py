@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError
-from bertvectorizer.pipeline.conll import TaggedSentences, read_conll
+from bertvectorizer.pipeline.conll import read_conll
+from bertvectorizer.pipeline.tagged_sentences import TaggedSentences
 
 TEXT = "In\tO\nNew\tB-LOC\nYork\tI-LOC\n\nYes\tO\n"
 SENTENCES = TaggedSentences([["In", "New", "York"], ["Yes"]], [["O", "B-LOC", "I-LOC"], ["O"]])
@@ -218,6 +219,8 @@ def test_columns_that_are_not_there_are_named(write: Callable[..., Path]) -> Non
 def test_bytes_of_another_encoding_are_named_with_their_line(write: Callable[..., Path]) -> None:
     with pytest.raises(InvalidTableError, match=r"line 3 is not utf-8.*encoding='latin-1'"):
         read_conll(write("a\tO\n\nÑandú\tO\n" + TEXT * 1000, "latin-1"))
+    with pytest.raises(InvalidTableError, match=r"line 1 is not UTF8\. .*encoding='utf-16'"):
+        read_conll(write(TEXT, "utf-16"), encoding="UTF8")
     with pytest.raises(InvalidTableError, match="line 1 is not utf-8"):
         read_conll(write(TEXT, "utf-16"))
     with pytest.raises(InvalidTableError, match="cannot be read as utf-16"):
@@ -240,10 +243,18 @@ def test_other_archives_are_to_be_unpacked(ending: str, tmp_path: Path) -> None:
         read_conll(tmp_path / f"words{ending}")
 
 
-@pytest.mark.parametrize("name", ["nothing.conll", "."])
-def test_no_file(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidTableError, match="There is no file"):
+@pytest.mark.parametrize(
+    ("name", "message"), [("nothing.conll", "There is no file"), (".", r"is a directory\. Give the path of one file in it")]
+)
+def test_no_file(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidTableError, match=message):
         read_conll(tmp_path / name)
+
+
+@pytest.mark.parametrize("path", [None, 7, ["a.conll", "b.conll"], "", b"a.conll"])
+def test_what_is_no_path(path: Any) -> None:
+    with pytest.raises(InvalidParameterError, match=r"'path' parameter must be the path of one file, as a str or Path. Got"):
+        read_conll(path)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +267,10 @@ def test_no_file(name: str, tmp_path: Path) -> None:
         ({"separator": ""}, "'separator' parameter"),
         ({"separator": "\n"}, "'separator' parameter"),
         ({"separator": 9}, "'separator' parameter"),
-        ({"scheme": "auto"}, "'scheme' parameter must be one of 'IOB1'"),
+        ({"word_column": -1}, r"'word_column' parameter must be another column than tag_column, which is -1, .*\(tag_column=\)\. Got -1"),
+        ({"scheme": "auto"}, "'scheme' parameter must be one of None, 'IOB1'"),
+        ({"scheme": "iob2"}, r"'scheme' parameter .*Got 'iob2' instead\. 'BIO' is its name here\.$"),
+        ({"scheme": "BIOES"}, r"'scheme' parameter .*Got 'BIOES' instead\. 'IOBES' is its name here\.$"),
         ({"encoding": "klingon"}, "'encoding' parameter.*Got 'klingon'"),
         ({"encoding": "base64"}, "'encoding' parameter"),
         ({"encoding": None}, "'encoding' parameter"),
@@ -327,9 +341,13 @@ def test_words_are_texts() -> None:
 
 def test_columns_that_a_table_lacks_are_named() -> None:
     frame = SENTENCES.to_frame()
-    with pytest.raises(InvalidTableError, match=r"must have one column 'token'. Its columns are: 'sentence', 'word', 'tag'\. Say which"):
+    with pytest.raises(
+        InvalidTableError, match=r"'word' parameter must name one column .*Got 'token' .*: 'sentence', 'word', 'tag'\. Say which"
+    ):
         TaggedSentences.from_frame(frame, word="token")
-    with pytest.raises(InvalidTableError, match=r"one column 'tag'\. Its columns are: .*, 'tag', \.{4} Say"):
+    with pytest.raises(
+        InvalidTableError, match=r"'tag' parameter must name one column .*Got 'tag' instead\. Its columns are: .*, 'tag', \.{4} Say"
+    ):
         TaggedSentences.from_frame(pd.concat([frame["sentence"], frame["word"], frame[["tag"] * 4]], axis=1))
     for other in (SENTENCES, frame["word"], pl.LazyFrame({"word": ["a"]}), {"word": ["a"]}, None):
         with pytest.raises(InvalidParameterError, match=r"'df' parameter must be a DataFrame of pandas or polars\. Got"):
@@ -341,11 +359,59 @@ def test_columns_that_a_table_lacks_are_named() -> None:
     [
         ([["a"], ["b", "c"]], [["O"], ["O"]], "Got 2 words and 1 tags in sentence 1"),
         ([["a"], ["b"]], [["O"]], "Got 2 of words and 1 of tags"),
+        (["a b"], [["O"]], "'words' parameter must be a list of sentences.*Got 'a b' as sentence 0"),
+        ([["a"]], "O", "'tags' parameter must be a list of sentences.*Got 'O' instead"),
+        ([["a"]], None, "'tags' parameter must be a list of sentences.*Got None instead"),
+        ([["a"], [7]], [["O"], ["O"]], r"'words' parameter .*Got \[7\] as sentence 1"),
     ],
 )
 def test_tags_without_words_make_no_table(words: list[list[str]], tags: list[list[str]], message: str) -> None:
     with pytest.raises(InvalidParameterError, match=message):
         TaggedSentences(words, tags).to_frame()
+
+
+def test_blank_tags_of_a_table_are_refused_as_in_a_file() -> None:
+    for blank in ("", " "):
+        with pytest.raises(InvalidTableError, match=r"a str that is not blank in the column 'tag'\. Got .* in 1 row\(s\): row 1"):
+            TaggedSentences.from_frame(pd.DataFrame({"sentence": [0, 0], "word": ["a", "b"], "tag": ["O", blank]}))
+
+
+@pytest.mark.parametrize(
+    ("names", "parameter"),
+    [({"word": "sentence"}, "word"), ({"tag": "word"}, "tag"), ({"tag": "sentence"}, "tag"), ({"word": "tag", "tag": "tag"}, "tag")],
+)
+def test_two_parameters_may_not_name_one_column(names: dict[str, str], parameter: str) -> None:
+    with pytest.raises(InvalidParameterError, match=f"'{parameter}' parameter must be another column than that of"):
+        TaggedSentences.from_frame(SENTENCES.to_frame(), **names)
+
+
+# ---- Schemes
+
+
+def test_tags_of_a_table_are_converted() -> None:
+    sentences = TaggedSentences.from_frame(SENTENCES.to_frame())
+    assert sentences.convert("IOBES") == (SENTENCES.words, [["O", "B-LOC", "E-LOC"], ["O"]])
+    assert sentences.convert("IOBES").convert("BIO") == SENTENCES
+    assert sentences.tags == SENTENCES.tags
+    assert isinstance(sentences.convert("IOB1"), TaggedSentences)
+    with pytest.raises(InvalidParameterError, match=r"'scheme' parameter must be one of 'IOB1'.*Got None"):
+        sentences.convert(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "message"),
+    [
+        ("a\tDET\n", "IOBES", "Got 'IOBES' instead, for tags such as 'DET', which are plain and mark no entities"),
+        ("a\tB-X\n", "plain", "Got 'plain' instead, for tags such as 'B-X', which are of the scheme BIO"),
+        ("a\tB-X\nb\tDET\n", "IOBES", "Got 'DET' for word 1 of sentence 0"),
+    ],
+)
+def test_tags_that_cannot_be_converted(text: str, scheme: str, message: str, write: Callable[..., Path]) -> None:
+    with pytest.raises(InvalidParameterError, match=rf"^The 'scheme' parameter .*{message}.*tag_column=.*'scheme' at None\.$") as caught:
+        read_conll(write(text), scheme=scheme)
+    assert "'to'" not in str(caught.value)
+    with pytest.raises(InvalidParameterError, match=f"^The 'scheme' parameter .*{message}"):
+        read_conll(write(text)).convert(scheme)
 
 
 # ---- Real files

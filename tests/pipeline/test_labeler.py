@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import pickle
 import tracemalloc
 import warnings
@@ -14,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from seqeval.metrics import classification_report, f1_score
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.naive_bayes import GaussianNB
@@ -28,7 +29,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError
+from bertvectorizer import BertVectorizer, StaticVectorizer
+from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError, ModelNotFoundError, StoreError
 from bertvectorizer.pipeline import labeler as module
 from bertvectorizer.pipeline.decoding import tag_scores
 from bertvectorizer.pipeline.labeler import SequenceLabeler
@@ -115,6 +117,8 @@ def assert_legal(predicted: list[list[str]], scheme: str) -> None:
             assert all(allowed[pair] for pair in itertools.pairwise(numbers))
 
 
+LETTERS = pd.DataFrame(np.eye(3), index=list("abc"))
+VECTORS = pd.DataFrame(np.eye(len(PEOPLE + PLACES + VERBS)), index=PEOPLE + PLACES + VERBS)
 X, Y = made_up()
 X_NEW, Y_NEW = made_up(15, seed=1)
 ESTIMATORS = [
@@ -171,7 +175,7 @@ def test_tags_that_may_not_stand_together_never_do() -> None:
         assert_legal(labeler.predict([["y"], ["y", "y"], ["y"] * 5, ["x", "y"]]), "BIO")
 
 
-class Fixed(BaseEstimator):
+class Fixed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Gives each word of four the scores it was made with."""
 
     def __init__(self, scores: Any = None) -> None:
@@ -234,6 +238,39 @@ def test_scores_are_the_best_that_an_estimator_offers() -> None:
     assert set(np.unique(tag_scores(one_by_one, features, tags))) == {0.0, 1.0}
     only = PredictsOnly().fit(features, labels)
     np.testing.assert_array_equal(tag_scores(only, features, tags).argmax(axis=1), np.searchsorted(tags, only.predict(features)))
+
+
+@pytest.mark.parametrize("kind", ["alone", "in a pipeline", "found by a search"])
+def test_scores_of_pairs_of_classes_are_none_of_classes(kind: str) -> None:
+    # Three classes have three pairs, so that the shape of the scores does not tell.
+    estimator: Any = SVC(decision_function_shape="ovo")
+    if kind == "in a pipeline":
+        estimator = make_pipeline(StandardScaler(), estimator)
+    if kind == "found by a search":
+        estimator = GridSearchCV(SVC(), {"decision_function_shape": ["ovo"]}, cv=2)
+    features, labels = np.repeat(np.eye(3), 10, axis=0), np.repeat(["a", "b", "c"], 10)
+    found = tag_scores(estimator.fit(features, labels), features, np.array(["a", "b", "c"]))
+    np.testing.assert_array_equal(found, features)
+    words, tags = [list("abc")] * 9, [["O", "B-X", "I-X"]] * 9
+    assert (
+        SequenceLabeler(StaticVectorizer(LETTERS, unit="word"), clone(estimator), word_shape=False).fit(words, tags).score(words, tags) == 1
+    )
+
+
+@pytest.mark.parametrize("decode", ["viterbi", "greedy"])
+def test_scores_that_are_no_numbers_are_named_by_their_word(decode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    labeler = SequenceLabeler(HashedWords(), Fixed([1.0, 0.0, 0.0, 0.0]), decode=decode).fit(X, Y)
+
+    def faulty(self: Any, features: Any) -> Any:
+        scores = np.ones((len(features), 4))
+        scores[-1, 1] = np.nan
+        scores[:, 2] = -np.inf
+        return scores
+
+    monkeypatch.setattr(Fixed, "decision_function", faulty)
+    monkeypatch.setattr(module, "_MOST_BYTES", 1)
+    with pytest.raises(InvalidParameterError, match=r"The estimator Fixed\(.*gave NaN for word 1 of sentence 2, counted from 0"):
+        labeler.predict([[], [], ["ann", "bo"]])
 
 
 def test_one_tag_only() -> None:
@@ -313,6 +350,44 @@ class Wrong(HashedWords):
 def test_a_vectorizer_of_texts_is_named_with_a_remedy(form: str) -> None:
     with pytest.raises(InvalidParameterError, match=r"'vectorizer' parameter .* one row for each word .*Got Wrong\(.*unit='word'"):
         SequenceLabeler(Wrong(form=form)).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "vectorizer",
+    [CountVectorizer(), TfidfVectorizer(), StandardScaler(), StaticVectorizer(VECTORS), BertVectorizer("none")],
+    ids=lambda vectorizer: type(vectorizer).__name__,
+)
+def test_a_vectorizer_that_takes_no_lists_of_words_is_named(vectorizer: Any) -> None:
+    with pytest.raises(InvalidParameterError, match=rf"'vectorizer' parameter .*Got {type(vectorizer).__name__}\(.*unit='word'") as caught:
+        SequenceLabeler(vectorizer).fit(X, Y)
+    assert caught.value.__cause__ is not None
+    assert str(caught.value.__cause__).rstrip(".") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [InvalidParameterError("The 'layers' parameter"), ModelNotFoundError("no model"), StoreError("no store"), KeyError("bug")],
+    ids=repr,
+)
+def test_errors_of_a_vectorizer_about_itself_are_left_as_they_are(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Letters, "fit_transform", fails)
+    with pytest.raises(type(error)) as caught:
+        SequenceLabeler(Letters()).fit(X, Y)
+    assert caught.value is error
+
+
+def test_the_estimator_is_refused_before_vectors_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HashedWords, "fit", lambda *args: pytest.fail("the vectorizer was fitted"))
+    with pytest.raises(InvalidParameterError, match="'estimator' parameter must be a classifier"):
+        SequenceLabeler(HashedWords(), Ridge()).fit(X, Y)
+
+
+def test_searches_for_classifiers_are_classifiers() -> None:
+    search = GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [1.0]}, cv=2)
+    assert SequenceLabeler(HashedWords(), search).fit(X, Y).predict(X_NEW) == Y_NEW
 
 
 # ---- Schemes
@@ -405,6 +480,28 @@ def test_true_tags_of_another_kind() -> None:
         labeler.score([["ann"], ["ann"]], [["B-PER"], ["NOUN"]])
 
 
+def test_true_tags_of_another_kind_than_those_learnt() -> None:
+    entities = SequenceLabeler(HashedWords(), LogisticRegression()).fit(X, Y)
+    plain = SequenceLabeler(HashedWords(), LogisticRegression()).fit([["ann", "saw"]], [["NAME", "VERB"]])
+    for method in ("score", "classification_report"):
+        with pytest.raises(InvalidParameterError, match=r"^y must mark entities, .*in BIO\. Got plain tags, such as 'NAME'"):
+            getattr(entities, method)([["ann", "saw"]], [["NAME", "O"]])
+        with pytest.raises(InvalidParameterError, match=r"^y must hold plain tags, .*such as 'NAME'\. Got .*such as 'B-PER'"):
+            getattr(plain, method)([["ann", "saw"]], [["B-PER", "O"]])
+    assert plain.score([["ann", "saw"]], [["NAME", "O"]]) == 0.5
+    prefixed = SequenceLabeler(HashedWords(), LogisticRegression(), scheme="plain").fit(X, Y)
+    assert prefixed.score(X, Y) == 1
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_numbers_of_a_report_can_be_written_as_json(is_plain: bool) -> None:
+    labeler = SequenceLabeler(HashedWords(), LogisticRegression(), scheme="plain" if is_plain else "auto").fit(X, Y)
+    report = labeler.classification_report(X, Y, output_dict=True)
+    assert json.loads(json.dumps(report)) == report
+    numbers = [number for row in report.values() for number in (row.values() if isinstance(row, dict) else [row])]
+    assert {type(number) for number in numbers} <= {int, float}
+
+
 # ---- Input
 
 
@@ -437,13 +534,18 @@ def test_empty_sentences(decode: str) -> None:
         ([], [], "at least one word to learn from. Got 0 sentences"),
         ([[], []], [[], []], "at least one word to learn from. Got 2 sentences"),
         ([["a"], ["b", "c"]], [["O"], ["O"]], "Got 1 tags for the 2 words of sentence 1"),
-        ([["a"], ["b"]], [["O"]], "for each of the 2 sentences of X. Got 1 instead"),
-        ([["a"]], None, "y must hold the tags"),
+        ([["a"], ["b"]], [["O"]], r"for each of the 2 sentences of X\. Got 1 instead\. Give as many"),
+        ([["a"]], None, r"y must hold the tags .*Give \[\[tag"),
         ([["a", "b"]], ["O", "O"], "as sentence 0"),
         ([["a", "b"]], [["O", 3]], "Got 3 for word 1 of sentence 0"),
         ([["a", "b"]], [["O", None]], "Got None for word 1 of sentence 0"),
         ([["a", "b"]], [["O", ""]], "Got '' for word 1 of sentence 0"),
-        ([["a", "b"]], "OO", "Tags must be a list of sentences"),
+        ([["a", "b"]], "OO", r"Got 'OO' instead\. Give \[tags\]"),
+        ([["a"]], pd.DataFrame({"tag": [["O"]]}), r"Got a DataFrame instead\. Give its column of lists, df\['tag'\]"),
+        ([["a"]], [[["O"]]], r"Got \['O'\] for word 0 of sentence 0, .*too deep\. Give one tag for each word"),
+        ([["a"], ["b"]], [["O"], float("nan")], "Got nan as sentence 1, .* drop sentences whose tags are not known"),
+        ([["a"], ["b"]], [["O"], [float("nan")]], "Got nan for word 0 of sentence 1, .* Give each word a tag"),
+        ([["a"]], [["B-"]], "type behind its hyphen.* Got 'B-' for word 0 of sentence 0"),
         ([["a", "b"]], [["B-X", "Y"]], "Got 'Y' for word 1 of sentence 0"),
     ],
 )
@@ -471,6 +573,10 @@ def test_what_is_no_list_of_words(words: Any) -> None:
             "'estimator' parameter must be an object with the methods 'fit' and 'predict', or None. Got <class",
         ),
         ({"estimator": StandardScaler()}, r"'estimator' parameter must be .* Got StandardScaler\(\)"),
+        ({"estimator": Ridge()}, r"'estimator' parameter must be a classifier, .* Got Ridge\(\)"),
+        ({"estimator": make_pipeline(StandardScaler(), Ridge())}, "'estimator' parameter must be a classifier"),
+        ({"estimator": SequenceLabeler()}, "'estimator' parameter must be a classifier"),
+        ({"scheme": "IOB2"}, r"'scheme' parameter must be one of 'auto', .* Got 'IOB2' instead\. 'BIO' is its name here\.$"),
         ({"context": -1}, r"'context' parameter must be an int in the range \[0, inf\). Got -1"),
         ({"context": 1.5}, "'context' parameter must be an int .* Got 1.5"),
         ({"decode": "beam"}, "'decode' parameter must be one of 'viterbi', 'greedy', 'crf'. Got 'beam'"),
@@ -588,6 +694,55 @@ def test_decode_may_change_after_fit_unless_it_is_another_model() -> None:
     assert not hasattr(labeler.set_params(decode="viterbi").fit(X, Y), "crf_")
 
 
+@pytest.mark.parametrize("decode", ["viterbi", "greedy", "crf"])
+def test_features_may_not_change_after_fit(decode: str) -> None:
+    labeler = SequenceLabeler(HashedWords(), decode=decode).fit(X, Y)
+    for name, value in (("context", 2), ("word_shape", False)):
+        own = labeler.get_params()[name]
+        labeler.set_params(**{name: value})
+        for method in (labeler.predict, labeler.predict_proba):
+            with pytest.raises(
+                InvalidParameterError, match=rf"'{name}' parameter must be what it was in fit, {own}; fit again.*Got {value}"
+            ):
+                method(X)
+        labeler.set_params(**{name: own})
+    assert labeler.predict(X_NEW) == Y_NEW
+
+
+@pytest.mark.parametrize("decode", ["viterbi", "crf"])
+@pytest.mark.parametrize("at", ["tags", "coding", "vectorizer", "estimator"])
+def test_a_fit_that_fails_leaves_the_one_before(decode: str, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    labeler = SequenceLabeler(HashedWords(), LogisticRegression(), decode=decode).fit(X, Y)
+    before = dict(vars(labeler))
+    words, tags = [["Ann", "saw"]], [["NAME", "VERB"]]
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        raise InvalidParameterError("no")
+
+    with monkeypatch.context() as patch:
+        if at == "tags":
+            tags = [["NAME", "B-X"]]
+        elif at == "coding":
+            labeler.set_params(coding="IOBES")
+        elif at == "vectorizer":
+            patch.setattr(HashedWords, "transform", fails)
+        else:
+            patch.setattr(LogisticRegression, "fit", fails)
+            patch.setattr(module.LinearChainCrf, "fit", fails)
+        with pytest.raises(InvalidParameterError):
+            labeler.fit(words, tags)
+    labeler.set_params(coding=None)
+    assert vars(labeler).keys() == before.keys()
+    assert all(vars(labeler)[name] is value for name, value in before.items())
+    assert labeler.predict(X_NEW) == Y_NEW
+
+
+def test_a_lack_of_probabilities_is_explained() -> None:
+    with pytest.raises(AttributeError) as caught:
+        SequenceLabeler(estimator=LinearSVC()).predict_proba  # noqa: B018
+    assert str(caught.value.__cause__).startswith("The estimator LinearSVC() has no predict_proba. Take one that has")
+
+
 def test_a_random_field_that_did_not_converge_warns() -> None:
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
         SequenceLabeler(HashedWords(), decode="crf", max_iter=2).fit(X, Y)
@@ -602,14 +757,25 @@ def test_portions_change_nothing(decode: str, monkeypatch: pytest.MonkeyPatch) -
     words = [[], [], *X_NEW, [], ["unheard", "of"]]
     whole, proba = labeler.predict(words), labeler.predict_proba(words)
     calls = labeler.vectorizer_.n_calls_
-    monkeypatch.setattr(module, "_SENTENCES_AT_A_TIME", 2)
+    sizes = []
+    own = module.word_features
+
+    def counted(vectors: Any, flat: list[str], offsets: Any, *rest: Any) -> Any:
+        sizes.append((len(flat), len(offsets) - 1))
+        return own(vectors, flat, offsets, *rest)
+
+    monkeypatch.setattr(module, "word_features", counted)
+    monkeypatch.setattr(module, "_MOST_BYTES", 9 * 4 * 3 * (24 + 29))  # nine words
     assert labeler.predict(words) == whole
-    assert labeler.vectorizer_.n_calls_ == calls + 9  # the first two sentences have no word
+    assert labeler.vectorizer_.n_calls_ == calls + len(sizes)
+    assert sum(n_words for n_words, _ in sizes) == sum(map(len, words))
+    assert all(n_words <= 9 or n_sentences == 1 for n_words, n_sentences in sizes)
+    assert all(a + b > 9 for (a, _), (b, _) in itertools.pairwise(sizes)), "no portion is smaller than it must be"
     np.testing.assert_allclose(np.concatenate(labeler.predict_proba(words)), np.concatenate(proba), rtol=1e-4, atol=1e-6)
 
 
 def test_memory_of_prediction_does_not_grow_with_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SENTENCES_AT_A_TIME", 50)
+    monkeypatch.setattr(module, "_MOST_BYTES", 300 * 4 * 3 * (24 + 29))
     labeler = SequenceLabeler(HashedWords(), LogisticRegression()).fit(X, Y)
     words = X * 5
     peaks = []

@@ -49,6 +49,7 @@ from bertvectorizer.models.errors import (
     ModelNotFoundError,
     UnsafeModelError,
 )
+from bertvectorizer.pipeline.labeler import SequenceLabeler
 from bertvectorizer.pipeline.packed import PackedNumbers, PackedStrings, PackedSubwords, PackedTable, estimators_within, pack, unpack
 from bertvectorizer.pipeline.persistence import load_pipeline, save_pipeline
 from bertvectorizer.pipeline.skops_file import TRUSTED
@@ -351,6 +352,17 @@ def test_other_word_vectors_and_none(vectors: Path, tmp_path: Path) -> None:
     vectors.write_text("bat 1 2\n", encoding="utf-8")
     with pytest.raises(ModelChangedError, match="fitted with word vectors of fingerprint"):
         load_pipeline(tmp_path / "model.skops").pipeline.predict(NEW)
+
+
+def test_tables_that_are_not_fitted_are_saved(tmp_path: Path) -> None:
+    labeler = SequenceLabeler(StaticVectorizer(WORDS, unit="word"), LogisticRegression())
+    words, tags = [["the", "bat"], ["a", "crane", "flew"]], [["O", "B-X"], ["O", "B-X", "O"]]
+    pipeline = make_pipeline(labeler).fit(words, tags)
+    assert not hasattr(labeler.vectorizer, "vectors_fingerprint_")
+    save_pipeline(pipeline, tmp_path / "model.skops")
+    loaded = load_pipeline(tmp_path / "model.skops").pipeline
+    assert loaded.predict(words) == pipeline.predict(words)
+    assert loaded.fit(words, tags).predict(words) == pipeline.predict(words)
 
 
 def test_code_of_a_model_needs_leave(model: str, tmp_path: Path) -> None:

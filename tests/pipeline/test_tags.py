@@ -196,7 +196,7 @@ def test_proper_bio_is_never_taken_for_another_scheme(sentences: list[list[str]]
     [
         ("B-PER", "must be a list of sentences.*Got 'B-PER' instead"),
         (5, "must be a list of sentences.*Got 5 instead"),
-        (["O", "B-PER"], r"Got 'O' as sentence 0\. Put the tags of a sentence in a list of its own"),
+        (["O", "B-PER"], r"Got 'O' as sentence 0, counted from 0\. Put the tags of a sentence in a list of its own"),
         ([["O"], None], "Got None as sentence 1"),
         ([["O"], ["O", None]], r"Got None for word 1 of sentence 1, counted from 0\. Give each word a tag"),
         ([["O", float("nan")]], "Got nan for word 1 of sentence 0"),
@@ -205,6 +205,10 @@ def test_proper_bio_is_never_taken_for_another_scheme(sentences: list[list[str]]
         ([["O", "B-PER"], ["NOUN", "O"]], r"as 'B-PER' has, or none\. Got 'NOUN' for word 0 of sentence 1.*scheme='plain'"),
         ([["O", "B_PER", "I_PER"]], r"one letter and a hyphen.*Got 'B_PER' for word 1 of sentence 0.*scheme='plain'"),
         ([["O", "PER-B", "PER-I"]], "one letter and a hyphen.*Got 'PER-B'"),
+        ([["O"], ["O", "b-PER", "i-PER"]], r"capital letter.*Got 'b-PER' for word 1 of sentence 1.*scheme='plain'"),
+        ([["o", "b-per"]], r"capital letter.*Got 'b-per' for word 1 of sentence 0"),
+        ([["B-PER", "B-"]], r"type behind its hyphen, as in 'B-PER'\. Got 'B-' for word 1 of sentence 0, .*Add the type, or write 'B'"),
+        ([[["O"]]], r"Got \['O'\] for word 0 of sentence 0.*too deep"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(sentences: Any, message: str) -> None:
