@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..models import DEFAULT_MODEL
+from ..models.batching import portions
 from ..models.errors import InvalidParameterError
 from ..models.span_states import Passage
 from ..models.store import EmbeddingStore
@@ -239,7 +240,7 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
             read = read_documents(portion, tokenizer, first=first)
             first += len(read)
             passages = _passages(read)
-            for start, end in _cut(read.offsets, max(_BYTES_AT_ONCE // (opened.n_features * _NUMBER_BYTES), 1)):
+            for start, end in portions(read.offsets, max(_BYTES_AT_ONCE // (opened.n_features * _NUMBER_BYTES), 1)):
                 vectors = self._vectors(passages[start:end], opened)
                 of_documents = read.offsets[start : end + 1] - read.offsets[start]
                 yield from (vectors[begin:stop] for begin, stop in pairwise(of_documents.tolist()))
@@ -274,15 +275,6 @@ def _portions(X: Any) -> Iterator[Any]:
         documents = iter(X)
         while portion := list(islice(documents, _DOCUMENTS_AT_ONCE)):
             yield portion
-
-
-def _cut(offsets: NDArray[np.int64], n_words: int) -> Iterator[tuple[int, int]]:
-    """Yield the first document, and the one after the last, of runs of at most so many words; one document at least."""
-    start, n_documents = 0, len(offsets) - 1
-    while start < n_documents:
-        end = max(int(np.searchsorted(offsets, offsets[start] + n_words, side="right")) - 1, start + 1)
-        yield start, end
-        start = end
 
 
 def _passages(documents: Documents) -> list[Passage]:

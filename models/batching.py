@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Batches", "ranges", "runs_of_equal_length"]
+__all__ = ["Batches", "portions", "ranges", "runs_of_equal_length"]
 
 
 class Batches:
@@ -78,3 +78,20 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
     ends = np.cumsum(counts)
     numbers: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - (ends - counts), counts)
     return numbers
+
+
+def portions(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """Yield the first item, and the one after the last, of portions that hold ``most`` at most; one item at least.
+
+    Item *i* holds what lies between ``offsets[i]`` and ``offsets[i + 1]``.
+
+    Examples
+    --------
+    >>> list(portions(np.array([0, 2, 4, 9]), most=4))
+    [(0, 2), (2, 3)]
+    """
+    start, n_items = 0, len(offsets) - 1
+    while start < n_items:
+        end = max(int(np.searchsorted(offsets, offsets[start] + most, side="right")) - 1, start + 1)
+        yield start, end
+        start = end

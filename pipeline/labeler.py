@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ..models.batching import portions
 from ..models.crf import LinearChainCrf
 from ..models.errors import InvalidParameterError
 from ..models.validation import check_choice, check_flag, check_int, check_positive, invalid
@@ -329,14 +330,10 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         """Yield features and offsets of some sentences at a time; None for features where they have no word."""
         words = read_sentences(X)
         bounds = offsets_of(words)
-        most = _MOST_BYTES / max(self._bytes_a_word, 1)
-        start = 0
-        while start < len(words):
-            end = max(start + 1, int(np.searchsorted(bounds, bounds[start] + most, side="right")) - 1)
+        for start, end in portions(bounds, int(_MOST_BYTES / max(self._bytes_a_word, 1))):
             portion, offsets = words[start:end], bounds[start : end + 1] - bounds[start]
             vectors = None if self.vectorizer_ is None or not offsets[-1] else self.vectorizer_.transform(portion)
             yield self._features(portion, self.vectorizer_, vectors) if offsets[-1] else None, offsets
-            start = end
 
     def _decode(self, features: Any, offsets: NDArray[np.int64], n_before: int) -> NDArray[np.int64]:
         """Return the numbers of tags; ``n_before`` sentences were before these."""

@@ -20,7 +20,7 @@ from .example import load_example
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EXAMPLE_WORD", "Occurrences", "find_word", "occurrences_in", "word_occurrences"]
+__all__ = ["EXAMPLE_WORD", "Occurrences", "occurrences_in", "word_occurrences"]
 
 EXAMPLE_WORD = "python"  # of the example's words the one whose senses the default model keeps furthest apart
 _MOST_OCCURRENCES = 300
