@@ -65,12 +65,14 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument("--quick", action="store_true", help="try it out with tiny sizes; nothing is written without --name")
     known.add_argument("--model", default=DEFAULT_MODEL, help="the transformer of tags and senses")
     known.add_argument("--wnut", type=int, default=0, help="training sentences of WNUT-17; 0 is all")
-    known.add_argument("--sentences", type=int, default=4000, help="training sentences of CoNLL-2002, drawn with a seed; 0 is all")
+    known.add_argument("--sentences", type=int, default=1500, help="training sentences of CoNLL-2002, drawn with a seed; 0 is all")
     known.add_argument("--held-back", type=int, default=0, help="sentences to choose by, and to test on; 0 is all")
-    known.add_argument("--strengths", type=float, nargs="+", default=[0.001, 0.003, 0.01], help="values of C to choose from, for tags")
+    known.add_argument(
+        "--strengths", type=float, nargs="+", default=[0.003], help="values of C, for tags; of several each row takes the best on dev"
+    )
     known.add_argument("--max-iter", type=int, default=200, help="most iterations of the classifier of tags")
     known.add_argument("--occurrences", type=int, default=0, help="occurrences of each ambiguous word; 0 is all")
-    known.add_argument("--rounds", type=int, default=5, help="rounds of speed")
+    known.add_argument("--rounds", type=int, default=3, help="rounds of speed")
     known.add_argument("--short", type=int, default=1500, help="sentences of WNUT-17, for speed")
     known.add_argument("--spanish", type=int, default=600, help="sentences of CoNLL-2002, for speed")
     known.add_argument("--long", type=int, default=150, help="documents of 180 words from IMDB, for speed")

@@ -42,7 +42,8 @@ def tags_table(part: dict[str, Any]) -> str:
     ]
     settings = part["settings"]
     strengths = [
-        f"{one['set']}: " + ", ".join(f"{row[kind]['strength']:g}" for row in one["rows"] for kind in ("plain",) if _is_fitted(row[kind]))
+        f"{one['set']} "
+        + ", ".join(f"{c:g}" for c in sorted({row["plain"]["strength"] for row in one["rows"] if _is_fitted(row["plain"])}))
         for one in sets
     ]
     unfinished = [
@@ -53,7 +54,7 @@ def tags_table(part: dict[str, Any]) -> str:
         if _is_fitted(row[kind]) and row[kind]["iterations"] >= settings["max_iter"]
     ]
     chosen = (
-        f"C chosen for each row, from the static words down ({'; '.join(strengths)}). Fits that {settings['max_iter']} iterations did not "
+        f"C: {'; '.join(strengths)}. Fits that {settings['max_iter']} iterations did not "
         f"finish: {', '.join(dict.fromkeys(unfinished)) or 'none'}."
     )
     title = f"**tags**: micro-F1 of entities, {settings['model']}. {taken}."

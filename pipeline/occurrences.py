@@ -129,7 +129,8 @@ def occurrences_in(
     layer = max(layer, -checkpoint.n_layers - 1)
     reader = BertSpanVectorizer(layers=layer)
     shared = {name: value for name, value in vectorizer.get_params().items() if name in _SHARED}
-    table = pd.DataFrame({"text": own_texts, "start": spans[:, 0], "end": spans[:, 1]})
+    # As objects, since pandas' own strings hold no lone surrogates.
+    table = pd.DataFrame({"text": pd.Series(own_texts, dtype=object), "start": spans[:, 0], "end": spans[:, 1]})
     vectors = reader.set_params(**shared).transform(table)
     contextual, explained = _project(vectors)
     tokenize = SpanTokenizer(checkpoint, load_tokenizer(checkpoint), vectorizer.prompt, vectorizer.max_length)

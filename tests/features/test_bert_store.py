@@ -516,7 +516,7 @@ np.testing.assert_array_equal(vectorizer.transform(texts), exact)
 if hasattr(torch.backends, "fp32_precision"):
     torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # from now on torch.get_float32_matmul_precision() raises
     vectorizer.transform(texts)
-    assert vectorizer._request(vectorizer._checkpoint(), *vectorizer._where()).store.stats.encoded == 6
+    assert vectorizer._request(vectorizer._checkpoint(), *vectorizer._device_to_transform()).store.stats.encoded == 6
 """
 
 
