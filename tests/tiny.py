@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -102,3 +104,26 @@ def save_sentence_transformer(
             modules.append(Normalize())
         SentenceTransformer(modules=modules, device="cpu", **options).save(str(directory), create_model_card=False)
     return directory
+
+
+@contextmanager
+def watched_network() -> Iterator[SimpleNamespace]:
+    """Count the tokens that enter a tiny model, and the layers that are computed to their end."""
+    seen = SimpleNamespace(tokens=0, layers=0)
+
+    def enter(module: torch.nn.Module, args: Any) -> None:
+        if isinstance(module, torch.nn.Embedding) and module.num_embeddings == SIZE:
+            seen.tokens += args[0].numel()
+
+    def leave(module: torch.nn.Module, args: Any, output: Any) -> None:
+        seen.layers += type(module).__name__ == "BertLayer"
+
+    hooks = [
+        torch.nn.modules.module.register_module_forward_pre_hook(enter),
+        torch.nn.modules.module.register_module_forward_hook(leave),
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()

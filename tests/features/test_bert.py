@@ -6,11 +6,9 @@ import os
 import random
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +25,7 @@ from sklearn.utils import get_tags
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.models.errors import BertVectorizerError, InvalidParameterError, InvalidTextError, ModelNotFoundError
-from tests.tiny import SIZE, save_model
+from tests.tiny import save_model, watched_network
 
 TinyModel = Callable[..., Path]
 
@@ -299,29 +297,6 @@ def test_windows_are_pooled_by_length(bert: str, stride: int | None, step: int) 
 
 
 # ---- Doing less
-
-
-@contextmanager
-def watched_network() -> Iterator[SimpleNamespace]:
-    """Count the tokens that enter a tiny model, and the layers that are computed to their end."""
-    seen = SimpleNamespace(tokens=0, layers=0)
-
-    def enter(module: torch.nn.Module, args: Any) -> None:
-        if isinstance(module, torch.nn.Embedding) and module.num_embeddings == SIZE:
-            seen.tokens += args[0].numel()
-
-    def leave(module: torch.nn.Module, args: Any, output: Any) -> None:
-        seen.layers += type(module).__name__ == "BertLayer"
-
-    hooks = [
-        torch.nn.modules.module.register_module_forward_pre_hook(enter),
-        torch.nn.modules.module.register_module_forward_hook(leave),
-    ]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def test_repeated_texts_enter_the_network_once(bert: str) -> None:

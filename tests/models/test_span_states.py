@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +19,7 @@ from bertvectorizer.models.span_states import Passage, SpanReader
 from bertvectorizer.models.spans import SpanTokenizer
 from bertvectorizer.models.store import EmbeddingStore
 from tests.plain import by_offsets
-from tests.tiny import SIZE, ModelFactory
+from tests.tiny import ModelFactory, watched_network
 
 
 def passage(text: str, *spans: tuple[int, int]) -> Passage:
@@ -80,29 +77,6 @@ def assert_same(found: list[list[NDArray[np.float32]]], expected: list[list[NDAr
     for one, other in zip(found, expected, strict=True):
         for states, wanted in zip(one, other, strict=True):
             np.testing.assert_allclose(states, wanted, rtol=0, atol=atol)
-
-
-@contextmanager
-def watched_network() -> Iterator[SimpleNamespace]:
-    """Count the tokens that enter a tiny model, and the layers that are computed."""
-    seen = SimpleNamespace(tokens=0, layers=0)
-
-    def enter(module: torch.nn.Module, args: Any) -> None:
-        if isinstance(module, torch.nn.Embedding) and module.num_embeddings == SIZE:
-            seen.tokens += args[0].numel()
-
-    def leave(module: torch.nn.Module, args: Any, output: Any) -> None:
-        seen.layers += type(module).__name__ == "BertLayer"
-
-    hooks = [
-        torch.nn.modules.module.register_module_forward_pre_hook(enter),
-        torch.nn.modules.module.register_module_forward_hook(leave),
-    ]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "mpnet", "deberta-v2"])
