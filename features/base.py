@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from ..models.errors import InvalidTextError
+from ..errors import InvalidTextError
 from .text_column import TextColumn, read_texts
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from ..models.later import finish
 from ..models.readout import Part
 from ..models.reuse import encode_once, numeric_settings, open_store
 from ..models.store import EmbeddingStore
-from ..models.validation import check_flag
-from ..models.warning import warn_user
+from ..validation import check_flag
+from ..warning import warn_user
 from .base import TextVectorizer
 from .bert_base import BertBase, progress_bar
 
@@ -104,7 +104,7 @@ class BertVectorizer(BertBase, TextVectorizer):
     Raises
     ------
     ModelNotFoundError, ModelChangedError, InvalidTextError, InvalidParameterError
-        See :mod:`bertvectorizer.models.errors` for the whole tree.
+        See :mod:`bertvectorizer.errors` for the whole tree.
 
     Notes
     -----

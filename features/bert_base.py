@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ModelChangedError, UnsupportedModelError
 from ..models import Checkpoint, check_precision, open_checkpoint, resolve_device
-from ..models.errors import ModelChangedError, UnsupportedModelError
 from ..models.hardware import tokens_per_batch
-from ..models.validation import check_flag, check_int
-from ..models.warning import warn_user
+from ..validation import check_flag, check_int
+from ..warning import warn_user
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
-from ..models.errors import InvalidParameterError
 from ..models.span_states import Passage
 from ..models.store import EmbeddingStore
 from .contextual import ContextualVectorizer, list_targets, read_targets
@@ -95,7 +95,7 @@ class BertSpanVectorizer(ContextualVectorizer):
     Raises
     ------
     ModelNotFoundError, ModelChangedError, InvalidTextError, InvalidParameterError
-        See :mod:`bertvectorizer.models.errors` for the whole tree.
+        See :mod:`bertvectorizer.errors` for the whole tree.
 
     Notes
     -----

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 
+from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
 from ..models.batching import portions
-from ..models.errors import InvalidParameterError
 from ..models.span_states import Passage
 from ..models.store import EmbeddingStore
-from ..models.validation import short_repr
+from ..validation import short_repr
 from .contextual import ContextualVectorizer, Opened, is_several, list_targets, read_targets
 from .documents import Documents, read_documents
 
@@ -99,7 +99,7 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
     Raises
     ------
     ModelNotFoundError, ModelChangedError, InvalidTextError, InvalidParameterError
-        See :mod:`bertvectorizer.models.errors` for the whole tree.
+        See :mod:`bertvectorizer.errors` for the whole tree.
 
     Notes
     -----

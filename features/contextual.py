@@ -11,16 +11,16 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
+from ..errors import InvalidParameterError
 from ..models import Checkpoint
 from ..models.batching import ranges
-from ..models.errors import InvalidParameterError
 from ..models.layers import LAYER_MERGES, layers_asked, resolve_layers
 from ..models.reuse import open_store
 from ..models.scalar_mix import ScalarMix, fit_scalar_mix
 from ..models.span_states import Passage, SpanReader, SpanStates
 from ..models.spans import SpanTokenizer
 from ..models.subtokens import SUBTOKEN_POOLINGS, pool_subtokens
-from ..models.validation import check_choice, check_flag, check_int, short_repr
+from ..validation import check_choice, check_flag, check_int, short_repr
 from .bert_base import BertBase, progress_bar
 from .text_column import is_missing
 

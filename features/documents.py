@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..models.errors import InvalidParameterError, InvalidTextError
+from ..errors import InvalidParameterError, InvalidTextError
 from ..models.tokenization import replace_lone_surrogates
-from ..models.validation import short_repr
+from ..validation import short_repr
 from .words import check_tokenizer
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..models.errors import InvalidParameterError, InvalidTextError
-from ..models.validation import check_choice, invalid, short_repr
+from ..errors import InvalidParameterError, InvalidTextError
+from ..validation import check_choice, invalid, short_repr
 from .find_word import find_word
 from .text_column import TextColumn, is_missing, read_texts
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..models.errors import ModelChangedError
-from ..models.validation import check_choice
+from ..errors import ModelChangedError
 from ..models.word_sources import is_in_memory, load_word_vectors
 from ..models.word_vectors import WordVectors
+from ..validation import check_choice
 from .documents import read_documents
 from .span_table import read_spans
 from .text_column import MISSING, TextColumn
@@ -92,7 +92,7 @@ class StaticVectorizer(WordVectorizer):
     Raises
     ------
     ModelNotFoundError, ModelIntegrityError, ModelChangedError, InvalidTextError, InvalidParameterError
-        See :mod:`bertvectorizer.models.errors` for the whole tree.
+        See :mod:`bertvectorizer.errors` for the whole tree.
 
     Notes
     -----

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..models.errors import InvalidTableError
-from ..models.validation import check_choice, check_positive, invalid
+from ..errors import InvalidTableError
 from ..models.word_pooling import pool_words, power_means
+from ..validation import check_choice, check_positive, invalid
 from .words import TextWords
 
 if TYPE_CHECKING:

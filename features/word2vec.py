@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..models.errors import InvalidTextError
-from ..models.validation import check_choice, check_flag, check_int, invalid
+from ..errors import InvalidTextError
 from ..models.word_sources import load_word_vectors
 from ..models.word_vectors import WordVectors
+from ..validation import check_choice, check_flag, check_int, invalid
 from .word_base import WordVectorizer
 from .words import WORD_PATTERN, TextWords
 

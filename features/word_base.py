@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..models.errors import InvalidParameterError
-from ..models.validation import check_choice, check_flag
+from ..errors import InvalidParameterError
 from ..models.word_vectors import WordVectors
+from ..validation import check_choice, check_flag
 from .base import TextVectorizer
 from .weighting import Weighting, make_weighting
 from .words import TextWords, check_tokenizer, split_words

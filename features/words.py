@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..models.errors import InvalidParameterError
+from ..errors import InvalidParameterError
 from ..models.tokenization import replace_lone_surrogates
-from ..models.validation import invalid
+from ..validation import invalid
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,9 +16,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
+from ..errors import ModelIntegrityError, UnsupportedModelError
 from .batching import runs_of_equal_length
 from .depth import LayerReader
-from .errors import ModelIntegrityError, UnsupportedModelError
 from .packing import ATTENTION, packed, register
 from .quantization import quantize_linear_layers
 

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
+from ..errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
 from .fingerprint import fingerprint, sha256
 from .pooling import POOLINGS
 from .source import check_no_pickle, locate
@@ -150,7 +150,7 @@ def open_checkpoint(
     Raises
     ------
     ModelNotFoundError, UnsafeModelError, ModelIntegrityError, UnsupportedModelError
-        As their names say; see :mod:`bertvectorizer.models.errors`.
+        As their names say; see :mod:`bertvectorizer.errors`.
     """
     root = locate(model_name, revision, local_files_only)
     if trust_remote_code and root != Path(model_name).expanduser() and not _is_commit(revision):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .errors import InvalidParameterError
+from ..errors import InvalidParameterError
+from ..validation import check_int, check_positive, invalid
 from .forward_backward import forward_backward
-from .validation import check_int, check_positive, invalid
 from .viterbi import viterbi
 
 if TYPE_CHECKING:

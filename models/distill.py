@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import ModelNotFoundError, UnsupportedModelError
+from ..errors import ModelNotFoundError, UnsupportedModelError
 from .tokenization import replace_lone_surrogates
 from .word_pooling import pool_words
 

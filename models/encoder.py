@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from ..errors import ModelIntegrityError, OutOfMemoryError
 from .backbone import Backbone, quiet_transformers
 from .batching import Batches, runs_of_equal_length
-from .errors import ModelIntegrityError, OutOfMemoryError
 from .hardware import is_out_of_memory, keep_freed_memory, tokens_per_batch
 from .pooling import pool
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from .errors import OutOfMemoryError
+from ..errors import OutOfMemoryError
 from .records import DamagedRecordError, Record, extend, is_sound, names_in, pack, unpack
 from .shelf import Shelf
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from .errors import UnsupportedModelError
-from .validation import check_choice, invalid
+from ..errors import UnsupportedModelError
+from ..validation import check_choice, invalid
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import ModelIntegrityError
 from .checkpoint import LaterModule
-from .errors import ModelIntegrityError
 from .fingerprint import sha256
 
 if TYPE_CHECKING:

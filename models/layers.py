@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from typing import Any
 
-from .validation import invalid
+from ..validation import invalid
 
 __all__ = ["LAYER_MERGES", "layers_asked", "resolve_layers"]
 

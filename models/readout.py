@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..validation import check_choice, invalid
 from .layers import LAYER_MERGES, resolve_layers
 from .pooling import POOLINGS, resolve_pooling
-from .validation import check_choice, invalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..validation import invalid
 from .hardware import arithmetic_settings
 from .readout import Part, every_part
 from .records import Record, part_name
 from .session import session_store
 from .store import EmbeddingStore, Parts, absolute, reopen, text_keys
-from .validation import invalid
 
 if TYPE_CHECKING:
     import torch

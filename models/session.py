@@ -14,9 +14,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from .errors import StoreError
+from ..errors import StoreError
+from ..warning import warn_user
 from .store import EmbeddingStore, reopen
-from .warning import warn_user
 
 __all__ = ["comparison_store", "session_store"]
 

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from ..warning import warn_user
 from .claims import Claims
 from .database import FAULTS, Database
-from .warning import warn_user
 
 __all__ = ["Shelf"]
 

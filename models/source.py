@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ..errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ..validation import invalid
 from .fingerprint import sha256
-from .validation import invalid
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo

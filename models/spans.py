@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import UnsupportedModelError
+from ..validation import invalid
 from .batching import ranges
-from .errors import UnsupportedModelError
 from .tokenization import ModelTokenizer, TokenSequences, replace_lone_surrogates
-from .validation import invalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..errors import StoreError
+from ..validation import check_choice, check_flag, check_int, invalid
 from .database import FAULTS, OtherFormatError, is_busy, is_ours
-from .errors import StoreError
 from .flight import Compute, Flight
 from .records import Record, is_sound
 from .remembered import Remembered
 from .shelf import Shelf
-from .validation import check_choice, check_flag, check_int, invalid
 
 __all__ = ["KEEP", "EmbeddingStore", "Parts", "StoreStats", "absolute", "reopen", "text_keys"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .errors import UnsupportedModelError
-from .validation import check_choice, check_int, invalid
+from ..errors import UnsupportedModelError
+from ..validation import check_choice, check_int, invalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

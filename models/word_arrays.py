@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import InvalidParameterError, ModelIntegrityError, UnsafeModelError
+from ..errors import InvalidParameterError, ModelIntegrityError, UnsafeModelError
 from .word_checks import check_vectors, check_words
 
 if TYPE_CHECKING:

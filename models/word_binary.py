@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import ModelIntegrityError
+from ..errors import ModelIntegrityError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

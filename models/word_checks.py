@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .validation import invalid
+from ..validation import invalid
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

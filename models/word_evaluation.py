@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .errors import InvalidTableError
+from ..errors import InvalidTableError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from .errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError
-from .validation import invalid
+from ..errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ..validation import invalid
 from .word_arrays import DAMAGED, check_member, read_npz, read_safetensors
 from .word_binary import read_word2vec_binary
 from .word_text import read_header, read_text

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import InvalidParameterError, ModelChangedError
 from .checkpoint import open_checkpoint
 from .distill import TokenSubwords, distilled_blocks, distiller
-from .errors import InvalidParameterError, ModelChangedError
 from .tokenization import replace_lone_surrogates
 from .word_files import Place, find, read_blocks
 from .word_table import file_digest, kept_table

@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import StoreError
-from .warning import warn_user
+from ..errors import StoreError
+from ..warning import warn_user
 from .word_vectors import Subwords, WordVectors
 
 if TYPE_CHECKING:

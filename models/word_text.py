@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .errors import ModelIntegrityError
+from ..errors import ModelIntegrityError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 
-from .errors import UnknownWordError
-from .validation import check_choice, check_int, invalid
+from ..errors import UnknownWordError
+from ..validation import check_choice, check_int, invalid
 from .word_arrays import write_safetensors
 from .word_checks import check_vectors, check_words
 from .word_evaluation import AnalogyScore, SimilarityScore, analogy_score, similarity_score

@@ -14,16 +14,7 @@ if TYPE_CHECKING:
     from .models.store import EmbeddingStore
     from .models.word_sources import load_word_vectors
     from .models.word_vectors import WordVectors
-    from .pipeline import (
-        Comparison,
-        SequenceLabeler,
-        TaggedSentences,
-        compare,
-        default_features,
-        load_pipeline,
-        read_conll,
-        save_pipeline,
-    )
+    from .pipeline import Comparison, SequenceLabeler, TaggedSentences, compare, default_features, load_pipeline, read_conll, save_pipeline
 
 __version__ = "0.1.0"
 

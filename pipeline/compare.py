@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..errors import BertVectorizerError, InvalidParameterError, InvalidTableError
 from ..features import BertVectorizer, read_texts
-from ..models.errors import BertVectorizerError, InvalidParameterError, InvalidTableError
 from ..models.reuse import open_store
 from ..models.session import comparison_store
-from ..models.validation import check_flag, check_int, invalid
-from ..models.warning import warn_user
+from ..validation import check_flag, check_int, invalid
+from ..warning import warn_user
 from .comparison import Comparison
 from .fitting import as_texts
 from .folds import Folds, Split, count_leaks, join_duplicates, make_folds

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ..models.errors import InvalidParameterError
+from ..errors import InvalidParameterError
 from .fitting import fit_pipeline
 from .folds import Folds
 from .metrics import Metric

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..models.errors import InvalidParameterError
+from ..errors import InvalidParameterError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

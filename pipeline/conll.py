@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..models.errors import InvalidTableError
-from ..models.validation import invalid
+from ..errors import InvalidTableError
+from ..validation import invalid
 from .tagged_sentences import TaggedSentences, converted
 from .tags import check_scheme
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from ..models.errors import InvalidParameterError
-from ..models.validation import invalid
+from ..errors import InvalidParameterError
+from ..validation import invalid
 from .tags import transitions
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..models.errors import InvalidTextError
+from ..errors import InvalidTextError
 from .output import blaming, check_output, describe_fault, warning_once
 from .tables import read_chunks
 

@@ -9,8 +9,8 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import Pipeline
 
+from ..errors import InvalidTableError
 from ..features import BertVectorizer, read_texts
-from ..models.errors import InvalidTableError
 from .heads import default_estimator, majority_estimator
 from .roster import parts_of, with_store
 from .target import Target

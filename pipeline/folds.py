@@ -14,8 +14,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from ..models.errors import InvalidParameterError, InvalidTableError
-from ..models.validation import invalid
+from ..errors import InvalidParameterError, InvalidTableError
+from ..validation import invalid
 
 if TYPE_CHECKING:
     from .target import Target

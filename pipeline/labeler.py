@@ -19,11 +19,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ..errors import InvalidParameterError
 from ..models.batching import portions
 from ..models.crf import LinearChainCrf
-from ..models.errors import InvalidParameterError
-from ..models.validation import check_choice, check_flag, check_int, check_positive, invalid
 from ..models.viterbi import greedy, viterbi
+from ..validation import check_choice, check_flag, check_int, check_positive, invalid
 from .decoding import check_classifier, check_scores, rules_as_scores, tag_probabilities, tag_scores
 from .sentences import offsets_of, read_sentences, read_tags
 from .tag_scoring import check_true_tags, tag_report, tag_score
@@ -97,7 +97,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     Raises
     ------
     InvalidParameterError, InvalidTextError
-        See :mod:`bertvectorizer.models.errors` for the whole tree.
+        See :mod:`bertvectorizer.errors` for the whole tree.
 
     Notes
     -----

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, brier_score_loss, get_scorer, make_scorer
 
-from ..models.errors import InvalidParameterError
-from ..models.validation import invalid
+from ..errors import InvalidParameterError
+from ..validation import invalid
 from .outcome import Cost
 
 if TYPE_CHECKING:

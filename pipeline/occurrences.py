@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..errors import InvalidParameterError
 from ..features import BertSpanVectorizer, BertVectorizer
 from ..features.find_word import find_word
 from ..models import open_checkpoint
-from ..models.errors import InvalidParameterError
 from ..models.spans import SpanTokenizer, input_vectors
 from .example import load_example
 

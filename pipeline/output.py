@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..models.errors import InvalidParameterError, InvalidTableError
+from ..errors import InvalidParameterError, InvalidTableError
 
 __all__ = ["blaming", "check_output", "describe_fault", "warning_once", "write_whole"]
 

@@ -17,10 +17,10 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.calibration import _CalibratedClassifier
 
+from ..errors import InvalidParameterError
 from ..features import StaticVectorizer
 from ..features.bert_base import BertBase
 from ..features.weighting import Weighting
-from ..models.errors import InvalidParameterError
 from ..models.word_sources import FastTextSubwords, is_in_memory
 from ..models.word_vectors import WordVectors
 

@@ -15,10 +15,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ..errors import InvalidParameterError, ModelError, ModelIntegrityError, UnsafeModelError
 from ..features.bert_base import BertBase
-from ..models.errors import InvalidParameterError, ModelError, ModelIntegrityError, UnsafeModelError
-from ..models.validation import check_flag, invalid
-from ..models.warning import warn_user
+from ..validation import check_flag, invalid
+from ..warning import warn_user
 from .packed import estimators_within, pack, unpack
 from .skops_file import read_skops, write_skops
 

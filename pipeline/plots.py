@@ -11,7 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from ..models.errors import InvalidParameterError
+from ..errors import InvalidParameterError
 from .confusion import count_confusions
 from .drawing import (
     DASHES,

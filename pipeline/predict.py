@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import get_tags
 
+from ..errors import InvalidTextError
 from ..features import read_texts
-from ..models.errors import InvalidTextError
 from ..models.tokenization import replace_lone_surrogates
-from ..models.validation import invalid
+from ..validation import invalid
 from .output import blaming, check_output, describe_fault, warning_once
 from .safe_csv import csv_text
 from .tables import read_chunks

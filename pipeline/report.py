@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..models.errors import BertVectorizerError, InvalidParameterError
+from ..errors import BertVectorizerError, InvalidParameterError
 from ..models.tokenization import replace_lone_surrogates
 from . import plots
 from .confusion import count_confusions

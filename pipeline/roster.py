@@ -11,12 +11,12 @@ from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
 
+from ..errors import InvalidParameterError, ModelNotFoundError
 from ..features import BertVectorizer, StaticVectorizer, Word2VecVectorizer
 from ..models.checkpoint import Checkpoint, open_checkpoint
-from ..models.errors import InvalidParameterError, ModelNotFoundError
 from ..models.layers import resolve_layers
 from ..models.pooling import resolve_pooling
-from ..models.validation import invalid
+from ..validation import invalid
 
 if TYPE_CHECKING:
     from ..models.store import EmbeddingStore

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..models.errors import InvalidTableError
+from ..errors import InvalidTableError
 from ..models.tokenization import replace_lone_surrogates
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import InvalidParameterError
 from ..features.documents import read_documents
-from ..models.errors import InvalidParameterError
 from .tags import convert_tags
 
 if TYPE_CHECKING:

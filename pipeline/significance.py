@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 from sklearn.utils import check_random_state
 
-from ..models.validation import check_int, invalid
+from ..validation import check_int, invalid
 
 if TYPE_CHECKING:
     from numpy.random import RandomState

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..models.errors import ModelError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ..errors import ModelError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 
 __all__ = ["TRUSTED", "read_skops", "write_skops"]
 

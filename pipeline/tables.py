@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from ..models.errors import InvalidTableError
-from ..models.validation import check_int, invalid
+from ..errors import InvalidTableError
+from ..validation import check_int, invalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models.errors import InvalidParameterError
+from ..errors import InvalidParameterError
 from .tags import convert_tags, marks_entity
 
 __all__ = ["check_true_tags", "tag_report", "tag_score"]

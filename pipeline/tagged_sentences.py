@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..errors import InvalidParameterError, InvalidTableError
 from ..features.text_column import is_missing
-from ..models.errors import InvalidParameterError, InvalidTableError
-from ..models.validation import invalid
+from ..validation import invalid
 from .tags import check_scheme, convert_tags, detect_scheme
 
 __all__ = ["TaggedSentences", "converted"]

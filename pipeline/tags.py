@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..models.errors import InvalidParameterError
-from ..models.validation import invalid
+from ..errors import InvalidParameterError
+from ..validation import invalid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

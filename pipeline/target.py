@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from ..models.errors import InvalidTableError
-from ..models.validation import check_choice
+from ..errors import InvalidTableError
+from ..validation import check_choice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils._param_validation import InvalidParameterError as ScikitLearnParameterError
 
-from ..models.errors import BertVectorizerError, InvalidParameterError, InvalidTextError
+from ..errors import BertVectorizerError, InvalidParameterError, InvalidTextError
 from .word_shape import word_shape
 
 if TYPE_CHECKING:

@@ -98,8 +98,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def default_model_directory() -> Path:
     """Directory of the packaged default model."""
+    from bertvectorizer.errors import ModelNotFoundError
     from bertvectorizer.models import DEFAULT_MODEL, locate
-    from bertvectorizer.models.errors import ModelNotFoundError
 
     try:
         return locate(DEFAULT_MODEL, local_files_only=True)

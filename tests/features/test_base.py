@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features import TextVectorizer
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError
 
 
 class LengthVectorizer(TextVectorizer):

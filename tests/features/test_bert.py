@@ -24,7 +24,7 @@ from sentence_transformers import SentenceTransformer
 from sklearn.utils import get_tags
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.models.errors import BertVectorizerError, InvalidParameterError, InvalidTextError, ModelNotFoundError
+from bertvectorizer.errors import BertVectorizerError, InvalidParameterError, InvalidTextError, ModelNotFoundError
 from tests.tiny import save_model, watched_network
 
 TinyModel = Callable[..., Path]

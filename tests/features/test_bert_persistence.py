@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.models.errors import ModelChangedError, ModelNotFoundError, UnsupportedModelError
+from bertvectorizer.errors import ModelChangedError, ModelNotFoundError, UnsupportedModelError
 from tests.tiny import save_model
 
 TEXTS = ["the old bat flew in the night", "a ball", "", "the river bank"]

@@ -20,7 +20,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.models.errors import InvalidTextError, ModelChangedError
+from bertvectorizer.errors import InvalidTextError, ModelChangedError
 
 DATA = pd.DataFrame(
     {

@@ -27,7 +27,7 @@ from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
 from bertvectorizer import BertSpanVectorizer, BertWordVectorizer, EmbeddingStore
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError, ModelChangedError
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelChangedError
 from tests.plain import POOLINGS, by_offsets, in_windows
 from tests.tiny import ModelFactory, save_model, save_sentence_transformer
 

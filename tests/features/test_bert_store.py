@@ -27,7 +27,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from threadpoolctl import threadpool_limits
 
 from bertvectorizer import BertVectorizer, EmbeddingStore
-from bertvectorizer.models.errors import InvalidParameterError, ModelChangedError
+from bertvectorizer.errors import InvalidParameterError, ModelChangedError
 from bertvectorizer.models.session import session_store
 from tests.tiny import save_model, save_sentence_transformer
 

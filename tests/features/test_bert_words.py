@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from bertvectorizer import BertWordVectorizer, EmbeddingStore
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError, ModelChangedError
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelChangedError
 from tests.plain import POOLINGS, by_offsets, by_word_ids, in_windows
 from tests.tiny import ModelFactory, save_model
 

@@ -11,8 +11,8 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from bertvectorizer import BertSpanVectorizer, BertWordVectorizer
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.features.contextual import list_targets, read_targets
-from bertvectorizer.models.errors import InvalidParameterError
 from tests.tiny import ModelFactory
 
 

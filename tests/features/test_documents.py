@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features.documents import Documents, read_documents
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.models.tokenization import replace_lone_surrogates
 
 DOCUMENTS = [["The", "bat", "flew", "."], [], ["Hit"]]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.features.find_word import find_word
-from bertvectorizer.models.errors import InvalidParameterError
 
 
 @pytest.mark.parametrize(

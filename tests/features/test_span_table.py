@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features.span_table import read_spans
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError
 
 COLUMNS: dict[str, list[Any]] = {"text": ["The old bat flew.", "bat", "A ball"], "start": [8, 0, 2], "end": [11, 3, 6]}
 SPANS = [[8, 11], [0, 3], [2, 6]]

@@ -26,8 +26,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from bertvectorizer import StaticVectorizer, WordVectors, load_word_vectors
+from bertvectorizer.errors import InvalidParameterError, ModelChangedError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from bertvectorizer.features.weighting import WEIGHTINGS
-from bertvectorizer.models.errors import InvalidParameterError, ModelChangedError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 
 WORDS = ["the", "bat", "hit", "ball", "flew", "in", "night", "old", "river", "bank"]
 VECTORS = np.random.default_rng(0).normal(size=(10, 8)).astype(np.float32)

@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from bertvectorizer import StaticVectorizer, WordVectors
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features.documents import read_documents
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError
 
 WORDS = ["the", "bat", "hit", "ball", "new york", "isn't", "flew", "."]
 VECTORS = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)

@@ -13,8 +13,8 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features import read_texts
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError
 
 TEXTS = ["the old bat", "", "a ball"]
 ODD_INDEX = ["z", 3, "z"]

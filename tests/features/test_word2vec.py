@@ -16,7 +16,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 
 from bertvectorizer import Word2VecVectorizer
-from bertvectorizer.models.errors import InvalidTextError, UnknownWordError
+from bertvectorizer.errors import InvalidTextError, UnknownWordError
 
 TEXTS = [
     "The old bat flew in the night",

@@ -32,9 +32,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from bertvectorizer import StaticVectorizer, Word2VecVectorizer, WordVectors
+from bertvectorizer.errors import InvalidParameterError, InvalidTableError, InvalidTextError
 from bertvectorizer.features import OovReport, TextVectorizer, WordVectorizer
 from bertvectorizer.features.weighting import WEIGHTINGS
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError, InvalidTextError
 
 WORDS = ["the", "bat", "hit", "ball", "flew", "in", "night", "old", "river", "bank"]
 TABLE = WordVectors(WORDS, np.random.default_rng(0).normal(size=(10, 8)))

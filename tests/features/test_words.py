@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.features.words import WORD_PATTERN, TextWords, check_tokenizer, split_words
-from bertvectorizer.models.errors import InvalidParameterError
 
 
 def words_of(found: TextWords) -> list[list[str]]:

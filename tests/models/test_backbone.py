@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, BertConfig, BertForMaskedLM, BertModel
 
+from bertvectorizer.errors import ModelIntegrityError, UnsupportedModelError
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.backbone import Backbone, quiet_transformers
-from bertvectorizer.models.errors import ModelIntegrityError, UnsupportedModelError
 from tests.tiny import FAMILIES, MORE_FAMILIES, PADDED_FAMILIES, SIZE, ModelFactory, save_tokenizer
 
 CPU = torch.device("cpu")

@@ -13,9 +13,9 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from bertvectorizer.errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 from bertvectorizer.models import DEFAULT_MODEL, open_checkpoint
 from bertvectorizer.models.checkpoint import Checkpoint, LaterModule
-from bertvectorizer.models.errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
 from tests.tiny import FAMILIES, ModelFactory, save_sentence_transformer
 
 NAMESPACE = "sentence_transformers.models."

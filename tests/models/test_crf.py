@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.optimize import OptimizeResult
 
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models import crf as module
 from bertvectorizer.models.crf import LinearChainCrf, _Likelihood
-from bertvectorizer.models.errors import InvalidParameterError
 from tests.models.test_viterbi import all_paths
 
 OFFSETS = np.array([0, 4, 4, 5, 9, 12])

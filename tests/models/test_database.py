@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bertvectorizer.errors import StoreError
 from bertvectorizer.models.database import Database, is_ours, journal_mode
-from bertvectorizer.models.errors import StoreError
 
 MODES = ["WAL", "TRUNCATE"]
 NOBODY = 65534

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from bertvectorizer import WordVectors, load_word_vectors
+from bertvectorizer.errors import ModelChangedError, ModelError, ModelNotFoundError, UnsupportedModelError
 from bertvectorizer.models import Checkpoint, open_checkpoint
 from bertvectorizer.models.distill import TokenSubwords, distilled_blocks, distiller
-from bertvectorizer.models.errors import ModelChangedError, ModelError, ModelNotFoundError, UnsupportedModelError
 from bertvectorizer.models.word_table import forget_tables
 from tests.tiny import LETTERS, WORDS, ModelFactory
 

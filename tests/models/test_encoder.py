@@ -18,9 +18,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel
 
+from bertvectorizer.errors import ModelIntegrityError
 from bertvectorizer.models import DEFAULT_MODEL, Readout, TextTokenizer, TokenizedTexts, open_checkpoint, resolve_readout
 from bertvectorizer.models.encoder import Encoder, load_encoder, load_tokenizer
-from bertvectorizer.models.errors import ModelIntegrityError
 from bertvectorizer.models.later import finish
 from bertvectorizer.models.pooling import POOLINGS
 from tests.tiny import FAMILIES, ModelFactory, save_sentence_transformer
@@ -257,7 +257,7 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from bertvectorizer.models import TextTokenizer, open_checkpoint, resolve_readout
 from bertvectorizer.models.encoder import Encoder, load_tokenizer
-from bertvectorizer.models.errors import OutOfMemoryError
+from bertvectorizer.errors import OutOfMemoryError
 
 checkpoint = open_checkpoint(sys.argv[1])
 encoder = Encoder(checkpoint, torch.device("cpu"), "float32")

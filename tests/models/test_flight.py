@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bertvectorizer.models.errors import OutOfMemoryError
+from bertvectorizer.errors import OutOfMemoryError
 from bertvectorizer.models.flight import Compute, Flight
 from bertvectorizer.models.records import Record, is_sound, names_in, part_name
 from bertvectorizer.models.shelf import Shelf

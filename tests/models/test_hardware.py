@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bertvectorizer.models.errors import InvalidParameterError, UnsupportedModelError
+from bertvectorizer.errors import InvalidParameterError, UnsupportedModelError
 from bertvectorizer.models.hardware import PRECISIONS, check_precision, is_out_of_memory, resolve_device, tokens_per_batch
 
 CPU = torch.device("cpu")

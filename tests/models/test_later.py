@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Dropout, LayerNorm, Normalize, Pooling, Transformer
 
+from bertvectorizer.errors import ModelIntegrityError
 from bertvectorizer.models import Readout, open_checkpoint, resolve_readout
-from bertvectorizer.models.errors import ModelIntegrityError
 from bertvectorizer.models.later import finish
 from tests.tiny import ModelFactory, save_sentence_transformer
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertvectorizer.models.errors import InvalidParameterError
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models.layers import resolve_layers
 
 

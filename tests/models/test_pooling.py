@@ -8,7 +8,7 @@ import pytest
 import torch
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from bertvectorizer.models.errors import InvalidParameterError
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models.pooling import POOLINGS, pool, resolve_pooling
 
 

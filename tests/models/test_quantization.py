@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel
 from transformers.pytorch_utils import Conv1D
 
-from bertvectorizer.models.errors import UnsupportedModelError
+from bertvectorizer.errors import UnsupportedModelError
 from bertvectorizer.models.quantization import Int8Linear, quantize_linear_layers
 from tests.tiny import ModelFactory
 

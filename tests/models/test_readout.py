@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models import Checkpoint, open_checkpoint, resolve_readout
-from bertvectorizer.models.errors import InvalidParameterError
 from tests.tiny import ModelFactory, save_sentence_transformer
 
 

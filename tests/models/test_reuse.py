@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models import Checkpoint, TextTokenizer, TokenizedTexts, open_checkpoint, resolve_readout
 from bertvectorizer.models.encoder import load_encoder, load_tokenizer
-from bertvectorizer.models.errors import InvalidParameterError
 from bertvectorizer.models.pooling import POOLINGS
 from bertvectorizer.models.readout import Part, every_part
 from bertvectorizer.models.reuse import encode_once, open_store

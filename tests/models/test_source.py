@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bertvectorizer.models.errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from bertvectorizer.errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from bertvectorizer.models.source import DEFAULT_MODEL, locate, verify
 from tests.tiny import ModelFactory
 
@@ -233,7 +233,7 @@ class TestIntegrity:
         (copy / "model" / file).write_bytes(content)
         code = f"""
 from bertvectorizer.models import locate
-from bertvectorizer.models.errors import ModelIntegrityError
+from bertvectorizer.errors import ModelIntegrityError
 try:
     locate({DEFAULT_MODEL!r})
 except ModelIntegrityError as error:
@@ -330,7 +330,7 @@ LOCATE = """
 import sys
 import huggingface_hub
 from bertvectorizer.models import locate
-from bertvectorizer.models.errors import ModelError
+from bertvectorizer.errors import ModelError
 try:
     print("found", locate(*sys.argv[1:]))
 except ModelError as error:
@@ -412,7 +412,7 @@ sys.addaudithook(watch)
 import torch
 from bertvectorizer.models import TextTokenizer, locate, open_checkpoint, resolve_readout
 from bertvectorizer.models.encoder import load_encoder, load_tokenizer
-from bertvectorizer.models.errors import ModelNotFoundError
+from bertvectorizer.errors import ModelNotFoundError
 
 for name in sys.argv[1:]:
     checkpoint = open_checkpoint(name, local_files_only=True)

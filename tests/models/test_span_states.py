@@ -11,10 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from bertvectorizer.errors import OutOfMemoryError
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.backbone import Backbone
 from bertvectorizer.models.encoder import load_tokenizer
-from bertvectorizer.models.errors import OutOfMemoryError
 from bertvectorizer.models.span_states import Passage, SpanReader
 from bertvectorizer.models.spans import SpanTokenizer
 from bertvectorizer.models.store import EmbeddingStore

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModel
 
+from bertvectorizer.errors import InvalidParameterError, UnsupportedModelError
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.encoder import load_tokenizer
-from bertvectorizer.models.errors import InvalidParameterError, UnsupportedModelError
 from bertvectorizer.models.spans import SpanTokenizer, TokenizedSpans, input_vectors
 from tests.plain import overlapping
 from tests.tiny import ModelFactory, save_sentence_transformer

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from bertvectorizer import BertVectorizer
+from bertvectorizer.errors import InvalidParameterError, StoreError
 from bertvectorizer.models.database import Database
-from bertvectorizer.models.errors import InvalidParameterError, StoreError
 from bertvectorizer.models.records import Record, part_name
 from bertvectorizer.models.store import KEEP, EmbeddingStore, Parts, StoreStats, reopen, text_keys
 

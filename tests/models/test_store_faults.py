@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bertvectorizer.models.errors import StoreError
+from bertvectorizer.errors import StoreError
 from bertvectorizer.models.records import Record, part_name
 from bertvectorizer.models.store import EmbeddingStore, Parts, text_keys
 

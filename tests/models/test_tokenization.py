@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from bertvectorizer.errors import InvalidParameterError, ModelIntegrityError, UnsupportedModelError
 from bertvectorizer.models import Checkpoint, TextTokenizer, TokenizedTexts, Truncation, open_checkpoint
 from bertvectorizer.models.encoder import load_tokenizer
-from bertvectorizer.models.errors import InvalidParameterError, ModelIntegrityError, UnsupportedModelError
 from bertvectorizer.models.tokenization import replace_lone_surrogates
 from tests.tiny import ModelFactory
 

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from bertvectorizer.models.errors import ModelIntegrityError, UnsafeModelError
+from bertvectorizer.errors import ModelIntegrityError, UnsafeModelError
 from bertvectorizer.models.word_arrays import read_npz, read_safetensors, write_safetensors
 
 WORDS = ["tea", "日本", "🙂", "nan", '"q', "a b", "\u2028"]

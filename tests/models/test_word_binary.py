@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bertvectorizer.errors import ModelIntegrityError
 from bertvectorizer.models import word_binary
-from bertvectorizer.models.errors import ModelIntegrityError
 from bertvectorizer.models.word_binary import read_word2vec_binary
 from bertvectorizer.models.word_text import read_header
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertvectorizer.models.errors import InvalidParameterError
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models.word_checks import check_vectors, check_words
 
 

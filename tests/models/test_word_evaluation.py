@@ -12,8 +12,8 @@ import pytest
 from gensim.models import KeyedVectors
 
 from bertvectorizer import WordVectors, load_word_vectors
+from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.models import word_vectors
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.models.word_evaluation import AnalogyScore, SectionScore, SimilarityScore
 
 RNG = np.random.default_rng(5)

@@ -18,7 +18,7 @@ from gensim.models import KeyedVectors, Word2Vec
 from numpy.typing import NDArray
 
 from bertvectorizer import WordVectors
-from bertvectorizer.models.errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from bertvectorizer.errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from bertvectorizer.models.word_files import Place, find, read_blocks
 
 TEXT = b"tea 0.5 -1\ncup 2 3\n"
@@ -326,7 +326,7 @@ def test_bombs_are_refused_in_bounded_memory(run_python: Callable[..., str], tmp
 import resource, sys
 from pathlib import Path
 import numpy, pyarrow.csv
-from bertvectorizer.models.errors import ModelError
+from bertvectorizer.errors import ModelError
 from bertvectorizer.models.word_files import find, read_blocks
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + (900 << 20),) * 2)  # what is allocated, used or not

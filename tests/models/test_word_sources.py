@@ -16,8 +16,8 @@ import pytest
 from gensim.models import FastText, KeyedVectors, Word2Vec
 
 from bertvectorizer import WordVectors, load_word_vectors
+from bertvectorizer.errors import InvalidParameterError, ModelChangedError, ModelIntegrityError, ModelNotFoundError
 from bertvectorizer.models import word_sources
-from bertvectorizer.models.errors import InvalidParameterError, ModelChangedError, ModelIntegrityError, ModelNotFoundError
 from bertvectorizer.models.word_sources import FastTextSubwords, is_in_memory
 from bertvectorizer.models.word_table import forget_tables, tables_directory
 

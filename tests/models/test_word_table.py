@@ -21,8 +21,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bertvectorizer import WordVectors, load_word_vectors
+from bertvectorizer.errors import ModelIntegrityError, StoreError
 from bertvectorizer.models import word_table
-from bertvectorizer.models.errors import ModelIntegrityError, StoreError
 from bertvectorizer.models.word_table import file_digest, forget_tables, kept_table, tables_directory
 
 WORDS = ["tea", "日本", '"q', "\ud800", "\u2028"]

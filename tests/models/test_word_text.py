@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bertvectorizer.errors import ModelIntegrityError
 from bertvectorizer.models import word_text
-from bertvectorizer.models.errors import ModelIntegrityError
 from bertvectorizer.models.word_text import read_header, read_text
 
 ODD_WORDS = [

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from bertvectorizer import StaticVectorizer, WordVectors, load_word_vectors
+from bertvectorizer.errors import InvalidParameterError, UnknownWordError
 from bertvectorizer.models import word_vectors
-from bertvectorizer.models.errors import InvalidParameterError, UnknownWordError
 
 RNG = np.random.default_rng(11)
 WORDS = [f"w{n}" for n in range(300)]

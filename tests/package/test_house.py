@@ -25,7 +25,7 @@ import pytest
 import typer
 
 import bertvectorizer
-from bertvectorizer.cli import app
+from bertvectorizer.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"models": "bertvectorizer.models", "features": "bertvectorizer.features", "pipeline": "bertvectorizer.pipeline"}
@@ -94,7 +94,7 @@ def _statements(tree: ast.AST, while_loading: bool) -> Iterator[ast.AST]:
 
 def test_the_walk_finds_every_source_file() -> None:
     assert installed_modules() == sorted(SOURCES)
-    assert {"bertvectorizer.cli", "bertvectorizer.features.bert", "bertvectorizer.models.encoder"} <= set(SOURCES)
+    assert {"bertvectorizer.cli.app", "bertvectorizer.features.bert", "bertvectorizer.models.encoder"} <= set(SOURCES)
 
 
 @pytest.mark.parametrize("module", SOURCES)
@@ -123,7 +123,7 @@ def test_no_module_needs_itself_to_load() -> None:
 
 def test_the_parser_of_imports_sees_them() -> None:
     seen = set(imports("bertvectorizer.features.bert"))
-    assert {"bertvectorizer.models", "bertvectorizer.models.warning", "bertvectorizer.features.base", "torch", "numpy"} <= seen
+    assert {"bertvectorizer.models", "bertvectorizer.warning", "bertvectorizer.features.base", "torch", "numpy"} <= seen
     assert "torch" not in set(imports("bertvectorizer.features.bert", while_loading=True))
     assert "bertvectorizer.models.encoder" in seen
 
@@ -181,7 +181,7 @@ def test_all_is_sorted_and_names_what_is_public(module: str) -> None:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
     }
     unexported = defined - set(names)
-    assert not unexported or module in {"bertvectorizer.cli", "bertvectorizer.store_cli"}, (
+    assert not unexported or module in {"bertvectorizer.cli.app", "bertvectorizer.cli.store"}, (
         f"public by name, but not in __all__: {unexported}"
     )
 
@@ -303,7 +303,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_help_needs_no_network_code() -> None:
     program = (
         "import sys; sys.argv = ['bertvectorizer', 'embed', '--help']\n"
-        "from bertvectorizer.cli import main\n"
+        "from bertvectorizer.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit: pass\n"
         f"print([name for name in {HEAVY[:2]} if name in sys.modules])"
     )
@@ -376,4 +376,4 @@ def test_the_wheel_holds_one_package_with_all_modules_and_data(distributions: tu
     }
     assert modules | {f"bertvectorizer/{name}" for name in data} == {name for name in wheel if ".dist-info/" not in name}
     assert {name.partition("/")[0].partition("-")[0] for name in wheel} == {"bertvectorizer"}
-    assert {"package/py.typed", "pipeline/data/words_in_context.csv", "package/cli.py", "LICENSE"} <= sdist
+    assert {"package/py.typed", "pipeline/data/words_in_context.csv", "package/cli/app.py", "LICENSE"} <= sdist

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import PredefinedSplit
 
 from bertvectorizer import Comparison, compare
-from bertvectorizer.models.errors import InvalidParameterError
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline import trial
 from bertvectorizer.pipeline.significance import resample_rows
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError
+from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline.conll import read_conll
 from bertvectorizer.pipeline.tagged_sentences import TaggedSentences
 

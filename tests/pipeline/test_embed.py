@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.models.errors import InvalidTableError, InvalidTextError
+from bertvectorizer.errors import InvalidTableError, InvalidTextError
 from bertvectorizer.pipeline import embed_file
 from bertvectorizer.pipeline.embed import FORMATS
 

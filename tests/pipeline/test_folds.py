@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, PredefinedSplit, StratifiedKFold
 
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError
+from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline.folds import Folds, count_leaks, join_duplicates, make_folds
 from bertvectorizer.pipeline.target import Target, read_target
 

@@ -30,7 +30,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from bertvectorizer import BertVectorizer, StaticVectorizer
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTextError, ModelNotFoundError, StoreError
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelNotFoundError, StoreError
 from bertvectorizer.pipeline import labeler as module
 from bertvectorizer.pipeline.decoding import tag_scores
 from bertvectorizer.pipeline.labeler import SequenceLabeler

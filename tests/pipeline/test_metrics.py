@@ -16,7 +16,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from bertvectorizer.models.errors import InvalidParameterError
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.metrics import Metric, resolve_scoring
 
 RANDOM = np.random.RandomState(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.models.errors import InvalidParameterError
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.occurrences import occurrences_in, word_occurrences
 from tests.tiny import ModelFactory
 

@@ -40,7 +40,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from bertvectorizer import BertVectorizer, EmbeddingStore, StaticVectorizer, Word2VecVectorizer, WordVectors, load_word_vectors
-from bertvectorizer.models.errors import (
+from bertvectorizer.errors import (
     BertVectorizerError,
     InvalidParameterError,
     ModelChangedError,

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.models.errors import InvalidParameterError
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline import plots
 from bertvectorizer.pipeline.confusion import count_confusions
 from bertvectorizer.pipeline.lettering import BLUE, RED, figure_svg

@@ -17,7 +17,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError, InvalidTextError, ModelNotFoundError
+from bertvectorizer.errors import InvalidParameterError, InvalidTableError, InvalidTextError, ModelNotFoundError
 from bertvectorizer.pipeline.persistence import SavedPipeline
 from bertvectorizer.pipeline.predict import FORMATS, predict_file
 from tests.tiny import ModelFactory

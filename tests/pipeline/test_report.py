@@ -15,7 +15,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bertvectorizer import BertVectorizer, compare
-from bertvectorizer.models.errors import InvalidParameterError, ModelNotFoundError
+from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
 from bertvectorizer.pipeline import output, report
 from bertvectorizer.pipeline.report import render_report, repr_html, write_report
 from bertvectorizer.pipeline.report_tables import find_flips

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
 from bertvectorizer import BertVectorizer, EmbeddingStore, StaticVectorizer
-from bertvectorizer.models.errors import InvalidParameterError, ModelNotFoundError
+from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
 from bertvectorizer.pipeline import default_features, layer_features
 from bertvectorizer.pipeline import roster as module
 from bertvectorizer.pipeline.roster import MAJORITY, choose_features, find_cell, is_contextual, parts_of, with_store

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertvectorizer.models.errors import InvalidTableError
+from bertvectorizer.errors import InvalidTableError
 from bertvectorizer.pipeline.safe_csv import csv_text, defuse, write_csv
 from bertvectorizer.pipeline.tables import read_table
 

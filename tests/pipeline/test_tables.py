@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError
+from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline import read_chunks, read_table
 from bertvectorizer.pipeline.tables import read_sample
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from bertvectorizer.models.errors import InvalidParameterError
+from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.conll import read_conll
 from bertvectorizer.pipeline.tags import SCHEMES, convert_tags, detect_scheme, transitions
 

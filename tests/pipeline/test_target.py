@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertvectorizer.models.errors import InvalidParameterError, InvalidTableError
+from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline.target import Target, join_target, read_target
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bertvectorizer.cli import main
-from tests.package.command import Result, Run
+from bertvectorizer.cli.app import main
+from tests.package.cli.command import Result, Run
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .models.errors import StoreError
+from ..errors import StoreError
 
 if TYPE_CHECKING:
-    from .models.store import EmbeddingStore
+    from ..models.store import EmbeddingStore
 
 __all__ = ["store_app"]
 
@@ -72,7 +72,7 @@ def clear(path: PathArgument) -> None:
 
 
 def _existing(path: Path) -> EmbeddingStore:
-    from .models.store import EmbeddingStore
+    from ..models.store import EmbeddingStore
 
     store = EmbeddingStore(path)
     if not store.path.is_file() or not store.path.stat().st_size:

@@ -12,8 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from .comparing import make_roster, read_rows, showing_progress, split_labels
-from .models.errors import InvalidTableError
+from ..errors import InvalidTableError
 from .options import (
     ModelOption,
     NoHeaderOption,
@@ -26,11 +25,12 @@ from .options import (
     bert_parameters,
     table_parameters,
 )
+from .shared import make_roster, read_rows, showing_progress, split_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .pipeline import Comparison
+    from ..pipeline import Comparison
 
 __all__ = ["compare", "compare_app"]
 
@@ -85,7 +85,7 @@ def compare(
     Without FILE it runs on a small example that comes with the package: is the bat an animal, or for hitting balls?
     Ctrl-C prints what is finished.
     """
-    from .pipeline import ComparisonInterrupted
+    from ..pipeline import ComparisonInterrupted
 
     stopped = False
     try:
@@ -94,7 +94,7 @@ def compare(
         columns = _columns(file, text, target, group, test, sample, label_sep, options)
         table = _rows(file, columns, sample, seed, options)
         _check_word(word, report, table[columns.text])
-        from .pipeline import compare as run
+        from ..pipeline import compare as run
 
         bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
         roster = make_roster(features, vectors, all_layers, bert)
@@ -139,7 +139,7 @@ def compare(
 
 def _check_outputs(report: Path | None, json: Path | None, *sources: Path | None) -> None:
     """Tell before the work is done that its result has no place."""
-    from .pipeline.output import check_output
+    from ..pipeline.output import check_output
 
     known = [source for source in sources if source is not None]
     if json is not None:
@@ -153,8 +153,8 @@ def _check_word(word: str | None, report: Path | None, texts: pd.Series) -> None
         return
     if report is None:
         raise InvalidTableError("--word is for the report; give --report too.")
-    from .features import read_texts
-    from .features.find_word import find_word
+    from ..features import read_texts
+    from ..features.find_word import find_word
 
     if not find_word(read_texts(texts).texts, word):
         raise InvalidTableError(f"The word {word!r} of --word is in no text.")
@@ -186,14 +186,14 @@ def _columns(
 def _rows(file: Path | None, columns: _Columns, sample: int | None, seed: int, options: dict[str, Any]) -> pd.DataFrame:
     if file is not None:
         return read_rows(file, [column for column in columns if column is not None], sample, seed, options)
-    from .pipeline import load_example
+    from ..pipeline import load_example
 
     return load_example()
 
 
 def _print(comparison: Comparison) -> None:
-    from .pipeline.ranking import BEST_BASELINE
-    from .pipeline.wording import say_p
+    from ..pipeline.ranking import BEST_BASELINE
+    from ..pipeline.wording import say_p
 
     settings = comparison.settings
     print(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bertvectorizer import BertVectorizer, EmbeddingStore
-from tests.package.command import Result, Run, assert_one_line
+from tests.package.cli.command import Result, Run, assert_one_line
 from tests.tiny import ModelFactory
 
 TEXTS = ["the old bat", "a crane", "money in the bank"]

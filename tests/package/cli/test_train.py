@@ -10,7 +10,7 @@ import pytest
 
 from bertvectorizer.models.session import session_store
 from bertvectorizer.pipeline.persistence import load_pipeline, save_pipeline
-from tests.package.command import Result, Run, assert_one_line
+from tests.package.cli.command import Result, Run, assert_one_line
 from tests.tiny import ModelFactory
 
 KINDS = [("the old bat flew", "animal"), ("he hit the ball", "thing"), ("a crane, of the river", "animal"), ("=money in the bank", "thing")]

@@ -1,4 +1,4 @@
-"""Tests of models/errors.py."""
+"""Tests of package/errors.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from bertvectorizer.models import errors
+from bertvectorizer import errors
 
 ALL = [getattr(errors, name) for name in errors.__all__]
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.progress import TimeElapsedColumn
 
-from . import __version__
-from .compare_cli import compare_app
-from .models.errors import BertVectorizerError
+from .. import __version__
+from ..errors import BertVectorizerError
+from .compare import compare_app
 from .options import (
     ChunkRowsOption,
     LayersOption,
@@ -29,8 +29,8 @@ from .options import (
     progress_on_stderr,
     table_parameters,
 )
-from .store_cli import store_app
-from .train_cli import train_app
+from .store import store_app
+from .train import train_app
 
 __all__ = ["app", "main"]
 
@@ -82,8 +82,8 @@ def embed(
     While it works, the output is called OUTPUT.part; Ctrl-C keeps the rows that are done in it. With --store the next run
     goes on from there: what was encoded is not encoded again.
     """
-    from .features import BertVectorizer
-    from .pipeline import embed_file
+    from ..features import BertVectorizer
+    from ..pipeline import embed_file
 
     bert = bert_parameters(model, layers=layers, pooling=pooling, precision=precision, local_files_only=local_files_only, store=store)
     vectorizer = BertVectorizer(**bert)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bertvectorizer.pipeline import Comparison
-from tests.package.command import Result, Run, assert_one_line
+from tests.package.cli.command import Result, Run, assert_one_line
 
 DONE = re.compile(r": done after \d+\.\d s$", re.MULTILINE)
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")

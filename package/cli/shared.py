@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .models.errors import InvalidTableError
+from ..errors import InvalidTableError
 from .options import progress_on_stderr
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["make_roster", "read_rows", "showing_progress", "split_labels"]
 
 def read_rows(file: Path, columns: Sequence[str], sample: int | None, seed: int, options: dict[str, Any]) -> pd.DataFrame:
     """Return columns of a file, of all rows or of so many drawn at random."""
-    from .pipeline import read_sample, read_table
+    from ..pipeline import read_sample, read_table
 
     return read_table(file, columns, **options) if sample is None else read_sample(file, columns, sample, random_state=seed, **options)
 
@@ -36,7 +36,7 @@ def split_labels(target: pd.Series, separator: str | None) -> Any:
 
 def make_roster(features: list[str] | None, vectors: list[Path] | None, all_layers: bool, bert: dict[str, Any]) -> dict[str, Any]:
     """Return the kinds of features to compare, all or those named."""
-    from .pipeline import choose_features, default_features, layer_features
+    from ..pipeline import choose_features, default_features, layer_features
 
     for path in vectors or []:
         if not path.exists() and ".zip" not in str(path):

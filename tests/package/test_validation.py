@@ -1,4 +1,4 @@
-"""Tests of models/validation.py."""
+"""Tests of package/validation.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertvectorizer.models.errors import InvalidParameterError
-from bertvectorizer.models.validation import check_choice, check_flag, check_int, invalid
+from bertvectorizer.errors import InvalidParameterError
+from bertvectorizer.validation import check_choice, check_flag, check_int, invalid
 
 
 def test_invalid_names_parameter_rule_and_value() -> None:

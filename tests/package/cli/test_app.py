@@ -14,8 +14,8 @@ import typer
 
 import bertvectorizer
 from bertvectorizer import BertVectorizer
-from bertvectorizer.cli import app
-from tests.package.command import Result, Run, assert_one_line
+from bertvectorizer.cli.app import app
+from tests.package.cli.command import Result, Run, assert_one_line
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[str, Any]]:

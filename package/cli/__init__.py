@@ -1,0 +1,1 @@
+"""The command line: `app.main` runs ``bertvectorizer``; one module for each command."""
