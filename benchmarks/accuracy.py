@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.models.source import DEFAULT_MODEL, locate
+from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
 from .common import machine, parser, write
 from .table import accuracy_table

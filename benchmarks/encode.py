@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bertvectorizer.models.source import DEFAULT_MODEL, locate
+from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
 from .common import ROOT, installed, machine, parser, write
 from .engines import Contender, Place, contender

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bertvectorizer.models.source import DEFAULT_MODEL, locate
+from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
 from . import grid_search, store_reads
 from .common import machine, parser, write

@@ -69,7 +69,7 @@ PEER_OF = {"StaticVectorizer(file)": "gensim, np.mean", 'StaticVectorizer("disti
 def prepare(folder: str) -> None:
     """Distil the model, for model2vec and for us, where it is not there yet."""
     from bertvectorizer import load_word_vectors
-    from bertvectorizer.models.source import DEFAULT_MODEL, locate
+    from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
     load_word_vectors(_DISTILL)
     place = Path(folder) / "model2vec"

@@ -61,7 +61,8 @@ class Store(Kept):
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder)
-        from bertvectorizer.models import records, store
+        from bertvectorizer.models.store import embedding_store as store
+        from bertvectorizer.models.store import records
 
         self._records, self._store = records, store
 

@@ -134,7 +134,7 @@ def _store(keep: str, path: str) -> Any:
 def _encoded(keep: str, path: str) -> int:
     """Count the texts that went through the network for a store."""
     from bertvectorizer import EmbeddingStore
-    from bertvectorizer.models.session import session_store
+    from bertvectorizer.models.store.session_store import session_store
 
     store = session_store() if keep == "session" else EmbeddingStore(path)
     assert store is not None, "there can be no session store here"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bertvectorizer.models.source import DEFAULT_MODEL, locate
+from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
 from .nursery import Nursery
 from .texts import wikipedia

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bertvectorizer.models.source import DEFAULT_MODEL, locate
+from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
 from .network import token_counts
 from .nursery import Nursery

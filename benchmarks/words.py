@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bertvectorizer.models.source import DEFAULT_MODEL
+from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL
 
 from . import word_memory, word_senses, word_speed, word_tags
 from .common import RESULTS, machine, parser, write

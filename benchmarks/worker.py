@@ -73,7 +73,7 @@ class Worker:
         if self._gemm is None:
             import torch
 
-            from bertvectorizer.models.hardware import tokens_per_batch
+            from bertvectorizer.models.network.devices import tokens_per_batch
 
             network = Network.of(Path(self._place.model))
             n_tokens = tokens_per_batch(torch.device(self._place.device), network.intermediate)

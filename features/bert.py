@@ -17,10 +17,10 @@ from ..models import (
     Truncation,
     resolve_readout,
 )
-from ..models.later import finish
-from ..models.readout import Part
-from ..models.reuse import encode_once, numeric_settings, open_store
-from ..models.store import EmbeddingStore
+from ..models.checkpoint.output_spec import Part
+from ..models.checkpoint.post_modules import finish
+from ..models.encode_texts import encode_once, numeric_settings, open_store
+from ..models.store.embedding_store import EmbeddingStore
 from ..validation import check_flag
 from ..warning import warn_user
 from .base import TextVectorizer
@@ -188,7 +188,7 @@ class BertVectorizer(BertBase, TextVectorizer):
         return self._readout(self._checkpoint()).n_features
 
     def _request(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> _Request:
-        from ..models.encoder import load_tokenizer
+        from ..models.network.encoder import load_tokenizer
 
         return _Request(
             checkpoint,
@@ -282,7 +282,7 @@ class _Request(NamedTuple):
         self, advance: Callable[[float], Any] | None, texts: Sequence[str], parts: Sequence[Part]
     ) -> tuple[NDArray[np.float32], TokenizedTexts]:
         """Run the network. *Shape of the vectors:* ``(n_texts, n_parts, hidden)``."""
-        from ..models.encoder import load_encoder
+        from ..models.network.encoder import load_encoder
 
         tokenized = self.tokenizer(texts)
         encoder = load_encoder(self.checkpoint, self.device, self.precision)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelChangedError, UnsupportedModelError
 from ..models import Checkpoint, check_precision, open_checkpoint, resolve_device
-from ..models.hardware import tokens_per_batch
+from ..models.network.devices import tokens_per_batch
 from ..validation import check_flag, check_int
 from ..warning import warn_user
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from sklearn.utils import Tags
 
-    from ..models.store import EmbeddingStore
+    from ..models.store.embedding_store import EmbeddingStore
 
 __all__ = ["BertBase", "progress_bar"]
 

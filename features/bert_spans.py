@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
-from ..models.span_states import Passage
-from ..models.store import EmbeddingStore
+from ..models.encode_spans import Passage
+from ..models.store.embedding_store import EmbeddingStore
 from .contextual import ContextualVectorizer, list_targets, read_targets
 from .span_table import SpanTable, read_spans
 

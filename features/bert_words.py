@@ -11,9 +11,9 @@ import pandas as pd
 
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
-from ..models.batching import portions
-from ..models.span_states import Passage
-from ..models.store import EmbeddingStore
+from ..models.encode_spans import Passage
+from ..models.network.batching import portions
+from ..models.store.embedding_store import EmbeddingStore
 from ..validation import short_repr
 from .contextual import ContextualVectorizer, Opened, is_several, list_targets, read_targets
 from .documents import Documents, read_documents

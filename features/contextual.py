@@ -13,13 +13,13 @@ from sklearn.exceptions import NotFittedError
 
 from ..errors import InvalidParameterError
 from ..models import Checkpoint
-from ..models.batching import ranges
-from ..models.layers import LAYER_MERGES, layers_asked, resolve_layers
-from ..models.reuse import open_store
-from ..models.scalar_mix import ScalarMix, fit_scalar_mix
-from ..models.span_states import Passage, SpanReader, SpanStates
-from ..models.spans import SpanTokenizer
-from ..models.subtokens import SUBTOKEN_POOLINGS, pool_subtokens
+from ..models.checkpoint.span_tokens import SpanTokenizer
+from ..models.encode_spans import Passage, SpanReader, SpanStates
+from ..models.encode_texts import open_store
+from ..models.network.batching import ranges
+from ..models.pooling.layers import LAYER_MERGES, layers_asked, resolve_layers
+from ..models.pooling.scalar_mix import ScalarMix, fit_scalar_mix
+from ..models.pooling.subwords import SUBTOKEN_POOLINGS, pool_subtokens
 from ..validation import check_choice, check_flag, check_int, short_repr
 from .bert_base import BertBase, progress_bar
 from .text_column import is_missing
@@ -102,7 +102,7 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         return self._n_features()
 
     def _reader(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> SpanReader:
-        from ..models.encoder import load_tokenizer
+        from ..models.network.encoder import load_tokenizer
 
         return SpanReader(
             checkpoint,

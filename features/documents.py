@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InvalidParameterError, InvalidTextError
-from ..models.tokenization import replace_lone_surrogates
+from ..models.checkpoint.text_tokens import replace_lone_surrogates
 from ..validation import short_repr
 from .words import check_tokenizer
 

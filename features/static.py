@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..errors import ModelChangedError
-from ..models.word_sources import is_in_memory, load_word_vectors
-from ..models.word_vectors import WordVectors
+from ..models.word_vectors.loading import is_in_memory, load_word_vectors
+from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice
 from .documents import read_documents
 from .span_table import read_spans

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InvalidTableError
-from ..models.word_pooling import pool_words, power_means
+from ..models.pooling.words import pool_words, power_means
 from ..validation import check_choice, check_positive, invalid
 from .words import TextWords
 

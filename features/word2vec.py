@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..errors import InvalidTextError
-from ..models.word_sources import load_word_vectors
-from ..models.word_vectors import WordVectors
+from ..models.word_vectors.loading import load_word_vectors
+from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice, check_flag, check_int, invalid
 from .word_base import WordVectorizer
 from .words import WORD_PATTERN, TextWords

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import InvalidParameterError
-from ..models.word_vectors import WordVectors
+from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice, check_flag
 from .base import TextVectorizer
 from .weighting import Weighting, make_weighting

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InvalidParameterError
-from ..models.tokenization import replace_lone_surrogates
+from ..models.checkpoint.text_tokens import replace_lone_surrogates
 from ..validation import invalid
 
 if TYPE_CHECKING:

@@ -1,16 +1,16 @@
 """What turns words into numbers: transformers read at any layer, in batches without padding.
 
 Nothing here knows scikit-learn; :mod:`bertvectorizer.features` builds on it. What this package exports is light;
-:mod:`bertvectorizer.models.encoder` and all that runs the network import torch and are imported where they are used.
+:mod:`bertvectorizer.models.network.encoder` and all that runs the network import torch and are imported where they are used.
 """
 
 from __future__ import annotations
 
-from .checkpoint import Checkpoint, open_checkpoint
-from .hardware import check_precision, resolve_device
-from .readout import Readout, resolve_readout
-from .source import DEFAULT_MODEL, locate
-from .tokenization import TextTokenizer, TokenizedTexts, Truncation
+from .checkpoint.description import Checkpoint, open_checkpoint
+from .checkpoint.output_spec import Readout, resolve_readout
+from .checkpoint.source import DEFAULT_MODEL, locate
+from .checkpoint.text_tokens import TextTokenizer, TokenizedTexts, Truncation
+from .network.devices import check_precision, resolve_device
 
 __all__ = [
     "DEFAULT_MODEL",

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .features import BertSpanVectorizer, BertVectorizer, BertWordVectorizer, StaticVectorizer, Word2VecVectorizer
     from .models.store import EmbeddingStore
-    from .models.word_sources import load_word_vectors
-    from .models.word_vectors import WordVectors
+    from .models.word_vectors import WordVectors, load_word_vectors
     from .pipeline import Comparison, SequenceLabeler, TaggedSentences, compare, default_features, load_pipeline, read_conll, save_pipeline
 
 __version__ = "0.1.0"
@@ -52,7 +51,7 @@ _HOMES = {
     "compare": ".pipeline",
     "default_features": ".pipeline",
     "load_pipeline": ".pipeline",
-    "load_word_vectors": ".models.word_sources",
+    "load_word_vectors": ".models.word_vectors",
     "read_conll": ".pipeline",
     "save_pipeline": ".pipeline",
 }

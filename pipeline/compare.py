@@ -14,8 +14,8 @@ import pandas as pd
 
 from ..errors import BertVectorizerError, InvalidParameterError, InvalidTableError
 from ..features import BertVectorizer, read_texts
-from ..models.reuse import open_store
-from ..models.session import comparison_store
+from ..models.encode_texts import open_store
+from ..models.store.session_store import comparison_store
 from ..validation import check_flag, check_int, invalid
 from ..warning import warn_user
 from .comparison import Comparison

@@ -20,8 +20,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import InvalidParameterError
-from ..models.batching import portions
 from ..models.crf import LinearChainCrf
+from ..models.network.batching import portions
 from ..models.viterbi import greedy, viterbi
 from ..validation import check_choice, check_flag, check_int, check_positive, invalid
 from .decoding import check_classifier, check_scores, rules_as_scores, tag_probabilities, tag_scores

@@ -14,7 +14,7 @@ from ..errors import InvalidParameterError
 from ..features import BertSpanVectorizer, BertVectorizer
 from ..features.find_word import find_word
 from ..models import open_checkpoint
-from ..models.spans import SpanTokenizer, input_vectors
+from ..models.checkpoint.span_tokens import SpanTokenizer, input_vectors
 from .example import load_example
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def occurrences_in(
     >>> occurrences.spans.tolist(), len(np.unique(occurrences.static, axis=0))
     ([[2, 5], [11, 14]], 1)
     """
-    from ..models.encoder import load_tokenizer
+    from ..models.network.encoder import load_tokenizer
 
     found = find_word(texts, word)
     if not found:

@@ -21,8 +21,8 @@ from ..errors import InvalidParameterError
 from ..features import StaticVectorizer
 from ..features.bert_base import BertBase
 from ..features.weighting import Weighting
-from ..models.word_sources import FastTextSubwords, is_in_memory
-from ..models.word_vectors import WordVectors
+from ..models.word_vectors.loading import FastTextSubwords, is_in_memory
+from ..models.word_vectors.table import WordVectors
 
 __all__ = [
     "PackedDict",

@@ -16,7 +16,7 @@ from sklearn.utils import get_tags
 
 from ..errors import InvalidTextError
 from ..features import read_texts
-from ..models.tokenization import replace_lone_surrogates
+from ..models.checkpoint.text_tokens import replace_lone_surrogates
 from ..validation import invalid
 from .output import blaming, check_output, describe_fault, warning_once
 from .safe_csv import csv_text

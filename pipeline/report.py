@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..errors import BertVectorizerError, InvalidParameterError
-from ..models.tokenization import replace_lone_surrogates
+from ..models.checkpoint.text_tokens import replace_lone_surrogates
 from . import plots
 from .confusion import count_confusions
 from .lettering import figure_svg

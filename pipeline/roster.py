@@ -13,13 +13,13 @@ from sklearn.pipeline import FeatureUnion
 
 from ..errors import InvalidParameterError, ModelNotFoundError
 from ..features import BertVectorizer, StaticVectorizer, Word2VecVectorizer
-from ..models.checkpoint import Checkpoint, open_checkpoint
-from ..models.layers import resolve_layers
-from ..models.pooling import resolve_pooling
+from ..models.checkpoint.description import Checkpoint, open_checkpoint
+from ..models.pooling.layers import resolve_layers
+from ..models.pooling.tokens import resolve_pooling
 from ..validation import invalid
 
 if TYPE_CHECKING:
-    from ..models.store import EmbeddingStore
+    from ..models.store.embedding_store import EmbeddingStore
 
 __all__ = [
     "MAJORITY",

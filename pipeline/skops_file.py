@@ -29,7 +29,7 @@ _OWN = {
     "bertvectorizer.features.word2vec": ("Word2VecVectorizer",),
     "bertvectorizer.features.word_base": ("OovReport",),
     "bertvectorizer.models.crf": ("LinearChainCrf",),
-    "bertvectorizer.models.tokenization": ("Truncation",),
+    "bertvectorizer.models.checkpoint.text_tokens": ("Truncation",),
     "bertvectorizer.pipeline.labeler": ("SequenceLabeler",),
     "bertvectorizer.pipeline.packed": _PACKED,
 }

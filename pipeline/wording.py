@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..models.tokenization import replace_lone_surrogates
+from ..models.checkpoint.text_tokens import replace_lone_surrogates
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -62,7 +62,7 @@ def run_python() -> Callable[..., str]:
 @pytest.fixture(autouse=True)
 def session_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test a session's store of its own, so that no test passes by what another has encoded."""
-    from bertvectorizer.models.session import session_store
+    from bertvectorizer.models.store.session_store import session_store
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("session")))
     session_store.cache_clear()
@@ -73,7 +73,7 @@ def tables_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     """Give each test a directory of its own for tables of word vectors, and processes that it starts the same one."""
     from huggingface_hub import constants
 
-    from bertvectorizer.models.word_table import forget_tables
+    from bertvectorizer.models.word_vectors.disk_cache import forget_tables
 
     directory = str(tmp_path_factory.mktemp("tables"))
     monkeypatch.setattr(constants, "HF_ASSETS_CACHE", directory)

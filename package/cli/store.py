@@ -11,7 +11,7 @@ import typer
 from ..errors import StoreError
 
 if TYPE_CHECKING:
-    from ..models.store import EmbeddingStore
+    from ..models.store.embedding_store import EmbeddingStore
 
 __all__ = ["store_app"]
 
@@ -72,7 +72,7 @@ def clear(path: PathArgument) -> None:
 
 
 def _existing(path: Path) -> EmbeddingStore:
-    from ..models.store import EmbeddingStore
+    from ..models.store.embedding_store import EmbeddingStore
 
     store = EmbeddingStore(path)
     if not store.path.is_file() or not store.path.stat().st_size:

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from bertvectorizer import BertVectorizer, EmbeddingStore
 from bertvectorizer.errors import InvalidParameterError, ModelChangedError
-from bertvectorizer.models.session import session_store
+from bertvectorizer.models.store.session_store import session_store
 from tests.tiny import save_model, save_sentence_transformer
 
 WORDS = ("bat", "crane", "river", "bank", "money", "ball", "night")
@@ -56,7 +56,7 @@ PRELUDE = "\n".join(
         "from sklearn.model_selection import GridSearchCV, StratifiedKFold",
         "from sklearn.pipeline import make_pipeline",
         "from bertvectorizer import BertVectorizer, EmbeddingStore",
-        "from bertvectorizer.models.session import session_store",
+        "from bertvectorizer.models.store.session_store import session_store",
         f"TEXTS, LABELS, ONLY_C, LAYERS_AND_POOLINGS = {(TEXTS, LABELS, ONLY_C, LAYERS_AND_POOLINGS)!r}",
         inspect.getsource(search),
     ]

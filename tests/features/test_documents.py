@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features.documents import Documents, read_documents
-from bertvectorizer.models.tokenization import replace_lone_surrogates
+from bertvectorizer.models.checkpoint.text_tokens import replace_lone_surrogates
 
 DOCUMENTS = [["The", "bat", "flew", "."], [], ["Hit"]]
 PATTERN = r"\w+|[^\w\s]"

@@ -94,7 +94,7 @@ def _statements(tree: ast.AST, while_loading: bool) -> Iterator[ast.AST]:
 
 def test_the_walk_finds_every_source_file() -> None:
     assert installed_modules() == sorted(SOURCES)
-    assert {"bertvectorizer.cli.app", "bertvectorizer.features.bert", "bertvectorizer.models.encoder"} <= set(SOURCES)
+    assert {"bertvectorizer.cli.app", "bertvectorizer.features.bert", "bertvectorizer.models.network.encoder"} <= set(SOURCES)
 
 
 @pytest.mark.parametrize("module", SOURCES)
@@ -125,7 +125,7 @@ def test_the_parser_of_imports_sees_them() -> None:
     seen = set(imports("bertvectorizer.features.bert"))
     assert {"bertvectorizer.models", "bertvectorizer.warning", "bertvectorizer.features.base", "torch", "numpy"} <= seen
     assert "torch" not in set(imports("bertvectorizer.features.bert", while_loading=True))
-    assert "bertvectorizer.models.encoder" in seen
+    assert "bertvectorizer.models.network.encoder" in seen
 
 
 def test_folders_with_code_are_the_listed_packages() -> None:

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from bertvectorizer import BertVectorizer, Comparison, EmbeddingStore, StaticVectorizer, Word2VecVectorizer, compare
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError, InvalidTextError, ModelNotFoundError
-from bertvectorizer.models.session import comparison_store, session_store
+from bertvectorizer.models.store.session_store import comparison_store, session_store
 from bertvectorizer.pipeline import ComparisonInterrupted, default_features, load_example, read_table, trial
 from bertvectorizer.pipeline.significance import resample_rows
 

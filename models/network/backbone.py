@@ -1,0 +1,278 @@
+"""A transformer's weights on a device, run over batches without padding wherever the model allows it."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
+
+from ...errors import ModelIntegrityError, UnsupportedModelError
+from .batching import runs_of_equal_length
+from .early_exit import LayerReader
+from .int8 import quantize_linear_layers
+from .packed_attention import ATTENTION, packed, register
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..checkpoint.description import Checkpoint
+
+__all__ = ["Backbone", "load_model", "quiet_transformers"]
+
+_PROBE_LENGTHS = (7, 4, 4, 2)
+_PROBE_TOLERANCE = 5e-5
+_LONGEST_PROBED_WINDOW = 512
+_MOST_PROBED_POSITIONS = 4096
+
+
+class Backbone:
+    """The transformer of a checkpoint, as a function from token sequences to hidden states.
+
+    Whether sequences may be packed into one row is found by trying: the model is run on a few short sequences, each by
+    itself and all in one row, and every hidden state must agree. Models that fail, because they never call the attention
+    interface or add relative positions of their own, are run in padded batches.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    device : torch.device
+    precision : {"float32", "bfloat16", "float16", "int8"}
+
+    Attributes
+    ----------
+    is_packed : bool
+        Whether sequences are packed.
+    position_offset : int
+        Position of a sequence's first token when packed; RoBERTa and its kin begin after their padding index.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If weights are missing, damaged, or of other shapes than the configuration says.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> None:
+        register()
+        self.device = device
+        self._config = checkpoint.config.get_text_config()
+        self._model: Any = load_model(checkpoint).to(device)
+        accepted = inspect.signature(self._model.forward).parameters
+        self._takes_positions = "position_ids" in accepted
+        # GPT-2 and its kin take token types as well, but add the embeddings of words for them.
+        self._takes_types = "token_type_ids" in accepted and bool(getattr(self._config, "type_vocab_size", 0))
+        self.is_packed = False
+        self.position_offset = 0
+        with torch.inference_mode():
+            self._read = LayerReader(self._model, checkpoint.n_layers, partial(self._forward_alone, _tokens(3, self._config.vocab_size)))
+            self._choose_path(checkpoint.n_layers)
+            if precision != "float32":
+                self._reduce(precision)
+
+    def _reduce(self, precision: str) -> None:
+        """Go over to a smaller number format. Buffers keep theirs: rotary positions need every bit."""
+        if precision == "int8":
+            quantize_linear_layers(self._model)
+        else:
+            for parameter in self._model.parameters():
+                parameter.data = parameter.data.to(getattr(torch, precision))
+        try:
+            self._forward_alone(_tokens(3, self._config.vocab_size))
+        except Exception as error:
+            raise UnsupportedModelError(
+                f"{type(self._model).__name__} does not run in {precision}: {error!r}. Use precision='float32'."
+            ) from error
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether layers beyond the deepest one asked for stay uncomputed."""
+        return self._read.stops_early
+
+    def hidden_states(self, ids: NDArray[np.int32], lengths: NDArray[np.int64], layers: Iterable[int]) -> dict[int, Tensor]:
+        """Run the transformer over sequences.
+
+        Parameters
+        ----------
+        ids : ndarray
+            Tokens of all sequences, one after another. *Shape:* ``(n_tokens,)``.
+        lengths : ndarray
+            Tokens of each sequence, longest first. *Shape:* ``(n_sequences,)``.
+        layers : iterable of int
+            Layers wanted; 0 is the output of the embeddings.
+
+        Returns
+        -------
+        dict of int to Tensor
+            Hidden states of each layer, in the order of ``ids``. *Shape of each:* ``(n_tokens, hidden)``.
+        """
+        with torch.inference_mode():
+            if self.is_packed:
+                with packed(runs_of_equal_length(lengths)):
+                    states = self._read(partial(self._forward_row, ids, lengths), layers)
+                return {layer: state[0] for layer, state in states.items()}
+            mask = np.arange(lengths[0]) < lengths[:, None]
+            states = self._read(partial(self._forward_padded, ids, mask), layers)
+            keep = torch.from_numpy(mask).to(self.device)
+            return {layer: state[keep] for layer, state in states.items()}
+
+    def _forward_row(self, ids: NDArray[np.int32], lengths: NDArray[np.int64], **kwargs: Any) -> Any:
+        starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        positions = np.arange(len(ids)) - starts + self.position_offset
+        return self._forward(ids[None], position_ids=self._tensor(positions[None]), **kwargs)
+
+    def _forward_padded(self, ids: NDArray[np.int32], mask: NDArray[np.bool_], **kwargs: Any) -> Any:
+        table = np.full(mask.shape, getattr(self._config, "pad_token_id", None) or 0, dtype=np.int64)
+        table[mask] = ids
+        return self._forward(table, attention_mask=self._tensor(mask.astype(np.int64)), **kwargs)
+
+    def _forward_alone(self, sequence: NDArray[np.int32], **kwargs: Any) -> Any:
+        """Run one sequence in the plainest way there is: alone."""
+        return self._forward_padded(sequence, np.ones((1, len(sequence)), dtype=bool), **kwargs)
+
+    def _forward(self, table: NDArray[Any], **kwargs: Any) -> Any:
+        ids = self._tensor(table.astype(np.int64))
+        if self._takes_types:
+            kwargs["token_type_ids"] = torch.zeros_like(ids)
+        return self._model(input_ids=ids, return_dict=True, **kwargs)
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def _choose_path(self, n_layers: int) -> None:
+        """Pack if, at every layer, packed states equal those of each sequence by itself."""
+        lengths = self._probe_lengths()
+        if not self._takes_positions or lengths is None:
+            return
+        sequences = [_tokens(length, self._config.vocab_size, seed) for seed, length in enumerate(lengths)]
+        alone = [self._forward_alone(sequence, output_hidden_states=True).hidden_states for sequence in sequences]
+        if any(len(states) != n_layers + 1 for states in alone):
+            return
+        expected = [torch.cat([states[layer][0] for states in alone]) for layer in range(n_layers + 1)]
+        own_attention = self._model.config._attn_implementation
+        self.is_packed = self._set_attention(ATTENTION)
+        if not self.is_packed:
+            return
+        padding = getattr(self._config, "pad_token_id", None)
+        for offset in (0,) if padding is None else (0, padding + 1):
+            self.position_offset = offset
+            if self._packs(sequences, expected):
+                return
+        self._set_attention(own_attention)
+        self.is_packed, self.position_offset = False, 0
+
+    def _set_attention(self, name: str) -> bool:
+        """Choose an attention function; False where the architecture takes none but its own."""
+        with quiet_transformers():
+            try:
+                self._model.set_attn_implementation(name)
+            except (ValueError, KeyError):
+                return False
+        return bool(self._model.config._attn_implementation == name)
+
+    def _packs(self, sequences: list[NDArray[np.int32]], expected: list[Tensor]) -> bool:
+        lengths = np.array([len(sequence) for sequence in sequences])
+        ids = np.concatenate(sequences)
+        # Rows are longer than the model has positions; the first layer shows whether it minds.
+        positions = getattr(self._config, "max_position_embeddings", None) or 0
+        repeats = positions // len(ids) + 1 if positions <= _MOST_PROBED_POSITIONS else 1
+        order = np.argsort(-np.tile(lengths, repeats), kind="stable")
+        try:
+            together = self.hidden_states(ids, lengths, range(len(expected)))
+            tiled = np.concatenate([sequences[number % len(sequences)] for number in order])
+            long_row = self.hidden_states(tiled, np.tile(lengths, repeats)[order], [1])[1]
+        except (NotImplementedError, IndexError, RuntimeError, ValueError, TypeError):
+            return False  # the model can't take a row of sequences at these positions
+        parts = expected[1].split(lengths.tolist())
+        return all(map(_agree, expected, together.values())) and _agree(
+            torch.cat([parts[number % len(sequences)] for number in order]), long_row
+        )
+
+    def _probe_lengths(self) -> tuple[int, ...] | None:
+        """Lengths to try; a model with a sliding window must show that it is kept beyond the window."""
+        window = getattr(self._config, "sliding_window", None)
+        if window is None:
+            return _PROBE_LENGTHS
+        if window > _LONGEST_PROBED_WINDOW:
+            return None
+        return (2 * window + 5, *_PROBE_LENGTHS)
+
+
+def _tokens(length: int, vocabulary: int, seed: int = 0) -> NDArray[np.int32]:
+    """Arbitrary tokens that are unlikely to be special ones."""
+    return np.random.default_rng(seed).integers(vocabulary // 3, vocabulary, size=length, dtype=np.int32)
+
+
+def _agree(expected: Tensor, actual: Tensor) -> bool:
+    scale = max(1.0, float(expected.abs().max()))
+    return bool((expected - actual).abs().max() <= _PROBE_TOLERANCE * scale)
+
+
+def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
+    """Load the weights in float32."""
+    # A fresh configuration, since loading writes into the one it is given.
+    config = AutoConfig.from_pretrained(checkpoint.directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True)
+    if hasattr(config, "use_cache"):
+        config.use_cache = False
+    options: dict[str, Any] = {}
+    known = AutoModel._model_mapping.get(type(config), None)
+    if known is not None and "add_pooling_layer" in inspect.signature(known.__init__).parameters:
+        options["add_pooling_layer"] = False
+    try:
+        with quiet_transformers():
+            model, info = AutoModel.from_pretrained(
+                checkpoint.directory,
+                config=config,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=checkpoint.trust_remote_code,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
+                **options,
+            )
+    except (SafetensorError, OSError) as error:
+        weights = ", ".join(sorted(path.name for path in checkpoint.directory.glob("*.safetensors")))
+        raise ModelIntegrityError(
+            f"The weights in '{checkpoint.directory}' ({weights or 'no safetensors file'}) cannot be read: {error}. The file is damaged "
+            "or cut short; download the model again."
+        ) from error
+    wrong = sorted(info.get("missing_keys", ())) + [str(key) for key in info.get("mismatched_keys", ())]
+    if wrong:
+        raise ModelIntegrityError(
+            f"The weights in '{checkpoint.directory}' do not fit its config.json: {len(wrong)} are missing or of another shape, "
+            f"{wrong[:3]} among them. Download the model again."
+        )
+    if config.is_encoder_decoder:
+        model = model.get_encoder()
+    if not isinstance(model, torch.nn.Module):
+        raise UnsupportedModelError(f"{type(model).__name__} is no PyTorch model.")
+    return model.eval().requires_grad_(False)
+
+
+_one_at_a_time = threading.RLock()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' loading messages and keep the random state; both are as before afterwards."""
+    with _one_at_a_time:  # these are the process's own settings: two threads would put back each other's
+        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                yield
+        finally:
+            logging.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()

@@ -1,0 +1,128 @@
+"""Where the network runs, in which number format, and how its memory is held."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import suppress
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UnsupportedModelError
+from ...validation import check_choice, invalid
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "PRECISIONS",
+    "arithmetic_settings",
+    "check_precision",
+    "is_out_of_memory",
+    "keep_freed_memory",
+    "resolve_device",
+    "tokens_per_batch",
+]
+
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+
+
+def resolve_device(device: Any) -> torch.device:
+    """Return the device to run on; None picks CUDA, MPS or the CPU, in that order."""
+    import torch
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise invalid("device", "None or a torch device such as 'cpu', 'cuda', 'cuda:1' or 'mps'", device) from None
+    try:
+        # The one test that every kind of device passes or fails; it also names the device that a bare "cuda" means.
+        probe = torch.empty(1, device=resolved)
+        probe.tolist()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UnsupportedModelError(
+            f"The device {device!r} is not available on this machine. Use device=None to take what is there. (PyTorch: "
+            f"{str(error).strip().partition(chr(10))[0]})"
+        ) from error
+    return probe.device
+
+
+def check_precision(precision: Any, device: torch.device) -> str:
+    """Return ``precision`` if ``device`` is good at it."""
+    import torch
+
+    name = check_choice("precision", precision, PRECISIONS)
+    reason = None
+    if name == "int8":
+        if device.type != "cpu":
+            reason = "int8 runs on the CPU only; on a GPU use 'float16' or 'bfloat16'"
+        elif not torch.backends.mkldnn.is_available():
+            reason = "int8 needs a PyTorch built with oneDNN; use 'float32'"
+    elif name in ("bfloat16", "float16") and device.type == "cpu":
+        native = torch.ops.mkldnn._is_mkldnn_bf16_supported if name == "bfloat16" else torch.ops.mkldnn._is_mkldnn_fp16_supported
+        if not (torch.backends.mkldnn.is_available() and native()):
+            reason = f"this CPU has no {name} arithmetic and would be slower and less exact; use 'float32' or 'int8'"
+    if reason:
+        raise UnsupportedModelError(f"The precision {name!r} cannot be used on device '{device}': {reason}.")
+    return name
+
+
+def tokens_per_batch(device: torch.device, widest: int) -> int:
+    """Return how many tokens make a good batch.
+
+    Parameters
+    ----------
+    device : torch.device
+    widest : int
+        Width of the widest activation, in numbers per token (the feed-forward layer's, as a rule).
+
+    Notes
+    -----
+    On a CPU the widest activation should stay inside the last-level cache: 8 to 32 MiB of float32 were fastest (case
+    "batch size" of benchmarks/README.md), and the smaller needs less memory. A GPU wants large batches.
+    """
+    if device.type == "cpu":
+        return max(256, (8 << 20) // (4 * widest))
+    return 32_768
+
+
+def arithmetic_settings(device: torch.device) -> tuple[str, ...]:
+    """Return what PyTorch is told of the arithmetic on a device, as strings: all that may change a number."""
+    import torch
+
+    told = [device.type]
+    if torch.is_autocast_enabled(device.type):
+        told.append(str(torch.get_autocast_dtype(device.type)))
+    for name in ("fp32_precision", "cuda.matmul.fp32_precision", "mkldnn.matmul.fp32_precision"):
+        with suppress(AttributeError, RuntimeError):  # PyTorch 2.9 and later
+            told.append(str(attrgetter(name)(torch.backends)))
+    with suppress(RuntimeError):  # it is refused once the settings above were used
+        told.append(torch.get_float32_matmul_precision())
+    return tuple(told)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether ``error`` says that memory ran out, on any device."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        sign in str(error).lower() for sign in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed activations for the next layer.
+
+    glibc hands every large block back to the kernel until it has seen one such block freed; then it raises
+    its own threshold to that size. Touching fresh pages for each activation cost 15-40 % of the time on the
+    machine of benchmarks/README.md. Freeing one 31 MiB block, never written to, is enough; other C libraries
+    don't mind. It is what any program does that frees such a block, but it stays: from then on the process gives large
+    freed blocks back less eagerly, up to 62 MiB of them.
+    """
+    import torch
+
+    torch.empty(31 << 20, dtype=torch.uint8)

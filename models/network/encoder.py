@@ -1,0 +1,205 @@
+"""The engine: token sequences in, one vector per text out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from ...errors import ModelIntegrityError, OutOfMemoryError
+from ..pooling.tokens import pool
+from .backbone import Backbone, quiet_transformers
+from .batching import Batches, runs_of_equal_length
+from .devices import is_out_of_memory, keep_freed_memory, tokens_per_batch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..checkpoint.description import Checkpoint
+    from ..checkpoint.output_spec import Part
+    from ..checkpoint.text_tokens import TokenizedTexts, TokenSequences
+
+__all__ = ["Encoder", "load_encoder", "load_tokenizer"]
+
+
+class Encoder:
+    """A transformer that turns tokenized texts into vectors.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    device : torch.device
+    precision : {"float32", "bfloat16", "float16", "int8"}
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> None:
+        self.checkpoint = checkpoint
+        self.device = device
+        self.backbone = Backbone(checkpoint, device, precision)
+        if device.type == "cpu":
+            keep_freed_memory()
+
+    def encode(
+        self,
+        tokenized: TokenizedTexts,
+        parts: Sequence[Part],
+        batch_tokens: int | None = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> NDArray[np.float32]:
+        """Encode texts.
+
+        Parameters
+        ----------
+        tokenized : TokenizedTexts
+        parts : sequence of Part
+            The vectors wanted of each text.
+        batch_tokens : int or None
+            Most tokens in a batch; None fits the device. It is halved whenever memory runs out.
+        progress : callable or None
+            Called with the number of tokens done after each batch.
+
+        Returns
+        -------
+        ndarray
+            *Shape:* ``(n_texts, n_parts, hidden)``, float32. A text without a single token gets zeros.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If a single sequence does not fit.
+        """
+        pooled = np.zeros((len(tokenized.lengths), len(parts), self.checkpoint.hidden_size), dtype=np.float32)
+
+        def take(batch: NDArray[np.int64], lengths: NDArray[np.int64], states: dict[int, Tensor]) -> None:
+            pooled[batch] = _pooled(states, lengths, parts, tokenized.n_prompt_tokens)
+
+        layers = {layer for part in parts for layer in part.layers}
+        self.run(tokenized, tokenized.lengths, layers, take, batch_tokens, progress)
+        return _join_windows(pooled, tokenized)
+
+    def run(
+        self,
+        sequences: TokenSequences,
+        lengths: NDArray[np.int64],
+        layers: Iterable[int],
+        take: Callable[[NDArray[np.int64], NDArray[np.int64], dict[int, Tensor]], None],
+        batch_tokens: int | None = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> None:
+        """Run the network over sequences, batch by batch.
+
+        Parameters
+        ----------
+        sequences : TokenSequences
+        lengths : ndarray
+            Their lengths; 0 leaves a sequence out. *Shape:* ``(n_sequences,)``, int64.
+        layers : iterable of int
+        take : callable
+            Called after each batch with the places of its sequences, their lengths, and the hidden states of each layer, of *shape*
+            ``(n_tokens, hidden)``, sequence after sequence.
+        batch_tokens, progress
+            As for `encode`.
+
+        Raises
+        ------
+        OutOfMemoryError
+            If a single sequence does not fit.
+        """
+        wanted = set(layers)
+        batches = Batches(lengths, batch_tokens or tokens_per_batch(self.device, self.checkpoint.widest))
+        for batch in batches:
+            starts, ends = sequences.offsets[batch], sequences.offsets[batch + 1]
+            ids = np.concatenate([sequences.ids[start:end] for start, end in zip(starts, ends, strict=True)])
+            try:
+                with torch.inference_mode():
+                    take(batch, ends - starts, self.backbone.hidden_states(ids, ends - starts, wanted))
+                fits = True
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                fits = False  # what failed holds on to its memory until this block is left
+            if not fits:
+                if not batches.halve(batch):
+                    raise OutOfMemoryError(
+                        f"One sequence of {lengths[batch[0]]} tokens does not fit into the memory of device '{self.device}'. "
+                        "Lower 'max_length', ask for fewer layers, or use another device."
+                    )
+                self._free_memory()
+                continue
+            if progress is not None:
+                progress(len(ids))
+
+    def _free_memory(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _pooled(states: dict[int, Tensor], lengths: NDArray[np.int64], parts: Sequence[Part], skip: int) -> NDArray[np.float32]:
+    """Pool one batch of sequences. *Shape:* ``(n_batch, n_parts, hidden)``."""
+    merged = {part[:2]: _merge([states[layer] for layer in part.layers], part.merge) for part in parts}
+    runs = []
+    first = 0
+    for count, length in runs_of_equal_length(lengths):
+        last = first + count * length
+        of_run = {key: layer[first:last].unflatten(0, (count, length)) for key, layer in merged.items()}
+        runs.append(torch.stack([pool(of_run[part[:2]], part.pooling, skip) for part in parts], dim=1))
+        first = last
+    pooled: NDArray[np.float32] = torch.cat(runs).cpu().numpy()
+    return pooled
+
+
+def _merge(layers: list[Tensor], merge: str) -> Tensor:
+    """Merge layers token by token; *shape of each:* ``(n_tokens, hidden)``."""
+    if len(layers) == 1:
+        return layers[0]
+    total = layers[0].float()
+    for layer in layers[1:]:
+        total = total + layer.float()
+    return total if merge == "sum" else total / len(layers)
+
+
+def _join_windows(pooled: NDArray[np.float32], tokenized: TokenizedTexts) -> NDArray[np.float32]:
+    """Average the windows of each text, weighted by their lengths. *Shape:* ``(n_texts, n_parts, hidden)``."""
+    first = tokenized.first_window
+    if len(first) - 1 == len(pooled):
+        return pooled
+    joined = np.empty((len(first) - 1, *pooled.shape[1:]), dtype=np.float32)
+    for row, (start, end) in enumerate(pairwise(first)):
+        single = end - start == 1
+        joined[row] = pooled[start] if single else np.average(pooled[start:end], axis=0, weights=tokenized.lengths[start:end])
+    return joined
+
+
+@lru_cache(maxsize=4)
+def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    """Return the checkpoint's tokenizer; the last few stay in memory."""
+    directory = checkpoint.directory
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True)
+    except Exception as error:  # damaged files raise many kinds, a bare Exception among them
+        raise ModelIntegrityError(f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again.") from error
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers makes one up where the files are missing
+        raise ModelIntegrityError(f"The tokenizer in '{directory}' knows no words, as its files are missing. Download the model again.")
+    return tokenizer
+
+
+_loading = threading.Lock()
+
+
+def load_encoder(checkpoint: Checkpoint, device: torch.device, precision: str) -> Encoder:
+    """Return an encoder; the last two stay in memory, so that clones of an estimator share one."""
+    with _loading:
+        return _cached_encoder(checkpoint, device, precision)
+
+
+@lru_cache(maxsize=2)
+def _cached_encoder(checkpoint: Checkpoint, device: torch.device, precision: str) -> Encoder:
+    return Encoder(checkpoint, device, precision)

@@ -1,0 +1,79 @@
+"""From the vectors of a sequence's tokens to one vector, under sentence-transformers' names."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...validation import invalid
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["POOLINGS", "pool", "resolve_pooling"]
+
+POOLINGS = ("cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+
+
+def resolve_pooling(pooling: Any) -> tuple[str, ...]:
+    """Return the poolings asked for as a tuple of names, without ``"auto"``.
+
+    Examples
+    --------
+    >>> resolve_pooling("mean"), resolve_pooling(["cls", "max"])
+    (('mean',), ('cls', 'max'))
+    """
+    names = (pooling,) if isinstance(pooling, str) else pooling.tolist() if isinstance(pooling, np.ndarray) else pooling
+    rule = "'auto', one of " + ", ".join(repr(name) for name in POOLINGS) + ", or a tuple of these"
+    if not isinstance(names, (tuple, list)) or not names:
+        raise invalid("pooling", rule, pooling)
+    for name in names:
+        if not isinstance(name, str) or name not in POOLINGS:
+            raise invalid("pooling", rule, pooling)
+    if len(set(names)) < len(names):
+        raise invalid("pooling", "free of repetition", pooling)
+    return tuple(names)
+
+
+def pool(states: Tensor, pooling: str, skip: int = 0) -> Tensor:
+    """Pool sequences of equal length.
+
+    Parameters
+    ----------
+    states : Tensor
+        Token vectors. *Shape:* ``(..., n_tokens, hidden)``; half precision is pooled in float32.
+    pooling : str
+        One of `POOLINGS`. ``weightedmean`` weighs token *i* (from 1) by *i*.
+    skip : int
+        Tokens at the start that stay out, as when a prompt must not count; the others keep their place
+        in ``weightedmean``. At least one token is always left in.
+
+    Returns
+    -------
+    Tensor
+        *Shape:* ``(..., hidden)``, float32.
+
+    References
+    ----------
+    N. Reimers, I. Gurevych, "Sentence-BERT", EMNLP 2019, section 3 (cls, mean, max).
+    N. Muennighoff, "SGPT: GPT Sentence Embeddings for Semantic Search", 2022, section 3 (weightedmean, lasttoken).
+    """
+    import torch
+
+    length = states.shape[-2]
+    first = min(skip, length - 1)
+    states = states[..., first:, :].float()
+    if pooling == "cls":
+        return states[..., 0, :]
+    if pooling == "lasttoken":
+        return states[..., -1, :]
+    if pooling == "max":
+        return states.amax(dim=-2)
+    if pooling == "mean":
+        return states.mean(dim=-2)
+    if pooling == "mean_sqrt_len_tokens":
+        return states.sum(dim=-2) / math.sqrt(length - first)
+    weights = torch.arange(first + 1, length + 1, dtype=torch.float32, device=states.device)
+    return torch.einsum("...td,t->...d", states, weights / weights.sum())

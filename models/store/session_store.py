@@ -1,0 +1,100 @@
+"""The store of a session: in the temporary directory, shared with worker processes, gone at exit."""
+
+from __future__ import annotations
+
+import atexit
+import getpass
+import glob
+import multiprocessing
+import os
+import platform
+import shutil
+import stat
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from ...errors import StoreError
+from ...warning import warn_user
+from .embedding_store import EmbeddingStore, reopen
+
+__all__ = ["comparison_store", "session_store"]
+
+_MOST_BYTES = 8 << 30
+_LEAST_BYTES = 16 << 20
+
+
+@cache
+def session_store() -> EmbeddingStore | None:
+    """Return the store of this session, made when it is first asked for; None, after a warning, where there can be none.
+
+    A worker process uses the store of the process that started it, and finds it by that process's number: nothing of it
+    travels in an estimator, whose pickle and hash therefore stay the same from session to session.
+    """
+    parent = multiprocessing.parent_process()
+    try:
+        directory = _directory(os.getpid() if parent is None or parent.pid is None else parent.pid)
+        _make(directory)
+        path = directory / "embeddings.sqlite"
+        room = shutil.disk_usage(directory).free + (path.stat().st_size if path.exists() else 0)
+        if room < _LEAST_BYTES:
+            raise StoreError(f"there are only {room:,} bytes free in '{directory.parent}'; TMPDIR may name another directory")
+        return reopen(path, min(_MOST_BYTES, room // 2), "passed", durable=False)
+    except OSError as error:
+        warn_user(f"There can be no store for this session, so texts are encoded without it: {error}.")
+        return None
+
+
+def comparison_store() -> EmbeddingStore | None:
+    """Return a second store of this session, which keeps all layers: for uses that ask for many of them, one after the other."""
+    session = session_store()
+    return session and reopen(session.path.with_name("layers.sqlite"), session.max_bytes, "all_layers", durable=False)
+
+
+def _directory(pid: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"{_prefix()}{pid}"
+
+
+def _prefix() -> str:
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    return f"bertvectorizer-{user}-{platform.node()}-"
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        state = directory.lstat()
+        if not stat.S_ISDIR(state.st_mode) or (hasattr(os, "getuid") and state.st_uid != os.getuid()):
+            raise StoreError(f"'{directory}' is in the way and no directory of this user; TMPDIR may name another place") from None
+    else:
+        _sweep()
+
+
+def _sweep() -> None:
+    """Remove the directories of sessions that were killed."""
+    if os.name != "posix":  # elsewhere os.kill() cannot ask whether a process lives
+        return
+    for place in Path(tempfile.gettempdir()).glob(f"{glob.escape(_prefix())}*"):
+        number = place.name.removeprefix(_prefix())
+        if number.isdecimal() and not _is_alive(int(number)):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+def _remove(pid: int) -> None:
+    if pid == os.getpid():
+        shutil.rmtree(_directory(pid), ignore_errors=True)
+
+
+if multiprocessing.parent_process() is None:
+    atexit.register(_remove, os.getpid())

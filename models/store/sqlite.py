@@ -1,0 +1,285 @@
+"""The store's file: SQLite, a row for each text, read and written by many processes at once."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ...errors import StoreError
+
+__all__ = ["FAULTS", "Database", "OtherFormatError", "is_busy", "is_ours", "journal_mode"]
+
+_APPLICATION = 0x42565354
+_VERSION = 1
+_BUSY_SECONDS = 60.0
+_KEYS_AT_ONCE = 500
+_PAGE_BYTES = 16384
+_EVICT_TO = 0.9
+
+_SCHEMA = """
+CREATE TABLE records (key BLOB PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE INDEX records_used ON records (used, size);
+CREATE TABLE claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counters (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+"""
+
+_COUNT = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+
+# What may be raised on the way to and from a file, a damaged one included: SQLite then gives values of any type, and
+# messages that are no text.
+FAULTS = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError, MemoryError)
+
+
+class OtherFormatError(StoreError):
+    """The file is a store of another release."""
+
+
+_inherited: list[sqlite3.Connection] = []
+
+
+class Database:
+    """Records by key, and counters, in one SQLite file.
+
+    Every process and thread opens a connection of its own when it first needs one, so an instance may be used from many
+    threads and after a fork. Reads are fetched whole before they return, since an open cursor keeps others from
+    committing.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Its directory is made if need be, for its owner only.
+    durable : bool
+        Whether a commit must survive a power cut.
+
+    Raises
+    ------
+    StoreError
+        From any method, if the file is none of ours, of another format, or open to other users.
+    FAULTS
+        From any method, as they come.
+    """
+
+    def __init__(self, path: Path, durable: bool = True) -> None:
+        self.path = path
+        self._durable = durable
+        self._local = threading.local()
+
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's connection."""
+        if getattr(self._local, "pid", None) != os.getpid():
+            if hasattr(self._local, "connection"):
+                # It belongs to the parent of a fork: it must be neither used nor closed here.
+                _inherited.append(self._local.connection)
+            self._local.connection = self._open()
+            self._local.pid = os.getpid()
+        connection: sqlite3.Connection = self._local.connection
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        _make_private(self.path)
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            # Before anything is set: what is none of ours stays as it is. In one transaction: somebody may be at it.
+            connection.execute("BEGIN")
+            is_new = not self._is_ours(connection)
+            connection.execute("COMMIT")
+            if is_new:
+                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            _set_journal_mode(connection)
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}")
+            connection.execute("PRAGMA cache_size = -32768")
+            if is_new:
+                with _transaction(connection):
+                    if not self._is_ours(connection):  # still, now that nobody else can write
+                        for statement in _SCHEMA.strip().rstrip(";").split(";"):
+                            connection.execute(statement)
+                        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+        """Tell whether the file is a store; an empty one is none yet."""
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application == version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchall():
+            return False
+        if application != _APPLICATION:
+            raise StoreError(f"the file '{self.path}' is a database of something else. Choose another path")
+        if version != _VERSION:
+            raise OtherFormatError(
+                f"the store '{self.path}' has format {version}, and this release knows format {_VERSION}. Choose another path, "
+                f"use the release that made it, or forget it: bertvectorizer store clear '{self.path}'"
+            )
+        return True
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Begin at once, so that no two writers find out too late; commit, or roll back on an error."""
+        connection = self.connection()
+        with _transaction(connection):
+            yield connection
+
+    def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return those records that are there; b"" for one that belongs to another key."""
+        connection = self.connection()
+        found: dict[bytes, bytes] = {}
+        for some, marks in _portions(keys):
+            for key, data in connection.execute(f"SELECT key, data FROM records WHERE key IN ({marks})", some).fetchall():
+                # In a damaged file an index may lead to the record of another key.
+                found[key] = data[len(key) :] if isinstance(data, bytes) and data.startswith(key) else b""
+        return found
+
+    def write(self, records: Mapping[bytes, bytes], used: Sequence[bytes], counters: Mapping[str, float]) -> None:
+        """Write records, free the claims on them, note which others were used, and add to the counters: all or nothing."""
+        rows = [(key, _now(), len(data), key + data) for key, data in records.items()]
+        with self.transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
+            connection.executemany("DELETE FROM claims WHERE key = ?", [(key,) for key in records])
+            for some, marks in _portions(used):
+                connection.execute(f"UPDATE records SET used = {_now()} WHERE key IN ({marks})", some)
+            connection.executemany(_COUNT, list(counters.items()))
+
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Forget records."""
+        with self.transaction() as connection:
+            connection.executemany("DELETE FROM records WHERE key = ?", [(key,) for key in keys])
+
+    def keys(self) -> list[bytes]:
+        """Return the keys of all records."""
+        return [key for (key,) in self.connection().execute("SELECT key FROM records").fetchall()]
+
+    def counters(self) -> dict[str, float]:
+        """Return the counters, over all processes that ever wrote."""
+        return dict(self.connection().execute("SELECT name, value FROM counters").fetchall())
+
+    def n_records(self) -> int:
+        """Return the number of records."""
+        return int(self.connection().execute("SELECT count(*) FROM records").fetchone()[0])
+
+    def check(self) -> list[str]:
+        """Return what SQLite finds wrong with the file's structure."""
+        found = [row[0] for row in self.connection().execute("PRAGMA integrity_check").fetchall()]
+        return [] if found == ["ok"] else found
+
+    def size(self) -> int:
+        """Return the bytes of the file that hold something."""
+        connection = self.connection()
+        pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+        return int(pages - free) * int(connection.execute("PRAGMA page_size").fetchone()[0])
+
+    def evict(self, max_bytes: int) -> int:
+        """If the file is larger, forget the least recently used records until it is a tenth smaller; return how many."""
+        connection = self.connection()
+        evicted = 0
+        if self.size() <= max_bytes:
+            if self.path.stat().st_size > max_bytes:  # for pages that others left empty
+                self._shrink()
+            return 0
+        with self.transaction():
+            while (excess := self.size() - _EVICT_TO * max_bytes) > 0:
+                # Records do not fill their pages, so less must go of them than of the file.
+                excess *= connection.execute("SELECT total(size) FROM records").fetchone()[0] / self.size()
+                rows = []
+                for rowid, taken in connection.execute("SELECT rowid, size FROM records ORDER BY used, rowid"):
+                    rows.append((rowid,))
+                    excess -= taken
+                    if excess <= 0:
+                        break
+                gone = connection.executemany("DELETE FROM records WHERE rowid = ?", rows).rowcount
+                if gone < 1:  # nothing is left, or a damaged index leads to nothing
+                    break
+                evicted += gone
+        self._shrink()
+        return evicted
+
+    def clear(self) -> None:
+        """Forget everything, and give the space back."""
+        with self.transaction() as connection:
+            for table in ("records", "claims", "counters"):
+                connection.execute(f"DELETE FROM {table}")
+        self._shrink()
+
+    def _shrink(self) -> None:
+        # A script, since execute() would step through this statement once and free a single page.
+        self.connection().executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _portions(keys: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], str]]:
+    """Cut keys into portions that fit a query, each with its question marks."""
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        yield some, ",".join("?" * len(some))
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        # An interrupt that came while this waited for its turn is raised right after it.
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def is_ours(path: Path) -> bool:
+    """Tell by its first bytes whether a file is, or was, one of ours; it is not opened as a database."""
+    with path.open("rb") as file:
+        head = file.read(100)
+    return not head or (head.startswith(b"SQLite format 3\0") and head[68:72] == _APPLICATION.to_bytes(4, "big"))
+
+
+def is_busy(error: BaseException) -> bool:
+    """Tell whether an error says no more than that another process is at the file."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def journal_mode(version: tuple[int, int, int]) -> str:
+    """Return WAL for versions of SQLite in which its corruption race is mended (3.51.3, 3.50.7, 3.44.6), else TRUNCATE."""
+    mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
+    return "WAL" if mended else "TRUNCATE"
+
+
+def _set_journal_mode(connection: sqlite3.Connection) -> None:
+    wanted = journal_mode(sqlite3.sqlite_version_info)
+    if wanted == "WAL":
+        # This waits for nobody: while others are at the file, it stays as it is until somebody finds it idle.
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    if wanted == "TRUNCATE" or connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute("PRAGMA journal_mode = TRUNCATE").fetchall()
+
+
+def _make_private(path: Path) -> None:
+    """Make the store's directory for its owner alone, and refuse one that others could write to."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        raise StoreError(f"'{path}' is not a file. Choose another path")
+    if not hasattr(os, "getuid"):
+        return
+    for place in (path.parent, path):
+        if not place.exists():
+            descriptor = os.open(place, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+            os.close(descriptor)
+        state = place.stat()
+        if state.st_uid not in (os.getuid(), 0):
+            raise StoreError(f"'{place}' belongs to another user (uid {state.st_uid}). Choose another path")
+        # In a sticky directory, such as the temporary one, others can remove nothing of ours.
+        if state.st_mode & stat.S_IWOTH and not (place == path.parent and state.st_mode & stat.S_ISVTX):
+            raise StoreError(f"'{place}' can be written by every user; run: chmod o-w '{place}'")

@@ -1,0 +1,56 @@
+"""Rules for a table of word vectors: distinct words, finite numbers, as many of the one as of the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...validation import invalid
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["check_vectors", "check_words"]
+
+_ROWS_AT_ONCE = 1 << 16
+
+
+def check_words(words: Any) -> list[str]:
+    """Return words as a list, if they are distinct str and none is empty."""
+    if isinstance(words, (str, bytes, Mapping)) or not isinstance(words, Iterable):
+        raise invalid("words", "a sequence of str", words)
+    listed = list(words)
+    for word in listed:
+        if not isinstance(word, str) or not word:
+            raise invalid("words", "a sequence of str, none of them empty", word)
+    if not listed:
+        raise invalid("words", "a sequence of at least one word", words)
+    if len(set(listed)) < len(listed):
+        (word, _), *_ = Counter(listed).most_common(1)
+        raise invalid("words", "a sequence of distinct words", word)
+    return listed
+
+
+def check_vectors(vectors: ArrayLike, n_words: int) -> NDArray[np.float32]:
+    """Return vectors as a float32 matrix that cannot be written to, if they are finite. *Shape:* ``(n_words, n_dims)``."""
+    try:
+        with np.errstate(over="ignore"):  # what is too large is found below
+            array = np.asarray(vectors)
+            if array.dtype.kind == "c":
+                raise TypeError("they are complex")
+            array = array.astype(np.float32, copy=False)
+    except (TypeError, ValueError) as error:
+        raise invalid("vectors", f"a matrix of numbers ({error})", type(vectors)) from error
+    if array.ndim != 2 or len(array) != n_words or not array.shape[1]:
+        raise invalid("vectors", f"a matrix with a row for each of the {n_words:,} words, and at least one column", array.shape)
+    view = array.view()
+    view.flags.writeable = False
+    for start in range(0, len(view), _ROWS_AT_ONCE):
+        finite = np.isfinite(view[start : start + _ROWS_AT_ONCE]).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise invalid("vectors", f"finite numbers; row {row} has others", array[row])
+    return view

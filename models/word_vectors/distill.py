@@ -1,0 +1,146 @@
+"""A transformer's own words without context, as model2vec distils them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import ModelNotFoundError, UnsupportedModelError
+from ..checkpoint.text_tokens import replace_lone_surrogates
+from ..pooling.words import pool_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..checkpoint.description import Checkpoint
+
+__all__ = ["TokenSubwords", "distilled_blocks", "distiller"]
+
+_MARKERS = ("Ġ", "▁")  # of tokens that begin a word, in byte-level and in SentencePiece vocabularies
+_WORDS_AT_ONCE = 1024
+_INSIDE = "##"  # of tokens that go on with one, in WordPiece vocabularies, and here for all
+
+
+def distiller() -> str:
+    """Return the name and version of the library that distils.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it is not installed.
+    """
+    try:
+        metadata.version("skeletoken")
+        return f"model2vec {metadata.version('model2vec')}"
+    except metadata.PackageNotFoundError as error:
+        raise ModelNotFoundError(
+            f"Distilled word vectors need {error.name}, which is not installed: pip install 'bertvectorizer[distill]'."
+        ) from None
+
+
+def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """Send each token of the vocabulary through the transformer alone, then apply PCA (256 dims) and the SIF weights of Zipf's law.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+
+    Yields
+    ------
+    list of str, ndarray
+        Tokens by frequency as the vocabulary has it; those inside a word begin with ``##``. *Shape:* ``(n_words, n_dims)``, float32.
+
+    References
+    ----------
+    S. Tulkens, T. van Dongen, "Model2Vec: Fast State-of-the-Art Static Embeddings", 2024.
+    """
+    from model2vec.distill import distill_from_model
+
+    from ..network.backbone import load_model
+    from ..network.encoder import load_tokenizer
+
+    network: Any = load_model(checkpoint)  # by our own rules: safetensors only
+    try:
+        model = distill_from_model(network, load_tokenizer(checkpoint), device="cpu", quantize_to="float32")
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:  # tokenizers that it cannot take apart
+        raise UnsupportedModelError(f"model2vec cannot distil the model in '{checkpoint.directory}': {error!r}.") from error
+    names = _TokenNames(checkpoint)
+    rows: dict[str, int] = {}
+    for row, token in enumerate(model.tokens):
+        if name := names(token):
+            rows.setdefault(name, row)
+    yield list(rows), np.ascontiguousarray(model.embedding[list(rows.values())], dtype=np.float32)
+
+
+class _TokenNames:
+    """Names of tokens, alike for all kinds of vocabularies: a token that begins a word is spelt as words are, others begin with ``##``."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        from ..network.encoder import load_tokenizer
+
+        self._tokenizer = load_tokenizer(checkpoint)
+        self._special = set(self._tokenizer.all_special_tokens)
+        self._has_markers = any(token.startswith(_MARKERS) for token in self._tokenizer.get_vocab())
+
+    def __call__(self, token: str) -> str:
+        """Return the name, "" for special tokens."""
+        if token in self._special:
+            return ""
+        if not self._has_markers:
+            return token
+        text: str = self._tokenizer.convert_tokens_to_string([token]).strip()
+        return text if token.startswith(_MARKERS) or not text else _INSIDE + text
+
+    def all(self) -> list[str]:
+        """Return the names of all tokens, by number."""
+        return [self(token) for token in self._tokenizer.convert_ids_to_tokens(range(len(self._tokenizer)))]
+
+    def numbers(self, words: Sequence[str]) -> Iterator[list[int]]:
+        """Yield the numbers of the tokens of each word."""
+        space = " " if self._has_markers else ""
+        for start in range(0, len(words), _WORDS_AT_ONCE):
+            texts = [replace_lone_surrogates(space + word) for word in words[start : start + _WORDS_AT_ONCE]]
+            yield from self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False)[
+                "input_ids"
+            ]
+
+
+class TokenSubwords:
+    """Vectors for words that are not tokens: the mean of the tokens they consist of.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    words : list of str
+        Tokens as `distilled_blocks` names them.
+    vectors : ndarray
+        *Shape:* ``(n_words, n_dims)``, float32.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, words: list[str], vectors: NDArray[np.float32]) -> None:
+        self._checkpoint, self._words, self._vectors = checkpoint, words, vectors
+
+    @cached_property
+    def _names(self) -> _TokenNames:
+        return _TokenNames(self._checkpoint)
+
+    @cached_property
+    def _rows(self) -> NDArray[np.int64]:
+        """The row of each token, -1 for those that have none. *Shape:* ``(n_tokens,)``."""
+        rows = {word: row for row, word in enumerate(self._words)}
+        return np.array([rows.get(name, -1) for name in self._names.all()], dtype=np.int64)
+
+    def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
+        numbers: list[int] = []
+        ends = [0]
+        for of_word in self._names.numbers(words):
+            numbers += of_word
+            ends.append(len(numbers))
+        rows = self._rows[np.array(numbers, dtype=np.int64)]
+        before = np.concatenate([[0], np.cumsum(rows >= 0)])[ends]
+        return pool_words(self._vectors, rows[rows >= 0], before[:-1], "mean"), np.diff(before) > 0

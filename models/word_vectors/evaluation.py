@@ -1,0 +1,168 @@
+"""What word vectors are worth by themselves: people's similarity scores, and analogies."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ...errors import InvalidTableError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["AnalogyScore", "SectionScore", "SimilarityScore", "analogy_score", "similarity_score"]
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class SimilarityScore:
+    """How cosines of pairs of words agree with people's scores.
+
+    Attributes
+    ----------
+    spearman, pearson : float
+        Correlations in [-1, 1]; NaN for fewer than two pairs.
+    n_pairs, n_unknown : int
+        Pairs that were compared, and pairs left out since the table lacks a word.
+    """
+
+    spearman: float
+    pearson: float
+    n_pairs: int
+    n_unknown: int
+
+
+class SectionScore(NamedTuple):
+    """Questions of one section: answered rightly, asked, and left out since the table lacks a word."""
+
+    n_right: int
+    n_questions: int
+    n_unknown: int
+
+
+@dataclass(frozen=True)
+class AnalogyScore:
+    """How many analogies are answered rightly.
+
+    Attributes
+    ----------
+    accuracy : float
+        Share of right answers among the questions that were asked, in [0, 1]; NaN without any.
+    n_questions, n_unknown : int
+        Questions that were asked, and questions left out since the table lacks a word.
+    sections : dict of str to SectionScore
+        The numbers by section of the file.
+    """
+
+    accuracy: float
+    n_questions: int
+    n_unknown: int
+    sections: dict[str, SectionScore]
+
+
+def similarity_score(file: str | Path, cosine: Callable[[str, str], float | None]) -> SimilarityScore:
+    """Compare the cosines of pairs of words with people's scores.
+
+    Parameters
+    ----------
+    file : str or Path
+        Lines of two words and a score.
+    cosine : callable
+        Returns the cosine of two words, None where one of them is unknown.
+
+    Returns
+    -------
+    SimilarityScore
+    """
+    from scipy.stats import pearsonr, spearmanr
+
+    pairs = [(cosine(one, other), score) for one, other, score in _pairs(Path(file))]
+    known = [(found, score) for found, score in pairs if found is not None]
+    n_unknown = len(pairs) - len(known)
+    if not known or any(len(set(column)) < 2 for column in zip(*known, strict=True)):  # nothing correlates with a constant
+        return SimilarityScore(float("nan"), float("nan"), len(known), n_unknown)
+    spearman, pearson = (float(correlation(*zip(*known, strict=True)).statistic) for correlation in (spearmanr, pearsonr))
+    return SimilarityScore(spearman, pearson, len(known), n_unknown)
+
+
+def analogy_score(
+    file: str | Path,
+    row_of: Callable[[str], int | None],
+    answers: Callable[[NDArray[np.int64]], NDArray[np.int64]],
+    at_once: int,
+) -> AnalogyScore:
+    """Count right answers to analogies.
+
+    Parameters
+    ----------
+    file : str or Path
+        Four words a line, sections headed by ``: name``.
+    row_of : callable
+        Returns the row of a word, None where it is unknown.
+    answers : callable
+        Returns the row of the fourth word for rows of three. *Shape:* ``(n_questions, 3) -> (n_questions,)``.
+    at_once : int
+        Most questions in a call of ``answers``.
+
+    Returns
+    -------
+    AnalogyScore
+    """
+    sections: dict[str, SectionScore] = {}
+    for name, group in groupby(_questions(Path(file)), key=lambda question: question[0]):
+        rows = [[row_of(word) for word in words] for _, words in group]
+        asked = np.array([row for row in rows if None not in row], dtype=np.int64).reshape(-1, 4)
+        parts = [asked[start : start + at_once] for start in range(0, len(asked), at_once)]
+        n_right = sum(int(np.count_nonzero(answers(part[:, :3]) == part[:, 3])) for part in parts)
+        before = sections.get(name, SectionScore(0, 0, 0))
+        sections[name] = SectionScore(before[0] + n_right, before[1] + len(asked), before[2] + len(rows) - len(asked))
+    n_right, n_questions, n_unknown = (sum(score[place] for score in sections.values()) for place in range(3))
+    return AnalogyScore(n_right / n_questions if n_questions else float("nan"), n_questions, n_unknown, sections)
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InvalidTableError(f"There is no file '{file}'.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidTableError(f"The file '{file}' cannot be read as text in utf-8: {error}.") from error
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines(), which splits at more
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, line.strip()
+
+
+def _pairs(file: Path) -> Iterator[tuple[str, str, float]]:
+    for number, line in _lines(file):
+        separator = next((mark for mark in "\t;," if mark in line), None)  # a column's name may hold spaces
+        fields = [field.strip() for field in line.split(separator)]
+        score = next((float(field) for field in fields[2:] if _NUMBER.fullmatch(field)), math.inf)  # SimLex-999 has a part of speech first
+        if math.isfinite(score) and fields[0] and fields[1]:
+            yield fields[0], fields[1], score
+        elif number > 1 or len(fields) < 3:  # the first line may hold names of columns
+            raise InvalidTableError(
+                f"Line {number} of '{file}' must hold two words and a number, separated by tabs, commas or spaces. "
+                f"Got {line[:80]!r} instead."
+            )
+
+
+def _questions(file: Path) -> Iterator[tuple[str, list[str]]]:
+    section = ""
+    for number, line in _lines(file):
+        if line.startswith(":"):
+            section = line[1:].strip()
+            continue
+        words = line.split()
+        if len(words) != 4:
+            raise InvalidTableError(
+                f"Line {number} of '{file}' must hold four words, or a section's name after ':'. Got {line[:80]!r} instead."
+            )
+        yield section, words

@@ -1,0 +1,187 @@
+"""Files of word vectors: plain, gzip or a member of a zip; recognised by what they begin with, never unpickled."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from ...errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ...validation import invalid
+from .array_formats import DAMAGED, check_member, read_npz, read_safetensors
+from .text_format import read_header, read_text
+from .word2vec_format import read_word2vec_binary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Blocks = Iterator[tuple[list[str], NDArray[np.float32]]]
+
+__all__ = ["Place", "find", "read_blocks"]
+
+_FIRST_BYTES = 1 << 16
+_MOST_EXPANSION = 100
+_SMALL = 64 << 20
+_FASTTEXT_BINARY = (793712314).to_bytes(4, "little")
+
+
+class Place(NamedTuple):
+    """A file, and the member that is meant if it is a zip archive."""
+
+    path: Path
+    member: str | None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.member is None else f"{self.path}/{self.member}"
+
+
+class _Compressed:
+    """A stream that is being decompressed; refuses to go on where it expands beyond what vectors written as text ever do."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, name: str, size: int) -> None:
+        self._stream, self._name = stream, name
+        self._allowed = max(_SMALL, size * _MOST_EXPANSION)
+        self._n_bytes = 0
+
+    def read(self, n: int) -> bytes:
+        try:
+            data = self._stream.read(n)
+        except DAMAGED as error:
+            raise ModelIntegrityError(
+                f"The file '{self._name}' cannot be decompressed beyond byte {self._n_bytes:,}: {error}. Fetch it again."
+            ) from error
+        self._n_bytes += len(data)
+        if self._n_bytes > self._allowed:
+            raise ModelIntegrityError(
+                f"The file '{self._name}' expands to more than {_MOST_EXPANSION} times its size, at byte {self._n_bytes:,}, "
+                "as no vectors do. If you trust it, decompress it yourself and give the result."
+            )
+        return data
+
+
+def find(path: str | os.PathLike[str]) -> Place:
+    """Return the file that a path means; a path may go on inside a zip archive.
+
+    Parameters
+    ----------
+    path : str or path
+        ``"vectors.txt"``, ``"vectors.zip"`` or ``"vectors.zip/member.txt"``.
+
+    Returns
+    -------
+    Place
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such file or member, or an archive holds several.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise invalid("vectors", "the path of a file", path)
+    whole = Path(os.path.expanduser(path)).absolute()
+    if os.path.isdir(whole):
+        raise ModelNotFoundError(f"'{whole}' is a directory; give the path of a file of word vectors in it.")
+    for candidate in (whole, *whole.parents):
+        if os.path.isfile(candidate):
+            inside = whole.relative_to(candidate).as_posix()
+            if candidate != whole and not zipfile.is_zipfile(candidate):
+                break
+            return Place(candidate, None if inside == "." else inside)
+    raise ModelNotFoundError(f"There is no file '{whole}' of word vectors. Give the path of a file in GloVe, word2vec or fastText format.")
+
+
+def read_blocks(place: Place) -> Blocks:
+    """Read a file of word vectors, block by block, so that memory stays bounded.
+
+    Parameters
+    ----------
+    place : Place
+
+    Yields
+    ------
+    list of str, ndarray
+        Words and their vectors; the words of all blocks are distinct, the numbers finite. *Shape:* ``(n_words, n_dims)``, float32.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If the file is damaged; with line and byte.
+    UnsafeModelError
+        If it is a pickle.
+    """
+    path, name = place.path, str(place)
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = file.read(9)
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        yield from _read_zip(place)
+    elif start.startswith(b"\x1f\x8b"):
+        with gzip.open(path) as stream:
+            yield from _read_stream(_Compressed(stream, name, size).read, name, None)
+    elif start[4:] == b"\0\0\0\0{":  # behind the length of its header, which no text begins with
+        yield read_safetensors(path)
+    else:
+        with open(path, "rb") as file:
+            yield from _read_stream(file.read, name, size)
+
+
+def _read_zip(place: Place) -> Blocks:
+    try:
+        archive = zipfile.ZipFile(place.path)
+    except DAMAGED as error:
+        raise ModelIntegrityError(f"The file '{place.path}' cannot be read as a zip archive: {error}. Fetch it again.") from error
+    with archive:
+        members = [info for info in archive.infolist() if not info.is_dir()]
+        if place.member is None and any(info.filename.endswith(".npy") for info in members):
+            yield read_npz(archive, place.path)
+            return
+        chosen = [info for info in members if place.member in (None, info.filename)]
+        if len(chosen) != 1:
+            names = ", ".join(info.filename for info in members[:8])
+            raise ModelNotFoundError(
+                f"The archive '{place.path}' holds {len(chosen)} files that could be meant: {names}. "
+                f"Name one, as in '{place.path.name}/{members[0].filename if members else 'vectors.txt'}'."
+            )
+        name = f"{place.path}/{chosen[0].filename}"
+        check_member(chosen[0], f"The file '{name}'")
+        try:
+            stream = archive.open(chosen[0])
+        except DAMAGED as error:
+            raise ModelIntegrityError(f"The file '{name}' cannot be decompressed: {error}. Extract it, and give the result.") from error
+        with stream:
+            yield from _read_stream(_Compressed(stream, name, chosen[0].compress_size).read, name, None)
+
+
+def _read_stream(read: Callable[[int], bytes], name: str, size: int | None) -> Blocks:
+    """Read text or word2vec's binary format; the size of a file that is not compressed limits what a header may promise."""
+    first = b""
+    while len(first) < _FIRST_BYTES and (data := read(_FIRST_BYTES - len(first))):
+        first += data
+    _refuse_other_formats(first, name)
+    header = read_header(first, name, size)
+    if header is not None and not header.is_text:
+        yield from read_word2vec_binary(first, read, header, name)
+    else:
+        yield from read_text(first, read, header, name)
+
+
+def _refuse_other_formats(first: bytes, name: str) -> None:
+    if first[:1] == b"\x80" and first[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        raise UnsafeModelError(
+            f"The file '{name}' is a pickle, and loading a pickle can run code. Remedy: where you trust it, "
+            "KeyedVectors.load(path) and give that object, or write it once by save_word2vec_format() and give the result."
+        )
+    if first.startswith(b"\x93NUMPY"):
+        raise UnsafeModelError(
+            f"The file '{name}' is a NumPy array, which has no words and may hold pickled objects. "
+            "Remedy: np.savez('table.npz', words=words, vectors=vectors)."
+        )
+    if first.startswith(_FASTTEXT_BINARY):
+        raise ModelIntegrityError(
+            f"The file '{name}' is a fastText model in its own binary format. Remedy: give the .vec file beside it, or, for "
+            "subwords, gensim.models.fasttext.load_facebook_vectors(path)."
+        )

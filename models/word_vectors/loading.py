@@ -1,0 +1,157 @@
+"""Where word vectors come from: a file, a transformer's own words, or an object of another library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import InvalidParameterError, ModelChangedError
+from ..checkpoint.description import open_checkpoint
+from ..checkpoint.text_tokens import replace_lone_surrogates
+from .disk_cache import file_digest, kept_table
+from .distill import TokenSubwords, distilled_blocks, distiller
+from .files import Place, find, read_blocks
+from .table import WordVectors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["DISTILL", "FastTextSubwords", "is_in_memory", "load_word_vectors"]
+
+DISTILL = "distill:"
+
+
+def load_word_vectors(vectors: Any) -> WordVectors:
+    r"""Return a table of word vectors.
+
+    Parameters
+    ----------
+    vectors : str, Path, WordVectors, gensim KeyedVectors or DataFrame
+        A file: GloVe text (with or without a header), word2vec text or binary, fastText ``.vec``, each plain, as ``.gz`` or in a
+        ``.zip`` (``"glove.6B.zip/glove.6B.100d.txt"`` names one of several), ``.npz`` with the arrays ``words`` and ``vectors``,
+        or ``.safetensors`` as :meth:`WordVectors.save` writes it. It is parsed once, and kept as a memory-mapped array for the
+        next time. ``"distill:<model_name>"`` is each token of a transformer's vocabulary through the transformer alone, with
+        PCA and frequency weights as model2vec has them (extra ``distill``). A DataFrame has words as its index, a
+        dimension a column.
+
+    Returns
+    -------
+    WordVectors
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such file or model.
+    ModelIntegrityError
+        If the file is damaged; the message has the line and the byte.
+    UnsafeModelError
+        If it is a pickle, which could run code.
+    InvalidParameterError
+        If it is none of these, or an object breaks the rules for tables.
+
+    References
+    ----------
+    J. Pennington, R. Socher, C. Manning, "GloVe: Global Vectors for Word Representation", EMNLP 2014.
+
+    S. Tulkens, T. van Dongen, "Model2Vec: Fast State-of-the-Art Static Embeddings", 2024.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from bertvectorizer import load_word_vectors
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     file = Path(directory) / "glove.txt"
+    ...     _ = file.write_text("tea 0.5 0.25\ncup 0.5 0.75\n")
+    ...     load_word_vectors(file)
+    WordVectors(2 words, 2 dims)
+    """
+    if isinstance(vectors, WordVectors):
+        return vectors
+    if isinstance(vectors, str) and vectors.startswith(DISTILL):
+        return _distilled(vectors)
+    if isinstance(vectors, (str, os.PathLike)):
+        place = find(vectors)
+        key = _digest(place)
+        return kept_table(key, (_load_again, (str(place), key)), partial(_same_blocks, place, key))
+    if hasattr(vectors, "index_to_key") and hasattr(vectors, "vectors"):
+        has_subwords = hasattr(vectors, "vectors_ngrams")
+        return _converted(vectors.index_to_key, vectors.vectors, FastTextSubwords(vectors) if has_subwords else None)
+    if hasattr(vectors, "iloc") and hasattr(vectors, "columns"):
+        if not all(isinstance(word, str) for word in vectors.index):
+            raise InvalidParameterError(
+                "The 'vectors' parameter, if a DataFrame, must have words as its index. Got an index of other things, "
+                f"{vectors.index[:3].tolist()}. Remedy: df.set_index('word')."
+            )
+        return _converted(vectors.index.tolist(), vectors.to_numpy())
+    remedy = " Give its vectors, model.wv." if hasattr(vectors, "wv") else ""
+    raise InvalidParameterError(
+        "The 'vectors' parameter must be the path of a file, 'distill:<model_name>', a WordVectors, a gensim KeyedVectors or a DataFrame "
+        f"whose index holds words. Got {type(vectors).__name__} instead.{remedy}"
+    )
+
+
+def is_in_memory(vectors: Any) -> bool:
+    """Whether ``vectors`` is an object that has to be converted, and no name of a table."""
+    return not isinstance(vectors, (str, os.PathLike, WordVectors))
+
+
+def _digest(place: Place) -> str:
+    return file_digest(place.path, place.member or "")
+
+
+def _same_blocks(place: Place, key: str) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """Read a file; an error if it is changed meanwhile, so that nothing else is ever kept under its digest."""
+    yield from read_blocks(place)
+    if _digest(place) != key:
+        raise ModelChangedError(f"The file '{place}' was changed while it was read. Try again when it is complete.")
+
+
+def _converted(words: Sequence[Any], vectors: Any, subwords: FastTextSubwords | None = None) -> WordVectors:
+    try:
+        return WordVectors(words, np.array(vectors), subwords=subwords)  # a copy, which its owner's later changes do not reach
+    except InvalidParameterError as error:
+        raise InvalidParameterError(f"The 'vectors' parameter must be a table of word vectors. {error}") from error
+
+
+def _load_again(source: str, key: str) -> WordVectors:
+    """Open what a pickle stands for."""
+    table = load_word_vectors(source)
+    if table.fingerprint != key:
+        raise ModelChangedError(
+            f"The word vectors in '{source}' are not those that were pickled. Bring the former file back, or fit again."
+        )
+    return table
+
+
+def _distilled(source: str) -> WordVectors:
+    library = distiller()
+    checkpoint = open_checkpoint(source.removeprefix(DISTILL), None, False, False)
+    digest = f"{checkpoint.fingerprint}-{library.replace(' ', '-')}"
+    return kept_table(digest, (_load_again, (source, digest)), partial(distilled_blocks, checkpoint), partial(TokenSubwords, checkpoint))
+
+
+class FastTextSubwords:
+    """Vectors for unseen words from a fastText model's n-grams.
+
+    Parameters
+    ----------
+    keyed_vectors : gensim.models.fasttext.FastTextKeyedVectors
+    """
+
+    def __init__(self, keyed_vectors: Any) -> None:
+        self._keyed_vectors = keyed_vectors
+
+    def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
+        result = np.zeros((len(words), self._keyed_vectors.vector_size), dtype=np.float32)
+        for place, word in enumerate(words):
+            with suppress(KeyError):  # of a model without n-grams
+                result[place] = self._keyed_vectors.get_vector(replace_lone_surrogates(word))
+        known: NDArray[np.bool_] = np.any(result != 0, axis=1)  # words too short for an n-gram get zeros
+        return result, known

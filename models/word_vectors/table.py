@@ -1,0 +1,379 @@
+"""A fixed vector for each word: look-up, neighbours, analogies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import numpy as np
+
+from ...errors import UnknownWordError
+from ...validation import check_choice, check_int, invalid
+from .array_formats import write_safetensors
+from .checks import check_vectors, check_words
+from .evaluation import AnalogyScore, SimilarityScore, analogy_score, similarity_score
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Subwords", "WordVectors"]
+
+_EPSILON = 0.001  # of 3CosMul, as in the paper
+_SHORTEST = 1e-30  # of a vector that has a direction; one over what is shorter may be more than float32 holds
+_WORDS_PER_CASED = 100
+_ROWS_AT_ONCE = 1 << 16
+_SCORES_AT_ONCE = 1 << 25
+
+
+class Subwords(Protocol):
+    """What gives a vector to words that a table lacks, from their parts."""
+
+    def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
+        ...
+
+
+class WordVectors:
+    """Words and a vector for each, the same in every context.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Distinct words, most frequent first where that is known. *Length:* ``n_words``.
+    vectors : array_like
+        Finite numbers, kept as float32; not copied where they are that already. *Shape:* ``(n_words, n_dims)``.
+    subwords : Subwords or None
+        Gives vectors to words that are not in the table, as fastText does.
+
+    Raises
+    ------
+    InvalidParameterError
+        If a word is repeated or no str, a number is not finite, or lengths differ.
+
+    Notes
+    -----
+    A table is never changed: copies of an estimator share it. One that was read from a file is a memory-mapped array,
+    which worker processes share, and a pickle of it holds the file's path and digest in place of the numbers.
+
+    References
+    ----------
+    T. Mikolov, W. Yih, G. Zweig, "Linguistic Regularities in Continuous Space Word Representations", NAACL 2013 (3CosAdd).
+
+    O. Levy, Y. Goldberg, "Linguistic Regularities in Sparse and Explicit Word Representations", CoNLL 2014, section 6
+    (3CosMul).
+
+    Examples
+    --------
+    >>> from bertvectorizer import WordVectors
+    >>> words = ["stockholm", "sweden", "cairo", "egypt", "tea"]
+    >>> table = WordVectors(words, [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1], [1, 1, 1, 1]])
+    >>> table.analogy("Stockholm", "Sweden", "Cairo", n=1)
+    [('egypt', 1.0)]
+    >>> round(table.similarity("stockholm", "cairo"), 2)
+    0.5
+    """
+
+    def __init__(self, words: Sequence[str], vectors: ArrayLike, *, subwords: Subwords | None = None) -> None:
+        self._words = check_words(words)
+        self._vectors = check_vectors(vectors, len(self._words))
+        self._subwords = subwords
+        self._origin: tuple[Callable[..., WordVectors], tuple[Any, ...]] | None = None
+        self._digest: str | None = None
+
+    @classmethod
+    def trusted(
+        cls,
+        words: list[str],
+        vectors: NDArray[np.float32],
+        digest: str,
+        origin: tuple[Callable[..., WordVectors], tuple[Any, ...]] | None = None,
+        subwords: Subwords | None = None,
+    ) -> Self:
+        """Build one of what has been checked before, without a look at each number; ``origin`` opens it again in another process."""
+        self = cls.__new__(cls)
+        vectors.flags.writeable = False
+        self._words, self._vectors, self._subwords, self._origin, self._digest = words, vectors, subwords, origin, digest
+        return self
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as safetensors: ``vectors``, float32, and ``words``, a JSON list in utf-8 bytes; `subwords` are not written.
+
+        Parameters
+        ----------
+        path : str or Path
+            A name that ends in ``.safetensors``.
+        """
+        if Path(path).suffix != ".safetensors":
+            raise invalid("path", "a file name that ends in '.safetensors'", str(path))
+        write_safetensors(Path(path), self._words, self._vectors)
+
+    @property
+    def words(self) -> list[str]:
+        """The words, in the order of the rows; a new list."""
+        return list(self._words)
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The vectors; cannot be written to. *Shape:* ``(n_words, n_dims)``, float32."""
+        return self._vectors
+
+    @property
+    def n_dims(self) -> int:
+        """Width of a vector."""
+        return int(self._vectors.shape[1])
+
+    @property
+    def subwords(self) -> Subwords | None:
+        """What gives vectors to words that are not in the table, if anything does."""
+        return self._subwords
+
+    @cached_property
+    def is_lowercase(self) -> bool:
+        """Whether the words are in lower case, but for markers ("<PAD>") and one in a hundred ("UNK"); they are then looked up so."""
+        return sum(word.isalpha() and word != word.lower() for word in self._words) <= len(self._words) // _WORDS_PER_CASED
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the content, in hexadecimal."""
+        if self._digest is None:
+            digest = hashlib.blake2b(repr((self._vectors.shape, type(self._subwords).__name__)).encode(), digest_size=16)
+            for word in self._words:
+                encoded = word.encode("utf-8", "surrogatepass")
+                digest.update(b"%d " % len(encoded) + encoded)
+            digest.update(np.ascontiguousarray(self._vectors).data)
+            self._digest = digest.hexdigest()
+        return self._digest
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {word: row for row, word in enumerate(self._words)}
+
+    @cached_property
+    def _inverse_norms(self) -> NDArray[np.float32]:
+        """One over the length of each vector, 0 for zeros. *Shape:* ``(n_words,)``."""
+        parts = np.array_split(self._vectors, len(self._vectors) // _ROWS_AT_ONCE + 1)
+        return np.concatenate([_inverse_lengths(part) for part in parts])
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __contains__(self, word: object) -> bool:
+        """Whether the table has the word itself; a word that it lacks may still have a vector, by its `subwords`."""
+        return isinstance(word, str) and self._row(word) is not None
+
+    def __getitem__(self, word: str) -> NDArray[np.float32]:
+        """Return the vector of a word. *Shape:* ``(n_dims,)``, float32."""
+        row = self._row(word)
+        vector: NDArray[np.float32]
+        if row is not None:
+            vector = self._vectors[row]
+            return vector
+        if self._subwords is not None:
+            (vector,), (is_known,) = self._subwords.vectors([word.lower() if self.is_lowercase else word])
+            if is_known:
+                return vector
+        raise UnknownWordError(f"The word {word!r} is not among the {len(self):,} of this table.")
+
+    def __repr__(self) -> str:
+        return f"WordVectors({len(self):,} words, {self.n_dims} dims{', subwords' if self._subwords is not None else ''})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # it never changes, and scikit-learn's clone() copies parameters
+
+    def __reduce__(self) -> tuple[Callable[..., WordVectors], tuple[Any, ...]]:
+        return self._origin or (_rebuild, (self._words, self._vectors, self.fingerprint, self._subwords))
+
+    def _row(self, word: str) -> int | None:
+        if not isinstance(word, str):
+            raise invalid("word", "a str", word)
+        row = self._index.get(word)
+        return self._index.get(word.lower()) if row is None and self.is_lowercase else row
+
+    def rows(self, words: Iterable[str]) -> NDArray[np.int64]:
+        """Return the rows of words as they are spelt, -1 for those that are not in the table.
+
+        Parameters
+        ----------
+        words : iterable of str
+
+        Returns
+        -------
+        ndarray
+            *Shape:* ``(n_words,)``, int64.
+        """
+        get = self._index.get
+        return np.fromiter((get(word, -1) for word in words), dtype=np.int64)
+
+    def similarity(self, a: str, b: str) -> float:
+        """Return the cosine of two words' vectors, in [-1, 1]; 0 where one of them is zero.
+
+        Parameters
+        ----------
+        a, b : str
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        UnknownWordError
+        """
+        one, other = self[a].astype(np.float64), self[b].astype(np.float64)
+        length = np.linalg.norm(one) * np.linalg.norm(other)
+        return float(np.clip(one @ other / length, -1, 1)) if length else 0.0
+
+    def most_similar(self, word: str, n: int = 10) -> list[tuple[str, float]]:
+        """Return the words nearest to a word, by cosine, itself left out.
+
+        Parameters
+        ----------
+        word : str
+        n : int
+            How many.
+
+        Returns
+        -------
+        list of (str, float)
+            Words and cosines, the nearest first.
+
+        Raises
+        ------
+        UnknownWordError
+        """
+        n = check_int("n", n, 1)
+        return self._best(self._cosines(_units(self[word][None]))[0], [word], n)
+
+    def analogy(self, a: str, b: str, c: str, n: int = 10, method: Literal["3cosadd", "3cosmul"] = "3cosadd") -> list[tuple[str, float]]:
+        """Return the words that are to ``c`` what ``b`` is to ``a``: Stockholm is to Sweden as Cairo is to ...
+
+        Parameters
+        ----------
+        a, b, c : str
+            These are never the answer.
+        n : int
+            How many.
+        method : {"3cosadd", "3cosmul"}
+            Sum or product of cosines. Products are of cosines moved to [0, 1].
+
+        Returns
+        -------
+        list of (str, float)
+            Words and scores, the best first. The score of 3CosAdd is a cosine.
+
+        Raises
+        ------
+        UnknownWordError
+        """
+        n = check_int("n", n, 1)
+        check_choice("method", method, ("3cosadd", "3cosmul"))
+        units = _units(np.stack([self[word] for word in (a, b, c)]))
+        return self._best(self._analogy_scores(units[None], method, len(self))[0], [a, b, c], n)
+
+    def _analogy_scores(self, units: NDArray[np.float32], method: str, n_words: int) -> NDArray[np.float32]:
+        """Score the first ``n_words`` of the table. *Shape:* ``(n, 3, n_dims) -> (n, n_words)``."""
+        if method == "3cosadd":
+            return self._cosines(_units(units[:, 1] - units[:, 0] + units[:, 2]), n_words)
+        to_a, to_b, to_c = ((1 + self._cosines(units[:, place], n_words)) / np.float32(2) for place in range(3))
+        scores: NDArray[np.float32] = to_b * to_c / (to_a + np.float32(_EPSILON))
+        return scores
+
+    def _cosines(self, units: NDArray[np.float32], n_words: int | None = None) -> NDArray[np.float32]:
+        """Return cosines of unit vectors with the first words. *Shape:* ``(n, n_dims) -> (n, n_words)``."""
+        return (units @ self._vectors[:n_words].T) * self._inverse_norms[:n_words]
+
+    def _best(self, scores: NDArray[np.float32], but: Iterable[str], n: int) -> list[tuple[str, float]]:
+        scores[[row for word in but if (row := self._row(word)) is not None]] = -np.inf
+        n = min(n, int(np.count_nonzero(scores > -np.inf)))
+        least = -np.partition(-scores, n - 1)[n - 1] if n else np.inf
+        places = np.flatnonzero(scores >= least)  # of equals, the more frequent words come first
+        order = places[np.lexsort((places, -scores[places]))][:n]
+        return [(self._words[place], round(float(scores[place]), 6)) for place in order]
+
+    def evaluate_similarity(self, file: str | Path) -> SimilarityScore:
+        """Compare cosines with people's scores.
+
+        Parameters
+        ----------
+        file : str or Path
+            Lines of two words and a score, separated by tabs, commas or spaces, as WordSim-353, SimLex-999 or MEN come.
+
+        Returns
+        -------
+        SimilarityScore
+            Spearman's and Pearson's correlation over the pairs whose words are both in the table, and the numbers of pairs.
+
+        Raises
+        ------
+        InvalidTableError
+            If a line is not of that form.
+        """
+
+        def cosine(a: str, b: str) -> float | None:
+            with suppress(UnknownWordError):
+                return self.similarity(a, b)
+            return None
+
+        return similarity_score(file, cosine)
+
+    def evaluate_analogies(
+        self, file: str | Path, method: Literal["3cosadd", "3cosmul"] = "3cosadd", n_words: int | None = 300_000
+    ) -> AnalogyScore:
+        """Answer questions of the form "a is to b as c is to d".
+
+        Parameters
+        ----------
+        file : str or Path
+            Four words a line, sections headed by ``: name``, as Mikolov's ``questions-words.txt``.
+        method : {"3cosadd", "3cosmul"}
+            As in `analogy`.
+        n_words : int or None
+            Only the first, most frequent words of the table can be asked for or be the answer; None takes all.
+
+        Returns
+        -------
+        AnalogyScore
+            Accuracy over the questions all of whose words are there, by section, and the numbers of questions.
+
+        Raises
+        ------
+        InvalidTableError
+            If a line is not of that form.
+        """
+        check_choice("method", method, ("3cosadd", "3cosmul"))
+        most = min(len(self), check_int("n_words", n_words, 1, optional=True) or len(self))
+
+        def row_of(word: str) -> int | None:
+            row = self._row(word)
+            return row if row is not None and row < most else None
+
+        def answers(given: NDArray[np.int64]) -> NDArray[np.int64]:
+            scores = self._analogy_scores(self._vectors[given] * self._inverse_norms[given, None], method, most)
+            np.put_along_axis(scores, given, -np.inf, axis=1)
+            best: NDArray[np.int64] = scores.argmax(axis=1)
+            return best
+
+        return analogy_score(file, row_of, answers, at_once=max(1, _SCORES_AT_ONCE // most))
+
+
+def _inverse_lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return one over the length of each vector, 0 for zeros. *Shape:* ``(n, n_dims) -> (n,)``."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))  # squares may be more than float32 holds
+    inverse: NDArray[np.float64] = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > _SHORTEST)
+    return inverse.astype(np.float32)
+
+
+def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors of length one, zeros for zeros."""
+    return vectors * _inverse_lengths(vectors)[:, None]
+
+
+def _rebuild(words: list[str], vectors: NDArray[np.float32], digest: str, subwords: Subwords | None) -> WordVectors:
+    return WordVectors.trusted(words, vectors, digest, subwords=subwords)

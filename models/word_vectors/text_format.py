@@ -1,0 +1,293 @@
+"""Word vectors as text: a word and its numbers a line, as GloVe, word2vec and fastText write them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ...errors import ModelIntegrityError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Block = tuple[list[str], NDArray[np.float32]]
+
+__all__ = ["Header", "read_header", "read_text"]
+
+_BYTES_AT_ONCE = 32 << 20
+_LONGEST_LINE = 4 << 20
+_MOST_DIMS = 1 << 16
+_FIRST_LINES = 64
+_ROWS_AT_ONCE = 1 << 16
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_SEPARATOR = re.compile(rb"([ \t]+)")
+_HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)\s*")
+
+
+class Header(NamedTuple):
+    """What the first line of a word2vec file promises, how long it is in bytes, and whether text follows."""
+
+    n_words: int
+    n_dims: int
+    n_bytes: int
+    is_text: bool
+
+
+def read_header(first: bytes, name: str, size: int | None) -> Header | None:
+    """Read the line that says how many words of how many dimensions follow, if there is one.
+
+    Parameters
+    ----------
+    first : bytes
+        The beginning of the file.
+    name : str
+        For messages.
+    size : int or None
+        Bytes of the whole file, where they are known.
+
+    Returns
+    -------
+    Header or None
+
+    Raises
+    ------
+    ModelIntegrityError
+        If it promises more than the file can hold.
+    """
+    line, newline, body = first.partition(b"\n")
+    match = _HEADER.fullmatch(line.removeprefix(_BYTE_ORDER_MARK))
+    if match is None or not newline:
+        return None
+    if len(match[1]) > 18 or len(match[2]) > 18 or not 1 <= int(match[2]) <= _MOST_DIMS:
+        raise ModelIntegrityError(f"Line 1 (byte 0) of '{name}' promises vectors of a size outside [1, {_MOST_DIMS:,}]: {_shown(line)}.")
+    n_words, n_dims = int(match[1]), int(match[2])
+    is_text = _is_text(body, n_dims)
+    least = n_words * (2 * n_dims + 2) - 1 if is_text else n_words * (4 * n_dims + 2)
+    held = None if size is None else size - len(line) - 1
+    if held is not None and least > held:
+        raise ModelIntegrityError(
+            f"Line 1 (byte 0) of '{name}' promises {n_words:,} words of {n_dims:,} numbers, which take {least:,} bytes or more; "
+            f"only {held:,} bytes follow. Fetch the file again."
+        )
+    return Header(n_words, n_dims, len(line) + 1, is_text)
+
+
+def _is_text(body: bytes, n_dims: int) -> bool:
+    """Whether a row of text follows: a good one, or anything where binary numbers would have bytes that no text has."""
+    fields = _SEPARATOR.split(body.partition(b"\n")[0].rstrip(b" \t\r"))[::2]
+    if len(fields) > n_dims and all(_NUMBER.fullmatch(field) for field in fields[-n_dims:]):
+        return True
+    after_word = _SEPARATOR.split(body, maxsplit=1)[-1]
+    text = after_word[: min(4 * n_dims, 256)].decode("utf-8", "replace")
+    return not any(character < " " and character not in "\t\r\n" for character in text) and "\ufffd" not in text[:-1]
+
+
+def read_text(first: bytes, read: Callable[[int], bytes], header: Header | None, name: str) -> Iterator[Block]:
+    """Read lines of a word and its numbers, separated by spaces or tabs.
+
+    Whole blocks are parsed by Arrow. A block that it does not take, or that holds anything unusual, is parsed line by line, which
+    either succeeds (a word may hold spaces, as in GloVe 840B) or names the line at fault.
+
+    Parameters
+    ----------
+    first : bytes
+        The beginning of the file, which has been read already.
+    read : callable
+        Returns as many more bytes as it is asked for, or fewer.
+    header : Header or None
+    name : str
+        For messages.
+
+    Yields
+    ------
+    list of str, ndarray
+        *Shape:* ``(n_words, n_dims)``, float32.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If a line has another number of numbers, a field is no number, a word is repeated, empty or not utf-8, or the header is wrong.
+    """
+    skipped = header.n_bytes if header else len(_BYTE_ORDER_MARK) * first.startswith(_BYTE_ORDER_MARK)
+    lines = _Lines(name, header, first_line=2 if header else 1, first_byte=skipped)
+    for block in _blocks(first[skipped:], read, lines):
+        yield from lines.parse(block)
+    lines.finish()
+
+
+def _blocks(pending: bytes, read: Callable[[int], bytes], lines: _Lines) -> Iterator[bytes]:
+    """Yield blocks that end where a line does."""
+    while data := read(_BYTES_AT_ONCE):
+        pending += data
+        end = pending.rfind(b"\n") + 1
+        if len(pending) - end > _LONGEST_LINE:
+            lines.skip(pending[:end])
+            raise lines.too_long(pending[end : end + 100])
+        if end:
+            yield pending[:end]
+            pending = pending[end:]
+    if pending:
+        yield pending
+
+
+class _Lines:
+    """The lines of a file so far: where we are in it, what its width is, which words have been seen."""
+
+    def __init__(self, name: str, header: Header | None, first_line: int, first_byte: int) -> None:
+        self._name, self._header = name, header
+        self._line, self._byte = first_line, first_byte
+        self._n_dims = header.n_dims if header else 0
+        self._seen: set[str] = set()
+
+    def error(self, fault: str, line: bytes) -> ModelIntegrityError:
+        return ModelIntegrityError(f"Line {self._line:,} (byte {self._byte:,}) of '{self._name}' {fault}: {_shown(line)}.")
+
+    def too_long(self, line: bytes) -> ModelIntegrityError:
+        return self.error(f"is longer than {_LONGEST_LINE:,} bytes", line)
+
+    def skip(self, block: bytes) -> None:
+        self._line += block.count(b"\n") + (block[-1:] not in (b"", b"\n"))  # the file's last line may have no end
+        self._byte += len(block)
+
+    def parse(self, block: bytes) -> Iterator[Block]:
+        """Parse whole lines."""
+        if block.isspace():
+            self.skip(block)
+            return
+        self._n_dims = self._n_dims or _usual_width(block)
+        parsed = self._by_arrow(block, self._n_dims) if 1 <= self._n_dims <= _MOST_DIMS else None
+        if parsed is None:
+            yield from self._by_line(block)
+        else:
+            self.skip(block)
+            yield parsed
+
+    def finish(self) -> None:
+        if not self._seen:
+            raise ModelIntegrityError(f"The file '{self._name}' holds no word vectors: it ends at byte {self._byte:,}.")
+        if self._header and len(self._seen) != self._header.n_words:
+            raise ModelIntegrityError(
+                f"Line 1 (byte 0) of '{self._name}' promises {self._header.n_words:,} words, but {len(self._seen):,} are there; "
+                f"the file ends at line {self._line - 1:,} (byte {self._byte:,}). Fetch it again, or correct its first line."
+            )
+
+    def _by_arrow(self, block: bytes, n_dims: int) -> Block | None:
+        """Parse all lines at once; None where it is to be done line by line, which Arrow would not read alike."""
+        import pyarrow as pa
+        from pyarrow import compute, csv
+
+        if block.startswith(_BYTE_ORDER_MARK) or block.count(b"\r") != block.count(b"\r\n"):
+            return None  # Arrow drops the one, though it is part of a word here, and ends lines at the other
+        line = block.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r")
+        delimiter = "\t" if b"\t" in line else " "
+        ends_with_one = line.endswith(delimiter.encode())  # as word2vec and fastText write
+        names = [str(place) for place in range(n_dims + 1 + ends_with_one)]
+        types = dict.fromkeys(names, pa.float32()) | {"0": pa.binary()} | ({names[-1]: pa.binary()} if ends_with_one else {})
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(block),
+                csv.ReadOptions(column_names=names, block_size=1 << 20),
+                csv.ParseOptions(delimiter=delimiter, quote_char=False, newlines_in_values=False),
+                csv.ConvertOptions(column_types=types, null_values=[], check_utf8=False),
+            )
+            words = table.column(0).cast(pa.string()).to_pylist()
+        except (pa.ArrowInvalid, pa.ArrowKeyError):
+            return None
+        if ends_with_one and compute.max(compute.binary_length(table.column(names[-1]))).as_py():
+            return None  # something stands there
+        vectors = _matrix(table, n_dims)
+        if not all(map(_is_plain, words)) or not np.isfinite(vectors).all() or not self._are_new(words):
+            return None
+        return words, vectors
+
+    def _are_new(self, words: list[str]) -> bool:
+        """Note words as seen, if none of them was."""
+        own = set(words)
+        if len(own) < len(words) or not self._seen.isdisjoint(own):
+            return False
+        self._seen |= own
+        return True
+
+    def _by_line(self, block: bytes) -> Iterator[Block]:
+        words: list[str] = []
+        rows: list[NDArray[np.float32]] = []
+        for line in BytesIO(block):
+            if stripped := line.rstrip(b" \t\r\n"):
+                word, row = self._parse_line(stripped)
+                words.append(word)
+                rows.append(row)
+            self._line += 1
+            self._byte += len(line)
+            if len(words) == _ROWS_AT_ONCE:
+                yield words, np.stack(rows)
+                words, rows = [], []
+        if words:
+            yield words, np.stack(rows)
+
+    def _parse_line(self, line: bytes) -> tuple[str, NDArray[np.float32]]:
+        if len(line) > _LONGEST_LINE:
+            raise self.too_long(line)
+        if not self._n_dims:
+            raise self.error("must hold a word and its numbers", line)
+        if self._n_dims > _MOST_DIMS:
+            raise self.error(f"has more than {_MOST_DIMS:,} numbers", line)
+        parts = _SEPARATOR.split(line)  # fields, and what stands between them
+        end = len(parts) - 2 * self._n_dims
+        # What stands before the numbers is the word, and may hold spaces, as in GloVe 840B; not so if that is a number.
+        if end < 1 or any(_NUMBER.fullmatch(field) for field in parts[2:end:2]):
+            raise self.error(f"must hold a word and {self._n_dims:,} numbers, but holds {len(parts) // 2:,} fields after the first", line)
+        numbers = parts[end + 1 :: 2]
+        for field in numbers:
+            if not _NUMBER.fullmatch(field):
+                raise self.error(f"has {_shown(field)} in the place of a number", line)
+        with np.errstate(over="ignore"):  # what is too large is found below
+            row = np.array(numbers, dtype=np.float64).astype(np.float32)
+        if not np.isfinite(row).all():
+            raise self.error("has a number that float32 cannot hold", line)
+        try:
+            word = b"".join(parts[:end]).lstrip(b" \t").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.error(f"has a word that is not utf-8 ({error.reason} at its byte {error.start})", line) from None
+        if not word:
+            raise self.error("has no word before its numbers", line)
+        if word in self._seen:
+            raise self.error(f"repeats the word {word!r}; remove one of its lines", line)
+        self._seen.add(word)
+        return word, row
+
+
+def _usual_width(block: bytes) -> int:
+    """Return how many numbers most of the first lines have: any one of them may be at fault, or have a word that holds spaces."""
+    lines = islice((stripped for line in BytesIO(block) if (stripped := line.strip(b" \t\r\n"))), _FIRST_LINES)
+    widths = Counter(len(_SEPARATOR.findall(line[:_LONGEST_LINE])) for line in lines)
+    return max(widths, key=widths.__getitem__, default=0)
+
+
+def _is_plain(word: str) -> bool:
+    """Whether no part of a word's field is empty, or a number that would make the line too long."""
+    if " " not in word and "\t" not in word:
+        return bool(word)
+    parts = _SEPARATOR.split(word.encode())[::2]
+    return all(parts) and not any(_NUMBER.fullmatch(part) for part in parts[1:])
+
+
+def _matrix(table: pa.Table, n_dims: int) -> NDArray[np.float32]:
+    result = np.empty((table.num_rows, n_dims), dtype=np.float32)
+    for place in range(n_dims):
+        start = 0
+        for chunk in table.column(place + 1).chunks:
+            result[start : start + len(chunk), place] = chunk.to_numpy(zero_copy_only=False)
+            start += len(chunk)
+    return result
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[:60].decode("utf-8", "backslashreplace")) + ("..." if len(line) > 60 else "")

@@ -1,0 +1,89 @@
+"""Word vectors as word2vec writes them in its binary format: a word, a space, float32 numbers in little-endian order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import ModelIntegrityError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .text_format import Header
+
+__all__ = ["read_word2vec_binary"]
+
+_BYTES_AT_ONCE = 16 << 20
+_LONGEST_WORD = 1 << 16
+
+
+def read_word2vec_binary(
+    first: bytes, read: Callable[[int], bytes], header: Header, name: str
+) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """Read words and vectors behind a header.
+
+    Parameters
+    ----------
+    first : bytes
+        The beginning of the file, header included.
+    read : callable
+        Returns as many more bytes as it is asked for, or fewer.
+    header : Header
+    name : str
+        For messages.
+
+    Yields
+    ------
+    list of str, ndarray
+        *Shape:* ``(n_words, n_dims)``, float32.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If the file ends early or goes on too long, a word is repeated, empty or not utf-8, or a number is not finite.
+    """
+    width = 4 * header.n_dims
+    pending, offset, n_read = first[header.n_bytes :], header.n_bytes, 0
+    seen: set[str] = set()
+
+    def error(fault: str, place: int) -> ModelIntegrityError:
+        return ModelIntegrityError(f"Word {n_read + 1:,} of {header.n_words:,} (byte {offset + place:,}) of '{name}' {fault}.")
+
+    while n_read < header.n_words:
+        data = read(_BYTES_AT_ONCE)
+        pending += data
+        words: list[str] = []
+        numbers: list[bytes] = []
+        place = 0
+        while n_read < header.n_words:
+            start = place + (pending[place : place + 1] == b"\n")  # some writers end a row so
+            space = pending.find(b" ", start, start + _LONGEST_WORD)
+            if space < 0 and len(pending) - start >= _LONGEST_WORD:
+                raise error(f"is longer than {_LONGEST_WORD:,} bytes", start)
+            if space < 0 or space + 1 + width > len(pending):
+                break
+            try:
+                word = pending[start:space].decode("utf-8")
+            except UnicodeDecodeError:
+                raise error(f"is not utf-8: {pending[start:space][:60]!r}", start) from None
+            if not word or word in seen:
+                raise error(f"repeats an earlier one: {word!r}" if word else "is empty", start)
+            seen.add(word)
+            words.append(word)
+            numbers.append(pending[space + 1 : space + 1 + width])
+            if not np.isfinite(np.frombuffer(numbers[-1], dtype="<f4")).all():
+                raise error(f"has a number that is not finite: {word!r}", space + 1)
+            n_read += 1
+            place = space + 1 + width
+        if words:
+            yield words, np.frombuffer(b"".join(numbers), dtype="<f4").reshape(-1, header.n_dims).astype(np.float32, copy=False)
+        pending, offset = pending[place:], offset + place
+        if not data and n_read < header.n_words:
+            raise error("is cut off: the file ends", len(pending))
+    if not seen:
+        raise ModelIntegrityError(f"The file '{name}' holds no word vectors: it promises none (byte 0).")
+    if (pending + read(2)).strip(b"\n"):
+        raise error("is one too many: the file goes on", 0)

@@ -1,0 +1,343 @@
+"""Tests of models/network/backbone.py, against transformers' own models run text by text."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModel, BertConfig, BertForMaskedLM, BertModel
+
+from bertvectorizer.errors import ModelIntegrityError, UnsupportedModelError
+from bertvectorizer.models import open_checkpoint
+from bertvectorizer.models.network.backbone import Backbone, quiet_transformers
+from tests.tiny import FAMILIES, MORE_FAMILIES, PADDED_FAMILIES, SIZE, ModelFactory, save_tokenizer
+
+CPU = torch.device("cpu")
+LENGTHS = np.array([128, 61, 61, 33, 17, 16, 15, 5, 5, 2, 1, 1])
+N_LAYERS = 3
+
+
+def tokens(lengths: NDArray[np.int64] = LENGTHS) -> list[NDArray[np.int32]]:
+    generator = np.random.default_rng(7)
+    return [generator.integers(5, SIZE, size=length, dtype=np.int32) for length in lengths]
+
+
+def backbone_of(directory: Path, precision: str = "float32") -> Backbone:
+    return Backbone(open_checkpoint(str(directory)), CPU, precision)
+
+
+def one_by_one(directory: Path, sequences: list[NDArray[np.int32]]) -> list[torch.Tensor]:
+    """Every layer's states of each sequence by itself, by transformers alone."""
+    model = AutoModel.from_pretrained(directory).eval()
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    with torch.inference_mode():
+        states = [model(torch.from_numpy(ids.astype(np.int64))[None], output_hidden_states=True).hidden_states for ids in sequences]
+    return [torch.cat([layers[number][0] for layers in states]) for number in range(len(states[0]))]
+
+
+def assert_equal_to_one_by_one(directory: Path, backbone: Backbone, sequences: list[NDArray[np.int32]]) -> None:
+    lengths = np.array([len(ids) for ids in sequences])
+    result = backbone.hidden_states(np.concatenate(sequences), lengths, range(N_LAYERS + 1))
+    for number, expected in enumerate(one_by_one(directory, sequences)):
+        torch.testing.assert_close(result[number], expected, atol=1e-5, rtol=1e-5, msg=lambda text, n=number: f"layer {n}: {text}")
+
+
+class TestFamilies:
+    @pytest.mark.parametrize("family", [*FAMILIES, *MORE_FAMILIES])
+    def test_every_layer_equals_the_library_s(self, tiny_model: ModelFactory, family: str) -> None:
+        directory = tiny_model(family)
+        backbone = backbone_of(directory)
+        assert backbone.is_packed is (family not in PADDED_FAMILIES | {"t5"})
+        assert backbone.position_offset == (2 if family in ("roberta", "xlm-roberta") else 0)
+        assert backbone.stops_early
+        assert_equal_to_one_by_one(directory, backbone, tokens())
+
+    @pytest.mark.parametrize("family", ["bert", "roberta", "modernbert", "gpt2", "mistral"])
+    def test_rows_may_be_longer_than_the_positions(self, tiny_model: ModelFactory, family: str) -> None:
+        directory = tiny_model(family)
+        backbone = backbone_of(directory)
+        sequences = tokens(np.array([128] * 6 + [40] * 6))
+        assert backbone.is_packed
+        assert sum(map(len, sequences)) > (open_checkpoint(str(directory)).n_positions or 0) or family == "modernbert"
+        assert_equal_to_one_by_one(directory, backbone, sequences)
+
+    @pytest.mark.parametrize("family", ["bert", "modernbert", "deberta-v2", "gpt2"])
+    def test_company_changes_nothing(self, tiny_model: ModelFactory, family: str) -> None:
+        backbone = backbone_of(tiny_model(family))
+        together = backbone.hidden_states(np.concatenate(tokens()), LENGTHS, [N_LAYERS])[N_LAYERS].split(LENGTHS.tolist())
+        for ids, expected in zip(tokens(), together, strict=True):
+            alone = backbone.hidden_states(ids, np.array([len(ids)]), [N_LAYERS])[N_LAYERS]
+            torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.parametrize("window", [2, 600])
+    def test_a_window_is_packed_only_where_it_can_be_tried(self, tiny_model: ModelFactory, window: int) -> None:
+        directory = tiny_model("mistral", sliding_window=window)
+        backbone = backbone_of(directory)
+        assert backbone.is_packed is (window < 600)
+        assert_equal_to_one_by_one(directory, backbone, tokens())
+
+    def test_only_the_layers_asked_for_need_be_there(self, tiny_model: ModelFactory) -> None:
+        backbone = backbone_of(tiny_model("bert"))
+        expected = one_by_one(tiny_model("bert"), tokens())
+        for layers in ([0], [2], [3, 1]):
+            result = backbone.hidden_states(np.concatenate(tokens()), LENGTHS, layers)
+            for layer in layers:
+                torch.testing.assert_close(result[layer], expected[layer], atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.parametrize("layers", [[0], [1], [2, 0], [3]])
+    def test_layers_beyond_the_deepest_are_not_run_packed(self, tiny_model: ModelFactory, layers: list[int]) -> None:
+        backbone = backbone_of(tiny_model("bert"))
+        finished: list[Any] = []
+        for layer in backbone._model.encoder.layer:
+            layer.register_forward_hook(lambda module, *_: finished.append(module))
+        backbone.hidden_states(np.concatenate(tokens()), LENGTHS, layers)
+        assert len(finished) == max(layers)
+
+
+class LeakyConfig(BertConfig):
+    model_type = "leaky-bert"
+
+
+class OwnAttention(torch.nn.Module):
+    """Attention that is computed here, over whatever row there is, and never asks the library's interface."""
+
+    def __init__(self, theirs: torch.nn.Module) -> None:
+        super().__init__()
+        self.theirs = theirs
+
+    def forward(self, states: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
+        weights = torch.softmax(self.theirs.query(states) @ self.theirs.key(states).transpose(1, 2) / 32**0.5, dim=-1)
+        return weights @ self.theirs.value(states), None
+
+
+class SeesItsNeighbour(torch.nn.Module):
+    """A feed-forward layer that looks at the token before; it leaks from one sequence of a row into the next."""
+
+    def __init__(self, theirs: torch.nn.Module) -> None:
+        super().__init__()
+        self.theirs = theirs
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        before = torch.nn.functional.pad(states, (0, 0, 1, 0))[:, :-1]
+        result: torch.Tensor = self.theirs(states + before)
+        return result
+
+
+class LeakyBert(BertModel):
+    """A real BERT, changed so that a row of several sequences would give wrong numbers."""
+
+    config_class = LeakyConfig
+
+    def __init__(self, config: LeakyConfig, add_pooling_layer: bool = True) -> None:
+        super().__init__(config, add_pooling_layer)
+        last = self.encoder.layer[-1]
+        if config.leak == "attention":
+            last.attention.self = OwnAttention(last.attention.self)
+        else:
+            last.intermediate = SeesItsNeighbour(last.intermediate)
+
+
+class TestCheck:
+    @pytest.fixture
+    def register_leaky(self) -> Iterator[None]:
+        AutoConfig.register("leaky-bert", LeakyConfig)
+        AutoModel.register(LeakyConfig, LeakyBert)
+        yield
+        del transformers.models.auto.configuration_auto.CONFIG_MAPPING._extra_content["leaky-bert"]
+        del AutoModel._model_mapping._extra_content[LeakyConfig]
+
+    @pytest.mark.usefixtures("register_leaky")
+    @pytest.mark.parametrize("leak", ["attention", "neighbour"])
+    def test_a_model_that_would_be_packed_wrongly_is_padded_instead(self, leak: str, tmp_path: Path) -> None:
+        """Only the last of its layers is at fault, and nothing in its name says so."""
+        config = LeakyConfig(**FAMILIES["bert"]().to_diff_dict() | {"leak": leak, "model_type": "leaky-bert"})
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            model = LeakyBert(config).eval()
+        model.save_pretrained(tmp_path)
+        save_tokenizer(tmp_path)
+        backbone = backbone_of(tmp_path)
+        assert not backbone.is_packed
+        assert backbone.position_offset == 0
+        assert type(backbone._model) is LeakyBert
+        sequences = tokens(np.array([9, 9, 9]))  # of one length, since its own attention knows no padding
+        assert_equal_to_one_by_one(tmp_path, backbone, sequences)
+
+        # What the check spares us: the same model in one row.
+        backbone.is_packed = backbone._set_attention("bertvectorizer_packed")
+        with pytest.raises(AssertionError, match="layer 3"):
+            assert_equal_to_one_by_one(tmp_path, backbone, sequences)
+
+    @pytest.mark.parametrize("family", ["bert", "mpnet"])
+    def test_the_library_s_attention_is_put_back_where_packing_fails(self, tiny_model: ModelFactory, family: str) -> None:
+        backbone = backbone_of(tiny_model(family))
+        own = AutoModel.from_pretrained(tiny_model(family)).config._attn_implementation
+        assert backbone._model.config._attn_implementation == ("bertvectorizer_packed" if family == "bert" else own)
+
+
+class TestWeights:
+    @pytest.fixture
+    def model(self, tiny_model: ModelFactory, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
+
+    def rewrite(self, model: Path, **tensors: torch.Tensor | None) -> None:
+        path = model / "model.safetensors"
+        weights = load_file(path) | tensors
+        save_file({name: tensor for name, tensor in weights.items() if tensor is not None}, path, metadata={"format": "pt"})
+
+    @pytest.mark.parametrize("kept", [0.9, 0.5, 0.0])
+    def test_a_file_cut_short(self, model: Path, kept: float) -> None:
+        path = model / "model.safetensors"
+        content = path.read_bytes()
+        path.write_bytes(content[: int(len(content) * kept)])
+        with pytest.raises(
+            ModelIntegrityError, match=r"\(model\.safetensors\) cannot be read: .* damaged or cut short; download the model again"
+        ):
+            backbone_of(model)
+
+    def test_a_file_of_something_else(self, model: Path) -> None:
+        (model / "model.safetensors").write_bytes(b"\xff" * 4096)
+        with pytest.raises(ModelIntegrityError, match="cannot be read"):
+            backbone_of(model)
+
+    def test_missing_tensors(self, model: Path) -> None:
+        self.rewrite(model, **{"encoder.layer.1.attention.self.query.weight": None, "embeddings.word_embeddings.weight": None})
+        with pytest.raises(
+            ModelIntegrityError, match=r"do not fit its config\.json: 2 are missing or of another shape, \['embeddings\.word"
+        ):
+            backbone_of(model)
+
+    def test_a_tensor_of_another_shape(self, model: Path) -> None:
+        self.rewrite(model, **{"encoder.layer.1.attention.self.query.weight": torch.zeros(32, 16)})
+        with pytest.raises(ModelIntegrityError, match="do not fit its"):
+            backbone_of(model)
+
+    def test_more_layers_in_the_configuration_than_in_the_file(self, model: Path) -> None:
+        config = (model / "config.json").read_text()
+        (model / "config.json").write_text(config.replace('"num_hidden_layers": 3', '"num_hidden_layers": 4'))
+        with pytest.raises(ModelIntegrityError, match="16 are missing"):
+            backbone_of(model)
+
+    def test_a_pooler_is_not_missed(self, model: Path) -> None:
+        self.rewrite(model, **{"pooler.dense.weight": None, "pooler.dense.bias": None})
+        assert_equal_to_one_by_one(model, backbone_of(model), tokens(np.array([3])))
+
+    def test_weights_of_a_model_with_a_head(self, tmp_path: Path) -> None:
+        BertForMaskedLM(FAMILIES["bert"]()).save_pretrained(tmp_path)
+        save_tokenizer(tmp_path)
+        backbone = backbone_of(tmp_path)
+        assert backbone.is_packed
+        assert_equal_to_one_by_one(tmp_path, backbone, tokens())
+
+    def test_weights_stored_in_half_precision_run_in_float32(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+        AutoModel.from_pretrained(tiny_model("bert")).half().save_pretrained(tmp_path)
+        save_tokenizer(tmp_path)
+        backbone = backbone_of(tmp_path)
+        assert backbone.hidden_states(tokens()[-1], np.array([1]), [3])[3].dtype == torch.float32
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+    def test_half_precision_comes_close(self, tiny_model: ModelFactory, precision: str) -> None:
+        backbone = backbone_of(tiny_model("bert"), precision)
+        states = backbone.hidden_states(np.concatenate(tokens()), LENGTHS, [N_LAYERS])[N_LAYERS]
+        assert states.dtype == getattr(torch, precision)
+        expected = one_by_one(tiny_model("bert"), tokens())[N_LAYERS]
+        assert torch.nn.functional.cosine_similarity(states.float(), expected, dim=-1).min() > 0.97
+
+    @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")
+    @pytest.mark.parametrize("family", ["bert", "gpt2", "mpnet"])
+    def test_int8_comes_close(self, tiny_model: ModelFactory, family: str) -> None:
+        backbone = backbone_of(tiny_model(family), "int8")
+        assert backbone.is_packed is (family != "mpnet")
+        states = backbone.hidden_states(np.concatenate(tokens()), LENGTHS, [N_LAYERS])[N_LAYERS]
+        expected = one_by_one(tiny_model(family), tokens())[N_LAYERS]
+        assert torch.nn.functional.cosine_similarity(states, expected, dim=-1).mean() > 0.97
+
+
+def test_loading_changes_neither_the_checkpoint_nor_its_configuration(tiny_model: ModelFactory) -> None:
+    checkpoint = open_checkpoint(str(tiny_model("gpt2")))
+    before = checkpoint.config.to_dict()
+    Backbone(checkpoint, CPU, "float32")
+    assert checkpoint.config.to_dict() == before
+    assert before["use_cache"]
+
+
+def test_nothing_can_be_trained(tiny_model: ModelFactory) -> None:
+    backbone = backbone_of(tiny_model("bert"))
+    assert not backbone._model.training
+    assert not any(parameter.requires_grad for parameter in backbone._model.parameters())
+    assert not backbone.hidden_states(tokens()[-1], np.array([1]), [3])[3].requires_grad
+
+
+def fail_quietly() -> None:
+    from transformers.utils import logging
+
+    with quiet_transformers():
+        assert logging.get_verbosity() == logging.ERROR
+        assert not logging.is_progress_bar_enabled()
+        torch.rand(3)
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("bars", [True, False])
+@pytest.mark.parametrize("verbosity", [10, 40])
+def test_quiet_transformers_puts_everything_back(verbosity: int, bars: bool) -> None:
+    from transformers.utils import logging
+
+    before, bars_before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    switch = logging.enable_progress_bar if bars else logging.disable_progress_bar
+    try:
+        logging.set_verbosity(verbosity)
+        switch()
+        state = torch.get_rng_state()
+        with pytest.raises(ZeroDivisionError):
+            fail_quietly()
+        assert logging.get_verbosity() == verbosity
+        assert logging.is_progress_bar_enabled() is bars
+        assert torch.equal(torch.get_rng_state(), state)
+    finally:
+        logging.set_verbosity(before)
+        (logging.enable_progress_bar if bars_before else logging.disable_progress_bar)()
+
+
+def test_quiet_transformers_in_many_threads_puts_everything_back() -> None:
+    from transformers.utils import logging
+
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled(), torch.get_rng_state()
+
+    def hush() -> None:
+        for _ in range(50):
+            with quiet_transformers():
+                torch.rand(1)
+
+    threads = [threading.Thread(target=hush) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before[:2]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_sixteen_bits_leave_the_positions_of_rotary_models_alone(tiny_model: ModelFactory) -> None:
+    checkpoint = open_checkpoint(tiny_model("modernbert"))
+    model = Backbone(checkpoint, torch.device("cpu"), "bfloat16")._model
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in model.buffers() if buffer.is_floating_point()} == {torch.float32}
+
+
+def test_a_model_that_cannot_run_in_int8_says_so(tiny_model: ModelFactory) -> None:
+    checkpoint = open_checkpoint(tiny_model("t5"))
+    with pytest.raises(UnsupportedModelError, match="does not run in int8"):
+        Backbone(checkpoint, torch.device("cpu"), "int8")

@@ -1,0 +1,692 @@
+"""The store under faults: killed and interrupted processes, full disks, damaged files, forks, many at once."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from bertvectorizer.errors import StoreError
+from bertvectorizer.models.store.embedding_store import EmbeddingStore, Parts, text_keys
+from bertvectorizer.models.store.records import Record, part_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+pytestmark = [
+    pytest.mark.usefixtures("rollback_journal"),
+    pytest.mark.skipif(os.name != "posix", reason="signals, forks and mounts of POSIX"),
+]
+
+TEXTS = [f"text {number}" for number in range(400)]
+
+
+def truth(text: str) -> NDArray[np.float32]:
+    """Return the vectors of a text: two parts, told by the text alone."""
+    return np.random.default_rng(zlib.crc32(text.encode())).standard_normal((2, 16), dtype=np.float32)
+
+
+def fetch(
+    store: EmbeddingStore, texts: Sequence[str], before: Callable[[list[str]], object] | None = None, n_parts: int = 1, portion: int = 10
+) -> None:
+    """Fetch texts, and check what comes; ``before`` is called with what is to be computed."""
+    names = [part_name("one"), part_name("two")]
+
+    def compute(places: Sequence[int], asked: Sequence[bytes]) -> list[Record]:
+        if before is not None:
+            before([texts[place] for place in places])
+        return [Record(len(texts[place]), 0, truth(texts[place])[[names.index(name) for name in asked]]) for place in places]
+
+    records = store.fetch(
+        text_keys(["settings"], texts), [1] * len(texts), Parts(names[:n_parts], names[:n_parts], names, names), portion, compute
+    )
+    assert len(records) == len(texts)
+    for text, record in zip(texts, records, strict=True):
+        assert record.n_tokens == len(text), text
+        assert np.array_equal(record.vectors, truth(text)[:n_parts]), text
+
+
+def refuse(texts: list[str]) -> None:
+    raise AssertionError(f"{texts} should have been in the store")
+
+
+def claims(path: object) -> int:
+    """Return how many claims there are."""
+    connection = sqlite3.connect(str(path))
+    (number,) = connection.execute("SELECT count(*) FROM claims").fetchone()
+    connection.close()
+    return int(number)
+
+
+# Child processes do without torch, scikit-learn and pytest, so that they start in a quarter of a second.
+PRELUDE = "\n".join(
+    [
+        "from __future__ import annotations",
+        "import os, random, signal, sqlite3, sys, threading, time, warnings, zlib",
+        "import numpy as np",
+        "from bertvectorizer.models.store.records import Record, part_name",
+        "from bertvectorizer.models.store.embedding_store import EmbeddingStore, Parts, text_keys",
+        "warnings.filterwarnings('ignore', '.*fork', DeprecationWarning)",
+        "path = sys.argv[1]",
+        "sqlite3.sqlite_version_info = (3, 40, 1)",  # as in the fixture rollback_journal
+        *(inspect.getsource(function) for function in (truth, fetch, refuse, claims)),
+    ]
+)
+
+
+@pytest.fixture
+def run_script(run_python: Callable[..., str]) -> Callable[..., str]:
+    """``run_script(code, path)`` runs a fresh interpreter that has the helpers above."""
+    return lambda code, *arguments: run_python(PRELUDE + code, *arguments)
+
+
+@pytest.fixture
+def start_script() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """``start_script(code, path)`` does not wait for it."""
+    started = []
+
+    def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-W", "error", "-c", PRELUDE + code, *map(str, arguments)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.sqlite"
+
+
+def fetch_with_one_warning(store: EmbeddingStore, match: str, texts: Sequence[str] = TEXTS) -> None:
+    """Fetch twice; the first time warns, once."""
+    with pytest.warns(UserWarning, match=match) as caught:
+        fetch(store, texts)
+    assert len(caught) == 1, [str(one.message) for one in caught]
+    fetch(store, [*texts[::2], "something new"])
+
+
+# Killed and interrupted.
+
+
+def test_children_need_no_torch(run_script: Callable[..., str], path: Path) -> None:
+    code = "fetch(EmbeddingStore(path), ['a', 'b'])\nprint({'torch', 'transformers', 'sklearn', 'pandas'} & set(sys.modules))"
+    assert run_script(code, path).strip() == "set()"
+
+
+KILLED = """
+def write(number, acknowledge):
+    rng = random.Random(number)
+    store = EmbeddingStore(path)
+    deadline = time.monotonic() + 20  # should nobody come to kill it
+    while time.monotonic() < deadline:
+        texts = [f"text {number // 4} {place}" for place in rng.sample(range(90), 20)]
+        fetch(store, texts, lambda some: time.sleep(0.003), n_parts=rng.choice([1, 2]))
+        os.write(acknowledge, "".join(f"{text}\\n" for text in texts).encode())
+    os._exit(1)
+
+rng = random.Random(20181011)
+acknowledged, in_flight, open_transactions = set(), 0, 0
+for number in range(int(sys.argv[2])):
+    reader, writer = os.pipe()
+    writers = []
+    for place in range(3):
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            write(4 * number + place, writer)
+        writers.append(pid)
+    os.close(writer)
+    acknowledged_now = os.read(reader, 100_000).decode()  # the first to be ready ...
+    time.sleep(rng.uniform(0, 0.1))  # ... and whatever the others are at by then
+    for pid in rng.sample(writers, 3):
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(rng.choice([0, 0.01]))
+    for pid in writers:
+        assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+    with os.fdopen(reader) as file:
+        acknowledged |= set((acknowledged_now + file.read()).splitlines())
+    journal = path + "-journal"
+    open_transactions += os.path.exists(journal) and os.path.getsize(journal) > 0
+    store = EmbeddingStore(path)
+    assert store.verify() == []
+    in_flight += claims(path) > 0
+    for n_parts in (1, 2):
+        fetch(store, sorted(acknowledged), refuse if n_parts == 1 else None, n_parts)
+    store._shelf.close()
+print(len(acknowledged), in_flight, open_transactions)
+"""
+
+
+def test_kill_loses_nothing_that_was_acknowledged(run_script: Callable[..., str], path: Path) -> None:
+    n_acknowledged, n_in_flight, _ = map(int, run_script(KILLED, path, 30).split())
+    assert n_acknowledged > 100
+    assert n_in_flight > 5  # killed in mid-encode
+    assert EmbeddingStore(path).verify() == []
+
+
+SLOW = "fetch(EmbeddingStore(path), ['a', 'b', 'c'], lambda some: (print('encoding', flush=True), time.sleep(100)))"
+
+
+def test_others_go_on_when_the_owner_of_a_claim_is_killed(start_script: Callable[..., Any], path: Path) -> None:
+    owner = start_script(SLOW, path)
+    assert owner.stdout.readline() == "encoding\n"
+    computed: list[str] = []
+    store = EmbeddingStore(path)
+    other = threading.Thread(target=fetch, args=(store, ["b", "c", "d"], computed.extend), daemon=True)
+    other.start()
+    other.join(0.5)
+    assert other.is_alive()  # it waits for its turn at "b" and "c"
+    assert computed == ["d"]
+    owner.kill()
+    other.join(5)  # a fifth of a second, on an idle machine
+    assert not other.is_alive()
+    assert sorted(computed) == ["b", "c", "d"]
+    fetch(store, ["a"])
+    assert claims(path) == 0
+    assert len(list(path.parent.glob("*.lock"))) == 1  # our own
+
+
+def test_nobody_waits_for_ever_for_an_owner_who_was_stopped(
+    start_script: Callable[..., Any], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = start_script(
+        "fetch(EmbeddingStore(path), ['a', 'b', 'c'], lambda some: (print('encoding', flush=True), time.sleep(100)))", path
+    )
+    assert owner.stdout.readline() == "encoding\n"
+    owner.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr("bertvectorizer.models.store.single_flight._PATIENCE_SECONDS", 0.3)
+    computed: list[str] = []
+    fetch(EmbeddingStore(path), ["b", "c", "d"], computed.extend)
+    assert sorted(computed) == ["b", "c", "d"]
+    fetch(EmbeddingStore(path), ["b", "c", "d"], refuse)
+
+
+def test_interrupt_keeps_what_was_finished_and_frees_claims(run_script: Callable[..., str], path: Path) -> None:
+    code = """
+store = EmbeddingStore(path)
+texts, portions = [f"text {number}" for number in range(40)], []
+def interrupt_the_third(some):
+    portions.append(some)
+    if len(portions) == 3:
+        signal.raise_signal(signal.SIGINT)
+try:
+    fetch(store, texts, interrupt_the_third)
+except KeyboardInterrupt:
+    print(store.stats.encoded, claims(path))
+fetch(store, portions[0] + portions[1], refuse)
+fetch(store, texts)
+print(store.stats.encoded, store.verify())
+"""
+    assert run_script(code, path) == "20 0\n40 []\n"
+
+
+def test_interrupts_at_any_moment_leave_a_store_that_goes_on(run_script: Callable[..., str], path: Path) -> None:
+    """One may come in mid-commit, or while a transaction begins: neither a claim nor a lock on the file may stay behind."""
+    code = """
+rival = os.fork()
+if rival == 0:
+    store, deadline, number = EmbeddingStore(path), time.monotonic() + 20, 0
+    while time.monotonic() < deadline and os.getppid() != 1:
+        fetch(store, [f"rival {number}"])
+        time.sleep(0.01)
+        number += 1
+    os._exit(0)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+store, rng, n_interrupted = EmbeddingStore(path), random.Random(20181011), 0
+for number in range(60):
+    texts = [f"text {number} {place}" for place in range(40)]
+    try:
+        signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.0001, 0.02))
+        fetch(store, texts)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        n_interrupted += 1
+    fetch(store, texts)
+    if number % 10 == 0:
+        fetch(EmbeddingStore(path), texts, refuse)
+os.kill(rival, signal.SIGKILL)
+os.waitpid(rival, 0)
+fetch(store, ["the last"])
+print(n_interrupted, claims(path), store.verify())
+"""
+    n_interrupted, rest = run_script(code, path).split(maxsplit=1)
+    assert rest == "0 []\n"
+    assert int(n_interrupted) > 20
+
+
+# Files that cannot be written.
+
+
+MANY = [f"text {number}" for number in range(6000)]
+
+
+def test_full_disk(small_disk: Path) -> None:
+    path = small_disk / "store.sqlite"
+    with pytest.warns(UserWarning, match=r"cannot be used, so texts are encoded without it: .*(full|I/O)") as caught:
+        fetch(EmbeddingStore(path), MANY, portion=500)
+    assert len(caught) == 1
+    assert EmbeddingStore(path).verify() == []
+    computed: list[str] = []
+    fetch_quietly(EmbeddingStore(path), MANY[:500], computed)
+    assert len(computed) < 500  # what was written before the disk was full is still of use
+
+
+def fetch_quietly(store: EmbeddingStore, texts: Sequence[str], computed: list[str]) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fetch(store, texts, computed.extend)
+    assert len(caught) <= 1
+
+
+def test_limit_on_the_size_of_files(run_script: Callable[..., str], path: Path) -> None:
+    code = """
+import resource
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+store = EmbeddingStore(path)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    fetch(store, [f"text {number}" for number in range(3000)], portion=200)
+    fetch(store, [f"text {number}" for number in range(3000)])
+print(*(one.message for one in caught), sep="\\n")
+"""
+    said = run_script(code, path).splitlines()
+    assert len(said) == 1
+    assert "cannot be used, so texts are encoded without it" in said[0]
+    store = EmbeddingStore(path)
+    assert store.verify() == []
+    assert 0 < store.stats.texts < 3000
+    fetch(store, MANY[:3000], portion=500)
+    assert store.stats.texts == 3000
+
+
+# Root may write everywhere, so a root becomes somebody else, once all is imported: he may not be let into the environment.
+AS_SOMEBODY_ELSE = """
+import tempfile
+with tempfile.TemporaryDirectory() as elsewhere:
+    fetch(EmbeddingStore(elsewhere), ["warm up"])
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+"""
+
+
+@pytest.fixture
+def public_directory() -> Iterator[Path]:
+    """A directory that every user may look into, and nobody but root may write to."""
+    directory = Path(tempfile.mkdtemp(dir=os.environ.get("TMPDIR", "/tmp")))
+    directory.chmod(0o755)
+    yield directory
+    directory.chmod(0o755)
+    shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("has_store", [False, True])
+def test_read_only_directory(run_script: Callable[..., str], public_directory: Path, has_store: bool) -> None:
+    path = public_directory / "store.sqlite"
+    if has_store:
+        store = EmbeddingStore(path)
+        fetch(store, TEXTS)
+        store._shelf.close()
+    content = path.read_bytes() if has_store else None
+    public_directory.chmod(0o555)
+    code = """
+store = EmbeddingStore(path)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        fetch(store, [f"text {number}" for number in range(300)])
+    print(store.stats.texts)
+print(*(one.message for one in caught), sep="\\n")
+"""
+    texts, *said = run_script(AS_SOMEBODY_ELSE + code, path).splitlines()
+    assert texts == "0"
+    assert len(said) == 1
+    assert "cannot be used, so texts are encoded without it" in said[0]
+    assert (path.read_bytes() if path.exists() else None) == content
+
+
+def test_directory_that_everybody_may_write_to_is_not_trusted(tmp_path: Path) -> None:
+    directory = tmp_path / "open"
+    directory.mkdir()
+    directory.chmod(0o777)
+    fetch_with_one_warning(EmbeddingStore(directory), "can be written by every user; run: chmod o-w")
+    assert list(directory.iterdir()) == []
+
+
+def test_directory_that_is_removed_while_in_use(tmp_path: Path) -> None:
+    directory = tmp_path / "directory"
+    store = EmbeddingStore(directory / "store.sqlite")
+    fetch(store, TEXTS[:200])
+    shutil.rmtree(directory)
+    fetch_with_one_warning(store, "cannot be used, so texts are encoded without it")
+    again = EmbeddingStore(directory / "store.sqlite")
+    fetch(again, TEXTS)
+    assert again.stats.encoded == len(TEXTS)
+
+
+# Files that are something else, or damaged.
+
+
+def test_file_of_something_else(path: Path) -> None:
+    path.write_text("Dear diary, " * 5000)
+    content = path.read_bytes()
+    fetch_with_one_warning(EmbeddingStore(path), "not a database")
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_parent_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("Dear diary")
+    fetch_with_one_warning(EmbeddingStore(tmp_path / "file" / "store.sqlite"), "cannot be used")
+    assert (tmp_path / "file").read_text() == "Dear diary"
+
+
+def test_path_that_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "store.sqlite")
+    fetch_with_one_warning(EmbeddingStore(tmp_path / "link"), "cannot be used")
+    os.mkfifo(tmp_path / "pipe")
+    fetch_with_one_warning(EmbeddingStore(tmp_path / "pipe"), "is not a file")
+
+
+def test_database_of_something_else(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE records (key BLOB PRIMARY KEY, data BLOB)")
+    connection.close()
+    content = path.read_bytes()
+    fetch_with_one_warning(EmbeddingStore(path), "is a database of something else. Choose another path")
+    assert path.read_bytes() == content
+
+
+@pytest.fixture
+def filled(path: Path) -> Path:
+    """A store of 400 texts, closed."""
+    store = EmbeddingStore(path, durable=False)
+    fetch(store, TEXTS, portion=100)
+    assert store.verify() == []
+    store._shelf.close()
+    return path
+
+
+def test_newer_format(filled: Path) -> None:
+    connection = sqlite3.connect(filled)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    content = filled.read_bytes()
+    fetch_with_one_warning(EmbeddingStore(filled), "has format 2, and this release knows format 1")
+    assert filled.read_bytes() == content
+
+
+@pytest.mark.parametrize("length", [0, 1, 50, 100, 1000, 16384, 16385, 40_000, -16384, -1])
+def test_truncated_file(filled: Path, length: int) -> None:
+    os.truncate(filled, length if length >= 0 else filled.stat().st_size + length)
+    store = EmbeddingStore(filled)
+    if length not in (0, 1):
+        fetch_with_one_warning(store, "cannot be used|were damaged")
+    else:  # SQLite takes these for new
+        fetch(store, TEXTS)
+        assert store.verify() == []
+
+
+def test_record_under_the_key_of_another_text_is_not_believed(filled: Path) -> None:
+    """Its checksum is right, so a bit of an index is enough to exchange the vectors of two texts."""
+    connection = sqlite3.connect(filled, isolation_level=None)
+    (one, data), (another, other_data) = connection.execute("SELECT key, data FROM records LIMIT 2").fetchall()
+    connection.executemany("UPDATE records SET data = ? WHERE key = ?", [(other_data, one), (data, another)])
+    connection.close()
+    store = EmbeddingStore(filled)
+    assert sorted(store.verify()) == sorted(f"text {key.hex()} is damaged" for key in (one, another))
+    fetch_with_one_warning(store, r"2 text\(s\) in the store .* were damaged; they are encoded anew")
+    assert store.verify() == []
+    assert store.stats.texts == len(TEXTS) + 1
+
+
+def test_damaged_names_are_no_text(filled: Path) -> None:
+    """SQLite puts them into its message, which Python then cannot read."""
+    content = filled.read_bytes()
+    assert content.count(b"tablerecordsrecords") == 1
+    filled.write_bytes(content.replace(b"tablerecordsrecords", b"tabler\xffcordsrec\xffrds"))
+    fetch_with_one_warning(EmbeddingStore(filled), "cannot be used")
+    with pytest.raises(StoreError, match="cannot be read"):
+        EmbeddingStore(filled).verify()
+    store = EmbeddingStore(filled)
+    store.clear()
+    fetch(store, TEXTS)
+    assert store.verify() == []
+
+
+def test_eviction_by_a_damaged_index_comes_to_an_end(run_script: Callable[..., str], filled: Path) -> None:
+    """The index of what was used last leads to records that are not there."""
+    connection = sqlite3.connect(filled, isolation_level=None)
+    connection.execute("PRAGMA writable_schema = ON")
+    (index,) = connection.execute("SELECT * FROM sqlite_master WHERE name = 'records_used'").fetchall()
+    connection.execute("DELETE FROM sqlite_master WHERE name = 'records_used'")
+    connection.close()
+    connection = sqlite3.connect(filled, isolation_level=None)
+    connection.execute("DELETE FROM records WHERE rowid < 350")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", index)
+    connection.close()
+    code = """
+warnings.simplefilter("ignore")
+for _ in range(2):
+    fetch(EmbeddingStore(path, max_bytes=20_000), ["something new"])
+print("done")
+"""
+    assert run_script(code, filled) == "done\n"
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_flipped_bits_never_change_a_number(filled_bytes: bytes, path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    data = bytearray(filled_bytes)
+    start, end = 0, len(data)
+    if rng.random() < 0.6:  # one page; its head, where the tree is told, more often than not
+        start = rng.randrange(len(data) // 16384) * 16384
+        end = start + (400 if rng.random() < 0.6 else 16384)
+    for _ in range(rng.choice([1, 2, 5, 50, 1000])):
+        data[rng.randrange(start, end)] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        store = EmbeddingStore(path, max_bytes=rng.choice([None, 150_000]), keep=rng.choice(["asked", "all_layers"]))
+        for n_parts in rng.choice([(1, 2), (2, 1)]):
+            fetch(store, rng.sample(TEXTS, 200), n_parts=n_parts, portion=100)
+        assert store.stats.encoded >= 0
+    said = Counter("damaged" if "were damaged" in str(one.message) else "cannot be used" for one in caught)
+    assert all("were damaged" in str(one.message) or "cannot be used" in str(one.message) for one in caught)
+    assert max(said.values(), default=0) <= 1
+    store._shelf.close()
+
+
+@pytest.fixture(scope="module")
+def filled_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("filled") / "store.sqlite"
+    store = EmbeddingStore(path)
+    fetch(store, TEXTS, portion=100)
+    store._shelf.close()
+    return path.read_bytes()
+
+
+def test_flipped_bits_are_noticed(filled_bytes: bytes, path: Path) -> None:
+    """The fuzzing above is only worth something if most damage is met."""
+    n_noticed = 0
+    for place in range(5):
+        data = bytearray(filled_bytes)
+        at = data.index(truth(TEXTS[50 * place])[:1].tobytes())
+        data[at] ^= 4
+        path.write_bytes(data)
+        store = EmbeddingStore(path)
+        assert len(store.verify()) == 1
+        with pytest.warns(UserWarning, match=r"1 text\(s\) in the store .* were damaged") as caught:
+            fetch(store, TEXTS)
+        n_noticed += len(caught)
+        assert store.verify() == []
+        store._shelf.close()
+    assert n_noticed == 5
+
+
+# Many at once.
+
+
+def test_eight_processes_open_a_new_store_at_once(run_script: Callable[..., str], path: Path) -> None:
+    code = """
+texts = [f"text {number}" for number in range(30)]
+for number in range(5):
+    reader, writer = os.pipe()
+    workers = []
+    for place in range(8):
+        pid = os.fork()
+        if pid == 0:
+            os.close(writer)
+            os.read(reader, 1)  # all start when the parent closes the pipe
+            fetch(EmbeddingStore(f"{path}{number}"), texts[place:] + texts[:place])
+            sys.exit()
+        workers.append(pid)
+    os.close(writer)
+    os.close(reader)
+    assert [os.waitpid(pid, 0)[1] for pid in workers] == [0] * 8
+    store = EmbeddingStore(f"{path}{number}")
+    assert store.verify() == []
+    print(store.stats.encoded, claims(store.path))
+"""
+    assert run_script(code, path) == "30 0\n" * 5
+
+
+def test_parent_and_child_of_a_fork_go_on(run_script: Callable[..., str], path: Path) -> None:
+    code = """
+store = EmbeddingStore(path)
+fetch(store, ["a", "b"])
+started = threading.Event()
+slow = threading.Thread(target=fetch, args=(store, ["slow"], lambda some: (started.set(), time.sleep(1))))
+slow.start()
+started.wait()
+pid = os.fork()
+if pid == 0:
+    fetch(store, ["a", "b", "c", "slow"])
+    sys.exit()  # with all that an interpreter does at its end: the parent's claim must outlive it
+fetch(EmbeddingStore(path), ["d", "slow"])
+fetch(store, ["a", "b", "c", "e", "slow"])
+assert os.waitpid(pid, 0)[1] == 0
+slow.join()
+print(store.stats.encoded, store.verify(), claims(path))
+"""
+    assert run_script(code, path) == "6 [] 0\n"
+
+
+def test_workers_of_multiprocessing_that_were_forked(run_script: Callable[..., str], path: Path) -> None:
+    code = """
+import multiprocessing
+store = EmbeddingStore(path)
+texts = [f"text {number}" for number in range(100)]
+fetch(store, texts[:10])
+def work(start):
+    fetch(store, texts[start:] + texts[:start])
+    return os.getpid()
+with multiprocessing.get_context("fork").Pool(3) as pool:
+    answer = pool.map_async(work, range(0, 100, 10), chunksize=1)
+    fetch(store, texts)
+    assert os.getpid() not in answer.get(60)
+    pool.close()
+    pool.join()
+print(store.stats.encoded, store.verify())
+"""
+    assert run_script(code, path) == "100 []\n"
+
+
+def test_eviction_while_others_read(run_script: Callable[..., str], path: Path) -> None:
+    code = """
+deadline = time.monotonic() + 2
+workers = []
+for place in range(3):
+    pid = os.fork()
+    if pid == 0:
+        rng = random.Random(place)
+        while time.monotonic() < deadline:
+            store = EmbeddingStore(path, max_bytes=None if place else 150_000)
+            for _ in range(5):
+                if place:
+                    fetch(store, [f"text {number}" for number in rng.sample(range(400), 50)], n_parts=rng.choice([1, 2]))
+                else:
+                    fetch(store, [f"text {number}" for number in rng.sample(range(1000), 100)], portion=50)
+            store._shelf.close()
+        sys.exit()
+    workers.append(pid)
+assert [os.waitpid(pid, 0)[1] for pid in workers] == [0] * 3
+store = EmbeddingStore(path, max_bytes=150_000)
+fetch(store, ["something new"])
+print(store.stats.encoded, store.stats.texts, os.path.getsize(path), store.verify())
+"""
+    n_encoded, n_texts, n_bytes, wrong = run_script(code, path).split()
+    assert wrong == "[]"
+    assert int(n_bytes) <= 150_000
+    assert int(n_texts) < 400 < int(n_encoded)
+
+
+def test_eight_threads_compute_each_text_once(path: Path) -> None:
+    store = EmbeddingStore(path)
+    computed: list[str] = []
+    failed: list[Exception] = []
+    together = threading.Barrier(8)
+
+    def work(seed: int) -> None:
+        try:
+            together.wait()
+            fetch(store, random.Random(seed).sample(TEXTS, len(TEXTS)), computed.extend)
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert sorted(computed) == sorted(TEXTS)
+    assert store.stats.encoded == len(TEXTS)
+    assert store.verify() == []
+    assert claims(path) == 0
+
+
+def test_stress_of_owners_that_come_and_go(run_script: Callable[..., str], path: Path) -> None:
+    """A file of a lock is made before it is locked, and others tidy up meanwhile."""
+    code = """
+texts = [f"text {number}" for number in range(40)]
+workers = []
+deadline = time.monotonic() + 1.5
+for place in range(4):
+    pid = os.fork()
+    if pid == 0:
+        number = 0
+        while time.monotonic() < deadline:
+            store = EmbeddingStore(path)
+            fetch(store, [f"{place} {number}"])
+            store._shelf.close()
+            number += 1
+        sys.exit()
+    workers.append(pid)
+assert [os.waitpid(pid, 0)[1] for pid in workers] == [0] * 4
+print(claims(path), [name for name in os.listdir(os.path.dirname(path)) if name.endswith(".lock")])
+"""
+    assert run_script(code, path) == "0 []\n"
