@@ -6,10 +6,10 @@ from .base import TextVectorizer
 from .bert import BertVectorizer
 from .bert_spans import BertSpanVectorizer
 from .bert_words import BertWordVectorizer
+from .inputs.texts import read_texts
 from .static import StaticVectorizer
-from .text_column import read_texts
+from .static_base import OovReport, WordVectorizer
 from .word2vec import Word2VecVectorizer
-from .word_base import OovReport, WordVectorizer
 
 __all__ = [
     "BertSpanVectorizer",

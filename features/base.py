@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ..errors import InvalidTextError
-from .text_column import TextColumn, read_texts
+from .inputs.texts import TextColumn, read_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -24,7 +24,7 @@ from ..models.store.embedding_store import EmbeddingStore
 from ..validation import check_flag
 from ..warning import warn_user
 from .base import TextVectorizer
-from .bert_base import BertBase, progress_bar
+from .bert_common import BertBase, progress_bar
 
 if TYPE_CHECKING:
     from pathlib import Path

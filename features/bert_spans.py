@@ -11,8 +11,8 @@ from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
 from ..models.encode_spans import Passage
 from ..models.store.embedding_store import EmbeddingStore
-from .contextual import ContextualVectorizer, list_targets, read_targets
-from .span_table import SpanTable, read_spans
+from .bert_span_base import ContextualVectorizer, list_targets, read_targets
+from .inputs.spans import SpanTable, read_spans
 
 if TYPE_CHECKING:
     from pathlib import Path

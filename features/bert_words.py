@@ -15,8 +15,8 @@ from ..models.encode_spans import Passage
 from ..models.network.batching import portions
 from ..models.store.embedding_store import EmbeddingStore
 from ..validation import short_repr
-from .contextual import ContextualVectorizer, Opened, is_several, list_targets, read_targets
-from .documents import Documents, read_documents
+from .bert_span_base import ContextualVectorizer, Opened, is_several, list_targets, read_targets
+from .inputs.documents import Documents, read_documents
 
 if TYPE_CHECKING:
     from pathlib import Path

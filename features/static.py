@@ -13,11 +13,11 @@ from ..errors import ModelChangedError
 from ..models.word_vectors.loading import is_in_memory, load_word_vectors
 from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice
-from .documents import read_documents
-from .span_table import read_spans
-from .text_column import MISSING, TextColumn
-from .word_base import LookedUp, WordVectorizer
-from .words import WORD_PATTERN, TextWords, split_words
+from .inputs.documents import read_documents
+from .inputs.spans import read_spans
+from .inputs.texts import MISSING, TextColumn
+from .inputs.word_splitting import WORD_PATTERN, TextWords, split_words
+from .static_base import LookedUp, WordVectorizer
 
 if TYPE_CHECKING:
     import pandas as pd

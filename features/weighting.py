@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InvalidTableError
 from ..models.pooling.words import pool_words, power_means
 from ..validation import check_choice, check_positive, invalid
-from .words import TextWords
+from .inputs.word_splitting import TextWords
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

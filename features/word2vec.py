@@ -14,8 +14,8 @@ from ..errors import InvalidTextError
 from ..models.word_vectors.loading import load_word_vectors
 from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice, check_flag, check_int, invalid
-from .word_base import WordVectorizer
-from .words import WORD_PATTERN, TextWords
+from .inputs.word_splitting import WORD_PATTERN, TextWords
+from .static_base import WordVectorizer
 
 if TYPE_CHECKING:
     from numpy.random import RandomState

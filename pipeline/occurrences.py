@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..errors import InvalidParameterError
 from ..features import BertSpanVectorizer, BertVectorizer
-from ..features.find_word import find_word
+from ..features.inputs.find_word import find_word
 from ..models import open_checkpoint
 from ..models.checkpoint.span_tokens import SpanTokenizer, input_vectors
 from .example import load_example

@@ -19,7 +19,7 @@ from sklearn.calibration import _CalibratedClassifier
 
 from ..errors import InvalidParameterError
 from ..features import StaticVectorizer
-from ..features.bert_base import BertBase
+from ..features.bert_common import BertBase
 from ..features.weighting import Weighting
 from ..models.word_vectors.loading import FastTextSubwords, is_in_memory
 from ..models.word_vectors.table import WordVectors

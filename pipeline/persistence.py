@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import InvalidParameterError, ModelError, ModelIntegrityError, UnsafeModelError
-from ..features.bert_base import BertBase
+from ..features.bert_common import BertBase
 from ..validation import check_flag, invalid
 from ..warning import warn_user
 from .packed import estimators_within, pack, unpack

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InvalidParameterError
-from ..features.documents import read_documents
+from ..features.inputs.documents import read_documents
 from .tags import convert_tags
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ _OWN = {
     "bertvectorizer.features.static": ("StaticVectorizer",),
     "bertvectorizer.features.weighting": ("_Plain", "_PowerMean", "_Sif", "_Tfidf"),
     "bertvectorizer.features.word2vec": ("Word2VecVectorizer",),
-    "bertvectorizer.features.word_base": ("OovReport",),
+    "bertvectorizer.features.static_base": ("OovReport",),
     "bertvectorizer.models.crf": ("LinearChainCrf",),
     "bertvectorizer.models.checkpoint.text_tokens": ("Truncation",),
     "bertvectorizer.pipeline.labeler": ("SequenceLabeler",),

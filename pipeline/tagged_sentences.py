@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InvalidParameterError, InvalidTableError
-from ..features.text_column import is_missing
+from ..features.inputs.texts import is_missing
 from ..validation import invalid
 from .tags import check_scheme, convert_tags, detect_scheme
 

@@ -154,7 +154,7 @@ def _check_word(word: str | None, report: Path | None, texts: pd.Series) -> None
     if report is None:
         raise InvalidTableError("--word is for the report; give --report too.")
     from ..features import read_texts
-    from ..features.find_word import find_word
+    from ..features.inputs.find_word import find_word
 
     if not find_word(read_texts(texts).texts, word):
         raise InvalidTableError(f"The word {word!r} of --word is in no text.")

@@ -558,7 +558,7 @@ def test_weighted_finds_the_informative_layer(bert: str, layer: int, monkeypatch
     vectorizer = BertWordVectorizer(bert, layers="all", layer_merge="weighted")
     assert vectorizer.fit(documents, told).layer_weights_.argmax() == layer
     assert vectorizer.fit(documents, told > np.median(told)).layer_weights_.argmax() == layer
-    monkeypatch.setattr("bertvectorizer.features.contextual._LEARNT_BYTES", 4 * 32 * 4 * len(told) // 2)
+    monkeypatch.setattr("bertvectorizer.features.bert_span_base._LEARNT_BYTES", 4 * 32 * 4 * len(told) // 2)
     assert vectorizer.fit(documents, told).layer_weights_[layer] > 0.5, "a sample of documents keeps its own targets"
 
 
@@ -633,7 +633,7 @@ def test_random_state_draws_what_weighted_learns_from(bert: str, monkeypatch: py
     documents = [words for words in DOCUMENTS + SMALL + [RIVER] if words]
     tags = [[str(len(word) % 3) for word in words] for words in documents]
     whole = BertWordVectorizer(bert, layers="all", layer_merge="weighted").fit(documents, tags).layer_weights_
-    monkeypatch.setattr("bertvectorizer.features.contextual._LEARNT_BYTES", 4 * 32 * 4 * 40)  # forty words
+    monkeypatch.setattr("bertvectorizer.features.bert_span_base._LEARNT_BYTES", 4 * 32 * 4 * 40)  # forty words
 
     def weights(seed: int) -> NDArray[np.float32]:
         found: NDArray[np.float32] = (
@@ -644,7 +644,7 @@ def test_random_state_draws_what_weighted_learns_from(bert: str, monkeypatch: py
     np.testing.assert_array_equal(weights(0), weights(0))
     assert any(np.abs(weights(0) - weights(seed)).max() > 1e-4 for seed in (1, 2))
     assert np.abs(weights(0) - whole).max() > 1e-4
-    monkeypatch.setattr("bertvectorizer.features.contextual._LEARNT_BYTES", 1)
+    monkeypatch.setattr("bertvectorizer.features.bert_span_base._LEARNT_BYTES", 1)
     assert np.isfinite(weights(0)).all(), "at least one document is read"
 
 

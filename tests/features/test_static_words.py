@@ -20,7 +20,7 @@ from sklearn.utils import get_tags
 
 from bertvectorizer import StaticVectorizer, WordVectors
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
-from bertvectorizer.features.documents import read_documents
+from bertvectorizer.features.inputs.documents import read_documents
 
 WORDS = ["the", "bat", "hit", "ball", "new york", "isn't", "flew", "."]
 VECTORS = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)

@@ -17,8 +17,8 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError
+from bertvectorizer.features.inputs.word_splitting import WORD_PATTERN, split_words
 from bertvectorizer.features.weighting import WEIGHTINGS, Weighting, make_weighting, read_frequencies
-from bertvectorizer.features.words import WORD_PATTERN, split_words
 
 WORDS = ["the", "bat", "hit", "ball", "flew", "in", "night", "old", "river", "bank", "of", "money"]
 TABLE: dict[str, NDArray[np.float32]] = dict(zip(WORDS, np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32), strict=True))

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from bertvectorizer import BertSpanVectorizer, BertWordVectorizer
 from bertvectorizer.errors import InvalidParameterError
-from bertvectorizer.features.contextual import list_targets, read_targets
+from bertvectorizer.features.bert_span_base import list_targets, read_targets
 from tests.tiny import ModelFactory
 
 

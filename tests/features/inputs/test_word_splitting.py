@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from bertvectorizer.errors import InvalidParameterError
-from bertvectorizer.features.words import WORD_PATTERN, TextWords, check_tokenizer, split_words
+from bertvectorizer.features.inputs.word_splitting import WORD_PATTERN, TextWords, check_tokenizer, split_words
 
 
 def words_of(found: TextWords) -> list[list[str]]:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..errors import InvalidParameterError, InvalidTextError
-from ..models.checkpoint.text_tokens import replace_lone_surrogates
-from ..validation import short_repr
-from .words import check_tokenizer
+from ...errors import InvalidParameterError, InvalidTextError
+from ...models.checkpoint.text_tokens import replace_lone_surrogates
+from ...validation import short_repr
+from .word_splitting import check_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .words import Tokenizer
+    from .word_splitting import Tokenizer
 
 __all__ = ["Documents", "read_documents"]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertvectorizer.errors import InvalidParameterError
-from bertvectorizer.features.find_word import find_word
+from bertvectorizer.features.inputs.find_word import find_word
 
 
 @pytest.mark.parametrize(

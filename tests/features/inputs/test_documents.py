@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
-from bertvectorizer.features.documents import Documents, read_documents
+from bertvectorizer.features.inputs.documents import Documents, read_documents
 from bertvectorizer.models.checkpoint.text_tokens import replace_lone_surrogates
 
 DOCUMENTS = [["The", "bat", "flew", "."], [], ["Hit"]]

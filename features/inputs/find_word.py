@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from ..validation import invalid
+from ...validation import invalid
 
 __all__ = ["find_word"]
 

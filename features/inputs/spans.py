@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..errors import InvalidParameterError, InvalidTextError
-from ..validation import check_choice, invalid, short_repr
+from ...errors import InvalidParameterError, InvalidTextError
+from ...validation import check_choice, invalid, short_repr
 from .find_word import find_word
-from .text_column import TextColumn, is_missing, read_texts
+from .texts import TextColumn, is_missing, read_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,8 +21,8 @@ from ..models.pooling.layers import LAYER_MERGES, layers_asked, resolve_layers
 from ..models.pooling.scalar_mix import ScalarMix, fit_scalar_mix
 from ..models.pooling.subwords import SUBTOKEN_POOLINGS, pool_subtokens
 from ..validation import check_choice, check_flag, check_int, short_repr
-from .bert_base import BertBase, progress_bar
-from .text_column import is_missing
+from .bert_common import BertBase, progress_bar
+from .inputs.texts import is_missing
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..errors import InvalidTextError
-from ..validation import check_choice, short_repr
+from ...errors import InvalidTextError
+from ...validation import check_choice, short_repr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

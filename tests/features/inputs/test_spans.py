@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
-from bertvectorizer.features.span_table import read_spans
+from bertvectorizer.features.inputs.spans import read_spans
 
 COLUMNS: dict[str, list[Any]] = {"text": ["The old bat flew.", "bat", "A ball"], "start": [8, 0, 2], "end": [11, 3, 6]}
 SPANS = [[8, 11], [0, 3], [2, 6]]

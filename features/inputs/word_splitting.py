@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InvalidParameterError
-from ..models.checkpoint.text_tokens import replace_lone_surrogates
-from ..validation import invalid
+from ...errors import InvalidParameterError
+from ...models.checkpoint.text_tokens import replace_lone_surrogates
+from ...validation import invalid
 
 if TYPE_CHECKING:
     import pyarrow as pa

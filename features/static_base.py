@@ -15,8 +15,8 @@ from ..errors import InvalidParameterError
 from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice, check_flag
 from .base import TextVectorizer
+from .inputs.word_splitting import TextWords, check_tokenizer, split_words
 from .weighting import Weighting, make_weighting
-from .words import TextWords, check_tokenizer, split_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
