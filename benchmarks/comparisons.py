@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bertvectorizer.pipeline import compare, default_features
-from bertvectorizer.pipeline.wording import say_p
+from bertvectorizer.pipeline import default_features
+from bertvectorizer.pipeline.comparison import run as compare
+from bertvectorizer.pipeline.report.formatting import say_p
 
 from .common import ROOT, machine, parser, write
 from .markdown import describe_machine, markdown

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from bertvectorizer.pipeline.significance import bootstrap_interval, bootstrap_test, corrected_interval, corrected_test, holm, resample_rows
+from bertvectorizer.pipeline.comparison.statistics import (
+    bootstrap_interval,
+    bootstrap_test,
+    corrected_interval,
+    corrected_test,
+    holm,
+    resample_rows,
+)
 
 Floats = NDArray[np.float64]
 

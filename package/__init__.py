@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .features import BertSpanVectorizer, BertVectorizer, BertWordVectorizer, StaticVectorizer, Word2VecVectorizer
     from .models.store import EmbeddingStore
     from .models.word_vectors import WordVectors, load_word_vectors
-    from .pipeline import Comparison, SequenceLabeler, TaggedSentences, compare, default_features, load_pipeline, read_conll, save_pipeline
+    from .pipeline import Comparison, SequenceLabeler, TaggedSentences, default_features, load_pipeline, read_conll, save_pipeline
+    from .pipeline.comparison import run as compare
 
 __version__ = "0.1.0"
 

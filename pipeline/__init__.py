@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from .compare import ComparisonInterrupted, compare
-from .comparison import Comparison
-from .conll import read_conll
-from .embed import embed_file
-from .example import load_example
-from .fitting import fit_pipeline
-from .labeler import SequenceLabeler
-from .outcome import Cost, Outcome
-from .persistence import SavedPipeline, load_pipeline, save_pipeline
-from .predict import predict_file
-from .roster import choose_features, default_features, layer_features
-from .tables import read_chunks, read_sample, read_table
-from .tagged_sentences import TaggedSentences
+from .comparison.candidates import choose_features, default_features, layer_features
+from .comparison.example import load_example
+from .comparison.fitting import fit_pipeline
+from .comparison.outcome import Cost, Outcome
+from .comparison.result import Comparison
+from .comparison.run import ComparisonInterrupted, compare
+from .files.embed import embed_file
+from .files.predict import predict_file
+from .files.read import read_chunks, read_sample, read_table
+from .saving.pipeline_file import SavedPipeline, load_pipeline, save_pipeline
+from .tagging.conll import read_conll
+from .tagging.labeler import SequenceLabeler
+from .tagging.tagged_sentences import TaggedSentences
 
 __all__ = [
     "Comparison",

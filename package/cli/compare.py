@@ -94,7 +94,7 @@ def compare(
         columns = _columns(file, text, target, group, test, sample, label_sep, options)
         table = _rows(file, columns, sample, seed, options)
         _check_word(word, report, table[columns.text])
-        from ..pipeline import compare as run
+        from ..pipeline.comparison import run
 
         bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
         roster = make_roster(features, vectors, all_layers, bert)
@@ -139,7 +139,7 @@ def compare(
 
 def _check_outputs(report: Path | None, json: Path | None, *sources: Path | None) -> None:
     """Tell before the work is done that its result has no place."""
-    from ..pipeline.output import check_output
+    from ..pipeline.files.write import check_output
 
     known = [source for source in sources if source is not None]
     if json is not None:
@@ -192,8 +192,8 @@ def _rows(file: Path | None, columns: _Columns, sample: int | None, seed: int, o
 
 
 def _print(comparison: Comparison) -> None:
-    from ..pipeline.ranking import BEST_BASELINE
-    from ..pipeline.wording import say_p
+    from ..pipeline.comparison.results_table import BEST_BASELINE
+    from ..pipeline.report.formatting import say_p
 
     settings = comparison.settings
     print(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")

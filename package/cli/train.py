@@ -30,7 +30,7 @@ from .shared import make_roster, read_rows, showing_progress, split_labels
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..pipeline.persistence import SavedPipeline
+    from ..pipeline.saving.pipeline_file import SavedPipeline
 
 __all__ = ["predict", "train", "train_app"]
 
@@ -70,7 +70,7 @@ def train(
     The file that it writes holds no code and no pickle. 'bertvectorizer predict' uses it.
     """
     try:
-        from ..pipeline.persistence import check_model_output, save_pipeline
+        from ..pipeline.saving.pipeline_file import check_model_output, save_pipeline
 
         check_model_output(output)
         if text == target:
@@ -97,8 +97,8 @@ def train(
 def _fit_one(
     texts: pd.Series, values: Any, roster: dict[str, Any], cv: str | None, task: str, store: Path | None
 ) -> tuple[Any, str, str, tuple[str, ...]]:
-    from ..pipeline.fitting import as_texts, fit_pipeline
-    from ..pipeline.target import read_target
+    from ..pipeline.comparison.fitting import as_texts, fit_pipeline
+    from ..pipeline.comparison.target import read_target
 
     if cv is not None:
         raise InvalidParameterError("--cv is for a comparison. With a single --features nothing is compared; leave --cv out.")
@@ -112,7 +112,7 @@ def _fit_one(
 
 
 def _fit_best(texts: pd.Series, values: Any, roster: dict[str, Any], **settings: Any) -> tuple[Any, str, str, tuple[str, ...]]:
-    from ..pipeline import compare
+    from ..pipeline.comparison import run as compare
 
     with showing_progress(len(roster)) as progress:
         comparison = compare(texts, values, roster, progress=progress, **settings)
@@ -156,8 +156,8 @@ def predict(
             progress.update(bar, completed=done)
 
         try:
-            from ..pipeline.persistence import load_pipeline
-            from ..pipeline.predict import predict_file
+            from ..pipeline.files.predict import predict_file
+            from ..pipeline.saving.pipeline_file import load_pipeline
 
             saved = load_pipeline(model_file)
             _settle(saved, model, local_files_only, store)
@@ -185,7 +185,7 @@ def predict(
 def _settle(saved: SavedPipeline, model: str | None, local_files_only: bool, store: Path | None) -> None:
     """Say where transformers are looked for, and where vectors are kept: nowhere, unless asked."""
     from ..features import BertVectorizer
-    from ..pipeline.packed import estimators_within
+    from ..pipeline.saving.compact import estimators_within
 
     for part in estimators_within(saved.pipeline):
         if isinstance(part, BertVectorizer):

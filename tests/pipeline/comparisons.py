@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bertvectorizer.pipeline.outcome import Cost, Outcome
+from bertvectorizer.pipeline.comparison.outcome import Cost, Outcome
 
 NAMES = ["majority class", "TF-IDF words", "TF-IDF words + characters", "Word2Vec", "distilled words", "BERT cls", "BERT"]
 NAMES += [f"BERT mean -{layer}" for layer in (1, 2, 3, 4)] + ["BERT sum of last 4", "BERT concat of last 4"]

@@ -210,7 +210,7 @@ def test_an_interrupt_before_anything_is_finished(place: str, compare: Any, monk
 
 
 def test_an_interrupt_prints_and_writes_what_is_finished(compare: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from bertvectorizer.pipeline.trial import Trial
+    from bertvectorizer.pipeline.comparison.cross_validation import Trial
 
     run_trial = Trial.run
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bertvectorizer.models.store.session_store import session_store
-from bertvectorizer.pipeline.persistence import load_pipeline, save_pipeline
+from bertvectorizer.pipeline.saving.pipeline_file import load_pipeline, save_pipeline
 from tests.package.cli.command import Result, Run, assert_one_line
 from tests.tiny import ModelFactory
 
@@ -154,9 +154,9 @@ def test_an_interrupt_is_one_line(trained: Path, table: Path, model: Path, run: 
         raise KeyboardInterrupt
 
     before = trained.read_bytes()
-    monkeypatch.setattr("bertvectorizer.pipeline.persistence.save_pipeline", stop)
+    monkeypatch.setattr("bertvectorizer.pipeline.saving.pipeline_file.save_pipeline", stop)
     assert run(*words(table, model), "--features", "TF-IDF words") == Result(130, "", "Interrupted: no model was written.\n")
     assert trained.read_bytes() == before
-    monkeypatch.setattr("bertvectorizer.pipeline.predict.predict_file", stop)
+    monkeypatch.setattr("bertvectorizer.pipeline.files.predict.predict_file", stop)
     result = run("predict", trained, table, "-o", table.with_name("out.csv"))
     assert result == Result(130, "", "Interrupted: nothing was written\n")

@@ -1,0 +1,1 @@
+"""Comparing kinds of features: the same folds for all, scores with intervals and tests, and what each costs."""

@@ -1,0 +1,175 @@
+"""The table of a comparison: scores with intervals, differences to the best baseline with tests, costs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .statistics import Estimate, bootstrap_interval, bootstrap_test, corrected_interval, corrected_test, holm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from .folds import Folds
+    from .metrics import Metric
+    from .outcome import Outcome
+
+__all__ = ["BEST_BASELINE", "CONFIDENCE", "NO_EVIDENCE", "best_of", "estimate_score", "rank"]
+
+CONFIDENCE = 0.95
+BEST_BASELINE = "best baseline"
+NO_EVIDENCE = "no evidence of a difference"
+
+
+def best_of(outcomes: Mapping[str, Outcome], metric: Metric) -> str:
+    """Return the name of the outcome with the best mean score; the first of equals.
+
+    Raises
+    ------
+    ValueError
+        If there are no outcomes.
+    """
+    sign = 1 if metric.greater_is_better else -1
+    return max(outcomes, key=lambda name: sign * float(outcomes[name].scores[metric.name].mean()))
+
+
+def rank(outcomes: Mapping[str, Outcome], metrics: list[Metric], folds: Folds, n_test: int) -> tuple[pd.DataFrame, str]:
+    """Build the table of a comparison.
+
+    Parameters
+    ----------
+    outcomes : mapping of str to Outcome
+        At least one.
+    metrics : list of Metric
+        The one that decides first.
+    folds : Folds
+    n_test : int
+        Rows held back for a test.
+
+    Returns
+    -------
+    table : DataFrame
+        A row for each kind of features; columns as `Comparison.table` has them.
+    baseline : str
+        Name of the best baseline: the best of what is not contextual, or of all where everything is.
+
+    Notes
+    -----
+    Everything is compared with the best baseline, and Holm's correction spans all these tests. That the baseline is picked by the same
+    scores makes it look a little better than it is, which speaks against what is compared with it.
+
+    References
+    ----------
+    C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
+    S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979.
+    """
+    metric = metrics[0]
+    baseline = best_of({name: outcome for name, outcome in outcomes.items() if not outcome.is_contextual} or outcomes, metric)
+    reference = outcomes[baseline]
+    scores = [_score(outcome, metric, folds) for outcome in outcomes.values()]
+    unknown = Estimate(np.nan, np.nan, np.nan, np.nan)
+    differences = [unknown if outcome is reference else _difference(outcome, reference, metric, folds) for outcome in outcomes.values()]
+    p_values = holm([difference.p_value for difference in differences])
+    columns: dict[str, Any] = {
+        "features": list(outcomes),
+        "is_contextual": [outcome.is_contextual for outcome in outcomes.values()],
+        metric.name: [score.mean for score in scores],
+        "low": [score.low for score in scores],
+        "high": [score.high for score in scores],
+        "difference": [difference.mean for difference in differences],
+        "difference_low": [difference.low for difference in differences],
+        "difference_high": [difference.high for difference in differences],
+        "p_value": p_values,
+        "verdict": [
+            BEST_BASELINE if name == baseline else _verdict(difference.mean, float(p), metric)
+            for name, difference, p in zip(outcomes, differences, p_values, strict=True)
+        ],
+    }
+    if n_test:
+        tests = [_test_score(outcome, metric, n_test) for outcome in outcomes.values()]
+        columns |= {
+            "test": [test.mean for test in tests],
+            "test_low": [test.low for test in tests],
+            "test_high": [test.high for test in tests],
+        }
+    for other in metrics[1:]:
+        columns[other.name] = [_mean(outcome.scores[other.name]) for outcome in outcomes.values()]
+        if n_test:
+            columns[f"test_{other.name}"] = [outcome.test_scores[other.name] for outcome in outcomes.values()]
+    costs = pd.DataFrame([asdict(outcome.cost) for outcome in outcomes.values()])
+    return pd.concat([pd.DataFrame(columns), costs], axis=1), baseline
+
+
+def _mean(scores: Any) -> float:
+    """Return the mean; NaN where a fold has no score, and no warning."""
+    return float(np.mean(scores))
+
+
+def estimate_score(scores: NDArray[np.float64], metric: Metric, n_train: float, n_test: float, n_rows: int) -> Estimate:
+    """Return the mean score of folds with its interval.
+
+    Parameters
+    ----------
+    scores : ndarray
+        *Shape:* ``(n_folds,)``.
+    metric : Metric
+    n_train, n_test : float
+        Training and test rows of a fold.
+    n_rows : int
+        Rows that are judged by in all folds together.
+
+    Returns
+    -------
+    Estimate
+        Without an interval where there is but one score, a fold has none, or all are the same and nobody knows what a row weighs.
+    """
+    if _says_nothing(scores, metric.resolution(n_test)):
+        return Estimate(float(scores.mean()), np.nan, np.nan, np.nan)
+    error = metric.row_error(float(scores.mean()), n_rows)
+    return corrected_interval(
+        scores, n_test / n_train, CONFIDENCE, resolution=metric.resolution(n_test), row_error=error, bounds=metric.bounds
+    )
+
+
+def _score(outcome: Outcome, metric: Metric, folds: Folds) -> Estimate:
+    scores = outcome.scores[metric.name]
+    if outcome.resampled is None:
+        return estimate_score(scores, metric, *folds.mean_sizes, outcome.n_judged)
+    resolution = metric.resolution(folds.mean_sizes[1])
+    return bootstrap_interval(float(scores[0]), outcome.resampled, CONFIDENCE, resolution=resolution, bounds=metric.bounds)
+
+
+def _difference(outcome: Outcome, reference: Outcome, metric: Metric, folds: Folds) -> Estimate:
+    differences = outcome.scores[metric.name] - reference.scores[metric.name]
+    n_train, n_test = folds.mean_sizes
+    resolution = metric.resolution(n_test)
+    if outcome.resampled is not None and reference.resampled is not None:
+        found = bootstrap_test(float(differences[0]), outcome.resampled - reference.resampled, CONFIDENCE, resolution=resolution)
+    elif _says_nothing(differences, resolution):
+        return Estimate(float(differences.mean()), np.nan, np.nan, np.nan)
+    else:
+        found = corrected_test(differences, n_test / n_train, CONFIDENCE, resolution=resolution)
+    reach = metric.bounds[1] - metric.bounds[0]  # no two scores are further apart
+    return found._replace(low=max(found.low, -reach), high=min(found.high, reach))
+
+
+def _says_nothing(scores: NDArray[np.float64], resolution: float) -> bool:
+    """Whether nothing can be said of how sure a mean is: one score, or all the same where it is unknown what a row weighs."""
+    return len(scores) < 2 or not np.isfinite(scores).all() or (not resolution and bool(np.ptp(scores) == 0))
+
+
+def _test_score(outcome: Outcome, metric: Metric, n_test: int) -> Estimate:
+    score = outcome.test_scores[metric.name]
+    assert outcome.test_resampled is not None
+    return bootstrap_interval(score, outcome.test_resampled, CONFIDENCE, resolution=metric.resolution(n_test), bounds=metric.bounds)
+
+
+def _verdict(difference: float, p_value: float, metric: Metric) -> str:
+    if not p_value < 1 - CONFIDENCE:
+        return NO_EVIDENCE
+    return "better" if (difference > 0) == metric.greater_is_better else "worse"

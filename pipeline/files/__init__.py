@@ -1,0 +1,1 @@
+"""Tables on disk: read in chunks, embedded or predicted, and written."""

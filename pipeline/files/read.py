@@ -1,0 +1,363 @@
+"""Tables on disk: CSV, TSV, Parquet and JSON lines, whole, in chunks, or a sample."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from ...errors import InvalidTableError
+from ...validation import check_int, invalid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["read_chunks", "read_sample", "read_table"]
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_JSON_LINES = {".jsonl", ".ndjson", ".json"}
+_PARQUET = {".parquet", ".pq"}
+_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
+_COLUMNS_NAMED = 20
+_ROWS_AT_ONCE = 1 << 14
+
+
+def read_table(path: str | Path, columns: Sequence[str], *, header: bool = True, separator: str | None = None) -> pd.DataFrame:
+    r"""Read some columns of a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``; all but Parquet may be compressed (``.gz``, ``.bz2``, ``.xz``,
+        ``.zst``, ``.zip``). Text must be UTF-8.
+    columns : sequence of str
+        Columns wanted. They are read as text where the format has no types, and nothing but an empty field is missing.
+    header : bool
+        Whether the first line of a CSV or TSV file names the columns. Without it they are called "0", "1", ...
+    separator : str or None
+        What stands between two fields. None goes by the ending of the file; with a separator any ending is read as CSV.
+
+    Returns
+    -------
+    DataFrame
+        The columns, in the order asked for.
+
+    Raises
+    ------
+    InvalidTableError
+        If the file is missing, empty, cannot be read, or lacks a column.
+
+    Notes
+    -----
+    In tab-separated files quotation marks are plain characters: such files seldom quote, and a lone mark would swallow
+    lines. Empty lines are skipped, as pandas does.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = Path(directory, "bats.tsv")
+    ...     _ = path.write_text("He swung the bat.\t1\n", encoding="utf-8")
+    ...     read_table(path, ["1", "0"], header=False).to_numpy().tolist()
+    [['1', 'He swung the bat.']]
+    """
+    chunks = list(read_chunks(path, columns, rows=1 << 20, header=header, separator=separator))
+    return pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=list(columns), dtype=object)
+
+
+def read_chunks(
+    path: str | Path, columns: Sequence[str], rows: int, *, header: bool = True, separator: str | None = None
+) -> Iterator[pd.DataFrame]:
+    """Read some columns of a file piece by piece, so that the file may be larger than memory.
+
+    Parameters
+    ----------
+    path : str or Path
+    columns : sequence of str
+    rows : int
+        Most rows in a piece.
+    header : bool
+    separator : str or None
+        As in `read_table`, whose errors are the same.
+
+    Yields
+    ------
+    DataFrame
+        Up to ``rows`` rows. Their index counts the rows of the file, from 0.
+    """
+    start = 0
+    for chunk in _chunks(path, columns, rows, header, separator):
+        yield chunk.set_axis(pd.RangeIndex(start, start + len(chunk)))
+        start += len(chunk)
+
+
+def read_sample(
+    path: str | Path,
+    columns: Sequence[str],
+    n_rows: int,
+    *,
+    random_state: int | None = 0,
+    header: bool = True,
+    separator: str | None = None,
+) -> pd.DataFrame:
+    r"""Read rows of a file that are drawn at random, each with the same chance and none twice.
+
+    The file may be larger than memory: it is gone through once, and never are many more rows held than are asked for.
+
+    Parameters
+    ----------
+    path : str or Path
+    columns : sequence of str
+    n_rows : int
+        How many; of a file with fewer rows all are returned.
+    random_state : int or None
+        An int draws the same rows every time.
+    header : bool
+    separator : str or None
+        As in `read_table`, whose errors are the same.
+
+    Returns
+    -------
+    DataFrame
+        Rows in the order of the file. Their index has their numbers in it, counted from 0.
+
+    Notes
+    -----
+    Each row draws a number, and the rows with the smallest ones are kept. They do not depend on how the file is cut into chunks.
+
+    References
+    ----------
+    P. S. Efraimidis, P. G. Spirakis, "Weighted random sampling with a reservoir", Information Processing Letters 97, 2006, section 2, with
+    equal weights.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = Path(directory, "numbers.csv")
+    ...     _ = path.write_text("\n".join(["number", *map(str, range(10, 20))]), encoding="utf-8")
+    ...     read_sample(path, ["number"], 3)["number"].to_dict()
+    {1: '11', 2: '12', 3: '13'}
+    """
+    n_rows = check_int("n_rows", n_rows, 1)
+    generator = np.random.default_rng(check_int("random_state", random_state, 0, optional=True))
+    kept: list[pd.DataFrame] = []
+    drawn = np.empty(0)
+    limit = 1.0  # no row with a larger number can be among the smallest any more
+    for chunk in read_chunks(path, columns, _ROWS_AT_ONCE, header=header, separator=separator):
+        numbers = generator.random(len(chunk))
+        chosen = numbers < limit
+        kept.append(chunk[chosen])
+        drawn = np.concatenate([drawn, numbers[chosen]])
+        if len(drawn) > n_rows + _ROWS_AT_ONCE:
+            rows = _smallest(drawn, n_rows)
+            kept, drawn = [pd.concat(kept).iloc[rows]], drawn[rows]
+            limit = drawn.max()
+    if not kept:
+        return pd.DataFrame(columns=list(columns), dtype=object)
+    return pd.concat(kept).iloc[_smallest(drawn, n_rows)]
+
+
+def _smallest(numbers: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+    """Return the places of the smallest numbers, in order. *Shape:* ``(min(n, len(numbers)),)``."""
+    if n >= len(numbers):
+        return np.arange(len(numbers))
+    return np.sort(np.argpartition(numbers, n - 1)[:n])
+
+
+def _chunks(path: str | Path, columns: Sequence[str], rows: int, header: bool, separator: str | None) -> Iterator[pd.DataFrame]:
+    path = Path(path)
+    if separator is not None and (not isinstance(separator, str) or len(separator) != 1):
+        raise invalid("separator", "one character or None", separator)
+    if not path.is_file():
+        raise InvalidTableError(f"There is no file {str(path)!r}.")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
+    kind = suffixes[-1] if suffixes else ""
+    try:
+        if separator is not None or kind in _SEPARATORS:
+            yield from _csv_chunks(path, compression, columns, rows, separator or _SEPARATORS[kind], header)
+        elif kind in _PARQUET and not compression:
+            yield from _parquet_chunks(path, columns, rows)
+        elif kind in _JSON_LINES:
+            yield from _json_chunks(path, compression, columns, rows)
+        else:
+            raise InvalidTableError(
+                f"The file {str(path)!r} has an ending that names no known format. Give a .csv, .tsv, .parquet or .jsonl file, "
+                "or say what separates its fields."
+            )
+    except _UNREADABLE as error:
+        if isinstance(error, InvalidTableError):
+            raise
+        raise InvalidTableError(f"The file {str(path)!r} cannot be read{_format_name(kind)}: {_reason(error)}") from error
+
+
+def _csv_chunks(path: Path, compression: str, columns: Sequence[str], rows: int, separator: str, header: bool) -> Iterator[pd.DataFrame]:
+    options: dict[str, Any] = {
+        "sep": separator,
+        "header": 0 if header else None,
+        "index_col": False,
+        "dtype": str,
+        "keep_default_na": False,
+        "na_values": [""],
+        "encoding": "utf-8-sig",
+        "quoting": csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+    }
+    with _open(path, compression) as file:
+        try:
+            first = pd.read_csv(file, nrows=0 if header else 1, **options)
+        except pd.errors.EmptyDataError:
+            raise InvalidTableError(f"The file {str(path)!r} is empty.") from None
+    names = {str(name): name for name in first.columns}
+    _check_columns(path, columns, names, _other_reading(first, separator, header))
+    wanted = [names[column] for column in columns]
+    # All columns are read, since with usecols pandas would silently cut rows that have too many fields.
+    with _open(path, compression) as file, pd.read_csv(file, chunksize=rows, **options) as chunks:
+        while (chunk := _next_chunk(chunks, path, compression, separator)) is not None:
+            yield chunk[wanted].set_axis(list(columns), axis=1)
+
+
+def _next_chunk(chunks: Iterator[pd.DataFrame], path: Path, compression: str, separator: str) -> pd.DataFrame | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return next(chunks, None)
+        except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
+            raise ValueError(_long_line(path, compression, separator) or _reason(error)) from None
+
+
+def _long_line(path: Path, compression: str, separator: str) -> str:
+    """Describe the first line with more fields than the first line of all; empty if there is none."""
+    with _open(path, compression) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
+        reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL)
+        width, number = 0, 1
+        try:
+            for fields in reader:
+                width = width or len(fields)
+                if len(fields) > width:
+                    within = "Replace tabs within fields" if separator == "\t" else f"Put fields that hold {separator!r} in quotation marks"
+                    return (
+                        f"line {number} has {len(fields)} fields, but the first line has {width}. {within}, or say what else "
+                        "separates the fields (--sep, separator=)."
+                    )
+                number = reader.line_num + 1
+        except csv.Error:
+            pass
+    return ""
+
+
+def _other_reading(first: pd.DataFrame, separator: str, header: bool) -> str:
+    """Suggest how else a table could be read that lacks a column."""
+    if first.shape[1] == 1:
+        line = str(first.columns[0] if header else first.iloc[0, 0])
+        for other in ";\t|,":
+            if other != separator and other in line:
+                return f" If its fields are separated by {other!r}, say so (--sep {other!r}, separator={other!r})."
+    return " If its first line is no header, say so (--no-header, header=False)." if header else ""
+
+
+def _parquet_chunks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        _check_columns(path, columns, file.schema_arrow.names)
+        for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
+            yield batch.to_pandas()[list(columns)]
+
+
+def _json_chunks(path: Path, compression: str, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    _check_columns(path, columns, _json_names(path, compression, columns))
+    values: list[list[Any]] = []
+    for record in _json_records(path, compression):
+        values.append([record.get(column) for column in columns])
+        if len(values) == rows:
+            yield pd.DataFrame(values, columns=list(columns), dtype=object)
+            values = []
+    if values:
+        yield pd.DataFrame(values, columns=list(columns), dtype=object)
+
+
+def _json_names(path: Path, compression: str, wanted: Sequence[str]) -> list[str]:
+    """Return the keys, as far down the file as it takes to have met all that are wanted."""
+    names: dict[str, None] = {}
+    for record in _json_records(path, compression):
+        names.update(dict.fromkeys(record))
+        if all(column in names for column in wanted):
+            return list(names)
+    if not names:
+        raise InvalidTableError(f"The file {str(path)!r} is empty.")
+    return list(names)
+
+
+def _json_records(path: Path, compression: str) -> Iterator[dict[str, Any]]:
+    with _open(path, compression) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise InvalidTableError(f"The file {str(path)!r} cannot be read: line {number} is no JSON: {error}") from error
+            if not isinstance(record, dict):
+                raise InvalidTableError(
+                    f"The file {str(path)!r} must hold a JSON object in each line. Got a {type(record).__name__} in line {number}."
+                )
+            yield record
+
+
+def _open_zst(path: Path) -> IO[bytes]:
+    import pyarrow as pa
+
+    return cast("IO[bytes]", pa.input_stream(path, compression="zstd"))
+
+
+def _open_zip(path: Path) -> IO[bytes]:
+    archive = zipfile.ZipFile(path)
+    members = [member for member in archive.namelist() if not member.startswith("__MACOSX/")]
+    if len(members) != 1:
+        raise InvalidTableError(f"The archive {str(path)!r} must hold one file. It holds {len(members)}.")
+    return archive.open(members[0])
+
+
+_COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
+    ".bz2": bz2.open,
+    ".gz": gzip.open,
+    ".xz": lzma.open,
+    ".zip": _open_zip,
+    ".zst": _open_zst,
+}
+
+
+def _open(path: Path, compression: str) -> IO[bytes]:
+    return cast("IO[bytes]", _COMPRESSIONS[compression](path) if compression else path.open("rb"))
+
+
+def _check_columns(path: Path, wanted: Sequence[str], present: Iterable[str], remedy: str = "") -> None:
+    names = list(present)
+    for name in wanted:
+        if name not in names:
+            shown = ", ".join(known if len(known) <= 40 else known[:37] + "..." for known in names[:_COLUMNS_NAMED])
+            more = ", ..." if len(names) > _COLUMNS_NAMED else ""
+            raise InvalidTableError(f"The file {str(path)!r} has no column {name!r}. Its columns are: {shown}{more}.{remedy}")
+
+
+def _format_name(kind: str) -> str:
+    return f" as {kind[1:]}" if kind in {*_SEPARATORS, *_JSON_LINES, *_PARQUET} else ""
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().removeprefix("Error tokenizing data. C error: ").splitlines()
+    remedy = ". Save it as UTF-8." if isinstance(error, UnicodeError) else ""
+    return (lines[0] if lines else type(error).__name__) + remedy

@@ -1,0 +1,323 @@
+"""Fitted pipelines in a form that is small and quick to write: vocabularies and tables as arrays, nothing that is code."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from numbers import Number
+from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.calibration import _CalibratedClassifier
+
+from ...errors import InvalidParameterError
+from ...features import StaticVectorizer
+from ...features.bert_common import BertBase
+from ...features.weighting import Weighting
+from ...models.word_vectors.loading import FastTextSubwords, is_in_memory
+from ...models.word_vectors.table import WordVectors
+
+__all__ = [
+    "PackedDict",
+    "PackedMatrix",
+    "PackedNumbers",
+    "PackedStrings",
+    "PackedSubwords",
+    "PackedTable",
+    "estimators_within",
+    "pack",
+    "unpack",
+]
+
+_MOST_PLAIN = 64
+_MAPPINGS = (dict, Counter, OrderedDict, defaultdict)
+_SPARSE = {kind.__name__: kind for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)}
+_NUMBERS = ({int, np.int64, np.int32}, {float, np.float64})
+_HOLDERS = (BaseEstimator, Weighting, _CalibratedClassifier)
+_FUNCTIONS = (BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, partial)
+
+
+@dataclass
+class PackedStrings:
+    """Many strings as two arrays: their bytes in utf-8, and how many belong to each."""
+
+    data: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+    is_array: bool
+
+    @classmethod
+    def of(cls, strings: list[str], is_array: bool = False) -> PackedStrings:
+        """Pack strings, lone surrogates among them."""
+        encoded = [string.encode("utf-8", "surrogatepass") for string in strings]
+        lengths = np.array([len(each) for each in encoded], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), lengths, is_array)
+
+    def unpack(self) -> list[str] | NDArray[np.object_]:
+        """Return a list, or an array of objects."""
+        if (self.lengths < 0).any() or self.lengths.sum() != len(self.data):
+            raise ValueError("the lengths of strings do not add up")
+        data = self.data.tobytes()
+        ends = np.cumsum(self.lengths).tolist()
+        strings = [data[start:end].decode("utf-8", "surrogatepass") for start, end in zip([0, *ends], ends, strict=False)]
+        return np.array([*strings, None], dtype=object)[:-1] if self.is_array else strings
+
+
+@dataclass
+class PackedNumbers:
+    """A long list of whole numbers, or of floats."""
+
+    values: NDArray[Any]
+
+    def unpack(self) -> list[Any]:
+        """Return the list."""
+        values: list[Any] = self.values.tolist()
+        return values
+
+
+@dataclass
+class PackedDict:
+    """A dictionary as its keys and its values; JSON alone would turn all keys into strings."""
+
+    keys: Any
+    values: Any
+
+
+@dataclass
+class PackedMatrix:
+    """A sparse matrix in rows or columns."""
+
+    kind: str
+    shape: tuple[int, int]
+    data: NDArray[Any]
+    indices: NDArray[Any]
+    indptr: NDArray[Any]
+
+    def unpack(self) -> Any:
+        """Return the matrix; its indices are checked, since scipy trusts them."""
+        matrix = _SPARSE[self.kind]((self.data, self.indices, self.indptr), shape=tuple(self.shape))
+        matrix.check_format(full_check=True)
+        return matrix
+
+
+@dataclass
+class PackedSubwords:
+    """What fastText's vectors of unseen words are made of."""
+
+    ngrams: NDArray[np.float32]
+    shortest: int
+    longest: int
+
+    def unpack(self, words: list[str], vectors: NDArray[np.float32]) -> FastTextSubwords:
+        """Return them for the words of a table."""
+        from gensim.models.fasttext import FastTextKeyedVectors
+
+        if self.ngrams.ndim != 2 or self.ngrams.shape[1] != vectors.shape[1]:
+            raise ValueError("the vectors of n-grams have another width than those of words")
+        keyed_vectors = FastTextKeyedVectors(vectors.shape[1], int(self.shortest), int(self.longest), len(self.ngrams))
+        keyed_vectors.index_to_key = words
+        keyed_vectors.key_to_index = {word: row for row, word in enumerate(words)}
+        keyed_vectors.vectors, keyed_vectors.vectors_ngrams = vectors, self.ngrams
+        return FastTextSubwords(keyed_vectors)
+
+
+@dataclass
+class PackedTable:
+    """A table of word vectors that lies in memory."""
+
+    words: PackedStrings
+    vectors: NDArray[np.float32]
+    subwords: PackedSubwords | None
+
+    @classmethod
+    def of(cls, table: WordVectors) -> PackedTable:
+        """Pack a table with what it makes vectors of unseen words from."""
+        subwords = None
+        if isinstance(table.subwords, FastTextSubwords):
+            trained = table.subwords._keyed_vectors
+            subwords = PackedSubwords(trained.vectors_ngrams, int(trained.min_n), int(trained.max_n))
+        elif table.subwords is not None:
+            raise InvalidParameterError(
+                f"The 'pipeline' parameter must hold nothing but what can be saved without code. Got word vectors with "
+                f"{type(table.subwords).__name__} for unseen words. Give the path of their file, or a table without 'subwords'."
+            )
+        return cls(PackedStrings.of(table.words), np.asarray(table.vectors), subwords)
+
+    def unpack(self, words: list[str]) -> WordVectors:
+        """Return the table, its words and numbers checked."""
+        vectors = self.vectors
+        return WordVectors(words, vectors, subwords=self.subwords.unpack(words, vectors) if self.subwords else None)
+
+
+_Packed = (PackedDict, PackedMatrix, PackedNumbers, PackedStrings, PackedTable)
+
+
+def pack(value: Any, where: str = "it", memo: dict[int, Any] | None = None) -> Any:
+    """Return a copy of an estimator, or of what one holds, in which everything large is packed; nothing given is changed.
+
+    Parameters
+    ----------
+    value : object
+    where : str
+        What the value is, for messages.
+    memo : dict or None
+        Copies by the numbers of their originals, so that what was shared stays so.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    InvalidParameterError
+        If there is a function in it, which could be saved as code only.
+
+    Examples
+    --------
+    >>> unpack(pack({True: "yes", False: "no"}))
+    {True: 'yes', False: 'no'}
+    """
+    memo = {} if memo is None else memo
+    if id(value) in memo:
+        return memo[id(value)][1]
+    if isinstance(value, _HOLDERS):
+        copy = object.__new__(type(value))
+        memo[id(value)] = value, copy  # the original is kept, or another object might get its number
+        vars(copy).update(_packed_attributes(value, memo))
+        return copy
+    if isinstance(value, _FUNCTIONS):
+        raise InvalidParameterError(
+            f"The 'pipeline' parameter must hold no functions, which a file could carry as code only. Got {value!r:.100} as {where}. "
+            "Use what needs none, such as a pattern for 'tokenizer', or do that step before the pipeline."
+        )
+    packed = _packed(value, where, memo)
+    if isinstance(value, (list, dict)):
+        memo[id(value)] = value, packed
+    return packed
+
+
+def _packed(value: Any, where: str, memo: dict[int, Any]) -> Any:
+    if type(value) in _MAPPINGS:
+        if len(value) <= _MOST_PLAIN and all(type(key) is str for key in value):
+            return {key: pack(one, f"{key!r} in {where}", memo) for key, one in value.items()}
+        return PackedDict(pack(list(value), where, memo), pack(list(value.values()), where, memo))
+    if type(value) is list:
+        return _packed_list(value) or [pack(one, f"element {place} of {where}", memo) for place, one in enumerate(value)]
+    if type(value) is tuple:
+        return tuple(pack(one, f"element {place} of {where}", memo) for place, one in enumerate(value))
+    return _packed_whole(value)
+
+
+def _packed_whole(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1 and set(map(type, value)) == {str}:
+        return PackedStrings.of(value.tolist(), is_array=True)
+    if type(value).__name__ in _SPARSE and isinstance(value, _SPARSE[type(value).__name__]):
+        return PackedMatrix(type(value).__name__, value.shape, value.data, value.indices, value.indptr)
+    if isinstance(value, WordVectors):
+        return PackedTable.of(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _packed_list(values: list[Any]) -> PackedStrings | PackedNumbers | None:
+    """Return a long list of one type packed, else None."""
+    if len(values) <= _MOST_PLAIN:
+        return None
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return PackedStrings.of(values)
+    if any(kinds <= numbers for numbers in _NUMBERS):
+        array = np.array(values)
+        return PackedNumbers(array) if array.dtype.kind in "if" else None  # larger numbers than int64 holds stay as they are
+    return None
+
+
+def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
+    attributes = dict(vars(owner))
+    if isinstance(owner, BertBase):
+        attributes["store"] = None if owner.store is None else "auto"
+        attributes["device"] = None if owner.device is None else str(owner.device)
+    if isinstance(owner, StaticVectorizer):
+        attributes.pop("_converted", None)
+        if is_in_memory(owner.vectors):
+            attributes["vectors"] = owner._table() if hasattr(owner, "vectors_fingerprint_") else owner._open()
+        elif isinstance(owner.vectors, WordVectors):
+            _, (source, *_rest) = owner.vectors.__reduce__()
+            attributes["vectors"] = source if isinstance(source, str) else owner.vectors  # one that was read from a file is found again
+    return {name: pack(value, f"the {name!r} parameter of {type(owner).__name__}", memo) for name, value in attributes.items()}
+
+
+def unpack(value: Any) -> Any:
+    """Return what was packed; estimators are changed in place.
+
+    Parameters
+    ----------
+    value : object
+        What `pack` returned, written and read in between.
+
+    Returns
+    -------
+    object
+    """
+    memo: dict[int, Any] = {}
+    if not isinstance(value, _Packed):
+        for owner in estimators_within(value):
+            for name, one in vars(owner).items():
+                vars(owner)[name] = _unpacked(one, memo)
+    return _unpacked(value, memo)
+
+
+def _unpacked(value: Any, memo: dict[int, Any]) -> Any:
+    """Unpack each object once, however often it is referred to: a small file could otherwise ask for all memory."""
+    if id(value) in memo:
+        return memo[id(value)][1]
+    found = value
+    if isinstance(value, PackedDict):
+        found = dict(zip(_unpacked(value.keys, memo), _unpacked(value.values, memo), strict=True))
+    elif isinstance(value, PackedTable):
+        found = value.unpack(_unpacked(value.words, memo))
+    elif isinstance(value, (PackedMatrix, PackedNumbers, PackedStrings)):
+        found = value.unpack()
+    elif type(value) is dict:
+        found = {key: _unpacked(one, memo) for key, one in value.items()}
+    elif type(value) in (list, tuple):
+        found = type(value)(_unpacked(one, memo) for one in value)
+    memo[id(value)] = value, found  # the value is kept, or another object might get its number
+    return found
+
+
+def estimators_within(value: Any) -> Iterator[Any]:
+    """Yield whatever holds estimators or learnt numbers within an object, itself included, each once.
+
+    Parameters
+    ----------
+    value : object
+
+    Yields
+    ------
+    object
+        Estimators, and anything else that has attributes: an estimator may hide in objects that are none.
+    """
+    waiting, seen = [value], {}
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, (*_FUNCTIONS, type, ModuleType, WordVectors, str, Number)):
+            continue
+        seen[id(one)] = one
+        if isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, (list, tuple, set, frozenset)):
+            waiting += one
+        elif isinstance(one, PackedDict):
+            waiting += [one.keys, one.values]
+        elif isinstance(one, np.ndarray):
+            waiting += one.ravel().tolist() if one.dtype == object else []
+        elif hasattr(one, "__dict__"):
+            waiting += list(vars(one).values())
+            if not isinstance(one, _Packed):
+                yield one

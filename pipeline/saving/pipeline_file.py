@@ -1,0 +1,311 @@
+"""Trained pipelines as files that anyone can send: no pickle, no code, no weights of a transformer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ...errors import InvalidParameterError, ModelError, ModelIntegrityError, UnsafeModelError
+from ...features.bert_common import BertBase
+from ...validation import check_flag, invalid
+from ...warning import warn_user
+from .compact import estimators_within, pack, unpack
+from .safe_skops import read_skops, write_skops
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["SavedPipeline", "check_model_output", "load_pipeline", "save_pipeline"]
+
+_FORMAT = 1  # to be raised by whoever changes what is written
+_LIBRARIES = ("bertvectorizer", "numpy", "scikit-learn")
+_LIBRARIES_OF_BERT = ("torch", "transformers")
+
+
+@dataclass(frozen=True)
+class SavedPipeline:
+    """A pipeline from a file, and what it was trained on.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        Fitted; texts in, predictions out.
+    text : str or None
+        Name of the column that held the texts.
+    target : str, tuple of str, or None
+        Name of what is predicted; one for each label where a row may have several.
+    versions : dict of str to str
+        Libraries that it was saved with.
+    metadata : dict
+        Whatever else was saved with it.
+    """
+
+    pipeline: Pipeline
+    text: str | None
+    target: str | tuple[str, ...] | None
+    versions: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> NDArray[Any] | None:
+        """The classes that can be predicted; None for amounts, and where a row may have several labels. *Shape:* ``(n_classes,)``."""
+        classes = getattr(self.pipeline, "classes_", None)
+        return classes if isinstance(classes, np.ndarray) and not isinstance(self.target, tuple) else None
+
+
+def save_pipeline(
+    pipeline: Pipeline,
+    path: str | Path,
+    *,
+    text: str | None = None,
+    target: str | Sequence[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    trusted: Sequence[str] = (),
+) -> Path:
+    """Write a fitted pipeline to a file that can be loaded without running code.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted. It may hold the vectorizers of this package, scikit-learn's estimators, and unions of them.
+    path : str or Path
+        A name that ends in ``.skops``. It is written beside its place and moved there whole.
+    text : str or None
+        Name of the column that held the texts.
+    target : str, sequence of str, or None
+        Name of what is predicted; one for each label where a row may have several.
+    metadata : mapping or None
+        Anything else to keep with it, as JSON can hold it.
+    trusted : sequence of str
+        Full names of other types in the pipeline; `load_pipeline` must be given them too.
+
+    Returns
+    -------
+    Path
+        That of the file.
+
+    Raises
+    ------
+    InvalidParameterError
+        If it is no fitted pipeline, or holds functions.
+    UnsafeModelError
+        If it holds types that loading would refuse.
+    ModelError
+        If the file cannot be written. What was there before is then still there.
+
+    Notes
+    -----
+    Word vectors that were trained, or given as an object, are in the file; those that came from a file are not, nor is a transformer:
+    they are found again by name, and their digest is compared. `EmbeddingStore` and other stores become ``"auto"``, since a path of one
+    machine means nothing on another. The file is read back before it takes its place, so that it takes memory a few times its size.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["a cricket bat", "a sleeping bat"], ["thing", "animal"])
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = save_pipeline(pipeline, Path(directory, "bats.skops"), text="text", target="sense")
+    ...     saved = load_pipeline(path)
+    >>> saved.target, saved.pipeline.predict(["cricket"]).tolist()
+    ('sense', ['thing'])
+    """
+    path = check_model_output(path)
+    names = _type_names(trusted)
+    if not isinstance(pipeline, Pipeline):
+        raise invalid("pipeline", "a fitted scikit-learn Pipeline", pipeline)
+    try:
+        check_is_fitted(pipeline)
+    except NotFittedError:
+        raise InvalidParameterError(
+            "The 'pipeline' parameter must be a fitted scikit-learn Pipeline. Got one that is not fitted."
+        ) from None
+    facts = {
+        "format": _FORMAT,
+        "text": _name("text", text),
+        "target": _name("target", target) if target is None or isinstance(target, str) else [_name("target", one) for one in target],
+        "versions": _versions(pipeline),
+        "metadata": _checked_metadata(metadata),
+    }
+    try:
+        content = {"facts": json.dumps(facts), "pipeline": pack(pipeline, "the pipeline")}
+        write_skops(content, path, names)
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        if isinstance(error, (InvalidParameterError, ModelError)):
+            raise
+        raise InvalidParameterError(f"The 'pipeline' parameter must hold only what skops can save. It says: {error!s:.300}") from error
+    return path
+
+
+def check_model_output(path: str | Path) -> Path:
+    """Return the path of a model's file if one can be written there.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InvalidParameterError
+        If it ends in something else than ``.skops``.
+    ModelError
+        If there is no such folder, the folder is write-protected, or the path is a folder.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".skops":
+        raise invalid("path", "a file name that ends in '.skops'", str(path))
+    fault = ""
+    if not path.parent.is_dir():
+        fault = f"there is no folder {str(path.parent)!r}. Make it first."
+    elif path.is_dir():
+        fault = "it is a folder."
+    elif not os.access(path.parent, os.W_OK):
+        fault = f"the folder {str(path.parent)!r} is write-protected."
+    if fault:
+        raise ModelError(f"The file {str(path)!r} cannot be written: {fault}")
+    return path
+
+
+def _name(parameter: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise invalid(parameter, "the name of a column, a str" + (" or a sequence of str" if parameter == "target" else ""), value)
+    return value
+
+
+def _type_names(trusted: Any) -> list[str]:
+    if isinstance(trusted, (list, tuple)) and all(isinstance(name, str) for name in trusted):
+        return list(trusted)
+    raise invalid("trusted", "a list of full names of types, such as 'sklearn.tree._tree.Tree'", trusted)
+
+
+def _checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    given = dict(metadata or {})
+    try:
+        if json.loads(json.dumps(given)) == given:
+            return given
+    except (TypeError, ValueError):
+        pass
+    raise invalid("metadata", "a mapping that JSON can hold: str, numbers, lists, and dicts whose keys are str", given)
+
+
+def _versions(pipeline: Pipeline) -> dict[str, str]:
+    """Return the versions of the libraries that a pipeline's numbers depend on."""
+    has_bert = any(isinstance(part, BertBase) for part in estimators_within(pipeline))
+    return {name: _version(name) for name in (*_LIBRARIES, *(_LIBRARIES_OF_BERT if has_bert else ()))}
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library).partition("+")[0]  # what stands after it names a build
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def load_pipeline(path: str | Path, *, trusted: Sequence[str] = (), trust_remote_code: bool = False) -> SavedPipeline:
+    """Load a pipeline that `save_pipeline` wrote, without running code.
+
+    Parameters
+    ----------
+    path : str or Path
+    trusted : sequence of str
+        Full names of types to be trusted beside those of this package and of scikit-learn. Whatever the file holds of them is made.
+    trust_remote_code : bool
+        Let a pipeline pass whose transformer comes with code of its own; it runs when texts are embedded.
+
+    Returns
+    -------
+    SavedPipeline
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such file.
+    UnsafeModelError
+        If it holds types that are not known to be safe, or is a pickle; the message names the types.
+    ModelIntegrityError
+        If the file is damaged, or of another kind.
+
+    Warns
+    -----
+    UserWarning
+        If libraries have other versions now.
+
+    Notes
+    -----
+    The file is never taken at its word: its parts may not be compressed, arrays must have the size that they claim, and all types are
+    checked before the first object is made. A transformer is looked for when texts are first embedded; if it is not there, or is
+    another one, that is an error. Where it has moved, set ``model_name`` anew. A file that you do not trust may still
+    predict what its maker wants.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.dummy import DummyClassifier
+    >>> pipeline = Pipeline([("majority", DummyClassifier())]).fit(["a bat", "a crane"], ["animal", "animal"])
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     saved = load_pipeline(save_pipeline(pipeline, Path(directory, "bats.skops"), text="text", target="sense"))
+    >>> saved.text, saved.target
+    ('text', 'sense')
+    """
+    check_flag("trust_remote_code", trust_remote_code)
+    path = Path(path)
+    content = read_skops(path, _type_names(trusted))
+    try:
+        facts = json.loads(content["facts"])
+        pipeline = unpack(content["pipeline"])
+        if facts["format"] != _FORMAT or not isinstance(pipeline, Pipeline) or not isinstance(pipeline.steps, list):
+            raise ValueError("it holds something else")
+        target = facts["target"]
+        saved = SavedPipeline(
+            pipeline,
+            _name("text", facts["text"]),
+            tuple(str(name) for name in target) if isinstance(target, list) else _name("target", target),
+            {str(name): str(value) for name, value in facts["versions"].items()},
+            dict(facts["metadata"]),
+        )
+        check_is_fitted(pipeline)
+    except (AttributeError, ImportError, LookupError, NotFittedError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise ModelIntegrityError(
+            f"The file {str(path)!r} is a skops file, but none that 'train' or save_pipeline of this version has written, "
+            f"or it is damaged: {error!s:.200}."
+        ) from error
+    for part in estimators_within(pipeline):
+        if isinstance(part, BertBase):
+            _make_harmless(part, path, trust_remote_code)
+    _warn_of_versions(path, saved.versions)
+    return saved
+
+
+def _make_harmless(vectorizer: BertBase, path: Path, trust_remote_code: bool) -> None:
+    if vectorizer.trust_remote_code is not False and not trust_remote_code:
+        raise UnsafeModelError(
+            f"The pipeline in {str(path)!r} uses the model {vectorizer.model_name!r} with code of its own (trust_remote_code). If you "
+            "trust that code, load it with trust_remote_code=True."
+        )
+    if vectorizer.store is not None:
+        vectorizer.store = "auto"  # a file must not choose where something is written
+
+
+def _warn_of_versions(path: Path, versions: dict[str, str]) -> None:
+    others = [f"{name} {then} (here {now})" for name, then in versions.items() if (now := _version(name)) != then]
+    if others:
+        warn_user(
+            f"The pipeline in {str(path)!r} was saved with other versions: {', '.join(others)}. Its predictions may differ; "
+            "install those, or train again."
+        )

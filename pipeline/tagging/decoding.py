@@ -1,0 +1,147 @@
+"""From what an estimator says of single words to tags that may stand together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from ...errors import InvalidParameterError
+from ...validation import invalid
+from .schemes import transitions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["check_classifier", "check_scores", "rules_as_scores", "tag_probabilities", "tag_scores"]
+
+_IMPOSSIBLE = 1e6  # below all other scores: taken only where every other way is forbidden
+
+
+def check_classifier(estimator: Any) -> None:
+    """Refuse what says of itself that it is something else than a classifier; what says nothing passes.
+
+    Parameters
+    ----------
+    estimator : object
+        Not fitted.
+
+    Raises
+    ------
+    InvalidParameterError
+        If it is a regressor, for example.
+    """
+    says = hasattr(estimator, "__sklearn_tags__") or hasattr(estimator, "_estimator_type")
+    if says and getattr(estimator, "_estimator_type", None) != "classifier" and not is_classifier(estimator):
+        raise invalid("estimator", "a classifier, such as LogisticRegression(), or None", estimator)
+
+
+def check_scores(scores: NDArray[np.float64], offsets: NDArray[np.int64], estimator: Any, n_before: int = 0) -> None:
+    """Refuse scores that are NaN, of which none is the best.
+
+    Parameters
+    ----------
+    scores : ndarray
+        *Shape:* ``(n_words, n_tags)``.
+    offsets : ndarray
+        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``, int64.
+    estimator : classifier
+        Whose scores they are.
+    n_before : int
+        How many sentences there were before these.
+
+    Raises
+    ------
+    InvalidParameterError
+        If one is NaN.
+    """
+    faulty = np.flatnonzero(np.isnan(scores).any(axis=1))
+    if len(faulty):
+        sentence = int(np.searchsorted(offsets, faulty[0], side="right")) - 1
+        raise InvalidParameterError(
+            f"The 'estimator' parameter must be a classifier whose scores are numbers. The estimator {estimator!r} gave NaN for word "
+            f"{faulty[0] - offsets[sentence]} of sentence {n_before + sentence}, counted from 0. Take another, or scale its features."
+        )
+
+
+def tag_scores(estimator: Any, features: Any, tags: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Return how well each tag goes with each word, by the best that a classifier offers.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Fitted with tags as classes. Logarithms of probabilities are taken where it has them, else its decision function, unless that
+        is of pairs of classes, else 1 for the class it predicts and 0 for the others.
+    features : ndarray or sparse array
+        *Shape:* ``(n_words, n_features)``.
+    tags : ndarray
+        *Shape:* ``(n_tags,)``, dtype str. Those the estimator does not know come last in all choices.
+
+    Returns
+    -------
+    ndarray
+        Finite numbers, if those of the estimator are. *Shape:* ``(n_words, n_tags)``, float64.
+    """
+    with np.errstate(divide="ignore"):
+        found = _class_scores(estimator, features)
+    if found is None:
+        predicted = np.asarray(estimator.predict(features)).astype(str)
+        return np.asarray(predicted[:, None] == tags, dtype=np.float64)
+    found[np.isposinf(found)] = _IMPOSSIBLE
+    lowest = found.min(initial=0.0, where=np.isfinite(found)) - _IMPOSSIBLE
+    found[np.isneginf(found)] = lowest
+    return _by_tag(estimator, found, tags, 2 * lowest)
+
+
+def tag_probabilities(estimator: Any, features: Any, tags: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Return a classifier's probabilities by tag; 0 for a tag that it does not know. *Shape:* ``(n_words, n_tags)``, float64."""
+    return _by_tag(estimator, np.asarray(estimator.predict_proba(features), dtype=np.float64), tags, 0.0)
+
+
+def rules_as_scores(tags: NDArray[np.str_], scheme: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return scores of transitions, first and last tags: 0 for what a scheme allows, minus infinity for the rest.
+
+    Parameters
+    ----------
+    tags : ndarray
+        *Shape:* ``(n_tags,)``, dtype str.
+    scheme : {"IOB1", "BIO", "IOBES", "plain"}
+
+    Returns
+    -------
+    transitions, start, end : ndarray
+        *Shapes:* ``(n_tags, n_tags)``, ``(n_tags,)``, ``(n_tags,)``, float64.
+    """
+    start, allowed, end = (np.where(rule, 0.0, -np.inf) for rule in transitions(tags.tolist(), scheme))
+    return allowed, start, end
+
+
+def _class_scores(estimator: Any, features: Any) -> NDArray[np.float64] | None:
+    """Return a score for each of the estimator's classes; None if it only predicts."""
+    n_classes = len(getattr(estimator, "classes_", ()))
+    for name in ("predict_log_proba", "predict_proba", "decision_function"):
+        if n_classes and hasattr(estimator, name) and not (name == "decision_function" and n_classes > 2 and _is_of_pairs(estimator)):
+            found = np.array(getattr(estimator, name)(features), dtype=np.float64)
+            if found.ndim == 1 and n_classes == 2:
+                found = np.column_stack([-found, found])
+            if found.shape == (features.shape[0], n_classes):
+                return np.log(found) if name == "predict_proba" else found
+    return None
+
+
+def _is_of_pairs(estimator: Any) -> bool:
+    """Tell whether a decision function may be of pairs of classes: of three classes there are three pairs, so shapes do not tell."""
+    holders: list[Any] = [estimator, getattr(estimator, "best_estimator_", None)]
+    parameters = [item for one in holders if hasattr(one, "get_params") for item in one.get_params().items()]
+    return any(name.endswith("decision_function_shape") and isinstance(value, str) and value == "ovo" for name, value in parameters)
+
+
+def _by_tag(estimator: Any, found: NDArray[np.float64], tags: NDArray[np.str_], unknown: float) -> NDArray[np.float64]:
+    """Move columns from the estimator's classes to tags."""
+    columns = {str(name): number for number, name in enumerate(estimator.classes_)}
+    moved = np.full((len(found), len(tags)), unknown)
+    for place, tag in enumerate(tags.tolist()):
+        if tag in columns:
+            moved[:, place] = found[:, columns[tag]]
+    return moved

@@ -1,0 +1,222 @@
+"""Sentences of tagged words, and tables with a row per word."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...errors import InvalidParameterError, InvalidTableError
+from ...features.inputs.texts import is_missing
+from ...validation import invalid
+from .schemes import check_scheme, convert_tags, detect_scheme
+
+__all__ = ["TaggedSentences", "converted"]
+
+_NAMED = 5
+
+
+class TaggedSentences(NamedTuple):
+    """Sentences, and a tag for each of their words: ``X, y = read_conll(path)``.
+
+    Parameters
+    ----------
+    words : list of list of str
+    tags : list of list of str
+        As many for each sentence as it has words.
+
+    Examples
+    --------
+    >>> sentences = TaggedSentences([["In", "Lima"], ["Yes"]], [["O", "B-LOC"], ["O"]])
+    >>> sentences.to_frame()["sentence"].tolist()
+    [0, 0, 1]
+    >>> TaggedSentences.from_frame(sentences.to_frame()) == sentences
+    True
+    """
+
+    words: list[list[str]]
+    tags: list[list[str]]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per word.
+
+        Returns
+        -------
+        DataFrame
+            Columns "sentence" (its number, from 0), "word" and "tag". Sentences of no words have no row.
+
+        Raises
+        ------
+        InvalidParameterError
+            If these are no lists of lists of str, or a sentence has not as many tags as words.
+        """
+        for name, sentences in (("words", self.words), ("tags", self.tags)):
+            _check_lists(name, sentences)
+        if len(self.words) != len(self.tags):
+            raise InvalidParameterError(
+                f"There must be as many sentences of tags as of words. Got {len(self.words)} of words and {len(self.tags)} of tags. "
+                "Give each sentence its tags."
+            )
+        for number, (words, tags) in enumerate(zip(self.words, self.tags, strict=True)):
+            if len(words) != len(tags):
+                raise InvalidParameterError(
+                    f"Each sentence must have as many tags as words. Got {len(words)} words and {len(tags)} tags in sentence {number}, "
+                    "counted from 0. Give each word a tag."
+                )
+        return pd.DataFrame(
+            {
+                "sentence": np.repeat(np.arange(len(self.words)), [len(words) for words in self.words]),
+                "word": [word for words in self.words for word in words],
+                "tag": [tag for tags in self.tags for tag in tags],
+            }
+        )
+
+    def convert(self, scheme: str) -> TaggedSentences:
+        """Write the same entities in another scheme.
+
+        Parameters
+        ----------
+        scheme : {"IOB1", "BIO", "IOBES", "plain"}
+            The scheme wanted; the one at hand is found by the tags. Plain tags become no others, nor others plain.
+
+        Returns
+        -------
+        TaggedSentences
+            With the same words.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a tag is none of its scheme, or there is no way to ``scheme``.
+
+        Examples
+        --------
+        >>> TaggedSentences([["In", "Costa", "Rica"]], [["O", "B-LOC", "I-LOC"]]).convert("IOBES").tags
+        [['O', 'B-LOC', 'E-LOC']]
+        """
+        check_scheme("scheme", scheme)
+        return self._replace(tags=converted(self.tags, scheme, "Leave 'scheme' at None"))
+
+    @classmethod
+    def from_frame(cls, df: Any, sentence: str = "sentence", word: str = "word", tag: str = "tag") -> TaggedSentences:
+        """Read a table with a row per word.
+
+        Parameters
+        ----------
+        df : DataFrame
+            Of pandas or polars.
+        sentence : str
+            Column that says to which sentence a word belongs, by a number or a name.
+        word, tag : str
+            Columns of texts.
+
+        Returns
+        -------
+        TaggedSentences
+            Sentences in the order of their first rows, words in the order of the rows.
+
+        Raises
+        ------
+        InvalidParameterError
+            If ``df`` is no table, or two parameters name one column.
+        InvalidTableError
+            If a column is not there, or a row lacks its sentence, word or tag; a blank tag is none.
+
+        Examples
+        --------
+        >>> TaggedSentences.from_frame(pd.DataFrame({"sentence": [7, 7], "word": ["In", "Lima"], "tag": ["O", "B-LOC"]}))
+        TaggedSentences(words=[['In', 'Lima']], tags=[['O', 'B-LOC']])
+        """
+        if not hasattr(df, "to_dict") or not hasattr(df, "columns"):
+            raise InvalidParameterError(
+                f"The 'df' parameter must be a DataFrame of pandas or polars. Got a {type(df).__name__} instead. Make one of it first."
+            )
+        for name, value, other, taken in (
+            ("word", word, "sentence", sentence),
+            ("tag", tag, "sentence", sentence),
+            ("tag", tag, "word", word),
+        ):
+            if value == taken:
+                raise invalid(name, f"another column than that of {other!r}", value)
+        keys = _column(
+            df, "sentence", sentence, Hashable, f"Where only the first row of a sentence has it, fill the others: df[{sentence!r}].ffill()."
+        )
+        words = _column(df, "word", word, str, "In files, read_csv(..., keep_default_na=False) keeps words such as 'null'.")
+        tags = _column(df, "tag", tag, str, "A word outside all entities has 'O'.")
+        found: dict[Any, tuple[list[str], list[str]]] = {}
+        for key, a_word, a_tag in zip(keys, words, tags, strict=True):
+            own_words, own_tags = found.setdefault(key, ([], []))
+            own_words.append(a_word)
+            own_tags.append(a_tag)
+        return cls([own_words for own_words, _ in found.values()], [own_tags for _, own_tags in found.values()])
+
+
+def _check_lists(name: str, sentences: Any) -> None:
+    """Refuse what is no list of lists of str."""
+    if not isinstance(sentences, Sequence) or isinstance(sentences, str):
+        raise invalid(name, "a list of sentences, each a list of str", sentences)
+    for number, own in enumerate(sentences):
+        if not isinstance(own, Sequence) or isinstance(own, str) or not all(isinstance(one, str) for one in own):
+            raise InvalidParameterError(
+                f"The {name!r} parameter must be a list of sentences, each a list of str. Got {own!r:.60} as sentence {number}, counted "
+                "from 0. Give each sentence as a list."
+            )
+
+
+def converted(tags: list[list[str]], scheme: str, remedy: str) -> list[list[str]]:
+    """Return tags in another scheme; what is wrong is said of the 'scheme' parameter, with a remedy.
+
+    Parameters
+    ----------
+    tags : list of list of str
+    scheme : {"IOB1", "BIO", "IOBES", "plain"}
+    remedy : str
+
+    Returns
+    -------
+    list of list of str
+
+    Raises
+    ------
+    InvalidParameterError
+        If a tag is none of its scheme, or there is no way to ``scheme``.
+    """
+    rule = f"The 'scheme' parameter must be one that the tags can be converted to. Got {scheme!r} instead"
+    try:
+        found = detect_scheme(tags)
+        marks = [tag for own in tags for tag in own if tag != "O"]
+        if not marks or "plain" not in (found, scheme) or found == scheme:
+            return convert_tags(tags, scheme, found)
+    except InvalidParameterError as error:
+        raise InvalidParameterError(f"{rule}. {error} {remedy}.") from error
+    kind = "plain and mark no entities" if found == "plain" else f"of the scheme {found}, and plain tags cannot hold their entities"
+    raise InvalidParameterError(f"{rule}, for tags such as {marks[0]!r}, which are {kind}. {remedy}.")
+
+
+def _column(df: Any, parameter: str, name: Any, kind: type, remedy: str) -> list[Any]:
+    """Return the values of a column, or name the rows that lack one."""
+    columns = list(df.columns)
+    if columns.count(name) != 1:
+        shown = ", ".join(repr(column) for column in columns[:_NAMED])
+        raise InvalidTableError(
+            f"The {parameter!r} parameter must name one column of the table. Got {name!r} instead. Its columns are: "
+            f"{shown}{', ...' if len(columns) > _NAMED else ''}. Say which hold the sentence, the word and its tag "
+            "(sentence=, word=, tag=)."
+        )
+    values: list[Any] = df[name].to_list()
+    rows = [
+        row
+        for row, value in enumerate(values)
+        if not isinstance(value, kind) or is_missing(value) or (parameter == "tag" and not str(value).strip())
+    ]
+    if rows:
+        labels = list(df.index) if hasattr(df, "index") else None
+        named = ", ".join(f"row {row}" + ("" if labels is None else f" (index {labels[row]!r})") for row in rows[:_NAMED])
+        rule = {"sentence": "a value that is not missing", "word": "a str", "tag": "a str that is not blank"}[parameter]
+        raise InvalidTableError(
+            f"Each row must have {rule} in the column {name!r}. Got {values[rows[0]]!r} in {len(rows)} row(s): "
+            f"{named}{', ...' if len(rows) > _NAMED else ''}. {remedy}"
+        )
+    return values

@@ -1,0 +1,294 @@
+"""The report: one page with everything in it, whatever was compared and whatever is in the texts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from bertvectorizer import BertVectorizer, compare
+from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
+from bertvectorizer.pipeline.files import write as output
+from bertvectorizer.pipeline.report import html as report
+from bertvectorizer.pipeline.report.formatting import one_line, say_bytes, say_p, say_score, say_seconds, say_share, shorten, verdict
+from bertvectorizer.pipeline.report.html import render_report, repr_html, write_report
+from bertvectorizer.pipeline.report.tables import find_flips
+from tests.pipeline.comparisons import make_comparison, make_curve
+from tests.tiny import ModelFactory
+
+SECTIONS = ["verdict", "scores", "cost", "layers", "learning-curve", "confusion", "flipped", "word", "settings"]
+EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "</style><b>", "a\x00b\ud800", "\u202eevil"]
+VOID = {"meta", "br", "img", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """What a page holds; a tag that is not closed, or not open, is an error."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.ids: Counter[str] = Counter()
+        self.addresses: list[str] = []
+        self.events: list[str] = []
+        self.sections: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        for name, value in attrs:
+            if name == "id":
+                self.ids[str(value)] += 1
+                self.sections += [str(value)] if tag == "section" else []
+            if name in {"href", "src", "xlink:href", "srcset", "action"}:
+                self.addresses.append(str(value))
+            if name.startswith("on"):
+                self.events.append(name)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+
+def check(comparison: Any, word: str | None = None) -> Page:
+    """Render a page and hold what every page must be."""
+    text = render_report(comparison, word)
+    text.encode("utf-8")
+    page = Page(text)
+    assert page.sections == SECTIONS
+    assert max(page.ids.values()) == 1, "ids are unique"
+    assert all(address.startswith("#") and address[1:] in page.ids for address in page.addresses)
+    assert not page.events
+    assert not page.tags.keys() & {"script", "img", "iframe", "object", "link", "form", "video", "base"}
+    assert "@import" not in text
+    assert not re.findall(r"url\((?!#)", text)
+    assert set(re.findall(r"https?://[^\"'\s<)]+", text)) <= {"http://www.w3.org/1999/xlink"}
+    assert "http://" not in page.text
+    return page
+
+
+@pytest.fixture
+def roster(tiny_model: ModelFactory) -> dict[str, Any]:
+    return {"BERT": BertVectorizer(tiny_model("bert"))}
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the figures of a page and leave them away: what they look like is for other tests."""
+
+    def blank(make: Callable[[], object], name: str, *_: str) -> str:
+        make()
+        return f'<svg id="{name}"><title></title><desc></desc></svg>'
+
+    monkeypatch.setattr(report, "figure_svg", blank)
+
+
+def test_a_page_has_everything(roster: dict[str, Any]) -> None:
+    comparison = make_comparison(roster=roster, notes=["12 texts occur twice."])
+    comparison.learning_curve = make_curve(comparison)
+    page = check(comparison)
+    assert page.tags["svg"] == 7
+    assert page.tags["title"] == 1 + page.tags["svg"]
+    assert page.tags["desc"] == page.tags["svg"]
+    for words in (
+        "Yes, BERT is better on these texts",
+        "BERT concat of last 4 has the best accuracy, 0.996",
+        "105 times as long as distilled words",
+        "12 texts occur twice.",
+        "macro F1",
+        "Nadeau",
+        "Holm",
+        "python",
+        "2 repeats of 5 stratified folds",
+    ):
+        assert words in page.text
+    assert sum(page.tags[tag] for tag in ("caption",)) == page.tags["table"] == 4
+
+
+def test_whatever_users_write_stays_text(roster: dict[str, Any]) -> None:
+    texts = [f"{EVIL[row % len(EVIL)]} bat {row}" for row in range(60)]
+    names = ["majority class", *EVIL[:4], "BERT " + EVIL[0]]
+    comparison = make_comparison(
+        "multiclass", names, texts=texts, classes=EVIL, roster=roster, notes=EVIL, settings=dict(zip(EVIL, EVIL, strict=True))
+    )
+    comparison.target.name = EVIL[0]
+    comparison.index = pd.Index([f"{EVIL[0]} {row}" for row in range(60)])
+    comparison.learning_curve = make_curve(comparison)
+    page = check(comparison, "bat")
+    for words in EVIL[:4]:
+        assert words in page.text
+    fragment = Page(repr_html(comparison))
+    assert EVIL[0] in fragment.text
+    assert not fragment.tags.keys() & {"script", "img", "b"}
+
+
+@pytest.mark.usefixtures("blank_figures")
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel", "regression"])
+def test_every_kind_of_target(kind: str, roster: dict[str, Any]) -> None:
+    page = check(make_comparison(kind, roster=roster))
+    assert ("Predicted against actual" in page.text) == (kind == "regression")
+    assert "wrongly given" in page.text or kind != "multilabel"
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_comparison_that_was_made(roster: dict[str, Any], tmp_path: Path) -> None:
+    texts = [f"{noun} {verb} the bat {number}" for number in range(5) for noun in ("old crane", "a ball") for verb in ("flew", "hit")]
+    features = {"majority class": None, "text": TfidfVectorizer(), **roster}
+    comparison = compare(texts, ["living", "thing"] * 10, features, cv=2, store=None, learning_curve=[0.5, 1.0])
+    page = check(comparison, "bat")
+    assert "20 rows" in page.text
+    assert "20 occurrences" in page.text
+    assert comparison.to_html(tmp_path / "report.html").stat().st_size > 10_000
+    assert "<table>" in comparison._repr_html_()
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_single_member(roster: dict[str, Any]) -> None:
+    page = check(make_comparison(names=["BERT"], roster=roster))
+    assert "No baseline was compared" in page.text
+    page = check(make_comparison(names=["TF-IDF words"]))
+    assert "No contextual features were compared" in page.text
+    assert "This needs contextual features" in page.text
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_without_any_score(roster: dict[str, Any]) -> None:
+    comparison = make_comparison(roster=roster)
+    numbers = comparison.table.columns.difference(["features", "is_contextual", "verdict"])
+    comparison.table[numbers] = comparison.table[numbers].astype(float) * np.nan
+    page = check(comparison)
+    assert "Nothing could be scored" in page.text
+    assert page.tags["svg"] <= 2
+    assert "Nothing could be scored" in repr_html(comparison)
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_held_back_rows_have_a_column(roster: dict[str, Any]) -> None:
+    comparison = make_comparison(roster=roster)
+    comparison.table["test"], comparison.table["test_low"], comparison.table["test_high"] = 0.913, 0.88, 0.94
+    comparison.table["test_roc_auc"] = 0.951
+    page = check(comparison)
+    for words in ("held-back rows", "0.880 to 0.940", "ROC AUC, held-back rows", "on the rows held back 0.913"):
+        assert words in page.text
+
+
+@pytest.mark.parametrize(
+    ("gain", "tone", "answer"),
+    [(0.06, "yes", "Yes, BERT"), (-0.05, "open", "No evidence that BERT is better"), (-0.4, "no", "No, BERT is worse")],
+)
+def test_the_verdict_is_that_of_the_test(gain: float, tone: str, answer: str) -> None:
+    said = verdict(make_comparison(gain=gain))
+    assert said.tone == tone
+    assert said.answer.startswith(answer)
+    assert ("no evidence of a difference" in " ".join(said.reasons)) == (tone == "open")
+
+
+def test_flipped_rows_are_shown_both_ways_and_twenty_at_most() -> None:
+    comparison = make_comparison(n_rows=2000, gain=-0.05)
+    shown = find_flips(comparison, "BERT cls")
+    assert [flip.heading.partition(":")[0] for flip in shown] == ["Context helped", "Context misled"]
+    for flip in shown:
+        assert flip.table is not None
+        assert len(flip.table.rows) == 20
+        assert re.fullmatch(r"The first 20 of \d+ rows", flip.table.caption)
+    comparison.errors = lambda name, other: pd.DataFrame(columns=["text", "target", name, other])
+    assert [flip.table for flip in find_flips(comparison, "BERT cls")] == [None, None]
+
+
+def test_a_word_that_is_nowhere_is_the_users_error(roster: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameterError, match="Got 'crane' instead"):
+        render_report(make_comparison(roster=roster), "crane")
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_picture_that_cannot_be_drawn_keeps_no_page_from_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ModelNotFoundError("The model <i>is</i> gone.")
+
+    monkeypatch.setattr(report, "word_occurrences", fail)
+    assert "The picture could not be drawn: The model <i>is</i> gone." in check(make_comparison()).text
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = make_comparison(names=["TF-IDF words"])
+    path = tmp_path / "report.html"
+    assert write_report(comparison, str(path)) == path
+    first = path.read_bytes()
+    assert first == render_report(comparison).encode()
+    assert path.stat().st_mode & 0o777 == 0o666 & ~output._umask()
+    monkeypatch.setattr(report, "render_report", lambda *_: "half")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(InvalidParameterError, match=r"a directory that can be written to.*No space left"):
+        write_report(comparison, path)
+    assert path.read_bytes() == first
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameterError, match="No such file or directory"):
+        write_report(make_comparison(names=["TF-IDF words"]), tmp_path / "nowhere" / "report.html")
+
+
+def test_a_notebook_shows_the_table() -> None:
+    text = repr_html(make_comparison())
+    page = Page(text)
+    assert page.tags["table"] == 1
+    assert page.tags["tr"] == 14
+    assert "BERT concat of last 4" in page.text
+    assert all(rule.startswith(".bertvectorizer-comparison") for rule in re.findall(r"^([^{\n<]+)\{", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("say", "value", "said"),
+    [
+        (say_score, -0.0123, "−0.012"),
+        (say_score, 1234567.0, "1.23e+06"),
+        (say_score, float("nan"), "–"),
+        (say_p, 0.0004, "< 0.001"),
+        (say_p, 0.05, "0.050"),
+        (say_seconds, 0.9996, "1 s"),
+        (say_seconds, 0.0123, "12.3 ms"),
+        (say_seconds, 600, "10 min"),
+        (say_seconds, float("nan"), "–"),
+        (say_bytes, 999, "999 B"),
+        (say_bytes, 2.5e12, "2.5e+03 GB"),
+        (say_bytes, 12_345_678, "12.3 MB"),
+        (say_share, 0.0123, "1.23 %"),
+    ],
+)
+def test_numbers_are_for_people(say: Any, value: float, said: str) -> None:
+    assert say(value) == said
+
+
+def test_long_names_keep_both_ends() -> None:
+    assert shorten("x" * 10 + "middle" + "y" * 30, 20).startswith("xxxx")
+    assert shorten("x" * 30 + "y" * 30, 20).endswith("yyy")
+    assert len(shorten("中" * 40, 20)) <= 12
+    assert shorten("") == "(nothing)"
+    assert one_line("a\u2028b\ud800") == "a b\ufffd"
