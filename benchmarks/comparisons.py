@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertvectorizer.pipeline import default_features
-from bertvectorizer.pipeline.comparison import run as compare
+from bertvectorizer.pipeline import run_comparison as compare
 from bertvectorizer.pipeline.report.formatting import say_p
 
 from .common import ROOT, machine, parser, write

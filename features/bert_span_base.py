@@ -16,10 +16,10 @@ from ..models import Checkpoint
 from ..models.checkpoint.span_tokens import SpanTokenizer
 from ..models.encode_spans import Passage, SpanReader, SpanStates
 from ..models.encode_texts import open_store
-from ..models.network.batching import ranges
 from ..models.pooling.layers import LAYER_MERGES, layers_asked, resolve_layers
 from ..models.pooling.scalar_mix import ScalarMix, fit_scalar_mix
 from ..models.pooling.subwords import SUBTOKEN_POOLINGS, pool_subtokens
+from ..models.ragged import ranges
 from ..validation import check_choice, check_flag, check_int, short_repr
 from .bert_common import BertBase, progress_bar
 from .inputs.texts import is_missing

@@ -12,7 +12,7 @@ import pandas as pd
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
 from ..models.encode_spans import Passage
-from ..models.network.batching import portions
+from ..models.ragged import portions
 from ..models.store.embedding_store import EmbeddingStore
 from ..validation import short_repr
 from .bert_span_base import ContextualVectorizer, Opened, is_several, list_targets, read_targets

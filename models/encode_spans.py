@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .encode_texts import BATCHES_AT_ONCE, numeric_settings, record_keys
-from .network.batching import ranges
+from .ragged import ranges
 from .store.embedding_store import EmbeddingStore, Parts
 from .store.records import Record, part_name
 

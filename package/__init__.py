@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .models.store import EmbeddingStore
     from .models.word_vectors import WordVectors, load_word_vectors
     from .pipeline import Comparison, SequenceLabeler, TaggedSentences, default_features, load_pipeline, read_conll, save_pipeline
-    from .pipeline.comparison import run as compare
+    from .pipeline import run_comparison as compare
 
 __version__ = "0.1.0"
 

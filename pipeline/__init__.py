@@ -6,11 +6,11 @@ from .comparison.candidates import choose_features, default_features, layer_feat
 from .comparison.example import load_example
 from .comparison.fitting import fit_pipeline
 from .comparison.outcome import Cost, Outcome
-from .comparison.result import Comparison
-from .comparison.run import ComparisonInterrupted, compare
 from .files.embed import embed_file
 from .files.predict import predict_file
 from .files.read import read_chunks, read_sample, read_table
+from .report.result import Comparison
+from .run_comparison import ComparisonInterrupted, compare
 from .saving.pipeline_file import SavedPipeline, load_pipeline, save_pipeline
 from .tagging.conll import read_conll
 from .tagging.labeler import SequenceLabeler

@@ -56,7 +56,7 @@ def _load_by_library(module: LaterModule, _content: tuple[str, ...]) -> Callable
     """Load a module by sentence-transformers' own code; the last few stay in memory, known by their content."""
     from sentence_transformers.util import import_from_string
 
-    from ..network.backbone import quiet_transformers
+    from .weights import quiet_transformers
 
     kind: Any = import_from_string(f"sentence_transformers.models.{module.name}")
     try:

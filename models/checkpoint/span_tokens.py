@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import UnsupportedModelError
 from ...validation import invalid
-from ..network.batching import ranges
+from ..ragged import ranges
 from .text_tokens import ModelTokenizer, TokenSequences, replace_lone_surrogates
 
 if TYPE_CHECKING:
@@ -240,8 +240,8 @@ def input_vectors(checkpoint: Checkpoint, tokens: TokenizedSpans) -> NDArray[np.
     """
     import torch
 
-    from ..network.backbone import load_model
     from ..pooling.subwords import pool_subtokens
+    from .weights import load_model
 
     network: Any = load_model(checkpoint)
     ids = tokens.ids[ranges(tokens.bounds[:, 0] + tokens.offsets[tokens.sequence], tokens.counts)]

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoConfig, AutoModel
-from transformers.utils import logging
 
-from ...errors import ModelIntegrityError, UnsupportedModelError
-from .batching import runs_of_equal_length
+from ..checkpoint.weights import load_model, quiet_transformers
+from ..ragged import runs_of_equal_length
 from .early_exit import LayerReader
 from .int8 import quantize_linear_layers
 from .packed_attention import ATTENTION, packed, register
@@ -27,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..checkpoint.description import Checkpoint
 
-__all__ = ["Backbone", "load_model", "quiet_transformers"]
+__all__ = ["Backbone"]
 
 _PROBE_LENGTHS = (7, 4, 4, 2)
 _PROBE_TOLERANCE = 5e-5
@@ -215,64 +210,3 @@ def _tokens(length: int, vocabulary: int, seed: int = 0) -> NDArray[np.int32]:
 def _agree(expected: Tensor, actual: Tensor) -> bool:
     scale = max(1.0, float(expected.abs().max()))
     return bool((expected - actual).abs().max() <= _PROBE_TOLERANCE * scale)
-
-
-def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
-    """Load the weights in float32."""
-    # A fresh configuration, since loading writes into the one it is given.
-    config = AutoConfig.from_pretrained(checkpoint.directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True)
-    if hasattr(config, "use_cache"):
-        config.use_cache = False
-    options: dict[str, Any] = {}
-    known = AutoModel._model_mapping.get(type(config), None)
-    if known is not None and "add_pooling_layer" in inspect.signature(known.__init__).parameters:
-        options["add_pooling_layer"] = False
-    try:
-        with quiet_transformers():
-            model, info = AutoModel.from_pretrained(
-                checkpoint.directory,
-                config=config,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=checkpoint.trust_remote_code,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused below, by name
-                **options,
-            )
-    except (SafetensorError, OSError) as error:
-        weights = ", ".join(sorted(path.name for path in checkpoint.directory.glob("*.safetensors")))
-        raise ModelIntegrityError(
-            f"The weights in '{checkpoint.directory}' ({weights or 'no safetensors file'}) cannot be read: {error}. The file is damaged "
-            "or cut short; download the model again."
-        ) from error
-    wrong = sorted(info.get("missing_keys", ())) + [str(key) for key in info.get("mismatched_keys", ())]
-    if wrong:
-        raise ModelIntegrityError(
-            f"The weights in '{checkpoint.directory}' do not fit its config.json: {len(wrong)} are missing or of another shape, "
-            f"{wrong[:3]} among them. Download the model again."
-        )
-    if config.is_encoder_decoder:
-        model = model.get_encoder()
-    if not isinstance(model, torch.nn.Module):
-        raise UnsupportedModelError(f"{type(model).__name__} is no PyTorch model.")
-    return model.eval().requires_grad_(False)
-
-
-_one_at_a_time = threading.RLock()
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' loading messages and keep the random state; both are as before afterwards."""
-    with _one_at_a_time:  # these are the process's own settings: two threads would put back each other's
-        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            with torch.random.fork_rng(devices=[]):
-                yield
-        finally:
-            logging.set_verbosity(verbosity)
-            if bars:
-                logging.enable_progress_bar()

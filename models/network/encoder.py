@@ -14,9 +14,11 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ...errors import ModelIntegrityError, OutOfMemoryError
+from ..checkpoint.weights import quiet_transformers
 from ..pooling.tokens import pool
-from .backbone import Backbone, quiet_transformers
-from .batching import Batches, runs_of_equal_length
+from ..ragged import runs_of_equal_length
+from .backbone import Backbone
+from .batching import Batches
 from .devices import is_out_of_memory, keep_freed_memory, tokens_per_batch
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArra
     """
     from model2vec.distill import distill_from_model
 
-    from ..network.backbone import load_model
+    from ..checkpoint.weights import load_model
     from ..network.encoder import load_tokenizer
 
     network: Any = load_model(checkpoint)  # by our own rules: safetensors only

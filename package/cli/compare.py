@@ -94,7 +94,7 @@ def compare(
         columns = _columns(file, text, target, group, test, sample, label_sep, options)
         table = _rows(file, columns, sample, seed, options)
         _check_word(word, report, table[columns.text])
-        from ..pipeline.comparison import run
+        from ..pipeline import run_comparison as run
 
         bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
         roster = make_roster(features, vectors, all_layers, bert)

@@ -112,7 +112,7 @@ def _fit_one(
 
 
 def _fit_best(texts: pd.Series, values: Any, roster: dict[str, Any], **settings: Any) -> tuple[Any, str, str, tuple[str, ...]]:
-    from ..pipeline.comparison import run as compare
+    from ..pipeline import run_comparison as compare
 
     with showing_progress(len(roster)) as progress:
         comparison = compare(texts, values, roster, progress=progress, **settings)

@@ -20,7 +20,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ...errors import InvalidParameterError
-from ...models.network.batching import portions
+from ...models.ragged import portions
 from ...validation import check_choice, check_flag, check_int, check_positive, invalid
 from .crf import LinearChainCrf
 from .decoding import check_classifier, check_scores, rules_as_scores, tag_probabilities, tag_scores

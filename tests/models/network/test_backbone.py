@@ -18,7 +18,8 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertForMaskedLM, Ber
 
 from bertvectorizer.errors import ModelIntegrityError, UnsupportedModelError
 from bertvectorizer.models import open_checkpoint
-from bertvectorizer.models.network.backbone import Backbone, quiet_transformers
+from bertvectorizer.models.checkpoint.weights import quiet_transformers
+from bertvectorizer.models.network.backbone import Backbone
 from tests.tiny import FAMILIES, MORE_FAMILIES, PADDED_FAMILIES, SIZE, ModelFactory, save_tokenizer
 
 CPU = torch.device("cpu")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertvectorizer.models.network.batching import Batches, ranges, runs_of_equal_length
+from bertvectorizer.models.network.batching import Batches
+from bertvectorizer.models.ragged import ranges, runs_of_equal_length
 
 LENGTHS = st.lists(st.integers(0, 40), max_size=60).map(lambda lengths: np.array(lengths, dtype=np.int64))
 

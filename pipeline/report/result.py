@@ -14,13 +14,13 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ...errors import InvalidParameterError
+from ..comparison.fitting import fit_pipeline
+from ..comparison.folds import Folds
+from ..comparison.metrics import Metric
+from ..comparison.outcome import Outcome
+from ..comparison.results_table import best_of, estimate_score, rank
+from ..comparison.target import Target
 from ..files.write import write_whole
-from .fitting import fit_pipeline
-from .folds import Folds
-from .metrics import Metric
-from .outcome import Outcome
-from .results_table import best_of, estimate_score, rank
-from .target import Target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -210,37 +210,37 @@ class Comparison:
 
     def plot_scores(self) -> Figure:
         """Draw the deciding metric of each kind of features with its interval."""
-        from ..report.plots import plot_scores
+        from .plots import plot_scores
 
         return plot_scores(self)
 
     def plot_cost(self) -> Figure:
         """Draw quality against cost."""
-        from ..report.plots import plot_cost
+        from .plots import plot_cost
 
         return plot_cost(self)
 
     def plot_layers(self) -> Figure:
         """Draw the map of layers and poolings."""
-        from ..report.plots import plot_layers
+        from .plots import plot_layers
 
         return plot_layers(self)
 
     def plot_learning_curve(self) -> Figure:
         """Draw quality against the number of training rows."""
-        from ..report.plots import plot_learning_curve
+        from .plots import plot_learning_curve
 
         return plot_learning_curve(self)
 
     def plot_confusion(self, name: str | None = None) -> Figure:
         """Draw which classes one kind of features takes for which; None takes the best."""
-        from ..report.plots import plot_confusion
+        from .plots import plot_confusion
 
         return plot_confusion(self, self.best if name is None else name)
 
     def plot_words(self, word: str | None = None) -> Figure:
         """Draw the occurrences of a word in two dimensions, static beside contextual; None takes an example that comes with the package."""
-        from ..report.plots import plot_words
+        from .plots import plot_words
 
         return plot_words(self, word)
 
@@ -257,12 +257,12 @@ class Comparison:
         -------
         Path
         """
-        from ..report.html import write_report
+        from .html import write_report
 
         return write_report(self, path, word)
 
     def _repr_html_(self) -> str:
-        from ..report.html import repr_html
+        from .html import repr_html
 
         return repr_html(self)
 

@@ -33,7 +33,7 @@ from bertvectorizer.pipeline.comparison.statistics import resample_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
 
-MODULE = importlib.import_module("bertvectorizer.pipeline.comparison.run")  # the name in the package is the function
+MODULE = importlib.import_module("bertvectorizer.pipeline.run_comparison")  # the name in the package is the function
 EXAMPLE = load_example().head(60)
 TEXTS, LABELS = EXAMPLE["text"], EXAMPLE["label"]
 PLAIN = LogisticRegression()

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...errors import BertVectorizerError, InvalidParameterError, InvalidTableError
-from ...features import BertVectorizer, read_texts
-from ...models.encode_texts import open_store
-from ...models.store.session_store import comparison_store
-from ...validation import check_flag, check_int, invalid
-from ...warning import warn_user
-from .candidates import can_distill, choose_features, default_features, parts_of
-from .cross_validation import Trial
-from .fitting import as_texts
-from .folds import Folds, Split, count_leaks, join_duplicates, make_folds
-from .metrics import Metric, resolve_scoring
-from .outcome import Outcome
-from .result import Comparison
-from .target import Target, join_target, read_target
+from ..errors import BertVectorizerError, InvalidParameterError, InvalidTableError
+from ..features import BertVectorizer, read_texts
+from ..models.encode_texts import open_store
+from ..models.store.session_store import comparison_store
+from ..validation import check_flag, check_int, invalid
+from ..warning import warn_user
+from .comparison.candidates import can_distill, choose_features, default_features, parts_of
+from .comparison.cross_validation import Trial
+from .comparison.fitting import as_texts
+from .comparison.folds import Folds, Split, count_leaks, join_duplicates, make_folds
+from .comparison.metrics import Metric, resolve_scoring
+from .comparison.outcome import Outcome
+from .comparison.target import Target, join_target, read_target
+from .report.result import Comparison
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

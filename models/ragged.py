@@ -1,0 +1,56 @@
+"""Ranges and runs in arrays of different lengths that lie one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["portions", "ranges", "runs_of_equal_length"]
+
+
+def runs_of_equal_length(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return ``(count, length)`` for each run of equal numbers.
+
+    Examples
+    --------
+    >>> runs_of_equal_length(np.array([5, 5, 3]))
+    [(2, 5), (1, 3)]
+    """
+    starts = np.flatnonzero(np.diff(lengths, prepend=-1))
+    counts = np.diff(starts, append=len(lengths))
+    return list(zip(counts.tolist(), lengths[starts].tolist(), strict=True))
+
+
+def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers from each start on, as many as its count, in one row.
+
+    Examples
+    --------
+    >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(counts)
+    numbers: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - (ends - counts), counts)
+    return numbers
+
+
+def portions(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """Yield the first item, and the one after the last, of portions that hold ``most`` at most; one item at least.
+
+    Item *i* holds what lies between ``offsets[i]`` and ``offsets[i + 1]``.
+
+    Examples
+    --------
+    >>> list(portions(np.array([0, 2, 4, 9]), most=4))
+    [(0, 2), (2, 3)]
+    """
+    start, n_items = 0, len(offsets) - 1
+    while start < n_items:
+        end = max(int(np.searchsorted(offsets, offsets[start] + most, side="right")) - 1, start + 1)
+        yield start, end
+        start = end
