@@ -1,4 +1,5 @@
-"""What the vectors are worth: a classifier on SST-2, similarity against people's scores, equality with sentence-transformers.
+"""What the vectors are worth: a classifier on SST-2, similarity against people's scores, equality
+with sentence-transformers.
 
 Run ``python -m benchmarks.accuracy``.
 """
@@ -31,7 +32,9 @@ PARAMETERS: list[dict[str, Any]] = [{"layers": -2, "pooling": "mean"}, {}]
 PUBLISHED = {"STS-B test": 0.8203247, "SICK": 0.7758246}  # MTEB, revision 8b3219a9 of the model
 
 
-def classify(train: tuple[list[str], list[int]], test: tuple[list[str], list[int]]) -> Iterator[dict[str, Any]]:
+def classify(
+    train: tuple[list[str], list[int]], test: tuple[list[str], list[int]]
+) -> Iterator[dict[str, Any]]:
     """Yield the accuracy on SST-2's test set for each set of parameters in each precision."""
     for parameters in PARAMETERS:
         exact = None
@@ -39,7 +42,9 @@ def classify(train: tuple[list[str], list[int]], test: tuple[list[str], list[int
             vectorizer = BertVectorizer(**parameters, precision=precision, device="cpu")
             name = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
             print(f"SST-2: BertVectorizer({name}), {precision}", file=sys.stderr)
-            classifier = make_pipeline(vectorizer, StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+            classifier = make_pipeline(
+                vectorizer, StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
+            )
             accuracy = float(classifier.fit(*train).score(*test))
             exact = accuracy if exact is None else exact
             yield {
@@ -57,7 +62,11 @@ def compare_similarity(sets: dict[str, Pairs]) -> Iterator[dict[str, Any]]:
             print(f"{name}: {precision}", file=sys.stderr)
             vectors = _encode(BertVectorizer(precision=precision, device="cpu"), pairs)
             cosines = [float(vectors[one] @ vectors[other]) for one, other, _ in pairs]
-            spearman = float(spearmanr(cosines, [score for *_, score in pairs]).statistic) if pairs else None
+            spearman = (
+                float(spearmanr(cosines, [score for *_, score in pairs]).statistic)
+                if pairs
+                else None
+            )
             yield {
                 "set": name,
                 "pairs": len(pairs),
@@ -70,27 +79,46 @@ def compare_similarity(sets: dict[str, Pairs]) -> Iterator[dict[str, Any]]:
 def _encode(vectorizer: BertVectorizer, pairs: Pairs) -> dict[str, np.ndarray]:
     sentences = distinct_sentences(pairs)
     vectors = np.asarray(vectorizer.transform(sentences), dtype=np.float64)
-    return dict(zip(sentences, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), strict=True))
+    return dict(
+        zip(sentences, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), strict=True)
+    )
 
 
 def compare_vectors(sets: dict[str, Pairs]) -> Iterator[dict[str, Any]]:
     """Yield the largest difference of any number of any vector from ``SentenceTransformer.encode``."""
-    theirs = SentenceTransformer(str(locate(DEFAULT_MODEL, local_files_only=True)), device="cpu", local_files_only=True)
+    theirs = SentenceTransformer(
+        str(locate(DEFAULT_MODEL, local_files_only=True)), device="cpu", local_files_only=True
+    )
     for name, pairs in sets.items():
         print(f"{name}: against sentence-transformers", file=sys.stderr)
         sentences = distinct_sentences(pairs)
-        difference = np.abs(BertVectorizer(device="cpu").transform(sentences) - theirs.encode(sentences, show_progress_bar=False))
-        yield {"set": name, "sentences": len(sentences), "largest_difference": float(difference.max())}
+        difference = np.abs(
+            BertVectorizer(device="cpu").transform(sentences)
+            - theirs.encode(sentences, show_progress_bar=False)
+        )
+        yield {
+            "set": name,
+            "sentences": len(sentences),
+            "largest_difference": float(difference.max()),
+        }
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the benchmark."""
     known = parser(__doc__)
-    known.add_argument("--limit", type=int, help="use only so many texts or pairs of each set, to try the benchmark out")
+    known.add_argument(
+        "--limit",
+        type=int,
+        help="use only so many texts or pairs of each set, to try the benchmark out",
+    )
     options = known.parse_args(None if arguments is None else list(arguments))
     data, some = options.data, slice(options.limit)
     train, test = (tuple(part[some] for part in sst2(data, split)) for split in ("train", "test"))
-    sets = {"STS-B test": stsb(data, "test")[some], "STS-B dev": stsb(data, "dev")[some], "SICK": sick(data)[some]}
+    sets = {
+        "STS-B test": stsb(data, "test")[some],
+        "STS-B dev": stsb(data, "dev")[some],
+        "SICK": sick(data)[some],
+    }
     result = {
         "machine": {**machine(), "threads": torch.get_num_threads()},
         "settings": {"model": DEFAULT_MODEL, "limit": options.limit},

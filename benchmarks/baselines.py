@@ -1,4 +1,5 @@
-"""What each baseline is worth beside BERT: classifiers on SST-2 and SMS spam, word similarity, analogies, a word in two senses.
+"""What each baseline is worth beside BERT: classifiers on SST-2 and SMS spam, word similarity,
+analogies, a word in two senses.
 
 Run ``python -m benchmarks.baselines``.
 """
@@ -25,7 +26,13 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bertvectorizer import BertVectorizer, StaticVectorizer, Word2VecVectorizer, WordVectors, load_word_vectors
+from bertvectorizer import (
+    BertVectorizer,
+    StaticVectorizer,
+    Word2VecVectorizer,
+    WordVectors,
+    load_word_vectors,
+)
 
 from .common import machine, parser, write
 from .table import baselines_table
@@ -45,14 +52,20 @@ def roster(tables: dict[str, WordVectors]) -> dict[str, BaseEstimator]:
         "TF-IDF words": TfidfVectorizer(),
         "TF-IDF words, 1 and 2 in a row": TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
         "`Word2VecVectorizer()`": Word2VecVectorizer(random_state=0),
-        "`Word2VecVectorizer(weighting='sif')`": Word2VecVectorizer(random_state=0, weighting="sif"),
+        "`Word2VecVectorizer(weighting='sif')`": Word2VecVectorizer(
+            random_state=0, weighting="sif"
+        ),
         "`Word2VecVectorizer('fasttext')`": Word2VecVectorizer("fasttext", random_state=0),
     }
     for name, table in tables.items():
         for weighting in ("mean", "tfidf", "sif", "power_mean"):
-            features[f"`StaticVectorizer`, {name}, {weighting}"] = StaticVectorizer(table, weighting=weighting)
+            features[f"`StaticVectorizer`, {name}, {weighting}"] = StaticVectorizer(
+                table, weighting=weighting
+            )
     features["`BertVectorizer()`"] = BertVectorizer(device="cpu")
-    features["`BertVectorizer(layers=-2, pooling='mean')`"] = BertVectorizer(layers=-2, pooling="mean", device="cpu")
+    features["`BertVectorizer(layers=-2, pooling='mean')`"] = BertVectorizer(
+        layers=-2, pooling="mean", device="cpu"
+    )
     return features
 
 
@@ -60,48 +73,81 @@ def classify(split: Split, features: dict[str, BaseEstimator]) -> Iterator[dict[
     """Yield the test accuracy of each vectorizer with logistic regression, whose penalty is chosen on the training texts."""
     train, labels, test, truth = split
     majority = DummyClassifier().fit(train, labels)
-    yield {"features": "majority class", **_scores(truth, majority.predict(test)), "dims": 0, "oov_rate": None, "seconds": 0.0}
+    yield {
+        "features": "majority class",
+        **_scores(truth, majority.predict(test)),
+        "dims": 0,
+        "oov_rate": None,
+        "seconds": 0.0,
+    }
     for name, vectorizer in features.items():
         print(name, file=sys.stderr)
         start = time.perf_counter()
         X, X_test = vectorizer.fit_transform(train), vectorizer.transform(test)
         seconds = time.perf_counter() - start
-        is_sparse = isinstance(vectorizer, TfidfVectorizer)  # its rows have unit length, and are left so
+        is_sparse = isinstance(
+            vectorizer, TfidfVectorizer
+        )  # its rows have unit length, and are left so
         steps = [] if is_sparse else [StandardScaler()]
         search = GridSearchCV(
             make_pipeline(*steps, LogisticRegression(max_iter=3000)),
-            {"logisticregression__C": [penalty * 100 if is_sparse else penalty for penalty in PENALTIES]},
+            {
+                "logisticregression__C": [
+                    penalty * 100 if is_sparse else penalty for penalty in PENALTIES
+                ]
+            },
             cv=StratifiedKFold(5, shuffle=True, random_state=0),
         ).fit(X, labels)
         yield {
             "features": name,
             **_scores(truth, search.predict(X_test)),
             "dims": int(X.shape[1]),
-            "oov_rate": vectorizer.oov_report(test).rate if hasattr(vectorizer, "oov_report") else None,
+            "oov_rate": (
+                vectorizer.oov_report(test).rate if hasattr(vectorizer, "oov_report") else None
+            ),
             "seconds": seconds,
         }
 
 
 def _scores(truth: list[int], predicted: np.ndarray) -> dict[str, float]:
-    return {"accuracy": float(np.mean(np.array(truth) == predicted)), "macro_f1": float(f1_score(truth, predicted, average="macro"))}
+    return {
+        "accuracy": float(np.mean(np.array(truth) == predicted)),
+        "macro_f1": float(f1_score(truth, predicted, average="macro")),
+    }
 
 
 def intrinsic(data: Path, tables: dict[str, WordVectors]) -> Iterator[dict[str, Any]]:
     """Yield word similarity and analogies of each table."""
-    files = {"WordSim-353": "EN-WS-353-ALL", "SimLex-999": "EN-SIMLEX-999", "MEN": "EN-MEN-TR-3k", "RareWords": "EN-RW-STANFORD"}
+    files = {
+        "WordSim-353": "EN-WS-353-ALL",
+        "SimLex-999": "EN-SIMLEX-999",
+        "MEN": "EN-MEN-TR-3k",
+        "RareWords": "EN-RW-STANFORD",
+    }
     for name, table in tables.items():
         print(f"word by word: {name}", file=sys.stderr)
-        similarity = {kind: table.evaluate_similarity(data / "word_similarity_en" / f"{file}.txt") for kind, file in files.items()}
+        similarity = {
+            kind: table.evaluate_similarity(data / "word_similarity_en" / f"{file}.txt")
+            for kind, file in files.items()
+        }
         analogies = {
-            method: table.evaluate_analogies(data / "analogies_en" / "questions-words.txt", method=method)
+            method: table.evaluate_analogies(
+                data / "analogies_en" / "questions-words.txt", method=method
+            )
             for method in ("3cosadd", "3cosmul")
         }
         yield {
             "table": name,
             "n_words": len(table),
             "n_dims": table.n_dims,
-            "similarity": {kind: {"spearman": score.spearman, "pairs": score.n_pairs} for kind, score in similarity.items()},
-            "analogies": {method: {"accuracy": score.accuracy, "questions": score.n_questions} for method, score in analogies.items()},
+            "similarity": {
+                kind: {"spearman": score.spearman, "pairs": score.n_pairs}
+                for kind, score in similarity.items()
+            },
+            "analogies": {
+                method: {"accuracy": score.accuracy, "questions": score.n_questions}
+                for method, score in analogies.items()
+            },
         }
 
 
@@ -111,11 +157,17 @@ def senses(data: Path, table: WordVectors) -> Iterator[dict[str, Any]]:
         occurrences = senseval(data, word)
         truth = np.array([occurrence.sense for occurrence in occurrences])
         folds = StratifiedKFold(5, shuffle=True, random_state=0)
-        views: dict[str, Callable[[str], str]] = {"the word": lambda _, word=word: word, "its form": lambda form: form}  # type: ignore[misc]
+        views: dict[str, Callable[[str], str]] = {
+            "the word": lambda _, word=word: word,
+            "its form": lambda form: form,
+        }  # type: ignore[misc]
         rows = {"majority class": (DummyClassifier(), np.zeros((len(truth), 1)))}
         for view, spelt in views.items():
             X = np.stack([table[spelt(occurrence.form)] for occurrence in occurrences])
-            rows[f"static vector of {view}"] = (make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000)), X)
+            rows[f"static vector of {view}"] = (
+                make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000)),
+                X,
+            )
         for name, (classifier, X) in rows.items():
             accuracy = cross_val_score(classifier, X, truth, cv=folds)
             yield {
@@ -133,14 +185,32 @@ def train_on_corpus(path: Path, n_dims: int, workers: int) -> WordVectors:
     print(f"training on {path.name}", file=sys.stderr)
     words = re.findall(r"\b\w\w+\b", lzma.decompress(path.read_bytes()).decode("utf-8").lower())
     slices = [words[start : start + 100] for start in range(0, len(words), 100)]
-    return load_word_vectors(Word2Vec(slices, vector_size=n_dims, sg=1, window=5, min_count=5, epochs=5, seed=0, workers=workers).wv)
+    return load_word_vectors(
+        Word2Vec(
+            slices,
+            vector_size=n_dims,
+            sg=1,
+            window=5,
+            min_count=5,
+            epochs=5,
+            seed=0,
+            workers=workers,
+        ).wv
+    )
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the benchmark."""
     known = parser(__doc__)
-    known.add_argument("--limit", type=int, help="use only so many texts of each set, to try the benchmark out")
-    known.add_argument("--no-corpus", dest="corpus", action="store_false", help="do not train word2vec on Wikipedia, which takes minutes")
+    known.add_argument(
+        "--limit", type=int, help="use only so many texts of each set, to try the benchmark out"
+    )
+    known.add_argument(
+        "--no-corpus",
+        dest="corpus",
+        action="store_false",
+        help="do not train word2vec on Wikipedia, which takes minutes",
+    )
     options = known.parse_args(None if arguments is None else list(arguments))
     data, some = options.data, slice(options.limit)
     tables = {"GloVe Twitter, 11,925 words": load_word_vectors(data / GLOVE)}
@@ -150,7 +220,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
     train, test = sst2(data, "train"), sst2(data, "test")
     messages = sms(data)
     texts, held_back, labels, truth = train_test_split(
-        list(messages), list(messages.values()), test_size=0.3, stratify=list(messages.values()), random_state=0
+        list(messages),
+        list(messages.values()),
+        test_size=0.3,
+        stratify=list(messages.values()),
+        random_state=0,
     )
     sets: dict[str, Split] = {
         "SST-2": (train[0][some], train[1][some], test[0][some], test[1][some]),
@@ -160,7 +234,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "machine": machine(),
         "settings": {"penalties": PENALTIES, "limit": options.limit},
         "classification": [
-            {"set": name, "train": len(split[0]), "test": len(split[2]), "rows": list(classify(split, roster(tables)))}
+            {
+                "set": name,
+                "train": len(split[0]),
+                "test": len(split[2]),
+                "rows": list(classify(split, roster(tables))),
+            }
             for name, split in sets.items()
         ],
         "intrinsic": list(intrinsic(data, tables)),

@@ -25,8 +25,15 @@ _INSTRUCTIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return an argument parser that knows ``--data`` and ``--name``."""
-    result = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    result.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data", help="folder with the data sets")
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    result.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT / ".." / "shared" / "data",
+        help="folder with the data sets",
+    )
     result.add_argument("--name", help="name of the result file; that of the benchmark if left out")
     return result
 
@@ -47,7 +54,9 @@ def machine() -> dict[str, Any]:
     return {
         "processor": model,
         "instructions": [name for name in _INSTRUCTIONS if name in flags],
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "system": platform.system(),
         "python": platform.python_version(),
         "packages": {name: version for name in _PACKAGES if (version := installed(name))},
@@ -68,7 +77,10 @@ def write(name: str, result: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"\nWritten: {path.relative_to(ROOT)}. `python -m benchmarks.table` puts it into benchmarks/README.md.")
+    print(
+        f"\nWritten: {path.relative_to(ROOT)}. `python -m benchmarks.table` puts it into"
+        " benchmarks/README.md."
+    )
 
 
 def _processor() -> tuple[str, set[str]]:
@@ -78,18 +90,24 @@ def _processor() -> tuple[str, set[str]]:
         for line in cpuinfo.read_text().splitlines():
             key, _, value = line.partition(":")
             fields.setdefault(key.strip(), value.strip())
-    return fields.get("model name") or platform.processor() or platform.machine(), set(fields.get("flags", "").split())
+    return fields.get("model name") or platform.processor() or platform.machine(), set(
+        fields.get("flags", "").split()
+    )
 
 
 def _commit() -> str | None:
     """Short hash of the commit, with a ``+`` where the working tree differs from it outside of ``benchmarks/results``."""
     try:
         commit = _git("rev-parse", "--short", "HEAD")
-        changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!benchmarks/README.md")
+        changed = _git(
+            "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!benchmarks/README.md"
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit + ("+" if changed else "")
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()

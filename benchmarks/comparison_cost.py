@@ -29,7 +29,14 @@ def main(arguments: Iterable[str] | None = None) -> None:
         once = nursery.call(encode, texts=texts)["seconds"]
         whole = nursery.call(compare_all, texts=texts, labels=labels)
         floor = once + whole["learning_seconds"]
-        rounds.append({"encode_seconds": once, **whole, "floor_seconds": floor, "ratio": whole["seconds"] / floor})
+        rounds.append(
+            {
+                "encode_seconds": once,
+                **whole,
+                "floor_seconds": floor,
+                "ratio": whole["seconds"] / floor,
+            }
+        )
         rounds[-1]["encoding_ratio"] = (whole["seconds"] - whole["learning_seconds"]) / once
         print(rounds[-1], file=sys.stderr)
     result = {

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bertvectorizer.pipeline import default_features
-from bertvectorizer.pipeline import run_comparison as compare
+from bertvectorizer.pipeline import compare, default_features
 from bertvectorizer.pipeline.report.formatting import say_p
 
 from .common import ROOT, machine, parser, write
@@ -29,13 +28,21 @@ def sets(data: Path) -> dict[str, tuple[str, Rows, Rows | None]]:
     folds = sst2(data, "train"), sst2(data, "dev")
     messages = sms(data)
     return {
-        "SST-2": ("sentences of film reviews: do they praise?", (folds[0][0] + folds[1][0], folds[0][1] + folds[1][1]), sst2(data, "test")),
+        "SST-2": (
+            "sentences of film reviews: do they praise?",
+            (folds[0][0] + folds[1][0], folds[0][1] + folds[1][1]),
+            sst2(data, "test"),
+        ),
         "SMS spam": (
             "distinct text messages: are they spam?",
             (list(messages), ["spam" if spam else "ham" for spam in messages.values()]),
             None,
         ),
-        "TASS 2020": ("Spanish tweets: positive, negative or neutral?", tass(data, "train"), tass(data, "dev")),
+        "TASS 2020": (
+            "Spanish tweets: positive, negative or neutral?",
+            tass(data, "train"),
+            tass(data, "dev"),
+        ),
     }
 
 
@@ -49,33 +56,56 @@ def run(name: str, about: str, rows: Rows, test: Rows | None, n_jobs: int) -> di
             print(f"  {features}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
     # On a CPU, so that figures can be repeated without a GPU.
-    comparison = compare(*rows, default_features(device="cpu"), test=test, n_jobs=n_jobs, progress=report)
-    return {"name": name, "about": about, "seconds": time.perf_counter() - started, **json.loads(comparison.to_json())}
+    comparison = compare(
+        *rows, default_features(device="cpu"), test=test, n_jobs=n_jobs, progress=report
+    )
+    return {
+        "name": name,
+        "about": about,
+        "seconds": time.perf_counter() - started,
+        **json.loads(comparison.to_json()),
+    }
 
 
 def document(result: dict[str, Any]) -> str:
     """Return docs/comparisons.md."""
     parts = [
-        "# Comparisons\n\n"
-        "What `bertvectorizer compare` finds on three real sets, with its default roster and settings. Made by "
-        "`python -m benchmarks.comparisons`; all numbers are in [results](../benchmarks/results/comparisons.json).\n\n"
-        "*Accuracy* is the mean over folds with its 95 % interval; *difference* is that to the best baseline (in bold), with its 95 % "
-        "interval, and *p* is corrected by Holm. *Test* is the accuracy on rows held back, judged once after learning from all others. "
-        "Seconds are not shown, since they depend on what else a machine does; see benchmarks/README.md.\n\n"
-        f"{describe_machine(result['machine'])}"
+        "# Comparisons\n\nWhat `bertvectorizer compare` finds on three real sets, with its default"
+        " roster and settings. Made by `python -m benchmarks.comparisons`; all numbers are in"
+        " [results](../benchmarks/results/comparisons.json).\n\n*Accuracy* is the mean over folds"
+        " with its 95 % interval; *difference* is that to the best baseline (in bold), with its 95"
+        " % interval, and *p* is corrected by Holm. *Test* is the accuracy on rows held back,"
+        " judged once after learning from all others. Seconds are not shown, since they depend on"
+        " what else a machine does; see"
+        f" benchmarks/README.md.\n\n{describe_machine(result['machine'])}"
     ]
     for found in result["sets"]:
         settings = found["settings"]
-        held_back = f", {settings['rows held back for a test']} held back for a test" if "rows held back for a test" in settings else ""
+        held_back = (
+            f", {settings['rows held back for a test']} held back for a test"
+            if "rows held back for a test" in settings
+            else ""
+        )
         parts.append(
-            f"## {found['name']}\n\n{found['about'].capitalize()} {settings['rows']} rows{held_back}; {settings['folds']}.\n\n"
-            f"{_table(found)}\n\n" + "".join(f"- {note}\n" for note in found["notes"])
+            f"## {found['name']}\n\n{found['about'].capitalize()} {settings['rows']}"
+            f" rows{held_back}; {settings['folds']}.\n\n{_table(found)}\n\n"
+            + "".join(f"- {note}\n" for note in found["notes"])
         )
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
 def _table(found: dict[str, Any]) -> str:
-    header = ["features", "accuracy", "difference", "p", "verdict", "macro F1", "ROC AUC", "Brier", "dimensions"]
+    header = [
+        "features",
+        "accuracy",
+        "difference",
+        "p",
+        "verdict",
+        "macro F1",
+        "ROC AUC",
+        "Brier",
+        "dimensions",
+    ]
     has_test = "test" in found["table"][0]
     if has_test:
         header.insert(2, "test")
@@ -83,7 +113,12 @@ def _table(found: dict[str, Any]) -> str:
     for row in found["table"]:
         name = f"**{row['features']}**" if row["features"] == found["baseline"] else row["features"]
         difference = (
-            "" if row["difference"] is None else f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
+            ""
+            if row["difference"] is None
+            else (
+                f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to"
+                f" {row['difference_high']:+.3f})"
+            )
         )
         cells = [
             name,
@@ -105,12 +140,20 @@ def _table(found: dict[str, Any]) -> str:
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the benchmark."""
     known = parser(__doc__)
-    known.add_argument("--limit", type=int, help="use only so many texts of each set, to try the benchmark out")
+    known.add_argument(
+        "--limit", type=int, help="use only so many texts of each set, to try the benchmark out"
+    )
     known.add_argument("--n-jobs", type=int, default=2, help="folds that are worked on at once")
     options = known.parse_args(None if arguments is None else list(arguments))
     some = slice(options.limit)
     found = [
-        run(name, about, (rows[0][some], rows[1][some]), test and (test[0][some], test[1][some]), options.n_jobs)
+        run(
+            name,
+            about,
+            (rows[0][some], rows[1][some]),
+            test and (test[0][some], test[1][some]),
+            options.n_jobs,
+        )
         for name, (about, rows, test) in sets(options.data).items()
     ]
     result = {"machine": machine(), "sets": found}

@@ -1,4 +1,5 @@
-"""Speed, memory and exactness of encoding, side by side: every contender in its own process, taking turns.
+"""Speed, memory and exactness of encoding, side by side: every contender in its own process, taking
+turns.
 
 Run ``python -m benchmarks.encode``; README.md says what each number means.
 """
@@ -32,7 +33,11 @@ BASELINE = "sentence-transformers"
 EXACT = [contender(BASELINE), contender("skrub", requires=("skrub",)), contender("bertvectorizer")]
 ONNX = contender("onnxruntime", requires=("onnxruntime", "onnx"))
 ON_CPU = [*EXACT[:2], ONNX, EXACT[2], contender("bertvectorizer", "int8")]
-ON_CUDA = [contender(engine, precision) for engine in (BASELINE, "bertvectorizer") for precision in ("float16", "bfloat16")]
+ON_CUDA = [
+    contender(engine, precision)
+    for engine in (BASELINE, "bertvectorizer")
+    for precision in ("float16", "bfloat16")
+]
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Case:
     texts : list of str
     contenders : list of Contender
     is_plain : bool
-        False where a contender may do less work than a plain run of the whole network over every text.
+        False where a contender may do less work than a plain run of the whole network over every
+        text.
     """
 
     name: str
@@ -58,16 +64,41 @@ class Case:
 def cases(samples: TextSamples, sizes: dict[str, int], device: str) -> Iterator[Case]:
     """Yield the cases of a device."""
     contenders = ON_CPU if device == "cpu" else ON_CUDA
-    yield Case("short", "whole sentences of 18 to 22 words", samples.short(sizes["short"]), contenders)
+    yield Case(
+        "short", "whole sentences of 18 to 22 words", samples.short(sizes["short"]), contenders
+    )
     yield Case("mixed", "3 to 250 words, log-uniform", samples.mixed(sizes["mixed"]), contenders)
     yield Case("long", "the first 250 words of reviews", samples.long(sizes["long"]), contenders)
     if device != "cpu":
         return
-    early = [contender(BASELINE), contender("bertvectorizer"), contender("bertvectorizer", layers=3)]
-    yield Case("early stop", "the short texts again; layer 3 of 6 is asked for", samples.short(sizes["short"]), early, is_plain=False)
-    yield Case("duplicates", "short texts, each five times, shuffled", samples.repeated(sizes["short"]), EXACT, is_plain=False)
-    budgets = [contender("bertvectorizer", batch_tokens=tokens) for tokens in (340, 1365, 5460, 21840)]
-    yield Case("batch size", "the mixed texts, by tokens in a batch", samples.mixed(sizes["mixed"]), [contender(BASELINE), *budgets])
+    early = [
+        contender(BASELINE),
+        contender("bertvectorizer"),
+        contender("bertvectorizer", layers=3),
+    ]
+    yield Case(
+        "early stop",
+        "the short texts again; layer 3 of 6 is asked for",
+        samples.short(sizes["short"]),
+        early,
+        is_plain=False,
+    )
+    yield Case(
+        "duplicates",
+        "short texts, each five times, shuffled",
+        samples.repeated(sizes["short"]),
+        EXACT,
+        is_plain=False,
+    )
+    budgets = [
+        contender("bertvectorizer", batch_tokens=tokens) for tokens in (340, 1365, 5460, 21840)
+    ]
+    yield Case(
+        "batch size",
+        "the mixed texts, by tokens in a batch",
+        samples.mixed(sizes["mixed"]),
+        [contender(BASELINE), *budgets],
+    )
 
 
 def run(case: Case, rounds: int, place: Place) -> dict[str, Any]:
@@ -75,7 +106,11 @@ def run(case: Case, rounds: int, place: Place) -> dict[str, Any]:
     contenders = [one for one in case.contenders if all(map(installed, one.requires))]
     for missing in case.contenders:
         if missing not in contenders:
-            print(f"{case.name}: {missing.name} is left out, not installed: {', '.join(missing.requires)}", file=sys.stderr)
+            print(
+                f"{case.name}: {missing.name} is left out, not installed:"
+                f" {', '.join(missing.requires)}",
+                file=sys.stderr,
+            )
     with ExitStack() as stack:
         workers = {one.name: stack.enter_context(WorkerProcess(one, place)) for one in contenders}
         loaded = {name: worker.ask("hold", texts=case.texts) for name, worker in workers.items()}
@@ -118,21 +153,43 @@ def _vectors(worker: WorkerProcess) -> np.ndarray:
         return np.load(path).astype(np.float32)
 
 
-def _rows(measured: dict[str, dict[str, Any]], n_texts: int, n_tokens: int, flops: float | None, gemm: list[float]) -> list[dict[str, Any]]:
+def _rows(
+    measured: dict[str, dict[str, Any]],
+    n_texts: int,
+    n_tokens: int,
+    flops: float | None,
+    gemm: list[float],
+) -> list[dict[str, Any]]:
     """Compare each contender with sentence-transformers, in the fastest of its precisions, round by round."""
-    baseline = min((row for name, row in measured.items() if name.startswith(BASELINE)), key=lambda row: median(row["seconds"]))
+    baseline = min(
+        (row for name, row in measured.items() if name.startswith(BASELINE)),
+        key=lambda row: median(row["seconds"]),
+    )
     rows = []
     for name, row in measured.items():
-        seconds, vectors = row["seconds"], row.pop("vectors") if row is not baseline else row["vectors"]
+        seconds, vectors = (
+            row["seconds"],
+            row.pop("vectors") if row is not baseline else row["vectors"],
+        )
         rows.append(
             {
                 "contender": name,
                 **{key: value for key, value in row.items() if key != "vectors"},
                 "texts_per_second": n_texts / median(seconds),
                 "tokens_per_second": n_tokens / median(seconds),
-                "ratio": median(theirs / own for theirs, own in zip(baseline["seconds"], seconds, strict=True)),
-                "share_of_gemm": median(flops / own / rate for own, rate in zip(seconds, gemm, strict=True)) if flops else None,
-                "largest_difference": None if "layers=" in name else float(np.abs(vectors - baseline["vectors"]).max()),
+                "ratio": median(
+                    theirs / own for theirs, own in zip(baseline["seconds"], seconds, strict=True)
+                ),
+                "share_of_gemm": (
+                    median(flops / own / rate for own, rate in zip(seconds, gemm, strict=True))
+                    if flops
+                    else None
+                ),
+                "largest_difference": (
+                    None
+                    if "layers=" in name
+                    else float(np.abs(vectors - baseline["vectors"]).max())
+                ),
             }
         )
     return rows
@@ -145,7 +202,10 @@ def _place(device: str, onnx: bool) -> Iterator[Place]:
     with tempfile.TemporaryDirectory() as folder:
         place = Place(model, str(Path(folder) / "model.onnx"), device)
         if onnx:
-            code = f"from benchmarks.engines import export_onnx; export_onnx({place.model!r}, {place.onnx!r})"
+            code = (
+                f"from benchmarks.engines import export_onnx; export_onnx({place.model!r},"
+                f" {place.onnx!r})"
+            )
             subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
         yield place
 
@@ -161,9 +221,15 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument("--cases", nargs="+", help="names of the cases to run; all if left out")
     options = known.parse_args(None if arguments is None else list(arguments))
     sizes = {kind: getattr(options, kind) for kind in ("short", "mixed", "long")}
-    chosen = [case for case in cases(TextSamples(options.data), sizes, options.device) if not options.cases or case.name in options.cases]
+    chosen = [
+        case
+        for case in cases(TextSamples(options.data), sizes, options.device)
+        if not options.cases or case.name in options.cases
+    ]
     needed = chain.from_iterable(case.contenders for case in chosen)
-    with _place(options.device, onnx=ONNX in needed and all(map(installed, ONNX.requires))) as place:
+    with _place(
+        options.device, onnx=ONNX in needed and all(map(installed, ONNX.requires))
+    ) as place:
         done = [run(case, options.rounds, place) for case in chosen]
     result = {
         "machine": {**machine(), **done[0]["facts"]},
@@ -171,7 +237,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "cases": [{key: value for key, value in case.items() if key != "facts"} for case in done],
     }
     print("\n" + encode_table(result))
-    write(options.name or ("encode" if options.device == "cpu" else f"encode-{options.device}"), result)
+    write(
+        options.name or ("encode" if options.device == "cpu" else f"encode-{options.device}"),
+        result,
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ class Contender:
     requires: tuple[str, ...] = ()
 
 
-def contender(engine: str, precision: str = "float32", requires: tuple[str, ...] = (), **options: Any) -> Contender:
+def contender(
+    engine: str, precision: str = "float32", requires: tuple[str, ...] = (), **options: Any
+) -> Contender:
     """Return a contender with a name that says all."""
     name = " ".join([engine, precision, *(f"{key}={value}" for key, value in options.items())])
     return Contender(name, engine, precision, options, requires)
@@ -72,7 +74,9 @@ class SentenceTransformers(Engine):
         from sentence_transformers import SentenceTransformer
 
         options = {"dtype": getattr(torch, contender.precision)}
-        self._model = SentenceTransformer(place.model, device=place.device, model_kwargs=options, local_files_only=True)
+        self._model = SentenceTransformer(
+            place.model, device=place.device, model_kwargs=options, local_files_only=True
+        )
 
     def encode(self, texts: list[str]) -> np.ndarray:
         return self._model.encode(texts, show_progress_bar=False)
@@ -85,7 +89,9 @@ class Skrub(Engine):
         import pandas as pd
         import skrub
 
-        name = "LLMEncoder" if hasattr(skrub, "LLMEncoder") else "TextEncoder"  # its name before skrub 0.11
+        name = (
+            "LLMEncoder" if hasattr(skrub, "LLMEncoder") else "TextEncoder"
+        )  # its name before skrub 0.11
         self._column = pd.Series
         self._encoder = getattr(skrub, name)(place.model, n_components=None, device=place.device)
         self._encoder.fit(self._column(["one text", "another text"], name="text"))
@@ -130,7 +136,12 @@ class Bertvectorizer(Engine):
     def load(self, contender: Contender, place: Place) -> None:
         from bertvectorizer import BertVectorizer
 
-        settings = {"precision": contender.precision, "device": place.device, "local_files_only": True, "store": None}
+        settings = {
+            "precision": contender.precision,
+            "device": place.device,
+            "local_files_only": True,
+            "store": None,
+        }
         self._vectorizer = BertVectorizer(**settings, **contender.options)
         self._vectorizer.transform(["one text"])
 
@@ -155,17 +166,24 @@ def export_onnx(directory: str, path: str) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.model = AutoModel.from_pretrained(
-                directory, attn_implementation="eager", add_pooling_layer=False, local_files_only=True
+                directory,
+                attn_implementation="eager",
+                add_pooling_layer=False,
+                local_files_only=True,
             ).eval()
 
         def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
             added = (1.0 - mask[:, None, None].float()) * torch.finfo(torch.float32).min
-            return self.model(input_ids=ids, attention_mask=added, token_type_ids=torch.zeros_like(ids)).last_hidden_state
+            return self.model(
+                input_ids=ids, attention_mask=added, token_type_ids=torch.zeros_like(ids)
+            ).last_hidden_state
 
     example = torch.ones((2, 7), dtype=torch.long)
     axes = {0: "texts", 1: "tokens"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the older exporter announces its end; the newer one loses the mask
+        warnings.simplefilter(
+            "ignore"
+        )  # the older exporter announces its end; the newer one loses the mask
         torch.onnx.export(
             States(), (example, example), path, input_names=["ids", "mask"], output_names=["states"],
             dynamic_axes={"ids": axes, "mask": axes, "states": axes}, opset_version=17, dynamo=False,

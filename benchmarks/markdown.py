@@ -13,7 +13,10 @@ def describe_machine(facts: dict[str, Any]) -> str:
     if facts.get("threads"):
         where.append(f"{facts['threads']} threads")
     packages = [f"{name} {version}" for name, version in facts["packages"].items()]
-    return f"{', '.join(where)}; Python {facts['python']}, {', '.join(packages)}; commit {facts['commit']}."
+    return (
+        f"{', '.join(where)}; Python {facts['python']}, {', '.join(packages)}; commit"
+        f" {facts['commit']}."
+    )
 
 
 def markdown(header: list[str], rows: Iterable[list[str]]) -> str:

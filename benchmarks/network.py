@@ -39,16 +39,16 @@ class Network:
     def flops(self, lengths: np.ndarray) -> float:
         """Operations for texts of these lengths, in tokens, without padding.
 
-        Linear maps and the two products of attention (queries by keys, weights by values) are counted:
-        ``2 * 2 * length * hidden`` per token and layer for the latter. Embeddings, softmax, GELU, norms, pooling and the
-        tokenizer cost time, but are not counted.
-        """
+        Linear maps and the two products of attention (queries by keys, weights by values) are
+        counted: ``2 * 2 * length * hidden`` per token and layer for the latter. Embeddings,
+        softmax, GELU, norms, pooling and the tokenizer cost time, but are not counted."""
         attention = 4 * self.hidden * float(np.square(lengths.astype(float)).sum())
         return self.layers * (self.linear_flops_per_token * float(lengths.sum()) + attention)
 
 
 class Gemm:
-    """The machine's own rate of matrix products at the shapes of one layer: what is possible at best.
+    """The machine's own rate of matrix products at the shapes of one layer: what is possible at
+    best.
 
     Parameters
     ----------
@@ -66,7 +66,11 @@ class Gemm:
         self._wait = torch.cuda.synchronize if device == "cuda" else lambda: None
         options = {"device": device, "dtype": getattr(torch, precision)}
         self._products = [
-            (torch.randn(n_tokens, rows, **options), torch.randn(columns, rows, **options), torch.randn(columns, **options))
+            (
+                torch.randn(n_tokens, rows, **options),
+                torch.randn(columns, rows, **options),
+                torch.randn(columns, **options),
+            )
             for rows, columns in network.linear_shapes
         ]
 
@@ -104,4 +108,6 @@ def load_tokenizer(directory: Path) -> Tokenizer:
 
 def token_counts(directory: Path, texts: list[str]) -> np.ndarray:
     """Return the number of tokens that the network sees of each text, special tokens included."""
-    return np.array([len(encoding.ids) for encoding in load_tokenizer(directory).encode_batch(texts)])
+    return np.array(
+        [len(encoding.ids) for encoding in load_tokenizer(directory).encode_batch(texts)]
+    )

@@ -1,9 +1,9 @@
-"""Fresh processes at the price of a fork: one process imports the heavy libraries, and every call is made in a copy of it.
+"""Fresh processes at the price of a fork: one process imports the heavy libraries, and every call
+is made in a copy of it.
 
-Interpreter and imports would take most of a run that gives each measurement a process of its own. Nothing but imports happens
-before the fork: no thread of PyTorch has run, no model is loaded, and this library is not yet there, whose session store belongs
-to the process that imports it.
-"""
+Interpreter and imports would take most of a run that gives each measurement a process of its own.
+Nothing but imports happens before the fork: no thread of PyTorch has run, no model is loaded, and
+this library is not yet there, whose session store belongs to the process that imports it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _LIBRARIES = (
     "gensim.models", "model2vec",
 )  # fmt: skip
 
-# For the workers of joblib too, each of which would tell of texts that are longer than the model reads.
+# For the workers of joblib too, each of which would tell of texts that are longer than the model
+# reads.
 _QUIET = {"PYTHONWARNINGS": "ignore", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 
@@ -49,8 +50,13 @@ def main() -> None:
         child = os.fork()
         if not child:
             module, name, arguments = json.loads(line)
-            print(json.dumps(getattr(importlib.import_module(module), name)(**arguments)), file=replies)
-            return  # the copy ends as any interpreter does, so that session stores and pools of workers are cleared away
+            print(
+                json.dumps(getattr(importlib.import_module(module), name)(**arguments)),
+                file=replies,
+            )
+            # The copy ends as any interpreter does, so that session stores and pools of workers are
+            # cleared away
+            return
         if os.waitpid(child, 0)[1]:
             raise SystemExit(1)
 

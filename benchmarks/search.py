@@ -1,4 +1,5 @@
-"""What it is worth to encode once: a grid search beside its peers, reads from a kept store, and what a store costs.
+"""What it is worth to encode once: a grid search beside its peers, reads from a kept store, and
+what a store costs.
 
 Run ``python -m benchmarks.search``; README.md says what each number means.
 """
@@ -38,18 +39,39 @@ def main(arguments: Iterable[str] | None = None) -> None:
     """Run the benchmark."""
     known = parser(__doc__)
     known.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to run")
-    known.add_argument("--quick", action="store_true", help="try it out with tiny sizes; nothing is written without --name")
-    known.add_argument("--rounds", type=int, default=3, help="rounds, but for peers and the first run")
-    known.add_argument("--sentences", type=int, default=1_000, help="SST-2 sentences of the search; 0 leaves them out")
-    known.add_argument("--reviews", type=int, default=120, help="IMDB reviews of the search; 0 leaves them out")
-    known.add_argument("--n-jobs", type=int, nargs="+", default=[1, 2], help="numbers of jobs of the search")
+    known.add_argument(
+        "--quick",
+        action="store_true",
+        help="try it out with tiny sizes; nothing is written without --name",
+    )
+    known.add_argument(
+        "--rounds", type=int, default=3, help="rounds, but for peers and the first run"
+    )
+    known.add_argument(
+        "--sentences",
+        type=int,
+        default=1_000,
+        help="SST-2 sentences of the search; 0 leaves them out",
+    )
+    known.add_argument(
+        "--reviews", type=int, default=120, help="IMDB reviews of the search; 0 leaves them out"
+    )
+    known.add_argument(
+        "--n-jobs", type=int, nargs="+", default=[1, 2], help="numbers of jobs of the search"
+    )
     known.add_argument("--peer-rounds", type=int, default=1, help="rounds of the peers")
-    known.add_argument("--peer-candidates", type=int, default=2, help="candidates of 12 that peers really run")
+    known.add_argument(
+        "--peer-candidates", type=int, default=2, help="candidates of 12 that peers really run"
+    )
     known.add_argument("--peer-folds", type=int, default=1, help="folds of 5 that peers really run")
     known.add_argument("--vectors", type=int, default=100_000, help="vectors to read")
-    known.add_argument("--second", type=int, default=2_000, help="SST-2 sentences of the second run")
+    known.add_argument(
+        "--second", type=int, default=2_000, help="SST-2 sentences of the second run"
+    )
     known.add_argument("--first", type=int, default=600, help="SST-2 sentences of the first run")
-    known.add_argument("--first-rounds", type=int, default=7, help="counted rounds of the first run")
+    known.add_argument(
+        "--first-rounds", type=int, default=7, help="counted rounds of the first run"
+    )
     given = None if arguments is None else list(arguments)
     if known.parse_args(given).quick:
         known.set_defaults(**QUICK)
@@ -58,7 +80,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
     with Nursery() as nursery, tempfile.TemporaryDirectory() as folder:
         done = dict(_run(nursery, folder, options))
     settings = {key: value for key, value in vars(options).items() if key not in ("data", "name")}
-    result = {"machine": machine(), "settings": {"model": DEFAULT_MODEL, **settings}, **done, "minutes": (time.perf_counter() - start) / 60}
+    result = {
+        "machine": machine(),
+        "settings": {"model": DEFAULT_MODEL, **settings},
+        **done,
+        "minutes": (time.perf_counter() - start) / 60,
+    }
     print("\n" + search_table(result))
     if options.name or not options.quick:
         write(options.name or "search", result)
@@ -71,15 +98,30 @@ def _run(nursery: Nursery, folder: str, options: argparse.Namespace) -> Iterator
     if "reads" in options.parts:
         yield "reads", store_reads.run(nursery, folder, options.vectors, options.rounds)
     if "second" in options.parts:
-        yield "second", second_run(nursery, folder, labelled_sentences(options.data, options.second)[0], options.rounds)
+        yield (
+            "second",
+            second_run(
+                nursery, folder, labelled_sentences(options.data, options.second)[0], options.rounds
+            ),
+        )
     if "first" in options.parts:
-        yield "first", first_run(nursery, folder, labelled_sentences(options.data, options.first)[0], options.first_rounds)
+        yield (
+            "first",
+            first_run(
+                nursery,
+                folder,
+                labelled_sentences(options.data, options.first)[0],
+                options.first_rounds,
+            ),
+        )
 
 
 def _search(nursery: Nursery, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield a case for each kind of text and number of jobs."""
     model = str(locate(DEFAULT_MODEL, local_files_only=True))
-    rounds = Rounds(options.rounds, options.peer_rounds, options.peer_candidates, options.peer_folds)
+    rounds = Rounds(
+        options.rounds, options.peer_rounds, options.peer_candidates, options.peer_folds
+    )
     kinds = [
         ("SST-2", "sentences", options.sentences, labelled_sentences),
         ("IMDB", "the first 250 words of reviews", options.reviews, labelled_reviews),

@@ -45,7 +45,9 @@ SEARCHERS = [
     Searcher("skrub", "skrub", requires=("skrub",)),
     Searcher(f"{OURS}, defaults", OURS, "session"),
     Searcher(f"{OURS}, all layers kept in a file", OURS, "path"),
-    Searcher(f"{OURS}, that file in the next run", OURS, "path"),  # takes its turn after the one that writes the file
+    Searcher(
+        f"{OURS}, that file in the next run", OURS, "path"
+    ),  # takes its turn after the one that writes the file
     FLOOR,
 ]
 
@@ -53,15 +55,21 @@ SEARCHERS = [
 def _bertvectorizer(model: str) -> tuple[Any, dict[str, list[Any]]]:
     from bertvectorizer import BertVectorizer
 
-    return BertVectorizer(model, device="cpu", local_files_only=True, store=None), {"layers": list(LAYERS)}
+    return BertVectorizer(model, device="cpu", local_files_only=True, store=None), {
+        "layers": list(LAYERS)
+    }
 
 
 def _skrub(model: str) -> tuple[Any, dict[str, list[Any]]]:
     """skrub's encoder of language models, without its PCA; the seed, which only the PCA uses, stands for the layer."""
     import skrub
 
-    name = "LLMEncoder" if hasattr(skrub, "LLMEncoder") else "TextEncoder"  # its name before skrub 0.11
-    return getattr(skrub, name)(model, n_components=None, device="cpu"), {"random_state": list(range(len(LAYERS)))}
+    name = (
+        "LLMEncoder" if hasattr(skrub, "LLMEncoder") else "TextEncoder"
+    )  # its name before skrub 0.11
+    return getattr(skrub, name)(model, n_components=None, device="cpu"), {
+        "random_state": list(range(len(LAYERS)))
+    }
 
 
 def _sentence_transformers(model: str) -> tuple[Any, dict[str, list[Any]]]:

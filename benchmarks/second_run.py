@@ -35,7 +35,9 @@ def second_run(nursery: Nursery, folder: str, texts: list[str], rounds: int) -> 
         print(f"second run: round {number + 1} of {rounds}", file=sys.stderr)
         encoding.append(nursery.call(transform, texts=texts, path=None)["seconds"])
         again = nursery.call(transform, texts=texts, path=path)
-        assert again["encoded"] == first["encoded"] == len(texts), "the second run should encode nothing"
+        assert again["encoded"] == first["encoded"] == len(texts), (
+            "the second run should encode nothing"
+        )
         reading.append(again["seconds"])
     return {
         "texts": len(texts),
@@ -54,7 +56,11 @@ def first_run(nursery: Nursery, folder: str, texts: list[str], rounds: int) -> d
             "store": name,
             "seconds": own,
             "texts_per_second": len(texts) / median(own),
-            "overhead": median(one / other for one, other in zip(own, without, strict=True)) - 1 if own is not without else None,
+            "overhead": (
+                median(one / other for one, other in zip(own, without, strict=True)) - 1
+                if own is not without
+                else None
+            ),
         }
         for name, own in seconds.items()
     ]
@@ -81,5 +87,7 @@ def cold(folder: str, texts: list[str], rounds: int) -> dict[str, list[float]]:
             store = makers[name](path)
             BertVectorizer(device="cpu", local_files_only=True, store=store).transform(texts)
             seconds[name].append(time.perf_counter() - start)
-            assert store is None or store.stats.texts == len(set(texts)), "the store should have kept every text"
+            assert store is None or store.stats.texts == len(set(texts)), (
+                "the store should have kept every text"
+            )
     return {name: some[1:] for name, some in seconds.items()}

@@ -12,8 +12,11 @@ def significance_table(result: dict[str, Any]) -> str:
     settings = result["settings"]
     parts = [
         describe_machine(result["machine"]),
-        f"{settings['data_sets']:,} data sets for each figure, scipy {settings['scipy']}; after ± the standard error of the simulation. "
-        f"The whole run took {result['minutes']:.0f} minutes.",
+        (
+            f"{settings['data_sets']:,} data sets for each figure, scipy {settings['scipy']}; after"
+            f" ± the standard error of the simulation. The whole run took {result['minutes']:.0f}"
+            " minutes."
+        ),
         "**intervals** at 95 %",
     ]
     header = ["world", "metric", "folds", "truth", "covered", "folds only", "uncorrected", "reach"]
@@ -21,25 +24,79 @@ def significance_table(result: dict[str, Any]) -> str:
         [
             *_place(row),
             f"{row['truth']:.3f}",
-            *(_rate(row[name]) for name in ("covered", "covered_by_folds_only", "covered_uncorrected")),
+            *(
+                _rate(row[name])
+                for name in ("covered", "covered_by_folds_only", "covered_uncorrected")
+            ),
             f"{row['width']:.2f}",
         ]
         for row in _shown(result["intervals"])
     ]
-    parts += [markdown(header, rows), "**false alarms** of the paired test at 5 %, where there is no difference"]
-    rows = [[*_place(row), _rate(row["found"]), _rate(row["found_uncorrected"])] for row in _shown(result["alarms"])]
-    parts += [markdown(["world", "metric", "folds", "corrected", "uncorrected"], rows), "**power** of the paired test for accuracy"]
+    parts += [
+        markdown(header, rows),
+        "**false alarms** of the paired test at 5 %, where there is no difference",
+    ]
     rows = [
-        [row["world"], row["folds"], f"{row['truth']:.4f}", _rate(row["found"]), _rate(row["found_uncorrected"]), _rate(row["covered"])]
+        [*_place(row), _rate(row["found"]), _rate(row["found_uncorrected"])]
+        for row in _shown(result["alarms"])
+    ]
+    parts += [
+        markdown(["world", "metric", "folds", "corrected", "uncorrected"], rows),
+        "**power** of the paired test for accuracy",
+    ]
+    rows = [
+        [
+            row["world"],
+            row["folds"],
+            f"{row['truth']:.4f}",
+            _rate(row["found"]),
+            _rate(row["found_uncorrected"]),
+            _rate(row["covered"]),
+        ]
         for row in result["power"]
     ]
-    parts.append(markdown(["world", "folds", "true difference", "corrected", "uncorrected", "interval of the difference covers"], rows))
-    parts.append("**families**: any false verdict among all comparisons with the best baseline, accuracy")
+    parts.append(
+        markdown(
+            [
+                "world",
+                "folds",
+                "true difference",
+                "corrected",
+                "uncorrected",
+                "interval of the difference covers",
+            ],
+            rows,
+        )
+    )
+    parts.append(
+        "**families**: any false verdict among all comparisons with the best baseline, accuracy"
+    )
     names = ("any", "contender_better", "any_without_holm", "any_uncorrected")
-    rows = [[row["world"], row["folds"], *(_rate(row[name]) for name in names)] for row in result["families"]]
-    parts.append(markdown(["world", "folds", "corrected, Holm", 'of these "better"', "corrected, no Holm", "uncorrected, Holm"], rows))
-    parts.append("**a held-back test set**: bootstrap interval at 95 %, and false alarms of the bootstrap test at 5 %")
-    rows = [[row["world"], row["metric"], _rate(row["covered"]), _rate(row["found"])] for row in result["held_back"]]
+    rows = [
+        [row["world"], row["folds"], *(_rate(row[name]) for name in names)]
+        for row in result["families"]
+    ]
+    parts.append(
+        markdown(
+            [
+                "world",
+                "folds",
+                "corrected, Holm",
+                'of these "better"',
+                "corrected, no Holm",
+                "uncorrected, Holm",
+            ],
+            rows,
+        )
+    )
+    parts.append(
+        "**a held-back test set**: bootstrap interval at 95 %, and false alarms of the bootstrap"
+        " test at 5 %"
+    )
+    rows = [
+        [row["world"], row["metric"], _rate(row["covered"]), _rate(row["found"])]
+        for row in result["held_back"]
+    ]
     parts.append(markdown(["world", "metric", "covered", "false alarms"], rows))
     return "\n\n".join(parts)
 

@@ -1,8 +1,9 @@
-"""Cross-validation in worlds whose truth is known: what is drawn, fitted, scored and judged, for ``benchmarks.significance``.
+"""Cross-validation in worlds whose truth is known: what is drawn, fitted, scored and judged, for
+``benchmarks.significance``.
 
-Every world has two classes. A member of a comparison sees Gaussian features, some of its own and some shared by all; the
-classes differ in their means. A ridge classifier is linear, so its accuracy and macro-F1 on endlessly many rows are known exactly.
-"""
+Every world has two classes. A member of a comparison sees Gaussian features, some of its own and
+some shared by all; the classes differ in their means. A ridge classifier is linear, so its accuracy
+and macro-F1 on endlessly many rows are known exactly."""
 
 from __future__ import annotations
 
@@ -33,9 +34,8 @@ LEVEL = 0.05
 class World:
     """What data sets are drawn from.
 
-    ``separation`` is the distance of the classes' means, in standard deviations, in each member's features together; that of
-    the last member is greater by ``gain``.
-    """
+    ``separation`` is the distance of the classes' means, in standard deviations, in each member's
+    features together; that of the last member is greater by ``gain``."""
 
     name: str
     n_rows: int = 300
@@ -51,7 +51,9 @@ class World:
         by_feature = self.separation / np.sqrt(self.n_features)
         offsets = np.full((self.n_members, self.n_features), by_feature)
         own = self.n_features - self.n_shared
-        offsets[-1, self.n_shared :] = np.sqrt(((self.separation + self.gain) ** 2 - self.n_shared * by_feature**2) / own)
+        offsets[-1, self.n_shared :] = np.sqrt(
+            ((self.separation + self.gain) ** 2 - self.n_shared * by_feature**2) / own
+        )
         return offsets
 
     def draw(self, random: np.random.Generator) -> tuple[Floats, Floats]:
@@ -82,18 +84,26 @@ def predict(features: Floats, weights: Floats, intercepts: Floats) -> NDArray[np
     return (features @ weights[..., None])[..., 0] + intercepts[:, None] > 0
 
 
-def metrics(true_positive: Any, false_positive: Any, false_negative: Any, true_negative: Any) -> Floats:
+def metrics(
+    true_positive: Any, false_positive: Any, false_negative: Any, true_negative: Any
+) -> Floats:
     """Return accuracy and macro-F1 of counts or shares, along a new last axis."""
     right = true_positive + true_negative
     wrong = false_positive + false_negative
-    f1 = [2 * hits / np.maximum(2 * hits + wrong, 1e-300) for hits in (true_positive, true_negative)]
+    f1 = [
+        2 * hits / np.maximum(2 * hits + wrong, 1e-300) for hits in (true_positive, true_negative)
+    ]
     return np.stack([right / (right + wrong), (f1[0] + f1[1]) / 2], axis=-1)
 
 
 def score(predicted: NDArray[np.bool_], target: Floats) -> Floats:
     """Return the metrics of each member. *Shape:* ``(n_members, n_metrics)``."""
     positive = target > 0
-    hits, called, n_positive = (predicted & positive).sum(axis=1), predicted.sum(axis=1), positive.sum()
+    hits, called, n_positive = (
+        (predicted & positive).sum(axis=1),
+        predicted.sum(axis=1),
+        positive.sum(),
+    )
     return metrics(hits, called - hits, n_positive - hits, len(target) - called - n_positive + hits)
 
 
@@ -101,19 +111,24 @@ def exact(world: World, weights: Floats, intercepts: Floats) -> Floats:
     """Return the metrics on endlessly many rows. *Shape:* ``(n_members, n_metrics)``."""
     length = np.linalg.norm(weights, axis=1)
     middle = (weights * world.offsets()).sum(axis=1) / 2
-    found, kept = stats.norm.cdf((middle + intercepts) / length), stats.norm.cdf((middle - intercepts) / length)
+    found, kept = (
+        stats.norm.cdf((middle + intercepts) / length),
+        stats.norm.cdf((middle - intercepts) / length),
+    )
     share = world.minority
     return metrics(share * found, (1 - share) * (1 - kept), share * (1 - found), (1 - share) * kept)
 
 
-def cross_validate(world: World, designs: list[tuple[int, int]], seeds: list[int]) -> list[tuple[Floats, Floats]]:
+def cross_validate(
+    world: World, designs: list[tuple[int, int]], seeds: list[int]
+) -> list[tuple[Floats, Floats]]:
     """Cross-validate all members on data sets of the world.
 
     Returns
     -------
     list
-        For each design (repeats, folds) the scores of folds and the exact scores of the models that were fitted for them.
-        *Shape of both:* ``(n_data_sets, n_folds, n_members, n_metrics)``.
+        For each design (repeats, folds) the scores of folds and the exact scores of the models that
+        were fitted for them. *Shape of both:* ``(n_data_sets, n_folds, n_members, n_metrics)``.
     """
     results: list[tuple[list[Any], list[Any]]] = [([], []) for _ in designs]
     for seed in seeds:
@@ -130,7 +145,9 @@ def cross_validate(world: World, designs: list[tuple[int, int]], seeds: list[int
     return [(np.asarray(scores), np.asarray(truths)) for scores, truths in results]
 
 
-def coverage(scores: Floats, truth: float, test_share: float, n_rows: int, is_share: bool) -> dict[str, Any]:
+def coverage(
+    scores: Floats, truth: float, test_share: float, n_rows: int, is_share: bool
+) -> dict[str, Any]:
     """Return how often intervals hold the truth. *Shape of scores:* ``(n_data_sets, n_folds)``.
 
     Only a score that is a share of the rows, such as accuracy, has a known error of rows.
@@ -141,7 +158,9 @@ def coverage(scores: Floats, truth: float, test_share: float, n_rows: int, is_sh
     estimates, folds_only = (
         np.array(
             [
-                corrected_interval(row, test_share, resolution=resolution, row_error=float(error), bounds=(0, 1))
+                corrected_interval(
+                    row, test_share, resolution=resolution, row_error=float(error), bounds=(0, 1)
+                )
                 for row, error in zip(scores, errors, strict=True)
             ]
         )
@@ -160,7 +179,12 @@ def coverage(scores: Floats, truth: float, test_share: float, n_rows: int, is_sh
 
 def paired(differences: Floats, truth: float, test_share: float, n_rows: int) -> dict[str, Any]:
     """Return how often a difference is found, and covered. *Shape of differences:* ``(n_data_sets, n_folds)``."""
-    estimates = np.array([corrected_test(row, test_share, resolution=_resolution(n_rows, test_share)) for row in differences])
+    estimates = np.array(
+        [
+            corrected_test(row, test_share, resolution=_resolution(n_rows, test_share))
+            for row in differences
+        ]
+    )
     return {
         "truth": truth,
         "found": rate(estimates[:, 3] < LEVEL),
@@ -180,33 +204,44 @@ def uncorrected(differences: Floats) -> Floats:
 def family(scores: Floats, n_baselines: int, test_share: float, n_rows: int) -> dict[str, Any]:
     """Compare all with the best baseline, as `compare` does; the first members are the baselines.
 
-    *Shape of scores:* ``(n_data_sets, n_folds, n_members)``. All members are equally good: any verdict is a false alarm.
-    """
+    *Shape of scores:* ``(n_data_sets, n_folds, n_members)``. All members are equally good: any
+    verdict is a false alarm."""
     resolution = _resolution(n_rows, test_share)
-    alarms: dict[str, list[bool]] = {name: [] for name in ("any", "contender_better", "any_without_holm", "any_uncorrected")}
+    alarms: dict[str, list[bool]] = {
+        name: [] for name in ("any", "contender_better", "any_without_holm", "any_uncorrected")
+    }
     for folds in scores:
         best = int(folds[:, :n_baselines].mean(axis=0).argmax())
         differences = np.delete(folds - folds[:, [best]], best, axis=1).T
-        raw = np.array([corrected_test(row, test_share, resolution=resolution).p_value for row in differences])
+        raw = np.array(
+            [corrected_test(row, test_share, resolution=resolution).p_value for row in differences]
+        )
         found = holm(raw) < LEVEL
         alarms["any"].append(found.any())
-        alarms["contender_better"].append((found & (differences.mean(axis=1) > 0))[n_baselines - 1 :].any())
+        alarms["contender_better"].append(
+            (found & (differences.mean(axis=1) > 0))[n_baselines - 1 :].any()
+        )
         alarms["any_without_holm"].append((raw < LEVEL).any())
         alarms["any_uncorrected"].append((holm(uncorrected(differences)) < LEVEL).any())
     return {name: rate(np.array(values)) for name, values in alarms.items()}
 
 
 def held_back(world: World, n_train_rows: int, seeds: list[int]) -> dict[str, NDArray[np.bool_]]:
-    """Judge two fitted models that are equally good, on one test set of ``world.n_rows`` for each seed.
+    """Judge two fitted models that are equally good, on one test set of ``world.n_rows`` for each
+    seed.
 
-    Both have the weights that the first learned, each for its own features, which are alike: so they are equally good exactly.
+    Both have the weights that the first learned, each for its own features, which are alike: so
+    they are equally good exactly.
 
     Returns
     -------
     dict
-        For each metric whether the interval of the first held the exact score, and whether the test found a difference.
+        For each metric whether the interval of the first held the exact score, and whether the test
+        found a difference.
     """
-    verdicts: dict[str, list[bool]] = {f"{metric} {what}": [] for metric in METRICS for what in ("covered", "found")}
+    verdicts: dict[str, list[bool]] = {
+        f"{metric} {what}": [] for metric in METRICS for what in ("covered", "found")
+    }
     for seed in seeds:
         random = np.random.default_rng(seed)
         features, target = replace(world, n_rows=n_train_rows).draw(random)
@@ -215,21 +250,35 @@ def held_back(world: World, n_train_rows: int, seeds: list[int]) -> dict[str, ND
         features, target = world.draw(random)
         # All that the metrics need of a sample is how often it has each of the eight kinds of rows.
         kinds = (target > 0) * 4 + predict(features, *model).T @ [2, 1]
-        drawn = resample_rows(lambda rows, kinds=kinds: np.bincount(kinds[rows], minlength=8), world.n_rows, random_state=seed)
+        drawn = resample_rows(
+            lambda rows, kinds=kinds: np.bincount(kinds[rows], minlength=8),
+            world.n_rows,
+            random_state=seed,
+        )
         value, resampled = _of_kinds(np.bincount(kinds, minlength=8)[None])[0], _of_kinds(drawn)
         for place, metric in enumerate(METRICS):
             level = {"resolution": 1 / world.n_rows}
-            interval = bootstrap_interval(value[0, place], resampled[:, 0, place], **level, bounds=(0, 1))
+            interval = bootstrap_interval(
+                value[0, place], resampled[:, 0, place], **level, bounds=(0, 1)
+            )
             verdicts[f"{metric} covered"].append(interval.low <= truths[place] <= interval.high)
-            test = bootstrap_test(value[0, place] - value[1, place], resampled[:, 0, place] - resampled[:, 1, place], **level)
+            test = bootstrap_test(
+                value[0, place] - value[1, place],
+                resampled[:, 0, place] - resampled[:, 1, place],
+                **level,
+            )
             verdicts[f"{metric} found"].append(test.p_value < LEVEL)
     return {name: np.array(values) for name, values in verdicts.items()}
 
 
 def _of_kinds(counts: Floats) -> Floats:
     """Return the metrics of both models, from counts of rows by target and predictions. *Shape:* ``(n_samples, 2, n_metrics)``."""
-    cells = counts.reshape(-1, 2, 2, 2)  # sample, target, the first model's prediction, the second's
-    tables = np.stack([cells.sum(axis=3), cells.sum(axis=2)], axis=1)  # sample, model, target, prediction
+    cells = counts.reshape(
+        -1, 2, 2, 2
+    )  # sample, target, the first model's prediction, the second's
+    tables = np.stack(
+        [cells.sum(axis=3), cells.sum(axis=2)], axis=1
+    )  # sample, model, target, prediction
     return metrics(tables[..., 1, 1], tables[..., 0, 1], tables[..., 1, 0], tables[..., 0, 0])
 
 

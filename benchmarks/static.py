@@ -28,9 +28,13 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument("--rounds", type=int, default=3)
     known.add_argument("--reviews", type=int, default=3000, help="number of IMDB reviews")
     options = known.parse_args(None if arguments is None else list(arguments))
-    sentences = list(dict.fromkeys(text for split in ("train", "test") for text in sst2(options.data, split)[0]))
+    sentences = list(
+        dict.fromkeys(text for split in ("train", "test") for text in sst2(options.data, split)[0])
+    )
     reviews = [text for text, _ in imdb(options.data)][: options.reviews]
-    frequent = Counter(word for text in (*sentences, *reviews) for word in text.lower().split() if word.isalnum())
+    frequent = Counter(
+        word for text in (*sentences, *reviews) for word in text.lower().split() if word.isalnum()
+    )
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HF_ASSETS_CACHE"] = str(Path(folder) / "assets")
         path = Path(folder) / "glove.txt"
@@ -41,7 +45,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
                 "machine": machine(),
                 "settings": {"rounds": options.rounds},
                 "reading": reading(nursery, path, Path(folder) / "assets", options.rounds),
-                "sharing": nursery.call(sharing, path=str(path), n_processes=2) if Path("/proc/self/smaps").exists() else [],
+                "sharing": (
+                    nursery.call(sharing, path=str(path), n_processes=2)
+                    if Path("/proc/self/smaps").exists()
+                    else []
+                ),
                 "pooling": [
                     pooling(nursery, name, texts, str(path), folder, options.rounds)
                     for name, texts in (("SST-2 sentences", sentences), ("IMDB reviews", reviews))

@@ -31,7 +31,9 @@ def _plain(table: str, mean: Callable[[Any, list[str]], np.ndarray]) -> Pool:
     ours = load_word_vectors(table)
     keyed = KeyedVectors(ours.n_dims)
     keyed.add_vectors(ours.words, np.array(ours.vectors))
-    return lambda texts: np.array([mean(keyed, _WORD.findall(text.lower())) for text in texts], dtype=np.float32)
+    return lambda texts: np.array(
+        [mean(keyed, _WORD.findall(text.lower())) for text in texts], dtype=np.float32
+    )
 
 
 def _by_numpy(keyed: Any, words: list[str]) -> np.ndarray:
@@ -41,7 +43,11 @@ def _by_numpy(keyed: Any, words: list[str]) -> np.ndarray:
 
 def _by_gensim(keyed: Any, words: list[str]) -> np.ndarray:
     known = [word for word in words if word in keyed]
-    return keyed.get_mean_vector(known, pre_normalize=False) if known else np.zeros(keyed.vector_size, dtype=np.float32)
+    return (
+        keyed.get_mean_vector(known, pre_normalize=False)
+        if known
+        else np.zeros(keyed.vector_size, dtype=np.float32)
+    )
 
 
 def _ours(table: str) -> Pool:
@@ -63,7 +69,10 @@ CONTENDERS: dict[str, Callable[[str, str], Pool]] = {
     "model2vec": lambda _, folder: _model2vec(str(Path(folder) / "model2vec")),
     'StaticVectorizer("distill:...")': lambda _, folder: _ours(_DISTILL),
 }
-PEER_OF = {"StaticVectorizer(file)": "gensim, np.mean", 'StaticVectorizer("distill:...")': "model2vec"}
+PEER_OF = {
+    "StaticVectorizer(file)": "gensim, np.mean",
+    'StaticVectorizer("distill:...")': "model2vec",
+}
 
 
 def prepare(folder: str) -> None:
@@ -76,7 +85,9 @@ def prepare(folder: str) -> None:
     if not place.exists():
         from model2vec.distill import distill
 
-        distill(str(locate(DEFAULT_MODEL, local_files_only=True)), device="cpu", quantize_to="float32").save_pretrained(place)
+        distill(
+            str(locate(DEFAULT_MODEL, local_files_only=True)), device="cpu", quantize_to="float32"
+        ).save_pretrained(place)
 
 
 def pool(name: str, texts: list[str], table: str, folder: str, save: str) -> float:
@@ -92,7 +103,9 @@ def pool(name: str, texts: list[str], table: str, folder: str, save: str) -> flo
     return median(seconds)
 
 
-def pooling(nursery: Nursery, kind: str, texts: list[str], table: str, folder: str, rounds: int) -> dict[str, Any]:
+def pooling(
+    nursery: Nursery, kind: str, texts: list[str], table: str, folder: str, rounds: int
+) -> dict[str, Any]:
     """Compare the contenders, taking turns."""
     nursery.call(prepare, folder=folder)
     seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
@@ -101,7 +114,9 @@ def pooling(nursery: Nursery, kind: str, texts: list[str], table: str, folder: s
         for name, taken in seconds.items():
             print(f"pooling {kind}: {name}, round {number + 1} of {rounds}", file=sys.stderr)
             place = str(Path(folder) / "vectors.npy")
-            taken.append(nursery.call(pool, name=name, texts=texts, table=table, folder=folder, save=place))
+            taken.append(
+                nursery.call(pool, name=name, texts=texts, table=table, folder=folder, save=place)
+            )
             vectors[name] = np.load(place)
     difference = partial(_largest_difference, vectors)
     return {
@@ -114,8 +129,16 @@ def pooling(nursery: Nursery, kind: str, texts: list[str], table: str, folder: s
                 "seconds": taken,
                 "texts_per_second": len(texts) / median(taken),
                 "peer": PEER_OF.get(name),
-                "ratio": median(peer / own for peer, own in zip(seconds[PEER_OF[name]], taken, strict=True)) if name in PEER_OF else None,
-                "largest_difference": difference(name, PEER_OF[name]) if name == "StaticVectorizer(file)" else None,
+                "ratio": (
+                    median(
+                        peer / own for peer, own in zip(seconds[PEER_OF[name]], taken, strict=True)
+                    )
+                    if name in PEER_OF
+                    else None
+                ),
+                "largest_difference": (
+                    difference(name, PEER_OF[name]) if name == "StaticVectorizer(file)" else None
+                ),
             }
             for name, taken in seconds.items()
         ],

@@ -20,7 +20,9 @@ _READERS = ("bertvectorizer, first time", "bertvectorizer, again", "gensim")
 def generate(path: Path, words: list[str], n_words: int, n_dims: int, seed: int = 0) -> None:
     """Write a table in GloVe's text format: the given words first, then invented ones; numbers of five decimals."""
     random = np.random.default_rng(seed)
-    numbers = np.array([f"{number:.5f}" for number in random.standard_normal(100_000)], dtype=object)
+    numbers = np.array(
+        [f"{number:.5f}" for number in random.standard_normal(100_000)], dtype=object
+    )
     invented = (f"w{number}" for number in range(n_words))
     with open(path, "w", encoding="utf-8") as file:
         for word in [*words, *invented][:n_words]:
@@ -40,7 +42,13 @@ def read(path: str, way: str) -> dict[str, float]:
         from bertvectorizer import load_word_vectors
 
         shape = load_word_vectors(path).vectors.shape
-    return {"seconds": time.perf_counter() - start, "peak_mib": peak_mib(), "before_mib": before, "n_words": shape[0], "n_dims": shape[1]}
+    return {
+        "seconds": time.perf_counter() - start,
+        "peak_mib": peak_mib(),
+        "before_mib": before,
+        "n_words": shape[0],
+        "n_dims": shape[1],
+    }
 
 
 def reading(nursery: Nursery, path: Path, tables: Path, rounds: int) -> dict[str, Any]:
@@ -67,8 +75,17 @@ def reading(nursery: Nursery, path: Path, tables: Path, rounds: int) -> dict[str
         for way, runs in seconds.items()
     ]
     first = seconds["gensim"][0]
-    assert all((run["n_words"], run["n_dims"]) == (first["n_words"], first["n_dims"]) for runs in seconds.values() for run in runs)
-    return {"megabytes": path.stat().st_size / 1e6, "n_words": first["n_words"], "n_dims": first["n_dims"], "rows": rows}
+    assert all(
+        (run["n_words"], run["n_dims"]) == (first["n_words"], first["n_dims"])
+        for runs in seconds.values()
+        for run in runs
+    )
+    return {
+        "megabytes": path.stat().st_size / 1e6,
+        "n_words": first["n_words"],
+        "n_dims": first["n_dims"],
+        "rows": rows,
+    }
 
 
 def touch(path: str, barrier: Any, answers: Any) -> None:
@@ -92,7 +109,9 @@ def sharing(path: str, n_processes: int) -> list[dict[str, float]]:
     """Return resident and proportional memory, in MiB, of the table's pages in processes that run at the same time."""
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(n_processes), context.SimpleQueue()
-    processes = [context.Process(target=touch, args=(path, barrier, answers)) for _ in range(n_processes)]
+    processes = [
+        context.Process(target=touch, args=(path, barrier, answers)) for _ in range(n_processes)
+    ]
     for process in processes:
         process.start()
     found = [answers.get() for _ in processes]

@@ -67,7 +67,12 @@ class Store(Kept):
         self._records, self._store = records, store
 
     def write(self, texts: list[str]) -> None:
-        self._fetch(texts, lambda some, places, _: [self._records.Record(9, 0, vector_of(some[place])[None]) for place in places])
+        self._fetch(
+            texts,
+            lambda some, places, _: [
+                self._records.Record(9, 0, vector_of(some[place])[None]) for place in places
+            ],
+        )
 
     def read(self, texts: list[str]) -> np.ndarray:
         return self._fetch(texts, _refuse)
@@ -80,7 +85,13 @@ class Store(Kept):
             some = texts[start : start + _AT_ONCE]
             sizes = list(map(len, some))
             keys = self._store.text_keys(["settings"], some)
-            records += store.fetch(keys, sizes, self._store.Parts(part, part, part, part), sum(sizes), partial(compute, some))
+            records += store.fetch(
+                keys,
+                sizes,
+                self._store.Parts(part, part, part, part),
+                sum(sizes),
+                partial(compute, some),
+            )
         return np.concatenate([record.vectors for record in records])
 
 
@@ -141,7 +152,12 @@ class DiskCache(Kept):
 
 STORE = "EmbeddingStore"
 MEMORY = "joblib.Memory"
-WAYS: dict[str, type[Kept]] = {STORE: Store, "numpy.load": Array, MEMORY: JoblibMemory, "diskcache": DiskCache}
+WAYS: dict[str, type[Kept]] = {
+    STORE: Store,
+    "numpy.load": Array,
+    MEMORY: JoblibMemory,
+    "diskcache": DiskCache,
+}
 
 
 def write(way: str, folder: str, n_texts: int) -> float:
@@ -159,7 +175,10 @@ def read(way: str, folder: str, n_texts: int) -> float:
     vectors = kept.read(texts)
     seconds = time.perf_counter() - start
     assert vectors.shape == (n_texts, WIDTH)
-    assert all(np.array_equal(vectors[number], vector_of(texts[number])) for number in range(0, n_texts, max(1, n_texts // 100)))
+    assert all(
+        np.array_equal(vectors[number], vector_of(texts[number]))
+        for number in range(0, n_texts, max(1, n_texts // 100))
+    )
     return seconds
 
 

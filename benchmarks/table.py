@@ -1,4 +1,5 @@
-"""Put the results into README.md, between markers such as ``<!-- encode -->`` and ``<!-- /encode -->``.
+"""Put the results into README.md, between markers such as ``<!-- encode -->`` and ``<!-- /encode
+-->``.
 
 Run ``python -m benchmarks.table``.
 """
@@ -21,12 +22,24 @@ from .words_table import words_table
 def encode_table(result: dict[str, Any]) -> str:
     """Return one table for each kind of text."""
     on_gpu = result["settings"]["device"] != "cpu"
-    header = ["contender", "texts/s", "tokens/s", "ratio", "of GEMM", "peak MiB", *(["GPU MiB"] if on_gpu else []), "largest difference"]
-    parts = [describe_machine(result["machine"]) + f" {result['settings']['rounds']} counted rounds."]
+    header = [
+        "contender",
+        "texts/s",
+        "tokens/s",
+        "ratio",
+        "of GEMM",
+        "peak MiB",
+        *(["GPU MiB"] if on_gpu else []),
+        "largest difference",
+    ]
+    parts = [
+        describe_machine(result["machine"]) + f" {result['settings']['rounds']} counted rounds."
+    ]
     for case in result["cases"]:
         gemm = median(case["gemm_flops_per_second"]) / 1e9
         parts.append(
-            f"**{case['name']}**: {case['texts']:,} texts ({case['remark']}), {case['tokens']:,} tokens. GEMM: {gemm:,.0f} GFLOP/s."
+            f"**{case['name']}**: {case['texts']:,} texts ({case['remark']}), {case['tokens']:,}"
+            f" tokens. GEMM: {gemm:,.0f} GFLOP/s."
         )
         rows = []
         for row in case["rows"]:
@@ -49,20 +62,39 @@ def encode_table(result: dict[str, Any]) -> str:
 def accuracy_table(result: dict[str, Any]) -> str:
     """Return the three tables of the accuracy benchmark."""
     classification = [
-        [f"`{row['features']}`", row["precision"], _show(row["accuracy"], ".4f"), _show(row["points_from_float32"], "+.2f")]
+        [
+            f"`{row['features']}`",
+            row["precision"],
+            _show(row["accuracy"], ".4f"),
+            _show(row["points_from_float32"], "+.2f"),
+        ]
         for row in result["classification"]
     ]
     similarity = [
-        [row["set"], f"{row['pairs']:,}", row["precision"], _show(row["spearman"], ".4f"), _show(row["published"], ".4f")]
+        [
+            row["set"],
+            f"{row['pairs']:,}",
+            row["precision"],
+            _show(row["spearman"], ".4f"),
+            _show(row["published"], ".4f"),
+        ]
         for row in result["similarity"]
     ]
-    equality = [[row["set"], f"{row['sentences']:,}", _show(row["largest_difference"], ".1e")] for row in result["equality"]]
+    equality = [
+        [row["set"], f"{row['sentences']:,}", _show(row["largest_difference"], ".1e")]
+        for row in result["equality"]
+    ]
     return "\n\n".join(
         [
             describe_machine(result["machine"]),
-            markdown(["SST-2 test", "precision", "accuracy", "points from float32"], classification),
+            markdown(
+                ["SST-2 test", "precision", "accuracy", "points from float32"], classification
+            ),
             markdown(["similarity", "pairs", "precision", "Spearman", "published"], similarity),
-            markdown(["against sentence-transformers", "distinct sentences", "largest difference"], equality),
+            markdown(
+                ["against sentence-transformers", "distinct sentences", "largest difference"],
+                equality,
+            ),
         ]
     )
 
@@ -71,30 +103,47 @@ def memory_table(result: dict[str, Any]) -> str:
     """Return the curve of memory, thinned out."""
     settings, curve = result["settings"], result["curve"]
     thin = curve[:: max(1, len(curve) // 10)]
-    rows = [[f"{point['seconds']:,.0f}", f"{point['rows']:,}", f"{point['rss_mib']:,.0f}"] for point in thin]
+    rows = [
+        [f"{point['seconds']:,.0f}", f"{point['rows']:,}", f"{point['rss_mib']:,.0f}"]
+        for point in thin
+    ]
     slope = _show(result["slope_mib_per_100000_rows"], "+.1f")
     summary = (
-        f"{settings['rows']:,} texts of {settings['words']} words, {settings['precision']}: {result['rows_per_second']:,.0f} rows/s, "
-        f"peak {result['peak_mib']:,.0f} MiB, slope over the second half {slope} MiB per 100,000 rows."
+        f"{settings['rows']:,} texts of {settings['words']} words, {settings['precision']}:"
+        f" {result['rows_per_second']:,.0f} rows/s, peak {result['peak_mib']:,.0f} MiB, slope over"
+        f" the second half {slope} MiB per 100,000 rows."
     )
-    return "\n\n".join([describe_machine(result["machine"]), summary, markdown(["seconds", "rows done", "resident MiB"], rows)])
+    return "\n\n".join(
+        [
+            describe_machine(result["machine"]),
+            summary,
+            markdown(["seconds", "rows done", "resident MiB"], rows),
+        ]
+    )
 
 
 def search_table(result: dict[str, Any]) -> str:
     """Return the tables of the grid search, of reads, and of a store's worth and cost."""
-    parts = [describe_machine(result["machine"]) + f" The whole run took {result['minutes']:.0f} minutes."]
+    parts = [
+        describe_machine(result["machine"])
+        + f" The whole run took {result['minutes']:.0f} minutes."
+    ]
     parts += [_grid_search(case) for case in result.get("search", [])]
     if reads := result.get("reads"):
         rows = [
             [
-                row["way"] + (f" (from {row['texts_measured']:,} texts)" if row["extrapolated"] else ""),
+                row["way"]
+                + (f" (from {row['texts_measured']:,} texts)" if row["extrapolated"] else ""),
                 _show(row["seconds"], ".2f"),
                 _show(row["texts_per_second"], ",.0f"),
                 _show(row["ratio"], ",.1f"),
             ]
             for row in result["reads"]["rows"]
         ]
-        parts.append(f"**reads**: {reads['texts']:,} vectors of 384 float32, {reads['texts_a_call']:,} texts a call.")
+        parts.append(
+            f"**reads**: {reads['texts']:,} vectors of 384 float32, {reads['texts_a_call']:,} texts"
+            " a call."
+        )
         parts.append(markdown(["way", "seconds", "texts/s", "times joblib.Memory"], rows))
     if second := result.get("second"):
         encoding, reading = median(second["encoding_seconds"]), median(second["reading_seconds"])
@@ -104,26 +153,49 @@ def search_table(result: dict[str, Any]) -> str:
         )
     if first := result.get("first"):
         rows = [
-            [row["store"], _show(median(row["seconds"]), ".2f"), _show(row["texts_per_second"], ",.0f"), _show(row["overhead"], "+.1%")]
+            [
+                row["store"],
+                _show(median(row["seconds"]), ".2f"),
+                _show(row["texts_per_second"], ",.0f"),
+                _show(row["overhead"], "+.1%"),
+            ]
             for row in first["rows"]
         ]
-        parts.append(f"**first run**: {first['texts']:,} SST-2 sentences, {first['rounds']} counted rounds.")
+        parts.append(
+            f"**first run**: {first['texts']:,} SST-2 sentences, {first['rounds']} counted rounds."
+        )
         parts.append(markdown(["store", "seconds", "texts/s", "overhead"], rows))
     return "\n\n".join(parts)
 
 
 def _grid_search(case: dict[str, Any]) -> str:
     with_workers = case["n_jobs"] > 1
-    header = ["contender", "seconds", *(["of these, start of workers"] if with_workers else []), "times best peer", "of floor"]
+    header = [
+        "contender",
+        "seconds",
+        *(["of these, start of workers"] if with_workers else []),
+        "times best peer",
+        "of floor",
+    ]
     header += ["times best peer, warm", "of floor, warm"] if with_workers else []
     rows = []
     for row in case["rows"]:
-        cells = [row["contender"], ("≈ " if row["extrapolated"] else "") + _show(row["seconds"], ".1f")]
+        cells = [
+            row["contender"],
+            ("≈ " if row["extrapolated"] else "") + _show(row["seconds"], ".1f"),
+        ]
         cells += [_show(row["start_seconds"], ".1f")] if with_workers else []
         cells += [_show(row["best_peer"], ".1f"), _show(row["of_floor"], ".2f")]
-        cells += [_show(row["warm_best_peer"], ".1f"), _show(row["warm_of_floor"], ".2f")] if with_workers else []
+        cells += (
+            [_show(row["warm_best_peer"], ".1f"), _show(row["warm_of_floor"], ".2f")]
+            if with_workers
+            else []
+        )
         rows.append([*cells, _show(row["encoded"], ",")])
-    title = f"**search, {case['name']}, `n_jobs={case['n_jobs']}`**: {case['texts']:,} texts ({case['remark']})."
+    title = (
+        f"**search, {case['name']}, `n_jobs={case['n_jobs']}`**: {case['texts']:,} texts"
+        f" ({case['remark']})."
+    )
     return title + "\n\n" + markdown([*header, "texts encoded"], rows)
 
 
@@ -140,15 +212,19 @@ def static_table(result: dict[str, Any]) -> str:
         for row in reading["rows"]
     ]
     parts = [
-        describe_machine(result["machine"]) + f" {result['settings']['rounds']} rounds, gensim's reading once.",
-        f"**reading** GloVe text, {reading['n_words']:,} words of {reading['n_dims']} dimensions, {reading['megabytes']:,.0f} MB.",
+        describe_machine(result["machine"])
+        + f" {result['settings']['rounds']} rounds, gensim's reading once.",
+        (
+            f"**reading** GloVe text, {reading['n_words']:,} words of {reading['n_dims']}"
+            f" dimensions, {reading['megabytes']:,.0f} MB."
+        ),
         markdown(["way", "seconds", "times gensim", "MiB above the start"], rows),
     ]
     if sharing := result["sharing"]:
         resident, own = (sum(process[name] for process in sharing) for name in ("Rss", "Pss"))
         parts.append(
-            f"**sharing**: {len(sharing)} processes that have read every number of the table see {resident:,.0f} MiB of its pages in all, "
-            f"and take {own:,.0f} MiB."
+            f"**sharing**: {len(sharing)} processes that have read every number of the table see"
+            f" {resident:,.0f} MiB of its pages in all, and take {own:,.0f} MiB."
         )
     for case in result["pooling"]:
         rows = [
@@ -169,21 +245,54 @@ def baselines_table(result: dict[str, Any]) -> str:
     """Return the tables of classification, of words by themselves, and of senses."""
     parts = [describe_machine(result["machine"])]
     sets = result["classification"]
-    parts.append("; ".join(f"{case['set']}: {case['train']:,} texts to learn from, {case['test']:,} to test" for case in sets) + ".")
-    header = ["features", "dims", *(f"{case['set']} {what}" for case in sets for what in ("accuracy", "macro F1", "unknown words"))]
+    parts.append(
+        "; ".join(
+            f"{case['set']}: {case['train']:,} texts to learn from, {case['test']:,} to test"
+            for case in sets
+        )
+        + "."
+    )
+    header = [
+        "features",
+        "dims",
+        *(
+            f"{case['set']} {what}"
+            for case in sets
+            for what in ("accuracy", "macro F1", "unknown words")
+        ),
+    ]
     rows = []
     for places in zip(*(case["rows"] for case in sets), strict=True):
         first = places[0]
-        dims = " / ".join(f"{dims:,}" for dims in dict.fromkeys(row["dims"] for row in places)) if first["dims"] else "–"
-        cells = [[_show(row["accuracy"], ".4f"), _show(row["macro_f1"], ".4f"), _show(row["oov_rate"], ".1%")] for row in places]
+        dims = (
+            " / ".join(f"{dims:,}" for dims in dict.fromkeys(row["dims"] for row in places))
+            if first["dims"]
+            else "–"
+        )
+        cells = [
+            [
+                _show(row["accuracy"], ".4f"),
+                _show(row["macro_f1"], ".4f"),
+                _show(row["oov_rate"], ".1%"),
+            ]
+            for row in places
+        ]
         rows.append([first["features"], dims, *chain.from_iterable(cells)])
     parts.append(markdown(header, rows))
     kinds, methods = (list(result["intrinsic"][0][name]) for name in ("similarity", "analogies"))
     rows = [
         [
             f"{row['table']}, {row['n_dims']} dims",
-            *(f"{_show(row['similarity'][kind]['spearman'], '.3f')} ({row['similarity'][kind]['pairs']:,})" for kind in kinds),
-            *(f"{_show(row['analogies'][method]['accuracy'], '.3f')} ({row['analogies'][method]['questions']:,})" for method in methods),
+            *(
+                f"{_show(row['similarity'][kind]['spearman'], '.3f')}"
+                f" ({row['similarity'][kind]['pairs']:,})"
+                for kind in kinds
+            ),
+            *(
+                f"{_show(row['analogies'][method]['accuracy'], '.3f')}"
+                f" ({row['analogies'][method]['questions']:,})"
+                for method in methods
+            ),
         ]
         for row in result["intrinsic"]
     ]
@@ -191,7 +300,12 @@ def baselines_table(result: dict[str, Any]) -> str:
     rows = [
         [
             f"*{row['word']}*, {row['occurrences']:,} sentences, {row['senses']} senses",
-            row["features"] + (f" ({', '.join(form for form, _ in row['forms'])})" if row["features"].endswith("form") else ""),
+            row["features"]
+            + (
+                f" ({', '.join(form for form, _ in row['forms'])})"
+                if row["features"].endswith("form")
+                else ""
+            ),
             _show(row["accuracy"], ".4f"),
         ]
         for row in result["senses"]
@@ -202,7 +316,14 @@ def baselines_table(result: dict[str, Any]) -> str:
 
 def cost_table(result: dict[str, Any]) -> str:
     """Return what a whole comparison costs beside its floor."""
-    header = ["round", "one pass of encoding, s", "classifiers and learnt features, s", "floor, s", "whole comparison, s", "ratio"]
+    header = [
+        "round",
+        "one pass of encoding, s",
+        "classifiers and learnt features, s",
+        "floor, s",
+        "whole comparison, s",
+        "ratio",
+    ]
     rows = [
         [
             str(number),
@@ -215,9 +336,11 @@ def cost_table(result: dict[str, Any]) -> str:
         for number, one in enumerate(result["rounds"], 1)
     ]
     return (
-        f"{describe_machine(result['machine'])}\n\n{result['size']:,} sentences, {result['rounds'][0]['members']} kinds of features.\n\n"
-        f"{markdown(header, rows)}\n\nMedian ratio {result['ratio']:.2f}; what is neither classifier nor learnt feature takes "
-        f"{result['encoding_ratio']:.2f} of one pass of encoding."
+        f"{describe_machine(result['machine'])}\n\n{result['size']:,} sentences,"
+        f" {result['rounds'][0]['members']} kinds of"
+        f" features.\n\n{markdown(header, rows)}\n\nMedian ratio {result['ratio']:.2f}; what is"
+        f" neither classifier nor learnt feature takes {result['encoding_ratio']:.2f} of one pass"
+        " of encoding."
     )
 
 
@@ -249,7 +372,12 @@ def main() -> None:
         if path.exists():
             body = table(json.loads(path.read_text(encoding="utf-8")))
             block = f"<!-- {name} -->\n{body}\n<!-- /{name} -->"
-            text = re.sub(f"<!-- {name} -->.*<!-- /{name} -->", lambda _, block=block: block, text, flags=re.DOTALL)
+            text = re.sub(
+                f"<!-- {name} -->.*<!-- /{name} -->",
+                lambda _, block=block: block,
+                text,
+                flags=re.DOTALL,
+            )
     readme.write_text(text, encoding="utf-8")
 
 

@@ -32,13 +32,21 @@ class TaggedSet(NamedTuple):
     @property
     def n_distinct(self) -> int:
         """Distinct sentences in all three parts."""
-        return len({tuple(words) for words in chain(self.train.words, self.dev.words, self.test.words)})
+        return len(
+            {tuple(words) for words in chain(self.train.words, self.dev.words, self.test.words)}
+        )
 
 
 def tagged_set(data: Path, name: str, n_train: int, n_others: int) -> TaggedSet:
     """Read a set; where a part has more than so many sentences, that many are drawn with a seed. 0 is all."""
     parts = (read_conll(data / name / file) for file in FILES[name])
-    return TaggedSet(name, *(_draw(part, size) for part, size in zip(parts, (n_train, n_others, n_others), strict=True)))
+    return TaggedSet(
+        name,
+        *(
+            _draw(part, size)
+            for part, size in zip(parts, (n_train, n_others, n_others), strict=True)
+        ),
+    )
 
 
 def sense_table(data: Path, word: str, size: int) -> tuple[pd.DataFrame, NDArray[np.str_]]:
@@ -47,7 +55,9 @@ def sense_table(data: Path, word: str, size: int) -> tuple[pd.DataFrame, NDArray
     if size:
         occurrences = random.Random(0).sample(occurrences, size)
     rows = [(one.text, *one.span) for one in occurrences]
-    return pd.DataFrame(rows, columns=["text", "start", "end"]), np.array([one.sense for one in occurrences])
+    return pd.DataFrame(rows, columns=["text", "start", "end"]), np.array(
+        [one.sense for one in occurrences]
+    )
 
 
 def distinct_words(data: Path, name: str, size: int) -> list[list[str]]:
@@ -60,4 +70,7 @@ def _draw(sentences: TaggedSentences, size: int) -> TaggedSentences:
     if not 0 < size < len(sentences.words):
         return sentences
     chosen = sorted(random.Random(0).sample(range(len(sentences.words)), size))
-    return TaggedSentences([sentences.words[number] for number in chosen], [sentences.tags[number] for number in chosen])
+    return TaggedSentences(
+        [sentences.words[number] for number in chosen],
+        [sentences.tags[number] for number in chosen],
+    )

@@ -22,7 +22,10 @@ _SENTENCE_WORDS = range(5, 41)
 
 def sst2(data: Path, split: str) -> tuple[list[str], list[int]]:
     """Return the sentences and the labels of a split of SST-2."""
-    rows = [line.rsplit("\t", 1) for line in (data / "sst2" / f"{split}.tsv").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        line.rsplit("\t", 1)
+        for line in (data / "sst2" / f"{split}.tsv").read_text(encoding="utf-8").splitlines()
+    ]
     return [text for text, _ in rows], [int(label) for _, label in rows]
 
 
@@ -44,7 +47,12 @@ def sms(data: Path) -> dict[str, int]:
 def tass(data: Path, split: str) -> tuple[list[str], list[str]]:
     """Return the tweets of a split of TASS 2020, of all five countries, and whether they are P, N or NEU."""
     paths = sorted((data / "tass2020_es").glob(f"{split}_*.tsv"))
-    rows = [line.rstrip("\n").split("\t") for path in paths for line in path.read_text(encoding="utf-8").split("\n") if line]
+    rows = [
+        line.rstrip("\n").split("\t")
+        for path in paths
+        for line in path.read_text(encoding="utf-8").split("\n")
+        if line
+    ]
     return [row[1] for row in rows], [row[-1].strip() for row in rows]
 
 
@@ -70,7 +78,9 @@ class Occurrence(NamedTuple):
 
 def senseval(data: Path, word: str) -> list[Occurrence]:
     """Return the occurrences of ``"hard"`` or ``"interest"``, the forms and words in lower case."""
-    text = lzma.decompress((data / "senseval" / f"{word}.pos.xz").read_bytes()).decode("utf-8", "replace")
+    text = lzma.decompress((data / "senseval" / f"{word}.pos.xz").read_bytes()).decode(
+        "utf-8", "replace"
+    )
     occurrences = []
     for instance in text.split("<instance ")[1:]:
         sense = re.search(r'senseid="([^"]+)"', instance)
@@ -85,14 +95,20 @@ def senseval(data: Path, word: str) -> list[Occurrence]:
 def stsb(data: Path, split: str) -> list[tuple[str, str, float]]:
     """Return the pairs of a split of the STS benchmark with their scores; none where the file is missing."""
     path = data / "stsb" / f"sts-{split}.csv"
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    rows = (
+        [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+        if path.exists()
+        else []
+    )
     return [(row[5], row[6], float(row[4])) for row in rows]
 
 
 def sick(data: Path) -> list[tuple[str, str, float]]:
     """Return all 9,927 pairs of SICK with their scores."""
     files = ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt")
-    lines = chain.from_iterable((data / "sick" / file).read_text(encoding="utf-8").splitlines()[1:] for file in files)
+    lines = chain.from_iterable(
+        (data / "sick" / file).read_text(encoding="utf-8").splitlines()[1:] for file in files
+    )
     return [(row[1], row[2], float(row[3])) for row in (line.split("\t") for line in lines)]
 
 
@@ -109,7 +125,15 @@ def labelled_sentences(data: Path, size: int, seed: int = 0) -> tuple[list[str],
 def labelled_reviews(data: Path, size: int, seed: int = 0) -> tuple[list[str], list[int]]:
     """Return a sample of the first 250 words of reviews that are at least as long, and their labels."""
     long = ((text.split(), label) for text, label in imdb(data))
-    return _sample({" ".join(words[:_LONG_WORDS]): label for words, label in long if len(words) >= _LONG_WORDS}, size, seed)
+    return _sample(
+        {
+            " ".join(words[:_LONG_WORDS]): label
+            for words, label in long
+            if len(words) >= _LONG_WORDS
+        },
+        size,
+        seed,
+    )
 
 
 def _sample(labels: dict[str, int], size: int, seed: int) -> tuple[list[str], list[int]]:
@@ -156,7 +180,13 @@ class TextSamples:
 
     def mixed(self, size: int) -> list[str]:
         """Return texts of 3 to 250 words, as many of 3 to 30 as of 30 to 250 (log-uniform), from SST-2 and IMDB."""
-        wanted = np.exp(np.random.default_rng(self._seed).uniform(math.log(3), math.log(_LONG_WORDS), size)).round().astype(int)
+        wanted = (
+            np.exp(
+                np.random.default_rng(self._seed).uniform(math.log(3), math.log(_LONG_WORDS), size)
+            )
+            .round()
+            .astype(int)
+        )
         texts: set[str] = set()
         for number, words in enumerate(wanted):
             source = self._sentences if words <= 20 else self._reviews

@@ -1,8 +1,8 @@
-"""One grid search, timed in a process of its own: a column of texts, an encoder, `LogisticRegression`; 4 layers by 3 values of C.
+"""One grid search, timed in a process of its own: a column of texts, an encoder,
+`LogisticRegression`; 4 layers by 3 values of C.
 
-Interpreter, imports and the model in the main process are there before the clock starts; the workers of ``n_jobs=2`` are started
-by a tiny search of their own, whose time is told apart.
-"""
+Interpreter, imports and the model in the main process are there before the clock starts; the
+workers of ``n_jobs=2`` are started by a tiny search of their own, whose time is told apart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ _WARM_UP_LABELS = [0, 1, 0, 1]
 
 
 def search(
-    kind: str, keep: str | None, path: str, texts: list[str], labels: list[int], n_jobs: int, model: str, candidates: int, folds: int
+    kind: str,
+    keep: str | None,
+    path: str,
+    texts: list[str],
+    labels: list[int],
+    n_jobs: int,
+    model: str,
+    candidates: int,
+    folds: int,
 ) -> dict[str, Any]:
     """Run `GridSearchCV` over the whole pipeline, or over its first candidates and folds.
 
@@ -44,8 +52,8 @@ def search(
     Returns
     -------
     dict
-        Seconds to start the workers, of the search and of its refit; its best score; texts that went through our network
-        (None for peers).
+        Seconds to start the workers, of the search and of its refit; its best score; texts that
+        went through our network (None for peers).
     """
     import pandas as pd
     from sklearn.model_selection import GridSearchCV, ParameterGrid
@@ -57,8 +65,13 @@ def search(
     pipeline.fit(warm_up, _WARM_UP_LABELS)
     started = _start_workers(pipeline, warm_up, n_jobs)
 
-    grid = ParameterGrid({"classify__C": CS, **{f"encode__{name}": some for name, some in values.items()}})
-    chosen = [{name: [value] for name, value in candidate.items()} for candidate in list(grid)[:candidates]]
+    grid = ParameterGrid(
+        {"classify__C": CS, **{f"encode__{name}": some for name, some in values.items()}}
+    )
+    chosen = [
+        {name: [value] for name, value in candidate.items()}
+        for candidate in list(grid)[:candidates]
+    ]
     before = _encoded("path", path) if keep == "path" and Path(path).exists() else 0
     if keep:
         pipeline.set_params(encode__store=_store(keep, path))
@@ -87,9 +100,16 @@ def floor(texts: list[str], labels: list[int], n_jobs: int, model: str) -> dict[
 
     start = time.perf_counter()
     layers = np.split(encoder.fit_transform(texts), len(LAYERS), axis=1)
-    layers[0] /= np.linalg.norm(layers[0], axis=1, keepdims=True)  # the model's own Normalize belongs to its last layer
+    layers[0] /= np.linalg.norm(
+        layers[0], axis=1, keepdims=True
+    )  # the model's own Normalize belongs to its last layer
     encoding = time.perf_counter() - start
-    searches = [GridSearchCV(_classifier(), {"C": CS}, cv=_folds(y), n_jobs=n_jobs, refit=False).fit(layer, y) for layer in layers]
+    searches = [
+        GridSearchCV(_classifier(), {"C": CS}, cv=_folds(y), n_jobs=n_jobs, refit=False).fit(
+            layer, y
+        )
+        for layer in layers
+    ]
     best, layer = max(zip(searches, layers, strict=True), key=lambda pair: pair[0].best_score_)
     refit = time.perf_counter()
     _classifier().set_params(**best.best_params_).fit(layer, y)

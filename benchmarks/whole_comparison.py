@@ -12,7 +12,9 @@ def encode(texts: list[str]) -> dict[str, float]:
     """Encode all texts once, the model loaded, for everything that the roster reads of them: the last four layers."""
     from bertvectorizer import BertVectorizer
 
-    vectorizer = BertVectorizer(layers="-1,-2,-3,-4", device="cpu", local_files_only=True, store=None)
+    vectorizer = BertVectorizer(
+        layers="-1,-2,-3,-4", device="cpu", local_files_only=True, store=None
+    )
     vectorizer.transform([_WARM_UP])
     start = time.perf_counter()
     vectorizer.transform(texts)
@@ -31,7 +33,14 @@ def compare_all(texts: list[str], labels: list[int]) -> dict[str, Any]:
     for name, outcome in comparison.outcomes.items():
         cost = outcome.cost
         for train, test in comparison.folds.splits:
-            learning += cost.fit_seconds * len(train) / 1000 + cost.predict_seconds * len(test) / 1000
+            learning += (
+                cost.fit_seconds * len(train) / 1000 + cost.predict_seconds * len(test) / 1000
+            )
             if not outcome.is_contextual and name != "majority class":
                 learning += cost.encode_seconds * len(test) / 1000
-    return {"seconds": seconds, "learning_seconds": learning, "members": len(comparison.outcomes), "failures": comparison.failures}
+    return {
+        "seconds": seconds,
+        "learning_seconds": learning,
+        "members": len(comparison.outcomes),
+        "failures": comparison.failures,
+    }

@@ -24,10 +24,16 @@ def run(data: Path, size: int, every: int) -> Iterator[dict[str, Any]]:
     with Nursery() as nursery:
         for name, store in STORES.items():
             print(f"memory with {name}", file=sys.stderr, flush=True)
-            found = nursery.call(watch, data=str(data), model=model, size=size, every=every, store=store)
+            found = nursery.call(
+                watch, data=str(data), model=model, size=size, every=every, store=store
+            )
             curve = np.array([(point["sentences"], point["rss_mib"]) for point in found["curve"]])
             later = curve[curve[:, 0] >= size / 2]
-            slope = float(np.polyfit(later[:, 0], later[:, 1], 1)[0]) * 10_000 if len(later) > 1 else None
+            slope = (
+                float(np.polyfit(later[:, 0], later[:, 1], 1)[0]) * 10_000
+                if len(later) > 1
+                else None
+            )
             yield {"store": name, "slope_mib_per_10000": slope, **found}
 
 
@@ -39,7 +45,9 @@ def watch(data: str, model: str, size: int, every: int, store: str | None) -> di
 
     process = psutil.Process()
     texts = wikipedia(Path(data), size)
-    vectorizer = BertWordVectorizer(model, store=store, device="cpu", local_files_only=True).fit([["A", "word"]])
+    vectorizer = BertWordVectorizer(model, store=store, device="cpu", local_files_only=True).fit(
+        [["A", "word"]]
+    )
     curve = [{"sentences": 0, "rss_mib": process.memory_info().rss / 2**20}]
     n_words = 0
     start = time.perf_counter()
@@ -48,4 +56,10 @@ def watch(data: str, model: str, size: int, every: int, store: str | None) -> di
         if number % every == 0:
             curve.append({"sentences": number, "rss_mib": process.memory_info().rss / 2**20})
     seconds = time.perf_counter() - start
-    return {"curve": curve, "sentences": number, "words": n_words, "seconds": seconds, "words_per_second": n_words / seconds}
+    return {
+        "curve": curve,
+        "sentences": number,
+        "words": n_words,
+        "seconds": seconds,
+        "words_per_second": n_words / seconds,
+    }

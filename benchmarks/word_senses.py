@@ -58,11 +58,22 @@ def views(model: str, store: EmbeddingStore) -> list[View]:
     return [
         View("static vector of the word", StaticVectorizer(static, unit="span"), "span"),
         View("static vectors of the sentence, mean", StaticVectorizer(static), "text"),
-        View("`BertVectorizer()`, the sentence", BertVectorizer(model, store=store, local_files_only=True), "text"),
-        *(View(f"`BertSpanVectorizer(layers={layer})`", spans(layers=layer), "span", layer) for layer in range(n_layers + 1)),
+        View(
+            "`BertVectorizer()`, the sentence",
+            BertVectorizer(model, store=store, local_files_only=True),
+            "text",
+        ),
+        *(
+            View(f"`BertSpanVectorizer(layers={layer})`", spans(layers=layer), "span", layer)
+            for layer in range(n_layers + 1)
+        ),
         View("concatenation of the last four", spans(layers=LAST_FOUR), "span"),
         View("sum of the last four", spans(layers=LAST_FOUR, layer_merge="sum"), "span"),
-        View("weighted, all layers and embeddings", spans(layers="all", layer_merge="weighted"), "span"),
+        View(
+            "weighted, all layers and embeddings",
+            spans(layers="all", layer_merge="weighted"),
+            "span",
+        ),
     ]
 
 
@@ -82,7 +93,11 @@ def run(data: Path, model: str, size: int) -> Iterator[dict[str, Any]]:
                 "word": word,
                 "occurrences": len(table),
                 "senses": len(set(senses)),
-                "forms": dict(sorted(zip(kinds.tolist(), counts.tolist(), strict=True), key=lambda form: -form[1])),
+                "forms": dict(
+                    sorted(
+                        zip(kinds.tolist(), counts.tolist(), strict=True), key=lambda form: -form[1]
+                    )
+                ),
                 "rows": rows,
             }
 
@@ -92,10 +107,17 @@ def _accuracies(view: View | None, table: pd.DataFrame, senses: NDArray[np.str_]
     found = []
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(table, senses):
         if view is None:
-            found.append(DummyClassifier().fit(table.iloc[train], senses[train]).score(table.iloc[test], senses[test]))
+            found.append(
+                DummyClassifier()
+                .fit(table.iloc[train], senses[train])
+                .score(table.iloc[test], senses[test])
+            )
             continue
         X = table if view.reads == "span" else table["text"]
-        learnt, unseen = view.vectorizer.fit_transform(X.iloc[train], senses[train]), view.vectorizer.transform(X.iloc[test])
+        learnt, unseen = (
+            view.vectorizer.fit_transform(X.iloc[train], senses[train]),
+            view.vectorizer.transform(X.iloc[test]),
+        )
         found.append(_classifier().fit(learnt, senses[train]).score(unseen, senses[test]))
     return [float(accuracy) for accuracy in found]
 
@@ -110,4 +132,10 @@ def _classifier() -> GridSearchCV:
 
 def _row(name: str, accuracies: list[float], **facts: Any) -> dict[str, Any]:
     spread = float(np.std(accuracies, ddof=1))
-    return {"features": name, "accuracy": float(np.mean(accuracies)), "deviation": spread, "folds": accuracies, **facts}
+    return {
+        "features": name,
+        "accuracy": float(np.mean(accuracies)),
+        "deviation": spread,
+        "folds": accuracies,
+        **facts,
+    }

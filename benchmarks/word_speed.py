@@ -36,13 +36,31 @@ def run(data: Path, rounds: int, sizes: dict[str, int]) -> Iterator[dict[str, An
             for number in range(rounds):
                 print(f"{kind}: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
                 for batch in BATCHES:
-                    took = nursery.call(encode_tokens, model=str(model), warm_up=warm_up, documents=documents, batch_size=batch)
+                    took = nursery.call(
+                        encode_tokens,
+                        model=str(model),
+                        warm_up=warm_up,
+                        documents=documents,
+                        batch_size=batch,
+                    )
                     seconds.setdefault(peer_name(batch), []).append(took)
                 for name, store in OURS.items():
-                    took = nursery.call(encode_words, model=str(model), warm_up=warm_up, documents=documents, store=store)
+                    took = nursery.call(
+                        encode_words,
+                        model=str(model),
+                        warm_up=warm_up,
+                        documents=documents,
+                        store=store,
+                    )
                     seconds.setdefault(name, []).append(took)
             n_words = sum(map(len, documents))
-            yield {"kind": kind, "documents": len(documents), "words": n_words, "tokens": sum(n_tokens), "rows": _rows(seconds, n_words)}
+            yield {
+                "kind": kind,
+                "documents": len(documents),
+                "words": n_words,
+                "tokens": sum(n_tokens),
+                "rows": _rows(seconds, n_words),
+            }
 
 
 def peer_name(batch: int) -> str:
@@ -51,7 +69,10 @@ def peer_name(batch: int) -> str:
 
 
 def _rows(seconds: dict[str, list[float]], n_words: int) -> list[dict[str, Any]]:
-    default, best = seconds[peer_name(BATCHES[0])], min((seconds[peer_name(batch)] for batch in BATCHES), key=median)
+    default, best = (
+        seconds[peer_name(BATCHES[0])],
+        min((seconds[peer_name(batch)] for batch in BATCHES), key=median),
+    )
     return [
         {
             "contender": name,
@@ -67,18 +88,28 @@ def _rows(seconds: dict[str, list[float]], n_words: int) -> list[dict[str, Any]]
 def _draw(data: Path, kind: str, size: int, model: Path) -> tuple[list[list[str]], list[int]]:
     """Return distinct documents that the peer does not cut off, and their numbers of tokens."""
     spare = size + size // 2 + 50
-    texts = reviews(data, DOCUMENT_WORDS, spare) if kind == "documents" else map(" ".join, distinct_words(data, kind, spare))
+    texts = (
+        reviews(data, DOCUMENT_WORDS, spare)
+        if kind == "documents"
+        else map(" ".join, distinct_words(data, kind, spare))
+    )
     drawn = [text.split() for text in texts]
     counts = token_counts(model, [" ".join(words) for words in drawn]).tolist()
-    whole = [(words, count) for words, count in zip(drawn, counts, strict=True) if count < _MOST_TOKENS][:size]
+    whole = [
+        (words, count) for words, count in zip(drawn, counts, strict=True) if count < _MOST_TOKENS
+    ][:size]
     return [words for words, _ in whole], [count for _, count in whole]
 
 
-def encode_words(model: str, warm_up: list[list[str]], documents: list[list[str]], store: str | None) -> float:
+def encode_words(
+    model: str, warm_up: list[list[str]], documents: list[list[str]], store: str | None
+) -> float:
     """Return the seconds that our vectors of words take."""
     from bertvectorizer import BertWordVectorizer
 
-    vectorizer = BertWordVectorizer(model, store=store, device="cpu", local_files_only=True).fit(warm_up)
+    vectorizer = BertWordVectorizer(model, store=store, device="cpu", local_files_only=True).fit(
+        warm_up
+    )
     vectorizer.transform(warm_up)
     start = time.perf_counter()
     vectors = vectorizer.transform(documents)
@@ -87,13 +118,19 @@ def encode_words(model: str, warm_up: list[list[str]], documents: list[list[str]
     return seconds
 
 
-def encode_tokens(model: str, warm_up: list[list[str]], documents: list[list[str]], batch_size: int) -> float:
+def encode_tokens(
+    model: str, warm_up: list[list[str]], documents: list[list[str]], batch_size: int
+) -> float:
     """Return the seconds that the peer's vectors of tokens take, which nobody has brought to words yet."""
     from sentence_transformers import SentenceTransformer
 
     texts = [" ".join(words) for words in documents]
     encoder = SentenceTransformer(model, device="cpu", local_files_only=True)
-    options: dict[str, Any] = {"output_value": "token_embeddings", "batch_size": batch_size, "show_progress_bar": False}
+    options: dict[str, Any] = {
+        "output_value": "token_embeddings",
+        "batch_size": batch_size,
+        "show_progress_bar": False,
+    }
     encoder.encode([" ".join(words) for words in warm_up], **options)
     start = time.perf_counter()
     states = encoder.encode(texts, **options)

@@ -19,7 +19,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bertvectorizer import BertWordVectorizer, EmbeddingStore, SequenceLabeler, StaticVectorizer, load_word_vectors
+from bertvectorizer import (
+    BertWordVectorizer,
+    EmbeddingStore,
+    SequenceLabeler,
+    StaticVectorizer,
+    load_word_vectors,
+)
 from bertvectorizer.models import open_checkpoint
 
 from .tagged import TaggedSet, tagged_set
@@ -53,7 +59,9 @@ class Held(TransformerMixin, BaseEstimator):
         return self._vectors[key]
 
 
-def roster(model: str, store: EmbeddingStore, sentences: list[list[str]]) -> dict[str, BaseEstimator]:
+def roster(
+    model: str, store: EmbeddingStore, sentences: list[list[str]]
+) -> dict[str, BaseEstimator]:
     """Return the vectorizers by their names in the table; "word2vec" is trained on ``sentences``."""
     n_layers = open_checkpoint(model, local_files_only=True).n_layers
     layers = {
@@ -62,20 +70,37 @@ def roster(model: str, store: EmbeddingStore, sentences: list[list[str]]) -> dic
         "last layer": {"layers": -1},
         "sum of the last four": {"layers": LAST_FOUR, "layer_merge": "sum"},
         "concatenation of the last four": {"layers": LAST_FOUR},
-        f"sum of all {n_layers} layers": {"layers": list(range(1, n_layers + 1)), "layer_merge": "sum"},
+        f"sum of all {n_layers} layers": {
+            "layers": list(range(1, n_layers + 1)),
+            "layer_merge": "sum",
+        },
         "weighted, last four": {"layers": LAST_FOUR, "layer_merge": "weighted"},
         "weighted, all layers and embeddings": {"layers": "all", "layer_merge": "weighted"},
     }
     lowered = [[word.lower() for word in words] for words in sentences]
-    trained = Word2Vec(lowered, vector_size=100, sg=1, window=5, min_count=2, epochs=10, seed=0, workers=1).wv
+    trained = Word2Vec(
+        lowered, vector_size=100, sg=1, window=5, min_count=2, epochs=10, seed=0, workers=1
+    ).wv
     return {
         "static, distilled words": StaticVectorizer(f"distill:{model}", unit="word"),
-        "static, word2vec on the training words": StaticVectorizer(load_word_vectors(trained), unit="word"),
-        **{name: BertWordVectorizer(model, store=store, local_files_only=True, **options) for name, options in layers.items()},
+        "static, word2vec on the training words": StaticVectorizer(
+            load_word_vectors(trained), unit="word"
+        ),
+        **{
+            name: BertWordVectorizer(model, store=store, local_files_only=True, **options)
+            for name, options in layers.items()
+        },
     }
 
 
-def run(data: Path, model: str, sizes: dict[str, int], n_others: int, strengths: list[float], max_iter: int) -> Iterator[dict[str, Any]]:
+def run(
+    data: Path,
+    model: str,
+    sizes: dict[str, int],
+    n_others: int,
+    strengths: list[float],
+    max_iter: int,
+) -> Iterator[dict[str, Any]]:
     """Yield the results of each data set; ``sizes`` says how many training sentences of each to take, 0 all."""
     for name, n_train in sizes.items():
         split = tagged_set(data, name, n_train, n_others)
@@ -83,7 +108,10 @@ def run(data: Path, model: str, sizes: dict[str, int], n_others: int, strengths:
             store = EmbeddingStore(Path(folder) / "words.sqlite", keep="asked", durable=False)
             yield {
                 "set": name,
-                **{f"{part}_sentences": len(getattr(split, part).words) for part in ("train", "dev", "test")},
+                **{
+                    f"{part}_sentences": len(getattr(split, part).words)
+                    for part in ("train", "dev", "test")
+                },
                 "train_words": sum(map(len, split.train.words)),
                 "rows": list(_rows(split, model, store, strengths, max_iter)),
                 "distinct_sentences": split.n_distinct,
@@ -91,11 +119,18 @@ def run(data: Path, model: str, sizes: dict[str, int], n_others: int, strengths:
             }
 
 
-def _rows(split: TaggedSet, model: str, store: EmbeddingStore, strengths: list[float], max_iter: int) -> Iterator[dict[str, Any]]:
+def _rows(
+    split: TaggedSet, model: str, store: EmbeddingStore, strengths: list[float], max_iter: int
+) -> Iterator[dict[str, Any]]:
     """Yield a row for each kind of features. The row that reads all layers goes first, so that the others find theirs in the store."""
     majority = SequenceLabeler(estimator=DummyClassifier()).fit(*split.train)
     yield {"features": "majority tag", "dims": 0, "plain": _scores(majority, split), "shaped": None}
-    yield {"features": SHAPES, "dims": 0, "plain": None, "shaped": _best(split, None, True, strengths, max_iter)}
+    yield {
+        "features": SHAPES,
+        "dims": 0,
+        "plain": None,
+        "shaped": _best(split, None, True, strengths, max_iter),
+    }
     vectorizers = roster(model, store, split.train.words)
     rows = {}
     for name, vectorizer in reversed(vectorizers.items()):
@@ -113,26 +148,51 @@ def _rows(split: TaggedSet, model: str, store: EmbeddingStore, strengths: list[f
             "shaped": _best(split, held, True, [plain["strength"]], max_iter),
         }
         print(
-            f"{split.name}: {name}: test {plain['test']:.4f}, with shapes {rows[name]['shaped']['test']:.4f}", file=sys.stderr, flush=True
+            f"{split.name}: {name}: test {plain['test']:.4f}, with shapes"
+            f" {rows[name]['shaped']['test']:.4f}",
+            file=sys.stderr,
+            flush=True,
         )
     yield from (rows[name] for name in vectorizers)
 
 
-def _best(split: TaggedSet, vectorizer: Held | None, with_shapes: bool, strengths: list[float], max_iter: int) -> dict[str, Any]:
+def _best(
+    split: TaggedSet,
+    vectorizer: Held | None,
+    with_shapes: bool,
+    strengths: list[float],
+    max_iter: int,
+) -> dict[str, Any]:
     """Return the scores of the labeler that is best on the dev part, among the strengths of its classifier."""
     found = []
     for strength in strengths:
-        estimator = make_pipeline(StandardScaler(copy=False), LogisticRegression(C=strength, max_iter=max_iter))
-        labeler = SequenceLabeler(vectorizer, estimator, context=1, decode="viterbi", word_shape=with_shapes)
+        estimator = make_pipeline(
+            StandardScaler(copy=False), LogisticRegression(C=strength, max_iter=max_iter)
+        )
+        labeler = SequenceLabeler(
+            vectorizer, estimator, context=1, decode="viterbi", word_shape=with_shapes
+        )
         start = time.perf_counter()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # max_iter is the same for all, and in the table
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # max_iter is the same for all, and in the table
             labeler.fit(*split.train)
         seconds = time.perf_counter() - start
         iterations = int(labeler.estimator_[-1].n_iter_.max())
-        found.append((labeler.score(*split.dev), {"strength": strength, "fit_seconds": seconds, "iterations": iterations}, labeler))
+        found.append(
+            (
+                labeler.score(*split.dev),
+                {"strength": strength, "fit_seconds": seconds, "iterations": iterations},
+                labeler,
+            )
+        )
     _, facts, labeler = max(found, key=lambda one: one[0])
-    return {**_scores(labeler, split), **facts, "dev_by_strength": {str(one["strength"]): score for score, one, _ in found}}
+    return {
+        **_scores(labeler, split),
+        **facts,
+        "dev_by_strength": {str(one["strength"]): score for score, one, _ in found},
+    }
 
 
 def _scores(labeler: SequenceLabeler, split: TaggedSet) -> dict[str, float]:

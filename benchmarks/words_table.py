@@ -11,31 +11,59 @@ from .markdown import describe_machine, markdown
 
 def words_table(result: dict[str, Any]) -> str:
     """Return the tables of the parts there are; each was measured by itself, and has its own facts of the machine."""
-    parts = {"tags": tags_table, "senses": senses_table, "speed": speed_table, "memory": curve_table}
-    return "\n\n".join(part_table(result[name], table) for name, table in parts.items() if name in result)
+    parts = {
+        "tags": tags_table,
+        "senses": senses_table,
+        "speed": speed_table,
+        "memory": curve_table,
+    }
+    return "\n\n".join(
+        part_table(result[name], table) for name, table in parts.items() if name in result
+    )
 
 
 def part_table(part: dict[str, Any], table: Callable[[dict[str, Any]], str]) -> str:
     """Return the tables of one part, and a line on machine and versions."""
-    return f"{table(part)}\n\n{describe_machine(part['machine'])} It took {part['minutes']:.0f} minutes."
+    return (
+        f"{table(part)}\n\n{describe_machine(part['machine'])} It took {part['minutes']:.0f}"
+        " minutes."
+    )
 
 
 def tags_table(part: dict[str, Any]) -> str:
     """Return the features by data set, with and without the shapes of words."""
     sets = part["sets"]
-    header = ["features", "dims", *(f"{one['set']} {what}" for one in sets for what in ("dev", "test", "dev, shapes", "test, shapes"))]
+    header = [
+        "features",
+        "dims",
+        *(
+            f"{one['set']} {what}"
+            for one in sets
+            for what in ("dev", "test", "dev, shapes", "test, shapes")
+        ),
+    ]
     rows = []
     for places in zip(*(one["rows"] for one in sets), strict=True):
-        scores = [_show((row[kind] or {}).get(what), ".4f") for row in places for kind in ("plain", "shaped") for what in ("dev", "test")]
-        rows.append([places[0]["features"], f"{places[0]['dims']:,}" if places[0]["dims"] else "–", *scores])
+        scores = [
+            _show((row[kind] or {}).get(what), ".4f")
+            for row in places
+            for kind in ("plain", "shaped")
+            for what in ("dev", "test")
+        ]
+        rows.append(
+            [places[0]["features"], f"{places[0]['dims']:,}" if places[0]["dims"] else "–", *scores]
+        )
     taken = "; ".join(
-        f"{one['set']}: {one['train_sentences']:,} sentences ({one['train_words']:,} words) to learn from, "
-        f"{one['dev_sentences']:,} to choose by, {one['test_sentences']:,} to test; {one['distinct_sentences']:,} distinct sentences went "
-        f"{one['encoded'] / one['distinct_sentences']:.2f} times each through the network, for all rows together"
+        f"{one['set']}: {one['train_sentences']:,} sentences ({one['train_words']:,} words) to"
+        f" learn from, {one['dev_sentences']:,} to choose by, {one['test_sentences']:,} to test;"
+        f" {one['distinct_sentences']:,} distinct sentences went"
+        f" {one['encoded'] / one['distinct_sentences']:.2f} times each through the network, for all"
+        " rows together"
         for one in sets
     )
     mixes = [
-        f"*{row['features']}*, {one['set']}: " + ", ".join(f"{weight:.2f}" for weight in row["layer_weights"])
+        f"*{row['features']}*, {one['set']}: "
+        + ", ".join(f"{weight:.2f}" for weight in row["layer_weights"])
         for one in sets
         for row in one["rows"]
         if row.get("layer_weights")
@@ -43,7 +71,12 @@ def tags_table(part: dict[str, Any]) -> str:
     settings = part["settings"]
     strengths = [
         f"{one['set']} "
-        + ", ".join(f"{c:g}" for c in sorted({row["plain"]["strength"] for row in one["rows"] if _is_fitted(row["plain"])}))
+        + ", ".join(
+            f"{c:g}"
+            for c in sorted(
+                {row["plain"]["strength"] for row in one["rows"] if _is_fitted(row["plain"])}
+            )
+        )
         for one in sets
     ]
     unfinished = [
@@ -58,7 +91,9 @@ def tags_table(part: dict[str, Any]) -> str:
         f"finish: {', '.join(dict.fromkeys(unfinished)) or 'none'}."
     )
     title = f"**tags**: micro-F1 of entities, {settings['model']}. {taken}."
-    return "\n\n".join([title, markdown(header, rows), chosen, "Weights learnt: " + "; ".join(mixes) + "."])
+    return "\n\n".join(
+        [title, markdown(header, rows), chosen, "Weights learnt: " + "; ".join(mixes) + "."]
+    )
 
 
 def _is_fitted(scores: dict[str, Any] | None) -> bool:
@@ -71,7 +106,10 @@ def senses_table(part: dict[str, Any]) -> str:
     words = part["words"]
     header = ["features", *(f"*{one['word']}*" for one in words)]
     rows = [
-        [places[0]["features"], *(f"{row['accuracy']:.4f} ± {row['deviation']:.4f}" for row in places)]
+        [
+            places[0]["features"],
+            *(f"{row['accuracy']:.4f} ± {row['deviation']:.4f}" for row in places),
+        ]
         for places in zip(*(one["rows"] for one in words), strict=True)
     ]
     taken = "; ".join(
@@ -80,7 +118,10 @@ def senses_table(part: dict[str, Any]) -> str:
         for one in words
     )
     best = "; ".join(f"*{one['word']}*: layer {_best_layer(one)}" for one in words)
-    title = f"**senses**: accuracy, mean and standard deviation of folds, {part['settings']['model']}. {taken}."
+    title = (
+        f"**senses**: accuracy, mean and standard deviation of folds, {part['settings']['model']}."
+        f" {taken}."
+    )
     return "\n\n".join([title, markdown(header, rows), f"Best single layer: {best}."])
 
 
@@ -91,7 +132,10 @@ def _best_layer(word: dict[str, Any]) -> int:
 
 def speed_table(part: dict[str, Any]) -> str:
     """Return words a second of each contender."""
-    parts = [f"**speed**: {part['settings']['rounds']} rounds, medians; the model is there and warm before the clock starts."]
+    parts = [
+        f"**speed**: {part['settings']['rounds']} rounds, medians; the model is there and warm"
+        " before the clock starts."
+    ]
     for case in part["cases"]:
         rows = [
             [
@@ -103,8 +147,15 @@ def speed_table(part: dict[str, Any]) -> str:
             ]
             for row in case["rows"]
         ]
-        parts.append(f"{case['kind']}: {case['documents']:,} of {case['words']:,} words and {case['tokens']:,} tokens in all.")
-        parts.append(markdown(["contender", "seconds", "words/s", "ratio to default", "ratio to best batch"], rows))
+        parts.append(
+            f"{case['kind']}: {case['documents']:,} of {case['words']:,} words and"
+            f" {case['tokens']:,} tokens in all."
+        )
+        parts.append(
+            markdown(
+                ["contender", "seconds", "words/s", "ratio to default", "ratio to best batch"], rows
+            )
+        )
     return "\n\n".join(parts)
 
 
@@ -117,11 +168,14 @@ def curve_table(part: dict[str, Any]) -> str:
         for points in zip(*(run["curve"] for run in runs), strict=True)
     ]
     told = "; ".join(
-        f"{run['store']}: {_show(run['slope_mib_per_10000'], '+.1f')} MiB per 10,000 sentences over the second half, "
-        f"{run['words_per_second']:,.0f} words/s"
+        f"{run['store']}: {_show(run['slope_mib_per_10000'], '+.1f')} MiB per 10,000 sentences over"
+        f" the second half, {run['words_per_second']:,.0f} words/s"
         for run in runs
     )
-    return f"**memory**: {runs[0]['sentences']:,} distinct sentences, {runs[0]['words']:,} words. {told}.\n\n{markdown(header, rows)}"
+    return (
+        f"**memory**: {runs[0]['sentences']:,} distinct sentences, {runs[0]['words']:,} words."
+        f" {told}.\n\n{markdown(header, rows)}"
+    )
 
 
 def _show(value: float | None, form: str) -> str:

@@ -1,7 +1,8 @@
-"""A contender in a process of its own, which answers requests: one JSON object a line, over standard input and output.
+"""A contender in a process of its own, which answers requests: one JSON object a line, over
+standard input and output.
 
-One process each, since the engines change the behaviour of the memory allocator and the peaks of memory must not mix.
-"""
+One process each, since the engines change the behaviour of the memory allocator and the peaks of
+memory must not mix."""
 
 from __future__ import annotations
 

@@ -30,11 +30,20 @@ REVIEWS = pd.DataFrame(
 
 def main() -> None:
     """Fit a classifier on both columns, and print what it thinks of two new jackets."""
-    features = ColumnTransformer([("text", BertVectorizer(), "review"), ("number", StandardScaler(), ["price"])])
+    features = ColumnTransformer(
+        [("text", BertVectorizer(), "review"), ("number", StandardScaler(), ["price"])]
+    )
     model = make_pipeline(features, LogisticRegression(max_iter=1000)).fit(REVIEWS, REVIEWS["kept"])
 
-    jackets = pd.DataFrame({"review": ["The lining tore at once.", "Snug, and worth every penny."], "price": [35.0, 140.0]})
-    for jacket, probability in zip(jackets.itertuples(), model.predict_proba(jackets)[:, 1], strict=True):
+    jackets = pd.DataFrame(
+        {
+            "review": ["The lining tore at once.", "Snug, and worth every penny."],
+            "price": [35.0, 140.0],
+        }
+    )
+    for jacket, probability in zip(
+        jackets.itertuples(), model.predict_proba(jackets)[:, 1], strict=True
+    ):
         print(f"{probability:.2f}  {jacket.review}")
     names = model[0].get_feature_names_out()
     print(f"{len(names)} features, from {names[0]} to {names[-1]}")

@@ -33,8 +33,8 @@ class _Distinct:
 class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[misc]  # scikit-learn has no types
     """Base of the vectorizers: a column of texts in, a float32 matrix out.
 
-    A subclass stores its parameters in ``__init__``, among them ``missing``, and says how it learns from texts and how
-    it turns distinct texts into vectors; everything else is done here.
+    A subclass stores its parameters in ``__init__``, among them ``missing``, and says how it learns
+    from texts and how it turns distinct texts into vectors; everything else is done here.
     """
 
     missing: str
@@ -88,7 +88,8 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
-        """Learn from a column of texts and return their vectors; the same as ``fit(X).transform(X)``.
+        """Learn from a column of texts and return their vectors; the same as
+        ``fit(X).transform(X)``.
 
         Parameters
         ----------
@@ -144,7 +145,10 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
             The class's name in lower case, and a number. *Shape:* ``(n_features,)``, dtype object.
         """
         if input_features is not None and len(input_features) != 1 and self._reads_one_column():
-            raise InvalidTextError(f"The 'input_features' parameter must hold one name. Got {len(input_features)} instead.")
+            raise InvalidTextError(
+                f"The 'input_features' parameter must hold one name. Got {len(input_features)}"
+                " instead."
+            )
         prefix = type(self).__name__.lower()
         return np.array([f"{prefix}{number}" for number in range(self._n_features())], dtype=object)
 

@@ -38,40 +38,48 @@ __all__ = ["BertVectorizer"]
 class BertVectorizer(BertBase, TextVectorizer):
     """Turn texts into contextual embeddings of a transformer, read at any layer, under any pooling.
 
-    With no arguments the result is that of ``SentenceTransformer(model).encode`` for the default model. Nothing is
-    padded, a repeated text is encoded once, and layers beyond the deepest one asked for are not computed.
+    With no arguments the result is that of ``SentenceTransformer(model).encode`` for the default
+    model. Nothing is padded, a repeated text is encoded once, and layers beyond the deepest one
+    asked for are not computed.
 
     Parameters
     ----------
     model_name : str or Path
-        A directory, or a name on the Hugging Face hub. It is looked for as a directory, in the Hugging Face cache, in an
-        installed package (the default model, extra ``offline``), and on the hub, in this order.
+        A directory, or a name on the Hugging Face hub. It is looked for as a directory, in the
+        Hugging Face cache, in an installed package (the default model, extra ``offline``), and on
+        the hub, in this order.
     layers : int, list of int, or str
-        Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"`` and ``"all"``.
+        Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"``
+        and ``"all"``.
     layer_merge : {"concat", "sum", "mean"}
-        How the layers' token vectors become one, before pooling. ``"sum"`` is the plain sum: no weights are learnt.
+        How the layers' token vectors become one, before pooling. ``"sum"`` is the plain sum: no
+        weights are learnt.
     pooling : str or tuple of str
-        ``"cls"``, ``"mean"``, ``"max"``, ``"mean_sqrt_len_tokens"``, ``"weightedmean"`` or ``"lasttoken"``; a tuple puts
-        the vectors side by side. ``"auto"`` is the checkpoint's own pooling (the mean for a plain Hugging Face
-        checkpoint), followed, if the last layer alone is read, by the checkpoint's Dense and Normalize.
+        ``"cls"``, ``"mean"``, ``"max"``, ``"mean_sqrt_len_tokens"``, ``"weightedmean"`` or
+        ``"lasttoken"``; a tuple puts the vectors side by side. ``"auto"`` is the checkpoint's own
+        pooling (the mean for a plain Hugging Face checkpoint), followed, if the last layer alone is
+        read, by the checkpoint's Dense and Normalize.
     normalize : "auto" or bool
         True scales each vector to unit length, False leaves the checkpoint's own Normalize out.
     max_length : int or None
         Longest text in tokens, special tokens included; None takes the checkpoint's limit.
     overflow : {"truncate", "head_tail", "window"}
-        What becomes of longer texts: they lose their end, they lose their middle, or they are read in overlapping
-        windows whose vectors are averaged by length. ``fit`` warns once of lost ends and keeps the figures in
-        ``truncation_``; where it had nothing to warn of, ``transform`` warns.
+        What becomes of longer texts: they lose their end, they lose their middle, or they are read
+        in overlapping windows whose vectors are averaged by length. ``fit`` warns once of lost ends
+        and keeps the figures in ``truncation_``; where it had nothing to warn of, ``transform``
+        warns.
     stride : int or None
         Tokens that neighbouring windows share; None takes a quarter of a window.
     prompt : str or None
-        Text put before every text, or the name of one of the checkpoint's prompts; None takes its default prompt.
+        Text put before every text, or the name of one of the checkpoint's prompts; None takes its
+        default prompt.
     missing : {"empty", "error", "zero", "nan"}
-        What a missing text (None, NaN, pd.NA, polars' null) becomes: the vector of "", an error that names the first
-        rows, a row of zeros, or a row of NaN.
+        What a missing text (None, NaN, pd.NA, polars' null) becomes: the vector of "", an error
+        that names the first rows, a row of zeros, or a row of NaN.
     precision : {"float32", "int8", "bfloat16", "float16"}
-        float32 is exact. int8 (CPU) is faster again at a small cost in accuracy: benchmarks/README.md has the
-        figures. The 16-bit formats are for devices with such arithmetic.
+        float32 is exact. int8 (CPU) is faster again at a small cost in accuracy:
+        benchmarks/README.md has the figures. The 16-bit formats are for devices with such
+        arithmetic.
     device : str, torch.device or None
         None picks CUDA, MPS or the CPU, in that order.
     batch_tokens : int or None
@@ -83,9 +91,10 @@ class BertVectorizer(BertBase, TextVectorizer):
     trust_remote_code : bool
         Let code of the checkpoint run; a hub model then needs a full commit as ``revision``.
     store : "auto", str, Path, EmbeddingStore or None
-        Where vectors are kept, so that no text is encoded twice, whatever the fold, candidate, clone or worker process.
-        ``"auto"`` is a store for this session in the temporary directory (8 GiB at most); a path is kept between runs; an
-        `EmbeddingStore` has settings of its own; None keeps nothing.
+        Where vectors are kept, so that no text is encoded twice, whatever the fold, candidate,
+        clone or worker process. ``"auto"`` is a store for this session in the temporary directory
+        (8 GiB at most); a path is kept between runs; an `EmbeddingStore` has settings of its own;
+        None keeps nothing.
     show_progress_bar : bool
         Show a bar, in characters.
 
@@ -94,12 +103,14 @@ class BertVectorizer(BertBase, TextVectorizer):
     n_features_out_ : int
         Width of the result.
     device_ : str
-        Where it was fitted. On a machine that lacks the device, ``transform`` goes on without it and says so.
+        Where it was fitted. On a machine that lacks the device, ``transform`` goes on without it
+        and says so.
     model_fingerprint_ : str
-        Digest of the content of weights, tokenizer and configuration. ``transform`` compares it, so that a fitted
-        estimator never goes on with another model.
+        Digest of the content of weights, tokenizer and configuration. ``transform`` compares it, so
+        that a fitted estimator never goes on with another model.
     truncation_ : Truncation
-        Numbers of texts and tokens in the training set, and how many of them the model does not see.
+        Numbers of texts and tokens in the training set, and how many of them the model does not
+        see.
 
     Raises
     ------
@@ -113,8 +124,8 @@ class BertVectorizer(BertBase, TextVectorizer):
 
     A store holds vectors and digests of texts, never a text itself.
 
-    Lone surrogates, which no tokenizer takes, are read as U+FFFD. A text without any token, such as "" for a GPT-2
-    tokenizer, gets a row of zeros.
+    Lone surrogates, which no tokenizer takes, are read as U+FFFD. A text without any token, such as
+    "" for a GPT-2 tokenizer, gets a row of zeros.
 
     References
     ----------
@@ -182,7 +193,9 @@ class BertVectorizer(BertBase, TextVectorizer):
         self.show_progress_bar = show_progress_bar
 
     def _readout(self, checkpoint: Checkpoint) -> Readout:
-        return resolve_readout(checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize)
+        return resolve_readout(
+            checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize
+        )
 
     def _n_features(self) -> int:
         return self._readout(self._checkpoint()).n_features
@@ -193,7 +206,14 @@ class BertVectorizer(BertBase, TextVectorizer):
         return _Request(
             checkpoint,
             self._readout(checkpoint),
-            TextTokenizer(checkpoint, load_tokenizer(checkpoint), self.prompt, self.max_length, self.overflow, self.stride),
+            TextTokenizer(
+                checkpoint,
+                load_tokenizer(checkpoint),
+                self.prompt,
+                self.max_length,
+                self.overflow,
+                self.stride,
+            ),
             device,
             precision,
             self._budget(device, checkpoint),
@@ -216,29 +236,37 @@ class BertVectorizer(BertBase, TextVectorizer):
         self._keep_model(request.checkpoint, request.device)
         return request
 
-    def _note_truncation(self, n_tokens: NDArray[np.int64], n_lost: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+    def _note_truncation(
+        self, n_tokens: NDArray[np.int64], n_lost: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> None:
         self.truncation_ = Truncation.of(np.repeat(n_tokens, counts), np.repeat(n_lost, counts))
         self._warn_of_lost_tokens(self.truncation_)
 
     def _warn_of_lost_tokens(self, truncation: Truncation) -> None:
         if self.overflow == "truncate" and truncation.n_truncated:
             warn_user(
-                f"{truncation.n_truncated} of {truncation.n_texts} texts are longer than the model reads and lose their end, "
-                f"{truncation.share_lost:.1%} of all tokens. overflow='head_tail' or 'window' keeps more; "
-                "overflow='truncate' with a larger max_length, where the model allows it, too."
+                f"{truncation.n_truncated} of {truncation.n_texts} texts are longer than the model"
+                f" reads and lose their end, {truncation.share_lost:.1%} of all tokens."
+                " overflow='head_tail' or 'window' keeps more; overflow='truncate' with a larger"
+                " max_length, where the model allows it, too."
             )
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         checkpoint = self._checkpoint()
         self._check_same_model(checkpoint)
-        vectors, n_tokens, n_lost = self._embed(self._request(checkpoint, *self._device_to_transform()), texts)
+        vectors, n_tokens, n_lost = self._embed(
+            self._request(checkpoint, *self._device_to_transform()), texts
+        )
         told = getattr(self, "truncation_", None)
         if told is None or not told.n_truncated:
             self._warn_of_lost_tokens(Truncation.of(n_tokens, n_lost))
         return vectors
 
-    def _embed(self, request: _Request, texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-        # In characters, since tokens are counted portion by portion, and never if all are in the store.
+    def _embed(
+        self, request: _Request, texts: list[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        # In characters, since tokens are counted portion by portion, and never if all are in the
+        # store.
         with progress_bar(self, sum(map(len, texts)), "characters") as advance:
             return request.embed(texts, advance)
 
@@ -269,7 +297,10 @@ class _Request(NamedTuple):
         else:
             vectors, n_tokens, n_lost = encode_once(
                 self.store,
-                (*numeric_settings(self.checkpoint, self.precision, self.device), *self.tokenizer.settings),
+                (
+                    *numeric_settings(self.checkpoint, self.precision, self.device),
+                    *self.tokenizer.settings,
+                ),
                 texts,
                 readout.parts,
                 self.checkpoint.n_layers,

@@ -38,7 +38,9 @@ class BertBase:
     def _checkpoint(self) -> Checkpoint:
         check_flag("local_files_only", self.local_files_only)
         check_flag("trust_remote_code", self.trust_remote_code)
-        return open_checkpoint(self.model_name, self.revision, self.local_files_only, self.trust_remote_code)
+        return open_checkpoint(
+            self.model_name, self.revision, self.local_files_only, self.trust_remote_code
+        )
 
     def _device_to_fit(self) -> tuple[torch.device, str]:
         """Device and precision, as they are asked for."""
@@ -66,7 +68,9 @@ class BertBase:
 
     def _budget(self, device: torch.device, checkpoint: Checkpoint) -> int:
         """Most tokens in a batch."""
-        return check_int("batch_tokens", self.batch_tokens, 1, optional=True) or tokens_per_batch(device, checkpoint.widest)
+        return check_int("batch_tokens", self.batch_tokens, 1, optional=True) or tokens_per_batch(
+            device, checkpoint.widest
+        )
 
     def _keep_model(self, checkpoint: Checkpoint, device: torch.device) -> None:
         """Set the fitted attributes that say which model this is, and where it ran."""
@@ -77,8 +81,10 @@ class BertBase:
         fitted = getattr(self, "model_fingerprint_", checkpoint.fingerprint)
         if fitted != checkpoint.fingerprint:
             raise ModelChangedError(
-                f"This estimator was fitted with a model of fingerprint {fitted}, but {self.model_name!r} in '{checkpoint.directory}' now "
-                f"has {checkpoint.fingerprint}. Bring the former model back (a pinned 'revision' helps), or fit again."
+                f"This estimator was fitted with a model of fingerprint {fitted}, but"
+                f" {self.model_name!r} in '{checkpoint.directory}' now has"
+                f" {checkpoint.fingerprint}. Bring the former model back (a pinned 'revision'"
+                " helps), or fit again."
             )
 
     def __sklearn_tags__(self) -> Tags:

@@ -54,7 +54,8 @@ class Opened:
 
 
 class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Base of `BertWordVectorizer` and `BertSpanVectorizer`: spans of texts in, a float32 matrix with a row for each span out.
+    """Base of `BertWordVectorizer` and `BertSpanVectorizer`: spans of texts in, a float32 matrix
+    with a row for each span out.
 
     A subclass stores the parameters in ``__init__`` and says what the passages of X are.
     """
@@ -89,7 +90,11 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         return self._width(checkpoint, resolve_layers(self.layers, checkpoint.n_layers))
 
     def _width(self, checkpoint: Checkpoint, layers: tuple[int, ...]) -> int:
-        return checkpoint.hidden_size * self._sides * (len(layers) if self.layer_merge == "concat" else 1)
+        return (
+            checkpoint.hidden_size
+            * self._sides
+            * (len(layers) if self.layer_merge == "concat" else 1)
+        )
 
     @property
     def _sides(self) -> int:
@@ -106,7 +111,14 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
 
         return SpanReader(
             checkpoint,
-            SpanTokenizer(checkpoint, load_tokenizer(checkpoint), self.prompt, self.max_length, self.stride, self._overlap),
+            SpanTokenizer(
+                checkpoint,
+                load_tokenizer(checkpoint),
+                self.prompt,
+                self.max_length,
+                self.stride,
+                self._overlap,
+            ),
             resolve_layers(self.layers, checkpoint.n_layers),
             device,
             precision,
@@ -118,18 +130,22 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         """Resolve the model, and learn the mix of layers if one is asked for; ``targets`` has one for each span."""
         reader = self._reader(self._checkpoint(), *self._device_to_fit())
         mix = self._learn_mix(reader, passages, targets) if self.layer_merge == "weighted" else None
-        # Attributes come last and together, so that a fit that fails leaves the estimator as it was.
+        # Attributes come last and together, so that a fit that fails leaves the estimator as it
+        # was.
         self._keep_model(reader.checkpoint, reader.device)
         self.layers_ = reader.layers
         self.layer_weights_ = None if mix is None else mix.weights
         self.layer_scale_ = None if mix is None else mix.scale
 
-    def _learn_mix(self, reader: SpanReader, passages: Sequence[Passage], targets: NDArray[Any] | None) -> ScalarMix:
+    def _learn_mix(
+        self, reader: SpanReader, passages: Sequence[Passage], targets: NDArray[Any] | None
+    ) -> ScalarMix:
         """Learn the mix from as many passages as fit into some memory, drawn at random."""
         if targets is None:
             raise InvalidParameterError(
-                "The 'layer_merge' parameter must be 'concat', 'sum' or 'mean' where there is no y, since the weights of 'weighted' are "
-                "learnt from it. Got 'weighted' and y=None instead. Give y to fit."
+                "The 'layer_merge' parameter must be 'concat', 'sum' or 'mean' where there is no y,"
+                " since the weights of 'weighted' are learnt from it. Got 'weighted' and y=None"
+                " instead. Give y to fit."
             )
         width = reader.checkpoint.hidden_size * self._sides
         room = _LEARNT_BYTES // (len(reader.layers) * width * _NUMBER_BYTES)
@@ -141,7 +157,13 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         states = np.zeros((len(reader.layers), len(learnt), width), dtype=np.float32)
 
         def pool_each(found: SpanStates) -> NDArray[np.float32]:
-            return np.stack([pool_subtokens(layer, found.counts, self.subtoken_pooling) for layer in found.states], axis=1)
+            return np.stack(
+                [
+                    pool_subtokens(layer, found.counts, self.subtoken_pooling)
+                    for layer in found.states
+                ],
+                axis=1,
+            )
 
         _fill(np.moveaxis(states, 0, 1), reader, [passages[row] for row in chosen], pool_each, None)
         if np.issubdtype(learnt.dtype, np.floating):
@@ -167,16 +189,21 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
             _fill(vectors, opened.reader, passages, pool, advance)
         return vectors
 
-    def _merge(self, layers: tuple[int, ...]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    def _merge(
+        self, layers: tuple[int, ...]
+    ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """Return what makes one vector of a token's layers. *Shape:* ``(n_layers, n_tokens, hidden) -> (n_tokens, width)``."""
         if self.layer_merge == "concat":
             return _side_by_side
         if self.layer_merge == "weighted":
-            weights, scale = getattr(self, "layer_weights_", None), getattr(self, "layer_scale_", None)
+            weights, scale = (
+                getattr(self, "layer_weights_", None),
+                getattr(self, "layer_scale_", None),
+            )
             if weights is None or scale is None or self.layers_ != layers:
                 raise NotFittedError(
-                    f"The weights of the layers {list(layers)} that layer_merge='weighted' needs are not learnt yet. "
-                    "Call 'fit' with y first."
+                    f"The weights of the layers {list(layers)} that layer_merge='weighted' needs"
+                    " are not learnt yet. Call 'fit' with y first."
                 )
             return ScalarMix(weights, scale)
         share = 1.0 if self.layer_merge == "sum" else 1.0 / len(layers)
@@ -216,19 +243,35 @@ def list_targets(y: Any) -> list[Any]:
     rule = "y must be a list, tuple, array or Series of targets"
     if hasattr(y, "columns") and hasattr(y, "shape"):
         if y.shape[1] != 1:
-            raise InvalidParameterError(f"{rule}. Got a DataFrame with {y.shape[1]} columns: {list(y.columns)[:8]}. Choose one: df['tag'].")
+            raise InvalidParameterError(
+                f"{rule}. Got a DataFrame with {y.shape[1]} columns: {list(y.columns)[:8]}. Choose"
+                " one: df['tag']."
+            )
         y = y.iloc[:, 0] if isinstance(y, pd.DataFrame) else y.to_series(0)
-    if isinstance(y, (str, bytes, Mapping, set, frozenset)) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) == 0:
-        raise InvalidParameterError(f"{rule}. Got {type(y).__name__} {short_repr(y)}. Put them in a list, in the order of X.")
+    if (
+        isinstance(y, (str, bytes, Mapping, set, frozenset))
+        or not isinstance(y, Iterable)
+        or getattr(y, "ndim", 1) == 0
+    ):
+        raise InvalidParameterError(
+            f"{rule}. Got {type(y).__name__} {short_repr(y)}. Put them in a list, in the order"
+            " of X."
+        )
     return list(y)
 
 
 def is_several(target: Any) -> bool:
     """Whether a target is a list or another container, not one class or amount."""
-    return isinstance(target, Iterable) and not isinstance(target, (str, bytes)) and getattr(target, "ndim", 1) > 0
+    return (
+        isinstance(target, Iterable)
+        and not isinstance(target, (str, bytes))
+        and getattr(target, "ndim", 1) > 0
+    )
 
 
-def read_targets(values: Sequence[Any], name: Callable[[int], str] = "target {}".format) -> NDArray[Any]:
+def read_targets(
+    values: Sequence[Any], name: Callable[[int], str] = "target {}".format
+) -> NDArray[Any]:
     """Return targets as an array: amounts if they are floats, else classes.
 
     Parameters
@@ -252,16 +295,21 @@ def read_targets(values: Sequence[Any], name: Callable[[int], str] = "target {}"
     several = next((number for number, value in enumerate(values) if is_several(value)), None)
     if several is not None:
         raise InvalidParameterError(
-            f"y must hold one class or amount for each row of the result. Got {type(values[several]).__name__} "
-            f"{short_repr(values[several])} as {name(several)}. Choose one of them."
+            "y must hold one class or amount for each row of the result. Got"
+            f" {type(values[several]).__name__} {short_repr(values[several])} as {name(several)}."
+            " Choose one of them."
         )
     targets = np.asarray(values)
     is_amount = np.issubdtype(targets.dtype, np.floating)
-    wrong = np.flatnonzero(~np.isfinite(targets) if is_amount else np.fromiter(map(is_missing, values), dtype=bool, count=len(values)))
+    wrong = np.flatnonzero(
+        ~np.isfinite(targets)
+        if is_amount
+        else np.fromiter(map(is_missing, values), dtype=bool, count=len(values))
+    )
     if len(wrong):
         raise InvalidParameterError(
-            f"y must hold classes or finite amounts. Got {values[wrong[0]]!r} as {name(int(wrong[0]))}, and {len(wrong)} such in all. "
-            "Leave out what has no target."
+            f"y must hold classes or finite amounts. Got {values[wrong[0]]!r} as"
+            f" {name(int(wrong[0]))}, and {len(wrong)} such in all. Leave out what has no target."
         )
     return targets
 
@@ -284,10 +332,14 @@ def _fill(
         copies[number].append(row)
     for found in reader.read([passages[some[0]] for some in copies]):
         made = make(found)
-        n_spans = np.array([len(passages[copies[place][0]].spans) for place in found.places], dtype=np.int64)
+        n_spans = np.array(
+            [len(passages[copies[place][0]].spans) for place in found.places], dtype=np.int64
+        )
         n_copies = np.array([len(copies[place]) for place in found.places], dtype=np.int64)
         rows = np.array([row for place in found.places for row in copies[place]], dtype=np.int64)
-        sources = ranges(np.repeat(np.cumsum(n_spans) - n_spans, n_copies), np.repeat(n_spans, n_copies))
+        sources = ranges(
+            np.repeat(np.cumsum(n_spans) - n_spans, n_copies), np.repeat(n_spans, n_copies)
+        )
         vectors[ranges(first[rows], np.repeat(n_spans, n_copies))] = made[sources]
         if advance is not None:
             advance(len(sources))

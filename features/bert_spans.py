@@ -24,7 +24,8 @@ __all__ = ["BertSpanVectorizer"]
 
 
 class BertSpanVectorizer(ContextualVectorizer):
-    """Turn spans of texts into contextual vectors: of a word whose sense is asked for, an aspect, an entity.
+    """Turn spans of texts into contextual vectors: of a word whose sense is asked for, an aspect,
+    an entity.
 
     Parameters
     ----------
@@ -33,29 +34,33 @@ class BertSpanVectorizer(ContextualVectorizer):
     text : str
         Name of the column that holds the text.
     start, end : str or None
-        Names of the columns that hold the first character of the span, and the one after its last. ``start=None, end=None`` reads the
-        column ``word`` even where there are bounds.
+        Names of the columns that hold the first character of the span, and the one after its last.
+        ``start=None, end=None`` reads the column ``word`` even where there are bounds.
     word : str or None
-        Name of the column that holds the span itself, which is the word's first occurrence in the text, as a whole word if there is
-        one, whatever the case. It is read where there are no columns ``start`` and ``end``; under another name than ``"word"``, always.
+        Name of the column that holds the span itself, which is the word's first occurrence in the
+        text, as a whole word if there is one, whatever the case. It is read where there are no
+        columns ``start`` and ``end``; under another name than ``"word"``, always.
     missing : {"error", "zero", "nan"}
-        What becomes of a row whose text, bounds or word are missing, or whose word is not in the text: an error that names the first
-        such rows, zeros or NaN.
+        What becomes of a row whose text, bounds or word are missing, or whose word is not in the
+        text: an error that names the first such rows, zeros or NaN.
     layers : int, list of int, or str
-        Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"`` and ``"all"``.
+        Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"``
+        and ``"all"``.
     layer_merge : {"concat", "sum", "mean", "weighted"}
-        How the layers' vectors become one. ``"weighted"`` is ELMo's scalar mix: softmax weights and a scale, learnt in ``fit`` from
-        y, for which they serve a linear model best.
+        How the layers' vectors become one. ``"weighted"`` is ELMo's scalar mix: softmax weights and
+        a scale, learnt in ``fit`` from y, for which they serve a linear model best.
     subtoken_pooling : {"first", "last", "first_last", "mean"}
         How the vectors of a span's tokens become one; ``"first_last"`` puts both side by side.
     max_length : int or None
-        Longest sequence in tokens, special tokens included; None takes the checkpoint's limit. A longer text is read in windows, of
-        which only those are encoded that a span needs.
+        Longest sequence in tokens, special tokens included; None takes the checkpoint's limit. A
+        longer text is read in windows, of which only those are encoded that a span needs.
     stride : int or None
-        Tokens that neighbouring windows share; None takes three quarters of a window, which leaves every span at least three eighths of
-        a window, less half of the span, on either side. Each span is taken from the window in which it has most context.
+        Tokens that neighbouring windows share; None takes three quarters of a window, which leaves
+        every span at least three eighths of a window, less half of the span, on either side. Each
+        span is taken from the window in which it has most context.
     prompt : str or None
-        Text put before every text, or the name of one of the checkpoint's prompts; None takes its default prompt.
+        Text put before every text, or the name of one of the checkpoint's prompts; None takes its
+        default prompt.
     precision : {"float32", "int8", "bfloat16", "float16"}
         float32 is exact. int8 (CPU) is faster again at a small cost in accuracy.
     device : str, torch.device or None
@@ -69,13 +74,13 @@ class BertSpanVectorizer(ContextualVectorizer):
     trust_remote_code : bool
         Let code of the checkpoint run; a hub model then needs a full commit as ``revision``.
     store : "auto", str, Path, EmbeddingStore or None
-        Where vectors are kept, as for `BertVectorizer`: a span is encoded once for the layers that are asked for first, once more when
-        others are asked for, and then never again.
+        Where vectors are kept, as for `BertVectorizer`: a span is encoded once for the layers that
+        are asked for first, once more when others are asked for, and then never again.
     show_progress_bar : bool
         Show a bar, in spans.
     random_state : int
-        Seed of the sample of rows from which ``"weighted"`` learns where there are many: it reads at most 256 MiB of states, which are
-        about 25,000 spans for all layers of the default model.
+        Seed of the sample of rows from which ``"weighted"`` learns where there are many: it reads
+        at most 256 MiB of states, which are about 25,000 spans for all layers of the default model.
 
     Attributes
     ----------
@@ -84,11 +89,13 @@ class BertSpanVectorizer(ContextualVectorizer):
     layers_ : tuple of int
         The layers that ``fit`` found in ``layers``, counted from the embeddings.
     layer_weights_ : ndarray or None
-        With ``"weighted"``, the weight of each of ``layers_``; they are positive and 1 together. *Shape:* ``(n_layers,)``, float32.
+        With ``"weighted"``, the weight of each of ``layers_``; they are positive and 1 together.
+        *Shape:* ``(n_layers,)``, float32.
     layer_scale_ : float or None
         With ``"weighted"``, by what the weighted sum is multiplied.
     device_ : str
-        Where it was fitted. On a machine that lacks the device, ``transform`` goes on without it and says so.
+        Where it was fitted. On a machine that lacks the device, ``transform`` goes on without it
+        and says so.
     model_fingerprint_ : str
         Digest of the content of weights, tokenizer and configuration; ``transform`` compares it.
 
@@ -106,7 +113,8 @@ class BertSpanVectorizer(ContextualVectorizer):
     ----------
     J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, "BERT", NAACL 2019, section 5.3.
 
-    M. Peters et al., "Deep Contextualized Word Representations", NAACL 2018, section 3.2, equation 1 (``"weighted"``).
+    M. Peters et al., "Deep Contextualized Word Representations", NAACL 2018, section 3.2, equation
+    1 (``"weighted"``).
 
     Examples
     --------
@@ -177,7 +185,8 @@ class BertSpanVectorizer(ContextualVectorizer):
         X : pandas or polars DataFrame
             With the columns that the parameters name; others are left alone. *Length:* ``n_rows``.
         y : sequence, or None
-            What is to be told of each row: classes, or amounts if they are floats. Only ``"weighted"`` reads it.
+            What is to be told of each row: classes, or amounts if they are floats. Only
+            ``"weighted"`` reads it.
 
         Returns
         -------
@@ -189,8 +198,8 @@ class BertSpanVectorizer(ContextualVectorizer):
             targets = read_targets(list_targets(y), "row {}".format)
             if len(targets) != len(table.texts):
                 raise InvalidParameterError(
-                    f"y must have one target for each of {len(table.texts)} rows. Got {len(targets)} instead. Give y the rows of X, in "
-                    "their order."
+                    f"y must have one target for each of {len(table.texts)} rows. Got"
+                    f" {len(targets)} instead. Give y the rows of X, in their order."
                 )
         self._learn(_passages(table), targets)
         return self

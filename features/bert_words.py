@@ -36,30 +36,35 @@ _COUNT = "Give one for each of the words that words(X) returns, blank ones among
 class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # rows are words, X has documents
     r"""Turn documents into one contextual vector for each of their words.
 
-    The same word has another vector in another context. Every word has a row, whatever becomes of it: one that vanishes when the
-    tokenizer normalises it gets zeros, and one beyond the length that the model reads is read in a further window.
+    The same word has another vector in another context. Every word has a row, whatever becomes of
+    it: one that vanishes when the tokenizer normalises it gets zeros, and one beyond the length
+    that the model reads is read in a further window.
 
     Parameters
     ----------
     model_name : str or Path
         A directory, or a name on the Hugging Face hub; looked for as by `BertVectorizer`.
     layers : int, list of int, or str
-        Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"`` and ``"all"``.
+        Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"``
+        and ``"all"``.
     layer_merge : {"concat", "sum", "mean", "weighted"}
-        How the layers' vectors become one. ``"weighted"`` is ELMo's scalar mix: softmax weights and a scale, learnt in ``fit`` from
-        y, for which they serve a linear model best.
+        How the layers' vectors become one. ``"weighted"`` is ELMo's scalar mix: softmax weights and
+        a scale, learnt in ``fit`` from y, for which they serve a linear model best.
     subtoken_pooling : {"first", "last", "first_last", "mean"}
         How the vectors of a word's tokens become one; ``"first_last"`` puts both side by side.
     tokenizer : str, callable or None
-        For documents that are texts: a pattern whose matches are the words, such as ``r"\w+|[^\w\s]"``, or a callable that returns the
-        words of a text as they stand there. None takes documents that are lists of words only.
+        For documents that are texts: a pattern whose matches are the words, such as
+        ``r"\w+|[^\w\s]"``, or a callable that returns the words of a text as they stand there. None
+        takes documents that are lists of words only.
     max_length : int or None
-        Longest sequence in tokens, special tokens included; None takes the checkpoint's limit. A longer document is read in windows.
+        Longest sequence in tokens, special tokens included; None takes the checkpoint's limit. A
+        longer document is read in windows.
     stride : int or None
-        Tokens that neighbouring windows share; None takes a quarter of a window. Each word is taken from the window in which it
-        has most context.
+        Tokens that neighbouring windows share; None takes a quarter of a window. Each word is taken
+        from the window in which it has most context.
     prompt : str or None
-        Text put before every document, or the name of one of the checkpoint's prompts; None takes its default prompt.
+        Text put before every document, or the name of one of the checkpoint's prompts; None takes
+        its default prompt.
     precision : {"float32", "int8", "bfloat16", "float16"}
         float32 is exact. int8 (CPU) is faster again at a small cost in accuracy.
     device : str, torch.device or None
@@ -73,13 +78,14 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
     trust_remote_code : bool
         Let code of the checkpoint run; a hub model then needs a full commit as ``revision``.
     store : "auto", str, Path, EmbeddingStore or None
-        Where vectors are kept, as for `BertVectorizer`: a document is encoded once for the layers that are asked for first, once more when
-        others are asked for, and then never again.
+        Where vectors are kept, as for `BertVectorizer`: a document is encoded once for the layers
+        that are asked for first, once more when others are asked for, and then never again.
     show_progress_bar : bool
         Show a bar, in words.
     random_state : int
-        Seed of the sample of documents from which ``"weighted"`` learns where there are many: it reads at most 256 MiB of states, which are
-        about 25,000 words for all layers of the default model.
+        Seed of the sample of documents from which ``"weighted"`` learns where there are many: it
+        reads at most 256 MiB of states, which are about 25,000 words for all layers of the default
+        model.
 
     Attributes
     ----------
@@ -88,11 +94,13 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
     layers_ : tuple of int
         The layers that ``fit`` found in ``layers``, counted from the embeddings.
     layer_weights_ : ndarray or None
-        With ``"weighted"``, the weight of each of ``layers_``; they are positive and 1 together. *Shape:* ``(n_layers,)``, float32.
+        With ``"weighted"``, the weight of each of ``layers_``; they are positive and 1 together.
+        *Shape:* ``(n_layers,)``, float32.
     layer_scale_ : float or None
         With ``"weighted"``, by what the weighted sum is multiplied.
     device_ : str
-        Where it was fitted. On a machine that lacks the device, ``transform`` goes on without it and says so.
+        Where it was fitted. On a machine that lacks the device, ``transform`` goes on without it
+        and says so.
     model_fingerprint_ : str
         Digest of the content of weights, tokenizer and configuration; ``transform`` compares it.
 
@@ -108,14 +116,15 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
 
     The network is never trained: but for ``"weighted"``, ``transform`` works without ``fit``.
 
-    The rows of the result are words, and no index of documents fits them: there is no ``set_output``, and ``transform`` always returns
-    an array.
+    The rows of the result are words, and no index of documents fits them: there is no
+    ``set_output``, and ``transform`` always returns an array.
 
     References
     ----------
     J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, "BERT", NAACL 2019, section 5.3 and Table 7.
 
-    M. Peters et al., "Deep Contextualized Word Representations", NAACL 2018, section 3.2, equation 1 (``"weighted"``).
+    M. Peters et al., "Deep Contextualized Word Representations", NAACL 2018, section 3.2, equation
+    1 (``"weighted"``).
 
     Examples
     --------
@@ -176,10 +185,11 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         Parameters
         ----------
         X : list, tuple, ndarray, pandas or polars Series
-            The documents: lists of words, or texts if there is a ``tokenizer``. *Length:* ``n_documents``.
+            The documents: lists of words, or texts if there is a ``tokenizer``. *Length:*
+            ``n_documents``.
         y : sequence, or None
-            What is to be told of each word, nested as X is, or flat: classes, such as tags, or amounts if they are floats. Only
-            ``"weighted"`` reads it.
+            What is to be told of each word, nested as X is, or flat: classes, such as tags, or
+            amounts if they are floats. Only ``"weighted"`` reads it.
 
         Returns
         -------
@@ -187,7 +197,11 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         """
         self._check_parameters()
         documents = read_documents(X, self.tokenizer)
-        targets = _flat_targets(y, documents) if self.layer_merge == "weighted" and y is not None else None
+        targets = (
+            _flat_targets(y, documents)
+            if self.layer_merge == "weighted" and y is not None
+            else None
+        )
         self._learn(_passages(documents), targets)
         return self
 
@@ -197,21 +211,25 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         Parameters
         ----------
         X : list, tuple, ndarray, pandas or polars Series
-            The documents: lists of words, or texts if there is a ``tokenizer``. *Length:* ``n_documents``.
+            The documents: lists of words, or texts if there is a ``tokenizer``. *Length:*
+            ``n_documents``.
 
         Returns
         -------
         ndarray
-            A row for each word, document after document. *Shape:* ``(n_words, n_features)``, float32.
+            A row for each word, document after document. *Shape:* ``(n_words, n_features)``,
+            float32.
         """
         self._check_parameters()
         return self._vectors(_passages(read_documents(X, self.tokenizer)), self._open())
 
     def iter_transform(self, X: Iterable[Any]) -> Iterator[NDArray[np.float32]]:
-        """Return an iterator over the vectors of each document; memory stays the same however many there are, and however long.
+        """Return an iterator over the vectors of each document; memory stays the same however many
+        there are, and however long.
 
-        What is wrong with the parameters is said at once, before the first document is read. With the default ``store``, vectors are
-        also kept in the temporary directory, up to 8 GiB of them; ``store=None`` keeps nothing.
+        What is wrong with the parameters is said at once, before the first document is read. With
+        the default ``store``, vectors are also kept in the temporary directory, up to 8 GiB of
+        them; ``store=None`` keeps nothing.
 
         Parameters
         ----------
@@ -226,21 +244,30 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         Raises
         ------
         InvalidTextError
-            If X is no collection of documents; or, when its turn comes, if a document or word is none. The message names the first.
+            If X is no collection of documents; or, when its turn comes, if a document or word is
+            none. The message names the first.
         """
         self._check_parameters()
-        if isinstance(X, (str, bytes, Mapping, set, frozenset)) or not isinstance(X, Iterable) or getattr(X, "ndim", 1) == 0:
+        if (
+            isinstance(X, (str, bytes, Mapping, set, frozenset))
+            or not isinstance(X, Iterable)
+            or getattr(X, "ndim", 1) == 0
+        ):
             read_documents(X, self.tokenizer)  # says what is wrong
         read_documents(X[:0] if hasattr(X, "columns") else (), self.tokenizer)  # type: ignore[index]  # a table may have many columns
         return self._by_document(X, self.tokenizer, self._open())
 
-    def _by_document(self, X: Any, tokenizer: str | Callable[[str], Iterable[str]] | None, opened: Opened) -> Iterator[NDArray[np.float32]]:
+    def _by_document(
+        self, X: Any, tokenizer: str | Callable[[str], Iterable[str]] | None, opened: Opened
+    ) -> Iterator[NDArray[np.float32]]:
         first = 0
         for portion in _portions(X):
             read = read_documents(portion, tokenizer, first=first)
             first += len(read)
             passages = _passages(read)
-            for start, end in portions(read.offsets, max(_BYTES_AT_ONCE // (opened.n_features * _NUMBER_BYTES), 1)):
+            for start, end in portions(
+                read.offsets, max(_BYTES_AT_ONCE // (opened.n_features * _NUMBER_BYTES), 1)
+            ):
                 vectors = self._vectors(passages[start:end], opened)
                 of_documents = read.offsets[start : end + 1] - read.offsets[start]
                 yield from (vectors[begin:stop] for begin, stop in pairwise(of_documents.tolist()))
@@ -270,7 +297,10 @@ def _portions(X: Any) -> Iterator[Any]:
     """Cut documents into portions, those of a table or Series with their index."""
     if hasattr(X, "columns") or isinstance(X, pd.Series):  # a table iterates over its columns
         rows = getattr(X, "iloc", X)
-        yield from (rows[start : start + _DOCUMENTS_AT_ONCE] for start in range(0, len(X), _DOCUMENTS_AT_ONCE))
+        yield from (
+            rows[start : start + _DOCUMENTS_AT_ONCE]
+            for start in range(0, len(X), _DOCUMENTS_AT_ONCE)
+        )
     else:
         documents = iter(X)
         while portion := list(islice(documents, _DOCUMENTS_AT_ONCE)):
@@ -280,7 +310,9 @@ def _portions(X: Any) -> Iterator[Any]:
 def _passages(documents: Documents) -> list[Passage]:
     return [
         Passage(text, documents.spans[start:end])
-        for text, (start, end) in zip(documents.texts, pairwise(documents.offsets.tolist()), strict=True)
+        for text, (start, end) in zip(
+            documents.texts, pairwise(documents.offsets.tolist()), strict=True
+        )
     ]
 
 
@@ -291,27 +323,35 @@ def _flat_targets(y: Any, documents: Documents) -> NDArray[Any]:
     n_words = len(documents.spans)
     if not any(map(is_several, rows)):
         if len(rows) != n_words:
-            raise InvalidParameterError(f"y must have one target for each of {n_words} words. Got {len(rows)} instead. {_COUNT}.")
+            raise InvalidParameterError(
+                f"y must have one target for each of {n_words} words. Got {len(rows)} instead."
+                f" {_COUNT}."
+            )
         return read_targets(rows)
     for number, row in enumerate(rows):
         if not is_several(row):
             raise InvalidParameterError(
-                f"y must have a list of targets for each document, or one target for each word. Got {type(row).__name__} "
-                f"{short_repr(row)} as document {number}, beside lists. Put its targets in a list."
+                "y must have a list of targets for each document, or one target for each word. Got"
+                f" {type(row).__name__} {short_repr(row)} as document {number}, beside lists. Put"
+                " its targets in a list."
             )
     by_document = [list(row) for row in rows]
     for number, (row, length) in enumerate(zip(by_document, lengths, strict=False)):
         if len(row) != length:
             raise InvalidParameterError(
-                f"y must have one target for each word. Document {number} has {length} words and {len(row)} targets. {_COUNT}."
+                f"y must have one target for each word. Document {number} has {length} words and"
+                f" {len(row)} targets. {_COUNT}."
             )
     if len(rows) != len(lengths):
         raise InvalidParameterError(
-            f"y must have one list of targets for each of {len(lengths)} documents. Got {len(rows)} instead. {_COUNT}."
+            f"y must have one list of targets for each of {len(lengths)} documents. Got {len(rows)}"
+            f" instead. {_COUNT}."
         )
 
     def name(target: int) -> str:
         document = int(np.searchsorted(documents.offsets, target, side="right")) - 1
-        return f"the target of word {target - int(documents.offsets[document])} of document {document}"
+        return (
+            f"the target of word {target - int(documents.offsets[document])} of document {document}"
+        )
 
     return read_targets([target for row in by_document for target in row], name)

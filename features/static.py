@@ -29,52 +29,63 @@ UNITS = ("text", "word", "span")
 
 
 class StaticVectorizer(WordVectorizer):
-    """Turn texts into the pooled vectors of their words, each word having the same vector in every context.
+    """Turn texts into the pooled vectors of their words, each word having the same vector in every
+    context.
 
-    The baseline for `BertVectorizer`: what a contextual embedding adds shows beside this. With ``unit="word"`` and ``unit="span"`` it
-    takes the input of `BertWordVectorizer` and `BertSpanVectorizer`, and is the baseline for these.
+    The baseline for `BertVectorizer`: what a contextual embedding adds shows beside this. With
+    ``unit="word"`` and ``unit="span"`` it takes the input of `BertWordVectorizer` and
+    `BertSpanVectorizer`, and is the baseline for these.
 
     Parameters
     ----------
     vectors : str, Path, WordVectors, gensim KeyedVectors or DataFrame
-        A file in GloVe's, word2vec's or fastText's format (plain, ``.gz``, or in a ``.zip``), ``.npz`` or ``.safetensors``;
-        ``"distill:<model_name>"``, the words of a transformer without context (extra ``distill``); or a table in memory, see
-        `load_word_vectors`. A file is parsed once and kept as a memory-mapped array, which worker processes share.
+        A file in GloVe's, word2vec's or fastText's format (plain, ``.gz``, or in a ``.zip``),
+        ``.npz`` or ``.safetensors``; ``"distill:<model_name>"``, the words of a transformer without
+        context (extra ``distill``); or a table in memory, see `load_word_vectors`. A file is parsed
+        once and kept as a memory-mapped array, which worker processes share.
     unit : {"text", "word", "span"}
-        What has a row. ``"text"``: each text of a column. ``"word"``: each word of each document, in order, a document being a list of
-        words, or a text that ``tokenizer`` splits; words are looked up whole. ``"span"``: each row of a DataFrame, whose span of
-        characters is split and pooled as a text is.
+        What has a row. ``"text"``: each text of a column. ``"word"``: each word of each document,
+        in order, a document being a list of words, or a text that ``tokenizer`` splits; words are
+        looked up whole. ``"span"``: each row of a DataFrame, whose span of characters is split and
+        pooled as a text is.
     weighting : {"mean", "sum", "max", "tfidf", "sif", "power_mean"}
-        How the vectors of a text's words become one. ``"tfidf"`` is the mean weighted by inverse document frequency in the
-        training texts. ``"sif"`` weights each word by ``a / (a + p(word))`` and removes the first principal component.
-        ``"power_mean"`` puts several means side by side.
+        How the vectors of a text's words become one. ``"tfidf"`` is the mean weighted by inverse
+        document frequency in the training texts. ``"sif"`` weights each word by ``a / (a +
+        p(word))`` and removes the first principal component. ``"power_mean"`` puts several means
+        side by side.
     sif_a : float
         The ``a`` of ``"sif"``.
     word_frequencies : mapping, str, Path or None
-        Counts of words for ``"sif"``, or a file with a word and its count a line; None counts the training texts.
+        Counts of words for ``"sif"``, or a file with a word and its count a line; None counts the
+        training texts.
     powers : sequence of float
-        Powers for ``"power_mean"``: whole numbers from 1, ``inf`` for the maximum, ``-inf`` for the minimum.
+        Powers for ``"power_mean"``: whole numbers from 1, ``inf`` for the maximum, ``-inf`` for the
+        minimum.
     tokenizer : str or callable
-        A pattern whose matches are the words, by default scikit-learn's, which drops words of one letter and punctuation; or a callable
-        that returns the words of a text. Texts are lower-cased first if the words of the table are in lower case. For rows that
-        match those of `BertWordVectorizer`, give both the same lists of words, or the same tokenizer.
+        A pattern whose matches are the words, by default scikit-learn's, which drops words of one
+        letter and punctuation; or a callable that returns the words of a text. Texts are
+        lower-cased first if the words of the table are in lower case. For rows that match those of
+        `BertWordVectorizer`, give both the same lists of words, or the same tokenizer.
     oov : {"auto", "skip", "zero", "subword"}
-        What becomes of words that are not in the table: they are left out, they count as zeros, or they are made of the
-        vectors of their parts, where the table has these. ``"auto"`` is ``"subword"`` where that can be, else ``"skip"``.
+        What becomes of words that are not in the table: they are left out, they count as zeros, or
+        they are made of the vectors of their parts, where the table has these. ``"auto"`` is
+        ``"subword"`` where that can be, else ``"skip"``.
     normalize : bool
         Scale each text's vector to unit length.
     missing : {"empty", "error", "zero", "nan"}
-        What a missing text (None, NaN, pd.NA, polars' null) becomes: the vector of "", which is zeros, an error that names the
-        first rows, a row of zeros, or a row of NaN. Spans whose text, bounds or word are missing, or whose word is not in their text,
-        become the same. A missing word of a document is always an error.
+        What a missing text (None, NaN, pd.NA, polars' null) becomes: the vector of "", which is
+        zeros, an error that names the first rows, a row of zeros, or a row of NaN. Spans whose
+        text, bounds or word are missing, or whose word is not in their text, become the same. A
+        missing word of a document is always an error.
     text : str
-        With ``unit="span"``, the name of the column of texts. This and those below are as in `BertSpanVectorizer`.
+        With ``unit="span"``, the name of the column of texts. This and those below are as in
+        `BertSpanVectorizer`.
     start, end : str or None
-        Names of the columns with the first character of each span and the one after its last. ``start=None, end=None`` reads the column
-        ``word`` even where there are bounds.
+        Names of the columns with the first character of each span and the one after its last.
+        ``start=None, end=None`` reads the column ``word`` even where there are bounds.
     word : str or None
-        Name of the column with a word, whose first occurrence is the span. It is read where there are no columns ``start`` and ``end``;
-        under another name than ``"word"``, always.
+        Name of the column with a word, whose first occurrence is the span. It is read where there
+        are no columns ``start`` and ``end``; under another name than ``"word"``, always.
 
     Attributes
     ----------
@@ -85,7 +96,8 @@ class StaticVectorizer(WordVectorizer):
     oov_rate_ : float
         Share of the training set's words that have no vector, in [0, 1].
     vectors_fingerprint_ : str
-        Digest of the table. ``transform`` compares it, so that a fitted estimator never goes on with another table.
+        Digest of the table. ``transform`` compares it, so that a fitted estimator never goes on
+        with another table.
     weighting_ : Weighting
         What was learnt of the training texts.
 
@@ -101,17 +113,19 @@ class StaticVectorizer(WordVectorizer):
     every candidate and fold; a path or a `WordVectors` is shared, and `load_word_vectors` makes the one of the other.
     ``fit`` copies these two once more, so that their owner's later changes do not reach a fitted estimator.
 
-    Weights and frequencies are learnt in ``fit``; ``oov``, ``normalize``, ``tokenizer`` and ``unit`` also act when they are set
-    after it. Words of ``word_frequencies`` are spelt as in the texts, in lower case where the table is.
+    Weights and frequencies are learnt in ``fit``; ``oov``, ``normalize``, ``tokenizer`` and
+    ``unit`` also act when they are set after it. Words of ``word_frequencies`` are spelt as in the
+    texts, in lower case where the table is.
 
-    Where words have rows, no index of documents fits them: with ``set_output(transform="pandas")`` they are numbered from 0.
+    Where words have rows, no index of documents fits them: with ``set_output(transform="pandas")``
+    they are numbered from 0.
 
     References
     ----------
     S. Arora, Y. Liang, T. Ma, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings", ICLR 2017, algorithm 1 (SIF).
 
-    A. Rücklé, S. Eger, M. Peyrard, I. Gurevych, "Concatenated Power Mean Word Embeddings as Universal Cross-Lingual Sentence
-    Representations", 2018, section 3.
+    A. Rücklé, S. Eger, M. Peyrard, I. Gurevych, "Concatenated Power Mean Word Embeddings as
+    Universal Cross-Lingual Sentence Representations", 2018, section 3.
 
     Examples
     --------
@@ -169,7 +183,8 @@ class StaticVectorizer(WordVectorizer):
         Parameters
         ----------
         X : list, tuple, ndarray, pandas or polars Series, or DataFrame
-            A column of texts; with ``unit="word"``, documents, each a list of words or a text; with ``unit="span"``, a table.
+            A column of texts; with ``unit="word"``, documents, each a list of words or a text; with
+            ``unit="span"``, a table.
         y : ignored
             Here for scikit-learn's sake.
 
@@ -180,7 +195,8 @@ class StaticVectorizer(WordVectorizer):
         return super().fit(X, y)
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
-        """Learn from X and return the vectors of its texts, words or spans; the same as ``fit(X).transform(X)``.
+        """Learn from X and return the vectors of its texts, words or spans; the same as
+        ``fit(X).transform(X)``.
 
         Parameters
         ----------
@@ -191,7 +207,8 @@ class StaticVectorizer(WordVectorizer):
         Returns
         -------
         ndarray
-            A row for each text, word or span, as ``unit`` asks. *Shape:* ``(n_rows, n_features)``, float32.
+            A row for each text, word or span, as ``unit`` asks. *Shape:* ``(n_rows, n_features)``,
+            float32.
         """
         return super().fit_transform(self._rows(X), y, **fit_params)
 
@@ -206,7 +223,8 @@ class StaticVectorizer(WordVectorizer):
         Returns
         -------
         ndarray
-            A row for each text, word or span, as ``unit`` asks. *Shape:* ``(n_rows, n_features)``, float32.
+            A row for each text, word or span, as ``unit`` asks. *Shape:* ``(n_rows, n_features)``,
+            float32.
         """
         return super().transform(self._rows(X))
 
@@ -223,8 +241,18 @@ class StaticVectorizer(WordVectorizer):
             words = read_documents(X, self.tokenizer).words
             return TextColumn(words, np.zeros(len(words), dtype=bool))
         if self.unit == "span":
-            table = read_spans(X, self.text, self.start, self.end, self.word, "zero" if self.missing == "empty" else self.missing)
-            parts = [text[start:end] for text, (start, end) in zip(table.texts, table.spans.tolist(), strict=True)]
+            table = read_spans(
+                X,
+                self.text,
+                self.start,
+                self.end,
+                self.word,
+                "zero" if self.missing == "empty" else self.missing,
+            )
+            parts = [
+                text[start:end]
+                for text, (start, end) in zip(table.texts, table.spans.tolist(), strict=True)
+            ]
             return TextColumn(parts, table.is_missing)
         return super()._read(X)
 
@@ -232,7 +260,11 @@ class StaticVectorizer(WordVectorizer):
         return self.unit != "span"
 
     def _split(self, texts: Sequence[str]) -> TextWords:
-        return split_words(texts, _whole, self._is_lowercase()) if self.unit == "word" else super()._split(texts)
+        return (
+            split_words(texts, _whole, self._is_lowercase())
+            if self.unit == "word"
+            else super()._split(texts)
+        )
 
     def _open(self) -> WordVectors:
         """Return the table that ``vectors`` means now; an object of another library is converted once."""
@@ -260,8 +292,9 @@ class StaticVectorizer(WordVectorizer):
         table = self._open()
         if table.fingerprint != self.vectors_fingerprint_:
             raise ModelChangedError(
-                f"This estimator was fitted with word vectors of fingerprint {self.vectors_fingerprint_}, but the 'vectors' parameter now "
-                f"means others, of fingerprint {table.fingerprint}. Bring the former ones back, or fit again."
+                "This estimator was fitted with word vectors of fingerprint"
+                f" {self.vectors_fingerprint_}, but the 'vectors' parameter now means others, of"
+                f" fingerprint {table.fingerprint}. Bring the former ones back, or fit again."
             )
         return table
 

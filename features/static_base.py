@@ -36,7 +36,8 @@ class OovReport:
     Attributes
     ----------
     n_texts, n_empty : int
-        Texts in all (words or spans, where these are the unit), and those without any word that has a vector: these become zeros.
+        Texts in all (words or spans, where these are the unit), and those without any word that has
+        a vector: these become zeros.
     n_words, n_unknown : int
         Words in all, and those without a vector, repeated ones as often as they are there.
     most_frequent : list of (str, int)
@@ -116,7 +117,9 @@ class WordVectorizer(TextVectorizer):
         self._check_settings()
         texts = self._read(X).texts
         table = self._table()
-        return _report(self._look_up(self._split(texts), table), np.ones(len(texts), dtype=np.int64))
+        return _report(
+            self._look_up(self._split(texts), table), np.ones(len(texts), dtype=np.int64)
+        )
 
     def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
         self._learn_words(texts, counts)
@@ -131,8 +134,11 @@ class WordVectorizer(TextVectorizer):
         table = self._learn_table(found, counts)
         looked_up = self._look_up(found, table)
         weighting.learn(found, counts)
-        weighting.learn_vectors(self._counted(looked_up), counts, looked_up.vectors, looked_up.places)
-        # Attributes come last and together, so that a fit that fails leaves the estimator as it was.
+        weighting.learn_vectors(
+            self._counted(looked_up), counts, looked_up.vectors, looked_up.places
+        )
+        # Attributes come last and together, so that a fit that fails leaves the estimator as it
+        # was.
         self._keep_table(table)
         self.oov_ = _report(looked_up, counts)
         self.weighting_: Weighting = weighting
@@ -173,7 +179,9 @@ class WordVectorizer(TextVectorizer):
         more = np.zeros((len(unknown), table.n_dims), dtype=np.float32)
         if by_subwords:
             assert table.subwords is not None
-            more, is_known[unknown] = table.subwords.vectors([found.words[place] for place in unknown])
+            more, is_known[unknown] = table.subwords.vectors(
+                [found.words[place] for place in unknown]
+            )
         vectors = np.empty((len(rows), table.n_dims), dtype=np.float32)
         vectors[unknown] = more
         in_table = np.flatnonzero(rows >= 0)
@@ -183,8 +191,9 @@ class WordVectorizer(TextVectorizer):
     def _by_subwords(self, table: WordVectors) -> bool:
         if self.oov == "subword" and table.subwords is None:
             raise InvalidParameterError(
-                "The 'oov' parameter must not be 'subword' with these word vectors: they have whole words only. fastText's and distilled "
-                "ones have parts of words; 'skip' or 'zero' goes with all."
+                "The 'oov' parameter must not be 'subword' with these word vectors: they have whole"
+                " words only. fastText's and distilled ones have parts of words; 'skip' or 'zero'"
+                " goes with all."
             )
         return self.oov == "subword" or (self.oov == "auto" and table.subwords is not None)
 
@@ -195,7 +204,9 @@ class WordVectorizer(TextVectorizer):
     def _pool(self, looked_up: LookedUp) -> NDArray[np.float32]:
         pooled = self.weighting_.pool(self._counted(looked_up), looked_up.vectors, looked_up.places)
         if self.normalize:
-            lengths = np.linalg.norm(pooled.astype(np.float64), axis=1, keepdims=True)  # squares leave the range of float32
+            lengths = np.linalg.norm(
+                pooled.astype(np.float64), axis=1, keepdims=True
+            )  # squares leave the range of float32
             pooled = (pooled / np.where(lengths > 0, lengths, 1)).astype(np.float32)
         return pooled
 

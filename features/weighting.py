@@ -33,12 +33,20 @@ class Weighting(ABC):
         """Learn from all words of distinct texts, known or not, each text ``counts`` times there."""
         return
 
-    def learn_vectors(self, found: TextWords, counts: NDArray[np.int64], vectors: NDArray[np.float32], places: NDArray[np.int64]) -> None:
+    def learn_vectors(
+        self,
+        found: TextWords,
+        counts: NDArray[np.int64],
+        vectors: NDArray[np.float32],
+        places: NDArray[np.int64],
+    ) -> None:
         """Learn from the vectors of these texts after that; ``found``, ``vectors`` and ``places`` are as for `pool`."""
         return
 
     @abstractmethod
-    def pool(self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
+    def pool(
+        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         """Return a vector for each text, zeros for one without words.
 
         Parameters
@@ -68,7 +76,9 @@ class _Plain(Weighting):
     def __init__(self, kind: str) -> None:
         self._kind = kind
 
-    def pool(self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
+    def pool(
+        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         return pool_words(vectors, places[found.ids], found.offsets[:-1], self._kind)
 
 
@@ -78,7 +88,9 @@ class _PowerMean(Weighting):
     def __init__(self, powers: Sequence[float]) -> None:
         self._powers = tuple(powers)
 
-    def pool(self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
+    def pool(
+        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         return power_means(vectors, places[found.ids], found.offsets[:-1], self._powers)
 
     @property
@@ -90,17 +102,27 @@ class _Tfidf(Weighting):
     """Mean weighted by inverse document frequency, which scikit-learn smooths so: ``ln((1 + n) / (1 + df)) + 1``."""
 
     def learn(self, found: TextWords, counts: NDArray[np.int64]) -> None:
-        pairs = np.unique(found.texts * max(len(found.words), 1) + found.ids)  # each word of a text once
+        pairs = np.unique(
+            found.texts * max(len(found.words), 1) + found.ids
+        )  # each word of a text once
         text, word = np.divmod(pairs, max(len(found.words), 1))
         frequencies = np.bincount(word, weights=counts[text], minlength=len(found.words))
         n = int(counts.sum())
         self._unseen = math.log(1 + n) + 1
-        self._idf = dict(zip(found.words, (np.log((1 + n) / (1 + frequencies)) + 1).tolist(), strict=True))
+        self._idf = dict(
+            zip(found.words, (np.log((1 + n) / (1 + frequencies)) + 1).tolist(), strict=True)
+        )
 
-    def pool(self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
-        weights = np.array([self._idf.get(word, self._unseen) for word in found.words], dtype=np.float32)[found.ids]
+    def pool(
+        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        weights = np.array(
+            [self._idf.get(word, self._unseen) for word in found.words], dtype=np.float32
+        )[found.ids]
         sums = pool_words(vectors, places[found.ids], found.offsets[:-1], "sum", weights)
-        totals = np.bincount(found.texts, weights=weights, minlength=len(sums))  # text by text, so that no text depends on others
+        totals = np.bincount(
+            found.texts, weights=weights, minlength=len(sums)
+        )  # text by text, so that no text depends on others
         return sums / np.where(found.lengths > 0, totals, 1).astype(np.float32)[:, None]
 
 
@@ -115,22 +137,40 @@ class _Sif(Weighting):
     def learn(self, found: TextWords, counts: NDArray[np.int64]) -> None:
         if not self._is_given:
             times = found.times(counts)
-            self._frequencies = dict(zip(found.words, (times / max(times.sum(), 1)).tolist(), strict=True))
+            self._frequencies = dict(
+                zip(found.words, (times / max(times.sum(), 1)).tolist(), strict=True)
+            )
 
-    def learn_vectors(self, found: TextWords, counts: NDArray[np.int64], vectors: NDArray[np.float32], places: NDArray[np.int64]) -> None:
-        # The first right singular vector of the training vectors, each as often as its text is there; not centred, as in the paper.
+    def learn_vectors(
+        self,
+        found: TextWords,
+        counts: NDArray[np.int64],
+        vectors: NDArray[np.float32],
+        places: NDArray[np.int64],
+    ) -> None:
+        # The first right singular vector of the training vectors, each as often as its text is
+        # there; not centred, as in the paper.
         averages = self._average(found, vectors, places) * np.sqrt(counts)[:, None]
         _, directions = np.linalg.eigh(averages.T @ averages)
         self._common = directions[:, -1] if averages.any() else np.zeros(vectors.shape[1])
 
-    def _average(self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
-        weights = np.array([self._a / (self._a + self._frequencies.get(word, 0.0)) for word in found.words], dtype=np.float32)
+    def _average(
+        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        weights = np.array(
+            [self._a / (self._a + self._frequencies.get(word, 0.0)) for word in found.words],
+            dtype=np.float32,
+        )
         sums = pool_words(vectors, places[found.ids], found.offsets[:-1], "sum", weights[found.ids])
         return sums / np.maximum(found.lengths, 1).astype(np.float32)[:, None]
 
-    def pool(self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
+    def pool(
+        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         averages = self._average(found, vectors, places)
-        shares = (averages * self._common).sum(axis=1, keepdims=True)  # a matrix product may round by the number of texts
+        shares = (averages * self._common).sum(
+            axis=1, keepdims=True
+        )  # a matrix product may round by the number of texts
         removed: NDArray[np.float32] = (averages - shares * self._common).astype(np.float32)
         return removed
 
@@ -149,10 +189,21 @@ def make_weighting(weighting: Any, sif_a: Any, word_frequencies: Any, powers: An
 
 
 def _checked_powers(powers: Any) -> list[float]:
-    listed = [powers] if _is_number(powers) else list(powers) if isinstance(powers, (list, tuple, np.ndarray)) else []
-    is_power = [_is_number(power) and (abs(power) == math.inf or (power >= 1 and power == int(power))) for power in listed]
+    listed = (
+        [powers]
+        if _is_number(powers)
+        else list(powers)
+        if isinstance(powers, (list, tuple, np.ndarray))
+        else []
+    )
+    is_power = [
+        _is_number(power) and (abs(power) == math.inf or (power >= 1 and power == int(power)))
+        for power in listed
+    ]
     if not listed or not all(is_power):
-        raise invalid("powers", "a sequence of whole numbers from 1, or plus or minus infinity", powers)
+        raise invalid(
+            "powers", "a sequence of whole numbers from 1, or plus or minus infinity", powers
+        )
     return [float(power) for power in listed]
 
 
@@ -186,7 +237,10 @@ def read_frequencies(source: Any) -> dict[str, float]:
         counts = dict(source)
     else:
         raise invalid(
-            "word_frequencies", "None, a mapping of words to counts, or the path of a file with a word and its count a line", source
+            "word_frequencies",
+            "None, a mapping of words to counts, or the path of a file with a word and its count a"
+            " line",
+            source,
         )
     for word, count in counts.items():
         if not isinstance(word, str) or not _is_number(count) or not 0 <= count < math.inf:
@@ -201,9 +255,13 @@ def _read_counts(file: Path) -> dict[str, float]:
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise InvalidTableError(f"There is no file '{file}', which the 'word_frequencies' parameter names.") from None
+        raise InvalidTableError(
+            f"There is no file '{file}', which the 'word_frequencies' parameter names."
+        ) from None
     except (OSError, ValueError) as error:
-        raise InvalidTableError(f"The file '{file}' of 'word_frequencies' cannot be read as text in utf-8: {error}.") from error
+        raise InvalidTableError(
+            f"The file '{file}' of 'word_frequencies' cannot be read as text in utf-8: {error}."
+        ) from error
     counts: defaultdict[str, float] = defaultdict(float)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -215,7 +273,8 @@ def _read_counts(file: Path) -> dict[str, float]:
             count = math.nan
         if not 0 <= count < math.inf:
             raise InvalidTableError(
-                f"Line {number} of '{file}' must hold a word and its count, a number from 0. Got {line[:80]!r} instead."
+                f"Line {number} of '{file}' must hold a word and its count, a number from 0. Got"
+                f" {line[:80]!r} instead."
             )
         counts[word.strip()] += count
     return dict(counts)

@@ -28,12 +28,14 @@ _LONGEST_SENTENCE = 10_000  # gensim's MAX_WORDS_IN_BATCH
 
 
 class Word2VecVectorizer(WordVectorizer):
-    """Turn texts into the pooled vectors of their words, trained in ``fit`` on the training texts alone.
+    """Turn texts into the pooled vectors of their words, trained in ``fit`` on the training texts
+    alone.
 
     Parameters
     ----------
     model : {"word2vec", "fasttext"}
-        fastText also learns vectors of the n-grams of letters, and so has a vector for unseen words.
+        fastText also learns vectors of the n-grams of letters, and so has a vector for unseen
+        words.
     vector_size : int
         Dimensions of a word's vector.
     window : int
@@ -93,7 +95,8 @@ class Word2VecVectorizer(WordVectorizer):
     T. Mikolov, I. Sutskever, K. Chen, G. Corrado, J. Dean, "Distributed Representations of Words and Phrases and their
     Compositionality", NIPS 2013, section 2.
 
-    P. Bojanowski, E. Grave, A. Joulin, T. Mikolov, "Enriching Word Vectors with Subword Information", TACL 2017, section 3.
+    P. Bojanowski, E. Grave, A. Joulin, T. Mikolov, "Enriching Word Vectors with Subword
+    Information", TACL 2017, section 3.
 
     Examples
     --------
@@ -152,8 +155,9 @@ class Word2VecVectorizer(WordVectorizer):
         settings = self._settings()
         if not (found.times(counts) >= settings["min_count"]).any():
             raise InvalidTextError(
-                f"No word is {settings['min_count']} times in the {int(counts.sum()):,} texts, so there is nothing to train on. "
-                "Lower 'min_count', give more texts, or look at 'tokenizer'."
+                f"No word is {settings['min_count']} times in the {int(counts.sum()):,} texts, so"
+                " there is nothing to train on. Lower 'min_count', give more texts, or look at"
+                " 'tokenizer'."
             )
         from gensim.models import FastText, Word2Vec
 
@@ -167,11 +171,25 @@ class Word2VecVectorizer(WordVectorizer):
     def _settings(self) -> dict[str, Any]:
         """Check the parameters, and name them as gensim does."""
         check_choice("model", self.model, _MODELS)
-        names = {"vector_size": 1, "window": 1, "min_count": 1, "negative": 1, "epochs": 1, "workers": 1}
-        settings: dict[str, Any] = {name: check_int(name, getattr(self, name), least) for name, least in names.items()}
+        names = {
+            "vector_size": 1,
+            "window": 1,
+            "min_count": 1,
+            "negative": 1,
+            "epochs": 1,
+            "workers": 1,
+        }
+        settings: dict[str, Any] = {
+            name: check_int(name, getattr(self, name), least) for name, least in names.items()
+        }
         n_buckets = check_int("n_buckets", self.n_buckets, 1)
         bucket = {"bucket": n_buckets} if self.model == "fasttext" else {}
-        return {**settings, **bucket, "sg": int(check_flag("skip_gram", self.skip_gram)), "seed": self._seed()}
+        return {
+            **settings,
+            **bucket,
+            "sg": int(check_flag("skip_gram", self.skip_gram)),
+            "seed": self._seed(),
+        }
 
     def _seed(self) -> int:
         try:
@@ -187,7 +205,8 @@ class Word2VecVectorizer(WordVectorizer):
 class _Sentences:
     """The texts as lists of words, as often as they are there; can be gone through again and again.
 
-    A longer text than gensim trains on at once, which silently leaves out the rest, comes in pieces.
+    A longer text than gensim trains on at once, which silently leaves out the rest, comes in
+    pieces.
     """
 
     def __init__(self, found: TextWords, counts: NDArray[np.int64]) -> None:
@@ -196,7 +215,13 @@ class _Sentences:
     def __iter__(self) -> Iterator[list[str]]:
         found = self._found
         for text, count in enumerate(self._counts.tolist()):
-            words = [found.words[place] for place in found.ids[found.offsets[text] : found.offsets[text + 1]].tolist()]
-            pieces = [words[start : start + _LONGEST_SENTENCE] for start in range(0, len(words), _LONGEST_SENTENCE)]
+            words = [
+                found.words[place]
+                for place in found.ids[found.offsets[text] : found.offsets[text + 1]].tolist()
+            ]
+            pieces = [
+                words[start : start + _LONGEST_SENTENCE]
+                for start in range(0, len(words), _LONGEST_SENTENCE)
+            ]
             for _ in range(count):
                 yield from pieces

@@ -53,7 +53,8 @@ class SpanStates:
     places : list of int
         Which passages these are.
     states : ndarray
-        Token after token, span after span, passage after passage. *Shape:* ``(n_layers, n_tokens, hidden)``, float32.
+        Token after token, span after span, passage after passage. *Shape:* ``(n_layers, n_tokens,
+        hidden)``, float32.
     counts : ndarray
         Tokens of each span. *Shape:* ``(n_spans,)``, int64.
     """
@@ -67,8 +68,9 @@ class SpanStates:
 class SpanReader:
     """Reads hidden states of spans at some layers.
 
-    What is kept in the store are states of tokens, so that any pooling of a word's tokens costs no pass of its own. Records are found
-    by their tokens, not by their texts: whatever changes the tokens of a text leads to other records.
+    What is kept in the store are states of tokens, so that any pooling of a word's tokens costs no
+    pass of its own. Records are found by their tokens, not by their texts: whatever changes the
+    tokens of a text leads to other records.
 
     Attributes
     ----------
@@ -125,9 +127,14 @@ class SpanReader:
         if portion:
             yield portion
 
-    def _read_portion(self, texts: list[str], places_of: list[list[int]], passages: Sequence[Passage]) -> SpanStates:
+    def _read_portion(
+        self, texts: list[str], places_of: list[list[int]], passages: Sequence[Passage]
+    ) -> SpanStates:
         places = [place for some in places_of for place in some]
-        owners = np.repeat(np.arange(len(texts)), [sum(len(passages[place].spans) for place in some) for some in places_of])
+        owners = np.repeat(
+            np.arange(len(texts)),
+            [sum(len(passages[place].spans) for place in some) for some in places_of],
+        )
         spans = np.concatenate([passages[place].spans for place in places])
         tokenized = self.tokenizer(texts, spans, owners)
         first_span = np.cumsum([0, *(len(passages[place].spans) for place in places)])
@@ -137,7 +144,9 @@ class SpanReader:
             states = self._fetch(self.store, tokenized, first_span)
         return SpanStates(places, states, tokenized.counts)
 
-    def _compute(self, tokenized: TokenizedSpans, rows: NDArray[np.int64], layers: Sequence[int]) -> NDArray[np.float32]:
+    def _compute(
+        self, tokenized: TokenizedSpans, rows: NDArray[np.int64], layers: Sequence[int]
+    ) -> NDArray[np.float32]:
         """Run the network over the sequences of some spans. *Shape:* ``(n_layers, n_tokens, hidden)``."""
         import torch
 
@@ -151,28 +160,39 @@ class SpanReader:
         order = np.argsort(sequence, kind="stable")
         n_wanted = np.bincount(sequence, minlength=len(tokenized.offsets) - 1)
         first = np.cumsum(n_wanted) - n_wanted
-        result = np.empty((len(layers), len(sequence), self.checkpoint.hidden_size), dtype=np.float32)
+        result = np.empty(
+            (len(layers), len(sequence), self.checkpoint.hidden_size), dtype=np.float32
+        )
 
-        def take(batch: NDArray[np.int64], lengths: NDArray[np.int64], states: dict[int, Any]) -> None:
+        def take(
+            batch: NDArray[np.int64], lengths: NDArray[np.int64], states: dict[int, Any]
+        ) -> None:
             wanted = order[ranges(first[batch], n_wanted[batch])]
             before = np.repeat(np.cumsum(lengths) - lengths, n_wanted[batch])
             in_batch = torch.from_numpy(before + place[wanted]).to(self.device)
             for number, layer in enumerate(layers):
                 result[number, wanted] = states[layer][in_batch].float().cpu().numpy()
 
-        encoder.run(tokenized, np.where(n_wanted > 0, tokenized.lengths, 0), layers, take, self.batch_tokens)
+        encoder.run(
+            tokenized, np.where(n_wanted > 0, tokenized.lengths, 0), layers, take, self.batch_tokens
+        )
         return result
 
-    def _fetch(self, store: EmbeddingStore, tokenized: TokenizedSpans, first_span: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _fetch(
+        self, store: EmbeddingStore, tokenized: TokenizedSpans, first_span: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         """Return the states of all spans, computing those of passages that are not in the store."""
         n_tokens = np.concatenate([[0], np.cumsum(tokenized.counts)])[first_span]
-        # A passage without tokens has nothing to keep, and the same passage may be there under several texts.
+        # A passage without tokens has nothing to keep, and the same passage may be there under
+        # several texts.
         with_tokens = np.flatnonzero(np.diff(n_tokens)).tolist()
         number_of: dict[bytes, int] = {}
         distinct: list[int] = []
         numbers = []
         for passage in with_tokens:
-            number = number_of.setdefault(_name(tokenized, slice(*first_span[passage : passage + 2])), len(distinct))
+            number = number_of.setdefault(
+                _name(tokenized, slice(*first_span[passage : passage + 2])), len(distinct)
+            )
             if number == len(distinct):
                 distinct.append(passage)
             numbers.append(number)
@@ -185,8 +205,13 @@ class SpanReader:
             passages = np.array([distinct[place] for place in places])
             rows = ranges(first_span[passages], first_span[passages + 1] - first_span[passages])
             states = self._compute(tokenized, rows, [layer_of[name] for name in names])
-            cuts = np.cumsum([n_tokens[passage + 1] - n_tokens[passage] for passage in passages])[:-1]
-            return [Record(some.shape[1], 0, some.reshape(len(names), -1)) for some in np.split(states, cuts, axis=1)]
+            cuts = np.cumsum([n_tokens[passage + 1] - n_tokens[passage] for passage in passages])[
+                :-1
+            ]
+            return [
+                Record(some.shape[1], 0, some.reshape(len(names), -1))
+                for some in np.split(states, cuts, axis=1)
+            ]
 
         records = store.fetch(
             record_keys(
@@ -194,21 +219,28 @@ class SpanReader:
                 [name.decode("latin-1") for name in number_of],
             ),
             _work(tokenized, first_span)[distinct].tolist(),
-            # The layers passed on the way are many times what is asked for, as every token has its own.
+            # The layers passed on the way are many times what is asked for, as every token has its
+            # own.
             Parts(asked=asked, passed=asked, layers=list(layer_of), whole=list(layer_of)),
             self.batch_tokens * BATCHES_AT_ONCE,
             compute,
         )
         shape = (len(self.layers), -1, self.checkpoint.hidden_size)
-        return np.concatenate([records[number].vectors.reshape(shape) for number in numbers], axis=1)
+        return np.concatenate(
+            [records[number].vectors.reshape(shape) for number in numbers], axis=1
+        )
 
 
 def _work(tokenized: TokenizedSpans, first_span: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the tokens that each passage makes the network read; those that share a sequence share its work, and so stay together."""
     passage = np.repeat(np.arange(len(first_span) - 1), np.diff(first_span))
     pairs = np.unique(np.column_stack([passage, tokenized.sequence])[tokenized.counts > 0], axis=0)
-    share = tokenized.lengths / np.maximum(np.bincount(pairs[:, 1], minlength=len(tokenized.lengths)), 1)
-    return np.ceil(np.bincount(pairs[:, 0], share[pairs[:, 1]], minlength=len(first_span) - 1)).astype(np.int64)
+    share = tokenized.lengths / np.maximum(
+        np.bincount(pairs[:, 1], minlength=len(tokenized.lengths)), 1
+    )
+    return np.ceil(
+        np.bincount(pairs[:, 0], share[pairs[:, 1]], minlength=len(first_span) - 1)
+    ).astype(np.int64)
 
 
 def _part(layer: int) -> bytes:
@@ -224,4 +256,6 @@ def _name(tokenized: TokenizedSpans, rows: slice) -> bytes:
     tokens = tokenized.ids[ranges(starts, lengths)]
     places = np.column_stack([number, bounds[has_tokens]])
     # Each array with its length before it, so that no two lists of arrays meet.
-    return b"".join(len(array).to_bytes(8, "little") + array.tobytes() for array in (lengths, tokens, places))
+    return b"".join(
+        len(array).to_bytes(8, "little") + array.tobytes() for array in (lengths, tokens, places)
+    )

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCHES_AT_ONCE", "encode_once", "numeric_settings", "open_store", "record_keys"]
 
-# To be raised by whoever changes the numbers that the engine gives, so that stores made before are not believed.
+# To be raised by whoever changes the numbers that the engine gives, so that stores made before are
+# not believed.
 _ENGINE = "1"
 _CHARACTERS_PER_TOKEN = 4
 BATCHES_AT_ONCE = 4
@@ -43,9 +44,16 @@ def open_store(store: Any) -> EmbeddingStore | None:
     raise invalid("store", "'auto', a path, an EmbeddingStore or None", store)
 
 
-def numeric_settings(checkpoint: Checkpoint, precision: str, device: torch.device) -> tuple[str, ...]:
+def numeric_settings(
+    checkpoint: Checkpoint, precision: str, device: torch.device
+) -> tuple[str, ...]:
     """Return all that decides which numbers a network gives for a sequence of tokens, as strings."""
-    return (checkpoint.fingerprint, str(checkpoint.trust_remote_code), precision, *arithmetic_settings(device))
+    return (
+        checkpoint.fingerprint,
+        str(checkpoint.trust_remote_code),
+        precision,
+        *arithmetic_settings(device),
+    )
 
 
 def record_keys(settings: Sequence[str], units: Sequence[str]) -> list[bytes]:
@@ -96,7 +104,9 @@ def encode_once(
     names = Parts(*([_name(part) for part in some] for some in (parts, passed, layers, every)))
 
     def compute(places: Sequence[int], names: Sequence[bytes]) -> list[Record]:
-        vectors, tokenized = encode([texts[place] for place in places], [by_name[name] for name in names])
+        vectors, tokenized = encode(
+            [texts[place] for place in places], [by_name[name] for name in names]
+        )
         return list(map(Record, tokenized.n_tokens.tolist(), tokenized.n_lost.tolist(), vectors))
 
     records = store.fetch(

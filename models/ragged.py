@@ -35,12 +35,15 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
     [5, 6, 0, 1, 2]
     """
     ends = np.cumsum(counts)
-    numbers: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - (ends - counts), counts)
+    numbers: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(
+        starts - (ends - counts), counts
+    )
     return numbers
 
 
 def portions(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
-    """Yield the first item, and the one after the last, of portions that hold ``most`` at most; one item at least.
+    """Yield the first item, and the one after the last, of portions that hold ``most`` at most; one
+    item at least.
 
     Item *i* holds what lies between ``offsets[i]`` and ``offsets[i + 1]``.
 

@@ -1,7 +1,7 @@
 """Contextual embeddings as features for scikit-learn.
 
-Names are imported when they are first used, so that ``import bertvectorizer`` costs nothing: torch and transformers
-load with the first vectorizer that needs them.
+Names are imported when they are first used, so that ``import bertvectorizer`` costs nothing: torch
+and transformers load with the first vectorizer that needs them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .features import BertSpanVectorizer, BertVectorizer, BertWordVectorizer, StaticVectorizer, Word2VecVectorizer
+    from .features import (
+        BertSpanVectorizer,
+        BertVectorizer,
+        BertWordVectorizer,
+        StaticVectorizer,
+        Word2VecVectorizer,
+    )
     from .models.store import EmbeddingStore
     from .models.word_vectors import WordVectors, load_word_vectors
-    from .pipeline import Comparison, SequenceLabeler, TaggedSentences, default_features, load_pipeline, read_conll, save_pipeline
-    from .pipeline import run_comparison as compare
+    from .pipeline import (
+        Comparison,
+        SequenceLabeler,
+        TaggedSentences,
+        compare,
+        default_features,
+        load_pipeline,
+        read_conll,
+        save_pipeline,
+    )
 
 __version__ = "0.1.0"
 

@@ -43,7 +43,11 @@ def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) ->
     """Return ``value`` as an int of at least ``minimum``; None passes where it is ``optional``."""
     if value is None and optional:
         return None
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral) or value < minimum:
+    if (
+        isinstance(value, (bool, np.bool_))
+        or not isinstance(value, numbers.Integral)
+        or value < minimum
+    ):
         rule = f"an int in the range [{minimum}, inf)" + (" or None" if optional else "")
         raise invalid(name, rule, value)
     return int(value)
@@ -51,7 +55,11 @@ def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) ->
 
 def check_positive(name: str, value: Any) -> float:
     """Return ``value`` as a float if it is a number greater than 0."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
+    if (
+        isinstance(value, (bool, np.bool_))
+        or not isinstance(value, numbers.Real)
+        or not 0 < float(value) < math.inf
+    ):
         raise invalid(name, "a number in the range (0, inf)", value)
     return float(value)
 

@@ -78,34 +78,42 @@ def compare(
     learning_curve: bool | Sequence[float] = False,
     progress: Callable[[str, str, int, int], Any] | None = None,
 ) -> Comparison:
-    """Cross-validate kinds of features on the same folds, and say which differences are real and what they cost.
+    """Cross-validate kinds of features on the same folds, and say which differences are real and
+    what they cost.
 
     Parameters
     ----------
     X : list, ndarray, Series or one-column DataFrame of str
         Texts. *Length:* ``n_rows``.
     y : array-like
-        Labels, amounts, a list of labels for each row, or a column of 0 and 1 for each label. *Length:* ``n_rows``.
+        Labels, amounts, a list of labels for each row, or a column of 0 and 1 for each label.
+        *Length:* ``n_rows``.
     features : dict of str to transformer, list of str, or None
-        Any scikit-learn transformers of a column of texts, by name, where None means the majority class; or names in the default roster.
-        None takes `default_features`. To add to it: ``{**default_features(), "mine": transformer}``.
+        Any scikit-learn transformers of a column of texts, by name, where None means the majority
+        class; or names in the default roster. None takes `default_features`. To add to it:
+        ``{**default_features(), "mine": transformer}``.
     estimator : estimator or None
-        Stands on every kind of features. None takes, for dense features, `StandardScaler`, for sparse ones `Normalizer`, and
-        `LogisticRegressionCV`, `RidgeClassifierCV` or `RidgeCV`, whose strength is chosen inside the training rows.
+        Stands on every kind of features. None takes, for dense features, `StandardScaler`, for
+        sparse ones `Normalizer`, and `LogisticRegressionCV`, `RidgeClassifierCV` or `RidgeCV`,
+        whose strength is chosen inside the training rows.
     cv : None, int, str, splitter or iterable
-        Folds; ``"2x5"`` is two repeats of five folds, and what None means. Any scikit-learn splitter will do; of a `PredefinedSplit` with
-        one fold, intervals come from the bootstrap of its test rows.
+        Folds; ``"2x5"`` is two repeats of five folds, and what None means. Any scikit-learn
+        splitter will do; of a `PredefinedSplit` with one fold, intervals come from the bootstrap of
+        its test rows.
     scoring : None, str, callable, list or dict
-        As in scikit-learn; the first metric decides. None takes accuracy (classes), macro F1 (several labels a row) or R2 (amounts), and
-        further ones.
+        As in scikit-learn; the first metric decides. None takes accuracy (classes), macro F1
+        (several labels a row) or R2 (amounts), and further ones.
     n_jobs : int or None
-        Folds that are worked on at once, by processes; None is 1. Texts are encoded before that, by all cores.
+        Folds that are worked on at once, by processes; None is 1. Texts are encoded before that, by
+        all cores.
     random_state : int or None
         Seed of folds and bootstrap.
     store : "auto", str, Path, EmbeddingStore or None
-        Where vectors are kept, as in `BertVectorizer`. ``"auto"`` keeps all layers for the session, so that each text is encoded once.
+        Where vectors are kept, as in `BertVectorizer`. ``"auto"`` keeps all layers for the session,
+        so that each text is encoded once.
     groups : array-like or None
-        Rows of a group, such as the messages of one author, are never on both sides of a fold. *Length:* ``n_rows``.
+        Rows of a group, such as the messages of one author, are never on both sides of a fold.
+        *Length:* ``n_rows``.
     group_duplicates : bool
         Whether rows of the same text are such a group too.
     test : tuple of (X, y), or None
@@ -113,9 +121,11 @@ def compare(
     task : {"auto", "classification", "regression"}
         ``"auto"`` takes numbers with fractions as amounts, and anything else as classes.
     learning_curve : bool or sequence of float
-        Whether to learn from growing parts of the training rows too, on the folds of the first repeat; or these parts, in (0, 1].
+        Whether to learn from growing parts of the training rows too, on the folds of the first
+        repeat; or these parts, in (0, 1].
     progress : callable or None
-        Called with the name, the unit (``"texts"`` while they are encoded, then ``"folds"``), how many are done, and how many there are.
+        Called with the name, the unit (``"texts"`` while they are encoded, then ``"folds"``), how
+        many are done, and how many there are.
 
     Returns
     -------
@@ -153,25 +163,41 @@ def compare(
     check_flag("group_duplicates", group_duplicates)
     if n_jobs is not None and check_int("n_jobs", n_jobs, -_MOST_JOBS) == 0:
         raise invalid("n_jobs", "a number of processes, -1 for one each core, or None", n_jobs)
-    folds, leaks = _cut(cv, texts[:n_rows], target, _read_groups(groups, n_rows), group_duplicates, random_state)
+    folds, leaks = _cut(
+        cv, texts[:n_rows], target, _read_groups(groups, n_rows), group_duplicates, random_state
+    )
     notes += leaks
-    if test is not None and (leaking := count_leaks(texts.tolist(), [(np.arange(n_rows), np.arange(n_rows, len(texts)))])):
+    if test is not None and (
+        leaking := count_leaks(texts.tolist(), [(np.arange(n_rows), np.arange(n_rows, len(texts)))])
+    ):
         notes.append(
-            f"{leaking:,} of {len(texts) - n_rows:,} rows held back are judged after learning from the same text in another row (case and "
-            "spaces apart), which flatters the scores of the test."
+            f"{leaking:,} of {len(texts) - n_rows:,} rows held back are judged after learning from"
+            " the same text in another row (case and spaces apart), which flatters the scores of"
+            " the test."
         )
     joint = target if test is None else join_target(target, test[1], len(texts) - n_rows)
-    known = default_features() if features is None or isinstance(features, (str, list, tuple)) else {}
+    known = (
+        default_features() if features is None or isinstance(features, (str, list, tuple)) else {}
+    )
     roster = choose_features(known if features is None else features, known)
     told: list[str] = []
     if features is None and not can_distill():
-        told.append('Distilled words are left out: they need the extra "distill", pip install "bertvectorizer[distill]".')
+        told.append(
+            'Distilled words are left out: they need the extra "distill", pip install'
+            ' "bertvectorizer[distill]".'
+        )
     sizes, curve = _curve_splits(learning_curve, folds, target, random_state)
     notes += _doubts(metrics[0], target)
-    own_store = comparison_store() if isinstance(store, str) and store == "auto" else open_store(store)
+    own_store = (
+        comparison_store() if isinstance(store, str) and store == "auto" else open_store(store)
+    )
     _check_estimator(estimator)
-    trial = Trial(texts, joint, n_rows, folds, metrics, estimator, curve, n_jobs, own_store, random_state)
-    settings = _describe(target, folds, metrics, roster, len(texts) - n_rows, estimator, random_state)
+    trial = Trial(
+        texts, joint, n_rows, folds, metrics, estimator, curve, n_jobs, own_store, random_state
+    )
+    settings = _describe(
+        target, folds, metrics, roster, len(texts) - n_rows, estimator, random_state
+    )
     index = X.index if isinstance(X, (pd.Series, pd.DataFrame)) else pd.RangeIndex(n_rows)
     findings = _Findings()
 
@@ -191,7 +217,11 @@ def compare(
         raise failed.reason from None
     if not findings.outcomes:
         error = findings.error
-        raise error if isinstance(error, BertVectorizerError) else InvalidTableError(_all_failed(findings.failures)) from error
+        raise (
+            error
+            if isinstance(error, BertVectorizerError)
+            else InvalidTableError(_all_failed(findings.failures))
+        ) from error
     comparison = found()
     for note in comparison.notes[len(told) :]:
         warn_user(note)
@@ -212,20 +242,36 @@ class _Findings:
         return said + [f"{name} failed: {reason}" for name, reason in self.failures.items()]
 
 
-def _run_all(trial: Trial, roster: dict[str, Any], progress: Callable[[str, str, int, int], Any] | None, findings: _Findings) -> None:
+def _run_all(
+    trial: Trial,
+    roster: dict[str, Any],
+    progress: Callable[[str, str, int, int], Any] | None,
+    findings: _Findings,
+) -> None:
     for name, transformer in roster.items():
         try:
             outcome, said = trial.run(name, transformer, partial(_report, progress, name))
             _check_scores(outcome, trial.metrics[0])
-        except Exception as failure:  # whatever a transformer of the user's raises, the others go on
-            findings.error, findings.failures[name] = failure, f"{type(failure).__name__}: {failure}"
+        except (
+            Exception
+        ) as failure:  # whatever a transformer of the user's raises, the others go on
+            findings.error, findings.failures[name] = (
+                failure,
+                f"{type(failure).__name__}: {failure}",
+            )
             continue
         findings.outcomes[name] = outcome
         for message in said:
             findings.heard.setdefault(message, []).append(name)
 
 
-def _report(progress: Callable[[str, str, int, int], Any] | None, name: str, unit: str, done: int, total: int) -> None:
+def _report(
+    progress: Callable[[str, str, int, int], Any] | None,
+    name: str,
+    unit: str,
+    done: int,
+    total: int,
+) -> None:
     if progress is not None:
         try:
             progress(name, unit, done, total)
@@ -234,7 +280,10 @@ def _report(progress: Callable[[str, str, int, int], Any] | None, name: str, uni
 
 
 def _all_failed(failures: dict[str, str]) -> str:
-    return f"No kind of features could be used. {'; '.join(f'{name}: {reason}' for name, reason in failures.items())}"
+    return (
+        "No kind of features could be used."
+        f" {'; '.join(f'{name}: {reason}' for name, reason in failures.items())}"
+    )
 
 
 def _read_all(X: Any, test: tuple[Any, Any] | None) -> tuple[NDArray[np.object_], int]:
@@ -257,16 +306,24 @@ def _read_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
         raise invalid("groups", "a group for each row, or None", groups)
     values = pd.Series(list(groups), dtype=object)
     if len(values) != n_rows:
-        raise InvalidTableError(f"There are {n_rows} texts but {len(values)} groups; each text needs one.")
+        raise InvalidTableError(
+            f"There are {n_rows} texts but {len(values)} groups; each text needs one."
+        )
     if values.isna().any():
         raise InvalidTableError(
-            f"The group is missing in {values.isna().sum()} row(s), the first is row {int(values.isna().argmax())} (counted from 0)."
+            f"The group is missing in {values.isna().sum()} row(s), the first is row"
+            f" {int(values.isna().argmax())} (counted from 0)."
         )
     return pd.factorize(values.astype(str))[0].astype(np.int64)
 
 
 def _cut(
-    cv: Any, texts: NDArray[np.object_], target: Target, groups: NDArray[np.int64] | None, by_text: bool, random_state: int | None
+    cv: Any,
+    texts: NDArray[np.object_],
+    target: Target,
+    groups: NDArray[np.int64] | None,
+    by_text: bool,
+    random_state: int | None,
 ) -> tuple[Folds, list[str]]:
     """Return the folds, and a note where texts leak from one side of a fold to the other."""
     check_int("random_state", random_state, 0, optional=True)
@@ -277,25 +334,37 @@ def _cut(
     if not leaking:
         return folds, []
     return folds, [
-        f"{leaking:,} of {len(texts):,} rows are judged after learning from the same text in another row (case and spaces apart), which "
-        "flatters all scores. group_duplicates=True (--group-duplicates) keeps such rows on one side."
+        f"{leaking:,} of {len(texts):,} rows are judged after learning from the same text in"
+        " another row (case and spaces apart), which flatters all scores. group_duplicates=True"
+        " (--group-duplicates) keeps such rows on one side."
     ]
 
 
 def _doubts(metric: Metric, target: Target) -> list[str]:
     """Say where intervals are known to promise too much: simulations show it for averages over classes, one of which is rare."""
-    if target.classes is None or not metric.is_of_classes or (rarest := target.count_classes()).iloc[0] >= _RARE:
+    if (
+        target.classes is None
+        or not metric.is_of_classes
+        or (rarest := target.count_classes()).iloc[0] >= _RARE
+    ):
         return []
     return [
-        f"Only {rarest.iloc[0]} rows are of class {str(rarest.index[0])[:100]!r}: 95 % intervals of {metric.name} may be too narrow, since "
-        "so few rows do not show how much it would change with others."
+        f"Only {rarest.iloc[0]} rows are of class {str(rarest.index[0])[:100]!r}: 95 % intervals of"
+        f" {metric.name} may be too narrow, since so few rows do not show how much it would change"
+        " with others."
     ]
 
 
 def _check_estimator(estimator: Any) -> None:
-    is_one = hasattr(estimator, "fit") and hasattr(estimator, "predict") and not isinstance(estimator, type)
+    is_one = (
+        hasattr(estimator, "fit")
+        and hasattr(estimator, "predict")
+        and not isinstance(estimator, type)
+    )
     if estimator is not None and not is_one:
-        raise invalid("estimator", "a scikit-learn estimator with fit and predict, or None", estimator)
+        raise invalid(
+            "estimator", "a scikit-learn estimator with fit and predict, or None", estimator
+        )
 
 
 def _check_bert(roster: dict[str, Any]) -> None:
@@ -310,8 +379,10 @@ def _check_scores(outcome: Outcome, metric: Metric) -> None:
     scores = outcome.scores[metric.name]
     if not np.isfinite(scores).all():
         raise InvalidParameterError(
-            f"The metric {metric.key!r}, which decides, has no value on {int((~np.isfinite(scores)).sum())} of {len(scores)} folds: "
-            f"{outcome.reason or 'it is no finite number'}. Name another by 'scoring', or an 'estimator' that gives what it needs."
+            f"The metric {metric.key!r}, which decides, has no value on"
+            f" {int((~np.isfinite(scores)).sum())} of {len(scores)} folds:"
+            f" {outcome.reason or 'it is no finite number'}. Name another by 'scoring', or an"
+            " 'estimator' that gives what it needs."
         )
 
 
@@ -324,23 +395,31 @@ def _curve_splits(
         shares = _CURVE if wanted else ()
     else:
         shares = tuple(wanted) if hasattr(wanted, "__iter__") else ()
-        if not shares or not all(isinstance(share, (int, float)) and 0 < share <= 1 for share in shares):
+        if not shares or not all(
+            isinstance(share, (int, float)) and 0 < share <= 1 for share in shares
+        ):
             raise invalid("learning_curve", "a bool or numbers in (0, 1]", wanted)
     first = folds.splits[: folds.n_first]
     smallest = min(len(train) for train, _ in first)
     sizes: list[int] = []
     curve: list[list[Split]] = []
-    orders = [_spread_classes(train, target, np.random.RandomState(random_state)) for train, _ in first]
+    orders = [
+        _spread_classes(train, target, np.random.RandomState(random_state)) for train, _ in first
+    ]
     least = len(target.classes) if target.is_classes and target.classes is not None else 2
     for share in sorted(set(shares)):
         size = round(share * smallest)
         if size >= least and size not in sizes:
             sizes.append(size)
-            curve.append([(order[:size], test) for order, (_, test) in zip(orders, first, strict=True)])
+            curve.append(
+                [(order[:size], test) for order, (_, test) in zip(orders, first, strict=True)]
+            )
     return tuple(sizes), curve
 
 
-def _spread_classes(rows: NDArray[np.int64], target: Target, random: np.random.RandomState) -> NDArray[np.int64]:
+def _spread_classes(
+    rows: NDArray[np.int64], target: Target, random: np.random.RandomState
+) -> NDArray[np.int64]:
     """Return rows in a random order in which every beginning has each class in nearly its share."""
     rows = random.permutation(rows)
     if not target.is_classes:
@@ -352,20 +431,44 @@ def _spread_classes(rows: NDArray[np.int64], target: Target, random: np.random.R
 
 
 def _describe(
-    target: Target, folds: Folds, metrics: list[Metric], roster: dict[str, Any], n_test: int, estimator: Any, random_state: int | None
+    target: Target,
+    folds: Folds,
+    metrics: list[Metric],
+    roster: dict[str, Any],
+    n_test: int,
+    estimator: Any,
+    random_state: int | None,
 ) -> dict[str, str]:
     """Say for people what is compared, and how."""
-    berts = [part for transformer in roster.values() for part in parts_of(transformer) if isinstance(part, BertVectorizer)]
-    kind = {"binary": "2 classes", "multiclass": f"{0 if target.classes is None else len(target.classes)} classes", "regression": "amounts"}
+    berts = [
+        part
+        for transformer in roster.values()
+        for part in parts_of(transformer)
+        if isinstance(part, BertVectorizer)
+    ]
+    kind = {
+        "binary": "2 classes",
+        "multiclass": f"{0 if target.classes is None else len(target.classes)} classes",
+        "regression": "amounts",
+    }
     settings = {
         "rows": f"{len(target):,}",
         "target": f"{target.name or 'target'}: {kind.get(target.kind, 'several labels a row')}",
         "folds": folds.description,
         "rows held back for a test": f"{n_test:,}",
         "metrics": ", ".join(metric.name for metric in metrics),
-        "estimator": "scaler and regularised linear model that fit the features" if estimator is None else str(estimator),
+        "estimator": (
+            "scaler and regularised linear model that fit the features"
+            if estimator is None
+            else str(estimator)
+        ),
         "models": ", ".join(dict.fromkeys(str(bert.model_name) for bert in berts)) or "none",
         "seed": str(random_state),
-        "versions": ", ".join(f"{name} {metadata.version(name)}" for name in _LIBRARIES) + f", Python {platform.python_version()}",
+        "versions": (
+            ", ".join(f"{name} {metadata.version(name)}" for name in _LIBRARIES)
+            + f", Python {platform.python_version()}"
+        ),
     }
-    return {name: value for name, value in settings.items() if value != "0"} | {"seed": str(random_state)}
+    return {name: value for name, value in settings.items() if value != "0"} | {
+        "seed": str(random_state)
+    }

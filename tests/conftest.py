@@ -16,12 +16,17 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from tests.tiny import ModelFactory
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks the real hub
+os.environ["HF_HUB_OFFLINE"] = (
+    "1"  # read when huggingface_hub is imported: no test asks the real hub
+)
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with two threads each get into each other's way
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # two processes with two threads each get into each other's way
 
-# The same code always passes or always fails; `pytest --hypothesis-profile=wild` looks for other examples each time.
+# The same code always passes or always fails; `pytest --hypothesis-profile=wild` looks for other
+# examples each time.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("wild", deadline=None)
 settings.load_profile("repeatable")
@@ -51,7 +56,12 @@ def run_python() -> Callable[..., str]:
         command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
         settings = {name: str(value) for name, value in environment.items()}
         done = subprocess.run(
-            command, env={**os.environ, "OMP_NUM_THREADS": "1", **settings}, capture_output=True, text=True, check=False, timeout=120
+            command,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -60,7 +70,9 @@ def run_python() -> Callable[..., str]:
 
 
 @pytest.fixture(autouse=True)
-def session_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def session_of_its_own(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Give each test a session's store of its own, so that no test passes by what another has encoded."""
     from bertvectorizer.models.store.session_store import session_store
 
@@ -69,7 +81,9 @@ def session_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
 
 
 @pytest.fixture(autouse=True)
-def tables_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def tables_of_its_own(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Give each test a directory of its own for tables of word vectors, and processes that it starts the same one."""
     from huggingface_hub import constants
 
@@ -87,7 +101,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "disk"
     directory.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", directory], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", directory],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")

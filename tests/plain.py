@@ -18,60 +18,98 @@ POOLINGS = ("first", "last", "first_last", "mean")
 @lru_cache(maxsize=8)
 def plain_model(directory: str | Path) -> tuple[Any, Any]:
     """Tokenizer and model, as the library itself loads them."""
-    return transformers.AutoTokenizer.from_pretrained(directory), transformers.AutoModel.from_pretrained(directory).eval()
+    return (
+        transformers.AutoTokenizer.from_pretrained(directory),
+        transformers.AutoModel.from_pretrained(directory).eval(),
+    )
 
 
 def plain_states(directory: str | Path, ids: Sequence[int]) -> NDArray[np.float32]:
     """Hidden states of a sequence. *Shape:* ``(n_layers + 1, n_tokens, hidden)``."""
     with torch.inference_mode():
-        states = plain_model(directory)[1](input_ids=torch.tensor([list(ids)]), output_hidden_states=True).hidden_states
+        states = plain_model(directory)[1](
+            input_ids=torch.tensor([list(ids)]), output_hidden_states=True
+        ).hidden_states
     return np.stack([state[0].numpy() for state in states])
 
 
 def pooled(tokens: NDArray[np.float32], pooling: str) -> NDArray[np.float32]:
     """One vector of a word's tokens, zeros if there are none. *Shape:* ``(..., n_tokens, hidden) -> (..., width)``."""
     if not tokens.shape[-2]:
-        return np.zeros((*tokens.shape[:-2], tokens.shape[-1] * (2 if pooling == "first_last" else 1)), dtype=np.float32)
+        return np.zeros(
+            (*tokens.shape[:-2], tokens.shape[-1] * (2 if pooling == "first_last" else 1)),
+            dtype=np.float32,
+        )
     first, last = tokens[..., 0, :], tokens[..., -1, :]
-    return {"first": first, "last": last, "first_last": np.concatenate([first, last], axis=-1), "mean": tokens.mean(axis=-2)}[pooling]
+    return {
+        "first": first,
+        "last": last,
+        "first_last": np.concatenate([first, last], axis=-1),
+        "mean": tokens.mean(axis=-2),
+    }[pooling]
 
 
-def by_word_ids(directory: str | Path, words: list[str], pooling: str = "mean") -> NDArray[np.float32]:
+def by_word_ids(
+    directory: str | Path, words: list[str], pooling: str = "mean"
+) -> NDArray[np.float32]:
     """Vectors of the words of one document by ``word_ids()``. *Shape:* ``(n_layers + 1, n_words, width)``."""
     encoded = plain_model(directory)[0](words, is_split_into_words=True)
     states = plain_states(directory, encoded["input_ids"])
     of_token = np.array([-1 if word is None else word for word in encoded.word_ids()])
-    return np.stack([pooled(states[:, of_token == word], pooling) for word in range(len(words))], axis=1)
+    return np.stack(
+        [pooled(states[:, of_token == word], pooling) for word in range(len(words))], axis=1
+    )
 
 
 def overlapping(places: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
     """The tokens with a character of a span, and those between them: a space inside a span may be a token that stands nowhere."""
-    inside = [number for number, (first, last) in enumerate(places) if first < end and last > start and last > first]
+    inside = [
+        number
+        for number, (first, last) in enumerate(places)
+        if first < end and last > start and last > first
+    ]
     return list(range(inside[0], inside[-1] + 1)) if inside else []
 
 
-def by_offsets(directory: str | Path, text: str, spans: Any, pooling: str = "mean", prompt: str = "") -> NDArray[np.float32]:
+def by_offsets(
+    directory: str | Path, text: str, spans: Any, pooling: str = "mean", prompt: str = ""
+) -> NDArray[np.float32]:
     """Vectors of spans of a text that fits the model, by ``offset_mapping``. *Shape:* ``(n_layers + 1, n_spans, width)``."""
     encoded = plain_model(directory)[0](prompt + text, return_offsets_mapping=True)
     states, moved = plain_states(directory, encoded["input_ids"]), np.asarray(spans) + len(prompt)
-    inside = [overlapping(encoded["offset_mapping"], start, end) if start < end else [] for start, end in moved.tolist()]
+    inside = [
+        overlapping(encoded["offset_mapping"], start, end) if start < end else []
+        for start, end in moved.tolist()
+    ]
     return np.stack([pooled(states[:, tokens], pooling) for tokens in inside], axis=1)
 
 
 def in_windows(
-    directory: str | Path, text: str, spans: Any, max_length: int, stride: int, pooling: str = "mean", prompt: str = ""
+    directory: str | Path,
+    text: str,
+    spans: Any,
+    max_length: int,
+    stride: int,
+    pooling: str = "mean",
+    prompt: str = "",
 ) -> tuple[NDArray[np.float32], int]:
-    """Vectors of spans of a text, each from the window that leaves most text on its poorer side; and how many windows there were.
+    """Vectors of spans of a text, each from the window that leaves most text on its poorer side;
+    and how many windows there were.
 
-    A side that ends where the text ends lacks nothing. A span that is in no window whole has one of its own, with as much on its left
-    as on its right; one that no window can hold is read from its start.
-    """
+    A side that ends where the text ends lacks nothing. A span that is in no window whole has one of
+    its own, with as much on its left as on its right; one that no window can hold is read from its
+    start."""
     tokenizer = plain_model(directory)[0]
     encoded = tokenizer(prompt + text, return_offsets_mapping=True, add_special_tokens=False)
     ids, places = encoded["input_ids"], encoded["offset_mapping"]
     n_prompt = sum(last <= len(prompt) for _, last in places) if prompt else 0
-    whole, middle = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
-    n_before = next(place for place in range(len(whole)) if whole[place : place + len(middle)] == middle)
+    whole, middle = (
+        tokenizer("a")["input_ids"],
+        tokenizer("a", add_special_tokens=False)["input_ids"],
+    )
+    n_before = next(
+        place for place in range(len(whole)) if whole[place : place + len(middle)] == middle
+    )
     head, tail = whole[:n_before] + ids[:n_prompt], whole[n_before + len(middle) :]
     body, room = ids[n_prompt:], max_length - len(head) - len(tail)
     last = max(len(body) - room, 0)
@@ -79,9 +117,19 @@ def in_windows(
     states: dict[int, NDArray[np.float32]] = {}
     rows = []
     for start, end in (np.asarray(spans) + len(prompt)).tolist():
-        tokens = [number - n_prompt for number in overlapping(places, start, end)] if start < end else []
+        tokens = (
+            [number - n_prompt for number in overlapping(places, start, end)] if start < end else []
+        )
         if not tokens:
-            rows.append(pooled(np.zeros((plain_model(directory)[1].config.num_hidden_layers + 1, 0, 32), dtype=np.float32), pooling))
+            rows.append(
+                pooled(
+                    np.zeros(
+                        (plain_model(directory)[1].config.num_hidden_layers + 1, 0, 32),
+                        dtype=np.float32,
+                    ),
+                    pooling,
+                )
+            )
             continue
         context = {
             window: min(

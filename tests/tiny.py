@@ -14,40 +14,101 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 ModelFactory = Callable[..., Path]
 
-WORDS = ["bat", "crane", "river", "bank", "money", "the", "a", "of", "in", "old", "flew", "hit", "ball", "night", "un", "##s", "##ing", "."]
-LETTERS = [*"abcdefghijklmnopqrstuvwxyz", *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
-TOKENS = dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS])  # "a" and "##s" are words and letters
+WORDS = [
+    "bat",
+    "crane",
+    "river",
+    "bank",
+    "money",
+    "the",
+    "a",
+    "of",
+    "in",
+    "old",
+    "flew",
+    "hit",
+    "ball",
+    "night",
+    "un",
+    "##s",
+    "##ing",
+    ".",
+]
+LETTERS = [
+    *"abcdefghijklmnopqrstuvwxyz",
+    *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"),
+]
+TOKENS = dict.fromkeys(
+    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS]
+)  # "a" and "##s" are words and letters
 VOCABULARY = {token: number for number, token in enumerate(TOKENS)}
 SIZE = len(VOCABULARY)
 
-_BERT = {"vocab_size": SIZE, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+_BERT = {
+    "vocab_size": SIZE,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
 
 # Wide initial weights, so that a mistake in attention shows in the numbers.
 FAMILIES: dict[str, Callable[[], Any]] = {
     "bert": lambda: hf.BertConfig(**_BERT, initializer_range=0.3),
-    "roberta": lambda: hf.RobertaConfig(**_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3),
-    "xlm-roberta": lambda: hf.XLMRobertaConfig(**_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3),
-    "distilbert": lambda: hf.DistilBertConfig(vocab_size=SIZE, dim=32, n_layers=3, n_heads=4, hidden_dim=64, initializer_range=0.3),
+    "roberta": lambda: hf.RobertaConfig(
+        **_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3
+    ),
+    "xlm-roberta": lambda: hf.XLMRobertaConfig(
+        **_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3
+    ),
+    "distilbert": lambda: hf.DistilBertConfig(
+        vocab_size=SIZE, dim=32, n_layers=3, n_heads=4, hidden_dim=64, initializer_range=0.3
+    ),
     "electra": lambda: hf.ElectraConfig(**_BERT, embedding_size=16, initializer_range=0.3),
     "albert": lambda: hf.AlbertConfig(**_BERT, embedding_size=16, initializer_range=0.3),
-    "mpnet": lambda: hf.MPNetConfig(**_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3),
+    "mpnet": lambda: hf.MPNetConfig(
+        **_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3
+    ),
     "deberta-v2": lambda: hf.DebertaV2Config(
-        **_BERT, relative_attention=True, position_buckets=16, pos_att_type=["p2c", "c2p"], norm_rel_ebd="layer_norm", initializer_range=0.3
+        **_BERT,
+        relative_attention=True,
+        position_buckets=16,
+        pos_att_type=["p2c", "c2p"],
+        norm_rel_ebd="layer_norm",
+        initializer_range=0.3,
     ),
     "modernbert": lambda: hf.ModernBertConfig(
-        **_BERT, pad_token_id=0, local_attention=16, global_attn_every_n_layers=3, initializer_range=0.3, cls_token_id=2, sep_token_id=3
+        **_BERT,
+        pad_token_id=0,
+        local_attention=16,
+        global_attn_every_n_layers=3,
+        initializer_range=0.3,
+        cls_token_id=2,
+        sep_token_id=3,
     ),
-    "gpt2": lambda: hf.GPT2Config(vocab_size=SIZE, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.3),
-    "openai-gpt": lambda: hf.OpenAIGPTConfig(vocab_size=SIZE, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.3),
+    "gpt2": lambda: hf.GPT2Config(
+        vocab_size=SIZE, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.3
+    ),
+    "openai-gpt": lambda: hf.OpenAIGPTConfig(
+        vocab_size=SIZE, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.3
+    ),
 }
 PADDED_FAMILIES = {"mpnet", "deberta-v2", "openai-gpt"}
 
-# Tried beside them: grouped queries under a causal window, and an encoder with a decoder to leave out.
+# Tried beside them: grouped queries under a causal window, and an encoder with a decoder to leave
+# out.
 MORE_FAMILIES: dict[str, Callable[[], Any]] = {
     "mistral": lambda: hf.MistralConfig(
-        **_BERT, num_key_value_heads=2, sliding_window=16, max_position_embeddings=256, pad_token_id=0, initializer_range=0.1
+        **_BERT,
+        num_key_value_heads=2,
+        sliding_window=16,
+        max_position_embeddings=256,
+        pad_token_id=0,
+        initializer_range=0.1,
     ),
-    "t5": lambda: hf.T5Config(vocab_size=SIZE, d_model=32, d_kv=8, d_ff=64, num_layers=3, num_heads=4),
+    "t5": lambda: hf.T5Config(
+        vocab_size=SIZE, d_model=32, d_kv=8, d_ff=64, num_layers=3, num_heads=4
+    ),
 }
 
 
@@ -68,7 +129,9 @@ def save_tokenizer(directory: Path, special_tokens: bool = True) -> None:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     if special_tokens:
-        tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
     hf.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=128,
@@ -92,17 +155,27 @@ def save_sentence_transformer(
 ) -> Path:
     """Wrap a tiny model as sentence-transformers does, and let it write the checkpoint; ``options`` go to SentenceTransformer."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import (
+        Dense,
+        Normalize,
+        Pooling,
+        Transformer,
+    )
 
     with torch.random.fork_rng():
         torch.manual_seed(20190827)
         transformer = Transformer(str(model), max_seq_length=options.pop("max_seq_length", None))
-        modules: list[torch.nn.Module] = [transformer, Pooling(32, pooling, include_prompt=include_prompt)]  # type: ignore[arg-type]
+        modules: list[torch.nn.Module] = [
+            transformer,
+            Pooling(32, pooling, include_prompt=include_prompt),
+        ]  # type: ignore[arg-type]
         if dense:
             modules.append(Dense(modules[1].get_embedding_dimension(), dense))  # type: ignore[operator]
         if normalize:
             modules.append(Normalize())
-        SentenceTransformer(modules=modules, device="cpu", **options).save(str(directory), create_model_card=False)
+        SentenceTransformer(modules=modules, device="cpu", **options).save(
+            str(directory), create_model_card=False
+        )
     return directory
 
 

@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Documents", "read_documents"]
 
-_EXPECTED = "X must hold documents, each a list of words: a list, tuple or array of them, or a pandas or polars Series."
-_TOKENIZERS = r"split them first, [text.split() for text in X], or set a tokenizer that finds their words: tokenizer=r'\w+|[^\w\s]'."
+_EXPECTED = (
+    "X must hold documents, each a list of words: a list, tuple or array of them, or a pandas or"
+    " polars Series."
+)
+_TOKENIZERS = (
+    r"split them first, [text.split() for text in X], or set a tokenizer that finds their words:"
+    r" tokenizer=r'\w+|[^\w\s]'."
+)
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,14 @@ class Documents:
     Attributes
     ----------
     texts : list of str
-        Each document as one text; of lists of words, these with single spaces between them. *Length:* ``n_documents``.
+        Each document as one text; of lists of words, these with single spaces between them.
+        *Length:* ``n_documents``.
     spans : ndarray
-        First character of each word in the text of its document, and the one after its last; (0, 0) for a blank word, which stands
-        nowhere. *Shape:* ``(n_words, 2)``, int64.
+        First character of each word in the text of its document, and the one after its last; (0, 0)
+        for a blank word, which stands nowhere. *Shape:* ``(n_words, 2)``, int64.
     offsets : ndarray
-        Document *i* has the words ``[offsets[i]:offsets[i + 1]]``. *Shape:* ``(n_documents + 1,)``, int64.
+        Document *i* has the words ``[offsets[i]:offsets[i + 1]]``. *Shape:* ``(n_documents + 1,)``,
+        int64.
     """
 
     texts: list[str]
@@ -53,7 +61,11 @@ class Documents:
     def words(self) -> list[str]:
         """All words, document after document; a blank one is "". *Length:* ``n_words``."""
         spans, offsets = self.spans.tolist(), self.offsets.tolist()
-        return [text[start:end] for row, text in enumerate(self.texts) for start, end in spans[offsets[row] : offsets[row + 1]]]
+        return [
+            text[start:end]
+            for row, text in enumerate(self.texts)
+            for start, end in spans[offsets[row] : offsets[row + 1]]
+        ]
 
     @property
     def nested(self) -> list[list[str]]:
@@ -68,11 +80,12 @@ def read_documents(X: Any, tokenizer: Tokenizer | None = None, *, first: int = 0
     Parameters
     ----------
     X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-        Each element a document: a list, tuple, array or Series of str, or a text, if there is a tokenizer. The rows of a 2-D array are
-        documents.
+        Each element a document: a list, tuple, array or Series of str, or a text, if there is a
+        tokenizer. The rows of a 2-D array are documents.
     tokenizer : str, callable or None
-        How the words of a text are found. A pattern, whose matches they are, or those of its group; or a callable that returns them
-        as they stand in the text, one after the other. Lists of words are left as they are.
+        How the words of a text are found. A pattern, whose matches they are, or those of its group;
+        or a callable that returns them as they stand in the text, one after the other. Lists of
+        words are left as they are.
     first : int
         What messages call the first document, where X is a portion of others.
 
@@ -84,7 +97,8 @@ def read_documents(X: Any, tokenizer: Tokenizer | None = None, *, first: int = 0
     Raises
     ------
     InvalidTextError
-        If X is something else, or a document or word is missing or no text; the message names the first at fault.
+        If X is something else, or a document or word is missing or no text; the message names the
+        first at fault.
     InvalidParameterError
         If ``tokenizer`` is neither of these, or returns a word that is not in the text.
 
@@ -117,21 +131,30 @@ def read_documents(X: Any, tokenizer: Tokenizer | None = None, *, first: int = 0
         texts.append(text)
         spans.extend(places)
         offsets.append(len(spans))
-    return Documents(texts, np.array(spans, dtype=np.int64).reshape(-1, 2), np.array(offsets, dtype=np.int64))
+    return Documents(
+        texts, np.array(spans, dtype=np.int64).reshape(-1, 2), np.array(offsets, dtype=np.int64)
+    )
 
 
 def _elements(X: Any, has_tokenizer: bool) -> tuple[list[Any], Any]:
     """Return the documents of X and, where there is one, the index that names them."""
     if isinstance(X, (str, bytes)):
         text = "text" if isinstance(X, str) else "text.decode('utf-8')"
-        remedy = f"Put it in a list: [{text}]" if has_tokenizer else "Put its words in a list of one document: [words]"
-        raise InvalidTextError(f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. {remedy}.")
+        remedy = (
+            f"Put it in a list: [{text}]"
+            if has_tokenizer
+            else "Put its words in a list of one document: [words]"
+        )
+        raise InvalidTextError(
+            f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. {remedy}."
+        )
     library = type(X).__module__.partition(".")[0]
     if isinstance(X, pd.DataFrame) or (library == "polars" and type(X).__name__ == "DataFrame"):
         if X.shape[1] != 1:
             raise InvalidTextError(
-                f"{_EXPECTED} Got a DataFrame with {X.shape[1]} columns: {list(X.columns)[:8]}. Choose one, df['words']; of a row for each "
-                "word, pandas makes lists: df.groupby('sentence', sort=False)['word'].agg(list)."
+                f"{_EXPECTED} Got a DataFrame with {X.shape[1]} columns: {list(X.columns)[:8]}."
+                " Choose one, df['words']; of a row for each word, pandas makes lists:"
+                " df.groupby('sentence', sort=False)['word'].agg(list)."
             )
         X = X.iloc[:, 0] if isinstance(X, pd.DataFrame) else X.to_series(0)
     if isinstance(X, pd.Series):
@@ -144,10 +167,14 @@ def _elements(X: Any, has_tokenizer: bool) -> tuple[list[Any], Any]:
         return X.to_pylist(), None
     if hasattr(X, "__array__") and np.ndim(X) in (1, 2):
         return list(X) if isinstance(X, np.ndarray) else np.asarray(X, dtype=object).tolist(), None
-    raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Make a list of it, in the order of your documents.")
+    raise InvalidTextError(
+        f"{_EXPECTED} Got {type(X).__name__}. Make a list of it, in the order of your documents."
+    )
 
 
-def _words_of(document: Any, row: int, name: Callable[[int], str], has_tokenizer: bool) -> list[str]:
+def _words_of(
+    document: Any, row: int, name: Callable[[int], str], has_tokenizer: bool
+) -> list[str]:
     """Return the words of a document as they are, each of them a str."""
     words = document
     for method in ("to_pylist", "to_list", "tolist"):
@@ -156,18 +183,20 @@ def _words_of(document: Any, row: int, name: Callable[[int], str], has_tokenizer
     if not isinstance(words, (list, tuple)):
         expected = "a text or a list of str" if has_tokenizer else "a list of str"
         remedy = (
-            "Put a text in its place, or leave it out: value.decode('utf-8') of bytes, '' for a missing text, which has no words"
+            "Put a text in its place, or leave it out: value.decode('utf-8') of bytes, '' for a"
+            " missing text, which has no words"
             if has_tokenizer
             else "Leave it out, or give a list; an empty one has no words"
         )
         raise InvalidTextError(
-            f"Each document must be {expected}. Got {type(document).__name__} {short_repr(document)} as {name(row)}. {remedy}."
+            f"Each document must be {expected}. Got {type(document).__name__}"
+            f" {short_repr(document)} as {name(row)}. {remedy}."
         )
     for number, word in enumerate(words):
         if not isinstance(word, str):
             raise InvalidTextError(
-                f"Each word must be a str. Got {type(word).__name__} {short_repr(word)} as word {number} of {name(row)}. "
-                f"{_remedy_of_word(word)}."
+                f"Each word must be a str. Got {type(word).__name__} {short_repr(word)} as word"
+                f" {number} of {name(row)}. {_remedy_of_word(word)}."
             )
     return list(map(str, words))  # NumPy's str, and others' too
 
@@ -176,7 +205,10 @@ def _remedy_of_word(word: Any) -> str:
     if isinstance(word, bytes):
         return "Decode it: word.decode('utf-8')"
     if isinstance(word, (list, tuple, np.ndarray)):
-        return "This is one level too deep, as a document is a flat list of words: [word for part in document for word in part]"
+        return (
+            "This is one level too deep, as a document is a flat list of words: [word for part in"
+            " document for word in part]"
+        )
     return "Put a str in its place: str(word), or '' for a missing word, whose row is then zeros"
 
 
@@ -204,20 +236,25 @@ def _finder(tokenizer: Tokenizer) -> Callable[[str, int], list[tuple[int, int]]]
 
     def matches(text: str, row: int) -> list[tuple[int, int]]:
         found = (match.span(pattern.groups) for match in pattern.finditer(text))
-        return [_stripped(text, start, end) for start, end in found if end > start]  # a match of nothing is no word
+        return [
+            _stripped(text, start, end) for start, end in found if end > start
+        ]  # a match of nothing is no word
 
     return matches
 
 
-def _places_of_returned(tokenizer: Callable[[str], Iterable[str]], text: str, row: int) -> list[tuple[int, int]]:
+def _places_of_returned(
+    tokenizer: Callable[[str], Iterable[str]], text: str, row: int
+) -> list[tuple[int, int]]:
     returned: Any = tokenizer(text)
     is_several = isinstance(returned, Iterable) and not isinstance(returned, (str, bytes))
     words = list(returned) if is_several else []
     if not is_several or not all(isinstance(word, str) for word in words):
         raise InvalidParameterError(
-            "The 'tokenizer' parameter must be a callable that returns a list of str for each text. For "
-            f"{short_repr(text)} in row {row} it returned {short_repr(words if is_several else returned)}. Let it return the words of "
-            "the text, as str.split does."
+            "The 'tokenizer' parameter must be a callable that returns a list of str for each"
+            f" text. For {short_repr(text)} in row {row} it returned"
+            f" {short_repr(words if is_several else returned)}. Let it return the words of the"
+            " text, as str.split does."
         )
     places = []
     end = 0
@@ -226,9 +263,10 @@ def _places_of_returned(tokenizer: Callable[[str], Iterable[str]], text: str, ro
         start = text.find(stripped, end)
         if start < 0:
             raise InvalidParameterError(
-                f"The 'tokenizer' parameter must be a callable that returns words as they stand in the text, one after the other. Word "
-                f"{number} of row {row}, {short_repr(word)}, is not in the rest of its text, {short_repr(text[end:])}. Give lists of words "
-                "in place of texts, X = [tokenizer(text) for text in texts], or a pattern."
+                "The 'tokenizer' parameter must be a callable that returns words as they stand in"
+                f" the text, one after the other. Word {number} of row {row}, {short_repr(word)},"
+                f" is not in the rest of its text, {short_repr(text[end:])}. Give lists of words in"
+                " place of texts, X = [tokenizer(text) for text in texts], or a pattern."
             )
         if stripped:
             end = start + len(stripped)
@@ -246,7 +284,11 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
 def _text_without_tokenizer(values: list[Any], row: int, name: str) -> str:
     if all(isinstance(value, str) for value in values):
         return (
-            f"{_EXPECTED} Got {len(values)} str, the first of them {short_repr(str(values[0]))}. If these are the words of one document, "
-            f"put them in a list: [words]. If they are texts, {_TOKENIZERS}"
+            f"{_EXPECTED} Got {len(values)} str, the first of them {short_repr(str(values[0]))}. If"
+            " these are the words of one document, put them in a list: [words]. If they are texts,"
+            f" {_TOKENIZERS}"
         )
-    return f"{_EXPECTED} Got the text {short_repr(str(values[row]))} as {name}. If it is one, {_TOKENIZERS}"
+    return (
+        f"{_EXPECTED} Got the text {short_repr(str(values[row]))} as {name}. If it is one,"
+        f" {_TOKENIZERS}"
+    )

@@ -10,7 +10,8 @@ from ...validation import invalid
 
 __all__ = ["find_word"]
 
-_MARKS = "\u0300-\u036f"  # accents that stand behind their letter belong to the word, though no word character
+# Accents that stand behind their letter belong to the word, though no word character
+_MARKS = "\u0300-\u036f"
 
 
 def find_word(texts: Sequence[str], word: str, as_part: bool = False) -> list[tuple[int, int, int]]:
@@ -20,7 +21,8 @@ def find_word(texts: Sequence[str], word: str, as_part: bool = False) -> list[tu
     ----------
     texts : sequence of str
     word : str
-        Found whatever the case and however accents are written; several words may have any space between them.
+        Found whatever the case and however accents are written; several words may have any space
+        between them.
     as_part : bool
         Find it inside longer words as well, not as a whole word only.
 
@@ -50,5 +52,14 @@ def find_word(texts: Sequence[str], word: str, as_part: bool = False) -> list[tu
         rf"[\w{_MARKS}]" if unicodedata.east_asian_width(c) not in "WF" and not as_part else r"(?!)"
         for c in (word.strip()[0], word.strip()[-1])
     )
-    pattern = re.compile(f"(?<!{before})(?:{anywhere})(?!{after})" if before != "(?!)" else f"(?:{anywhere})(?!{after})", re.IGNORECASE)
-    return [(row, *match.span()) for row, text in enumerate(texts) for match in pattern.finditer(text)]
+    pattern = re.compile(
+        (
+            f"(?<!{before})(?:{anywhere})(?!{after})"
+            if before != "(?!)"
+            else f"(?:{anywhere})(?!{after})"
+        ),
+        re.IGNORECASE,
+    )
+    return [
+        (row, *match.span()) for row, text in enumerate(texts) for match in pattern.finditer(text)
+    ]

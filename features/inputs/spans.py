@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SpanTable", "read_spans"]
 
-_EXPECTED = "X must be a pandas or polars DataFrame with a column of texts, and columns with the bounds of a span or with a word."
+_EXPECTED = (
+    "X must be a pandas or polars DataFrame with a column of texts, and columns with the bounds of"
+    " a span or with a word."
+)
 _PARAMETERS = "the parameters 'text', and 'start' and 'end' or 'word'"
 _MISSING = ("error", "zero", "nan")
 _BOUNDS = ("start", "end")
@@ -36,11 +39,14 @@ class SpanTable:
     Attributes
     ----------
     texts : list of str
-        As they were, with lone surrogates if there are any; "" where a row is missing. *Length:* ``n_rows``.
+        As they were, with lone surrogates if there are any; "" where a row is missing. *Length:*
+        ``n_rows``.
     spans : ndarray
-        First character of each span, and the one after its last; (0, 0) where a row is missing. *Shape:* ``(n_rows, 2)``, int64.
+        First character of each span, and the one after its last; (0, 0) where a row is missing.
+        *Shape:* ``(n_rows, 2)``, int64.
     is_missing : ndarray
-        Rows without a text, a bound or a word, or whose word is not in the text. *Shape:* ``(n_rows,)``, bool.
+        Rows without a text, a bound or a word, or whose word is not in the text. *Shape:*
+        ``(n_rows,)``, bool.
     """
 
     texts: list[str]
@@ -64,11 +70,12 @@ def read_spans(
     text : str
         Name of the column of texts.
     start, end : str or None
-        Names of the columns with the first character of a span, counted from 0, and the one after its last. Both None, or no
-        columns of the usual names: the word says where the span is.
+        Names of the columns with the first character of a span, counted from 0, and the one after
+        its last. Both None, or no columns of the usual names: the word says where the span is.
     word : str or None
-        Name of the column with a word: the span is where it first stands as a whole word, or else as part of one. A name other
-        than the usual one is read whatever the columns are; the usual one where there are no bounds.
+        Name of the column with a word: the span is where it first stands as a whole word, or else
+        as part of one. A name other than the usual one is read whatever the columns are; the usual
+        one where there are no bounds.
     missing : {"error", "zero", "nan"}
         ``"error"`` refuses rows without a span and names the first ones; the others mark them.
 
@@ -79,10 +86,11 @@ def read_spans(
     Raises
     ------
     InvalidTextError
-        If X is something else, has neither bounds nor words, or bounds that are no whole numbers or not within their text; or if
-        rows are missing that must not.
+        If X is something else, has neither bounds nor words, or bounds that are no whole numbers or
+        not within their text; or if rows are missing that must not.
     InvalidParameterError
-        If a name is not that of a column, or of two columns at once; or if names of both bounds and a word are given.
+        If a name is not that of a column, or of two columns at once; or if names of both bounds and
+        a word are given.
 
     Examples
     --------
@@ -108,22 +116,31 @@ def read_spans(
         read_texts(columns[text, "text"])
         wanted = [repr(name) for name in (start, end, word) if name is not None]
         raise InvalidTextError(
-            f"{_EXPECTED} Got the columns {_shown(names)}, none of them {' or '.join(wanted)}. Name yours by {_PARAMETERS}."
+            f"{_EXPECTED} Got the columns {_shown(names)}, none of them {' or '.join(wanted)}. Name"
+            f" yours by {_PARAMETERS}."
         )
     faults.update(dict.fromkeys(np.flatnonzero(texts.is_missing).tolist(), "no text"))
     if faults and missing == "error":
         raise InvalidTextError(_refusal(faults, columns))
     has_no_span = np.zeros(len(texts.texts), dtype=bool)
     has_no_span[list(faults)] = True
-    return SpanTable(["" if gone else value for value, gone in zip(texts.texts, has_no_span.tolist(), strict=True)], spans, has_no_span)
+    return SpanTable(
+        [
+            "" if gone else value
+            for value, gone in zip(texts.texts, has_no_span.tolist(), strict=True)
+        ],
+        spans,
+        has_no_span,
+    )
 
 
 def _given(start: Hashable, end: Hashable, word: Hashable) -> tuple[bool, bool]:
     """Return whether bounds and whether a word were named, by other names than the usual ones."""
     if (start is None) != (end is None):
         raise InvalidParameterError(
-            f"The 'start' and 'end' parameters must be two names, or both None. Got start={start!r} and end={end!r} instead. Name both "
-            "columns, or set both to None for the word to say where the span is."
+            f"The 'start' and 'end' parameters must be two names, or both None. Got start={start!r}"
+            f" and end={end!r} instead. Name both columns, or set both to None for the word to say"
+            " where the span is."
         )
     if start is None and word is None:
         raise invalid("word", "the name of a column of X where 'start' and 'end' are None", word)
@@ -131,8 +148,9 @@ def _given(start: Hashable, end: Hashable, word: Hashable) -> tuple[bool, bool]:
     names_word = word is not None and word != _WORD
     if names_bounds and names_word:
         raise InvalidParameterError(
-            f"The 'start' and 'end' parameters must not be given where 'word' is. Got start={start!r}, end={end!r} and word={word!r} "
-            "instead. Give either the bounds of the spans or their words, and leave the others out."
+            "The 'start' and 'end' parameters must not be given where 'word' is. Got"
+            f" start={start!r}, end={end!r} and word={word!r} instead. Give either the bounds of"
+            " the spans or their words, and leave the others out."
         )
     return names_bounds, names_word
 
@@ -142,7 +160,8 @@ def _check_distinct(**names: Hashable) -> None:
     for (one, name), (other, other_name) in combinations(names.items(), 2):
         if name == other_name:
             raise InvalidParameterError(
-                f"The {one!r} and {other!r} parameters must name two columns of X. Got {name!r} for both. Name yours by {_PARAMETERS}."
+                f"The {one!r} and {other!r} parameters must name two columns of X. Got {name!r} for"
+                f" both. Name yours by {_PARAMETERS}."
             )
 
 
@@ -151,9 +170,14 @@ class _Columns:
 
     def __init__(self, X: Any) -> None:
         self._is_pandas = isinstance(X, pd.DataFrame)
-        if not self._is_pandas and (type(X).__module__.partition(".")[0], type(X).__name__) != ("polars", "DataFrame"):
+        if not self._is_pandas and (type(X).__module__.partition(".")[0], type(X).__name__) != (
+            "polars",
+            "DataFrame",
+        ):
             remedy = (
-                ".collect() gives one" if type(X).__name__ == "LazyFrame" else "pd.DataFrame({'text': texts, 'start': ..., 'end': ...})"
+                ".collect() gives one"
+                if type(X).__name__ == "LazyFrame"
+                else "pd.DataFrame({'text': texts, 'start': ..., 'end': ...})"
             )
             raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Make one of it: {remedy}.")
         self._frame = X
@@ -165,19 +189,31 @@ class _Columns:
         places = [place for place, other in enumerate(self.names) if other == name]
         if not places:
             raise InvalidParameterError(
-                f"The {parameter!r} parameter must be the name of a column of X. Got {name!r} instead, and X has the columns "
-                f"{_shown(self.names)}. Name yours by {_PARAMETERS}."
+                f"The {parameter!r} parameter must be the name of a column of X. Got {name!r}"
+                f" instead, and X has the columns {_shown(self.names)}. Name yours by"
+                f" {_PARAMETERS}."
             )
         if len(places) > 1:
-            raise InvalidTextError(f"X must have one column {name!r}. Got {len(places)} of that name. Rename or drop the others.")
-        return self._frame.iloc[:, places[0]] if self._is_pandas else self._frame.to_series(places[0])
+            raise InvalidTextError(
+                f"X must have one column {name!r}. Got {len(places)} of that name. Rename or drop"
+                " the others."
+            )
+        return (
+            self._frame.iloc[:, places[0]] if self._is_pandas else self._frame.to_series(places[0])
+        )
 
     def row(self, row: int) -> str:
         """Return what to call a row."""
-        return f"row {row} (index {self._frame.index[row : row + 1].tolist()[0]!r})" if self._is_pandas else f"row {row}"
+        return (
+            f"row {row} (index {self._frame.index[row : row + 1].tolist()[0]!r})"
+            if self._is_pandas
+            else f"row {row}"
+        )
 
 
-def _by_bounds(columns: _Columns, start: Hashable, end: Hashable, texts: TextColumn) -> tuple[NDArray[np.int64], dict[int, str]]:
+def _by_bounds(
+    columns: _Columns, start: Hashable, end: Hashable, texts: TextColumn
+) -> tuple[NDArray[np.int64], dict[int, str]]:
     """Return spans by their bounds, and what rows lack."""
     spans = np.zeros((len(texts.texts), 2), dtype=np.int64)
     faults: dict[int, str] = {}
@@ -188,9 +224,10 @@ def _by_bounds(columns: _Columns, start: Hashable, end: Hashable, texts: TextCol
         is_there = not lacking and not texts.is_missing[row]
         if not all(map(_is_whole, present)) or (is_there and not 0 <= first < last <= len(text)):
             raise InvalidTextError(
-                f"Bounds of a span must be whole numbers with 0 <= start < end <= the number of characters. Got start={first!r} and "
-                f"end={last!r} in {columns.row(row)}, whose text has {len(text)} characters. Count characters as Python's str does, from "
-                "0; 'end' is the one after the last."
+                "Bounds of a span must be whole numbers with 0 <= start < end <= the number of"
+                f" characters. Got start={first!r} and end={last!r} in {columns.row(row)}, whose"
+                f" text has {len(text)} characters. Count characters as Python's str does, from 0;"
+                " 'end' is the one after the last."
             )
         if lacking:
             faults[row] = f"no {' and '.join(lacking)}"
@@ -233,10 +270,14 @@ def _refusal(faults: dict[int, str], columns: _Columns) -> str:
     more = ", ..." if len(faults) > _ROWS_NAMED else ""
     named = ", ".join(f"{columns.row(row)}: {faults[row]}" for row in sorted(faults)[:_ROWS_NAMED])
     return (
-        f"X has {len(faults)} row(s) without a span, and missing='error' allows none: {named}{more}. "
-        "Mend them or leave them out, or set missing to 'zero' or 'nan'."
+        f"X has {len(faults)} row(s) without a span, and missing='error' allows none:"
+        f" {named}{more}. Mend them or leave them out, or set missing to 'zero' or 'nan'."
     )
 
 
 def _shown(names: list[Any]) -> str:
-    return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "") if names else "(none)"
+    return (
+        ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
+        if names
+        else "(none)"
+    )

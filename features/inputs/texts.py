@@ -19,7 +19,10 @@ __all__ = ["MISSING", "TextColumn", "is_missing", "read_texts"]
 
 MISSING = ("empty", "error", "zero", "nan")
 
-_EXPECTED = "X must be one column of texts: a list, tuple or 1-D array of str, a pandas or polars Series, or a DataFrame with one column."
+_EXPECTED = (
+    "X must be one column of texts: a list, tuple or 1-D array of str, a pandas or polars Series,"
+    " or a DataFrame with one column."
+)
 _ROWS_NAMED = 5
 
 
@@ -78,8 +81,9 @@ def read_texts(X: Any, missing: str = "empty") -> TextColumn:
         rows = np.flatnonzero(gone)
         named = ", ".join(_row_name(row, labels) for row in rows[:_ROWS_NAMED])
         raise InvalidTextError(
-            f"X has {len(rows)} missing text(s), and missing='error' allows none: {named}{', ...' if len(rows) > _ROWS_NAMED else ''}. "
-            "Fill them, or set missing to 'empty', 'zero' or 'nan'."
+            f"X has {len(rows)} missing text(s), and missing='error' allows none:"
+            f" {named}{', ...' if len(rows) > _ROWS_NAMED else ''}. Fill them, or set missing to"
+            " 'empty', 'zero' or 'nan'."
         )
     return TextColumn(texts, gone)
 
@@ -88,28 +92,40 @@ def _column(X: Any) -> tuple[list[Any], Any]:
     """Return the elements of X and, where there is one, the index that names its rows."""
     if isinstance(X, (str, bytes)):
         remedy = "[text]" if isinstance(X, str) else "[text.decode('utf-8')]"
-        raise InvalidTextError(f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Reshape your data: put it in a list, {remedy}.")
+        raise InvalidTextError(
+            f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Reshape your data: put it in"
+            f" a list, {remedy}."
+        )
     if isinstance(X, pd.DataFrame):
         _check_one_column(X.shape[1], list(X.columns))
         X = X.iloc[:, 0]
     if isinstance(X, pd.Series):
-        return X.array.astype(object).tolist() if isinstance(X.dtype, pd.CategoricalDtype) else X.tolist(), X.index
+        return (
+            X.array.astype(object).tolist()
+            if isinstance(X.dtype, pd.CategoricalDtype)
+            else X.tolist()
+        ), X.index
     if type(X).__module__.partition(".")[0] == "polars":
         if type(X).__name__ == "DataFrame":
             _check_one_column(X.shape[1], X.columns)
             X = X.to_series(0)
         if type(X).__name__ == "Series":
             return X.to_list(), None
-        raise InvalidTextError(f"{_EXPECTED} Got a polars {type(X).__name__}. Compute it first, as .collect() does.")
+        raise InvalidTextError(
+            f"{_EXPECTED} Got a polars {type(X).__name__}. Compute it first, as .collect() does."
+        )
     if isinstance(X, (list, tuple)):
         return list(X), None
     if hasattr(X, "toarray"):
         raise InvalidTextError(
-            f"{_EXPECTED} Got a sparse {type(X).__name__}; sparse data holds numbers, and a dense column of texts is required."
+            f"{_EXPECTED} Got a sparse {type(X).__name__}; sparse data holds numbers, and a dense"
+            " column of texts is required."
         )
     if hasattr(X, "__array__"):  # arrays of NumPy, pandas and Arrow alike
         return _array_column(np.asanyarray(X)), None
-    raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Give the texts as a list, in the order of your rows.")
+    raise InvalidTextError(
+        f"{_EXPECTED} Got {type(X).__name__}. Give the texts as a list, in the order of your rows."
+    )
 
 
 def _array_column(X: NDArray[Any]) -> list[Any]:
@@ -118,7 +134,10 @@ def _array_column(X: NDArray[Any]) -> list[Any]:
     if X.ndim == 2 and X.shape[1] == 1:
         X = X[:, 0]
     if X.ndim != 1:
-        raise InvalidTextError(f"{_EXPECTED} Got an array of shape {X.shape}. Reshape your data, or choose one column: X[:, 0].")
+        raise InvalidTextError(
+            f"{_EXPECTED} Got an array of shape {X.shape}. Reshape your data, or choose one column:"
+            " X[:, 0]."
+        )
     if np.iscomplexobj(X):
         raise InvalidTextError(f"Complex data not supported. {_EXPECTED}")
     values: list[Any] = X.tolist()
@@ -128,18 +147,27 @@ def _array_column(X: NDArray[Any]) -> list[Any]:
 def _check_one_column(n_columns: int, columns: list[Any]) -> None:
     if n_columns != 1:
         raise InvalidTextError(
-            f"{_EXPECTED} Got a DataFrame with {n_columns} columns: {columns[:8]}. Choose one, df['text'], or give each its own "
-            "vectorizer in a ColumnTransformer."
+            f"{_EXPECTED} Got a DataFrame with {n_columns} columns: {columns[:8]}. Choose one,"
+            " df['text'], or give each its own vectorizer in a ColumnTransformer."
         )
 
 
 def is_missing(value: Any) -> bool:
     """Whether a value stands for nothing: None, NaN, pd.NA, pd.NaT."""
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, (float, np.floating)) and math.isnan(value))
+    return (
+        value is None
+        or value is pd.NA
+        or value is pd.NaT
+        or (isinstance(value, (float, np.floating)) and math.isnan(value))
+    )
 
 
 def _row_name(row: int, labels: Any) -> str:
-    return f"row {row}" if labels is None else f"row {row} (index {labels[row : row + 1].tolist()[0]!r})"
+    return (
+        f"row {row}"
+        if labels is None
+        else f"row {row} (index {labels[row : row + 1].tolist()[0]!r})"
+    )
 
 
 def _not_a_text(row: int, labels: Any, value: Any) -> str:
@@ -149,6 +177,6 @@ def _not_a_text(row: int, labels: Any, value: Any) -> str:
         "tuple": "Join its words: ' '.join(words)",
     }.get(type(value).__name__, "Turn the column into text: X.astype(str)")
     return (
-        f"The elements of X must be str, or missing. Got {type(value).__name__} {short_repr(value)} "
-        f"in {_row_name(row, labels)}; a string was expected. {remedy}."
+        f"The elements of X must be str, or missing. Got {type(value).__name__} {short_repr(value)}"
+        f" in {_row_name(row, labels)}; a string was expected. {remedy}."
     )

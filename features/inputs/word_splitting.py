@@ -34,9 +34,11 @@ class TextWords:
     words : list of str
         Distinct words, in the order of their first appearance. *Length:* ``n_words``.
     ids : ndarray
-        Words of all texts, text after text, as places in ``words``. *Shape:* ``(n_tokens,)``, int64.
+        Words of all texts, text after text, as places in ``words``. *Shape:* ``(n_tokens,)``,
+        int64.
     offsets : ndarray
-        Where each text begins in ``ids``, and where the last one ends. *Shape:* ``(n_texts + 1,)``, int64.
+        Where each text begins in ``ids``, and where the last one ends. *Shape:* ``(n_texts + 1,)``,
+        int64.
     """
 
     words: list[str]
@@ -55,7 +57,9 @@ class TextWords:
 
     def times(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """How often each distinct word is there, text by text ``counts`` times. *Shape:* ``(n_texts,) -> (n_words,)``, int64."""
-        return np.bincount(self.ids, weights=counts[self.texts], minlength=len(self.words)).astype(np.int64)
+        return np.bincount(self.ids, weights=counts[self.texts], minlength=len(self.words)).astype(
+            np.int64
+        )
 
     def only(self, wanted: NDArray[np.bool_]) -> TextWords:
         """Leave out words. *Shape of wanted:* ``(n_words,)``; ids keep their meaning."""
@@ -76,7 +80,12 @@ def check_tokenizer(tokenizer: Any) -> Tokenizer:
                 return tokenizer
         except (re.error, OverflowError, RecursionError):
             pass
-    raise invalid("tokenizer", "a callable that returns the words of a text, or a regular expression with at most one group", tokenizer)
+    raise invalid(
+        "tokenizer",
+        "a callable that returns the words of a text, or a regular expression with at most one"
+        " group",
+        tokenizer,
+    )
 
 
 def split_words(texts: Sequence[str], tokenizer: Tokenizer, lowercase: bool) -> TextWords:
@@ -86,7 +95,8 @@ def split_words(texts: Sequence[str], tokenizer: Tokenizer, lowercase: bool) -> 
     ----------
     texts : sequence of str
     tokenizer : str or callable
-        A pattern, all of whose matches are the words, as in scikit-learn; or what returns the words of a text.
+        A pattern, all of whose matches are the words, as in scikit-learn; or what returns the words
+        of a text.
     lowercase : bool
         Whether texts are lower-cased first.
 
@@ -111,9 +121,13 @@ def split_words(texts: Sequence[str], tokenizer: Tokenizer, lowercase: bool) -> 
     return _numbered(*_all_words(map(replace_lone_surrogates, texts), tokenize, lowercase))
 
 
-def _all_words(texts: Iterable[str], tokenize: Callable[[str], Iterable[str]], lowercase: bool) -> tuple[list[str], NDArray[np.int64]]:
+def _all_words(
+    texts: Iterable[str], tokenize: Callable[[str], Iterable[str]], lowercase: bool
+) -> tuple[list[str], NDArray[np.int64]]:
     """Return the words of all texts in one list, and where those of each text begin and end."""
-    words: list[str] = []  # one list: a list for each text would make the garbage collector look through all there is
+    words: list[
+        str
+    ] = []  # one list: a list for each text would make the garbage collector look through all there is
     offsets = [0]
     for text in texts:
         words.extend(filter(None, tokenize(text.lower() if lowercase else text)))
@@ -136,8 +150,8 @@ def _checked(tokenizer: Callable[[str], Iterable[str]]) -> Callable[[str], list[
             if all(isinstance(word, str) for word in words):
                 return list(map(str, words))  # NumPy's str, and others' too
         raise InvalidParameterError(
-            f"The 'tokenizer' parameter must be a callable that returns a list of str for each text. For {text[:60]!r} it returned "
-            f"{repr(words)[:200]}."
+            "The 'tokenizer' parameter must be a callable that returns a list of str for each"
+            f" text. For {text[:60]!r} it returned {repr(words)[:200]}."
         )
 
     return tokenize
@@ -146,8 +160,9 @@ def _checked(tokenizer: Callable[[str], Iterable[str]]) -> Callable[[str], list[
 def _by_word_pattern(texts: Sequence[str], lowercase: bool) -> TextWords:
     """Split by scikit-learn's pattern, several times as fast as text by text.
 
-    No word holds an ASCII character that is no letter, digit or underscore. These become spaces, Arrow splits there, and only
-    distinct pieces that are not ASCII have to be lower-cased and matched.
+    No word holds an ASCII character that is no letter, digit or underscore. These become spaces,
+    Arrow splits there, and only distinct pieces that are not ASCII have to be lower-cased and
+    matched.
     """
     import pyarrow.compute as pc
 
@@ -179,16 +194,21 @@ def _array(texts: Sequence[str], lowercase: bool) -> pa.LargeStringArray:
     content = b"" if data is None else data.to_pybytes()
     if lowercase and _SIGMA in content:
         return array
-    return pa.LargeStringArray.from_buffers(len(array), offsets, pa.py_buffer(content.translate(_ASCII_WORDS[lowercase])))
+    return pa.LargeStringArray.from_buffers(
+        len(array), offsets, pa.py_buffer(content.translate(_ASCII_WORDS[lowercase]))
+    )
 
 
 def _ascii_words(lowercase: bool) -> bytes:
     """Return the translation of bytes: what is no letter, digit or underscore becomes a space, and bytes beyond ASCII stay."""
     characters = [chr(code).lower() if lowercase else chr(code) for code in range(128)]
-    ascii_part = "".join(character if re.fullmatch(r"\w", character) else " " for character in characters)
+    ascii_part = "".join(
+        character if re.fullmatch(r"\w", character) else " " for character in characters
+    )
     return ascii_part.encode() + bytes(range(128, 256))
 
 
-# How it is lower-cased depends on its neighbours, across apostrophes and full stops: texts that hold one are left as they are.
+# How it is lower-cased depends on its neighbours, across apostrophes and full stops: texts that
+# hold one are left as they are.
 _SIGMA = "Σ".encode()
 _ASCII_WORDS = {lowercase: _ascii_words(lowercase) for lowercase in (False, True)}

@@ -33,9 +33,18 @@ _LEGACY_POOLINGS = {
 }
 # Modules that take one vector of a text and give another.
 _LATER_MODULES = {"Dense", "Dropout", "LayerNorm", "Normalize"}
-_TOKENIZER_FILES = ("tokenizer", "vocab", "merges", "special_tokens", "added_tokens", "spiece", "sentencepiece")
+_TOKENIZER_FILES = (
+    "tokenizer",
+    "vocab",
+    "merges",
+    "special_tokens",
+    "added_tokens",
+    "spiece",
+    "sentencepiece",
+)
 
-# Families that number positions from their padding index on, as fairseq did; their tables of positions are longer by as much.
+# Families that number positions from their padding index on, as fairseq did; their tables of
+# positions are longer by as much.
 _POSITIONS_AFTER_PADDING = {
     "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
@@ -57,7 +66,11 @@ class LaterModule:
     @property
     def out_features(self) -> int | None:
         """Width of the output, where the module sets it."""
-        config = _read_json(self.path / "config.json", dict) if (self.path / "config.json").is_file() else {}
+        config = (
+            _read_json(self.path / "config.json", dict)
+            if (self.path / "config.json").is_file()
+            else {}
+        )
         return config.get("out_features")
 
 
@@ -126,7 +139,10 @@ class Checkpoint:
     @cached_property
     def widest(self) -> int:
         """Width of the widest activation, that of the feed-forward layers."""
-        return int(getattr(self.config.get_text_config(), "intermediate_size", None) or 4 * self.hidden_size)
+        return int(
+            getattr(self.config.get_text_config(), "intermediate_size", None)
+            or 4 * self.hidden_size
+        )
 
     @cached_property
     def n_positions(self) -> int | None:
@@ -135,7 +151,10 @@ class Checkpoint:
         positions = getattr(config, "max_position_embeddings", None)
         if not positions or positions < 0:
             return None
-        return int(positions - (config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0))
+        return int(
+            positions
+            - (config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0)
+        )
 
     def resolve_prompt(self, prompt: str | None) -> str:
         """Return the text to put before every text: the default, a named one, or ``prompt`` itself."""
@@ -143,7 +162,10 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    model_name: str | Path, revision: str | None = None, local_files_only: bool = False, trust_remote_code: bool = False
+    model_name: str | Path,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    trust_remote_code: bool = False,
 ) -> Checkpoint:
     """Find a model and read its description.
 
@@ -155,8 +177,8 @@ def open_checkpoint(
     root = locate(model_name, revision, local_files_only)
     if trust_remote_code and root != Path(model_name).expanduser() and not _is_commit(revision):
         raise UnsafeModelError(
-            f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40 hexadecimal digits, as "
-            f"'revision'. Got {revision!r} instead."
+            f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40"
+            f" hexadecimal digits, as 'revision'. Got {revision!r} instead."
         )
     described: dict[str, Any] = {}
     transformer = root
@@ -167,26 +189,38 @@ def open_checkpoint(
         described = _sentence_transformer(root, modules)
     return Checkpoint(
         directory=transformer,
-        fingerprint=fingerprint(root, _files_read(root, transformer, modules[1:], trust_remote_code)),
+        fingerprint=fingerprint(
+            root, _files_read(root, transformer, modules[1:], trust_remote_code)
+        ),
         config=_read_config(transformer, trust_remote_code),
         trust_remote_code=trust_remote_code,
         **described,
     )
 
 
-def _files_read(root: Path, transformer: Path, later: list[LaterModule], trust_remote_code: bool) -> Iterator[Path]:
+def _files_read(
+    root: Path, transformer: Path, later: list[LaterModule], trust_remote_code: bool
+) -> Iterator[Path]:
     """Everything in a model's directory that can change its numbers; not its read-me, nor weights for other programs."""
     for path in transformer.iterdir():
-        tokenizer = path.name.startswith(_TOKENIZER_FILES) or path.suffix in (".model", ".spm", ".bpe")
+        tokenizer = path.name.startswith(_TOKENIZER_FILES) or path.suffix in (
+            ".model",
+            ".spm",
+            ".bpe",
+        )
         weights = path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json")
         settings = path.name == "config.json" or fnmatch(path.name, "sentence_*_config.json")
-        if (tokenizer or weights or settings or (trust_remote_code and path.suffix == ".py")) and path.is_file():
+        if (
+            tokenizer or weights or settings or (trust_remote_code and path.suffix == ".py")
+        ) and path.is_file():
             yield path
     for name in ("modules.json", "config_sentence_transformers.json"):
         if (root / name).is_file():
             yield root / name
     for module in later:
-        yield from (path for path in module.path.glob("*") if path.suffix in (".json", ".safetensors"))
+        yield from (
+            path for path in module.path.glob("*") if path.suffix in (".json", ".safetensors")
+        )
 
 
 def _is_commit(revision: str | None) -> bool:
@@ -208,14 +242,19 @@ def _parse_config(directory: Path, _content: str, trust_remote_code: bool) -> Pr
         from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
+        return AutoConfig.from_pretrained(
+            directory, trust_remote_code=trust_remote_code, local_files_only=True
+        )
     except ValueError as error:
         raise UnsupportedModelError(
-            f"The model in {str(directory)!r} is of no architecture that the installed transformers knows: {error} "
-            "Remedy: a newer transformers, or, where you trust its code, trust_remote_code=True with a pinned revision."
+            f"The model in {str(directory)!r} is of no architecture that the installed transformers"
+            f" knows: {error} Remedy: a newer transformers, or, where you trust its code,"
+            " trust_remote_code=True with a pinned revision."
         ) from error
     except Exception as error:  # a field of the wrong type is told in many ways
-        raise ModelIntegrityError(f"The file '{directory / 'config.json'}' holds something wrong: {error!r}") from error
+        raise ModelIntegrityError(
+            f"The file '{directory / 'config.json'}' holds something wrong: {error!r}"
+        ) from error
 
 
 def _read_modules(root: Path) -> list[LaterModule]:
@@ -223,14 +262,26 @@ def _read_modules(root: Path) -> list[LaterModule]:
     file = root / "modules.json"
     modules = []
     for entry in _read_json(file, list):
-        if not isinstance(entry, dict) or not isinstance(entry.get("type"), str) or not isinstance(entry.get("path"), str):
-            raise ModelIntegrityError(f"The file {str(file)!r} has an entry without a type or a path: {entry!r}. Download the model again.")
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("type"), str)
+            or not isinstance(entry.get("path"), str)
+        ):
+            raise ModelIntegrityError(
+                f"The file {str(file)!r} has an entry without a type or a path: {entry!r}. Download"
+                " the model again."
+            )
         path = PurePosixPath(entry["path"].replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in entry["path"]:
-            raise UnsafeModelError(f"The file {str(file)!r} names the path {entry['path']!r}, which leads out of the model's directory.")
+            raise UnsafeModelError(
+                f"The file {str(file)!r} names the path {entry['path']!r}, which leads out of the"
+                " model's directory."
+            )
         modules.append(LaterModule(entry["type"], root / path))
     if not modules:
-        raise ModelIntegrityError(f"The file {str(file)!r} names no modules. Download the model again.")
+        raise ModelIntegrityError(
+            f"The file {str(file)!r} names no modules. Download the model again."
+        )
     return modules
 
 
@@ -239,8 +290,9 @@ def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, A
     first, *rest = modules
     if first.name != "Transformer" or not (first.path / "config.json").is_file():
         raise UnsupportedModelError(
-            f"The checkpoint in {str(root)!r} begins with {first.type!r}, which is no transformer, so it has no contextual "
-            "layers to read. Choose a checkpoint whose first module is a Transformer."
+            f"The checkpoint in {str(root)!r} begins with {first.type!r}, which is no transformer,"
+            " so it has no contextual layers to read. Choose a checkpoint whose first module is a"
+            " Transformer."
         )
     described: dict[str, Any] = {}
     if rest and rest[0].name == "Pooling":
@@ -249,15 +301,20 @@ def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, A
     for module in rest:
         if not module.type.startswith("sentence_transformers."):
             raise UnsafeModelError(
-                f"The checkpoint in {str(root)!r} names the module {module.type!r}, which is not sentence-transformers' own and "
-                "would run foreign code. Name a pooling (pooling='mean') of a checkpoint without it."
+                f"The checkpoint in {str(root)!r} names the module {module.type!r}, which is not"
+                " sentence-transformers' own and would run foreign code. Name a pooling"
+                " (pooling='mean') of a checkpoint without it."
             )
         if module.name not in _LATER_MODULES:
             raise UnsupportedModelError(
-                f"The checkpoint in {str(root)!r} has the module {module.type!r} after its pooling; known are {sorted(_LATER_MODULES)}."
+                f"The checkpoint in {str(root)!r} has the module {module.type!r} after its pooling;"
+                f" known are {sorted(_LATER_MODULES)}."
             )
         if module.name != "Normalize" and not module.path.is_dir():
-            raise ModelIntegrityError(f"The module {module.name} has no directory {str(module.path)!r}. Download the model again.")
+            raise ModelIntegrityError(
+                f"The module {module.name} has no directory {str(module.path)!r}. Download the"
+                " model again."
+            )
         check_no_pickle(module.path)
     described["later_modules"] = tuple(rest)
     for file in sorted(first.path.glob("sentence_*_config.json")):
@@ -280,7 +337,10 @@ def _read_pooling(path: Path) -> dict[str, Any]:
     pooling = tuple(modes) if isinstance(modes, list) else (modes,)
     unknown = [mode for mode in pooling if mode not in POOLINGS]
     if unknown:
-        raise UnsupportedModelError(f"The pooling {unknown} in {str(path)!r} is not known. Set 'pooling' to one of {POOLINGS}.")
+        raise UnsupportedModelError(
+            f"The pooling {unknown} in {str(path)!r} is not known. Set 'pooling' to one of"
+            f" {POOLINGS}."
+        )
     return {"pooling": pooling, "include_prompt": config.get("include_prompt", True)}
 
 
@@ -289,9 +349,12 @@ def _read_json(path: Path, kind: type[T]) -> T:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelIntegrityError(f"The file {str(path)!r} cannot be read: {error}. Download the model again.") from error
+        raise ModelIntegrityError(
+            f"The file {str(path)!r} cannot be read: {error}. Download the model again."
+        ) from error
     if not isinstance(content, kind):
         raise ModelIntegrityError(
-            f"The file {str(path)!r} must hold a {kind.__name__}, and holds a {type(content).__name__}. Download the model again."
+            f"The file {str(path)!r} must hold a {kind.__name__}, and holds a"
+            f" {type(content).__name__}. Download the model again."
         )
     return content

@@ -13,11 +13,14 @@ __all__ = ["fingerprint", "sha256"]
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal.
 
-    The digest is remembered for as long as the file's identity, size and both times stay as they were; the
-    time of change (ctime) can't be set back, so a file rewritten under an old date is read anew.
+    The digest is remembered for as long as the file's identity, size and both times stay as they
+    were; the time of change (ctime) can't be set back, so a file rewritten under an old date is
+    read anew.
     """
     state = path.stat()
-    return _sha256(str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    return _sha256(
+        str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -39,7 +39,9 @@ class Part(NamedTuple):
 
 def every_part(n_layers: int) -> tuple[Part, ...]:
     """Return all that can be kept of a text: every layer under every pooling."""
-    return tuple(Part((layer,), "sum", pooling) for pooling in POOLINGS for layer in range(n_layers + 1))
+    return tuple(
+        Part((layer,), "sum", pooling) for pooling in POOLINGS for layer in range(n_layers + 1)
+    )
 
 
 @dataclass(frozen=True)
@@ -89,22 +91,35 @@ class Readout:
             return vectors.reshape(len(vectors), vectors.shape[1] * vectors.shape[2])
         blocks = []
         for pooling in self.poolings:
-            block = vectors[:, [place for place, part in enumerate(self.parts) if part.pooling == pooling]]
+            block = vectors[
+                :, [place for place, part in enumerate(self.parts) if part.pooling == pooling]
+            ]
             total = block.sum(axis=1)
-            blocks.append(total / len(self.layers) if self.layer_merge == "mean" and pooling != "max" else total)
+            blocks.append(
+                total / len(self.layers)
+                if self.layer_merge == "mean" and pooling != "max"
+                else total
+            )
         return np.concatenate(blocks, axis=1)
 
 
 def resolve_readout(
-    checkpoint: Checkpoint, layers: Any = -1, layer_merge: str = "concat", pooling: Any = "auto", normalize: Any = "auto"
+    checkpoint: Checkpoint,
+    layers: Any = -1,
+    layer_merge: str = "concat",
+    pooling: Any = "auto",
+    normalize: Any = "auto",
 ) -> Readout:
     """Resolve what the user asked for.
 
-    ``pooling="auto"`` takes the checkpoint's own pooling and, when the last layer alone is read, its later modules
-    too. ``normalize=False`` leaves the checkpoint's Normalize out, True scales whatever comes out to unit length.
+    ``pooling="auto"`` takes the checkpoint's own pooling and, when the last layer alone is read,
+    its later modules too. ``normalize=False`` leaves the checkpoint's Normalize out, True scales
+    whatever comes out to unit length.
     """
     check_choice("layer_merge", layer_merge, LAYER_MERGES)
-    if not isinstance(normalize, (bool, np.bool_)) and not (isinstance(normalize, str) and normalize == "auto"):
+    if not isinstance(normalize, (bool, np.bool_)) and not (
+        isinstance(normalize, str) and normalize == "auto"
+    ):
         raise invalid("normalize", "'auto', True or False", normalize)
     numbers = resolve_layers(layers, checkpoint.n_layers)
     own = isinstance(pooling, str) and pooling == "auto"
@@ -112,7 +127,11 @@ def resolve_readout(
     later = checkpoint.later_modules if own and numbers == (checkpoint.n_layers,) else ()
     if normalize != "auto" and not normalize:
         later = tuple(module for module in later if module.name != "Normalize")
-    width = checkpoint.hidden_size * len(poolings) * (len(numbers) if layer_merge == "concat" else 1)
+    width = (
+        checkpoint.hidden_size * len(poolings) * (len(numbers) if layer_merge == "concat" else 1)
+    )
     for module in later:
         width = module.out_features or width
-    return Readout(numbers, layer_merge, poolings, later, normalize != "auto" and bool(normalize), width)
+    return Readout(
+        numbers, layer_merge, poolings, later, normalize != "auto" and bool(normalize), width
+    )

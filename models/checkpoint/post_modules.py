@@ -42,17 +42,23 @@ def finish(vectors: NDArray[np.float32], readout: Readout) -> NDArray[np.float32
 def _load(module: LaterModule) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
     if module.name == "Normalize":  # the most frequent one, and not worth the import
         return _normalize
-    return _load_by_library(module, tuple(sha256(path) for path in sorted(module.path.glob("*")) if path.is_file()))
+    return _load_by_library(
+        module, tuple(sha256(path) for path in sorted(module.path.glob("*")) if path.is_file())
+    )
 
 
 def _normalize(features: dict[str, Tensor]) -> dict[str, Tensor]:
     import torch
 
-    return {"sentence_embedding": torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)}
+    return {
+        "sentence_embedding": torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)
+    }
 
 
 @lru_cache(maxsize=8)
-def _load_by_library(module: LaterModule, _content: tuple[str, ...]) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
+def _load_by_library(
+    module: LaterModule, _content: tuple[str, ...]
+) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
     """Load a module by sentence-transformers' own code; the last few stay in memory, known by their content."""
     from sentence_transformers.util import import_from_string
 
@@ -61,7 +67,11 @@ def _load_by_library(module: LaterModule, _content: tuple[str, ...]) -> Callable
     kind: Any = import_from_string(f"sentence_transformers.models.{module.name}")
     try:
         with quiet_transformers():  # it draws random weights before it reads the file
-            loaded: Callable[[dict[str, Tensor]], dict[str, Tensor]] = kind.load(str(module.path)).eval()
+            loaded: Callable[[dict[str, Tensor]], dict[str, Tensor]] = kind.load(
+                str(module.path)
+            ).eval()
     except Exception as error:  # damaged files raise many kinds
-        raise ModelIntegrityError(f"The module {module.name} in '{module.path}' cannot be loaded: {error}") from error
+        raise ModelIntegrityError(
+            f"The module {module.name} in '{module.path}' cannot be loaded: {error}"
+        ) from error
     return loaded

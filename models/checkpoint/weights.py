@@ -24,7 +24,9 @@ __all__ = ["load_model", "quiet_transformers"]
 def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
     """Load the weights in float32."""
     # A fresh configuration, since loading writes into the one it is given.
-    config = AutoConfig.from_pretrained(checkpoint.directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True)
+    config = AutoConfig.from_pretrained(
+        checkpoint.directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
+    )
     if hasattr(config, "use_cache"):
         config.use_cache = False
     options: dict[str, Any] = {}
@@ -45,16 +47,20 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
                 **options,
             )
     except (SafetensorError, OSError) as error:
-        weights = ", ".join(sorted(path.name for path in checkpoint.directory.glob("*.safetensors")))
+        weights = ", ".join(
+            sorted(path.name for path in checkpoint.directory.glob("*.safetensors"))
+        )
         raise ModelIntegrityError(
-            f"The weights in '{checkpoint.directory}' ({weights or 'no safetensors file'}) cannot be read: {error}. The file is damaged "
-            "or cut short; download the model again."
+            f"The weights in '{checkpoint.directory}' ({weights or 'no safetensors file'}) cannot"
+            f" be read: {error}. The file is damaged or cut short; download the model again."
         ) from error
-    wrong = sorted(info.get("missing_keys", ())) + [str(key) for key in info.get("mismatched_keys", ())]
+    wrong = sorted(info.get("missing_keys", ())) + [
+        str(key) for key in info.get("mismatched_keys", ())
+    ]
     if wrong:
         raise ModelIntegrityError(
-            f"The weights in '{checkpoint.directory}' do not fit its config.json: {len(wrong)} are missing or of another shape, "
-            f"{wrong[:3]} among them. Download the model again."
+            f"The weights in '{checkpoint.directory}' do not fit its config.json: {len(wrong)} are"
+            f" missing or of another shape, {wrong[:3]} among them. Download the model again."
         )
     if config.is_encoder_decoder:
         model = model.get_encoder()
@@ -69,7 +75,9 @@ _one_at_a_time = threading.RLock()
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Silence transformers' loading messages and keep the random state; both are as before afterwards."""
-    with _one_at_a_time:  # these are the process's own settings: two threads would put back each other's
+    with (
+        _one_at_a_time
+    ):  # these are the process's own settings: two threads would put back each other's
         verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
         logging.set_verbosity_error()
         logging.disable_progress_bar()

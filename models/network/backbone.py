@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import UnsupportedModelError
 from ..checkpoint.weights import load_model, quiet_transformers
 from ..ragged import runs_of_equal_length
 from .early_exit import LayerReader
@@ -33,9 +34,10 @@ _MOST_PROBED_POSITIONS = 4096
 class Backbone:
     """The transformer of a checkpoint, as a function from token sequences to hidden states.
 
-    Whether sequences may be packed into one row is found by trying: the model is run on a few short sequences, each by
-    itself and all in one row, and every hidden state must agree. Models that fail, because they never call the attention
-    interface or add relative positions of their own, are run in padded batches.
+    Whether sequences may be packed into one row is found by trying: the model is run on a few short
+    sequences, each by itself and all in one row, and every hidden state must agree. Models that
+    fail, because they never call the attention interface or add relative positions of their own,
+    are run in padded batches.
 
     Parameters
     ----------
@@ -48,7 +50,8 @@ class Backbone:
     is_packed : bool
         Whether sequences are packed.
     position_offset : int
-        Position of a sequence's first token when packed; RoBERTa and its kin begin after their padding index.
+        Position of a sequence's first token when packed; RoBERTa and its kin begin after their
+        padding index.
 
     Raises
     ------
@@ -64,11 +67,17 @@ class Backbone:
         accepted = inspect.signature(self._model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         # GPT-2 and its kin take token types as well, but add the embeddings of words for them.
-        self._takes_types = "token_type_ids" in accepted and bool(getattr(self._config, "type_vocab_size", 0))
+        self._takes_types = "token_type_ids" in accepted and bool(
+            getattr(self._config, "type_vocab_size", 0)
+        )
         self.is_packed = False
         self.position_offset = 0
         with torch.inference_mode():
-            self._read = LayerReader(self._model, checkpoint.n_layers, partial(self._forward_alone, _tokens(3, self._config.vocab_size)))
+            self._read = LayerReader(
+                self._model,
+                checkpoint.n_layers,
+                partial(self._forward_alone, _tokens(3, self._config.vocab_size)),
+            )
             self._choose_path(checkpoint.n_layers)
             if precision != "float32":
                 self._reduce(precision)
@@ -84,7 +93,8 @@ class Backbone:
             self._forward_alone(_tokens(3, self._config.vocab_size))
         except Exception as error:
             raise UnsupportedModelError(
-                f"{type(self._model).__name__} does not run in {precision}: {error!r}. Use precision='float32'."
+                f"{type(self._model).__name__} does not run in {precision}: {error!r}. Use"
+                " precision='float32'."
             ) from error
 
     @property
@@ -92,7 +102,9 @@ class Backbone:
         """Whether layers beyond the deepest one asked for stay uncomputed."""
         return self._read.stops_early
 
-    def hidden_states(self, ids: NDArray[np.int32], lengths: NDArray[np.int64], layers: Iterable[int]) -> dict[int, Tensor]:
+    def hidden_states(
+        self, ids: NDArray[np.int32], lengths: NDArray[np.int64], layers: Iterable[int]
+    ) -> dict[int, Tensor]:
         """Run the transformer over sequences.
 
         Parameters
@@ -107,7 +119,8 @@ class Backbone:
         Returns
         -------
         dict of int to Tensor
-            Hidden states of each layer, in the order of ``ids``. *Shape of each:* ``(n_tokens, hidden)``.
+            Hidden states of each layer, in the order of ``ids``. *Shape of each:* ``(n_tokens,
+            hidden)``.
         """
         with torch.inference_mode():
             if self.is_packed:
@@ -119,13 +132,19 @@ class Backbone:
             keep = torch.from_numpy(mask).to(self.device)
             return {layer: state[keep] for layer, state in states.items()}
 
-    def _forward_row(self, ids: NDArray[np.int32], lengths: NDArray[np.int64], **kwargs: Any) -> Any:
+    def _forward_row(
+        self, ids: NDArray[np.int32], lengths: NDArray[np.int64], **kwargs: Any
+    ) -> Any:
         starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
         positions = np.arange(len(ids)) - starts + self.position_offset
         return self._forward(ids[None], position_ids=self._tensor(positions[None]), **kwargs)
 
-    def _forward_padded(self, ids: NDArray[np.int32], mask: NDArray[np.bool_], **kwargs: Any) -> Any:
-        table = np.full(mask.shape, getattr(self._config, "pad_token_id", None) or 0, dtype=np.int64)
+    def _forward_padded(
+        self, ids: NDArray[np.int32], mask: NDArray[np.bool_], **kwargs: Any
+    ) -> Any:
+        table = np.full(
+            mask.shape, getattr(self._config, "pad_token_id", None) or 0, dtype=np.int64
+        )
         table[mask] = ids
         return self._forward(table, attention_mask=self._tensor(mask.astype(np.int64)), **kwargs)
 
@@ -148,11 +167,18 @@ class Backbone:
         lengths = self._probe_lengths()
         if not self._takes_positions or lengths is None:
             return
-        sequences = [_tokens(length, self._config.vocab_size, seed) for seed, length in enumerate(lengths)]
-        alone = [self._forward_alone(sequence, output_hidden_states=True).hidden_states for sequence in sequences]
+        sequences = [
+            _tokens(length, self._config.vocab_size, seed) for seed, length in enumerate(lengths)
+        ]
+        alone = [
+            self._forward_alone(sequence, output_hidden_states=True).hidden_states
+            for sequence in sequences
+        ]
         if any(len(states) != n_layers + 1 for states in alone):
             return
-        expected = [torch.cat([states[layer][0] for states in alone]) for layer in range(n_layers + 1)]
+        expected = [
+            torch.cat([states[layer][0] for states in alone]) for layer in range(n_layers + 1)
+        ]
         own_attention = self._model.config._attn_implementation
         self.is_packed = self._set_attention(ATTENTION)
         if not self.is_packed:
@@ -204,7 +230,9 @@ class Backbone:
 
 def _tokens(length: int, vocabulary: int, seed: int = 0) -> NDArray[np.int32]:
     """Arbitrary tokens that are unlikely to be special ones."""
-    return np.random.default_rng(seed).integers(vocabulary // 3, vocabulary, size=length, dtype=np.int32)
+    return np.random.default_rng(seed).integers(
+        vocabulary // 3, vocabulary, size=length, dtype=np.int32
+    )
 
 
 def _agree(expected: Tensor, actual: Tensor) -> bool:

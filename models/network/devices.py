@@ -31,19 +31,28 @@ def resolve_device(device: Any) -> torch.device:
     import torch
 
     if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        device = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError):
-        raise invalid("device", "None or a torch device such as 'cpu', 'cuda', 'cuda:1' or 'mps'", device) from None
+        raise invalid(
+            "device", "None or a torch device such as 'cpu', 'cuda', 'cuda:1' or 'mps'", device
+        ) from None
     try:
-        # The one test that every kind of device passes or fails; it also names the device that a bare "cuda" means.
+        # The one test that every kind of device passes or fails; it also names the device that a
+        # bare "cuda" means.
         probe = torch.empty(1, device=resolved)
         probe.tolist()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UnsupportedModelError(
-            f"The device {device!r} is not available on this machine. Use device=None to take what is there. (PyTorch: "
-            f"{str(error).strip().partition(chr(10))[0]})"
+            f"The device {device!r} is not available on this machine. Use device=None to take what"
+            f" is there. (PyTorch: {str(error).strip().partition(chr(10))[0]})"
         ) from error
     return probe.device
 
@@ -60,11 +69,20 @@ def check_precision(precision: Any, device: torch.device) -> str:
         elif not torch.backends.mkldnn.is_available():
             reason = "int8 needs a PyTorch built with oneDNN; use 'float32'"
     elif name in ("bfloat16", "float16") and device.type == "cpu":
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported if name == "bfloat16" else torch.ops.mkldnn._is_mkldnn_fp16_supported
+        native = (
+            torch.ops.mkldnn._is_mkldnn_bf16_supported
+            if name == "bfloat16"
+            else torch.ops.mkldnn._is_mkldnn_fp16_supported
+        )
         if not (torch.backends.mkldnn.is_available() and native()):
-            reason = f"this CPU has no {name} arithmetic and would be slower and less exact; use 'float32' or 'int8'"
+            reason = (
+                f"this CPU has no {name} arithmetic and would be slower and less exact; use"
+                " 'float32' or 'int8'"
+            )
     if reason:
-        raise UnsupportedModelError(f"The precision {name!r} cannot be used on device '{device}': {reason}.")
+        raise UnsupportedModelError(
+            f"The precision {name!r} cannot be used on device '{device}': {reason}."
+        )
     return name
 
 
@@ -109,7 +127,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(
-        sign in str(error).lower() for sign in ("out of memory", "can't allocate memory", "not enough memory")
+        sign in str(error).lower()
+        for sign in ("out of memory", "can't allocate memory", "not enough memory")
     )
 
 
@@ -117,11 +136,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 def keep_freed_memory() -> None:
     """Let the C library keep the memory of freed activations for the next layer.
 
-    glibc hands every large block back to the kernel until it has seen one such block freed; then it raises
-    its own threshold to that size. Touching fresh pages for each activation cost 15-40 % of the time on the
-    machine of benchmarks/README.md. Freeing one 31 MiB block, never written to, is enough; other C libraries
-    don't mind. It is what any program does that frees such a block, but it stays: from then on the process gives large
-    freed blocks back less eagerly, up to 62 MiB of them.
+    glibc hands every large block back to the kernel until it has seen one such block freed; then it
+    raises its own threshold to that size. Touching fresh pages for each activation cost 15-40 % of
+    the time on the machine of benchmarks/README.md. Freeing one 31 MiB block, never written to, is
+    enough; other C libraries don't mind. It is what any program does that frees such a block, but
+    it stays: from then on the process gives large freed blocks back less eagerly, up to 62 MiB of
+    them.
     """
     import torch
 

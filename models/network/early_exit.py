@@ -19,8 +19,9 @@ class _DepthReached(Exception):
 class LayerReader:
     """Collect hidden states where they enter a layer, without computing what lies beyond.
 
-    The modules that hidden states enter are found by watching one forward pass, not by their names; models whose
-    layers can't be told apart that way are run to the end, with the library's own ``output_hidden_states``.
+    The modules that hidden states enter are found by watching one forward pass, not by their names;
+    models whose layers can't be told apart that way are run to the end, with the library's own
+    ``output_hidden_states``.
 
     Parameters
     ----------
@@ -40,7 +41,9 @@ class LayerReader:
         for module in entrances or []:
             module.register_forward_pre_hook(self._enter, with_kwargs=True)
 
-    def _find_entrances(self, model: nn.Module, example: Callable[..., Any]) -> list[nn.Module] | None:
+    def _find_entrances(
+        self, model: nn.Module, example: Callable[..., Any]
+    ) -> list[nn.Module] | None:
         entered: list[tuple[nn.Module, Tensor]] = []
 
         def watch(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -48,7 +51,9 @@ class LayerReader:
             if state is not None:
                 entered.append((module, state))
 
-        hooks = [module.register_forward_pre_hook(watch, with_kwargs=True) for module in model.modules()]
+        hooks = [
+            module.register_forward_pre_hook(watch, with_kwargs=True) for module in model.modules()
+        ]
         try:
             expected = example(output_hidden_states=True).hidden_states
         finally:

@@ -70,16 +70,21 @@ class Encoder:
         Returns
         -------
         ndarray
-            *Shape:* ``(n_texts, n_parts, hidden)``, float32. A text without a single token gets zeros.
+            *Shape:* ``(n_texts, n_parts, hidden)``, float32. A text without a single token gets
+            zeros.
 
         Raises
         ------
         OutOfMemoryError
             If a single sequence does not fit.
         """
-        pooled = np.zeros((len(tokenized.lengths), len(parts), self.checkpoint.hidden_size), dtype=np.float32)
+        pooled = np.zeros(
+            (len(tokenized.lengths), len(parts), self.checkpoint.hidden_size), dtype=np.float32
+        )
 
-        def take(batch: NDArray[np.int64], lengths: NDArray[np.int64], states: dict[int, Tensor]) -> None:
+        def take(
+            batch: NDArray[np.int64], lengths: NDArray[np.int64], states: dict[int, Tensor]
+        ) -> None:
             pooled[batch] = _pooled(states, lengths, parts, tokenized.n_prompt_tokens)
 
         layers = {layer for part in parts for layer in part.layers}
@@ -104,8 +109,8 @@ class Encoder:
             Their lengths; 0 leaves a sequence out. *Shape:* ``(n_sequences,)``, int64.
         layers : iterable of int
         take : callable
-            Called after each batch with the places of its sequences, their lengths, and the hidden states of each layer, of *shape*
-            ``(n_tokens, hidden)``, sequence after sequence.
+            Called after each batch with the places of its sequences, their lengths, and the hidden
+            states of each layer, of *shape* ``(n_tokens, hidden)``, sequence after sequence.
         batch_tokens, progress
             As for `encode`.
 
@@ -115,13 +120,21 @@ class Encoder:
             If a single sequence does not fit.
         """
         wanted = set(layers)
-        batches = Batches(lengths, batch_tokens or tokens_per_batch(self.device, self.checkpoint.widest))
+        batches = Batches(
+            lengths, batch_tokens or tokens_per_batch(self.device, self.checkpoint.widest)
+        )
         for batch in batches:
             starts, ends = sequences.offsets[batch], sequences.offsets[batch + 1]
-            ids = np.concatenate([sequences.ids[start:end] for start, end in zip(starts, ends, strict=True)])
+            ids = np.concatenate(
+                [sequences.ids[start:end] for start, end in zip(starts, ends, strict=True)]
+            )
             try:
                 with torch.inference_mode():
-                    take(batch, ends - starts, self.backbone.hidden_states(ids, ends - starts, wanted))
+                    take(
+                        batch,
+                        ends - starts,
+                        self.backbone.hidden_states(ids, ends - starts, wanted),
+                    )
                 fits = True
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -130,8 +143,9 @@ class Encoder:
             if not fits:
                 if not batches.halve(batch):
                     raise OutOfMemoryError(
-                        f"One sequence of {lengths[batch[0]]} tokens does not fit into the memory of device '{self.device}'. "
-                        "Lower 'max_length', ask for fewer layers, or use another device."
+                        f"One sequence of {lengths[batch[0]]} tokens does not fit into the memory"
+                        f" of device '{self.device}'. Lower 'max_length', ask for fewer layers, or"
+                        " use another device."
                     )
                 self._free_memory()
                 continue
@@ -143,15 +157,23 @@ class Encoder:
             torch.cuda.empty_cache()
 
 
-def _pooled(states: dict[int, Tensor], lengths: NDArray[np.int64], parts: Sequence[Part], skip: int) -> NDArray[np.float32]:
+def _pooled(
+    states: dict[int, Tensor], lengths: NDArray[np.int64], parts: Sequence[Part], skip: int
+) -> NDArray[np.float32]:
     """Pool one batch of sequences. *Shape:* ``(n_batch, n_parts, hidden)``."""
-    merged = {part[:2]: _merge([states[layer] for layer in part.layers], part.merge) for part in parts}
+    merged = {
+        part[:2]: _merge([states[layer] for layer in part.layers], part.merge) for part in parts
+    }
     runs = []
     first = 0
     for count, length in runs_of_equal_length(lengths):
         last = first + count * length
-        of_run = {key: layer[first:last].unflatten(0, (count, length)) for key, layer in merged.items()}
-        runs.append(torch.stack([pool(of_run[part[:2]], part.pooling, skip) for part in parts], dim=1))
+        of_run = {
+            key: layer[first:last].unflatten(0, (count, length)) for key, layer in merged.items()
+        }
+        runs.append(
+            torch.stack([pool(of_run[part[:2]], part.pooling, skip) for part in parts], dim=1)
+        )
         first = last
     pooled: NDArray[np.float32] = torch.cat(runs).cpu().numpy()
     return pooled
@@ -175,7 +197,11 @@ def _join_windows(pooled: NDArray[np.float32], tokenized: TokenizedTexts) -> NDA
     joined = np.empty((len(first) - 1, *pooled.shape[1:]), dtype=np.float32)
     for row, (start, end) in enumerate(pairwise(first)):
         single = end - start == 1
-        joined[row] = pooled[start] if single else np.average(pooled[start:end], axis=0, weights=tokenized.lengths[start:end])
+        joined[row] = (
+            pooled[start]
+            if single
+            else np.average(pooled[start:end], axis=0, weights=tokenized.lengths[start:end])
+        )
     return joined
 
 
@@ -185,11 +211,20 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     directory = checkpoint.directory
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
+            )
     except Exception as error:  # damaged files raise many kinds, a bare Exception among them
-        raise ModelIntegrityError(f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again.") from error
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers makes one up where the files are missing
-        raise ModelIntegrityError(f"The tokenizer in '{directory}' knows no words, as its files are missing. Download the model again.")
+        raise ModelIntegrityError(
+            f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again."
+        ) from error
+    if len(tokenizer) <= len(
+        tokenizer.all_special_tokens
+    ):  # transformers makes one up where the files are missing
+        raise ModelIntegrityError(
+            f"The tokenizer in '{directory}' knows no words, as its files are missing. Download the"
+            " model again."
+        )
     return tokenizer
 
 

@@ -1,7 +1,9 @@
-"""Linear layers in 8 bits on the CPU: a scale per output channel for weights, one per token for activations.
+"""Linear layers in 8 bits on the CPU: a scale per output channel for weights, one per token for
+activations.
 
-Activations get 7 bits, since processors without VNNI add products of 8-bit numbers in 16 bits, which overflow. A scale
-of its own for each token keeps a text's vector independent of the texts beside it.
+Activations get 7 bits, since processors without VNNI add products of 8-bit numbers in 16 bits,
+which overflow. A scale of its own for each token keeps a text's vector independent of the texts
+beside it.
 """
 
 from __future__ import annotations
@@ -45,12 +47,29 @@ class Int8Linear(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """*Shape:* ``(..., in_features) -> (..., out_features)``."""
         rows = states.reshape(-1, states.shape[-1])
-        largest = torch.maximum(rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_())
+        largest = torch.maximum(
+            rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_()
+        )
         scale = largest.clamp_(min=1e-12).div_(_LARGEST)
-        # Half above the integer wanted, then cut off: rounds, and int8 is converted several times faster than uint8.
-        integers = torch.mul(rows, scale.reciprocal()).add_(_ZERO + 0.5).to(torch.int8).view(torch.uint8)
+        # Half above the integer wanted, then cut off: rounds, and int8 is converted several times
+        # faster than uint8.
+        integers = (
+            torch.mul(rows, scale.reciprocal()).add_(_ZERO + 0.5).to(torch.int8).view(torch.uint8)
+        )
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
-            integers, 1.0, _ZERO, self._weight, self._scale, self._zero, None, 1.0, 0, torch.float32, "none", [], ""
+            integers,
+            1.0,
+            _ZERO,
+            self._weight,
+            self._scale,
+            self._zero,
+            None,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
         )
         product.mul_(scale)
         if self._bias is not None:
@@ -66,7 +85,15 @@ def quantize_linear_layers(model: nn.Module) -> None:
             if isinstance(child, (nn.Linear, Conv1D)):
                 weight = child.weight.detach()
                 bias = None if child.bias is None else child.bias.detach()
-                setattr(parent, name, Int8Linear(weight.T.contiguous() if isinstance(child, Conv1D) else weight, bias))
+                setattr(
+                    parent,
+                    name,
+                    Int8Linear(
+                        weight.T.contiguous() if isinstance(child, Conv1D) else weight, bias
+                    ),
+                )
                 n_replaced += 1
     if not n_replaced:
-        raise UnsupportedModelError(f"{type(model).__name__} has no linear layers to run in int8. Use precision='float32'.")
+        raise UnsupportedModelError(
+            f"{type(model).__name__} has no linear layers to run in int8. Use precision='float32'."
+        )

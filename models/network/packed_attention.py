@@ -1,8 +1,8 @@
 """Attention over sequences that lie one after another in a single row, so that nothing is padded.
 
-Everything else in a transformer works on one token at a time, so a row of many sequences goes through the
-library's own model code unchanged. Only attention must know where sequences end: it is computed for each run of
-sequences of equal length, as a dense batch.
+Everything else in a transformer works on one token at a time, so a row of many sequences goes
+through the library's own model code unchanged. Only attention must know where sequences end: it is
+computed for each run of sequences of equal length, as a dense batch.
 """
 
 from __future__ import annotations
@@ -50,16 +50,23 @@ def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
 
 
 def _attention(
-    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attend within each sequence.
 
-    ``query`` has *shape* ``(1, heads, n_tokens, head_size)``; ``key`` and ``value`` may have fewer heads.
-    The result has *shape* ``(1, n_tokens, heads, head_size)``.
+    ``query`` has *shape* ``(1, heads, n_tokens, head_size)``; ``key`` and ``value`` may have fewer
+    heads. The result has *shape* ``(1, n_tokens, heads, head_size)``.
     """
     runs = getattr(_row, "runs", None)
     if not runs:
-        attended_by_sdpa: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        attended_by_sdpa: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, **kwargs
+        )
         return attended_by_sdpa
     if kwargs.get("position_bias") is not None or kwargs.get("softcap") is not None:
         raise NotImplementedError("attention with a position bias or a soft cap cannot be packed")
@@ -72,8 +79,15 @@ def _attention(
     start = 0
     for count, length in runs:
         tokens, shape = slice(start, start + count * length), (count, length)
-        near = _nearby(length, window, causal, query.device) if window is not None and length > window else None
-        queries, keys, values = (states[0, :, tokens].unflatten(1, shape).transpose(0, 1) for states in (query, key, value))
+        near = (
+            _nearby(length, window, causal, query.device)
+            if window is not None and length > window
+            else None
+        )
+        queries, keys, values = (
+            states[0, :, tokens].unflatten(1, shape).transpose(0, 1)
+            for states in (query, key, value)
+        )
         attended = scaled_dot_product_attention(
             queries,
             keys,

@@ -20,8 +20,8 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     Parameters
     ----------
     layers : int, sequence of int, or str
-        0 is the output of the embeddings, ``n_layers`` (or -1) that of the last layer. A string holds
-        numbers with commas between, or the word ``"all"`` (embeddings included).
+        0 is the output of the embeddings, ``n_layers`` (or -1) that of the last layer. A string
+        holds numbers with commas between, or the word ``"all"`` (embeddings included).
     n_layers : int
         Number of transformer layers of the model.
 
@@ -46,7 +46,11 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     resolved = []
     for number in numbers_asked:
         if not -n_layers - 1 <= number <= n_layers:
-            raise invalid("layers", f"in the range [{-n_layers - 1}, {n_layers}] for this model of {n_layers} layers", layers)
+            raise invalid(
+                "layers",
+                f"in the range [{-n_layers - 1}, {n_layers}] for this model of {n_layers} layers",
+                layers,
+            )
         resolved.append(number % (n_layers + 1))
     if len(set(resolved)) < len(resolved):
         raise invalid("layers", f"free of repetition (it resolves to {resolved})", layers)

@@ -39,7 +39,9 @@ class ScalarMix:
         return mixed
 
 
-def fit_scalar_mix(layers: NDArray[np.float32], targets: NDArray[Any], n_classes: int | None) -> ScalarMix:
+def fit_scalar_mix(
+    layers: NDArray[np.float32], targets: NDArray[Any], n_classes: int | None
+) -> ScalarMix:
     """Learn the mix of layers from which a linear model tells the targets best.
 
     Parameters
@@ -90,14 +92,19 @@ def fit_scalar_mix(layers: NDArray[np.float32], targets: NDArray[Any], n_classes
         wanted = (wanted - wanted.mean()) / (spread or 1.0)
     # Curvature is told wrongly by layers whose numbers are tiny or huge.
     states = states / (float(states.square().mean().sqrt()) or 1.0)
-    optimizer = torch.optim.LBFGS(parameters, max_iter=_MOST_STEPS, history_size=10, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        parameters, max_iter=_MOST_STEPS, history_size=10, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
         mixed = scale * torch.tensordot(torch.softmax(mix, 0), states, dims=1)
         told = mixed @ coefficients + intercept
         error = mse_loss(told[:, 0], wanted) if n_classes is None else cross_entropy(told, wanted)
-        total = error + _PENALTY * sum((parameter.square().sum() for parameter in (coefficients, scale, mix)), start=torch.zeros(()))
+        total = error + _PENALTY * sum(
+            (parameter.square().sum() for parameter in (coefficients, scale, mix)),
+            start=torch.zeros(()),
+        )
         total.backward()
         return total
 

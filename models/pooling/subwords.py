@@ -14,7 +14,9 @@ __all__ = ["SUBTOKEN_POOLINGS", "pool_subtokens"]
 SUBTOKEN_POOLINGS = ("first", "last", "first_last", "mean")
 
 
-def pool_subtokens(states: NDArray[np.float32], counts: NDArray[np.int64], pooling: str) -> NDArray[np.float32]:
+def pool_subtokens(
+    states: NDArray[np.float32], counts: NDArray[np.int64], pooling: str
+) -> NDArray[np.float32]:
     """Pool the tokens of each word; a word without tokens gets zeros.
 
     Parameters
@@ -43,7 +45,9 @@ def pool_subtokens(states: NDArray[np.float32], counts: NDArray[np.int64], pooli
     ends = np.cumsum(counts)
     starts = ends - counts
     if pooling == "first_last":
-        return np.concatenate([pool_subtokens(states, counts, side) for side in ("first", "last")], axis=1)
+        return np.concatenate(
+            [pool_subtokens(states, counts, side) for side in ("first", "last")], axis=1
+        )
     if len(counts) == len(states) and (counts == 1).all():
         return states
     pooled = np.zeros((len(counts), states.shape[1]), dtype=np.float32)

@@ -25,7 +25,13 @@ def resolve_pooling(pooling: Any) -> tuple[str, ...]:
     >>> resolve_pooling("mean"), resolve_pooling(["cls", "max"])
     (('mean',), ('cls', 'max'))
     """
-    names = (pooling,) if isinstance(pooling, str) else pooling.tolist() if isinstance(pooling, np.ndarray) else pooling
+    names = (
+        (pooling,)
+        if isinstance(pooling, str)
+        else pooling.tolist()
+        if isinstance(pooling, np.ndarray)
+        else pooling
+    )
     rule = "'auto', one of " + ", ".join(repr(name) for name in POOLINGS) + ", or a tuple of these"
     if not isinstance(names, (tuple, list)) or not names:
         raise invalid("pooling", rule, pooling)
@@ -47,8 +53,8 @@ def pool(states: Tensor, pooling: str, skip: int = 0) -> Tensor:
     pooling : str
         One of `POOLINGS`. ``weightedmean`` weighs token *i* (from 1) by *i*.
     skip : int
-        Tokens at the start that stay out, as when a prompt must not count; the others keep their place
-        in ``weightedmean``. At least one token is always left in.
+        Tokens at the start that stay out, as when a prompt must not count; the others keep their
+        place in ``weightedmean``. At least one token is always left in.
 
     Returns
     -------

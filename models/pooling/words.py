@@ -18,7 +18,11 @@ _Float = TypeVar("_Float", np.float32, np.float64)
 
 
 def pool_words(
-    vectors: NDArray[_Float], ids: NDArray[np.int64], offsets: NDArray[np.int64], kind: str, weights: NDArray[np.float32] | None = None
+    vectors: NDArray[_Float],
+    ids: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    kind: str,
+    weights: NDArray[np.float32] | None = None,
 ) -> NDArray[_Float]:
     """Pool the words of each text; a text without words gets zeros.
 
@@ -71,7 +75,10 @@ def _tensor(vectors: NDArray[Any]) -> Tensor:
 
 
 def power_means(
-    vectors: NDArray[np.float32], ids: NDArray[np.int64], offsets: NDArray[np.int64], powers: Sequence[float]
+    vectors: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    powers: Sequence[float],
 ) -> NDArray[np.float32]:
     """Put power means of the words of each text side by side.
 
@@ -99,12 +106,17 @@ def power_means(
     return np.concatenate([_power_mean(vectors, ids, offsets, power) for power in powers], axis=1)
 
 
-def _power_mean(vectors: NDArray[np.float32], ids: NDArray[np.int64], offsets: NDArray[np.int64], power: float) -> NDArray[np.float32]:
+def _power_mean(
+    vectors: NDArray[np.float32], ids: NDArray[np.int64], offsets: NDArray[np.int64], power: float
+) -> NDArray[np.float32]:
     if power == math.inf:
         return pool_words(vectors, ids, offsets, "max")
     if power == -math.inf:
-        return 0 - pool_words(-vectors, ids, offsets, "max")  # no text of zeros becomes one of negative zeros
-    # Scaled, so that no power overflows; by a power of two, which is exact, so that no text depends on the others' words.
+        return 0 - pool_words(
+            -vectors, ids, offsets, "max"
+        )  # no text of zeros becomes one of negative zeros
+    # Scaled, so that no power overflows; by a power of two, which is exact, so that no text depends
+    # on the others' words.
     scale = np.exp2(np.frexp(np.abs(vectors).max(initial=0.0))[1], dtype=np.float64)
     mean = pool_words((vectors.astype(np.float64) / scale) ** int(power), ids, offsets, "mean")
     result: NDArray[np.float64] = np.sign(mean) * np.abs(mean) ** (1 / power) * scale

@@ -110,23 +110,28 @@ def _field(text: str) -> bytes:
 class EmbeddingStore:
     """Keeps the vectors of texts in one file, so that no text goes through a network twice.
 
-    Many processes may share a store: of those that need a text, one encodes it and the others wait for it. Whatever goes
-    wrong with the file costs one warning and no result: the run goes on without it.
+    Many processes may share a store: of those that need a text, one encodes it and the others wait
+    for it. Whatever goes wrong with the file costs one warning and no result: the run goes on
+    without it.
 
     Parameters
     ----------
     path : str or Path
-        A file, made if need be; or a directory, in which ``embeddings.sqlite`` is made. Its owner alone may use it.
+        A file, made if need be; or a directory, in which ``embeddings.sqlite`` is made. Its owner
+        alone may use it.
     max_bytes : int or None
-        Largest size of the file, in bytes; the least recently used texts make room. None sets no limit.
+        Largest size of the file, in bytes; the least recently used texts make room. None sets no
+        limit.
     keep : {"asked", "passed", "all_layers"}
-        What is kept of a text: what was asked for; the layers that were passed on the way there too, under the poolings
-        asked for, which cost space and no work; or the whole, all layers under all poolings. Whichever it is, a text that
-        is asked for anything else is encoded once more and then kept whole. While the file takes more than a quarter of
-        ``max_bytes``, less is kept (but with ``"all_layers"`` at first): what was asked for, and then all layers under the
+        What is kept of a text: what was asked for; the layers that were passed on the way there
+        too, under the poolings asked for, which cost space and no work; or the whole, all layers
+        under all poolings. Whichever it is, a text that is asked for anything else is encoded once
+        more and then kept whole. While the file takes more than a quarter of ``max_bytes``, less is
+        kept (but with ``"all_layers"`` at first): what was asked for, and then all layers under the
         poolings asked for.
     durable : bool
-        Whether what is written must survive a power cut; what a killed process wrote survives anyway.
+        Whether what is written must survive a power cut; what a killed process wrote survives
+        anyway.
 
     Attributes
     ----------
@@ -157,7 +162,13 @@ class EmbeddingStore:
     (2, 2)
     """
 
-    def __init__(self, path: str | Path, max_bytes: int | None = None, keep: str = "asked", durable: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        max_bytes: int | None = None,
+        keep: str = "asked",
+        durable: bool = True,
+    ) -> None:
         if not isinstance(path, (str, Path)) or not str(path):
             raise invalid("path", "the path of a file or directory", path)
         self.path = absolute(path)
@@ -174,9 +185,19 @@ class EmbeddingStore:
         self._noted = time.monotonic()
 
     def __repr__(self) -> str:
-        return f"EmbeddingStore({str(self.path)!r}, max_bytes={self.max_bytes}, keep={self.keep!r}, durable={self.durable})"
+        return (
+            f"EmbeddingStore({str(self.path)!r}, max_bytes={self.max_bytes}, keep={self.keep!r},"
+            f" durable={self.durable})"
+        )
 
-    def fetch(self, keys: Sequence[bytes], sizes: Sequence[int], parts: Parts, portion: int, compute: Compute) -> list[Record]:
+    def fetch(
+        self,
+        keys: Sequence[bytes],
+        sizes: Sequence[int],
+        parts: Parts,
+        portion: int,
+        compute: Compute,
+    ) -> list[Record]:
         """Return the vectors of texts, computing those that are nowhere.
 
         Parameters
@@ -197,7 +218,10 @@ class EmbeddingStore:
         list of Record
             The parts asked for, in the order of ``keys``.
         """
-        first, again = {"asked": (), "passed": parts.passed, "all_layers": parts.whole}[self.keep], parts.whole
+        first, again = (
+            {"asked": (), "passed": parts.passed, "all_layers": parts.whole}[self.keep],
+            parts.whole,
+        )
         if self.max_bytes is not None and self._size() > _ROOMY * self.max_bytes:
             first, again = first if self.keep == "all_layers" else (), parts.layers
         flight = Flight(self._shelf, keys, parts.asked, first, again, compute)
@@ -243,7 +267,9 @@ class EmbeddingStore:
         counted = database.counters()
         encoded, hits = int(counted.get("encoded", 0)), int(counted.get("hits", 0))
         saved = hits * counted.get("seconds", 0.0) / encoded if encoded else 0.0
-        return StoreStats(hits, int(counted.get("misses", 0)), encoded, database.n_records(), self._size(), saved)
+        return StoreStats(
+            hits, int(counted.get("misses", 0)), encoded, database.n_records(), self._size(), saved
+        )
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -251,7 +277,11 @@ class EmbeddingStore:
         try:
             yield
         except FAULTS as error:
-            remedy = "" if isinstance(error, StoreError) else f" To forget all of it: bertvectorizer store clear '{self.path}'."
+            remedy = (
+                ""
+                if isinstance(error, StoreError)
+                else f" To forget all of it: bertvectorizer store clear '{self.path}'."
+            )
             raise StoreError(f"The store '{self.path}' cannot be read: {error}.{remedy}") from error
 
     def verify(self) -> list[str]:
@@ -268,11 +298,16 @@ class EmbeddingStore:
             keys = database.keys()
             for start in range(0, len(keys), 256):
                 rows = database.read(keys[start : start + 256])
-                wrong += [f"text {key.hex()} is damaged" for key, data in rows.items() if not is_sound(data)]
+                wrong += [
+                    f"text {key.hex()} is damaged"
+                    for key, data in rows.items()
+                    if not is_sound(data)
+                ]
         return wrong
 
     def clear(self) -> None:
-        """Forget everything; a store that is damaged or of another format makes room for an empty one.
+        """Forget everything; a store that is damaged or of another format makes room for an empty
+        one.
 
         Raises
         ------
@@ -283,9 +318,15 @@ class EmbeddingStore:
             self._shelf.database.clear()
         except FAULTS as error:
             if is_busy(error):
-                raise StoreError(f"The store '{self.path}' is in use and is left alone: {error}. Try again later.") from error
+                raise StoreError(
+                    f"The store '{self.path}' is in use and is left alone: {error}. Try again"
+                    " later."
+                ) from error
             if os.path.exists(self.path) and not is_ours(self.path):
-                raise StoreError(f"'{self.path}' does not look like a store of bertvectorizer and is left alone: {error}.") from error
+                raise StoreError(
+                    f"'{self.path}' does not look like a store of bertvectorizer and is left alone:"
+                    f" {error}."
+                ) from error
             if isinstance(error, StoreError) and not isinstance(error, OtherFormatError):
                 raise
             for suffix in ("", "-journal", "-wal", "-shm"):
@@ -302,7 +343,9 @@ class EmbeddingStore:
         return reopen, (self.path, self.max_bytes, self.keep, self.durable)
 
 
-def reopen(path: Path, max_bytes: int | None = None, keep: str = "asked", durable: bool = True) -> EmbeddingStore:
+def reopen(
+    path: Path, max_bytes: int | None = None, keep: str = "asked", durable: bool = True
+) -> EmbeddingStore:
     """Return this process's store of these parameters, so that all estimators that name a path, or were unpickled, share one."""
     return _reopen(path, max_bytes, keep, durable)
 

@@ -65,7 +65,10 @@ class Shelf:
             with suppress(OSError):  # others need not wait for what will never be written
                 self._claims.close()
             if not is_told:
-                warn_user(f"The store '{self.path}' cannot be used, so texts are encoded without it: {error}.")
+                warn_user(
+                    f"The store '{self.path}' cannot be used, so texts are encoded without it:"
+                    f" {error}."
+                )
             return otherwise
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -87,7 +90,10 @@ class Shelf:
         """Forget records that are damaged, and say so the first time."""
         if not self._has_told_of_damage:
             self._has_told_of_damage = True
-            warn_user(f"{len(keys)} text(s) in the store '{self.path}' were damaged; they are encoded anew.")
+            warn_user(
+                f"{len(keys)} text(s) in the store '{self.path}' were damaged; they are encoded"
+                " anew."
+            )
         self.attempt(lambda: self.database.drop(keys), None)
 
     def claim(self, keys: Sequence[bytes], most: int) -> list[bytes]:

@@ -25,8 +25,9 @@ _SWEPT_AFTER_SECONDS = 60.0
 class Claims:
     """Claims on records that are being computed.
 
-    A claim names its owner and the thread, and an owner holds a lock on a file of its own beside the store. The kernel
-    releases that lock when the owner dies, however it dies, so that a claim is never worth more than its owner's life.
+    A claim names its owner and the thread, and an owner holds a lock on a file of its own beside
+    the store. The kernel releases that lock when the owner dies, however it dies, so that a claim
+    is never worth more than its owner's life.
 
     Parameters
     ----------
@@ -72,9 +73,17 @@ class Claims:
         me = self._local.me = f"{owner}.{threading.get_ident()}"
         with self._database.transaction() as connection:
             # All of the table: it holds no more than what is being computed just now.
-            held: dict[bytes, str] = dict(connection.execute("SELECT key, owner FROM claims").fetchall())
-            dead = {other for other in set(held.values()) if other == me or not self._is_alive(str(other).partition(".")[0])}
-            connection.executemany("DELETE FROM claims WHERE owner = ?", [(other,) for other in dead])
+            held: dict[bytes, str] = dict(
+                connection.execute("SELECT key, owner FROM claims").fetchall()
+            )
+            dead = {
+                other
+                for other in set(held.values())
+                if other == me or not self._is_alive(str(other).partition(".")[0])
+            }
+            connection.executemany(
+                "DELETE FROM claims WHERE owner = ?", [(other,) for other in dead]
+            )
             free = (key for key in keys if key not in held or held[key] in dead)
             taken = list(islice(free, most))
             connection.executemany("INSERT INTO claims VALUES (?, ?)", [(key, me) for key in taken])
@@ -86,7 +95,9 @@ class Claims:
         if me is None or self._pid != os.getpid():
             return
         with self._database.transaction() as connection:
-            connection.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", [(key, me) for key in keys])
+            connection.executemany(
+                "DELETE FROM claims WHERE key = ? AND owner = ?", [(key, me) for key in keys]
+            )
 
     def _is_alive(self, owner: str) -> bool:
         """Tell whether an owner lives, and tidy up after it if not."""

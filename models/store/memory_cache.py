@@ -15,8 +15,9 @@ _OVERHEAD_BYTES = 300
 class Remembered:
     """The records used last, by key and by what was asked for of them.
 
-    They are kept in two generations: what is used moves into the younger one, and when that is full the older one is
-    forgotten. Nothing here needs a lock: threads that meet lose a record at worst, which is then read again.
+    They are kept in two generations: what is used moves into the younger one, and when that is full
+    the older one is forgotten. Nothing here needs a lock: threads that meet lose a record at worst,
+    which is then read again.
 
     Parameters
     ----------

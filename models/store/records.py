@@ -14,9 +14,19 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DamagedRecordError", "Record", "extend", "is_sound", "names_in", "pack", "part_name", "unpack"]
+__all__ = [
+    "DamagedRecordError",
+    "Record",
+    "extend",
+    "is_sound",
+    "names_in",
+    "pack",
+    "part_name",
+    "unpack",
+]
 
-# Checksum of what follows up to the vectors; tokens of the text, tokens lost, parts, numbers in a vector.
+# Checksum of what follows up to the vectors; tokens of the text, tokens lost, parts, numbers in a
+# vector.
 _HEADER = struct.Struct("<IIIII")
 _NAME_BYTES = 8
 _CHECKSUM_BYTES = 4
@@ -52,8 +62,17 @@ def part_name(words: str) -> bytes:
 def pack(record: Record, names: Sequence[bytes]) -> bytes:
     """Return a record as bytes, little-endian on every machine."""
     vectors = np.ascontiguousarray(record.vectors, dtype="<f4")
-    checksums = b"".join([zlib.crc32(vector).to_bytes(_CHECKSUM_BYTES, "little") for vector in vectors])
-    return _assemble(record.n_tokens, record.n_lost, b"".join(names), checksums, vectors.shape[1], vectors.tobytes())
+    checksums = b"".join(
+        [zlib.crc32(vector).to_bytes(_CHECKSUM_BYTES, "little") for vector in vectors]
+    )
+    return _assemble(
+        record.n_tokens,
+        record.n_lost,
+        b"".join(names),
+        checksums,
+        vectors.shape[1],
+        vectors.tobytes(),
+    )
 
 
 def extend(data: bytes, record: Record, names: Sequence[bytes]) -> bytes:
@@ -90,7 +109,11 @@ def unpack(data: Any, names: Sequence[bytes]) -> Record | None:
     size = layout.width * _NUMBER_BYTES
     vectors = [layout.vector(data, place) for place in places]
     joined = vectors[0] if len(vectors) == 1 else b"".join(vectors)
-    return Record(layout.n_tokens, layout.n_lost, np.frombuffer(joined, dtype="<f4").reshape(len(vectors), size // _NUMBER_BYTES))
+    return Record(
+        layout.n_tokens,
+        layout.n_lost,
+        np.frombuffer(joined, dtype="<f4").reshape(len(vectors), size // _NUMBER_BYTES),
+    )
 
 
 def names_in(data: Any) -> tuple[bytes, ...]:
@@ -125,7 +148,11 @@ class _Layout(NamedTuple):
         checksum, n_tokens, n_lost, n_parts, width = _HEADER.unpack_from(data)
         checksums = _HEADER.size + n_parts * _NAME_BYTES
         vectors = checksums + n_parts * _CHECKSUM_BYTES
-        if not n_parts or len(data) != vectors + n_parts * width * _NUMBER_BYTES or zlib.crc32(data[4:vectors]) != checksum:
+        if (
+            not n_parts
+            or len(data) != vectors + n_parts * width * _NUMBER_BYTES
+            or zlib.crc32(data[4:vectors]) != checksum
+        ):
             raise DamagedRecordError("its header is damaged")
         return cls(n_tokens, n_lost, width, checksums, vectors)
 
@@ -141,13 +168,22 @@ class _Layout(NamedTuple):
         return vector
 
 
-def _assemble(n_tokens: int, n_lost: int, names: bytes, checksums: bytes, width: int, vectors: bytes) -> bytes:
-    head = _HEADER.pack(0, n_tokens, n_lost, len(names) // _NAME_BYTES, width)[4:] + names + checksums
+def _assemble(
+    n_tokens: int, n_lost: int, names: bytes, checksums: bytes, width: int, vectors: bytes
+) -> bytes:
+    head = (
+        _HEADER.pack(0, n_tokens, n_lost, len(names) // _NAME_BYTES, width)[4:] + names + checksums
+    )
     return b"".join((zlib.crc32(head).to_bytes(4, "little"), head, vectors))
 
 
 @lru_cache(maxsize=1024)
 def _places(held: bytes, wanted: tuple[bytes, ...]) -> tuple[int, ...] | None:
     """Where a record with these names holds the parts asked for; a handful of patterns serves all records."""
-    places = {held[start : start + _NAME_BYTES]: start // _NAME_BYTES for start in range(0, len(held), _NAME_BYTES)}
-    return tuple(places[name] for name in wanted) if all(name in places for name in wanted) else None
+    places = {
+        held[start : start + _NAME_BYTES]: start // _NAME_BYTES
+        for start in range(0, len(held), _NAME_BYTES)
+    }
+    return (
+        tuple(places[name] for name in wanted) if all(name in places for name in wanted) else None
+    )

@@ -26,10 +26,12 @@ _LEAST_BYTES = 16 << 20
 
 @cache
 def session_store() -> EmbeddingStore | None:
-    """Return the store of this session, made when it is first asked for; None, after a warning, where there can be none.
+    """Return the store of this session, made when it is first asked for; None, after a warning,
+    where there can be none.
 
-    A worker process uses the store of the process that started it, and finds it by that process's number: nothing of it
-    travels in an estimator, whose pickle and hash therefore stay the same from session to session.
+    A worker process uses the store of the process that started it, and finds it by that process's
+    number: nothing of it travels in an estimator, whose pickle and hash therefore stay the same
+    from session to session.
     """
     parent = multiprocessing.parent_process()
     try:
@@ -38,17 +40,24 @@ def session_store() -> EmbeddingStore | None:
         path = directory / "embeddings.sqlite"
         room = shutil.disk_usage(directory).free + (path.stat().st_size if path.exists() else 0)
         if room < _LEAST_BYTES:
-            raise StoreError(f"there are only {room:,} bytes free in '{directory.parent}'; TMPDIR may name another directory")
+            raise StoreError(
+                f"there are only {room:,} bytes free in '{directory.parent}'; TMPDIR may name"
+                " another directory"
+            )
         return reopen(path, min(_MOST_BYTES, room // 2), "passed", durable=False)
     except OSError as error:
-        warn_user(f"There can be no store for this session, so texts are encoded without it: {error}.")
+        warn_user(
+            f"There can be no store for this session, so texts are encoded without it: {error}."
+        )
         return None
 
 
 def comparison_store() -> EmbeddingStore | None:
     """Return a second store of this session, which keeps all layers: for uses that ask for many of them, one after the other."""
     session = session_store()
-    return session and reopen(session.path.with_name("layers.sqlite"), session.max_bytes, "all_layers", durable=False)
+    return session and reopen(
+        session.path.with_name("layers.sqlite"), session.max_bytes, "all_layers", durable=False
+    )
 
 
 def _directory(pid: int) -> Path:
@@ -65,8 +74,13 @@ def _make(directory: Path) -> None:
         directory.mkdir(mode=0o700)
     except FileExistsError:
         state = directory.lstat()
-        if not stat.S_ISDIR(state.st_mode) or (hasattr(os, "getuid") and state.st_uid != os.getuid()):
-            raise StoreError(f"'{directory}' is in the way and no directory of this user; TMPDIR may name another place") from None
+        if not stat.S_ISDIR(state.st_mode) or (
+            hasattr(os, "getuid") and state.st_uid != os.getuid()
+        ):
+            raise StoreError(
+                f"'{directory}' is in the way and no directory of this user; TMPDIR may name"
+                " another place"
+            ) from None
     else:
         _sweep()
 

@@ -33,14 +33,20 @@ class Flight:
     asked : sequence of bytes
         Names of the parts asked for.
     first, again : sequence of bytes
-        Names of the parts to keep beside those asked for, of a text that was never seen, and of one that was asked for
-        something else before.
+        Names of the parts to keep beside those asked for, of a text that was never seen, and of one
+        that was asked for something else before.
     compute : callable
         Given places in ``keys`` and names of parts, returns the records.
     """
 
     def __init__(
-        self, shelf: Shelf, keys: Sequence[bytes], asked: Sequence[bytes], first: Sequence[bytes], again: Sequence[bytes], compute: Compute
+        self,
+        shelf: Shelf,
+        keys: Sequence[bytes],
+        asked: Sequence[bytes],
+        first: Sequence[bytes],
+        again: Sequence[bytes],
+        compute: Compute,
     ) -> None:
         self.found: dict[bytes, Record] = {}
         self._shelf = shelf
@@ -121,7 +127,9 @@ class Flight:
 
     def _fill(self, places: Sequence[int]) -> None:
         """Compute what texts lack, those that hold the same together, and write it down."""
-        rows = self._shelf.read([self._keys[place] for place in places if self._keys[place] in self._incomplete])
+        rows = self._shelf.read(
+            [self._keys[place] for place in places if self._keys[place] in self._incomplete]
+        )
         groups: dict[tuple[bytes, ...], list[int]] = {}
         for place in places:
             data = rows.get(self._keys[place])
@@ -129,7 +137,10 @@ class Flight:
         for held, group in groups.items():
             # A text that is asked for something else than before is likely to be asked for more.
             kept = self._again if held else self._first
-            least, wanted = ([name for name in dict.fromkeys([*self._asked, *more]) if name not in held] for more in ((), kept))
+            least, wanted = (
+                [name for name in dict.fromkeys([*self._asked, *more]) if name not in held]
+                for more in ((), kept)
+            )
             started = time.perf_counter()
             try:
                 records = self._compute(group, wanted)
@@ -149,7 +160,9 @@ class Flight:
                     self.found[key] = complete
                 else:
                     packed[key] = pack(record, wanted)
-                    self.found[key] = record._replace(vectors=np.array(record.vectors[: len(self._asked)]))
+                    self.found[key] = record._replace(
+                        vectors=np.array(record.vectors[: len(self._asked)])
+                    )
             self._shelf.write(packed, encoded=len(packed), seconds=seconds)
 
 

@@ -29,10 +29,13 @@ CREATE TABLE claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE counters (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 """
 
-_COUNT = "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+_COUNT = (
+    "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value +"
+    " excluded.value"
+)
 
-# What may be raised on the way to and from a file, a damaged one included: SQLite then gives values of any type, and
-# messages that are no text.
+# What may be raised on the way to and from a file, a damaged one included: SQLite then gives values
+# of any type, and messages that are no text.
 FAULTS = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
 
@@ -46,9 +49,9 @@ _inherited: list[sqlite3.Connection] = []
 class Database:
     """Records by key, and counters, in one SQLite file.
 
-    Every process and thread opens a connection of its own when it first needs one, so an instance may be used from many
-    threads and after a fork. Reads are fetched whole before they return, since an open cursor keeps others from
-    committing.
+    Every process and thread opens a connection of its own when it first needs one, so an instance
+    may be used from many threads and after a fork. Reads are fetched whole before they return,
+    since an open cursor keeps others from committing.
 
     Parameters
     ----------
@@ -83,9 +86,12 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         _make_private(self.path)
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
         try:
-            # Before anything is set: what is none of ours stays as it is. In one transaction: somebody may be at it.
+            # Before anything is set: what is none of ours stays as it is. In one transaction:
+            # somebody may be at it.
             connection.execute("BEGIN")
             is_new = not self._is_ours(connection)
             connection.execute("COMMIT")
@@ -111,14 +117,20 @@ class Database:
         """Tell whether the file is a store; an empty one is none yet."""
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application == version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchall():
+        if (
+            application == version == 0
+            and not connection.execute("SELECT 1 FROM sqlite_master").fetchall()
+        ):
             return False
         if application != _APPLICATION:
-            raise StoreError(f"the file '{self.path}' is a database of something else. Choose another path")
+            raise StoreError(
+                f"the file '{self.path}' is a database of something else. Choose another path"
+            )
         if version != _VERSION:
             raise OtherFormatError(
-                f"the store '{self.path}' has format {version}, and this release knows format {_VERSION}. Choose another path, "
-                f"use the release that made it, or forget it: bertvectorizer store clear '{self.path}'"
+                f"the store '{self.path}' has format {version}, and this release knows format"
+                f" {_VERSION}. Choose another path, use the release that made it, or forget it:"
+                f" bertvectorizer store clear '{self.path}'"
             )
         return True
 
@@ -134,19 +146,27 @@ class Database:
         connection = self.connection()
         found: dict[bytes, bytes] = {}
         for some, marks in _portions(keys):
-            for key, data in connection.execute(f"SELECT key, data FROM records WHERE key IN ({marks})", some).fetchall():
+            for key, data in connection.execute(
+                f"SELECT key, data FROM records WHERE key IN ({marks})", some
+            ).fetchall():
                 # In a damaged file an index may lead to the record of another key.
-                found[key] = data[len(key) :] if isinstance(data, bytes) and data.startswith(key) else b""
+                found[key] = (
+                    data[len(key) :] if isinstance(data, bytes) and data.startswith(key) else b""
+                )
         return found
 
-    def write(self, records: Mapping[bytes, bytes], used: Sequence[bytes], counters: Mapping[str, float]) -> None:
+    def write(
+        self, records: Mapping[bytes, bytes], used: Sequence[bytes], counters: Mapping[str, float]
+    ) -> None:
         """Write records, free the claims on them, note which others were used, and add to the counters: all or nothing."""
         rows = [(key, _now(), len(data), key + data) for key, data in records.items()]
         with self.transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
             connection.executemany("DELETE FROM claims WHERE key = ?", [(key,) for key in records])
             for some, marks in _portions(used):
-                connection.execute(f"UPDATE records SET used = {_now()} WHERE key IN ({marks})", some)
+                connection.execute(
+                    f"UPDATE records SET used = {_now()} WHERE key IN ({marks})", some
+                )
             connection.executemany(_COUNT, list(counters.items()))
 
     def drop(self, keys: Iterable[bytes]) -> None:
@@ -174,7 +194,10 @@ class Database:
     def size(self) -> int:
         """Return the bytes of the file that hold something."""
         connection = self.connection()
-        pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+        pages, free = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count")
+        )
         return int(pages - free) * int(connection.execute("PRAGMA page_size").fetchone()[0])
 
     def evict(self, max_bytes: int) -> int:
@@ -188,9 +211,14 @@ class Database:
         with self.transaction():
             while (excess := self.size() - _EVICT_TO * max_bytes) > 0:
                 # Records do not fill their pages, so less must go of them than of the file.
-                excess *= connection.execute("SELECT total(size) FROM records").fetchone()[0] / self.size()
+                excess *= (
+                    connection.execute("SELECT total(size) FROM records").fetchone()[0]
+                    / self.size()
+                )
                 rows = []
-                for rowid, taken in connection.execute("SELECT rowid, size FROM records ORDER BY used, rowid"):
+                for rowid, taken in connection.execute(
+                    "SELECT rowid, size FROM records ORDER BY used, rowid"
+                ):
                     rows.append((rowid,))
                     excess -= taken
                     if excess <= 0:
@@ -211,7 +239,9 @@ class Database:
 
     def _shrink(self) -> None:
         # A script, since execute() would step through this statement once and free a single page.
-        self.connection().executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
+        self.connection().executescript(
+            "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)"
+        )
 
 
 def _portions(keys: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], str]]:
@@ -242,24 +272,34 @@ def is_ours(path: Path) -> bool:
     """Tell by its first bytes whether a file is, or was, one of ours; it is not opened as a database."""
     with path.open("rb") as file:
         head = file.read(100)
-    return not head or (head.startswith(b"SQLite format 3\0") and head[68:72] == _APPLICATION.to_bytes(4, "big"))
+    return not head or (
+        head.startswith(b"SQLite format 3\0") and head[68:72] == _APPLICATION.to_bytes(4, "big")
+    )
 
 
 def is_busy(error: BaseException) -> bool:
     """Tell whether an error says no more than that another process is at the file."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
 
 
 def journal_mode(version: tuple[int, int, int]) -> str:
     """Return WAL for versions of SQLite in which its corruption race is mended (3.51.3, 3.50.7, 3.44.6), else TRUNCATE."""
-    mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
+    mended = (
+        version >= (3, 51, 3)
+        or (3, 50, 7) <= version < (3, 51, 0)
+        or (3, 44, 6) <= version < (3, 45, 0)
+    )
     return "WAL" if mended else "TRUNCATE"
 
 
 def _set_journal_mode(connection: sqlite3.Connection) -> None:
     wanted = journal_mode(sqlite3.sqlite_version_info)
     if wanted == "WAL":
-        # This waits for nobody: while others are at the file, it stays as it is until somebody finds it idle.
+        # This waits for nobody: while others are at the file, it stays as it is until somebody
+        # finds it idle.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
     if wanted == "TRUNCATE" or connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -279,7 +319,11 @@ def _make_private(path: Path) -> None:
             os.close(descriptor)
         state = place.stat()
         if state.st_uid not in (os.getuid(), 0):
-            raise StoreError(f"'{place}' belongs to another user (uid {state.st_uid}). Choose another path")
+            raise StoreError(
+                f"'{place}' belongs to another user (uid {state.st_uid}). Choose another path"
+            )
         # In a sticky directory, such as the temporary one, others can remove nothing of ours.
-        if state.st_mode & stat.S_IWOTH and not (place == path.parent and state.st_mode & stat.S_ISVTX):
+        if state.st_mode & stat.S_IWOTH and not (
+            place == path.parent and state.st_mode & stat.S_ISVTX
+        ):
             raise StoreError(f"'{place}' can be written by every user; run: chmod o-w '{place}'")

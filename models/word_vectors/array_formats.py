@@ -25,7 +25,8 @@ __all__ = ["DAMAGED", "check_member", "read_npz", "read_safetensors", "write_saf
 _VECTORS = ("vectors", "embeddings", "embedding")
 _MOST_EXPANSION = 1000
 
-# What Python raises for damaged gzip and zip files, a NotImplementedError for a method of compression that it lacks.
+# What Python raises for damaged gzip and zip files, a NotImplementedError for a method of
+# compression that it lacks.
 DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 
 
@@ -70,15 +71,24 @@ def read_safetensors(path: Path) -> Table:
             kind = next((name for name in _VECTORS if name in names), None)
             if kind is None or "words" not in names:
                 raise ModelIntegrityError(
-                    f"The file '{path}' must hold the tensors 'vectors' and 'words', as WordVectors.save() writes them. It holds {names}."
+                    f"The file '{path}' must hold the tensors 'vectors' and 'words', as"
+                    f" WordVectors.save() writes them. It holds {names}."
                 )
             vectors, listed = file.get_tensor(kind), file.get_tensor("words")
-    except (SafetensorError, TypeError, KeyError) as error:  # damaged, or of a type that NumPy lacks
-        raise ModelIntegrityError(f"The file '{path}' cannot be read as safetensors: {error}.") from error
+    except (
+        SafetensorError,
+        TypeError,
+        KeyError,
+    ) as error:  # damaged, or of a type that NumPy lacks
+        raise ModelIntegrityError(
+            f"The file '{path}' cannot be read as safetensors: {error}."
+        ) from error
     try:
         words = json.loads(listed.tobytes())
     except (ValueError, RecursionError) as error:
-        raise ModelIntegrityError(f"The tensor 'words' of '{path}' must be a JSON list in utf-8 bytes: {error}.") from error
+        raise ModelIntegrityError(
+            f"The tensor 'words' of '{path}' must be a JSON list in utf-8 bytes: {error}."
+        ) from error
     return _checked(words, vectors, path)
 
 
@@ -105,13 +115,20 @@ def read_npz(archive: zipfile.ZipFile, path: Path) -> Table:
     members = {info.filename: info for info in archive.infolist()}
     kind = next((name for name in _VECTORS if f"{name}.npy" in members), None)
     if kind is None or "words.npy" not in members:
-        raise ModelIntegrityError(f"The file '{path}' must hold the arrays 'words' and 'vectors'. It holds {sorted(members)[:8]}.")
-    words, vectors = (_read_array(archive, members[f"{name}.npy"], path) for name in ("words", kind))
+        raise ModelIntegrityError(
+            f"The file '{path}' must hold the arrays 'words' and 'vectors'. It holds"
+            f" {sorted(members)[:8]}."
+        )
+    words, vectors = (
+        _read_array(archive, members[f"{name}.npy"], path) for name in ("words", kind)
+    )
     if words.dtype.kind == "S":
         try:
             words = np.char.decode(words, "utf-8")
         except UnicodeDecodeError as error:
-            raise ModelIntegrityError(f"The array 'words' of '{path}' must be utf-8: {error}.") from error
+            raise ModelIntegrityError(
+                f"The array 'words' of '{path}' must be utf-8: {error}."
+            ) from error
     return _checked(words.tolist(), vectors, path)
 
 
@@ -121,10 +138,18 @@ def check_member(member: zipfile.ZipInfo, where: str) -> None:
     Raises
     ------
     ModelIntegrityError
-        If it is encrypted, or compressed by a method (bzip2, LZMA) that may expand without a limit in a single step.
+        If it is encrypted, or compressed by a method (bzip2, LZMA) that may expand without a limit
+        in a single step.
     """
-    if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        fault = "is encrypted" if member.flag_bits & 1 else "is compressed by another method than Deflate"
+    if member.flag_bits & 1 or member.compress_type not in (
+        zipfile.ZIP_STORED,
+        zipfile.ZIP_DEFLATED,
+    ):
+        fault = (
+            "is encrypted"
+            if member.flag_bits & 1
+            else "is compressed by another method than Deflate"
+        )
         raise ModelIntegrityError(f"{where} {fault}. Extract it, and give the result.")
 
 
@@ -132,7 +157,8 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
     where = f"The array '{member.filename}' of '{path}'"
     if member.file_size > (1 << 20) + _MOST_EXPANSION * member.compress_size:
         raise ModelIntegrityError(
-            f"{where} promises {member.file_size:,} bytes from {member.compress_size:,}: no array is so easy to compress."
+            f"{where} promises {member.file_size:,} bytes from {member.compress_size:,}: no array"
+            " is so easy to compress."
         )
     check_member(member, where)
     try:
@@ -140,20 +166,36 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
             shape, dtype = _npy_header(file)
             if dtype.hasobject:
                 raise UnsafeModelError(
-                    f"{where} holds pickled objects, and loading these can run code. Write it anew: words=np.array(words, dtype=str)."
+                    f"{where} holds pickled objects, and loading these can run code. Write it anew:"
+                    " words=np.array(words, dtype=str)."
                 )
             promised = int(np.prod(shape, dtype=object)) * dtype.itemsize + file.tell()
-            if promised != member.file_size or not dtype.itemsize:  # any number of nothings would fit
-                raise ModelIntegrityError(f"{where} promises {promised:,} bytes and has {member.file_size:,}. Fetch it again.")
+            if (
+                promised != member.file_size or not dtype.itemsize
+            ):  # any number of nothings would fit
+                raise ModelIntegrityError(
+                    f"{where} promises {promised:,} bytes and has {member.file_size:,}. Fetch it"
+                    " again."
+                )
         with archive.open(member) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (*DAMAGED, ValueError, SyntaxError, TokenError, RecursionError) as error:  # the last ones of a header of npy
+    except (
+        *DAMAGED,
+        ValueError,
+        SyntaxError,
+        TokenError,
+        RecursionError,
+    ) as error:  # the last ones of a header of npy
         raise ModelIntegrityError(f"{where} cannot be read: {error}.") from error
 
 
 def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
     shape, _, dtype = read(file)
     return shape, dtype
 
@@ -163,4 +205,6 @@ def _checked(words: Any, vectors: NDArray[Any], path: Path) -> Table:
         listed = check_words(words)
         return listed, np.ascontiguousarray(check_vectors(vectors, len(listed)))
     except InvalidParameterError as error:
-        raise ModelIntegrityError(f"The file '{path}' holds no table of word vectors. {error}") from error
+        raise ModelIntegrityError(
+            f"The file '{path}' holds no table of word vectors. {error}"
+        ) from error

@@ -45,7 +45,11 @@ def check_vectors(vectors: ArrayLike, n_words: int) -> NDArray[np.float32]:
     except (TypeError, ValueError) as error:
         raise invalid("vectors", f"a matrix of numbers ({error})", type(vectors)) from error
     if array.ndim != 2 or len(array) != n_words or not array.shape[1]:
-        raise invalid("vectors", f"a matrix with a row for each of the {n_words:,} words, and at least one column", array.shape)
+        raise invalid(
+            "vectors",
+            f"a matrix with a row for each of the {n_words:,} words, and at least one column",
+            array.shape,
+        )
     view = array.view()
     view.flags.writeable = False
     for start in range(0, len(view), _ROWS_AT_ONCE):

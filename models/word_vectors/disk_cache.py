@@ -32,7 +32,9 @@ _MOST_HELD = 4
 _SETTLED_NS = 2_000_000_000
 
 _digests: dict[tuple[Any, ...], str] = {}
-_held: dict[tuple[Any, ...], WordVectors] = {}  # by key and origin: the same content may lie in two files, one of which goes
+_held: dict[
+    tuple[Any, ...], WordVectors
+] = {}  # by key and origin: the same content may lie in two files, one of which goes
 
 
 def tables_directory() -> Path:
@@ -49,7 +51,10 @@ def forget_tables() -> None:
 
 
 def kept_table(
-    key: str, origin: Origin, blocks: Callable[[], Blocks], subwords: Callable[[list[str], Any], Subwords] | None = None
+    key: str,
+    origin: Origin,
+    blocks: Callable[[], Blocks],
+    subwords: Callable[[list[str], Any], Subwords] | None = None,
 ) -> WordVectors:
     """Return the table that is kept under a key, made by ``blocks`` where it is not there yet.
 
@@ -78,10 +83,15 @@ def kept_table(
     try:
         opened = _open(directory) or _make(directory, blocks)
     except StoreError as error:
-        warn_user(f"The word vectors cannot be kept in '{directory.parent}', so they are read into memory: {error}.")
+        warn_user(
+            f"The word vectors cannot be kept in '{directory.parent}', so they are read into"
+            f" memory: {error}."
+        )
         opened = _in_memory(blocks())
     words, vectors = opened
-    table = WordVectors.trusted(words, vectors, key, origin, subwords(words, vectors) if subwords else None)
+    table = WordVectors.trusted(
+        words, vectors, key, origin, subwords(words, vectors) if subwords else None
+    )
     while len(_held) >= _MOST_HELD:
         _held.pop(next(iter(_held)), None)
     return _held.setdefault(held, table)  # another thread may have been quicker
@@ -102,9 +112,14 @@ def _open(directory: Path) -> tuple[list[str], NDArray[np.float32]] | None:
         facts = json.loads((directory / "facts.json").read_bytes())
         words = json.loads((directory / "words.json").read_bytes())
         shape = (int(facts["n_words"]), int(facts["n_dims"]))
-        if len(words) != shape[0] or (directory / "vectors.f32").stat().st_size != 4 * shape[0] * shape[1]:
+        if (
+            len(words) != shape[0]
+            or (directory / "vectors.f32").stat().st_size != 4 * shape[0] * shape[1]
+        ):
             return None
-        return words, np.asarray(np.memmap(directory / "vectors.f32", dtype="<f4", mode="r", shape=shape))
+        return words, np.asarray(
+            np.memmap(directory / "vectors.f32", dtype="<f4", mode="r", shape=shape)
+        )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, OverflowError):  # damaged; made anew
@@ -132,7 +147,9 @@ def _make(directory: Path, blocks: Callable[[], Blocks]) -> tuple[list[str], NDA
 
 
 def _write(directory: Path, blocks: Blocks) -> None:
-    for left in directory.parent.glob(f"{directory.name}.draft-*"):  # by a process that was killed: the lock is ours
+    for left in directory.parent.glob(
+        f"{directory.name}.draft-*"
+    ):  # by a process that was killed: the lock is ours
         shutil.rmtree(left, ignore_errors=True)
     draft = directory.with_name(f"{directory.name}.draft-{os.getpid()}")
     with _as_store_error():
@@ -149,7 +166,10 @@ def _write(directory: Path, blocks: Blocks) -> None:
             with _as_store_error():
                 _flush(file)
         with _as_store_error():
-            for name, content in (("words", words), ("facts", {"n_words": len(words), "n_dims": n_dims})):
+            for name, content in (
+                ("words", words),
+                ("facts", {"n_words": len(words), "n_dims": n_dims}),
+            ):
                 with _new_file(draft / f"{name}.json") as file:
                     file.write(json.dumps(content).encode())
                     _flush(file)
@@ -187,9 +207,10 @@ def _as_store_error() -> Iterator[None]:
 def file_digest(path: Path, *more: str) -> str:
     """Return a digest of a file's content, and of what else decides how it is read.
 
-    Large files take seconds, so the digest is kept from one process to the next, for as long as the file's identity, size and both
-    times stay as they were (the time of change, ctime, cannot be set back). It is not kept of a file that has just been
-    changed: the clock of a file system may be too coarse to tell of a second change.
+    Large files take seconds, so the digest is kept from one process to the next, for as long as the
+    file's identity, size and both times stay as they were (the time of change, ctime, cannot be set
+    back). It is not kept of a file that has just been changed: the clock of a file system may be
+    too coarse to tell of a second change.
 
     Parameters
     ----------
@@ -202,7 +223,14 @@ def file_digest(path: Path, *more: str) -> str:
         32 hexadecimal digits.
     """
     state = path.stat()
-    identity = (str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    identity = (
+        str(path),
+        state.st_dev,
+        state.st_ino,
+        state.st_size,
+        state.st_mtime_ns,
+        state.st_ctime_ns,
+    )
     note = tables_directory() / f"{_digest(repr(identity))}.digest"
     content = _digests.get(identity, "")
     if not content:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenSubwords", "distilled_blocks", "distiller"]
 
-_MARKERS = ("Ġ", "▁")  # of tokens that begin a word, in byte-level and in SentencePiece vocabularies
+_MARKERS = (
+    "Ġ",
+    "▁",
+)  # of tokens that begin a word, in byte-level and in SentencePiece vocabularies
 _WORDS_AT_ONCE = 1024
 _INSIDE = "##"  # of tokens that go on with one, in WordPiece vocabularies, and here for all
 
@@ -38,12 +41,14 @@ def distiller() -> str:
         return f"model2vec {metadata.version('model2vec')}"
     except metadata.PackageNotFoundError as error:
         raise ModelNotFoundError(
-            f"Distilled word vectors need {error.name}, which is not installed: pip install 'bertvectorizer[distill]'."
+            f"Distilled word vectors need {error.name}, which is not installed: pip install"
+            " 'bertvectorizer[distill]'."
         ) from None
 
 
 def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-    """Send each token of the vocabulary through the transformer alone, then apply PCA (256 dims) and the SIF weights of Zipf's law.
+    """Send each token of the vocabulary through the transformer alone, then apply PCA (256 dims)
+    and the SIF weights of Zipf's law.
 
     Parameters
     ----------
@@ -52,7 +57,8 @@ def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArra
     Yields
     ------
     list of str, ndarray
-        Tokens by frequency as the vocabulary has it; those inside a word begin with ``##``. *Shape:* ``(n_words, n_dims)``, float32.
+        Tokens by frequency as the vocabulary has it; those inside a word begin with ``##``.
+        *Shape:* ``(n_words, n_dims)``, float32.
 
     References
     ----------
@@ -65,9 +71,19 @@ def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArra
 
     network: Any = load_model(checkpoint)  # by our own rules: safetensors only
     try:
-        model = distill_from_model(network, load_tokenizer(checkpoint), device="cpu", quantize_to="float32")
-    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:  # tokenizers that it cannot take apart
-        raise UnsupportedModelError(f"model2vec cannot distil the model in '{checkpoint.directory}': {error!r}.") from error
+        model = distill_from_model(
+            network, load_tokenizer(checkpoint), device="cpu", quantize_to="float32"
+        )
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        NotImplementedError,
+    ) as error:  # tokenizers that it cannot take apart
+        raise UnsupportedModelError(
+            f"model2vec cannot distil the model in '{checkpoint.directory}': {error!r}."
+        ) from error
     names = _TokenNames(checkpoint)
     rows: dict[str, int] = {}
     for row, token in enumerate(model.tokens):
@@ -97,16 +113,25 @@ class _TokenNames:
 
     def all(self) -> list[str]:
         """Return the names of all tokens, by number."""
-        return [self(token) for token in self._tokenizer.convert_ids_to_tokens(range(len(self._tokenizer)))]
+        return [
+            self(token)
+            for token in self._tokenizer.convert_ids_to_tokens(range(len(self._tokenizer)))
+        ]
 
     def numbers(self, words: Sequence[str]) -> Iterator[list[int]]:
         """Yield the numbers of the tokens of each word."""
         space = " " if self._has_markers else ""
         for start in range(0, len(words), _WORDS_AT_ONCE):
-            texts = [replace_lone_surrogates(space + word) for word in words[start : start + _WORDS_AT_ONCE]]
-            yield from self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False)[
-                "input_ids"
+            texts = [
+                replace_lone_surrogates(space + word)
+                for word in words[start : start + _WORDS_AT_ONCE]
             ]
+            yield from self._tokenizer(
+                texts,
+                add_special_tokens=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+            )["input_ids"]
 
 
 class TokenSubwords:
@@ -121,7 +146,9 @@ class TokenSubwords:
         *Shape:* ``(n_words, n_dims)``, float32.
     """
 
-    def __init__(self, checkpoint: Checkpoint, words: list[str], vectors: NDArray[np.float32]) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, words: list[str], vectors: NDArray[np.float32]
+    ) -> None:
         self._checkpoint, self._words, self._vectors = checkpoint, words, vectors
 
     @cached_property

@@ -68,7 +68,9 @@ class AnalogyScore:
     sections: dict[str, SectionScore]
 
 
-def similarity_score(file: str | Path, cosine: Callable[[str, str], float | None]) -> SimilarityScore:
+def similarity_score(
+    file: str | Path, cosine: Callable[[str, str], float | None]
+) -> SimilarityScore:
     """Compare the cosines of pairs of words with people's scores.
 
     Parameters
@@ -87,9 +89,14 @@ def similarity_score(file: str | Path, cosine: Callable[[str, str], float | None
     pairs = [(cosine(one, other), score) for one, other, score in _pairs(Path(file))]
     known = [(found, score) for found, score in pairs if found is not None]
     n_unknown = len(pairs) - len(known)
-    if not known or any(len(set(column)) < 2 for column in zip(*known, strict=True)):  # nothing correlates with a constant
+    if not known or any(
+        len(set(column)) < 2 for column in zip(*known, strict=True)
+    ):  # nothing correlates with a constant
         return SimilarityScore(float("nan"), float("nan"), len(known), n_unknown)
-    spearman, pearson = (float(correlation(*zip(*known, strict=True)).statistic) for correlation in (spearmanr, pearsonr))
+    spearman, pearson = (
+        float(correlation(*zip(*known, strict=True)).statistic)
+        for correlation in (spearmanr, pearsonr)
+    )
     return SimilarityScore(spearman, pearson, len(known), n_unknown)
 
 
@@ -108,7 +115,8 @@ def analogy_score(
     row_of : callable
         Returns the row of a word, None where it is unknown.
     answers : callable
-        Returns the row of the fourth word for rows of three. *Shape:* ``(n_questions, 3) -> (n_questions,)``.
+        Returns the row of the fourth word for rows of three. *Shape:* ``(n_questions, 3) ->
+        (n_questions,)``.
     at_once : int
         Most questions in a call of ``answers``.
 
@@ -123,9 +131,15 @@ def analogy_score(
         parts = [asked[start : start + at_once] for start in range(0, len(asked), at_once)]
         n_right = sum(int(np.count_nonzero(answers(part[:, :3]) == part[:, 3])) for part in parts)
         before = sections.get(name, SectionScore(0, 0, 0))
-        sections[name] = SectionScore(before[0] + n_right, before[1] + len(asked), before[2] + len(rows) - len(asked))
-    n_right, n_questions, n_unknown = (sum(score[place] for score in sections.values()) for place in range(3))
-    return AnalogyScore(n_right / n_questions if n_questions else float("nan"), n_questions, n_unknown, sections)
+        sections[name] = SectionScore(
+            before[0] + n_right, before[1] + len(asked), before[2] + len(rows) - len(asked)
+        )
+    n_right, n_questions, n_unknown = (
+        sum(score[place] for score in sections.values()) for place in range(3)
+    )
+    return AnalogyScore(
+        n_right / n_questions if n_questions else float("nan"), n_questions, n_unknown, sections
+    )
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -134,23 +148,31 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     except FileNotFoundError:
         raise InvalidTableError(f"There is no file '{file}'.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidTableError(f"The file '{file}' cannot be read as text in utf-8: {error}.") from error
-    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines(), which splits at more
+        raise InvalidTableError(
+            f"The file '{file}' cannot be read as text in utf-8: {error}."
+        ) from error
+    for number, line in enumerate(
+        text.split("\n"), start=1
+    ):  # not splitlines(), which splits at more
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line.strip()
 
 
 def _pairs(file: Path) -> Iterator[tuple[str, str, float]]:
     for number, line in _lines(file):
-        separator = next((mark for mark in "\t;," if mark in line), None)  # a column's name may hold spaces
+        separator = next(
+            (mark for mark in "\t;," if mark in line), None
+        )  # a column's name may hold spaces
         fields = [field.strip() for field in line.split(separator)]
-        score = next((float(field) for field in fields[2:] if _NUMBER.fullmatch(field)), math.inf)  # SimLex-999 has a part of speech first
+        score = next(
+            (float(field) for field in fields[2:] if _NUMBER.fullmatch(field)), math.inf
+        )  # SimLex-999 has a part of speech first
         if math.isfinite(score) and fields[0] and fields[1]:
             yield fields[0], fields[1], score
         elif number > 1 or len(fields) < 3:  # the first line may hold names of columns
             raise InvalidTableError(
-                f"Line {number} of '{file}' must hold two words and a number, separated by tabs, commas or spaces. "
-                f"Got {line[:80]!r} instead."
+                f"Line {number} of '{file}' must hold two words and a number, separated by tabs,"
+                f" commas or spaces. Got {line[:80]!r} instead."
             )
 
 
@@ -163,6 +185,7 @@ def _questions(file: Path) -> Iterator[tuple[str, list[str]]]:
         words = line.split()
         if len(words) != 4:
             raise InvalidTableError(
-                f"Line {number} of '{file}' must hold four words, or a section's name after ':'. Got {line[:80]!r} instead."
+                f"Line {number} of '{file}' must hold four words, or a section's name after ':'."
+                f" Got {line[:80]!r} instead."
             )
         yield section, words

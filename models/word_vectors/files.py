@@ -52,13 +52,15 @@ class _Compressed:
             data = self._stream.read(n)
         except DAMAGED as error:
             raise ModelIntegrityError(
-                f"The file '{self._name}' cannot be decompressed beyond byte {self._n_bytes:,}: {error}. Fetch it again."
+                f"The file '{self._name}' cannot be decompressed beyond byte {self._n_bytes:,}:"
+                f" {error}. Fetch it again."
             ) from error
         self._n_bytes += len(data)
         if self._n_bytes > self._allowed:
             raise ModelIntegrityError(
-                f"The file '{self._name}' expands to more than {_MOST_EXPANSION} times its size, at byte {self._n_bytes:,}, "
-                "as no vectors do. If you trust it, decompress it yourself and give the result."
+                f"The file '{self._name}' expands to more than {_MOST_EXPANSION} times its size, at"
+                f" byte {self._n_bytes:,}, as no vectors do. If you trust it, decompress it"
+                " yourself and give the result."
             )
         return data
 
@@ -84,14 +86,19 @@ def find(path: str | os.PathLike[str]) -> Place:
         raise invalid("vectors", "the path of a file", path)
     whole = Path(os.path.expanduser(path)).absolute()
     if os.path.isdir(whole):
-        raise ModelNotFoundError(f"'{whole}' is a directory; give the path of a file of word vectors in it.")
+        raise ModelNotFoundError(
+            f"'{whole}' is a directory; give the path of a file of word vectors in it."
+        )
     for candidate in (whole, *whole.parents):
         if os.path.isfile(candidate):
             inside = whole.relative_to(candidate).as_posix()
             if candidate != whole and not zipfile.is_zipfile(candidate):
                 break
             return Place(candidate, None if inside == "." else inside)
-    raise ModelNotFoundError(f"There is no file '{whole}' of word vectors. Give the path of a file in GloVe, word2vec or fastText format.")
+    raise ModelNotFoundError(
+        f"There is no file '{whole}' of word vectors. Give the path of a file in GloVe, word2vec or"
+        " fastText format."
+    )
 
 
 def read_blocks(place: Place) -> Blocks:
@@ -104,7 +111,8 @@ def read_blocks(place: Place) -> Blocks:
     Yields
     ------
     list of str, ndarray
-        Words and their vectors; the words of all blocks are distinct, the numbers finite. *Shape:* ``(n_words, n_dims)``, float32.
+        Words and their vectors; the words of all blocks are distinct, the numbers finite. *Shape:*
+        ``(n_words, n_dims)``, float32.
 
     Raises
     ------
@@ -133,7 +141,9 @@ def _read_zip(place: Place) -> Blocks:
     try:
         archive = zipfile.ZipFile(place.path)
     except DAMAGED as error:
-        raise ModelIntegrityError(f"The file '{place.path}' cannot be read as a zip archive: {error}. Fetch it again.") from error
+        raise ModelIntegrityError(
+            f"The file '{place.path}' cannot be read as a zip archive: {error}. Fetch it again."
+        ) from error
     with archive:
         members = [info for info in archive.infolist() if not info.is_dir()]
         if place.member is None and any(info.filename.endswith(".npy") for info in members):
@@ -143,17 +153,23 @@ def _read_zip(place: Place) -> Blocks:
         if len(chosen) != 1:
             names = ", ".join(info.filename for info in members[:8])
             raise ModelNotFoundError(
-                f"The archive '{place.path}' holds {len(chosen)} files that could be meant: {names}. "
-                f"Name one, as in '{place.path.name}/{members[0].filename if members else 'vectors.txt'}'."
+                f"The archive '{place.path}' holds {len(chosen)} files that could be meant:"
+                f" {names}. Name one, as in"
+                f" '{place.path.name}/{members[0].filename if members else 'vectors.txt'}'."
             )
         name = f"{place.path}/{chosen[0].filename}"
         check_member(chosen[0], f"The file '{name}'")
         try:
             stream = archive.open(chosen[0])
         except DAMAGED as error:
-            raise ModelIntegrityError(f"The file '{name}' cannot be decompressed: {error}. Extract it, and give the result.") from error
+            raise ModelIntegrityError(
+                f"The file '{name}' cannot be decompressed: {error}. Extract it, and give the"
+                " result."
+            ) from error
         with stream:
-            yield from _read_stream(_Compressed(stream, name, chosen[0].compress_size).read, name, None)
+            yield from _read_stream(
+                _Compressed(stream, name, chosen[0].compress_size).read, name, None
+            )
 
 
 def _read_stream(read: Callable[[int], bytes], name: str, size: int | None) -> Blocks:
@@ -172,8 +188,9 @@ def _read_stream(read: Callable[[int], bytes], name: str, size: int | None) -> B
 def _refuse_other_formats(first: bytes, name: str) -> None:
     if first[:1] == b"\x80" and first[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         raise UnsafeModelError(
-            f"The file '{name}' is a pickle, and loading a pickle can run code. Remedy: where you trust it, "
-            "KeyedVectors.load(path) and give that object, or write it once by save_word2vec_format() and give the result."
+            f"The file '{name}' is a pickle, and loading a pickle can run code. Remedy: where you"
+            " trust it, KeyedVectors.load(path) and give that object, or write it once by"
+            " save_word2vec_format() and give the result."
         )
     if first.startswith(b"\x93NUMPY"):
         raise UnsafeModelError(
@@ -182,6 +199,7 @@ def _refuse_other_formats(first: bytes, name: str) -> None:
         )
     if first.startswith(_FASTTEXT_BINARY):
         raise ModelIntegrityError(
-            f"The file '{name}' is a fastText model in its own binary format. Remedy: give the .vec file beside it, or, for "
-            "subwords, gensim.models.fasttext.load_facebook_vectors(path)."
+            f"The file '{name}' is a fastText model in its own binary format. Remedy: give the .vec"
+            " file beside it, or, for subwords,"
+            " gensim.models.fasttext.load_facebook_vectors(path)."
         )

@@ -32,12 +32,13 @@ def load_word_vectors(vectors: Any) -> WordVectors:
     Parameters
     ----------
     vectors : str, Path, WordVectors, gensim KeyedVectors or DataFrame
-        A file: GloVe text (with or without a header), word2vec text or binary, fastText ``.vec``, each plain, as ``.gz`` or in a
-        ``.zip`` (``"glove.6B.zip/glove.6B.100d.txt"`` names one of several), ``.npz`` with the arrays ``words`` and ``vectors``,
-        or ``.safetensors`` as :meth:`WordVectors.save` writes it. It is parsed once, and kept as a memory-mapped array for the
-        next time. ``"distill:<model_name>"`` is each token of a transformer's vocabulary through the transformer alone, with
-        PCA and frequency weights as model2vec has them (extra ``distill``). A DataFrame has words as its index, a
-        dimension a column.
+        A file: GloVe text (with or without a header), word2vec text or binary, fastText ``.vec``,
+        each plain, as ``.gz`` or in a ``.zip`` (``"glove.6B.zip/glove.6B.100d.txt"`` names one of
+        several), ``.npz`` with the arrays ``words`` and ``vectors``, or ``.safetensors`` as
+        :meth:`WordVectors.save` writes it. It is parsed once, and kept as a memory-mapped array for
+        the next time. ``"distill:<model_name>"`` is each token of a transformer's vocabulary
+        through the transformer alone, with PCA and frequency weights as model2vec has them (extra
+        ``distill``). A DataFrame has words as its index, a dimension a column.
 
     Returns
     -------
@@ -81,18 +82,24 @@ def load_word_vectors(vectors: Any) -> WordVectors:
         return kept_table(key, (_load_again, (str(place), key)), partial(_same_blocks, place, key))
     if hasattr(vectors, "index_to_key") and hasattr(vectors, "vectors"):
         has_subwords = hasattr(vectors, "vectors_ngrams")
-        return _converted(vectors.index_to_key, vectors.vectors, FastTextSubwords(vectors) if has_subwords else None)
+        return _converted(
+            vectors.index_to_key,
+            vectors.vectors,
+            FastTextSubwords(vectors) if has_subwords else None,
+        )
     if hasattr(vectors, "iloc") and hasattr(vectors, "columns"):
         if not all(isinstance(word, str) for word in vectors.index):
             raise InvalidParameterError(
-                "The 'vectors' parameter, if a DataFrame, must have words as its index. Got an index of other things, "
-                f"{vectors.index[:3].tolist()}. Remedy: df.set_index('word')."
+                "The 'vectors' parameter, if a DataFrame, must have words as its index. Got an"
+                f" index of other things, {vectors.index[:3].tolist()}. Remedy:"
+                " df.set_index('word')."
             )
         return _converted(vectors.index.tolist(), vectors.to_numpy())
     remedy = " Give its vectors, model.wv." if hasattr(vectors, "wv") else ""
     raise InvalidParameterError(
-        "The 'vectors' parameter must be the path of a file, 'distill:<model_name>', a WordVectors, a gensim KeyedVectors or a DataFrame "
-        f"whose index holds words. Got {type(vectors).__name__} instead.{remedy}"
+        "The 'vectors' parameter must be the path of a file, 'distill:<model_name>', a"
+        " WordVectors, a gensim KeyedVectors or a DataFrame whose index holds words. Got"
+        f" {type(vectors).__name__} instead.{remedy}"
     )
 
 
@@ -109,14 +116,22 @@ def _same_blocks(place: Place, key: str) -> Iterator[tuple[list[str], NDArray[np
     """Read a file; an error if it is changed meanwhile, so that nothing else is ever kept under its digest."""
     yield from read_blocks(place)
     if _digest(place) != key:
-        raise ModelChangedError(f"The file '{place}' was changed while it was read. Try again when it is complete.")
+        raise ModelChangedError(
+            f"The file '{place}' was changed while it was read. Try again when it is complete."
+        )
 
 
-def _converted(words: Sequence[Any], vectors: Any, subwords: FastTextSubwords | None = None) -> WordVectors:
+def _converted(
+    words: Sequence[Any], vectors: Any, subwords: FastTextSubwords | None = None
+) -> WordVectors:
     try:
-        return WordVectors(words, np.array(vectors), subwords=subwords)  # a copy, which its owner's later changes do not reach
+        return WordVectors(
+            words, np.array(vectors), subwords=subwords
+        )  # a copy, which its owner's later changes do not reach
     except InvalidParameterError as error:
-        raise InvalidParameterError(f"The 'vectors' parameter must be a table of word vectors. {error}") from error
+        raise InvalidParameterError(
+            f"The 'vectors' parameter must be a table of word vectors. {error}"
+        ) from error
 
 
 def _load_again(source: str, key: str) -> WordVectors:
@@ -124,7 +139,8 @@ def _load_again(source: str, key: str) -> WordVectors:
     table = load_word_vectors(source)
     if table.fingerprint != key:
         raise ModelChangedError(
-            f"The word vectors in '{source}' are not those that were pickled. Bring the former file back, or fit again."
+            f"The word vectors in '{source}' are not those that were pickled. Bring the former file"
+            " back, or fit again."
         )
     return table
 
@@ -133,7 +149,12 @@ def _distilled(source: str) -> WordVectors:
     library = distiller()
     checkpoint = open_checkpoint(source.removeprefix(DISTILL), None, False, False)
     digest = f"{checkpoint.fingerprint}-{library.replace(' ', '-')}"
-    return kept_table(digest, (_load_again, (source, digest)), partial(distilled_blocks, checkpoint), partial(TokenSubwords, checkpoint))
+    return kept_table(
+        digest,
+        (_load_again, (source, digest)),
+        partial(distilled_blocks, checkpoint),
+        partial(TokenSubwords, checkpoint),
+    )
 
 
 class FastTextSubwords:
@@ -153,5 +174,7 @@ class FastTextSubwords:
         for place, word in enumerate(words):
             with suppress(KeyError):  # of a model without n-grams
                 result[place] = self._keyed_vectors.get_vector(replace_lone_surrogates(word))
-        known: NDArray[np.bool_] = np.any(result != 0, axis=1)  # words too short for an n-gram get zeros
+        known: NDArray[np.bool_] = np.any(
+            result != 0, axis=1
+        )  # words too short for an n-gram get zeros
         return result, known

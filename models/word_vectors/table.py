@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Subwords", "WordVectors"]
 
 _EPSILON = 0.001  # of 3CosMul, as in the paper
-_SHORTEST = 1e-30  # of a vector that has a direction; one over what is shorter may be more than float32 holds
+# Of a vector that has a direction; one over what is shorter may be more than float32 holds
+_SHORTEST = 1e-30
 _WORDS_PER_CASED = 100
 _ROWS_AT_ONCE = 1 << 16
 _SCORES_AT_ONCE = 1 << 25
@@ -45,7 +46,8 @@ class WordVectors:
     words : sequence of str
         Distinct words, most frequent first where that is known. *Length:* ``n_words``.
     vectors : array_like
-        Finite numbers, kept as float32; not copied where they are that already. *Shape:* ``(n_words, n_dims)``.
+        Finite numbers, kept as float32; not copied where they are that already. *Shape:*
+        ``(n_words, n_dims)``.
     subwords : Subwords or None
         Gives vectors to words that are not in the table, as fastText does.
 
@@ -63,8 +65,8 @@ class WordVectors:
     ----------
     T. Mikolov, W. Yih, G. Zweig, "Linguistic Regularities in Continuous Space Word Representations", NAACL 2013 (3CosAdd).
 
-    O. Levy, Y. Goldberg, "Linguistic Regularities in Sparse and Explicit Word Representations", CoNLL 2014, section 6
-    (3CosMul).
+    O. Levy, Y. Goldberg, "Linguistic Regularities in Sparse and Explicit Word Representations",
+    CoNLL 2014, section 6 (3CosMul).
 
     Examples
     --------
@@ -77,7 +79,9 @@ class WordVectors:
     0.5
     """
 
-    def __init__(self, words: Sequence[str], vectors: ArrayLike, *, subwords: Subwords | None = None) -> None:
+    def __init__(
+        self, words: Sequence[str], vectors: ArrayLike, *, subwords: Subwords | None = None
+    ) -> None:
         self._words = check_words(words)
         self._vectors = check_vectors(vectors, len(self._words))
         self._subwords = subwords
@@ -96,11 +100,18 @@ class WordVectors:
         """Build one of what has been checked before, without a look at each number; ``origin`` opens it again in another process."""
         self = cls.__new__(cls)
         vectors.flags.writeable = False
-        self._words, self._vectors, self._subwords, self._origin, self._digest = words, vectors, subwords, origin, digest
+        self._words, self._vectors, self._subwords, self._origin, self._digest = (
+            words,
+            vectors,
+            subwords,
+            origin,
+            digest,
+        )
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write the table as safetensors: ``vectors``, float32, and ``words``, a JSON list in utf-8 bytes; `subwords` are not written.
+        """Write the table as safetensors: ``vectors``, float32, and ``words``, a JSON list in utf-8
+        bytes; `subwords` are not written.
 
         Parameters
         ----------
@@ -134,13 +145,18 @@ class WordVectors:
     @cached_property
     def is_lowercase(self) -> bool:
         """Whether the words are in lower case, but for markers ("<PAD>") and one in a hundred ("UNK"); they are then looked up so."""
-        return sum(word.isalpha() and word != word.lower() for word in self._words) <= len(self._words) // _WORDS_PER_CASED
+        return (
+            sum(word.isalpha() and word != word.lower() for word in self._words)
+            <= len(self._words) // _WORDS_PER_CASED
+        )
 
     @property
     def fingerprint(self) -> str:
         """Digest of the content, in hexadecimal."""
         if self._digest is None:
-            digest = hashlib.blake2b(repr((self._vectors.shape, type(self._subwords).__name__)).encode(), digest_size=16)
+            digest = hashlib.blake2b(
+                repr((self._vectors.shape, type(self._subwords).__name__)).encode(), digest_size=16
+            )
             for word in self._words:
                 encoded = word.encode("utf-8", "surrogatepass")
                 digest.update(b"%d " % len(encoded) + encoded)
@@ -173,13 +189,18 @@ class WordVectors:
             vector = self._vectors[row]
             return vector
         if self._subwords is not None:
-            (vector,), (is_known,) = self._subwords.vectors([word.lower() if self.is_lowercase else word])
+            (vector,), (is_known,) = self._subwords.vectors(
+                [word.lower() if self.is_lowercase else word]
+            )
             if is_known:
                 return vector
         raise UnknownWordError(f"The word {word!r} is not among the {len(self):,} of this table.")
 
     def __repr__(self) -> str:
-        return f"WordVectors({len(self):,} words, {self.n_dims} dims{', subwords' if self._subwords is not None else ''})"
+        return (
+            f"WordVectors({len(self):,} words, {self.n_dims}"
+            f" dims{', subwords' if self._subwords is not None else ''})"
+        )
 
     def __copy__(self) -> Self:
         return self
@@ -188,7 +209,10 @@ class WordVectors:
         return self  # it never changes, and scikit-learn's clone() copies parameters
 
     def __reduce__(self) -> tuple[Callable[..., WordVectors], tuple[Any, ...]]:
-        return self._origin or (_rebuild, (self._words, self._vectors, self.fingerprint, self._subwords))
+        return self._origin or (
+            _rebuild,
+            (self._words, self._vectors, self.fingerprint, self._subwords),
+        )
 
     def _row(self, word: str) -> int | None:
         if not isinstance(word, str):
@@ -251,8 +275,11 @@ class WordVectors:
         n = check_int("n", n, 1)
         return self._best(self._cosines(_units(self[word][None]))[0], [word], n)
 
-    def analogy(self, a: str, b: str, c: str, n: int = 10, method: Literal["3cosadd", "3cosmul"] = "3cosadd") -> list[tuple[str, float]]:
-        """Return the words that are to ``c`` what ``b`` is to ``a``: Stockholm is to Sweden as Cairo is to ...
+    def analogy(
+        self, a: str, b: str, c: str, n: int = 10, method: Literal["3cosadd", "3cosmul"] = "3cosadd"
+    ) -> list[tuple[str, float]]:
+        """Return the words that are to ``c`` what ``b`` is to ``a``: Stockholm is to Sweden as
+        Cairo is to ...
 
         Parameters
         ----------
@@ -277,19 +304,27 @@ class WordVectors:
         units = _units(np.stack([self[word] for word in (a, b, c)]))
         return self._best(self._analogy_scores(units[None], method, len(self))[0], [a, b, c], n)
 
-    def _analogy_scores(self, units: NDArray[np.float32], method: str, n_words: int) -> NDArray[np.float32]:
+    def _analogy_scores(
+        self, units: NDArray[np.float32], method: str, n_words: int
+    ) -> NDArray[np.float32]:
         """Score the first ``n_words`` of the table. *Shape:* ``(n, 3, n_dims) -> (n, n_words)``."""
         if method == "3cosadd":
             return self._cosines(_units(units[:, 1] - units[:, 0] + units[:, 2]), n_words)
-        to_a, to_b, to_c = ((1 + self._cosines(units[:, place], n_words)) / np.float32(2) for place in range(3))
+        to_a, to_b, to_c = (
+            (1 + self._cosines(units[:, place], n_words)) / np.float32(2) for place in range(3)
+        )
         scores: NDArray[np.float32] = to_b * to_c / (to_a + np.float32(_EPSILON))
         return scores
 
-    def _cosines(self, units: NDArray[np.float32], n_words: int | None = None) -> NDArray[np.float32]:
+    def _cosines(
+        self, units: NDArray[np.float32], n_words: int | None = None
+    ) -> NDArray[np.float32]:
         """Return cosines of unit vectors with the first words. *Shape:* ``(n, n_dims) -> (n, n_words)``."""
         return (units @ self._vectors[:n_words].T) * self._inverse_norms[:n_words]
 
-    def _best(self, scores: NDArray[np.float32], but: Iterable[str], n: int) -> list[tuple[str, float]]:
+    def _best(
+        self, scores: NDArray[np.float32], but: Iterable[str], n: int
+    ) -> list[tuple[str, float]]:
         scores[[row for word in but if (row := self._row(word)) is not None]] = -np.inf
         n = min(n, int(np.count_nonzero(scores > -np.inf)))
         least = -np.partition(-scores, n - 1)[n - 1] if n else np.inf
@@ -303,12 +338,14 @@ class WordVectors:
         Parameters
         ----------
         file : str or Path
-            Lines of two words and a score, separated by tabs, commas or spaces, as WordSim-353, SimLex-999 or MEN come.
+            Lines of two words and a score, separated by tabs, commas or spaces, as WordSim-353,
+            SimLex-999 or MEN come.
 
         Returns
         -------
         SimilarityScore
-            Spearman's and Pearson's correlation over the pairs whose words are both in the table, and the numbers of pairs.
+            Spearman's and Pearson's correlation over the pairs whose words are both in the table,
+            and the numbers of pairs.
 
         Raises
         ------
@@ -324,7 +361,10 @@ class WordVectors:
         return similarity_score(file, cosine)
 
     def evaluate_analogies(
-        self, file: str | Path, method: Literal["3cosadd", "3cosmul"] = "3cosadd", n_words: int | None = 300_000
+        self,
+        file: str | Path,
+        method: Literal["3cosadd", "3cosmul"] = "3cosadd",
+        n_words: int | None = 300_000,
     ) -> AnalogyScore:
         """Answer questions of the form "a is to b as c is to d".
 
@@ -335,12 +375,14 @@ class WordVectors:
         method : {"3cosadd", "3cosmul"}
             As in `analogy`.
         n_words : int or None
-            Only the first, most frequent words of the table can be asked for or be the answer; None takes all.
+            Only the first, most frequent words of the table can be asked for or be the answer; None
+            takes all.
 
         Returns
         -------
         AnalogyScore
-            Accuracy over the questions all of whose words are there, by section, and the numbers of questions.
+            Accuracy over the questions all of whose words are there, by section, and the numbers of
+            questions.
 
         Raises
         ------
@@ -355,7 +397,9 @@ class WordVectors:
             return row if row is not None and row < most else None
 
         def answers(given: NDArray[np.int64]) -> NDArray[np.int64]:
-            scores = self._analogy_scores(self._vectors[given] * self._inverse_norms[given, None], method, most)
+            scores = self._analogy_scores(
+                self._vectors[given] * self._inverse_norms[given, None], method, most
+            )
             np.put_along_axis(scores, given, -np.inf, axis=1)
             best: NDArray[np.int64] = scores.argmax(axis=1)
             return best
@@ -365,8 +409,12 @@ class WordVectors:
 
 def _inverse_lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return one over the length of each vector, 0 for zeros. *Shape:* ``(n, n_dims) -> (n,)``."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))  # squares may be more than float32 holds
-    inverse: NDArray[np.float64] = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > _SHORTEST)
+    lengths = np.sqrt(
+        np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    )  # squares may be more than float32 holds
+    inverse: NDArray[np.float64] = np.divide(
+        1, lengths, out=np.zeros_like(lengths), where=lengths > _SHORTEST
+    )
     return inverse.astype(np.float32)
 
 
@@ -375,5 +423,7 @@ def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return vectors * _inverse_lengths(vectors)[:, None]
 
 
-def _rebuild(words: list[str], vectors: NDArray[np.float32], digest: str, subwords: Subwords | None) -> WordVectors:
+def _rebuild(
+    words: list[str], vectors: NDArray[np.float32], digest: str, subwords: Subwords | None
+) -> WordVectors:
     return WordVectors.trusted(words, vectors, digest, subwords=subwords)

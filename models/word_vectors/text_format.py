@@ -67,15 +67,18 @@ def read_header(first: bytes, name: str, size: int | None) -> Header | None:
     if match is None or not newline:
         return None
     if len(match[1]) > 18 or len(match[2]) > 18 or not 1 <= int(match[2]) <= _MOST_DIMS:
-        raise ModelIntegrityError(f"Line 1 (byte 0) of '{name}' promises vectors of a size outside [1, {_MOST_DIMS:,}]: {_shown(line)}.")
+        raise ModelIntegrityError(
+            f"Line 1 (byte 0) of '{name}' promises vectors of a size outside [1, {_MOST_DIMS:,}]:"
+            f" {_shown(line)}."
+        )
     n_words, n_dims = int(match[1]), int(match[2])
     is_text = _is_text(body, n_dims)
     least = n_words * (2 * n_dims + 2) - 1 if is_text else n_words * (4 * n_dims + 2)
     held = None if size is None else size - len(line) - 1
     if held is not None and least > held:
         raise ModelIntegrityError(
-            f"Line 1 (byte 0) of '{name}' promises {n_words:,} words of {n_dims:,} numbers, which take {least:,} bytes or more; "
-            f"only {held:,} bytes follow. Fetch the file again."
+            f"Line 1 (byte 0) of '{name}' promises {n_words:,} words of {n_dims:,} numbers, which"
+            f" take {least:,} bytes or more; only {held:,} bytes follow. Fetch the file again."
         )
     return Header(n_words, n_dims, len(line) + 1, is_text)
 
@@ -87,14 +90,20 @@ def _is_text(body: bytes, n_dims: int) -> bool:
         return True
     after_word = _SEPARATOR.split(body, maxsplit=1)[-1]
     text = after_word[: min(4 * n_dims, 256)].decode("utf-8", "replace")
-    return not any(character < " " and character not in "\t\r\n" for character in text) and "\ufffd" not in text[:-1]
+    return (
+        not any(character < " " and character not in "\t\r\n" for character in text)
+        and "\ufffd" not in text[:-1]
+    )
 
 
-def read_text(first: bytes, read: Callable[[int], bytes], header: Header | None, name: str) -> Iterator[Block]:
+def read_text(
+    first: bytes, read: Callable[[int], bytes], header: Header | None, name: str
+) -> Iterator[Block]:
     """Read lines of a word and its numbers, separated by spaces or tabs.
 
-    Whole blocks are parsed by Arrow. A block that it does not take, or that holds anything unusual, is parsed line by line, which
-    either succeeds (a word may hold spaces, as in GloVe 840B) or names the line at fault.
+    Whole blocks are parsed by Arrow. A block that it does not take, or that holds anything unusual,
+    is parsed line by line, which either succeeds (a word may hold spaces, as in GloVe 840B) or
+    names the line at fault.
 
     Parameters
     ----------
@@ -114,9 +123,12 @@ def read_text(first: bytes, read: Callable[[int], bytes], header: Header | None,
     Raises
     ------
     ModelIntegrityError
-        If a line has another number of numbers, a field is no number, a word is repeated, empty or not utf-8, or the header is wrong.
+        If a line has another number of numbers, a field is no number, a word is repeated, empty or
+        not utf-8, or the header is wrong.
     """
-    skipped = header.n_bytes if header else len(_BYTE_ORDER_MARK) * first.startswith(_BYTE_ORDER_MARK)
+    skipped = (
+        header.n_bytes if header else len(_BYTE_ORDER_MARK) * first.startswith(_BYTE_ORDER_MARK)
+    )
     lines = _Lines(name, header, first_line=2 if header else 1, first_byte=skipped)
     for block in _blocks(first[skipped:], read, lines):
         yield from lines.parse(block)
@@ -148,13 +160,17 @@ class _Lines:
         self._seen: set[str] = set()
 
     def error(self, fault: str, line: bytes) -> ModelIntegrityError:
-        return ModelIntegrityError(f"Line {self._line:,} (byte {self._byte:,}) of '{self._name}' {fault}: {_shown(line)}.")
+        return ModelIntegrityError(
+            f"Line {self._line:,} (byte {self._byte:,}) of '{self._name}' {fault}: {_shown(line)}."
+        )
 
     def too_long(self, line: bytes) -> ModelIntegrityError:
         return self.error(f"is longer than {_LONGEST_LINE:,} bytes", line)
 
     def skip(self, block: bytes) -> None:
-        self._line += block.count(b"\n") + (block[-1:] not in (b"", b"\n"))  # the file's last line may have no end
+        self._line += block.count(b"\n") + (
+            block[-1:] not in (b"", b"\n")
+        )  # the file's last line may have no end
         self._byte += len(block)
 
     def parse(self, block: bytes) -> Iterator[Block]:
@@ -172,11 +188,14 @@ class _Lines:
 
     def finish(self) -> None:
         if not self._seen:
-            raise ModelIntegrityError(f"The file '{self._name}' holds no word vectors: it ends at byte {self._byte:,}.")
+            raise ModelIntegrityError(
+                f"The file '{self._name}' holds no word vectors: it ends at byte {self._byte:,}."
+            )
         if self._header and len(self._seen) != self._header.n_words:
             raise ModelIntegrityError(
-                f"Line 1 (byte 0) of '{self._name}' promises {self._header.n_words:,} words, but {len(self._seen):,} are there; "
-                f"the file ends at line {self._line - 1:,} (byte {self._byte:,}). Fetch it again, or correct its first line."
+                f"Line 1 (byte 0) of '{self._name}' promises {self._header.n_words:,} words, but"
+                f" {len(self._seen):,} are there; the file ends at line {self._line - 1:,} (byte"
+                f" {self._byte:,}). Fetch it again, or correct its first line."
             )
 
     def _by_arrow(self, block: bytes, n_dims: int) -> Block | None:
@@ -185,12 +204,17 @@ class _Lines:
         from pyarrow import compute, csv
 
         if block.startswith(_BYTE_ORDER_MARK) or block.count(b"\r") != block.count(b"\r\n"):
-            return None  # Arrow drops the one, though it is part of a word here, and ends lines at the other
+            # Arrow drops the one, though it is part of a word here, and ends lines at the other
+            return None
         line = block.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r")
         delimiter = "\t" if b"\t" in line else " "
         ends_with_one = line.endswith(delimiter.encode())  # as word2vec and fastText write
         names = [str(place) for place in range(n_dims + 1 + ends_with_one)]
-        types = dict.fromkeys(names, pa.float32()) | {"0": pa.binary()} | ({names[-1]: pa.binary()} if ends_with_one else {})
+        types = (
+            dict.fromkeys(names, pa.float32())
+            | {"0": pa.binary()}
+            | ({names[-1]: pa.binary()} if ends_with_one else {})
+        )
         try:
             table = csv.read_csv(
                 pa.BufferReader(block),
@@ -204,7 +228,11 @@ class _Lines:
         if ends_with_one and compute.max(compute.binary_length(table.column(names[-1]))).as_py():
             return None  # something stands there
         vectors = _matrix(table, n_dims)
-        if not all(map(_is_plain, words)) or not np.isfinite(vectors).all() or not self._are_new(words):
+        if (
+            not all(map(_is_plain, words))
+            or not np.isfinite(vectors).all()
+            or not self._are_new(words)
+        ):
             return None
         return words, vectors
 
@@ -241,9 +269,14 @@ class _Lines:
             raise self.error(f"has more than {_MOST_DIMS:,} numbers", line)
         parts = _SEPARATOR.split(line)  # fields, and what stands between them
         end = len(parts) - 2 * self._n_dims
-        # What stands before the numbers is the word, and may hold spaces, as in GloVe 840B; not so if that is a number.
+        # What stands before the numbers is the word, and may hold spaces, as in GloVe 840B; not so
+        # if that is a number.
         if end < 1 or any(_NUMBER.fullmatch(field) for field in parts[2:end:2]):
-            raise self.error(f"must hold a word and {self._n_dims:,} numbers, but holds {len(parts) // 2:,} fields after the first", line)
+            raise self.error(
+                f"must hold a word and {self._n_dims:,} numbers, but holds {len(parts) // 2:,}"
+                " fields after the first",
+                line,
+            )
         numbers = parts[end + 1 :: 2]
         for field in numbers:
             if not _NUMBER.fullmatch(field):
@@ -255,7 +288,9 @@ class _Lines:
         try:
             word = b"".join(parts[:end]).lstrip(b" \t").decode("utf-8")
         except UnicodeDecodeError as error:
-            raise self.error(f"has a word that is not utf-8 ({error.reason} at its byte {error.start})", line) from None
+            raise self.error(
+                f"has a word that is not utf-8 ({error.reason} at its byte {error.start})", line
+            ) from None
         if not word:
             raise self.error("has no word before its numbers", line)
         if word in self._seen:
@@ -266,7 +301,9 @@ class _Lines:
 
 def _usual_width(block: bytes) -> int:
     """Return how many numbers most of the first lines have: any one of them may be at fault, or have a word that holds spaces."""
-    lines = islice((stripped for line in BytesIO(block) if (stripped := line.strip(b" \t\r\n"))), _FIRST_LINES)
+    lines = islice(
+        (stripped for line in BytesIO(block) if (stripped := line.strip(b" \t\r\n"))), _FIRST_LINES
+    )
     widths = Counter(len(_SEPARATOR.findall(line[:_LONGEST_LINE])) for line in lines)
     return max(widths, key=widths.__getitem__, default=0)
 

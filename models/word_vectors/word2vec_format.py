@@ -43,14 +43,18 @@ def read_word2vec_binary(
     Raises
     ------
     ModelIntegrityError
-        If the file ends early or goes on too long, a word is repeated, empty or not utf-8, or a number is not finite.
+        If the file ends early or goes on too long, a word is repeated, empty or not utf-8, or a
+        number is not finite.
     """
     width = 4 * header.n_dims
     pending, offset, n_read = first[header.n_bytes :], header.n_bytes, 0
     seen: set[str] = set()
 
     def error(fault: str, place: int) -> ModelIntegrityError:
-        return ModelIntegrityError(f"Word {n_read + 1:,} of {header.n_words:,} (byte {offset + place:,}) of '{name}' {fault}.")
+        return ModelIntegrityError(
+            f"Word {n_read + 1:,} of {header.n_words:,} (byte {offset + place:,}) of '{name}'"
+            f" {fault}."
+        )
 
     while n_read < header.n_words:
         data = read(_BYTES_AT_ONCE)
@@ -79,11 +83,18 @@ def read_word2vec_binary(
             n_read += 1
             place = space + 1 + width
         if words:
-            yield words, np.frombuffer(b"".join(numbers), dtype="<f4").reshape(-1, header.n_dims).astype(np.float32, copy=False)
+            yield (
+                words,
+                np.frombuffer(b"".join(numbers), dtype="<f4")
+                .reshape(-1, header.n_dims)
+                .astype(np.float32, copy=False),
+            )
         pending, offset = pending[place:], offset + place
         if not data and n_read < header.n_words:
             raise error("is cut off: the file ends", len(pending))
     if not seen:
-        raise ModelIntegrityError(f"The file '{name}' holds no word vectors: it promises none (byte 0).")
+        raise ModelIntegrityError(
+            f"The file '{name}' holds no word vectors: it promises none (byte 0)."
+        )
     if (pending + read(2)).strip(b"\n"):
         raise error("is one too many: the file goes on", 0)

@@ -57,7 +57,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     """Contextual embeddings as features for scikit-learn."""
 
@@ -66,7 +71,9 @@ def _options(
 def embed(
     file: Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or JSON lines.")],
     text: Annotated[str, typer.Option(help="Column with the texts.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .parquet, .npy or .csv.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .parquet, .npy or .csv.")
+    ],
     no_header: NoHeaderOption = False,
     sep: SeparatorOption = None,
     model: ModelOption = None,
@@ -79,13 +86,20 @@ def embed(
 ) -> None:
     """Write the embeddings of a column, row for row, for files of any size.
 
-    While it works, the output is called OUTPUT.part; Ctrl-C keeps the rows that are done in it. With --store the next run
-    goes on from there: what was encoded is not encoded again.
+    While it works, the output is called OUTPUT.part; Ctrl-C keeps the rows that are done in it.
+    With --store the next run goes on from there: what was encoded is not encoded again.
     """
     from ..features import BertVectorizer
     from ..pipeline import embed_file
 
-    bert = bert_parameters(model, layers=layers, pooling=pooling, precision=precision, local_files_only=local_files_only, store=store)
+    bert = bert_parameters(
+        model,
+        layers=layers,
+        pooling=pooling,
+        precision=precision,
+        local_files_only=local_files_only,
+        store=store,
+    )
     vectorizer = BertVectorizer(**bert)
     done = 0
     stop: BaseException | None = None
@@ -122,15 +136,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_place, **_more: print(f"Note: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_place, **_more: print(
+            f"Note: {message}", file=sys.stderr
+        )
         try:
-            code = typer.main.get_command(app).main(given or ["--help"], prog_name="bertvectorizer", standalone_mode=False)
+            code = typer.main.get_command(app).main(
+                given or ["--help"], prog_name="bertvectorizer", standalone_mode=False
+            )
         except BertVectorizerError as error:
             code = _fail(str(error))
         except _UsageError as error:
             where = error.ctx.command_path if error.ctx else "bertvectorizer"
             message = error.format_message()
-            code = _fail(f"{message}{'' if message[-1] in '.?!' else '.'} '{where} --help' shows what there is.")
+            code = _fail(
+                f"{message}{'' if message[-1] in '.?!' else '.'} '{where} --help' shows what"
+                " there is."
+            )
         except typer.Abort:
             print("Interrupted.", file=sys.stderr)
             code = 130

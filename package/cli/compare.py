@@ -47,31 +47,61 @@ class _Columns(NamedTuple):
 
 @compare_app.command()
 def compare(
-    file: Annotated[Path | None, typer.Argument(help="CSV, TSV, Parquet or JSON lines; the built-in example if left out.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="CSV, TSV, Parquet or JSON lines; the built-in example if left out."),
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Column with the texts.")] = None,
     target: Annotated[str | None, typer.Option(help="Column with what is to be predicted.")] = None,
     features: Annotated[
-        list[str] | None, typer.Option(help="Kind of features as the table names it; may be given again. All if left out.")
+        list[str] | None,
+        typer.Option(
+            help="Kind of features as the table names it; may be given again. All if left out."
+        ),
     ] = None,
     vectors: VectorsOption = None,
-    all_layers: Annotated[bool, typer.Option("--all-layers", help="Try every layer under cls, mean and max too.")] = False,
+    all_layers: Annotated[
+        bool, typer.Option("--all-layers", help="Try every layer under cls, mean and max too.")
+    ] = False,
     cv: Annotated[str, typer.Option(help="Folds: 5, or 2x5 for two repeats of five.")] = "2x5",
-    test: Annotated[Path | None, typer.Option("--test", help="File with rows held back, judged once; columns as in FILE.")] = None,
-    group: Annotated[str | None, typer.Option("--group", help="Column whose equal values stay on one side of every fold.")] = None,
-    group_duplicates: Annotated[bool, typer.Option("--group-duplicates", help="Keep equal texts on one side of every fold.")] = False,
+    test: Annotated[
+        Path | None,
+        typer.Option("--test", help="File with rows held back, judged once; columns as in FILE."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", help="Column whose equal values stay on one side of every fold."),
+    ] = None,
+    group_duplicates: Annotated[
+        bool, typer.Option("--group-duplicates", help="Keep equal texts on one side of every fold.")
+    ] = False,
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
     label_sep: Annotated[
-        str | None, typer.Option("--label-sep", help="What separates the labels of a row, such as ';', where rows may have several.")
+        str | None,
+        typer.Option(
+            "--label-sep",
+            help="What separates the labels of a row, such as ';', where rows may have several.",
+        ),
     ] = None,
     scoring: Annotated[
-        list[str] | None, typer.Option(help="Metric, as scikit-learn names it; may be given again, and the first decides.")
+        list[str] | None,
+        typer.Option(
+            help="Metric, as scikit-learn names it; may be given again, and the first decides."
+        ),
     ] = None,
-    learning_curve: Annotated[bool, typer.Option("--learning-curve", help="Learn from growing parts of the rows too.")] = False,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Learn from growing parts of the rows too.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="File to write the report to: .html.")] = None,
     json: Annotated[Path | None, typer.Option(help="File to write all numbers to: .json.")] = None,
-    word: Annotated[str | None, typer.Option(help="Word whose occurrences the report draws; an example if left out.")] = None,
+    word: Annotated[
+        str | None,
+        typer.Option(help="Word whose occurrences the report draws; an example if left out."),
+    ] = None,
     sample: SampleOption = None,
-    n_jobs: Annotated[int, typer.Option(help="Folds that are worked on at once; -1 is one for each core.")] = 1,
+    n_jobs: Annotated[
+        int, typer.Option(help="Folds that are worked on at once; -1 is one for each core.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of folds and samples.")] = 0,
     no_header: NoHeaderOption = False,
     sep: SeparatorOption = None,
@@ -82,8 +112,8 @@ def compare(
 ) -> None:
     """Compare BERT features with baselines: what is better, and what it costs.
 
-    Without FILE it runs on a small example that comes with the package: is the bat an animal, or for hitting balls?
-    Ctrl-C prints what is finished.
+    Without FILE it runs on a small example that comes with the package: is the bat an animal, or
+    for hitting balls? Ctrl-C prints what is finished.
     """
     from ..pipeline import ComparisonInterrupted
 
@@ -94,7 +124,7 @@ def compare(
         columns = _columns(file, text, target, group, test, sample, label_sep, options)
         table = _rows(file, columns, sample, seed, options)
         _check_word(word, report, table[columns.text])
-        from ..pipeline import run_comparison as run
+        from ..pipeline import compare as run
 
         bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
         roster = make_roster(features, vectors, all_layers, bert)
@@ -171,21 +201,31 @@ def _columns(
     options: dict[str, Any],
 ) -> _Columns:
     if file is None:
-        if any((text, target, group, test, sample, label_sep)) or options != table_parameters(False, None):
+        if any((text, target, group, test, sample, label_sep)) or options != table_parameters(
+            False, None
+        ):
             raise InvalidTableError(
-                "--text, --target, --group, --test, --sample, --label-sep, --no-header and --sep describe a FILE; give the file too."
+                "--text, --target, --group, --test, --sample, --label-sep, --no-header and --sep"
+                " describe a FILE; give the file too."
             )
         return _Columns("text", "label", None)
     if text is None or target is None:
         raise InvalidTableError("With a FILE both --text COL and --target COL are needed.")
     if len({text, target, group}) < 3:
-        raise InvalidTableError(f"--text, --target and --group must be different columns. Got {text!r}, {target!r} and {group!r}.")
+        raise InvalidTableError(
+            f"--text, --target and --group must be different columns. Got {text!r}, {target!r} and"
+            f" {group!r}."
+        )
     return _Columns(text, target, group)
 
 
-def _rows(file: Path | None, columns: _Columns, sample: int | None, seed: int, options: dict[str, Any]) -> pd.DataFrame:
+def _rows(
+    file: Path | None, columns: _Columns, sample: int | None, seed: int, options: dict[str, Any]
+) -> pd.DataFrame:
     if file is not None:
-        return read_rows(file, [column for column in columns if column is not None], sample, seed, options)
+        return read_rows(
+            file, [column for column in columns if column is not None], sample, seed, options
+        )
     from ..pipeline import load_example
 
     return load_example()
@@ -198,9 +238,18 @@ def _print(comparison: Comparison) -> None:
     settings = comparison.settings
     print(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")
     found = comparison.table
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))  # 80 columns are enough for the default roster
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )  # 80 columns are enough for the default roster
     table.add_column("features", overflow="fold")
-    for name in ("score", "95 % interval", *(["test"] if comparison.n_test else []), "p", "dims", "s/1,000"):
+    for name in (
+        "score",
+        "95 % interval",
+        *(["test"] if comparison.n_test else []),
+        "p",
+        "dims",
+        "s/1,000",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.to_dict("records"):
         table.add_row(
@@ -214,7 +263,9 @@ def _print(comparison: Comparison) -> None:
         )
     Console().print(table)
     better = "more" if comparison.greater_is_better else "less"
-    print(f"Score: {comparison.metric}, {better} is better. s/1,000: rough seconds for 1,000 texts.")
+    print(
+        f"Score: {comparison.metric}, {better} is better. s/1,000: rough seconds for 1,000 texts."
+    )
     print(f"Best baseline: {comparison.baseline}. p: of the difference to it, corrected by Holm.")
     for verdict, members in found.groupby("verdict", sort=False)["features"]:
         if verdict != BEST_BASELINE:

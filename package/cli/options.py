@@ -32,30 +32,60 @@ __all__ = [
 def _read_separator(separator: str | None) -> str | None:
     separator = "\t" if separator == "\\t" else separator
     if separator is not None and len(separator) != 1:
-        raise typer.BadParameter(f"It must be one character, or '\\t' for a tab. Got {separator!r}.")
+        raise typer.BadParameter(
+            f"It must be one character, or '\\t' for a tab. Got {separator!r}."
+        )
     return separator
 
 
-NoHeaderOption = Annotated[bool, typer.Option("--no-header", help="The first line is no header; the columns are then called 0, 1, ...")]
+NoHeaderOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-header", help="The first line is no header; the columns are then called 0, 1, ..."
+    ),
+]
 SeparatorOption = Annotated[
     str | None,
     typer.Option(
-        "--sep", callback=_read_separator, help="What separates two fields, such as ';' or '\\t'; by the ending of FILE if left out."
+        "--sep",
+        callback=_read_separator,
+        help="What separates two fields, such as ';' or '\\t'; by the ending of FILE if left out.",
     ),
 ]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Name or directory of the model; the default one if left out.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Name or directory of the model; the default one if left out."),
+]
 LayersOption = Annotated[str, typer.Option(help="Layers to read: -1, 0, '-1,-2,-3,-4' or 'all'.")]
-PoolingOption = Annotated[str, typer.Option(help="Pooling: auto, cls, mean, max, mean_sqrt_len_tokens, weightedmean or lasttoken.")]
-PrecisionOption = Annotated[str, typer.Option(help="float32 (exact), int8 (CPU, faster), bfloat16 or float16.")]
+PoolingOption = Annotated[
+    str,
+    typer.Option(
+        help="Pooling: auto, cls, mean, max, mean_sqrt_len_tokens, weightedmean or lasttoken."
+    ),
+]
+PrecisionOption = Annotated[
+    str, typer.Option(help="float32 (exact), int8 (CPU, faster), bfloat16 or float16.")
+]
 OfflineOption = Annotated[bool, typer.Option("--local-files-only", help="Never open a connection.")]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="File to keep vectors in between runs, so that no text is encoded twice.")
+    Path | None,
+    typer.Option(
+        "--store", help="File to keep vectors in between runs, so that no text is encoded twice."
+    ),
 ]
 VectorsOption = Annotated[
-    list[Path] | None, typer.Option("--vectors", help="File of word vectors (GloVe, word2vec, fastText) to try too; may be given again.")
+    list[Path] | None,
+    typer.Option(
+        "--vectors",
+        help="File of word vectors (GloVe, word2vec, fastText) to try too; may be given again.",
+    ),
 ]
-SampleOption = Annotated[int | None, typer.Option("--sample", min=1, help="Take so many rows of FILE, drawn at random.")]
-ChunkRowsOption = Annotated[int, typer.Option("--chunk-rows", min=1, help="Rows in memory at a time.")]
+SampleOption = Annotated[
+    int | None, typer.Option("--sample", min=1, help="Take so many rows of FILE, drawn at random.")
+]
+ChunkRowsOption = Annotated[
+    int, typer.Option("--chunk-rows", min=1, help="Rows in memory at a time.")
+]
 
 
 def bert_parameters(model: str | None, **others: Any) -> dict[str, Any]:

@@ -20,21 +20,32 @@ if TYPE_CHECKING:
 __all__ = ["make_roster", "read_rows", "showing_progress", "split_labels"]
 
 
-def read_rows(file: Path, columns: Sequence[str], sample: int | None, seed: int, options: dict[str, Any]) -> pd.DataFrame:
+def read_rows(
+    file: Path, columns: Sequence[str], sample: int | None, seed: int, options: dict[str, Any]
+) -> pd.DataFrame:
     """Return columns of a file, of all rows or of so many drawn at random."""
     from ..pipeline import read_sample, read_table
 
-    return read_table(file, columns, **options) if sample is None else read_sample(file, columns, sample, random_state=seed, **options)
+    return (
+        read_table(file, columns, **options)
+        if sample is None
+        else read_sample(file, columns, sample, random_state=seed, **options)
+    )
 
 
 def split_labels(target: pd.Series, separator: str | None) -> Any:
     """Return a target; where a separator is given, a list of labels for each row."""
     if separator is None:
         return target
-    return [[label.strip() for label in str(cell).split(separator) if label.strip()] for cell in target.fillna("")]
+    return [
+        [label.strip() for label in str(cell).split(separator) if label.strip()]
+        for cell in target.fillna("")
+    ]
 
 
-def make_roster(features: list[str] | None, vectors: list[Path] | None, all_layers: bool, bert: dict[str, Any]) -> dict[str, Any]:
+def make_roster(
+    features: list[str] | None, vectors: list[Path] | None, all_layers: bool, bert: dict[str, Any]
+) -> dict[str, Any]:
     """Return the kinds of features to compare, all or those named."""
     from ..pipeline import choose_features, default_features, layer_features
 
@@ -43,11 +54,20 @@ def make_roster(features: list[str] | None, vectors: list[Path] | None, all_laye
             raise InvalidTableError(f"There is no file {str(path)!r} of word vectors.")
     roster = default_features(vectors or [], **bert)
     if all_layers:
-        roster |= {name: transformer for name, transformer in layer_features(**bert).items() if name not in roster}
+        roster |= {
+            name: transformer
+            for name, transformer in layer_features(**bert).items()
+            if name not in roster
+        }
     if not features:
         return roster
-    given = {name: transformer for name, transformer in roster.items() if name.startswith("vectors ")}
-    return {**choose_features(features, roster), **given}  # whoever names a file of vectors wants it compared
+    given = {
+        name: transformer for name, transformer in roster.items() if name.startswith("vectors ")
+    }
+    return {
+        **choose_features(features, roster),
+        **given,
+    }  # whoever names a file of vectors wants it compared
 
 
 @contextmanager
@@ -58,7 +78,12 @@ def showing_progress(n_members: int) -> Iterator[Callable[[str, str, int, int], 
     tasks: dict[str, TaskID] = {}
     started = time.perf_counter()
     with progress_on_stderr(
-        TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn(), left, TimeRemainingColumn()
+        TextColumn("{task.description}"),
+        BarColumn(),
+        count,
+        TimeElapsedColumn(),
+        left,
+        TimeRemainingColumn(),
     ) as progress:
         whole = progress.add_task("all", total=n_members, unit="kinds of features")
 
@@ -69,6 +94,8 @@ def showing_progress(n_members: int) -> Iterator[Callable[[str, str, int, int], 
             if unit == "folds":
                 progress.update(whole, completed=len(tasks) - 1 + done / total)
                 if progress.disable and done == total:
-                    print(f"{name}: done after {time.perf_counter() - started:.1f} s", file=sys.stderr)
+                    print(
+                        f"{name}: done after {time.perf_counter() - started:.1f} s", file=sys.stderr
+                    )
 
         yield show

@@ -17,7 +17,9 @@ __all__ = ["store_app"]
 
 store_app = typer.Typer(rich_markup_mode=None, help="Look after a store of embeddings.")
 
-PathArgument = Annotated[Path, typer.Argument(help="The store's file, or the directory that it lies in.")]
+PathArgument = Annotated[
+    Path, typer.Argument(help="The store's file, or the directory that it lies in.")
+]
 
 
 @store_app.callback(invoke_without_command=True)
@@ -55,7 +57,11 @@ def verify(path: PathArgument) -> None:
     for what in wrong:
         print(what)
     if wrong:
-        print(f"{len(wrong):,} fault(s) in {store.path}. Damaged texts are encoded anew when they are next asked for.", file=sys.stderr)
+        print(
+            f"{len(wrong):,} fault(s) in {store.path}. Damaged texts are encoded anew when they are"
+            " next asked for.",
+            file=sys.stderr,
+        )
         raise typer.Exit(1)
     print(f"{store.read_stats().texts:,} texts, all sound")
 
@@ -76,5 +82,7 @@ def _existing(path: Path) -> EmbeddingStore:
 
     store = EmbeddingStore(path)
     if not store.path.is_file() or not store.path.stat().st_size:
-        raise StoreError(f"There is no store at '{store.path}'. Give the path that 'store=' was given.")
+        raise StoreError(
+            f"There is no store at '{store.path}'. Give the path that 'store=' was given."
+        )
     return store

@@ -45,17 +45,34 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .skops.")],
     features: Annotated[
         list[str] | None,
-        typer.Option(help="Kind of features as 'compare' names it; may be given again. With a single one nothing is compared."),
+        typer.Option(
+            help=(
+                "Kind of features as 'compare' names it; may be given again. With a single one"
+                " nothing is compared."
+            )
+        ),
     ] = None,
     vectors: VectorsOption = None,
     cv: Annotated[
-        str | None, typer.Option(help="Folds of the comparison: 5, or 2x5 for two repeats of five, which is what it takes.")
+        str | None,
+        typer.Option(
+            help=(
+                "Folds of the comparison: 5, or 2x5 for two repeats of five, which is what it"
+                " takes."
+            )
+        ),
     ] = None,
     task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
     label_sep: Annotated[
-        str | None, typer.Option("--label-sep", help="What separates the labels of a row, such as ';', where rows may have several.")
+        str | None,
+        typer.Option(
+            "--label-sep",
+            help="What separates the labels of a row, such as ';', where rows may have several.",
+        ),
     ] = None,
-    group_duplicates: Annotated[bool, typer.Option("--group-duplicates", help="Keep equal texts on one side of every fold.")] = False,
+    group_duplicates: Annotated[
+        bool, typer.Option("--group-duplicates", help="Keep equal texts on one side of every fold.")
+    ] = False,
     sample: SampleOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of folds and samples.")] = 0,
     no_header: NoHeaderOption = False,
@@ -74,7 +91,9 @@ def train(
 
         check_model_output(output)
         if text == target:
-            raise InvalidTableError(f"--text and --target must be two columns. Got {text!r} for both.")
+            raise InvalidTableError(
+                f"--text and --target must be two columns. Got {text!r} for both."
+            )
         table = read_rows(file, [text, target], sample, seed, table_parameters(no_header, sep))
         bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
         roster = make_roster(features, vectors, False, bert)
@@ -95,13 +114,21 @@ def train(
 
 
 def _fit_one(
-    texts: pd.Series, values: Any, roster: dict[str, Any], cv: str | None, task: str, store: Path | None
+    texts: pd.Series,
+    values: Any,
+    roster: dict[str, Any],
+    cv: str | None,
+    task: str,
+    store: Path | None,
 ) -> tuple[Any, str, str, tuple[str, ...]]:
     from ..pipeline.comparison.fitting import as_texts, fit_pipeline
     from ..pipeline.comparison.target import read_target
 
     if cv is not None:
-        raise InvalidParameterError("--cv is for a comparison. With a single --features nothing is compared; leave --cv out.")
+        raise InvalidParameterError(
+            "--cv is for a comparison. With a single --features nothing is compared; leave --cv"
+            " out."
+        )
     column = as_texts(texts)
     learnt, notes = read_target(values, len(column), task)
     for note in notes:
@@ -111,15 +138,20 @@ def _fit_one(
     return pipeline, name, "trained without a comparison", _label_names(learnt)
 
 
-def _fit_best(texts: pd.Series, values: Any, roster: dict[str, Any], **settings: Any) -> tuple[Any, str, str, tuple[str, ...]]:
-    from ..pipeline import run_comparison as compare
+def _fit_best(
+    texts: pd.Series, values: Any, roster: dict[str, Any], **settings: Any
+) -> tuple[Any, str, str, tuple[str, ...]]:
+    from ..pipeline import compare
 
     with showing_progress(len(roster)) as progress:
         comparison = compare(texts, values, roster, progress=progress, **settings)
     name = comparison.best
     row: Any = comparison.table.set_index("features").loc[name]
     score, low, high = (float(row[column]) for column in (comparison.metric, "low", "high"))
-    said = f"{comparison.metric} {score:.3f}, 95 % interval {low:.3f} to {high:.3f}, the best of {len(comparison.table)}"
+    said = (
+        f"{comparison.metric} {score:.3f}, 95 % interval {low:.3f} to {high:.3f}, the best of"
+        f" {len(comparison.table)}"
+    )
     return comparison.pipeline(name), name, said, _label_names(comparison.target)
 
 
@@ -131,19 +163,32 @@ def _label_names(target: Any) -> tuple[str, ...]:
 def predict(
     model_file: Annotated[Path, typer.Argument(help="File that 'train' has written.")],
     file: Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or JSON lines.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .csv, .parquet or .jsonl.")],
-    text: Annotated[str | None, typer.Option(help="Column with the texts; the one that was trained on if left out.")] = None,
-    no_probabilities: Annotated[bool, typer.Option("--no-probabilities", help="Write the predictions alone.")] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .csv, .parquet or .jsonl.")
+    ],
+    text: Annotated[
+        str | None,
+        typer.Option(help="Column with the texts; the one that was trained on if left out."),
+    ] = None,
+    no_probabilities: Annotated[
+        bool, typer.Option("--no-probabilities", help="Write the predictions alone.")
+    ] = False,
     no_header: NoHeaderOption = False,
     sep: SeparatorOption = None,
-    model: Annotated[str | None, typer.Option(help="Where the transformer lies now, if it has moved; it must be the same one.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the transformer lies now, if it has moved; it must be the same one."
+        ),
+    ] = None,
     local_files_only: OfflineOption = False,
     store: StoreOption = None,
     chunk_rows: ChunkRowsOption = 4096,
 ) -> None:
     """Predict for a file of any size with what 'train' has written, row for row.
 
-    What is loaded runs no code. While it works, the output is called OUTPUT.part; Ctrl-C keeps the rows that are done in it.
+    What is loaded runs no code. While it works, the output is called OUTPUT.part; Ctrl-C keeps the
+    rows that are done in it.
     """
     done = 0
     stop: BaseException | None = None
@@ -182,7 +227,9 @@ def predict(
     print(f"{done:,} rows written to {output}", file=sys.stderr)
 
 
-def _settle(saved: SavedPipeline, model: str | None, local_files_only: bool, store: Path | None) -> None:
+def _settle(
+    saved: SavedPipeline, model: str | None, local_files_only: bool, store: Path | None
+) -> None:
     """Say where transformers are looked for, and where vectors are kept: nowhere, unless asked."""
     from ..features import BertVectorizer
     from ..pipeline.saving.compact import estimators_within

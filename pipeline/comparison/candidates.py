@@ -38,7 +38,9 @@ MAJORITY = "majority class"
 _LAST = 4
 
 
-def default_features(vectors: str | Path | Sequence[str | Path] = (), **bert: Any) -> dict[str, Any]:
+def default_features(
+    vectors: str | Path | Sequence[str | Path] = (), **bert: Any
+) -> dict[str, Any]:
     """Return the default roster of a comparison.
 
     Parameters
@@ -51,9 +53,10 @@ def default_features(vectors: str | Path | Sequence[str | Path] = (), **bert: An
     Returns
     -------
     dict of str to transformer or None
-        The majority class (None); TF-IDF of words, and of words and characters; Word2Vec trained on the folds; the transformer's own words
-        without context, where the extra ``distill`` is installed; the word vectors given; BERT's first token, BERT as its
-        checkpoint pools, the mean of each of the last four layers, the sum and the concatenation of these.
+        The majority class (None); TF-IDF of words, and of words and characters; Word2Vec trained on
+        the folds; the transformer's own words without context, where the extra ``distill`` is
+        installed; the word vectors given; BERT's first token, BERT as its checkpoint pools, the
+        mean of each of the last four layers, the sum and the concatenation of these.
 
     Examples
     --------
@@ -64,14 +67,18 @@ def default_features(vectors: str | Path | Sequence[str | Path] = (), **bert: An
     try:
         n_layers = _checkpoint(model).n_layers
     except ModelNotFoundError:
-        n_layers = _LAST  # whoever chooses the baselines alone needs no model; others are told when it is used
+        # Whoever chooses the baselines alone needs no model; others are told when it is used
+        n_layers = _LAST
     roster: dict[str, Any] = {
         MAJORITY: None,
         "TF-IDF words": TfidfVectorizer(sublinear_tf=True),
         "TF-IDF words + characters": FeatureUnion(
             [
                 ("words", TfidfVectorizer(sublinear_tf=True)),
-                ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)),
+                (
+                    "characters",
+                    TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+                ),
             ]
         ),
         "Word2Vec": Word2VecVectorizer(random_state=0),
@@ -90,7 +97,10 @@ def default_features(vectors: str | Path | Sequence[str | Path] = (), **bert: An
     roster["BERT cls"] = read(layers=-1, pooling="cls")
     roster["BERT"] = model
     roster |= {f"BERT mean {layer}": read(layers=layer, pooling="mean") for layer in last}
-    roster |= {f"BERT {merge} of last {len(last)}": read(layers=last, layer_merge=merge, pooling="mean") for merge in ("sum", "concat")}
+    roster |= {
+        f"BERT {merge} of last {len(last)}": read(layers=last, layer_merge=merge, pooling="mean")
+        for merge in ("sum", "concat")
+    }
     return roster
 
 
@@ -100,7 +110,8 @@ def can_distill() -> bool:
 
 
 def layer_features(poolings: Sequence[str] = ("cls", "mean", "max"), **bert: Any) -> dict[str, Any]:
-    """Return every layer of a model under some poolings, for the whole of the report's map of layers and poolings.
+    """Return every layer of a model under some poolings, for the whole of the report's map of
+    layers and poolings.
 
     Parameters
     ----------
@@ -155,18 +166,27 @@ def choose_features(features: Any, roster: Mapping[str, Any]) -> dict[str, Any]:
         names = {name.casefold(): name for name in roster}
         for name in features:
             if not isinstance(name, str) or name.casefold() not in names:
-                raise InvalidParameterError(f"The 'features' parameter must name some of: {', '.join(roster)}. Got {name!r} instead.")
+                raise InvalidParameterError(
+                    f"The 'features' parameter must name some of: {', '.join(roster)}. Got {name!r}"
+                    " instead."
+                )
         chosen = {names[name.casefold()]: roster[names[name.casefold()]] for name in features}
     else:
-        raise invalid("features", "a dict of transformers by name, a list of names or None", features)
+        raise invalid(
+            "features", "a dict of transformers by name, a list of names or None", features
+        )
     if not chosen:
         raise invalid("features", "at least one kind of features", features)
     for name, transformer in chosen.items():
-        is_one = hasattr(transformer, "fit") and hasattr(transformer, "transform") and not isinstance(transformer, type)
+        is_one = (
+            hasattr(transformer, "fit")
+            and hasattr(transformer, "transform")
+            and not isinstance(transformer, type)
+        )
         if transformer is not None and not is_one:
             raise InvalidParameterError(
-                f"Each of 'features' must be a transformer with fit and transform, or None for the majority class. Got {transformer!r} "
-                f"for {name!r}."
+                "Each of 'features' must be a transformer with fit and transform, or None for the"
+                f" majority class. Got {transformer!r} for {name!r}."
             )
     return chosen
 
@@ -189,13 +209,16 @@ def with_store(transformer: Any, store: str | Path | EmbeddingStore | None) -> A
     r"""Return a clone whose `BertVectorizer`\\ s use a store; those that name one of their own keep it, unless there is to be none."""
     copy = clone(transformer)
     for part in parts_of(copy):
-        if isinstance(part, BertVectorizer) and (store is None or (isinstance(part.store, str) and part.store == "auto")):
+        if isinstance(part, BertVectorizer) and (
+            store is None or (isinstance(part.store, str) and part.store == "auto")
+        ):
             part.store = store
     return copy
 
 
 def find_cell(transformer: Any) -> tuple[int, str] | None:
-    """Return layer (counted from 0, the embeddings) and pooling of a `BertVectorizer` that reads a single one of each.
+    """Return layer (counted from 0, the embeddings) and pooling of a `BertVectorizer` that reads a
+    single one of each.
 
     The pooling of a checkpoint is its own affair, with modules after it, and has no cell.
     """
@@ -209,4 +232,6 @@ def find_cell(transformer: Any) -> tuple[int, str] | None:
 
 
 def _checkpoint(bert: BertVectorizer) -> Checkpoint:
-    return open_checkpoint(bert.model_name, bert.revision, bert.local_files_only, bert.trust_remote_code)
+    return open_checkpoint(
+        bert.model_name, bert.revision, bert.local_files_only, bert.trust_remote_code
+    )

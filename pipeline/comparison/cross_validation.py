@@ -75,7 +75,9 @@ class _Recorded:
 
         def answer(rows: NDArray[np.int64]) -> Any:
             found = self._answers[name]
-            return [part[rows] for part in found] if isinstance(found, list) else found[rows]  # a list has a part for each label
+            return (
+                [part[rows] for part in found] if isinstance(found, list) else found[rows]
+            )  # a list has a part for each label
 
         answer.__name__ = name  # scikit-learn asks for it
         return answer
@@ -88,7 +90,8 @@ class Trial:
     Parameters
     ----------
     texts : ndarray
-        Those of the folds first, then those held back for a test. *Shape:* ``(n_rows + n_test,)``, dtype object.
+        Those of the folds first, then those held back for a test. *Shape:* ``(n_rows + n_test,)``,
+        dtype object.
     target : Target
         Of all these texts.
     n_rows : int
@@ -99,7 +102,8 @@ class Trial:
     estimator : estimator or None
         None takes what fits the features.
     curve : list of list of (ndarray, ndarray)
-        Splits with a growing number of training rows: for each size, one of each fold of the first repeat.
+        Splits with a growing number of training rows: for each size, one of each fold of the first
+        repeat.
     n_jobs : int or None
         Folds that are worked on at once.
     store : EmbeddingStore or None
@@ -118,7 +122,9 @@ class Trial:
     store: Any
     random_state: int | None
 
-    def run(self, name: str, transformer: Any, report: Callable[[str, int, int], Any]) -> tuple[Outcome, list[str]]:
+    def run(
+        self, name: str, transformer: Any, report: Callable[[str, int, int], Any]
+    ) -> tuple[Outcome, list[str]]:
         """Put one kind of features through all folds.
 
         Parameters
@@ -127,7 +133,8 @@ class Trial:
         transformer : transformer or None
             None is the majority class.
         report : callable
-            Called with a unit (``"texts"`` or ``"folds"``), how many are done, and how many there are.
+            Called with a unit (``"texts"`` or ``"folds"``), how many are done, and how many there
+            are.
 
         Returns
         -------
@@ -147,11 +154,16 @@ class Trial:
             learner = with_store(transformer, self.store)
             if not get_tags(transformer).requires_fit:
                 with _listening(said):
-                    data, encoding = self._encode(learner, lambda done: report("texts", done, len(self.texts)))
+                    data, encoding = self._encode(
+                        learner, lambda done: report("texts", done, len(self.texts))
+                    )
                 learner = None
         report("folds", 0, len(splits))
         fits = []
-        jobs = (self._job(learner, data, transformer is None, number, split) for number, split in enumerate(splits))
+        jobs = (
+            self._job(learner, data, transformer is None, number, split)
+            for number, split in enumerate(splits)
+        )
         for fit in Parallel(self.n_jobs, return_as="generator")(jobs):
             fits.append(fit)
             said += fit.said
@@ -165,7 +177,14 @@ class Trial:
         fit = _fit if number < n_folds + has_test else _fit_if_possible
         estimator = majority_estimator(self.target.kind) if is_majority else self.estimator
         return delayed(fit)(
-            learner, estimator, data, self.target, split, self.metrics, (self.random_state or 0) if resamples else None, is_majority
+            learner,
+            estimator,
+            data,
+            self.target,
+            split,
+            self.metrics,
+            (self.random_state or 0) if resamples else None,
+            is_majority,
         )
 
     def _encode(self, transformer: Any, report: Callable[[int], Any]) -> tuple[Any, Cost]:
@@ -184,9 +203,20 @@ class Trial:
         features = as_rows(stack(portions))[places]
         sample = np.random.RandomState(self.random_state).permutation(distinct)[:_TEXTS_TIMED]
         seconds = _time_encoding(with_store(transformer, None), sample)
-        return features, Cost(features.shape[1], seconds, math.nan, math.nan, read_peak(), _n_bytes(features), math.nan, _truncation(whole))
+        return features, Cost(
+            features.shape[1],
+            seconds,
+            math.nan,
+            math.nan,
+            read_peak(),
+            _n_bytes(features),
+            math.nan,
+            _truncation(whole),
+        )
 
-    def _outcome(self, name: str, transformer: Any, fits: list[_Fit], encoding: Cost | None) -> Outcome:
+    def _outcome(
+        self, name: str, transformer: Any, fits: list[_Fit], encoding: Cost | None
+    ) -> Outcome:
         n_folds = len(self.folds.splits)
         of_folds = fits[:n_folds]
         has_test = self.n_rows < len(self.texts)
@@ -201,8 +231,18 @@ class Trial:
             name,
             is_contextual(transformer),
             find_cell(transformer),
-            {metric.name: metric.shown(scores[:, place]) for place, metric in enumerate(self.metrics)},
-            {metric.name: metric.shown(test.scores[place]) for place, metric in enumerate(self.metrics)} if test else {},
+            {
+                metric.name: metric.shown(scores[:, place])
+                for place, metric in enumerate(self.metrics)
+            },
+            (
+                {
+                    metric.name: metric.shown(test.scores[place])
+                    for place, metric in enumerate(self.metrics)
+                }
+                if test
+                else {}
+            ),
             predictions,
             _join_costs([fit.cost for fit in of_folds], encoding),
             decider.shown(np.array(rest).reshape(len(self.curve), -1)) if self.curve else None,
@@ -267,19 +307,45 @@ def _fit(
             texts, test_data = test_data, as_rows(transformer.transform(test_data))
             encoding = clock.per(len(test))
             oov = _oov_rate(transformer, texts)
-        n_bytes, n_dims = (0, 0) if is_majority else (_n_bytes(train_data) + _n_bytes(test_data), train_data.shape[1])
+        n_bytes, n_dims = (
+            (0, 0)
+            if is_majority
+            else (_n_bytes(train_data) + _n_bytes(test_data), train_data.shape[1])
+        )
         clock.lap()
-        with threadpool_limits(1):  # so that numbers do not depend on n_jobs; such small products gain nothing by threads anyway
-            model = make_estimator(estimator, train_data, target.kind, labels).fit(train_data, labels)
+        with threadpool_limits(
+            1
+        ):  # so that numbers do not depend on n_jobs; such small products gain nothing by threads anyway
+            model = make_estimator(estimator, train_data, target.kind, labels).fit(
+                train_data, labels
+            )
             fitting = clock.per(len(train))
             answers = _Recorded(model, test_data)
             rows = np.arange(len(test))
             predictions = answers.predict(rows)
             predicting = clock.per(len(test))
         scores = [metric(answers, rows, truth) for metric in metrics]
-        resampled = None if resampling is None else _resample(metrics[0], answers, truth, resampling)
-    cost = Cost(n_dims, encoding, fitting + (0.0 if math.isnan(learning) else learning), predicting, read_peak(), n_bytes, oov, math.nan)
-    return _Fit(scores, predictions, resampled, cost, said, metrics[0].reason if math.isnan(scores[0]) else "")
+        resampled = (
+            None if resampling is None else _resample(metrics[0], answers, truth, resampling)
+        )
+    cost = Cost(
+        n_dims,
+        encoding,
+        fitting + (0.0 if math.isnan(learning) else learning),
+        predicting,
+        read_peak(),
+        n_bytes,
+        oov,
+        math.nan,
+    )
+    return _Fit(
+        scores,
+        predictions,
+        resampled,
+        cost,
+        said,
+        metrics[0].reason if math.isnan(scores[0]) else "",
+    )
 
 
 def _fit_if_possible(*arguments: Any) -> _Fit:
@@ -288,7 +354,10 @@ def _fit_if_possible(*arguments: Any) -> _Fit:
         return _fit(*arguments)
     except Exception as error:  # whatever a transformer or an estimator of the user's raises
         metrics = arguments[5]
-        said = f"With {len(arguments[4][0]):,} training rows a point of the learning curve is missing: {error}"
+        said = (
+            f"With {len(arguments[4][0]):,} training rows a point of the learning curve is missing:"
+            f" {error}"
+        )
         return _Fit([math.nan] * len(metrics), np.array([]), None, _NO_COST, [said])
 
 
@@ -302,7 +371,9 @@ def _time_encoding(transformer: Any, texts: NDArray[np.object_]) -> float:
         return clock.per(len(texts))
 
 
-def _resample(metric: Metric, answers: _Recorded, truth: NDArray[Any], seed: int) -> NDArray[np.float64]:
+def _resample(
+    metric: Metric, answers: _Recorded, truth: NDArray[Any], seed: int
+) -> NDArray[np.float64]:
     """Return a metric on bootstrap samples of the rows that were answered for."""
     is_right = np.array([])
     if metric.is_accuracy:
@@ -310,8 +381,11 @@ def _resample(metric: Metric, answers: _Recorded, truth: NDArray[Any], seed: int
         is_right = is_right.all(axis=1) if is_right.ndim == 2 else is_right
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        # A scorer takes milliseconds, which is much for a thousand samples; accuracy is as quickly had by hand.
-        return np.array([is_right[rows].mean() if len(is_right) else metric(answers, rows, truth[rows])])
+        # A scorer takes milliseconds, which is much for a thousand samples; accuracy is as quickly
+        # had by hand.
+        return np.array(
+            [is_right[rows].mean() if len(is_right) else metric(answers, rows, truth[rows])]
+        )
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
@@ -346,7 +420,9 @@ def _n_bytes(features: Any) -> int:
 
 
 def _oov_rate(transformer: Any, texts: NDArray[np.object_]) -> float:
-    reports = [part.oov_report(texts).rate for part in parts_of(transformer) if hasattr(part, "oov_report")]
+    reports = [
+        part.oov_report(texts).rate for part in parts_of(transformer) if hasattr(part, "oov_report")
+    ]
     return reports[0] if reports else math.nan
 
 

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifierCV, RidgeCV
+from sklearn.linear_model import (
+    LogisticRegression,
+    LogisticRegressionCV,
+    RidgeClassifierCV,
+    RidgeCV,
+)
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
@@ -20,7 +25,8 @@ __all__ = ["default_estimator", "majority_estimator"]
 _MOST_LOGISTIC_CLASSES = 20
 _MOST_INNER_FOLDS = 3
 _MOST_LEFT_OUT_ONE_BY_ONE = 2000
-# Weights of scaled columns are held back more than those of rows of unit length, whose numbers are small.
+# Weights of scaled columns are held back more than those of rows of unit length, whose numbers are
+# small.
 _DENSE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 _SPARSE_STRENGTHS = (1e-1, 1.0, 10.0, 100.0)
 
@@ -36,8 +42,9 @@ def default_estimator(features: Any, kind: str, labels: NDArray[Any]) -> Pipelin
     Parameters
     ----------
     features : ndarray or sparse matrix
-        Features of the training rows. *Shape:* ``(n_rows, n_features)``. Dense columns are scaled to unit variance; sparse rows to unit
-        length, since scaling their columns would undo idf weights.
+        Features of the training rows. *Shape:* ``(n_rows, n_features)``. Dense columns are scaled
+        to unit variance; sparse rows to unit length, since scaling their columns would undo idf
+        weights.
     kind : {"binary", "multiclass", "multilabel", "regression"}
     labels : ndarray
         Of the training rows. *Shape:* ``(n_rows,)`` or ``(n_rows, n_labels)``.
@@ -45,8 +52,8 @@ def default_estimator(features: Any, kind: str, labels: NDArray[Any]) -> Pipelin
     Returns
     -------
     Pipeline
-        `LogisticRegressionCV` for up to 20 classes, `RidgeClassifierCV` for more, whose cost does not grow with them, and for several
-        labels a row, `RidgeCV` for amounts. Not fitted.
+        `LogisticRegressionCV` for up to 20 classes, `RidgeClassifierCV` for more, whose cost does
+        not grow with them, and for several labels a row, `RidgeCV` for amounts. Not fitted.
 
     Notes
     -----
@@ -61,7 +68,14 @@ def default_estimator(features: Any, kind: str, labels: NDArray[Any]) -> Pipelin
     """
     is_sparse = sparse.issparse(features)
     scaler = Normalizer() if is_sparse else StandardScaler()
-    return make_pipeline(scaler, _ridge(RidgeCV, is_sparse, len(labels)) if kind == "regression" else _classifier(is_sparse, kind, labels))
+    return make_pipeline(
+        scaler,
+        (
+            _ridge(RidgeCV, is_sparse, len(labels))
+            if kind == "regression"
+            else _classifier(is_sparse, kind, labels)
+        ),
+    )
 
 
 def _alphas(is_sparse: bool) -> NDArray[np.float64]:
@@ -69,7 +83,10 @@ def _alphas(is_sparse: bool) -> NDArray[np.float64]:
 
 
 def _ridge(kind: type[Any], is_sparse: bool, n_rows: int) -> Any:
-    return kind(alphas=_alphas(is_sparse), cv=_MOST_INNER_FOLDS if n_rows > _MOST_LEFT_OUT_ONE_BY_ONE else None)
+    return kind(
+        alphas=_alphas(is_sparse),
+        cv=_MOST_INNER_FOLDS if n_rows > _MOST_LEFT_OUT_ONE_BY_ONE else None,
+    )
 
 
 def _classifier(is_sparse: bool, kind: str, labels: NDArray[Any]) -> Any:
@@ -83,5 +100,10 @@ def _classifier(is_sparse: bool, kind: str, labels: NDArray[Any]) -> Any:
         return LogisticRegression(C=strengths[2], max_iter=1000)
     inner = StratifiedKFold(min(_MOST_INNER_FOLDS, int(counts.min())), shuffle=True, random_state=0)
     return LogisticRegressionCV(
-        Cs=list(strengths), cv=inner, scoring="neg_log_loss", max_iter=1000, l1_ratios=(0.0,), use_legacy_attributes=False
+        Cs=list(strengths),
+        cv=inner,
+        scoring="neg_log_loss",
+        max_iter=1000,
+        l1_ratios=(0.0,),
+        use_legacy_attributes=False,
     )

@@ -50,7 +50,13 @@ def _learn(transformer: Any, texts: NDArray[np.object_], labels: NDArray[Any]) -
     return transformer.fit(texts, labels).transform(texts)
 
 
-def fit_pipeline(transformer: Any, estimator: Any, texts: NDArray[np.object_], target: Target, store: Any = "auto") -> Pipeline:
+def fit_pipeline(
+    transformer: Any,
+    estimator: Any,
+    texts: NDArray[np.object_],
+    target: Target,
+    store: Any = "auto",
+) -> Pipeline:
     """Return features and an estimator, fitted on texts.
 
     Parameters
@@ -74,9 +80,13 @@ def fit_pipeline(transformer: Any, estimator: Any, texts: NDArray[np.object_], t
         return Pipeline([("estimator", majority_estimator(target.kind))]).fit(texts, target.values)
     features = with_store(transformer, store)
     vectors = _learn(features, texts, target.values)
-    model = make_estimator(estimator, vectors, target.kind, target.values).fit(vectors, target.values)
+    model = make_estimator(estimator, vectors, target.kind, target.values).fit(
+        vectors, target.values
+    )
     if estimator is None and isinstance(model[-1], LogisticRegressionCV):
-        model[-1].set_params(scoring="accuracy")  # what score() gives, as of any classifier; the strength was chosen by log loss
+        model[-1].set_params(
+            scoring="accuracy"
+        )  # what score() gives, as of any classifier; the strength was chosen by log loss
     for part, given in zip(parts_of(features), parts_of(transformer), strict=True):
         if isinstance(part, BertVectorizer):
             part.store = given.store

@@ -56,17 +56,21 @@ class Folds:
     @property
     def mean_sizes(self) -> tuple[float, float]:
         """Training and test rows of a fold, the mean over the folds."""
-        return float(np.mean([len(train) for train, _ in self.splits])), float(np.mean([len(test) for _, test in self.splits]))
+        return float(np.mean([len(train) for train, _ in self.splits])), float(
+            np.mean([len(test) for _, test in self.splits])
+        )
 
 
-def make_folds(cv: Any, target: Target, groups: NDArray[Any] | None, random_state: int | None) -> Folds:
+def make_folds(
+    cv: Any, target: Target, groups: NDArray[Any] | None, random_state: int | None
+) -> Folds:
     """Cut rows into folds.
 
     Parameters
     ----------
     cv : None, int, str, splitter or iterable
-        A number of folds; ``"2x5"``, which is two repeats of five folds, and what None means; any scikit-learn splitter, such as
-        `PredefinedSplit`; or pairs of training and test rows.
+        A number of folds; ``"2x5"``, which is two repeats of five folds, and what None means; any
+        scikit-learn splitter, such as `PredefinedSplit`; or pairs of training and test rows.
     target : Target
         Classes are spread evenly over the folds.
     groups : ndarray or None
@@ -98,7 +102,11 @@ def make_folds(cv: Any, target: Target, groups: NDArray[Any] | None, random_stat
     splits = _split_by(cv, target, groups) if hasattr(cv, "split") else _take(cv)
     _check_splits(splits, len(target))
     _check_groups(splits, groups)
-    words = f"{len(splits)} fold(s) of {type(cv).__name__}" if hasattr(cv, "split") else f"{len(splits)} given fold(s)"
+    words = (
+        f"{len(splits)} fold(s) of {type(cv).__name__}"
+        if hasattr(cv, "split")
+        else f"{len(splits)} given fold(s)"
+    )
     return Folds(splits, _first_repeat(splits), words)
 
 
@@ -116,11 +124,17 @@ def _read(cv: str) -> tuple[int, int]:
     match = _REPEATS_BY_FOLDS.fullmatch(cv.strip())
     repeats, folds = (int(match[1] or 1), int(match[2])) if match else (0, 0)
     if repeats < 1 or folds < 2:
-        raise invalid("cv", "a number of folds from 2, REPEATSxFOLDS such as '2x5', a splitter or pairs of rows", cv)
+        raise invalid(
+            "cv",
+            "a number of folds from 2, REPEATSxFOLDS such as '2x5', a splitter or pairs of rows",
+            cv,
+        )
     return repeats, folds
 
 
-def _repeated(repeats: int, folds: int, target: Target, groups: NDArray[Any] | None, random_state: int | None) -> Folds:
+def _repeated(
+    repeats: int, folds: int, target: Target, groups: NDArray[Any] | None, random_state: int | None
+) -> Folds:
     _check_enough(folds, target, groups)
     if random_state is not None and random_state >= _SEEDS:
         raise invalid("random_state", f"below {_SEEDS}", random_state)
@@ -130,9 +144,14 @@ def _repeated(repeats: int, folds: int, target: Target, groups: NDArray[Any] | N
     seeds = np.random.RandomState(random_state).randint(2**31 - 1, size=repeats)
     splits: list[Split] = []
     for seed in seeds.tolist():
-        splits += kind(folds, shuffle=True, random_state=seed).split(np.zeros(len(target)), strata, groups)
+        splits += kind(folds, shuffle=True, random_state=seed).split(
+            np.zeros(len(target)), strata, groups
+        )
     _check_splits(splits, len(target))
-    words = f"{folds} {'stratified ' if stratified else ''}folds{'' if groups is None else ' that keep groups together'}"
+    words = (
+        f"{folds}"
+        f" {'stratified ' if stratified else ''}folds{'' if groups is None else ' that keep groups together'}"
+    )
     return Folds(splits, folds, words if repeats == 1 else f"{repeats} repeats of {words}")
 
 
@@ -148,10 +167,14 @@ def _strata(target: Target, folds: int) -> NDArray[Any] | None:
 def _check_enough(folds: int, target: Target, groups: NDArray[Any] | None) -> None:
     if len(target) < folds:
         raise InvalidTableError(
-            f"There must be as many rows as folds ({folds}). Got {len(target)} row(s). Use fewer folds (--cv), or more rows."
+            f"There must be as many rows as folds ({folds}). Got {len(target)} row(s). Use fewer"
+            " folds (--cv), or more rows."
         )
     if groups is not None and (n_groups := len(np.unique(groups))) < folds:
-        raise InvalidTableError(f"There must be as many groups as folds ({folds}). Got {n_groups} group(s). Use fewer folds.")
+        raise InvalidTableError(
+            f"There must be as many groups as folds ({folds}). Got {n_groups} group(s). Use fewer"
+            " folds."
+        )
     if not target.is_classes:
         return
     counts = target.count_classes()
@@ -159,19 +182,24 @@ def _check_enough(folds: int, target: Target, groups: NDArray[Any] | None) -> No
         rare = int((counts < folds).sum())
         others = f", and {rare - 1} more class(es) like it" if rare > 1 else ""
         raise InvalidTableError(
-            f"Each class needs at least as many rows as there are folds ({folds}). Got {counts.iloc[0]} row(s) of class "
-            f"{str(counts.index[0])[:100]!r}{others}. Use fewer folds (--cv), leave rare classes out, or, if these are amounts, "
-            "say so by task 'regression'."
+            f"Each class needs at least as many rows as there are folds ({folds}). Got"
+            f" {counts.iloc[0]} row(s) of class {str(counts.index[0])[:100]!r}{others}. Use fewer"
+            " folds (--cv), leave rare classes out, or, if these are amounts, say so by task"
+            " 'regression'."
         )
 
 
 def _split_by(splitter: Any, target: Target, groups: NDArray[Any] | None) -> list[Split]:
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The groups parameter is ignored")  # whether they are kept together is looked at after that
+            warnings.filterwarnings(
+                "ignore", "The groups parameter is ignored"
+            )  # whether they are kept together is looked at after that
             return list(splitter.split(np.zeros(len(target)), target.values, groups))
     except (TypeError, ValueError) as error:
-        raise InvalidParameterError(f"The 'cv' parameter {splitter!r} cannot split these {len(target)} rows: {error}") from error
+        raise InvalidParameterError(
+            f"The 'cv' parameter {splitter!r} cannot split these {len(target)} rows: {error}"
+        ) from error
 
 
 def _take(pairs: Any) -> list[Split]:
@@ -180,7 +208,12 @@ def _take(pairs: Any) -> list[Split]:
     except (TypeError, ValueError):
         splits = None
     if splits is None or any(rows.ndim != 1 for split in splits for rows in split):
-        raise invalid("cv", "a number of folds, REPEATSxFOLDS, a splitter, or pairs of lists of training and test rows", pairs)
+        raise invalid(
+            "cv",
+            "a number of folds, REPEATSxFOLDS, a splitter, or pairs of lists of training and test"
+            " rows",
+            pairs,
+        )
     return splits
 
 
@@ -190,27 +223,41 @@ def _check_splits(splits: Sequence[Split], n_rows: int) -> None:
     for number, (train, test) in enumerate(splits):
         kinds = train.dtype.kind + test.dtype.kind
         rows = np.concatenate([train, test])
-        if not len(train) or not len(test) or not set(kinds) <= set("iu") or rows.min() < 0 or rows.max() >= n_rows:
+        if (
+            not len(train)
+            or not len(test)
+            or not set(kinds) <= set("iu")
+            or rows.min() < 0
+            or rows.max() >= n_rows
+        ):
             raise InvalidParameterError(
-                f"Each fold must have training and test rows, numbered in [0, {n_rows}). Fold {number} has {len(train)} and {len(test)}."
+                f"Each fold must have training and test rows, numbered in [0, {n_rows}). Fold"
+                f" {number} has {len(train)} and {len(test)}."
             )
         if shared := len(np.intersect1d(train, test)):
-            raise InvalidParameterError(f"Training and test rows of a fold must differ. Fold {number} has {shared} row(s) in both.")
+            raise InvalidParameterError(
+                f"Training and test rows of a fold must differ. Fold {number} has {shared} row(s)"
+                " in both."
+            )
 
 
 def _check_groups(splits: Sequence[Split], groups: NDArray[Any] | None) -> None:
     for number, (train, test) in enumerate(splits):
         if groups is not None and (shared := len(np.intersect1d(groups[train], groups[test]))):
             raise InvalidParameterError(
-                f"Rows of a group must be on one side of each fold, but 'cv' puts {shared} group(s) on both sides of fold {number}. "
-                "Give a number of folds, a splitter that keeps groups together, or no groups."
+                f"Rows of a group must be on one side of each fold, but 'cv' puts {shared} group(s)"
+                f" on both sides of fold {number}. Give a number of folds, a splitter that keeps"
+                " groups together, or no groups."
             )
 
 
 def _plain(texts: Sequence[str]) -> NDArray[np.int64]:
     """Number texts, alike where they differ in case and white space only. *Shape:* ``(n_texts,)``."""
     numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(" ".join(text.casefold().split()), len(numbers)) for text in texts], dtype=np.int64)
+    return np.array(
+        [numbers.setdefault(" ".join(text.casefold().split()), len(numbers)) for text in texts],
+        dtype=np.int64,
+    )
 
 
 def join_duplicates(texts: Sequence[str], groups: NDArray[Any] | None = None) -> NDArray[np.int64]:
@@ -239,15 +286,19 @@ def join_duplicates(texts: Sequence[str], groups: NDArray[Any] | None = None) ->
     own = np.unique(groups, return_inverse=True)[1]
     size = len(plain)
     nodes = size + 1 + max(int(plain.max(initial=0)), int(own.max(initial=0)))
-    # Rows hang together where they share a text or a group: a graph with a node for each row, text and group.
+    # Rows hang together where they share a text or a group: a graph with a node for each row, text
+    # and group.
     rows = np.tile(np.arange(size), 2)
     hubs = np.concatenate([size + plain, nodes + own])
     links = coo_array((np.ones(2 * size), (rows, hubs)), shape=(2 * nodes, 2 * nodes))
-    return np.unique(connected_components(links, directed=False)[1][:size], return_inverse=True)[1].astype(np.int64)
+    return np.unique(connected_components(links, directed=False)[1][:size], return_inverse=True)[
+        1
+    ].astype(np.int64)
 
 
 def count_leaks(texts: Sequence[str], splits: Sequence[Split]) -> int:
-    """Return how many rows are judged at least once by features that were learnt from the same text.
+    """Return how many rows are judged at least once by features that were learnt from the same
+    text.
 
     Parameters
     ----------

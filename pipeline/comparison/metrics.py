@@ -29,13 +29,33 @@ _DEFAULTS = {
     "regression": ("r2", "spearman", "neg_mean_absolute_error"),
 }
 _TAKEN = {
-    *("features", "is_contextual", "low", "high", "difference", "difference_low", "difference_high", "p_value", "verdict"),
+    *(
+        "features",
+        "is_contextual",
+        "low",
+        "high",
+        "difference",
+        "difference_low",
+        "difference_high",
+        "p_value",
+        "verdict",
+    ),
     *("test", "test_low", "test_high", "n_rows", *(field.name for field in fields(Cost))),
 }
 _OF_CLASSES = ("f1", "balanced_accuracy", "precision", "recall", "jaccard", "average_precision")
 _BELOW_ONE = ("r2", "explained_variance")
 _CORRELATIONS = ("spearman", "matthews_corrcoef")
-_SHARES = ("accuracy", "balanced_accuracy", "f1", "precision", "recall", "jaccard", "roc_auc", "average_precision", "top_k_accuracy")
+_SHARES = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "precision",
+    "recall",
+    "jaccard",
+    "roc_auc",
+    "average_precision",
+    "top_k_accuracy",
+)
 
 
 class Metric:
@@ -48,7 +68,8 @@ class Metric:
     scorer : callable
         Called with an estimator, features and the truth; more is better.
     known_as : str
-        scikit-learn's name of the scorer, where ``key`` is another; "" for one that it does not know.
+        scikit-learn's name of the scorer, where ``key`` is another; "" for one that it does not
+        know.
 
     Attributes
     ----------
@@ -69,7 +90,13 @@ class Metric:
         self.reason = ""
         self.known_as = known_as
         self._is_share = known_as.startswith(_SHARES)
-        self.bounds = (0.0, 1.0) if self._is_share else (-math.inf, math.inf) if self.greater_is_better else (0.0, math.inf)
+        self.bounds = (
+            (0.0, 1.0)
+            if self._is_share
+            else (-math.inf, math.inf)
+            if self.greater_is_better
+            else (0.0, math.inf)
+        )
         if known_as in (*_BELOW_ONE, *_CORRELATIONS):
             self.bounds = (-1.0 if known_as in _CORRELATIONS else -math.inf, 1.0)
 
@@ -110,8 +137,9 @@ def resolve_scoring(scoring: Any, kind: str) -> list[Metric]:
     Parameters
     ----------
     scoring : None, str, callable, sequence of str, or dict of str to (str or callable)
-        As in scikit-learn. None takes, for classes, accuracy, macro-averaged F1, area under the ROC curve and Brier score; for
-        several labels a row, macro-averaged F1 first; for amounts, R2, Spearman's correlation and mean absolute error.
+        As in scikit-learn. None takes, for classes, accuracy, macro-averaged F1, area under the ROC
+        curve and Brier score; for several labels a row, macro-averaged F1 first; for amounts, R2,
+        Spearman's correlation and mean absolute error.
     kind : {"binary", "multiclass", "multilabel", "regression"}
 
     Returns
@@ -139,14 +167,19 @@ def resolve_scoring(scoring: Any, kind: str) -> list[Metric]:
     elif isinstance(scoring, Sequence) and all(isinstance(name, str) for name in scoring):
         named = {name: name for name in scoring}
     else:
-        raise invalid("scoring", "a scorer's name, a callable, a list of names, a dict or None", scoring)
+        raise invalid(
+            "scoring", "a scorer's name, a callable, a list of names, a dict or None", scoring
+        )
     if not named:
         raise invalid("scoring", "at least one scorer", scoring)
     metrics = [Metric(name, _scorer(scorer), _known_as(scorer)) for name, scorer in named.items()]
     names = [metric.name for metric in metrics]
     for name in names:
         if name in _TAKEN or names.count(name) > 1:
-            raise InvalidParameterError(f"The 'scoring' parameter must have names that are no other columns of the table. Got {name!r}.")
+            raise InvalidParameterError(
+                "The 'scoring' parameter must have names that are no other columns of the table."
+                f" Got {name!r}."
+            )
     return metrics
 
 
@@ -168,8 +201,8 @@ def _scorer(scorer: str | Scorer) -> Scorer:
         return get_scorer(scorer)  # type: ignore[no-any-return]
     except (ValueError, TypeError):
         raise InvalidParameterError(
-            f"The 'scoring' parameter must name a scorer that sklearn.metrics.get_scorer_names() lists, 'spearman' or 'neg_brier_score'. "
-            f"Got {scorer!r} instead."
+            "The 'scoring' parameter must name a scorer that sklearn.metrics.get_scorer_names()"
+            f" lists, 'spearman' or 'neg_brier_score'. Got {scorer!r} instead."
         ) from None
 
 

@@ -56,22 +56,26 @@ class Outcome:
     is_contextual : bool
         Whether a `BertVectorizer` is part of it; everything else is a baseline.
     cell : tuple of (int, str), or None
-        The layer (counted from 0, the embeddings) and the pooling, where it is a single layer under a single pooling.
+        The layer (counted from 0, the embeddings) and the pooling, where it is a single layer under
+        a single pooling.
     scores : dict of str to ndarray
-        What each metric gave on each fold, as people know it: an error is a positive number. *Shape of each:* ``(n_folds,)``, float64.
+        What each metric gave on each fold, as people know it: an error is a positive number. *Shape
+        of each:* ``(n_folds,)``, float64.
     test_scores : dict of str to float
         The same on rows held back for a test, fitted on all others; empty where there are none.
     predictions : ndarray
-        For each row what was predicted while it was left out, in the first repeat; None where it never was. *Shape:* ``(n_rows,)`` or
-        ``(n_rows, n_labels)``, dtype object.
+        For each row what was predicted while it was left out, in the first repeat; None where it
+        never was. *Shape:* ``(n_rows,)`` or ``(n_rows, n_labels)``, dtype object.
     cost : Cost
     curve : ndarray or None
-        The deciding metric after learning from a growing number of rows. *Shape:* ``(n_sizes, n_folds of the first repeat)``, float64.
+        The deciding metric after learning from a growing number of rows. *Shape:* ``(n_sizes,
+        n_folds of the first repeat)``, float64.
     reason : str
         Why the deciding metric has no value on a fold, where it has none.
     resampled, test_resampled : ndarray or None
-        The deciding metric on bootstrap samples of the test rows, the same samples for all kinds of features: where there is but one fold,
-        and on rows held back. *Shape:* ``(n_resamples,)``, float64.
+        The deciding metric on bootstrap samples of the test rows, the same samples for all kinds of
+        features: where there is but one fold, and on rows held back. *Shape:* ``(n_resamples,)``,
+        float64.
     """
 
     name: str
@@ -90,4 +94,6 @@ class Outcome:
     @property
     def n_judged(self) -> int:
         """Rows for which something was predicted while they were left out."""
-        return sum(row is not None for row in self.predictions.reshape(len(self.predictions), -1)[:, 0])
+        return sum(
+            row is not None for row in self.predictions.reshape(len(self.predictions), -1)[:, 0]
+        )

@@ -20,7 +20,8 @@ def forget_peak() -> None:
 
 
 def read_peak() -> float:
-    """Return the most memory that this process has taken, in MiB; NaN where the system does not say.
+    """Return the most memory that this process has taken, in MiB; NaN where the system does not
+    say.
 
     Examples
     --------
@@ -28,7 +29,9 @@ def read_peak() -> float:
     True
     """
     with suppress(OSError):
-        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        match = re.search(
+            r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii")
+        )
         if match:
             return int(match[1]) / 1024
     try:

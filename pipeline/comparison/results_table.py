@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .statistics import Estimate, bootstrap_interval, bootstrap_test, corrected_interval, corrected_test, holm
+from .statistics import (
+    Estimate,
+    bootstrap_interval,
+    bootstrap_test,
+    corrected_interval,
+    corrected_test,
+    holm,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +45,9 @@ def best_of(outcomes: Mapping[str, Outcome], metric: Metric) -> str:
     return max(outcomes, key=lambda name: sign * float(outcomes[name].scores[metric.name].mean()))
 
 
-def rank(outcomes: Mapping[str, Outcome], metrics: list[Metric], folds: Folds, n_test: int) -> tuple[pd.DataFrame, str]:
+def rank(
+    outcomes: Mapping[str, Outcome], metrics: list[Metric], folds: Folds, n_test: int
+) -> tuple[pd.DataFrame, str]:
     """Build the table of a comparison.
 
     Parameters
@@ -56,7 +65,8 @@ def rank(outcomes: Mapping[str, Outcome], metrics: list[Metric], folds: Folds, n
     table : DataFrame
         A row for each kind of features; columns as `Comparison.table` has them.
     baseline : str
-        Name of the best baseline: the best of what is not contextual, or of all where everything is.
+        Name of the best baseline: the best of what is not contextual, or of all where everything
+        is.
 
     Notes
     -----
@@ -69,11 +79,18 @@ def rank(outcomes: Mapping[str, Outcome], metrics: list[Metric], folds: Folds, n
     S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979.
     """
     metric = metrics[0]
-    baseline = best_of({name: outcome for name, outcome in outcomes.items() if not outcome.is_contextual} or outcomes, metric)
+    baseline = best_of(
+        {name: outcome for name, outcome in outcomes.items() if not outcome.is_contextual}
+        or outcomes,
+        metric,
+    )
     reference = outcomes[baseline]
     scores = [_score(outcome, metric, folds) for outcome in outcomes.values()]
     unknown = Estimate(np.nan, np.nan, np.nan, np.nan)
-    differences = [unknown if outcome is reference else _difference(outcome, reference, metric, folds) for outcome in outcomes.values()]
+    differences = [
+        unknown if outcome is reference else _difference(outcome, reference, metric, folds)
+        for outcome in outcomes.values()
+    ]
     p_values = holm([difference.p_value for difference in differences])
     columns: dict[str, Any] = {
         "features": list(outcomes),
@@ -100,7 +117,9 @@ def rank(outcomes: Mapping[str, Outcome], metrics: list[Metric], folds: Folds, n
     for other in metrics[1:]:
         columns[other.name] = [_mean(outcome.scores[other.name]) for outcome in outcomes.values()]
         if n_test:
-            columns[f"test_{other.name}"] = [outcome.test_scores[other.name] for outcome in outcomes.values()]
+            columns[f"test_{other.name}"] = [
+                outcome.test_scores[other.name] for outcome in outcomes.values()
+            ]
     costs = pd.DataFrame([asdict(outcome.cost) for outcome in outcomes.values()])
     return pd.concat([pd.DataFrame(columns), costs], axis=1), baseline
 
@@ -110,7 +129,9 @@ def _mean(scores: Any) -> float:
     return float(np.mean(scores))
 
 
-def estimate_score(scores: NDArray[np.float64], metric: Metric, n_train: float, n_test: float, n_rows: int) -> Estimate:
+def estimate_score(
+    scores: NDArray[np.float64], metric: Metric, n_train: float, n_test: float, n_rows: int
+) -> Estimate:
     """Return the mean score of folds with its interval.
 
     Parameters
@@ -126,13 +147,19 @@ def estimate_score(scores: NDArray[np.float64], metric: Metric, n_train: float, 
     Returns
     -------
     Estimate
-        Without an interval where there is but one score, a fold has none, or all are the same and nobody knows what a row weighs.
+        Without an interval where there is but one score, a fold has none, or all are the same and
+        nobody knows what a row weighs.
     """
     if _says_nothing(scores, metric.resolution(n_test)):
         return Estimate(float(scores.mean()), np.nan, np.nan, np.nan)
     error = metric.row_error(float(scores.mean()), n_rows)
     return corrected_interval(
-        scores, n_test / n_train, CONFIDENCE, resolution=metric.resolution(n_test), row_error=error, bounds=metric.bounds
+        scores,
+        n_test / n_train,
+        CONFIDENCE,
+        resolution=metric.resolution(n_test),
+        row_error=error,
+        bounds=metric.bounds,
     )
 
 
@@ -141,7 +168,9 @@ def _score(outcome: Outcome, metric: Metric, folds: Folds) -> Estimate:
     if outcome.resampled is None:
         return estimate_score(scores, metric, *folds.mean_sizes, outcome.n_judged)
     resolution = metric.resolution(folds.mean_sizes[1])
-    return bootstrap_interval(float(scores[0]), outcome.resampled, CONFIDENCE, resolution=resolution, bounds=metric.bounds)
+    return bootstrap_interval(
+        float(scores[0]), outcome.resampled, CONFIDENCE, resolution=resolution, bounds=metric.bounds
+    )
 
 
 def _difference(outcome: Outcome, reference: Outcome, metric: Metric, folds: Folds) -> Estimate:
@@ -149,7 +178,12 @@ def _difference(outcome: Outcome, reference: Outcome, metric: Metric, folds: Fol
     n_train, n_test = folds.mean_sizes
     resolution = metric.resolution(n_test)
     if outcome.resampled is not None and reference.resampled is not None:
-        found = bootstrap_test(float(differences[0]), outcome.resampled - reference.resampled, CONFIDENCE, resolution=resolution)
+        found = bootstrap_test(
+            float(differences[0]),
+            outcome.resampled - reference.resampled,
+            CONFIDENCE,
+            resolution=resolution,
+        )
     elif _says_nothing(differences, resolution):
         return Estimate(float(differences.mean()), np.nan, np.nan, np.nan)
     else:
@@ -160,13 +194,23 @@ def _difference(outcome: Outcome, reference: Outcome, metric: Metric, folds: Fol
 
 def _says_nothing(scores: NDArray[np.float64], resolution: float) -> bool:
     """Whether nothing can be said of how sure a mean is: one score, or all the same where it is unknown what a row weighs."""
-    return len(scores) < 2 or not np.isfinite(scores).all() or (not resolution and bool(np.ptp(scores) == 0))
+    return (
+        len(scores) < 2
+        or not np.isfinite(scores).all()
+        or (not resolution and bool(np.ptp(scores) == 0))
+    )
 
 
 def _test_score(outcome: Outcome, metric: Metric, n_test: int) -> Estimate:
     score = outcome.test_scores[metric.name]
     assert outcome.test_resampled is not None
-    return bootstrap_interval(score, outcome.test_resampled, CONFIDENCE, resolution=metric.resolution(n_test), bounds=metric.bounds)
+    return bootstrap_interval(
+        score,
+        outcome.test_resampled,
+        CONFIDENCE,
+        resolution=metric.resolution(n_test),
+        bounds=metric.bounds,
+    )
 
 
 def _verdict(difference: float, p_value: float, metric: Metric) -> str:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from numpy.random import RandomState
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Estimate", "bootstrap_interval", "bootstrap_test", "corrected_interval", "corrected_test", "holm", "resample_rows"]
+__all__ = [
+    "Estimate",
+    "bootstrap_interval",
+    "bootstrap_test",
+    "corrected_interval",
+    "corrected_test",
+    "holm",
+    "resample_rows",
+]
 
 
 class Estimate(NamedTuple):
@@ -48,7 +56,8 @@ def corrected_interval(
     row_error: float = 0.0,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate:
-    """Return the mean score of cross-validation with an interval that knows that folds share their rows.
+    """Return the mean score of cross-validation with an interval that knows that folds share their
+    rows.
 
     Parameters
     ----------
@@ -57,14 +66,18 @@ def corrected_interval(
     test_share : float
         Rows that a fold is scored on, divided by rows that it is fitted on: 0.25 for 5 folds.
     confidence : float
-        How often such intervals hold the true score: the one expected of a model fitted on as many rows.
+        How often such intervals hold the true score: the one expected of a model fitted on as many
+        rows.
     resolution : float
-        What a single row weighs in the score of a fold: ``1 / n_test_rows`` for accuracy. See Notes.
+        What a single row weighs in the score of a fold: ``1 / n_test_rows`` for accuracy. See
+        Notes.
     row_error : float
-        Standard error that the score has as other rows might have been drawn, the model being the same, if it is known:
-        ``sqrt(score * (1 - score) / n_rows)`` for accuracy, with all rows. See Notes.
+        Standard error that the score has as other rows might have been drawn, the model being the
+        same, if it is known: ``sqrt(score * (1 - score) / n_rows)`` for accuracy, with all rows.
+        See Notes.
     bounds : tuple of float
-        Least and greatest value that the score can take. The interval is cut there, which costs no confidence.
+        Least and greatest value that the score can take. The interval is cut there, which costs no
+        confidence.
 
     Returns
     -------
@@ -74,7 +87,8 @@ def corrected_interval(
     Raises
     ------
     InvalidParameterError
-        If there are fewer than two scores, one of them is not finite, or a parameter breaks its rule.
+        If there are fewer than two scores, one of them is not finite, or a parameter breaks its
+        rule.
 
     Notes
     -----
@@ -82,11 +96,14 @@ def corrected_interval(
     Nadeau and Bengio put ``(1 / n_folds + test_share) * variance`` in its place; Bouckaert and Frank found that it serves repeated
     cross-validation too. The t distribution has ``n_folds - 1`` degrees of freedom. Two things no variance of folds can show:
 
-    - Stratified folds have the same share of each class; other data would not. A majority class even scores the same in all
+    - Stratified folds have the same share of each class; other data would not. A majority class
+      even scores the same in all
       folds. The standard error is therefore taken to be no less than ``row_error``.
-    - With every row right in every fold, other rows may still come out wrong. The variance is therefore taken to be no less
-      than with one row in one fold otherwise, ``resolution ** 2 / n_folds``: a faultless model's interval then reaches 2.1 (2 x 5
-      folds) or 4.2 (5 folds) of all rows down at 95 %; the rule of three says 3 to 3.7.
+    - With every row right in every fold, other rows may still come out wrong. The variance is
+      therefore taken to be no less
+      than with one row in one fold otherwise, ``resolution ** 2 / n_folds``: a faultless model's
+      interval then reaches 2.1 (2 x 5 folds) or 4.2 (5 folds) of all rows down at 95 %; the rule of
+      three says 3 to 3.7.
 
     References
     ----------
@@ -102,11 +119,16 @@ def corrected_interval(
     lowest, highest = _check_bounds(bounds)
     mean, fold_error, spread = _corrected("scores", scores, test_share, confidence, resolution)
     error = max(fold_error, _check_error("row_error", row_error))
-    return Estimate(mean, max(mean - spread * error, lowest), min(mean + spread * error, highest), math.nan)
+    return Estimate(
+        mean, max(mean - spread * error, lowest), min(mean + spread * error, highest), math.nan
+    )
 
 
-def corrected_test(differences: ArrayLike, test_share: float, confidence: float = 0.95, *, resolution: float = 0.0) -> Estimate:
-    """Test whether two kinds of features do equally well in cross-validation, by the corrected resampled t-test.
+def corrected_test(
+    differences: ArrayLike, test_share: float, confidence: float = 0.95, *, resolution: float = 0.0
+) -> Estimate:
+    """Test whether two kinds of features do equally well in cross-validation, by the corrected
+    resampled t-test.
 
     Parameters
     ----------
@@ -118,8 +140,8 @@ def corrected_test(differences: ArrayLike, test_share: float, confidence: float 
     Returns
     -------
     Estimate
-        The mean difference, its interval, and the two-sided p-value; it is below ``1 - confidence`` just where the interval does
-        not hold 0.
+        The mean difference, its interval, and the two-sided p-value; it is below ``1 - confidence``
+        just where the interval does not hold 0.
 
     Raises
     ------
@@ -144,7 +166,12 @@ def corrected_test(differences: ArrayLike, test_share: float, confidence: float 
     """
     mean, error, spread = _corrected("differences", differences, test_share, confidence, resolution)
     ratio = abs(mean) / error if error else math.inf if mean else 0.0
-    return Estimate(mean, mean - spread * error, mean + spread * error, float(2 * stats.t.sf(ratio, np.size(differences) - 1)))
+    return Estimate(
+        mean,
+        mean - spread * error,
+        mean + spread * error,
+        float(2 * stats.t.sf(ratio, np.size(differences) - 1)),
+    )
 
 
 def resample_rows(
@@ -159,8 +186,9 @@ def resample_rows(
     Parameters
     ----------
     score : callable
-        Takes the rows of a sample, ``(n_rows,)`` int64, and returns the scores of all members on them, ``(n_members,)``, so that
-        differences are paired. NaN says that a sample has no score, such as a ROC AUC where all rows are of one class.
+        Takes the rows of a sample, ``(n_rows,)`` int64, and returns the scores of all members on
+        them, ``(n_members,)``, so that differences are paired. NaN says that a sample has no score,
+        such as a ROC AUC where all rows are of one class.
     n_rows : int
         Rows of the test set.
     n_resamples : int
@@ -194,9 +222,13 @@ def resample_rows(
         raise invalid("random_state", "an int, a RandomState or None", random_state) from None
     resampled: list[NDArray[np.float64]] = []
     for _ in range(n_resamples):
-        scores = np.asarray(score(random.randint(n_rows, size=n_rows, dtype=np.int64)), dtype=np.float64)
+        scores = np.asarray(
+            score(random.randint(n_rows, size=n_rows, dtype=np.int64)), dtype=np.float64
+        )
         if scores.ndim != 1 or (resampled and len(scores) != len(resampled[0])):
-            raise invalid("score", "a function that returns a vector with a number for each member", scores)
+            raise invalid(
+                "score", "a function that returns a vector with a number for each member", scores
+            )
         resampled.append(scores)
     return np.stack(resampled)
 
@@ -218,19 +250,20 @@ def bootstrap_interval(
     resampled : array-like of shape (n_resamples,)
         Its scores on bootstrap samples: a column of what `resample_rows` returns. NaN are left out.
     confidence : float
-        How often such intervals hold the true score: that of this fitted model on endlessly many rows. How much another training
-        set would change is not in it.
+        How often such intervals hold the true score: that of this fitted model on endlessly many
+        rows. How much another training set would change is not in it.
     resolution : float
-        What a single row weighs in the score: ``1 / n_rows`` for accuracy. The interval reaches at least
-        ``-log((1 - confidence) / 2)`` rows to either side, 3.7 at 95 %: so far off may the truth be though not a single
-        row came out wrong, and then no bootstrap sample shows it.
+        What a single row weighs in the score: ``1 / n_rows`` for accuracy. The interval reaches at
+        least ``-log((1 - confidence) / 2)`` rows to either side, 3.7 at 95 %: so far off may the
+        truth be though not a single row came out wrong, and then no bootstrap sample shows it.
     bounds : tuple of float
         Least and greatest value that the score can take; the interval is cut there.
 
     Returns
     -------
     Estimate
-        Its ``p_value`` is NaN. Without a finite score, or samples that have one, the ends are NaN too.
+        Its ``p_value`` is NaN. Without a finite score, or samples that have one, the ends are NaN
+        too.
 
     Raises
     ------
@@ -260,26 +293,40 @@ def bootstrap_interval(
         return Estimate(value, math.nan, math.nan, math.nan)
     tail = (1 - confidence) / 2
     low, high = np.quantile(samples, [tail, 1 - tail], method="weibull")
-    return Estimate(value, max(min(float(low), value - reach), lowest), min(max(float(high), value + reach), highest), math.nan)
+    return Estimate(
+        value,
+        max(min(float(low), value - reach), lowest),
+        min(max(float(high), value + reach), highest),
+        math.nan,
+    )
 
 
-def bootstrap_test(value: float, resampled_differences: ArrayLike, confidence: float = 0.95, *, resolution: float = 0.0) -> Estimate:
-    """Test whether two fitted models do equally well on a test set, by the bootstrap of their difference.
+def bootstrap_test(
+    value: float,
+    resampled_differences: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    resolution: float = 0.0,
+) -> Estimate:
+    """Test whether two fitted models do equally well on a test set, by the bootstrap of their
+    difference.
 
     Parameters
     ----------
     value : float
         Difference of their scores on the rows as they are.
     resampled_differences : array-like of shape (n_resamples,)
-        The same on bootstrap samples: the difference of two columns of what `resample_rows` returns. NaN are left out.
+        The same on bootstrap samples: the difference of two columns of what `resample_rows`
+        returns. NaN are left out.
     confidence, resolution
         As in `bootstrap_interval`.
 
     Returns
     -------
     Estimate
-        The difference, a symmetric interval, and the two-sided p-value: the share of samples as far from the difference as that is
-        from 0, one added to both counts. All but the difference are NaN where it or all samples are.
+        The difference, a symmetric interval, and the two-sided p-value: the share of samples as far
+        from the difference as that is from 0, one added to both counts. All but the difference are
+        NaN where it or all samples are.
 
     Raises
     ------
@@ -300,7 +347,9 @@ def bootstrap_test(value: float, resampled_differences: ArrayLike, confidence: f
     >>> print(f"{estimate.mean:+.3f}, from {estimate.low:+.3f} to {estimate.high:+.3f}, p = {estimate.p_value:.2f}")
     +0.050, from -0.030 to +0.130, p = 0.25
     """
-    value, samples, reach = _sampled("resampled_differences", value, resampled_differences, confidence, resolution)
+    value, samples, reach = _sampled(
+        "resampled_differences", value, resampled_differences, confidence, resolution
+    )
     if not len(samples):
         return Estimate(value, math.nan, math.nan, math.nan)
     distances = np.abs(samples - value)
@@ -311,7 +360,8 @@ def bootstrap_test(value: float, resampled_differences: ArrayLike, confidence: f
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Correct p-values for their number, so that false alarms in all of them together stay as rare as in one.
+    """Correct p-values for their number, so that false alarms in all of them together stay as rare
+    as in one.
 
     Parameters
     ----------
@@ -341,28 +391,49 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     if ((corrected < 0) | (corrected > 1)).any():
         raise invalid("p_values", "numbers from 0 to 1, or NaN", p_values)
     order = np.argsort(corrected)[: np.count_nonzero(~np.isnan(corrected))]  # NaN come last
-    corrected[order] = np.minimum(np.maximum.accumulate(np.arange(len(order), 0, -1) * corrected[order]), 1)
+    corrected[order] = np.minimum(
+        np.maximum.accumulate(np.arange(len(order), 0, -1) * corrected[order]), 1
+    )
     return corrected
 
 
-def _corrected(name: str, values: ArrayLike, test_share: float, confidence: float, resolution: float) -> tuple[float, float, float]:
+def _corrected(
+    name: str, values: ArrayLike, test_share: float, confidence: float, resolution: float
+) -> tuple[float, float, float]:
     """Return the mean, its corrected standard error, and how many of these an interval reaches."""
     array = _vector(name, values)
     if len(array) < 2 or not np.isfinite(array).all():
         raise invalid(name, "at least two finite numbers, one for each fold", values)
-    _check_number("test_share", test_share, "a finite number above 0", lambda number: 0 < number < math.inf)
+    _check_number(
+        "test_share", test_share, "a finite number above 0", lambda number: 0 < number < math.inf
+    )
     _check_level(confidence, resolution)
-    deviations = array - array[0]  # exactly 0 where all are the same, which deviations from a rounded mean would not be
+    deviations = (
+        array - array[0]
+    )  # exactly 0 where all are the same, which deviations from a rounded mean would not be
     variance = max(float(deviations.var(ddof=1)), resolution**2 / len(array))
     error = math.sqrt((1 / len(array) + test_share) * variance)
-    return float(array[0] + deviations.mean()), error, float(stats.t.ppf((1 + confidence) / 2, len(array) - 1))
+    return (
+        float(array[0] + deviations.mean()),
+        error,
+        float(stats.t.ppf((1 + confidence) / 2, len(array) - 1)),
+    )
 
 
-def _sampled(name: str, value: Any, samples: ArrayLike, confidence: float, resolution: float) -> tuple[float, NDArray[np.float64], float]:
+def _sampled(
+    name: str, value: Any, samples: ArrayLike, confidence: float, resolution: float
+) -> tuple[float, NDArray[np.float64], float]:
     """Return the value, the samples that have a score (none where the value is no score), and the least reach."""
     _check_level(confidence, resolution)
-    value, array = _check_number("value", value, "a number", lambda number: True), _vector(name, samples)
-    return value, array[np.isfinite(array) & math.isfinite(value)], -math.log((1 - confidence) / 2) * resolution
+    value, array = (
+        _check_number("value", value, "a number", lambda number: True),
+        _vector(name, samples),
+    )
+    return (
+        value,
+        array[np.isfinite(array) & math.isfinite(value)],
+        -math.log((1 - confidence) / 2) * resolution,
+    )
 
 
 def _vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -376,18 +447,26 @@ def _vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _check_number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not holds(float(value)):
+    if (
+        isinstance(value, (bool, np.bool_))
+        or not isinstance(value, numbers.Real)
+        or not holds(float(value))
+    ):
         raise invalid(name, rule, value)
     return float(value)
 
 
 def _check_level(confidence: Any, resolution: Any) -> None:
-    _check_number("confidence", confidence, "a number between 0 and 1", lambda number: 0 < number < 1)
+    _check_number(
+        "confidence", confidence, "a number between 0 and 1", lambda number: 0 < number < 1
+    )
     _check_error("resolution", resolution)
 
 
 def _check_error(name: str, value: Any) -> float:
-    return _check_number(name, value, "a finite number of at least 0", lambda number: 0 <= number < math.inf)
+    return _check_number(
+        name, value, "a finite number of at least 0", lambda number: 0 <= number < math.inf
+    )
 
 
 def _check_bounds(bounds: Any) -> tuple[float, float]:

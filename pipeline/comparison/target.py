@@ -32,8 +32,8 @@ class Target:
     Attributes
     ----------
     values : ndarray
-        Labels, each as it was given, *shape:* ``(n_rows,)``; amounts, float64; or for each row and label whether it has it,
-        *shape:* ``(n_rows, n_labels)``, int64.
+        Labels, each as it was given, *shape:* ``(n_rows,)``; amounts, float64; or for each row and
+        label whether it has it, *shape:* ``(n_rows, n_labels)``, int64.
     kind : {"binary", "multiclass", "multilabel", "regression"}
     classes : ndarray or None
         The distinct labels, sorted; None for amounts. *Shape:* ``(n_classes,)``.
@@ -70,11 +70,13 @@ def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[s
     Parameters
     ----------
     y : array-like
-        One label or amount a row; or a list of labels a row; or a column of 0 and 1 for each label. *Length:* ``n_rows``.
+        One label or amount a row; or a list of labels a row; or a column of 0 and 1 for each label.
+        *Length:* ``n_rows``.
     n_rows : int
         Number of texts.
     task : {"auto", "classification", "regression"}
-        ``"auto"`` takes numbers with a fraction as amounts and everything else as classes, numbers that came as text too.
+        ``"auto"`` takes numbers with a fraction as amounts and everything else as classes, numbers
+        that came as text too.
 
     Returns
     -------
@@ -85,7 +87,8 @@ def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[s
     Raises
     ------
     InvalidTableError
-        If the length is wrong, a value is missing, all values are the same, or an amount is no finite number.
+        If the length is wrong, a value is missing, all values are the same, or an amount is no
+        finite number.
 
     Examples
     --------
@@ -101,7 +104,9 @@ def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[s
     name = None if name is None or name == "" else str(name)
     rows, labels = _rows(y)
     if len(rows) != n_rows:
-        raise InvalidTableError(f"There are {n_rows} texts but {len(rows)} labels; each text needs one.")
+        raise InvalidTableError(
+            f"There are {n_rows} texts but {len(rows)} labels; each text needs one."
+        )
     if not n_rows:
         raise InvalidTableError("There are no texts: the table has no rows.")
     if isinstance(rows, np.ndarray):
@@ -111,15 +116,22 @@ def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[s
         binarizer = MultiLabelBinarizer()
         return _several_labels(binarizer.fit_transform(_sets(rows)), binarizer.classes_, name), []
     amounts = _as_amounts(rows)
-    if task == "regression" or (task == "auto" and amounts is not None and _have_fractions(rows, amounts)):
+    if task == "regression" or (
+        task == "auto" and amounts is not None and _have_fractions(rows, amounts)
+    ):
         return _amounts(rows, amounts, name)
     values = _as_labels(rows)
     classes = np.unique(values)
     if len(classes) < 2:
-        raise InvalidTableError(f"The target must have at least 2 classes. Got 1, {classes[0]!s:.100} in every row.")
+        raise InvalidTableError(
+            f"The target must have at least 2 classes. Got 1, {classes[0]!s:.100} in every row."
+        )
     notes = []
     if task == "auto" and amounts is not None and len(classes) > _MOST_PLAUSIBLE_CLASSES:
-        notes.append(f"The target holds {len(classes)} distinct whole numbers, taken as classes; task 'regression' takes them as amounts.")
+        notes.append(
+            f"The target holds {len(classes)} distinct whole numbers, taken as classes; task"
+            " 'regression' takes them as amounts."
+        )
     return Target(values, "binary" if len(classes) == 2 else "multiclass", classes, name), notes
 
 
@@ -150,23 +162,35 @@ def join_target(target: Target, y: Any, n_rows: int) -> Target:
     """
     rows, _ = _rows(y)
     if len(rows) != n_rows:
-        raise InvalidTableError(f"There are {n_rows} texts in 'test' but {len(rows)} labels; each text needs one.")
+        raise InvalidTableError(
+            f"There are {n_rows} texts in 'test' but {len(rows)} labels; each text needs one."
+        )
     if not isinstance(rows, np.ndarray):
         _check_missing(rows, target.name)
     values: NDArray[Any]
     if target.kind == "multilabel":
         values = _more_labels(target, rows)
     elif isinstance(rows, np.ndarray):
-        raise InvalidTableError(f"The target of 'test' must be one column, as that of the other rows. Got {rows.shape[1]} columns.")
+        raise InvalidTableError(
+            "The target of 'test' must be one column, as that of the other rows. Got"
+            f" {rows.shape[1]} columns."
+        )
     elif target.values.dtype == bool and any(isinstance(row, _SEVERAL) for row in rows):
         values = np.array([[bool(labels)] for labels in _known(_sets(rows), {target.name})])[:, 0]
     elif target.kind == "regression":
         values = _finite(rows, _as_amounts(rows))
     else:
-        values = np.array([str(row) for row in rows], dtype=object) if target.values.dtype == object else _as_labels(rows)
+        values = (
+            np.array([str(row) for row in rows], dtype=object)
+            if target.values.dtype == object
+            else _as_labels(rows)
+        )
         known = set(target.values.tolist())
         if new := [label for label in values.tolist() if label not in known]:
-            raise InvalidTableError(f"The target of 'test' must have no labels but those of the other rows. Got {new[0]!r}.")
+            raise InvalidTableError(
+                "The target of 'test' must have no labels but those of the other rows. Got"
+                f" {new[0]!r}."
+            )
     return Target(np.concatenate([target.values, values]), target.kind, target.classes, target.name)
 
 
@@ -174,10 +198,15 @@ def _more_labels(target: Target, rows: list[Any] | NDArray[Any]) -> NDArray[np.i
     assert target.classes is not None
     if isinstance(rows, np.ndarray):
         if rows.shape[1:] != target.values.shape[1:] or not _is_0_or_1(rows).all():
-            raise InvalidTableError(f"The target of 'test' must have {len(target.classes)} columns of 0 and 1, as that of the other rows.")
+            raise InvalidTableError(
+                f"The target of 'test' must have {len(target.classes)} columns of 0 and 1, as that"
+                " of the other rows."
+            )
         return rows.astype(np.int64)
     sets = _known(_sets(rows), set(target.classes))
-    return np.array([[label in labels for label in target.classes] for labels in sets], dtype=np.int64)
+    return np.array(
+        [[label in labels for label in target.classes] for labels in sets], dtype=np.int64
+    )
 
 
 def _rows(y: Any) -> tuple[list[Any] | NDArray[Any], list[Any]]:
@@ -198,14 +227,22 @@ def _rows(y: Any) -> tuple[list[Any] | NDArray[Any], list[Any]]:
         if values.ndim != 1:
             return _matrix(values), list(range(values.shape[-1] if values.ndim else 0))
         values = values.tolist()
-    if values and all(isinstance(value, np.ndarray) and value.shape == values[0].shape and value.dtype.kind in "biuf" for value in values):
+    if values and all(
+        isinstance(value, np.ndarray)
+        and value.shape == values[0].shape
+        and value.dtype.kind in "biuf"
+        for value in values
+    ):
         return _matrix(np.stack(values)), list(range(values[0].size))  # the rows of a matrix
     return [value.item() if isinstance(value, np.generic) else value for value in values], []
 
 
 def _matrix(values: NDArray[Any]) -> NDArray[Any]:
     if values.ndim != 2 or not values.shape[1]:
-        raise InvalidTableError(f"The target must be a column of labels, or a column of 0 and 1 for each label. Got shape {values.shape}.")
+        raise InvalidTableError(
+            "The target must be a column of labels, or a column of 0 and 1 for each label. Got"
+            f" shape {values.shape}."
+        )
     return values
 
 
@@ -214,29 +251,40 @@ def _sets(rows: list[Any]) -> list[set[str]]:
     for number, row in enumerate(rows):
         if not isinstance(row, _SEVERAL):
             raise InvalidTableError(
-                f"The target must be a list of labels for each row, as for others. Got {row!r} in row {number}, counted from 0."
+                f"The target must be a list of labels for each row, as for others. Got {row!r} in"
+                f" row {number}, counted from 0."
             )
     return [{str(label) for label in row} for row in rows]
 
 
 def _known(sets: list[set[str]], labels: set[Any]) -> list[set[str]]:
     if new := set().union(*sets) - labels:
-        raise InvalidTableError(f"The target of 'test' must have no labels but those of the other rows. Got {min(new)!r}.")
+        raise InvalidTableError(
+            "The target of 'test' must have no labels but those of the other rows. Got"
+            f" {min(new)!r}."
+        )
     return sets
 
 
 def _is_0_or_1(values: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.array([[not pd.isna(value) and value in (0, 1) for value in row] for row in values.tolist()], dtype=bool).reshape(
-        values.shape
-    )
+    return np.array(
+        [[not pd.isna(value) and value in (0, 1) for value in row] for row in values.tolist()],
+        dtype=bool,
+    ).reshape(values.shape)
 
 
 def _check_missing(column: list[Any], name: str | None) -> None:
-    missing = np.array([value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value))) for value in column])
+    missing = np.array(
+        [
+            value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+            for value in column
+        ]
+    )
     if missing.any():
         raise InvalidTableError(
-            f"The target {'' if name is None else f'{name!r} '}is missing in {missing.sum()} row(s), the first is row "
-            f"{missing.argmax()} (counted from 0). Drop them or fill them."
+            f"The target {'' if name is None else f'{name!r} '}is missing in {missing.sum()}"
+            f" row(s), the first is row {missing.argmax()} (counted from 0). Drop them or fill"
+            " them."
         )
 
 
@@ -253,24 +301,40 @@ def _as_amounts(column: list[Any]) -> NDArray[np.float64] | None:
 def _have_fractions(rows: list[Any], amounts: NDArray[np.float64]) -> bool:
     """Whether there are fractions; infinite numbers are amounts too, and refused as such, unless they came as text."""
     finite = np.isfinite(amounts)
-    return bool((amounts[finite] != np.round(amounts[finite])).any() or any(isinstance(row, float) and math.isinf(row) for row in rows))
+    return bool(
+        (amounts[finite] != np.round(amounts[finite])).any()
+        or any(isinstance(row, float) and math.isinf(row) for row in rows)
+    )
 
 
-def _amounts(column: list[Any], amounts: NDArray[np.float64] | None, name: str | None) -> tuple[Target, list[str]]:
+def _amounts(
+    column: list[Any], amounts: NDArray[np.float64] | None, name: str | None
+) -> tuple[Target, list[str]]:
     amounts = _finite(column, amounts)
     if (amounts == amounts[0]).all():
-        raise InvalidTableError(f"The target must have at least 2 values. Got 1, {amounts[0]:g} in every row.")
+        raise InvalidTableError(
+            f"The target must have at least 2 values. Got 1, {amounts[0]:g} in every row."
+        )
     came_as_text = [isinstance(value, str) for value in column]
-    notes = ["The target came as text and was read as numbers, with fractions: a regression."] if any(came_as_text) else []
+    notes = (
+        ["The target came as text and was read as numbers, with fractions: a regression."]
+        if any(came_as_text)
+        else []
+    )
     return Target(amounts, "regression", None, name), notes
 
 
 def _finite(column: list[Any], amounts: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Return amounts, all of them finite numbers."""
     if amounts is None or not np.isfinite(amounts).all():
-        row = next(row for row, value in enumerate(column) if (one := _as_amounts([value])) is None or not np.isfinite(one[0]))
+        row = next(
+            row
+            for row, value in enumerate(column)
+            if (one := _as_amounts([value])) is None or not np.isfinite(one[0])
+        )
         raise InvalidTableError(
-            f"For task 'regression' the target must hold finite numbers. Got {column[row]!r} in row {row}, counted from 0."
+            f"For task 'regression' the target must hold finite numbers. Got {column[row]!r} in row"
+            f" {row}, counted from 0."
         )
     return amounts
 
@@ -299,8 +363,11 @@ def _several_labels(values: NDArray[Any], classes: Any, name: str | None) -> Tar
     if same.any():
         label = classes[int(same.argmax())]
         raise InvalidTableError(
-            f"Each label must be in some rows and not in others. Got {label!r} in {'all' if values[0, same][0] else 'no'} rows."
+            f"Each label must be in some rows and not in others. Got {label!r} in"
+            f" {'all' if values[0, same][0] else 'no'} rows."
         )
     if len(classes) == 1:  # which a row has or has not: two classes
         return Target(values[:, 0].astype(bool), "binary", np.array([False, True]), str(classes[0]))
-    return Target(values, "multilabel", np.array([str(label) for label in classes], dtype=object), name)
+    return Target(
+        values, "multilabel", np.array([str(label) for label in classes], dtype=object), name
+    )

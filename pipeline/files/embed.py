@@ -44,8 +44,9 @@ def embed_file(
     column : str
         Column with the texts.
     output : str or Path
-        ``.parquet`` (a float32 column for each feature), ``.npy`` (a matrix) or ``.csv``. While it is being written it
-        is called ``<output>.part``; if something stops the work, that file is closed properly and holds the rows done.
+        ``.parquet`` (a float32 column for each feature), ``.npy`` (a matrix) or ``.csv``. While it
+        is being written it is called ``<output>.part``; if something stops the work, that file is
+        closed properly and holds the rows done.
     vectorizer : TextVectorizer
         A vectorizer that needs no fitting, or a fitted one.
     header, separator
@@ -63,16 +64,17 @@ def embed_file(
     Raises
     ------
     InvalidTableError
-        If the file cannot be read or lacks the column, or the output cannot be written or has an ending that names no
-        known format. Files at fault are found before the model is loaded.
+        If the file cannot be read or lacks the column, or the output cannot be written or has an
+        ending that names no known format. Files at fault are found before the model is loaded.
     InvalidTextError
         If the column holds something that is neither a text nor missing; the message names the row.
 
     Warns
     -----
     UserWarning
-        What the vectorizer warns of, such as texts longer than the model reads: once, when the work ends. If the
-        figures differ from chunk to chunk, it says in how many chunks, and gives those of the first.
+        What the vectorizer warns of, such as texts longer than the model reads: once, when the work
+        ends. If the figures differ from chunk to chunk, it says in how many chunks, and gives those
+        of the first.
 
     Examples
     --------
@@ -100,7 +102,9 @@ def embed_file(
                 try:
                     vectors = vectorizer.transform(chunk[column])
                 except InvalidTextError as error:
-                    raise InvalidTextError(describe_fault(chunk[column], path) or str(error)) from error
+                    raise InvalidTextError(
+                        describe_fault(chunk[column], path) or str(error)
+                    ) from error
                 with blaming(output):
                     writer.write(vectors)
                 rows += len(chunk)
@@ -190,7 +194,9 @@ class _NpyWriter(_Writer):
 
     def _write_header(self) -> None:
         shape = (self._rows, len(self.names))
-        np.lib.format.write_array_header_1_0(self._file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": "<f4", "fortran_order": False, "shape": shape}
+        )
 
     def write(self, vectors: NDArray[np.float32]) -> None:
         self._file.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
@@ -204,4 +210,8 @@ class _NpyWriter(_Writer):
             assert self._file.tell() == self._start
 
 
-FORMATS: dict[str, type[_Writer]] = {".parquet": _ParquetWriter, ".npy": _NpyWriter, ".csv": _CsvWriter}
+FORMATS: dict[str, type[_Writer]] = {
+    ".parquet": _ParquetWriter,
+    ".npy": _NpyWriter,
+    ".csv": _CsvWriter,
+}

@@ -51,10 +51,11 @@ def predict_file(
     file : str or Path
         Table to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
     output : str or Path
-        ``.csv``, ``.parquet`` or ``.jsonl``. Its columns are ``row`` (counted from 0), ``text``, the name of the target (one for each label
-        where a row may have several), and ``probability_<class>``. In CSV, texts that a spreadsheet could take for
-        formulas come after an apostrophe. While it is being written it is called ``<output>.part``; if something stops the work,
-        that file is closed properly and holds the rows done.
+        ``.csv``, ``.parquet`` or ``.jsonl``. Its columns are ``row`` (counted from 0), ``text``,
+        the name of the target (one for each label where a row may have several), and
+        ``probability_<class>``. In CSV, texts that a spreadsheet could take for formulas come after
+        an apostrophe. While it is being written it is called ``<output>.part``; if something stops
+        the work, that file is closed properly and holds the rows done.
     text : str or None
         Column with the texts; None takes the one that the pipeline was trained on.
     header, separator
@@ -74,7 +75,8 @@ def predict_file(
     Raises
     ------
     InvalidTableError
-        If the file cannot be read or lacks the column, or the output cannot be written or has an ending that names no known format.
+        If the file cannot be read or lacks the column, or the output cannot be written or has an
+        ending that names no known format.
     InvalidTextError
         If the column holds something that is neither a text nor missing; the message names the row.
     ModelNotFoundError, ModelChangedError
@@ -104,7 +106,11 @@ def predict_file(
     output = check_output(output, FORMATS, file)
     column = saved.text if text is None else text
     if column is None:
-        raise invalid("text", "the name of a column, since the pipeline does not say which it was trained on", text)
+        raise invalid(
+            "text",
+            "the name of a column, since the pipeline does not say which it was trained on",
+            text,
+        )
     chunks = read_chunks(file, [column], chunk_rows, header=header, separator=separator)
     first = list(islice(chunks, 1))
     part = output.with_name(output.name + ".part")
@@ -122,7 +128,9 @@ def predict_file(
                     try:
                         frame = predictor(chunk[column])
                     except InvalidTextError as error:
-                        raise InvalidTextError(describe_fault(chunk[column], file) or str(error)) from error
+                        raise InvalidTextError(
+                            describe_fault(chunk[column], file) or str(error)
+                        ) from error
                     with blaming(output):
                         writer.write(frame)
                     rows += len(chunk)
@@ -146,18 +154,31 @@ class _Predictor:
         self._estimator = pipeline[-1]
         self._target = saved.target
         self._with_probabilities = probabilities and hasattr(self._estimator, "predict_proba")
-        self._takes_missing = bool(get_tags(pipeline[0]).input_tags.allow_nan) if self._features is not None else False
+        self._takes_missing = (
+            bool(get_tags(pipeline[0]).input_tags.allow_nan)
+            if self._features is not None
+            else False
+        )
 
     def __call__(self, texts: pd.Series) -> pd.DataFrame:
         read = read_texts(texts)
-        given = np.array([*read.texts, None], dtype=object)[:-1]  # NumPy would look into a text that stands alone
-        shown = [None if missing else replace_lone_surrogates(one) for one, missing in zip(read.texts, read.is_missing, strict=True)]
+        given = np.array([*read.texts, None], dtype=object)[
+            :-1
+        ]  # NumPy would look into a text that stands alone
+        shown = [
+            None if missing else replace_lone_surrogates(one)
+            for one, missing in zip(read.texts, read.is_missing, strict=True)
+        ]
         if self._takes_missing:
             given[read.is_missing] = None
         features = given if self._features is None else self._features.transform(given)
         predictions = np.asarray(self._estimator.predict(features))
         names = self._names(predictions)
-        columns = [texts.index.to_numpy(), pd.Series(shown, dtype=object), *(predictions.T if predictions.ndim == 2 else [predictions])]
+        columns = [
+            texts.index.to_numpy(),
+            pd.Series(shown, dtype=object),
+            *(predictions.T if predictions.ndim == 2 else [predictions]),
+        ]
         titles = ["row", "text", *names]
         if self._with_probabilities:
             shares, classes = self._probabilities(features, names)
@@ -173,15 +194,23 @@ class _Predictor:
         n_labels = predictions.shape[1]
         if isinstance(self._target, tuple) and len(self._target) == n_labels:
             return list(self._target)
-        return [f"{self._target if isinstance(self._target, str) else 'prediction'}_{number}" for number in range(n_labels)]
+        return [
+            f"{self._target if isinstance(self._target, str) else 'prediction'}_{number}"
+            for number in range(n_labels)
+        ]
 
-    def _probabilities(self, features: Any, names: list[str]) -> tuple[NDArray[np.float64], Sequence[Any]]:
+    def _probabilities(
+        self, features: Any, names: list[str]
+    ) -> tuple[NDArray[np.float64], Sequence[Any]]:
         """Return probabilities, and of what they are. *Shape:* ``(n_texts, n_classes)``."""
         shares = self._estimator.predict_proba(features)
         classes = self._estimator.classes_
-        if isinstance(shares, list):  # an array for each label, of its absence and presence; of one of these if it never changed
+        if isinstance(
+            shares, list
+        ):  # an array for each label, of its absence and presence; of one of these if it never changed
             present = [
-                one[:, list(known).index(1)] if 1 in known else np.zeros(len(one)) for one, known in zip(shares, classes, strict=True)
+                one[:, list(known).index(1)] if 1 in known else np.zeros(len(one))
+                for one, known in zip(shares, classes, strict=True)
             ]
             return np.stack(present, axis=1), names
         return shares, names if len(names) == shares.shape[1] > 1 else list(classes)
@@ -266,10 +295,16 @@ class _ParquetWriter(_Writer):
         self._file = parquet.ParquetWriter(path, self._schema)
 
     def write(self, frame: pd.DataFrame) -> None:
-        self._file.write_table(self._arrow.Table.from_pandas(frame, schema=self._schema, preserve_index=False))
+        self._file.write_table(
+            self._arrow.Table.from_pandas(frame, schema=self._schema, preserve_index=False)
+        )
 
     def close(self) -> None:
         self._file.close()
 
 
-FORMATS: dict[str, type[_Writer]] = {".csv": _CsvWriter, ".parquet": _ParquetWriter, ".jsonl": _JsonWriter}
+FORMATS: dict[str, type[_Writer]] = {
+    ".csv": _CsvWriter,
+    ".parquet": _ParquetWriter,
+    ".jsonl": _JsonWriter,
+}

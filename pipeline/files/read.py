@@ -29,25 +29,38 @@ __all__ = ["read_chunks", "read_sample", "read_table"]
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
 _PARQUET = {".parquet", ".pq"}
-_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    lzma.LZMAError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 _COLUMNS_NAMED = 20
 _ROWS_AT_ONCE = 1 << 14
 
 
-def read_table(path: str | Path, columns: Sequence[str], *, header: bool = True, separator: str | None = None) -> pd.DataFrame:
+def read_table(
+    path: str | Path, columns: Sequence[str], *, header: bool = True, separator: str | None = None
+) -> pd.DataFrame:
     r"""Read some columns of a file.
 
     Parameters
     ----------
     path : str or Path
-        ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``; all but Parquet may be compressed (``.gz``, ``.bz2``, ``.xz``,
-        ``.zst``, ``.zip``). Text must be UTF-8.
+        ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``; all but Parquet may be compressed (``.gz``,
+        ``.bz2``, ``.xz``, ``.zst``, ``.zip``). Text must be UTF-8.
     columns : sequence of str
-        Columns wanted. They are read as text where the format has no types, and nothing but an empty field is missing.
+        Columns wanted. They are read as text where the format has no types, and nothing but an
+        empty field is missing.
     header : bool
-        Whether the first line of a CSV or TSV file names the columns. Without it they are called "0", "1", ...
+        Whether the first line of a CSV or TSV file names the columns. Without it they are called
+        "0", "1", ...
     separator : str or None
-        What stands between two fields. None goes by the ending of the file; with a separator any ending is read as CSV.
+        What stands between two fields. None goes by the ending of the file; with a separator any
+        ending is read as CSV.
 
     Returns
     -------
@@ -74,11 +87,20 @@ def read_table(path: str | Path, columns: Sequence[str], *, header: bool = True,
     [['1', 'He swung the bat.']]
     """
     chunks = list(read_chunks(path, columns, rows=1 << 20, header=header, separator=separator))
-    return pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame(columns=list(columns), dtype=object)
+    return (
+        pd.concat(chunks, ignore_index=True)
+        if chunks
+        else pd.DataFrame(columns=list(columns), dtype=object)
+    )
 
 
 def read_chunks(
-    path: str | Path, columns: Sequence[str], rows: int, *, header: bool = True, separator: str | None = None
+    path: str | Path,
+    columns: Sequence[str],
+    rows: int,
+    *,
+    header: bool = True,
+    separator: str | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Read some columns of a file piece by piece, so that the file may be larger than memory.
 
@@ -114,7 +136,8 @@ def read_sample(
 ) -> pd.DataFrame:
     r"""Read rows of a file that are drawn at random, each with the same chance and none twice.
 
-    The file may be larger than memory: it is gone through once, and never are many more rows held than are asked for.
+    The file may be larger than memory: it is gone through once, and never are many more rows held
+    than are asked for.
 
     Parameters
     ----------
@@ -177,7 +200,9 @@ def _smallest(numbers: NDArray[np.float64], n: int) -> NDArray[np.int64]:
     return np.sort(np.argpartition(numbers, n - 1)[:n])
 
 
-def _chunks(path: str | Path, columns: Sequence[str], rows: int, header: bool, separator: str | None) -> Iterator[pd.DataFrame]:
+def _chunks(
+    path: str | Path, columns: Sequence[str], rows: int, header: bool, separator: str | None
+) -> Iterator[pd.DataFrame]:
     path = Path(path)
     if separator is not None and (not isinstance(separator, str) or len(separator) != 1):
         raise invalid("separator", "one character or None", separator)
@@ -188,23 +213,29 @@ def _chunks(path: str | Path, columns: Sequence[str], rows: int, header: bool, s
     kind = suffixes[-1] if suffixes else ""
     try:
         if separator is not None or kind in _SEPARATORS:
-            yield from _csv_chunks(path, compression, columns, rows, separator or _SEPARATORS[kind], header)
+            yield from _csv_chunks(
+                path, compression, columns, rows, separator or _SEPARATORS[kind], header
+            )
         elif kind in _PARQUET and not compression:
             yield from _parquet_chunks(path, columns, rows)
         elif kind in _JSON_LINES:
             yield from _json_chunks(path, compression, columns, rows)
         else:
             raise InvalidTableError(
-                f"The file {str(path)!r} has an ending that names no known format. Give a .csv, .tsv, .parquet or .jsonl file, "
-                "or say what separates its fields."
+                f"The file {str(path)!r} has an ending that names no known format. Give a .csv,"
+                " .tsv, .parquet or .jsonl file, or say what separates its fields."
             )
     except _UNREADABLE as error:
         if isinstance(error, InvalidTableError):
             raise
-        raise InvalidTableError(f"The file {str(path)!r} cannot be read{_format_name(kind)}: {_reason(error)}") from error
+        raise InvalidTableError(
+            f"The file {str(path)!r} cannot be read{_format_name(kind)}: {_reason(error)}"
+        ) from error
 
 
-def _csv_chunks(path: Path, compression: str, columns: Sequence[str], rows: int, separator: str, header: bool) -> Iterator[pd.DataFrame]:
+def _csv_chunks(
+    path: Path, compression: str, columns: Sequence[str], rows: int, separator: str, header: bool
+) -> Iterator[pd.DataFrame]:
     options: dict[str, Any] = {
         "sep": separator,
         "header": 0 if header else None,
@@ -223,13 +254,16 @@ def _csv_chunks(path: Path, compression: str, columns: Sequence[str], rows: int,
     names = {str(name): name for name in first.columns}
     _check_columns(path, columns, names, _other_reading(first, separator, header))
     wanted = [names[column] for column in columns]
-    # All columns are read, since with usecols pandas would silently cut rows that have too many fields.
+    # All columns are read, since with usecols pandas would silently cut rows that have too many
+    # fields.
     with _open(path, compression) as file, pd.read_csv(file, chunksize=rows, **options) as chunks:
         while (chunk := _next_chunk(chunks, path, compression, separator)) is not None:
             yield chunk[wanted].set_axis(list(columns), axis=1)
 
 
-def _next_chunk(chunks: Iterator[pd.DataFrame], path: Path, compression: str, separator: str) -> pd.DataFrame | None:
+def _next_chunk(
+    chunks: Iterator[pd.DataFrame], path: Path, compression: str, separator: str
+) -> pd.DataFrame | None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
@@ -240,17 +274,28 @@ def _next_chunk(chunks: Iterator[pd.DataFrame], path: Path, compression: str, se
 
 def _long_line(path: Path, compression: str, separator: str) -> str:
     """Describe the first line with more fields than the first line of all; empty if there is none."""
-    with _open(path, compression) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL)
+    with (
+        _open(path, compression) as file,
+        io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines,
+    ):
+        reader = csv.reader(
+            lines,
+            delimiter=separator,
+            quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+        )
         width, number = 0, 1
         try:
             for fields in reader:
                 width = width or len(fields)
                 if len(fields) > width:
-                    within = "Replace tabs within fields" if separator == "\t" else f"Put fields that hold {separator!r} in quotation marks"
+                    within = (
+                        "Replace tabs within fields"
+                        if separator == "\t"
+                        else f"Put fields that hold {separator!r} in quotation marks"
+                    )
                     return (
-                        f"line {number} has {len(fields)} fields, but the first line has {width}. {within}, or say what else "
-                        "separates the fields (--sep, separator=)."
+                        f"line {number} has {len(fields)} fields, but the first line has {width}."
+                        f" {within}, or say what else separates the fields (--sep, separator=)."
                     )
                 number = reader.line_num + 1
         except csv.Error:
@@ -264,7 +309,10 @@ def _other_reading(first: pd.DataFrame, separator: str, header: bool) -> str:
         line = str(first.columns[0] if header else first.iloc[0, 0])
         for other in ";\t|,":
             if other != separator and other in line:
-                return f" If its fields are separated by {other!r}, say so (--sep {other!r}, separator={other!r})."
+                return (
+                    f" If its fields are separated by {other!r}, say so (--sep {other!r},"
+                    f" separator={other!r})."
+                )
     return " If its first line is no header, say so (--no-header, header=False)." if header else ""
 
 
@@ -277,7 +325,9 @@ def _parquet_chunks(path: Path, columns: Sequence[str], rows: int) -> Iterator[p
             yield batch.to_pandas()[list(columns)]
 
 
-def _json_chunks(path: Path, compression: str, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+def _json_chunks(
+    path: Path, compression: str, columns: Sequence[str], rows: int
+) -> Iterator[pd.DataFrame]:
     _check_columns(path, columns, _json_names(path, compression, columns))
     values: list[list[Any]] = []
     for record in _json_records(path, compression):
@@ -309,10 +359,13 @@ def _json_records(path: Path, compression: str) -> Iterator[dict[str, Any]]:
             try:
                 record = json.loads(line)
             except ValueError as error:
-                raise InvalidTableError(f"The file {str(path)!r} cannot be read: line {number} is no JSON: {error}") from error
+                raise InvalidTableError(
+                    f"The file {str(path)!r} cannot be read: line {number} is no JSON: {error}"
+                ) from error
             if not isinstance(record, dict):
                 raise InvalidTableError(
-                    f"The file {str(path)!r} must hold a JSON object in each line. Got a {type(record).__name__} in line {number}."
+                    f"The file {str(path)!r} must hold a JSON object in each line. Got a"
+                    f" {type(record).__name__} in line {number}."
                 )
             yield record
 
@@ -327,7 +380,9 @@ def _open_zip(path: Path) -> IO[bytes]:
     archive = zipfile.ZipFile(path)
     members = [member for member in archive.namelist() if not member.startswith("__MACOSX/")]
     if len(members) != 1:
-        raise InvalidTableError(f"The archive {str(path)!r} must hold one file. It holds {len(members)}.")
+        raise InvalidTableError(
+            f"The archive {str(path)!r} must hold one file. It holds {len(members)}."
+        )
     return archive.open(members[0])
 
 
@@ -344,13 +399,21 @@ def _open(path: Path, compression: str) -> IO[bytes]:
     return cast("IO[bytes]", _COMPRESSIONS[compression](path) if compression else path.open("rb"))
 
 
-def _check_columns(path: Path, wanted: Sequence[str], present: Iterable[str], remedy: str = "") -> None:
+def _check_columns(
+    path: Path, wanted: Sequence[str], present: Iterable[str], remedy: str = ""
+) -> None:
     names = list(present)
     for name in wanted:
         if name not in names:
-            shown = ", ".join(known if len(known) <= 40 else known[:37] + "..." for known in names[:_COLUMNS_NAMED])
+            shown = ", ".join(
+                known if len(known) <= 40 else known[:37] + "..."
+                for known in names[:_COLUMNS_NAMED]
+            )
             more = ", ..." if len(names) > _COLUMNS_NAMED else ""
-            raise InvalidTableError(f"The file {str(path)!r} has no column {name!r}. Its columns are: {shown}{more}.{remedy}")
+            raise InvalidTableError(
+                f"The file {str(path)!r} has no column {name!r}. Its columns are:"
+                f" {shown}{more}.{remedy}"
+            )
 
 
 def _format_name(kind: str) -> str:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["csv_text", "defuse", "write_csv"]
 
-# Spreadsheets pass over blanks and invisible characters, and take full-width signs for the plain ones.
-_FORMULA = re.compile(r"[\t\r\n]|[\s\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]")
+# Spreadsheets pass over blanks and invisible characters, and take full-width signs for the plain
+# ones.
+_FORMULA = re.compile(
+    r"[\t\r\n]|[\s\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]"
+)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -45,7 +48,8 @@ def defuse(text: str) -> str:
 
 
 def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
-    r"""Return a table as CSV: texts and names of columns in quotation marks, formulas after an apostrophe, numbers as they are.
+    r"""Return a table as CSV: texts and names of columns in quotation marks, formulas after an
+    apostrophe, numbers as they are.
 
     Parameters
     ----------
@@ -72,7 +76,9 @@ def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
         column = safe.iloc[:, place]
         if column.dtype.kind not in "biuf":
             safe.isetitem(place, list(map(_cell, column)))
-    return safe.to_csv(header=header, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    return safe.to_csv(
+        header=header, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
+    )
 
 
 def _cell(value: Any) -> Any:
@@ -95,4 +101,6 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     try:
         Path(path).write_bytes(csv_text(frame).encode())
     except OSError as error:
-        raise InvalidTableError(f"The output {str(path)!r} cannot be written: {error.strerror or error}.") from error
+        raise InvalidTableError(
+            f"The output {str(path)!r} cannot be written: {error.strerror or error}."
+        ) from error

@@ -38,21 +38,33 @@ def check_output(output: str | Path, endings: Collection[str], *sources: str | P
     """
     output = Path(output)
     if output.suffix.lower() not in endings:
-        raise InvalidTableError(f"The output {str(output)!r} must end in one of {', '.join(endings)}.")
+        raise InvalidTableError(
+            f"The output {str(output)!r} must end in one of {', '.join(endings)}."
+        )
     if not output.parent.is_dir():
-        raise InvalidTableError(f"The output {str(output)!r} cannot be written: there is no folder {str(output.parent)!r}. Make it first.")
+        raise InvalidTableError(
+            f"The output {str(output)!r} cannot be written: there is no folder"
+            f" {str(output.parent)!r}. Make it first."
+        )
     if output.is_dir():
         raise InvalidTableError(f"The output {str(output)!r} cannot be written: it is a folder.")
     if not os.access(output.parent, os.W_OK):
-        raise InvalidTableError(f"The output {str(output)!r} cannot be written: the folder {str(output.parent)!r} is write-protected.")
+        raise InvalidTableError(
+            f"The output {str(output)!r} cannot be written: the folder {str(output.parent)!r} is"
+            " write-protected."
+        )
     for source in map(Path, sources):
         if output == source or (output.exists() and source.exists() and output.samefile(source)):
-            raise InvalidTableError(f"The output {str(output)!r} is the file to be read, or another output. Give it another name.")
+            raise InvalidTableError(
+                f"The output {str(output)!r} is the file to be read, or another output. Give it"
+                " another name."
+            )
     return output
 
 
 def write_whole(path: str | Path, text: str) -> Path:
-    """Write a text file that is there whole or not at all: what was there before is replaced at once.
+    """Write a text file that is there whole or not at all: what was there before is replaced at
+    once.
 
     Parameters
     ----------
@@ -71,14 +83,17 @@ def write_whole(path: str | Path, text: str) -> Path:
     target = Path(os.path.expanduser(path))
     beside = None
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=target.parent, prefix=".part-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="\n", dir=target.parent, prefix=".part-", delete=False
+        ) as file:
             beside = Path(file.name)
             file.write(text)
         beside.chmod(0o666 & ~_umask())
         beside.replace(target)
     except OSError as error:
         raise InvalidParameterError(
-            f"The 'path' parameter must be a file in a directory that can be written to. Got '{target}' instead: {error.strerror or error}."
+            "The 'path' parameter must be a file in a directory that can be written to. Got"
+            f" '{target}' instead: {error.strerror or error}."
         ) from error
     finally:
         if beside is not None:
@@ -99,7 +114,9 @@ def blaming(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InvalidTableError(f"The output {str(output)!r} cannot be written: {error.strerror or error}.") from error
+        raise InvalidTableError(
+            f"The output {str(output)!r} cannot be written: {error.strerror or error}."
+        ) from error
 
 
 def describe_fault(texts: pd.Series, path: str | Path) -> str:
@@ -125,8 +142,14 @@ def describe_fault(texts: pd.Series, path: str | Path) -> str:
         if not (pd.api.types.is_scalar(value) and pd.isna(value)):
             shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
             kind = type(value).__name__
-            return f"Texts must be str, or missing. Got {kind} {shown} in {where}. Store the column as text, or choose another one."
-        gap = gap or f"There is no text in {where}, and missing='error' allows no gaps. Fill them, or leave such rows out."
+            return (
+                f"Texts must be str, or missing. Got {kind} {shown} in {where}. Store the column as"
+                " text, or choose another one."
+            )
+        gap = (
+            gap
+            or f"There is no text in {where}, and missing='error' allows no gaps. Fill them, or leave such rows out."
+        )
     return gap
 
 
@@ -143,5 +166,9 @@ def warning_once() -> Iterator[None]:
             kinds.setdefault(re.sub(r"[\d.,]+", "0", str(warning.message)), []).append(warning)
         for first, *more in kinds.values():
             differ = any(str(other.message) != str(first.message) for other in more)
-            note = f"In {len(more) + 1} chunks of rows, in the first of them: {first.message}" if differ else str(first.message)
+            note = (
+                f"In {len(more) + 1} chunks of rows, in the first of them: {first.message}"
+                if differ
+                else str(first.message)
+            )
             warnings.warn_explicit(note, first.category, first.filename, first.lineno)

@@ -75,7 +75,15 @@ def padded(values: NDArray[np.float64], share: float = 0.06) -> tuple[float, flo
 
 def name_row(axes: Axes, name: str, height: float, bold: bool = False) -> None:
     """Write a name to the left of the axes."""
-    artist = axes.text(-0.015, height, "", transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=LETTERS)
+    artist = axes.text(
+        -0.015,
+        height,
+        "",
+        transform=axes.get_yaxis_transform(),
+        ha="right",
+        va="center",
+        fontsize=LETTERS,
+    )
     artist.set_fontweight("bold" if bold else "normal")
     inscribe(artist, name, width=_LONGEST_NAME)
 
@@ -83,12 +91,21 @@ def name_row(axes: Axes, name: str, height: float, bold: bool = False) -> None:
 def kind_legend(figure: Figure, is_contextual: pd.Series, line: str | None) -> None:
     """Say below what the looks of contextual features, of baselines and of a dashed line mean."""
     handles = [
-        Line2D([], [], linestyle="", marker=look(kind)[1], color=look(kind)[0], label="contextual" if kind else "baseline")
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=look(kind)[1],
+            color=look(kind)[0],
+            label="contextual" if kind else "baseline",
+        )
         for kind in (True, False)
         if kind in set(is_contextual.astype(bool))
     ]
     if line:
-        handles.append(Line2D([], [], color="black", alpha=0.55, linewidth=1, linestyle=DASHES, label=line))
+        handles.append(
+            Line2D([], [], color="black", alpha=0.55, linewidth=1, linestyle=DASHES, label=line)
+        )
     legend_below(figure, handles, columns=len(handles))
 
 
@@ -109,18 +126,40 @@ def legend_below(figure: Figure, handles: Any, columns: int) -> None:
 
 def square(row: int, column: int) -> list[tuple[float, float]]:
     """Return the corners of a cell."""
-    return [(column - 0.5, row - 0.5), (column + 0.5, row - 0.5), (column + 0.5, row + 0.5), (column - 0.5, row + 0.5)]
+    return [
+        (column - 0.5, row - 0.5),
+        (column + 0.5, row - 0.5),
+        (column + 0.5, row + 0.5),
+        (column - 0.5, row + 0.5),
+    ]
 
 
 def fill_cells(axes: Axes, depth: NDArray[np.float64], written: list[list[str]] | None) -> None:
     """Fill cells with more or less of one colour, so thin that black or white letters on it can be read; NaN stays empty."""
     n_rows, n_columns = depth.shape
-    cells = [(row, column) for row in range(n_rows) for column in range(n_columns) if depth[row, column] > 0]
+    cells = [
+        (row, column)
+        for row in range(n_rows)
+        for column in range(n_columns)
+        if depth[row, column] > 0
+    ]
     colours = [(*to_rgba(BLUE)[:3], 0.6 * float(depth[cell])) for cell in cells]
-    axes.add_collection(PolyCollection([square(*cell) for cell in cells], facecolors=colours, edgecolors="white", linewidths=1))
+    axes.add_collection(
+        PolyCollection(
+            [square(*cell) for cell in cells], facecolors=colours, edgecolors="white", linewidths=1
+        )
+    )
     for row, words in enumerate(written or []):
         for column, number in enumerate(words):
-            axes.text(column, row, number, ha="center", va="center", fontsize=LETTERS, alpha=0.6 if number in ("0", "–") else 1)
+            axes.text(
+                column,
+                row,
+                number,
+                ha="center",
+                va="center",
+                fontsize=LETTERS,
+                alpha=0.6 if number in ("0", "–") else 1,
+            )
     axes.set_xlim(-0.5, n_columns - 0.5)
     axes.set_ylim(n_rows - 0.5, -0.5)
 
@@ -134,9 +173,20 @@ def name_cells(axes: Axes, rows: list[str], columns: list[str]) -> None:
         spine.set_alpha(0.3)
     for row, name in enumerate(rows):
         name_row(axes, name, row)
-    steep = len(columns) * max(len(shorten(name, _LONGEST_COLUMN)) for name in columns) > _LETTERS_IN_A_LINE
+    steep = (
+        len(columns) * max(len(shorten(name, _LONGEST_COLUMN)) for name in columns)
+        > _LETTERS_IN_A_LINE
+    )
     for column, name in enumerate(columns):
-        artist = axes.text(column, 1.02, "", transform=axes.get_xaxis_transform(), fontsize=LETTERS, ha="center", va="bottom")
+        artist = axes.text(
+            column,
+            1.02,
+            "",
+            transform=axes.get_xaxis_transform(),
+            fontsize=LETTERS,
+            ha="center",
+            va="bottom",
+        )
         if steep:
             artist.set(rotation=90)
         inscribe(artist, name, width=_LONGEST_COLUMN)

@@ -43,7 +43,8 @@ _METRICS = {
 
 
 def one_line(text: object) -> str:
-    r"""Return a text in one line: without control characters, marks of direction and lone surrogates.
+    r"""Return a text in one line: without control characters, marks of direction and lone
+    surrogates.
 
     Examples
     --------
@@ -51,12 +52,17 @@ def one_line(text: object) -> str:
     'a b c'
     """
     valid = replace_lone_surrogates(str(text))
-    kept = (" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in valid if unicodedata.category(c) != "Cf" or c in _JOINERS)
+    kept = (
+        " " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c
+        for c in valid
+        if unicodedata.category(c) != "Cf" or c in _JOINERS
+    )
     return " ".join("".join(kept).split())
 
 
 def shorten(text: object, width: int = 28) -> str:
-    """Return a text in one line, without its middle where it is longer than ``width`` letters (wide ones count twice).
+    """Return a text in one line, without its middle where it is longer than ``width`` letters (wide
+    ones count twice).
 
     Examples
     --------
@@ -89,7 +95,9 @@ def say_score(value: Any, signed: bool = False) -> str:
     if not math.isfinite(number):
         return _NOTHING
     plain = 0.001 <= abs(number) < 100 or number == 0
-    text = f"{number:{'+' if signed else ''}.3f}" if plain else f"{number:{'+' if signed else ''}.3g}"
+    text = (
+        f"{number:{'+' if signed else ''}.3f}" if plain else f"{number:{'+' if signed else ''}.3g}"
+    )
     return text.replace("-", "−")
 
 
@@ -154,11 +162,15 @@ class Verdict:
 def best_contextual(comparison: Any) -> str | None:
     """Return the name of the contextual features with the best score, None where there are none with a score."""
     table: pd.DataFrame = comparison.table
-    rows = table[table["is_contextual"].astype(bool) & np.isfinite(table[comparison.metric].to_numpy(float))]
+    rows = table[
+        table["is_contextual"].astype(bool) & np.isfinite(table[comparison.metric].to_numpy(float))
+    ]
     if rows.empty:
         return None
     scores = rows[comparison.metric].astype(float)
-    return str(rows["features"].loc[scores.idxmax() if comparison.greater_is_better else scores.idxmin()])
+    return str(
+        rows["features"].loc[scores.idxmax() if comparison.greater_is_better else scores.idxmin()]
+    )
 
 
 def verdict(comparison: Any) -> Verdict:
@@ -167,7 +179,10 @@ def verdict(comparison: Any) -> Verdict:
     if not np.isfinite(table[comparison.metric].to_numpy(float)).any():
         return Verdict(
             "Nothing could be scored",
-            [f"No kind of features has a score by {metric_name(comparison.metric)}: see the notes below."],
+            [
+                f"No kind of features has a score by {metric_name(comparison.metric)}: see the"
+                " notes below."
+            ],
             "open",
         )
     winner = _scored(comparison, table.loc[comparison.best])
@@ -176,10 +191,16 @@ def verdict(comparison: Any) -> Verdict:
     best = _named(comparison.best)
     if contextual is None:
         return Verdict(
-            f"The best baseline is {best}", [winner, "No contextual features were compared, so nothing is said of BERT."], "open"
+            f"The best baseline is {best}",
+            [winner, "No contextual features were compared, so nothing is said of BERT."],
+            "open",
         )
     if baseline is None or bool(table.loc[baseline, "is_contextual"]):
-        return Verdict(f"The best is {best}", [winner, "No baseline was compared, so nothing says whether context helps here."], "open")
+        return Verdict(
+            f"The best is {best}",
+            [winner, "No baseline was compared, so nothing says whether context helps here."],
+            "open",
+        )
     row = table.loc[contextual]
     found = str(row["verdict"])
     gap = _gap(comparison, row, baseline)
@@ -187,9 +208,15 @@ def verdict(comparison: Any) -> Verdict:
     if found == "better":
         return Verdict("Yes, BERT is better on these texts", [winner, gap, *cost], "yes")
     if found == "worse":
-        return Verdict("No, BERT is worse on these texts", [winner, gap, *cost, f"Take {_named(baseline)}."], "no")
+        return Verdict(
+            "No, BERT is worse on these texts",
+            [winner, gap, *cost, f"Take {_named(baseline)}."],
+            "no",
+        )
     advice = f"Until more rows decide it, {_named(baseline)} is the simpler choice."
-    return Verdict("No evidence that BERT is better on these texts", [winner, gap, *cost, advice], "open")
+    return Verdict(
+        "No evidence that BERT is better on these texts", [winner, gap, *cost, advice], "open"
+    )
 
 
 def _named(name: str) -> str:
@@ -197,7 +224,10 @@ def _named(name: str) -> str:
 
 
 def _scored(comparison: Any, row: pd.Series) -> str:
-    said = f"{_named(row['features'])} has the best {metric_name(comparison.metric)}, {say_score(row[comparison.metric])}"
+    said = (
+        f"{_named(row['features'])} has the best {metric_name(comparison.metric)},"
+        f" {say_score(row[comparison.metric])}"
+    )
     if np.isfinite([row["low"], row["high"]]).all():
         said += f" (95 % interval {say_score(row['low'])} to {say_score(row['high'])})"
     if "test" in row.index and math.isfinite(row["test"]):
@@ -208,15 +238,24 @@ def _scored(comparison: Any, row: pd.Series) -> str:
 def _gap(comparison: Any, row: pd.Series, baseline: str) -> str:
     metric = metric_name(comparison.metric)
     if not math.isfinite(row["difference"]):
-        return f"How far {_named(row['features'])} is from the best baseline, {_named(baseline)}, could not be told."
+        return (
+            f"How far {_named(row['features'])} is from the best baseline, {_named(baseline)},"
+            " could not be told."
+        )
     if row["difference"] == 0:
         said = f"{_named(row['features'])} is level with the best baseline, {_named(baseline)}"
     else:
         more = "above" if row["difference"] > 0 else "below"
-        said = f"{_named(row['features'])} is {say_score(abs(row['difference']))} {metric} {more} the best baseline, {_named(baseline)}"
+        said = (
+            f"{_named(row['features'])} is {say_score(abs(row['difference']))} {metric} {more} the"
+            f" best baseline, {_named(baseline)}"
+        )
     details = []
     if np.isfinite([row["difference_low"], row["difference_high"]]).all():
-        details.append(f"95 % interval {say_score(row['difference_low'], True)} to {say_score(row['difference_high'], True)}")
+        details.append(
+            f"95 % interval {say_score(row['difference_low'], True)} to"
+            f" {say_score(row['difference_high'], True)}"
+        )
     if math.isfinite(row["p_value"]):
         details.append(f"p {'' if row['p_value'] < 0.001 else '= '}{say_p(row['p_value'])}")
     said += f" ({', '.join(details)})" if details else ""
@@ -226,10 +265,18 @@ def _gap(comparison: Any, row: pd.Series, baseline: str) -> str:
 
 
 def _cost(row: pd.Series, baseline: pd.Series) -> list[str]:
-    own, other = (float(np.nansum([one["encode_seconds"], one["predict_seconds"]])) for one in (row, baseline))
+    own, other = (
+        float(np.nansum([one["encode_seconds"], one["predict_seconds"]])) for one in (row, baseline)
+    )
     if own <= 0 or other <= 0:
         return []
     times = own / other
-    compared = f", {say_amount(times) if times >= 10 else f'{times:.2g}'} times as long as" if times >= 1.05 else "; for"
+    compared = (
+        f", {say_amount(times) if times >= 10 else f'{times:.2g}'} times as long as"
+        if times >= 1.05
+        else "; for"
+    )
     named = f"{_named(baseline['features'])} ({say_seconds(other)})"
-    return [f"It takes about {say_seconds(own)} to encode and predict 1,000 rows{compared} {named}."]
+    return [
+        f"It takes about {say_seconds(own)} to encode and predict 1,000 rows{compared} {named}."
+    ]

@@ -18,7 +18,15 @@ from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ..files.write import write_whole
 from . import plots
 from .confusion import count_confusions
-from .formatting import best_contextual, metric_name, one_line, say_score, say_share, shorten, verdict
+from .formatting import (
+    best_contextual,
+    metric_name,
+    one_line,
+    say_score,
+    say_share,
+    shorten,
+    verdict,
+)
 from .svg import figure_svg
 from .tables import cost_table, find_flips, score_table
 from .word_in_context import Occurrences, word_occurrences
@@ -92,14 +100,19 @@ def render_report(comparison: Any, word: str | None = None) -> str:
             verdict=verdict(comparison),
             score_table=score_table(comparison),
             cost_table=cost_table(comparison),
-            confusion_heading="Predicted against actual" if is_amount else "What was taken for what",
+            confusion_heading=(
+                "Predicted against actual" if is_amount else "What was taken for what"
+            ),
             confusions=list(_confusions(comparison, contextual)),
             flips=find_flips(comparison, contextual),
             word=None if occurrences is None else _word(occurrences),
             no_word=no_word,
             settings=list(comparison.settings.items()),
             notes=comparison.notes,
-            made_by=f"Made by bertvectorizer {metadata.version('bertvectorizer')}. This page is one file and loads nothing.",
+            made_by=(
+                f"Made by bertvectorizer {metadata.version('bertvectorizer')}. This page is one"
+                " file and loads nothing."
+            ),
             **_pictures(comparison),
         )
     )
@@ -131,19 +144,32 @@ def write_report(comparison: Any, path: str | Path, word: str | None = None) -> 
 
 def repr_html(comparison: Any) -> str:
     """Return the table of a comparison as a fragment of HTML, for notebooks."""
-    fragment = _environment().get_template("fragment.html").render(table=score_table(comparison), verdict=verdict(comparison))
+    fragment = (
+        _environment()
+        .get_template("fragment.html")
+        .render(table=score_table(comparison), verdict=verdict(comparison))
+    )
     return replace_lone_surrogates(fragment)
 
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _about(comparison: Any) -> str:
     kind = {"multilabel": "labels", "regression": "amounts"}.get(comparison.target.kind, "classes")
     target = shorten(comparison.target.name or "the target", _LONGEST_NAME)
-    return f"{len(comparison.outcomes)} kinds of features side by side on {len(comparison.texts):,} rows; they predict {target} ({kind})."
+    return (
+        f"{len(comparison.outcomes)} kinds of features side by side on {len(comparison.texts):,}"
+        f" rows; they predict {target} ({kind})."
+    )
 
 
 def _pictures(comparison: Any) -> dict[str, _Picture | None]:
@@ -160,7 +186,8 @@ def _pictures(comparison: Any) -> dict[str, _Picture | None]:
             partial(plots.plot_cost, comparison),
             "cost",
             f"{metric} against seconds for 1,000 rows",
-            "Named are the best, the best baseline, and all that nothing beats in both quality and time. The numbers are in the tables.",
+            "Named are the best, the best baseline, and all that nothing beats in both quality and"
+            " time. The numbers are in the tables.",
         ),
         "layers": _picture(
             partial(plots.plot_layers, comparison),
@@ -175,16 +202,21 @@ def _pictures(comparison: Any) -> dict[str, _Picture | None]:
             partial(plots.plot_learning_curve, comparison),
             "curve",
             f"{metric} against the number of labelled rows",
-            "The best three that are contextual (lines) and the best three that are not (dashes); the bands are the 95 % intervals of the "
-            "best of either. A curve that still rises asks for more rows.",
+            "The best three that are contextual (lines) and the best three that are not (dashes);"
+            " the bands are the 95 % intervals of the best of either. A curve that still rises asks"
+            " for more rows.",
         )
     return found
 
 
-def _picture(draw: Callable[[], Figure], name: str, title: str, caption: str, is_shown: bool = True) -> _Picture:
+def _picture(
+    draw: Callable[[], Figure], name: str, title: str, caption: str, is_shown: bool = True
+) -> _Picture:
     """Draw a figure; a caption that is not shown is still told to screen readers."""
     try:
-        return _Picture(Markup(figure_svg(draw, f"figure-{name}", title, caption)), caption if is_shown else "")
+        return _Picture(
+            Markup(figure_svg(draw, f"figure-{name}", title, caption)), caption if is_shown else ""
+        )
     except BertVectorizerError as error:
         return _Picture(None, str(error))
 
@@ -197,19 +229,39 @@ def _confusions(comparison: Any, contextual: str | None) -> Iterator[dict[str, A
         shown, mistakes, caption = shorten(name, _LONGEST_NAME), [], ""
         if not is_amount:
             found = count_confusions(comparison, name)
-            mistakes = [(shorten(truth), shorten(taken), f"{count:,}") for truth, taken, count in found.mistakes[:_MOST_MISTAKES]]
-            many = f"{len(found.rows)} of {found.n_classes}" if len(found.rows) < found.n_classes else str(found.n_classes)
+            mistakes = [
+                (shorten(truth), shorten(taken), f"{count:,}")
+                for truth, taken, count in found.mistakes[:_MOST_MISTAKES]
+            ]
+            many = (
+                f"{len(found.rows)} of {found.n_classes}"
+                if len(found.rows) < found.n_classes
+                else str(found.n_classes)
+            )
             what = "classes" if found.rows == found.columns else "labels"
-            caption = f"Rows are the truth: {many} {what}. The stronger a cell's colour, the larger its share of the row."
+            caption = (
+                f"Rows are the truth: {many} {what}. The stronger a cell's colour, the larger its"
+                " share of the row."
+            )
         title = f"{'Predicted against actual' if is_amount else 'Confusion matrix'}, {shown}"
-        drawn = _picture(partial(plots.plot_confusion, comparison, name), kind.replace(" ", "-"), title, caption)
+        drawn = _picture(
+            partial(plots.plot_confusion, comparison, name), kind.replace(" ", "-"), title, caption
+        )
         yield {"name": shown, "kind": kind, "mistakes": mistakes, "picture": drawn}
 
 
 def _find_occurrences(comparison: Any, word: str | None) -> tuple[Occurrences | None, str]:
     """Return the occurrences of a word, or why there are none: a picture that cannot be drawn keeps no page from being written."""
-    if word is None and best_contextual(comparison) is None:  # no model need be loaded for a picture that nobody asked for
-        return None, "This needs contextual features. A word of the texts can be asked for by name: to_html(path, word=…)."
+    if (
+        word is None and best_contextual(comparison) is None
+    ):  # no model need be loaded for a picture that nobody asked for
+        return (
+            None,
+            (
+                "This needs contextual features. A word of the texts can be asked for by name:"
+                " to_html(path, word=…)."
+            ),
+        )
     try:
         return word_occurrences(comparison, word), ""
     except InvalidParameterError:
@@ -228,14 +280,22 @@ def _word(found: Occurrences) -> dict[str, Any]:
     count = f"{found.n_found} occurrences"
     if len(found.texts) < found.n_found:
         count = f"{len(found.texts)} of {found.n_found:,} occurrences, drawn at random,"
-    where = f"Here are {count} in {'the embedded example' if found.is_example else 'your texts'}, read at layer {found.layer} of "
+    where = (
+        f"Here are {count} in {'the embedded example' if found.is_example else 'your texts'}, read"
+        f" at layer {found.layer} of "
+    )
     where += f"{shorten(found.model_name, _LONGEST_NAME)}."
     if found.is_example:
         where += " A word of your own texts is shown where it is asked for by name."
     examples = []
     for label in found.shown_labels:
         rows = [row for row, own in enumerate(found.labels) if own == label][:_EXAMPLES_OF_A_LABEL]
-        examples.append((shorten(label, _LONGEST_NAME), [_around(found.texts[row], *found.spans[row].tolist()) for row in rows]))
+        examples.append(
+            (
+                shorten(label, _LONGEST_NAME),
+                [_around(found.texts[row], *found.spans[row].tolist()) for row in rows],
+            )
+        )
     title = f"{count} of the word “{one_line(found.word)}”, without and with context"
     return {
         "word": one_line(found.word),

@@ -93,10 +93,11 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """A row for each kind of features.
 
-        Columns: ``features``; ``is_contextual``; the deciding metric under its name, its mean over the folds, with the 95 % interval
-        ``low`` to ``high``; ``difference`` to the best baseline, from ``difference_low`` to ``difference_high``, ``p_value`` (corrected by
-        Holm) and ``verdict``; where there are held-back rows, ``test``, ``test_low`` and ``test_high``; further metrics; and the cost, as
-        `Cost` describes it.
+        Columns: ``features``; ``is_contextual``; the deciding metric under its name, its mean over
+        the folds, with the 95 % interval ``low`` to ``high``; ``difference`` to the best baseline,
+        from ``difference_low`` to ``difference_high``, ``p_value`` (corrected by Holm) and
+        ``verdict``; where there are held-back rows, ``test``, ``test_low`` and ``test_high``;
+        further metrics; and the cost, as `Cost` describes it.
         """
         return self._ranked[0].copy()
 
@@ -132,7 +133,9 @@ class Comparison:
         for name, outcome in self.outcomes.items():
             assert outcome.curve is not None
             for size, scores in zip(self.curve_sizes, outcome.curve, strict=True):
-                estimate = estimate_score(scores, self.metrics[0], size, self.folds.mean_sizes[1], outcome.n_judged)
+                estimate = estimate_score(
+                    scores, self.metrics[0], size, self.folds.mean_sizes[1], outcome.n_judged
+                )
                 rows.append((name, size, estimate.mean, estimate.low, estimate.high))
         return pd.DataFrame(rows, columns=["features", "n_rows", self.metric, "low", "high"])
 
@@ -148,8 +151,9 @@ class Comparison:
         Returns
         -------
         DataFrame
-            Columns ``text``, ``target`` and the two predictions, under their names; the index is that of the rows. Amounts are not right or
-            wrong: there, rows to which the one comes nearer, the greatest gain first.
+            Columns ``text``, ``target`` and the two predictions, under their names; the index is
+            that of the rows. Amounts are not right or wrong: there, rows to which the one comes
+            nearer, the greatest gain first.
 
         Raises
         ------
@@ -164,15 +168,23 @@ class Comparison:
         known = ~(_is_none(first.predictions) | _is_none(second.predictions))
         if self.target.kind == "regression":
             gains = np.full(len(truth), -np.inf)
-            gains[known] = np.abs(second.predictions[known] - truth[known]) - np.abs(first.predictions[known] - truth[known])
+            gains[known] = np.abs(second.predictions[known] - truth[known]) - np.abs(
+                first.predictions[known] - truth[known]
+            )
             rows = [row for row in np.argsort(-gains, kind="stable") if gains[row] > 0]
         else:
-            rows = np.flatnonzero(known & _agree(first.predictions, truth) & ~_agree(second.predictions, truth)).tolist()
+            rows = np.flatnonzero(
+                known & _agree(first.predictions, truth) & ~_agree(second.predictions, truth)
+            ).tolist()
         columns: dict[str, Any] = {"text": self.texts[rows], "target": self._labels(truth[rows])}
         for kind, outcome in ((name, first), (other, second)):
-            columns[f"{kind} (features)" if kind in columns else kind] = self._labels(outcome.predictions[rows])
+            columns[f"{kind} (features)" if kind in columns else kind] = self._labels(
+                outcome.predictions[rows]
+            )
         # pandas' own columns of strings take no lone surrogate, which texts may hold.
-        return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()}).set_axis(self.index[rows])
+        return pd.DataFrame(
+            {name: pd.Series(values, dtype=object) for name, values in columns.items()}
+        ).set_axis(self.index[rows])
 
     def _labels(self, values: NDArray[Any]) -> list[Any]:
         """Return labels or amounts one by one; several labels of a row as a tuple."""
@@ -183,11 +195,15 @@ class Comparison:
 
     def _outcome(self, name: str) -> Outcome:
         if name not in self.outcomes:
-            raise InvalidParameterError(f"The name of features must be one of: {', '.join(self.outcomes)}. Got {name!r} instead.")
+            raise InvalidParameterError(
+                f"The name of features must be one of: {', '.join(self.outcomes)}. Got {name!r}"
+                " instead."
+            )
         return self.outcomes[name]
 
     def pipeline(self, name: str | None = None) -> Pipeline:
-        """Return features and estimator, fitted on all rows of the comparison but those held back for a test.
+        """Return features and estimator, fitted on all rows of the comparison but those held back
+        for a test.
 
         Parameters
         ----------
@@ -206,7 +222,9 @@ class Comparison:
         """
         name = self.best if name is None else name
         self._outcome(name)
-        return fit_pipeline(self.roster[name], self._estimator, self.texts, self.target, self._store)
+        return fit_pipeline(
+            self.roster[name], self._estimator, self.texts, self.target, self._store
+        )
 
     def plot_scores(self) -> Figure:
         """Draw the deciding metric of each kind of features with its interval."""
@@ -295,9 +313,14 @@ class Comparison:
             "failures": self.failures,
             "table": json.loads(self.table.to_json(orient="records", double_precision=15)),
             "scores": {
-                name: {metric: _plain(scores) for metric, scores in outcome.scores.items()} for name, outcome in self.outcomes.items()
+                name: {metric: _plain(scores) for metric, scores in outcome.scores.items()}
+                for name, outcome in self.outcomes.items()
             },
-            "learning_curve": None if curve is None else json.loads(curve.to_json(orient="records", double_precision=15)),
+            "learning_curve": (
+                None
+                if curve is None
+                else json.loads(curve.to_json(orient="records", double_precision=15))
+            ),
         }
         text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
         if path is not None:
@@ -305,13 +328,29 @@ class Comparison:
         return text
 
     def __str__(self) -> str:
-        shown = self.table.loc[:, ["features", self.metric, "low", "high", "difference", "p_value", "verdict", "dimensions"]]
+        shown = self.table.loc[
+            :,
+            [
+                "features",
+                self.metric,
+                "low",
+                "high",
+                "difference",
+                "p_value",
+                "verdict",
+                "dimensions",
+            ],
+        ]
         return shown.to_string(index=False, float_format="{:.3f}".format)
 
 
 def _is_none(predictions: NDArray[np.object_]) -> NDArray[np.bool_]:
     return np.array(
-        [row is None or (isinstance(row, np.ndarray) and any(value is None for value in row)) for row in predictions], dtype=bool
+        [
+            row is None or (isinstance(row, np.ndarray) and any(value is None for value in row))
+            for row in predictions
+        ],
+        dtype=bool,
     )
 
 

@@ -20,7 +20,8 @@ from .formatting import shorten
 
 __all__ = ["BLUE", "COLOURS", "RED", "figure_svg", "inscribe"]
 
-# Colours that are told apart with every kind of colour vision. A page gives each a lighter twin on a dark ground.
+# Colours that are told apart with every kind of colour vision. A page gives each a lighter twin on
+# a dark ground.
 COLOURS = {
     "blue": "#0072b2",
     "red": "#d55e00",
@@ -33,7 +34,9 @@ COLOURS = {
 BLUE, RED = COLOURS["blue"], COLOURS["red"]
 
 _MISSING = "\N{WHITE SQUARE}"
-_STAND_INS = [chr(number) for number in range(0x2801, 0x2900)]  # Braille: nobody's labels, and about as wide as a letter
+_STAND_INS = [
+    chr(number) for number in range(0x2801, 0x2900)
+]  # Braille: nobody's labels, and about as wide as a letter
 _STYLE = {"svg.fonttype": "none", "text.usetex": False}
 _in_turn = threading.RLock()
 
@@ -80,26 +83,41 @@ def figure_svg(draw: Callable[[], Figure], name: str, title: str, description: s
     Returns
     -------
     str
-        It scales with its ``viewBox``, takes its black from the page's ``color``, its white from ``--paper``, and other colours
-        from ``--blue`` and its kin, where the page sets them. Text stays text, in the fonts of the reader.
+        It scales with its ``viewBox``, takes its black from the page's ``color``, its white from
+        ``--paper``, and other colours from ``--blue`` and its kin, where the page sets them. Text
+        stays text, in the fonts of the reader.
     """
     with _in_turn, mpl.rc_context():  # settings of matplotlib are the whole process's
         mpl.style.use(["default", {**_STYLE, "svg.hashsalt": name}])
         figure = draw()
         originals = _put_stand_ins(figure)
         target = io.StringIO()
-        figure.savefig(target, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        figure.savefig(
+            target,
+            format="svg",
+            transparent=True,
+            metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
+        )
     drawn = target.getvalue()
     drawn = drawn[drawn.index("<svg") :].strip()
-    drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style\b.*?</style>|<defs>\s*</defs>", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(r"<[^>]*>", lambda tag: _page_tag(tag.group(), name), drawn)  # words are never within a tag, nor hold a "<"
+    drawn = re.sub(
+        r"<!--.*?-->|<metadata>.*?</metadata>|<style\b.*?</style>|<defs>\s*</defs>",
+        "",
+        drawn,
+        flags=re.DOTALL,
+    )
+    drawn = re.sub(
+        r"<[^>]*>", lambda tag: _page_tag(tag.group(), name), drawn
+    )  # words are never within a tag, nor hold a "<"
     drawn = drawn.translate({ord(stand_in): letter for stand_in, letter in originals.items()})
     _, viewbox, rest = re.split(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', drawn, maxsplit=1)
     width = viewbox.split()[2]
     return (
-        f'<svg class="figure" role="img" viewBox="{viewbox}" style="max-width:{float(width) * 1.6:.0f}px" '
-        f'aria-labelledby="{name}-title {name}-description" xmlns:xlink="http://www.w3.org/1999/xlink">'
-        f'<title id="{name}-title">{html.escape(title)}</title><desc id="{name}-description">{html.escape(description)}</desc>{rest}'
+        f'<svg class="figure" role="img" viewBox="{viewbox}"'
+        f' style="max-width:{float(width) * 1.6:.0f}px" aria-labelledby="{name}-title'
+        f' {name}-description" xmlns:xlink="http://www.w3.org/1999/xlink"><title'
+        f' id="{name}-title">{html.escape(title)}</title><desc'
+        f' id="{name}-description">{html.escape(description)}</desc>{rest}'
     )
 
 
@@ -121,7 +139,11 @@ def _put_stand_ins(figure: Figure) -> dict[str, str]:
 
 def _page_tag(tag: str, name: str) -> str:
     """Make a tag fit for a page: ids of its own, the page's colours and fonts."""
-    tag = re.sub(r' id="[^"]*"', "", tag) if tag.startswith("<g ") else re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = (
+        re.sub(r' id="[^"]*"', "", tag)
+        if tag.startswith("<g ")
+        else re.sub(r'\bid="', f'id="{name}-', tag)
+    )
     tag = re.sub(r'(url\(|href=")#', rf"\1#{name}-", tag)
     tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
     tag = tag.replace("#000000", "currentColor").replace("#ffffff", "var(--paper,#ffffff)")

@@ -8,7 +8,17 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ..comparison.outcome import Cost
-from .formatting import metric_name, one_line, say_amount, say_bytes, say_p, say_score, say_seconds, say_share, shorten
+from .formatting import (
+    metric_name,
+    one_line,
+    say_amount,
+    say_bytes,
+    say_p,
+    say_score,
+    say_seconds,
+    say_share,
+    shorten,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +39,17 @@ _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "oov_rate": ("unknown words", say_share),
     "truncation_rate": ("texts cut short", say_share),
 }
-_RANKING = ["features", "is_contextual", "low", "high", "difference", "difference_low", "difference_high", "p_value", "verdict"]
+_RANKING = [
+    "features",
+    "is_contextual",
+    "low",
+    "high",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p_value",
+    "verdict",
+]
 
 
 @dataclass(frozen=True)
@@ -72,7 +92,12 @@ class Flip:
 
 def _ranked(comparison: Any) -> Iterator[pd.Series]:
     """Yield the rows of the table, the best first and those without a score last."""
-    order = comparison.table.sort_values(comparison.metric, ascending=not comparison.greater_is_better, kind="stable", na_position="last")
+    order = comparison.table.sort_values(
+        comparison.metric,
+        ascending=not comparison.greater_is_better,
+        kind="stable",
+        na_position="last",
+    )
     for _, row in order.iterrows():
         yield row
 
@@ -104,11 +129,18 @@ def score_table(comparison: Any) -> Table:
     for row in _ranked(comparison):
         cells = [
             Cell(say_score(row[metric]), _between(row, "low", "high")),
-            Cell(say_score(row["difference"], signed=True), _between(row, "difference_low", "difference_high", signed=True)),
+            Cell(
+                say_score(row["difference"], signed=True),
+                _between(row, "difference_low", "difference_high", signed=True),
+            ),
             Cell(say_p(row["p_value"])),
             Cell(str(row["verdict"]), is_text=True),
         ]
-        cells += [Cell(say_score(row["test"]), _between(row, "test_low", "test_high"))] if has_test else []
+        cells += (
+            [Cell(say_score(row["test"]), _between(row, "test_low", "test_high"))]
+            if has_test
+            else []
+        )
         cells += [Cell(say_score(row[column])) for column in further]
         rows.append(
             Row(
@@ -136,7 +168,12 @@ def cost_table(comparison: Any) -> Table:
         )
         for row in _ranked(comparison)
     ]
-    return Table("What each kind of features costs", ["features", *(name for name, _ in _COSTS.values())], rows, "wide")
+    return Table(
+        "What each kind of features costs",
+        ["features", *(name for name, _ in _COSTS.values())],
+        rows,
+        "wide",
+    )
 
 
 def find_flips(comparison: Any, contextual: str | None) -> list[Flip]:
@@ -145,14 +182,30 @@ def find_flips(comparison: Any, contextual: str | None) -> list[Flip]:
     if contextual is None or baseline is None or contextual == baseline:
         return []
     return [
-        _flip("Context helped", comparison.errors(contextual, baseline), contextual, baseline, comparison.target.kind),
-        _flip("Context misled", comparison.errors(baseline, contextual), baseline, contextual, comparison.target.kind),
+        _flip(
+            "Context helped",
+            comparison.errors(contextual, baseline),
+            contextual,
+            baseline,
+            comparison.target.kind,
+        ),
+        _flip(
+            "Context misled",
+            comparison.errors(baseline, contextual),
+            baseline,
+            contextual,
+            comparison.target.kind,
+        ),
     ]
 
 
 def _flip(what: str, rows: pd.DataFrame, right: str, wrong: str, kind: str) -> Flip:
     one, other = shorten(right, _LONGEST_NAME), shorten(wrong, _LONGEST_NAME)
-    heading = f"{what}: {one} comes nearer than {other}" if kind == "regression" else f"{what}: {one} is right and {other} wrong"
+    heading = (
+        f"{what}: {one} comes nearer than {other}"
+        if kind == "regression"
+        else f"{what}: {one} is right and {other} wrong"
+    )
     if rows.empty:
         return Flip(heading, None)
     first = rows.iloc[:_MOST_FLIPPED]
@@ -161,11 +214,19 @@ def _flip(what: str, rows: pd.DataFrame, right: str, wrong: str, kind: str) -> F
         caption = f"The first {len(first)} of {caption}"
     shown = [
         Row(
-            shorten(label, _LONGEST_LABEL), [Cell(_short(text), is_text=True), *(Cell(_say_label(value), is_text=True) for value in labels)]
+            shorten(label, _LONGEST_LABEL),
+            [
+                Cell(_short(text), is_text=True),
+                *(Cell(_say_label(value), is_text=True) for value in labels),
+            ],
         )
-        for label, (text, *labels) in zip(first.index, first.itertuples(index=False, name=None), strict=True)
+        for label, (text, *labels) in zip(
+            first.index, first.itertuples(index=False, name=None), strict=True
+        )
     ]
-    return Flip(heading, Table(caption, ["row", "text", "truth", one, other], shown, "cards wordy", heading))
+    return Flip(
+        heading, Table(caption, ["row", "text", "truth", one, other], shown, "cards wordy", heading)
+    )
 
 
 def _short(text: Any) -> str:

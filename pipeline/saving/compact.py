@@ -38,7 +38,10 @@ __all__ = [
 
 _MOST_PLAIN = 64
 _MAPPINGS = (dict, Counter, OrderedDict, defaultdict)
-_SPARSE = {kind.__name__: kind for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)}
+_SPARSE = {
+    kind.__name__: kind
+    for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)
+}
 _NUMBERS = ({int, np.int64, np.int32}, {float, np.float64})
 _HOLDERS = (BaseEstimator, Weighting, _CalibratedClassifier)
 _FUNCTIONS = (BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, partial)
@@ -65,7 +68,10 @@ class PackedStrings:
             raise ValueError("the lengths of strings do not add up")
         data = self.data.tobytes()
         ends = np.cumsum(self.lengths).tolist()
-        strings = [data[start:end].decode("utf-8", "surrogatepass") for start, end in zip([0, *ends], ends, strict=False)]
+        strings = [
+            data[start:end].decode("utf-8", "surrogatepass")
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
         return np.array([*strings, None], dtype=object)[:-1] if self.is_array else strings
 
 
@@ -120,7 +126,9 @@ class PackedSubwords:
 
         if self.ngrams.ndim != 2 or self.ngrams.shape[1] != vectors.shape[1]:
             raise ValueError("the vectors of n-grams have another width than those of words")
-        keyed_vectors = FastTextKeyedVectors(vectors.shape[1], int(self.shortest), int(self.longest), len(self.ngrams))
+        keyed_vectors = FastTextKeyedVectors(
+            vectors.shape[1], int(self.shortest), int(self.longest), len(self.ngrams)
+        )
         keyed_vectors.index_to_key = words
         keyed_vectors.key_to_index = {word: row for row, word in enumerate(words)}
         keyed_vectors.vectors, keyed_vectors.vectors_ngrams = vectors, self.ngrams
@@ -141,25 +149,31 @@ class PackedTable:
         subwords = None
         if isinstance(table.subwords, FastTextSubwords):
             trained = table.subwords._keyed_vectors
-            subwords = PackedSubwords(trained.vectors_ngrams, int(trained.min_n), int(trained.max_n))
+            subwords = PackedSubwords(
+                trained.vectors_ngrams, int(trained.min_n), int(trained.max_n)
+            )
         elif table.subwords is not None:
             raise InvalidParameterError(
-                f"The 'pipeline' parameter must hold nothing but what can be saved without code. Got word vectors with "
-                f"{type(table.subwords).__name__} for unseen words. Give the path of their file, or a table without 'subwords'."
+                "The 'pipeline' parameter must hold nothing but what can be saved without code."
+                f" Got word vectors with {type(table.subwords).__name__} for unseen words. Give the"
+                " path of their file, or a table without 'subwords'."
             )
         return cls(PackedStrings.of(table.words), np.asarray(table.vectors), subwords)
 
     def unpack(self, words: list[str]) -> WordVectors:
         """Return the table, its words and numbers checked."""
         vectors = self.vectors
-        return WordVectors(words, vectors, subwords=self.subwords.unpack(words, vectors) if self.subwords else None)
+        return WordVectors(
+            words, vectors, subwords=self.subwords.unpack(words, vectors) if self.subwords else None
+        )
 
 
 _Packed = (PackedDict, PackedMatrix, PackedNumbers, PackedStrings, PackedTable)
 
 
 def pack(value: Any, where: str = "it", memo: dict[int, Any] | None = None) -> Any:
-    """Return a copy of an estimator, or of what one holds, in which everything large is packed; nothing given is changed.
+    """Return a copy of an estimator, or of what one holds, in which everything large is packed;
+    nothing given is changed.
 
     Parameters
     ----------
@@ -188,13 +202,17 @@ def pack(value: Any, where: str = "it", memo: dict[int, Any] | None = None) -> A
         return memo[id(value)][1]
     if isinstance(value, _HOLDERS):
         copy = object.__new__(type(value))
-        memo[id(value)] = value, copy  # the original is kept, or another object might get its number
+        memo[id(value)] = (
+            value,
+            copy,
+        )  # the original is kept, or another object might get its number
         vars(copy).update(_packed_attributes(value, memo))
         return copy
     if isinstance(value, _FUNCTIONS):
         raise InvalidParameterError(
-            f"The 'pipeline' parameter must hold no functions, which a file could carry as code only. Got {value!r:.100} as {where}. "
-            "Use what needs none, such as a pattern for 'tokenizer', or do that step before the pipeline."
+            "The 'pipeline' parameter must hold no functions, which a file could carry as code"
+            f" only. Got {value!r:.100} as {where}. Use what needs none, such as a pattern for"
+            " 'tokenizer', or do that step before the pipeline."
         )
     packed = _packed(value, where, memo)
     if isinstance(value, (list, dict)):
@@ -208,17 +226,28 @@ def _packed(value: Any, where: str, memo: dict[int, Any]) -> Any:
             return {key: pack(one, f"{key!r} in {where}", memo) for key, one in value.items()}
         return PackedDict(pack(list(value), where, memo), pack(list(value.values()), where, memo))
     if type(value) is list:
-        return _packed_list(value) or [pack(one, f"element {place} of {where}", memo) for place, one in enumerate(value)]
+        return _packed_list(value) or [
+            pack(one, f"element {place} of {where}", memo) for place, one in enumerate(value)
+        ]
     if type(value) is tuple:
-        return tuple(pack(one, f"element {place} of {where}", memo) for place, one in enumerate(value))
+        return tuple(
+            pack(one, f"element {place} of {where}", memo) for place, one in enumerate(value)
+        )
     return _packed_whole(value)
 
 
 def _packed_whole(value: Any) -> Any:
-    if isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1 and set(map(type, value)) == {str}:
+    if (
+        isinstance(value, np.ndarray)
+        and value.dtype == object
+        and value.ndim == 1
+        and set(map(type, value)) == {str}
+    ):
         return PackedStrings.of(value.tolist(), is_array=True)
     if type(value).__name__ in _SPARSE and isinstance(value, _SPARSE[type(value).__name__]):
-        return PackedMatrix(type(value).__name__, value.shape, value.data, value.indices, value.indptr)
+        return PackedMatrix(
+            type(value).__name__, value.shape, value.data, value.indices, value.indptr
+        )
     if isinstance(value, WordVectors):
         return PackedTable.of(value)
     return str(value) if isinstance(value, Path) else value
@@ -233,7 +262,9 @@ def _packed_list(values: list[Any]) -> PackedStrings | PackedNumbers | None:
         return PackedStrings.of(values)
     if any(kinds <= numbers for numbers in _NUMBERS):
         array = np.array(values)
-        return PackedNumbers(array) if array.dtype.kind in "if" else None  # larger numbers than int64 holds stay as they are
+        return (
+            PackedNumbers(array) if array.dtype.kind in "if" else None
+        )  # larger numbers than int64 holds stay as they are
     return None
 
 
@@ -245,11 +276,18 @@ def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
     if isinstance(owner, StaticVectorizer):
         attributes.pop("_converted", None)
         if is_in_memory(owner.vectors):
-            attributes["vectors"] = owner._table() if hasattr(owner, "vectors_fingerprint_") else owner._open()
+            attributes["vectors"] = (
+                owner._table() if hasattr(owner, "vectors_fingerprint_") else owner._open()
+            )
         elif isinstance(owner.vectors, WordVectors):
             _, (source, *_rest) = owner.vectors.__reduce__()
-            attributes["vectors"] = source if isinstance(source, str) else owner.vectors  # one that was read from a file is found again
-    return {name: pack(value, f"the {name!r} parameter of {type(owner).__name__}", memo) for name, value in attributes.items()}
+            attributes["vectors"] = (
+                source if isinstance(source, str) else owner.vectors
+            )  # one that was read from a file is found again
+    return {
+        name: pack(value, f"the {name!r} parameter of {type(owner).__name__}", memo)
+        for name, value in attributes.items()
+    }
 
 
 def unpack(value: Any) -> Any:
@@ -292,7 +330,8 @@ def _unpacked(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def estimators_within(value: Any) -> Iterator[Any]:
-    """Yield whatever holds estimators or learnt numbers within an object, itself included, each once.
+    """Yield whatever holds estimators or learnt numbers within an object, itself included, each
+    once.
 
     Parameters
     ----------
@@ -301,12 +340,15 @@ def estimators_within(value: Any) -> Iterator[Any]:
     Yields
     ------
     object
-        Estimators, and anything else that has attributes: an estimator may hide in objects that are none.
+        Estimators, and anything else that has attributes: an estimator may hide in objects that are
+        none.
     """
     waiting, seen = [value], {}
     while waiting:
         one = waiting.pop()
-        if id(one) in seen or isinstance(one, (*_FUNCTIONS, type, ModuleType, WordVectors, str, Number)):
+        if id(one) in seen or isinstance(
+            one, (*_FUNCTIONS, type, ModuleType, WordVectors, str, Number)
+        ):
             continue
         seen[id(one)] = one
         if isinstance(one, dict):

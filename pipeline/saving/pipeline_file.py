@@ -60,7 +60,11 @@ class SavedPipeline:
     def classes(self) -> NDArray[Any] | None:
         """The classes that can be predicted; None for amounts, and where a row may have several labels. *Shape:* ``(n_classes,)``."""
         classes = getattr(self.pipeline, "classes_", None)
-        return classes if isinstance(classes, np.ndarray) and not isinstance(self.target, tuple) else None
+        return (
+            classes
+            if isinstance(classes, np.ndarray) and not isinstance(self.target, tuple)
+            else None
+        )
 
 
 def save_pipeline(
@@ -77,7 +81,8 @@ def save_pipeline(
     Parameters
     ----------
     pipeline : Pipeline
-        Fitted. It may hold the vectorizers of this package, scikit-learn's estimators, and unions of them.
+        Fitted. It may hold the vectorizers of this package, scikit-learn's estimators, and unions
+        of them.
     path : str or Path
         A name that ends in ``.skops``. It is written beside its place and moved there whole.
     text : str or None
@@ -130,12 +135,17 @@ def save_pipeline(
         check_is_fitted(pipeline)
     except NotFittedError:
         raise InvalidParameterError(
-            "The 'pipeline' parameter must be a fitted scikit-learn Pipeline. Got one that is not fitted."
+            "The 'pipeline' parameter must be a fitted scikit-learn Pipeline. Got one that is not"
+            " fitted."
         ) from None
     facts = {
         "format": _FORMAT,
         "text": _name("text", text),
-        "target": _name("target", target) if target is None or isinstance(target, str) else [_name("target", one) for one in target],
+        "target": (
+            _name("target", target)
+            if target is None or isinstance(target, str)
+            else [_name("target", one) for one in target]
+        ),
         "versions": _versions(pipeline),
         "metadata": _checked_metadata(metadata),
     }
@@ -145,7 +155,9 @@ def save_pipeline(
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         if isinstance(error, (InvalidParameterError, ModelError)):
             raise
-        raise InvalidParameterError(f"The 'pipeline' parameter must hold only what skops can save. It says: {error!s:.300}") from error
+        raise InvalidParameterError(
+            f"The 'pipeline' parameter must hold only what skops can save. It says: {error!s:.300}"
+        ) from error
     return path
 
 
@@ -184,14 +196,21 @@ def check_model_output(path: str | Path) -> Path:
 
 def _name(parameter: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise invalid(parameter, "the name of a column, a str" + (" or a sequence of str" if parameter == "target" else ""), value)
+        raise invalid(
+            parameter,
+            "the name of a column, a str"
+            + (" or a sequence of str" if parameter == "target" else ""),
+            value,
+        )
     return value
 
 
 def _type_names(trusted: Any) -> list[str]:
     if isinstance(trusted, (list, tuple)) and all(isinstance(name, str) for name in trusted):
         return list(trusted)
-    raise invalid("trusted", "a list of full names of types, such as 'sklearn.tree._tree.Tree'", trusted)
+    raise invalid(
+        "trusted", "a list of full names of types, such as 'sklearn.tree._tree.Tree'", trusted
+    )
 
 
 def _checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -201,13 +220,19 @@ def _checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
             return given
     except (TypeError, ValueError):
         pass
-    raise invalid("metadata", "a mapping that JSON can hold: str, numbers, lists, and dicts whose keys are str", given)
+    raise invalid(
+        "metadata",
+        "a mapping that JSON can hold: str, numbers, lists, and dicts whose keys are str",
+        given,
+    )
 
 
 def _versions(pipeline: Pipeline) -> dict[str, str]:
     """Return the versions of the libraries that a pipeline's numbers depend on."""
     has_bert = any(isinstance(part, BertBase) for part in estimators_within(pipeline))
-    return {name: _version(name) for name in (*_LIBRARIES, *(_LIBRARIES_OF_BERT if has_bert else ()))}
+    return {
+        name: _version(name) for name in (*_LIBRARIES, *(_LIBRARIES_OF_BERT if has_bert else ()))
+    }
 
 
 def _version(library: str) -> str:
@@ -217,16 +242,20 @@ def _version(library: str) -> str:
         return "unknown"
 
 
-def load_pipeline(path: str | Path, *, trusted: Sequence[str] = (), trust_remote_code: bool = False) -> SavedPipeline:
+def load_pipeline(
+    path: str | Path, *, trusted: Sequence[str] = (), trust_remote_code: bool = False
+) -> SavedPipeline:
     """Load a pipeline that `save_pipeline` wrote, without running code.
 
     Parameters
     ----------
     path : str or Path
     trusted : sequence of str
-        Full names of types to be trusted beside those of this package and of scikit-learn. Whatever the file holds of them is made.
+        Full names of types to be trusted beside those of this package and of scikit-learn. Whatever
+        the file holds of them is made.
     trust_remote_code : bool
-        Let a pipeline pass whose transformer comes with code of its own; it runs when texts are embedded.
+        Let a pipeline pass whose transformer comes with code of its own; it runs when texts are
+        embedded.
 
     Returns
     -------
@@ -237,7 +266,8 @@ def load_pipeline(path: str | Path, *, trusted: Sequence[str] = (), trust_remote
     ModelNotFoundError
         If there is no such file.
     UnsafeModelError
-        If it holds types that are not known to be safe, or is a pickle; the message names the types.
+        If it holds types that are not known to be safe, or is a pickle; the message names the
+        types.
     ModelIntegrityError
         If the file is damaged, or of another kind.
 
@@ -269,21 +299,38 @@ def load_pipeline(path: str | Path, *, trusted: Sequence[str] = (), trust_remote
     try:
         facts = json.loads(content["facts"])
         pipeline = unpack(content["pipeline"])
-        if facts["format"] != _FORMAT or not isinstance(pipeline, Pipeline) or not isinstance(pipeline.steps, list):
+        if (
+            facts["format"] != _FORMAT
+            or not isinstance(pipeline, Pipeline)
+            or not isinstance(pipeline.steps, list)
+        ):
             raise ValueError("it holds something else")
         target = facts["target"]
         saved = SavedPipeline(
             pipeline,
             _name("text", facts["text"]),
-            tuple(str(name) for name in target) if isinstance(target, list) else _name("target", target),
+            (
+                tuple(str(name) for name in target)
+                if isinstance(target, list)
+                else _name("target", target)
+            ),
             {str(name): str(value) for name, value in facts["versions"].items()},
             dict(facts["metadata"]),
         )
         check_is_fitted(pipeline)
-    except (AttributeError, ImportError, LookupError, NotFittedError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        ImportError,
+        LookupError,
+        NotFittedError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ModelIntegrityError(
-            f"The file {str(path)!r} is a skops file, but none that 'train' or save_pipeline of this version has written, "
-            f"or it is damaged: {error!s:.200}."
+            f"The file {str(path)!r} is a skops file, but none that 'train' or save_pipeline of"
+            f" this version has written, or it is damaged: {error!s:.200}."
         ) from error
     for part in estimators_within(pipeline):
         if isinstance(part, BertBase):
@@ -295,17 +342,22 @@ def load_pipeline(path: str | Path, *, trusted: Sequence[str] = (), trust_remote
 def _make_harmless(vectorizer: BertBase, path: Path, trust_remote_code: bool) -> None:
     if vectorizer.trust_remote_code is not False and not trust_remote_code:
         raise UnsafeModelError(
-            f"The pipeline in {str(path)!r} uses the model {vectorizer.model_name!r} with code of its own (trust_remote_code). If you "
-            "trust that code, load it with trust_remote_code=True."
+            f"The pipeline in {str(path)!r} uses the model {vectorizer.model_name!r} with code of"
+            " its own (trust_remote_code). If you trust that code, load it with"
+            " trust_remote_code=True."
         )
     if vectorizer.store is not None:
         vectorizer.store = "auto"  # a file must not choose where something is written
 
 
 def _warn_of_versions(path: Path, versions: dict[str, str]) -> None:
-    others = [f"{name} {then} (here {now})" for name, then in versions.items() if (now := _version(name)) != then]
+    others = [
+        f"{name} {then} (here {now})"
+        for name, then in versions.items()
+        if (now := _version(name)) != then
+    ]
     if others:
         warn_user(
-            f"The pipeline in {str(path)!r} was saved with other versions: {', '.join(others)}. Its predictions may differ; "
-            "install those, or train again."
+            f"The pipeline in {str(path)!r} was saved with other versions: {', '.join(others)}. Its"
+            " predictions may differ; install those, or train again."
         )

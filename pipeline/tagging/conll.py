@@ -26,7 +26,9 @@ __all__ = ["read_conll"]
 _OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open, ".xz": lzma.open}
 _PACKED = {".7z", ".rar", ".tar", ".tgz", ".zip", ".zst"}
 _UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
-_NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")  # numbers of CoNLL-U that belong to a contraction, or to a word that is not written
+_NO_WORD = re.compile(
+    r"[0-9]+[-.][0-9]+"
+)  # numbers of CoNLL-U that belong to a contraction, or to a word that is not written
 _CONLLU_COLUMNS = 10
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _ENCODING_REMEDY = "Say how it is encoded, such as encoding='latin-1' or encoding='utf-16'."
@@ -41,18 +43,22 @@ def read_conll(
     scheme: str | None = None,
     encoding: str = "utf-8",
 ) -> TaggedSentences:
-    r"""Read a CoNLL file: a word in each line, its tag in another column, and a blank line behind each sentence.
+    r"""Read a CoNLL file: a word in each line, its tag in another column, and a blank line behind
+    each sentence.
 
     Parameters
     ----------
     path : str or Path
         May be compressed (``.gz``, ``.bz2``, ``.xz``).
     word_column, tag_column : int
-        Counted from 0, or from the end with -1. Tags stand last in most files; in CoNLL-U words are 1 and parts of speech 3.
+        Counted from 0, or from the end with -1. Tags stand last in most files; in CoNLL-U words are
+        1 and parts of speech 3.
     separator : str or None
-        What stands between columns. None takes tabs if the first word's line has one, otherwise spaces, of which any number is one.
+        What stands between columns. None takes tabs if the first word's line has one, otherwise
+        spaces, of which any number is one.
     scheme : {"IOB1", "BIO", "IOBES", "plain"} or None
-        The scheme that the tags are converted to; None leaves them as they are. "BIO" is also known as IOB2, "IOBES" as BIOES.
+        The scheme that the tags are converted to; None leaves them as they are. "BIO" is also known
+        as IOB2, "IOBES" as BIOES.
     encoding : str
 
     Returns
@@ -65,7 +71,8 @@ def read_conll(
     InvalidParameterError
         If a parameter breaks its rule, or the tags cannot be converted.
     InvalidTableError
-        If the file is missing, holds no words or cannot be read, or a line lacks a column or its tag.
+        If the file is missing, holds no words or cannot be read, or a line lacks a column or its
+        tag.
 
     Notes
     -----
@@ -91,10 +98,15 @@ def read_conll(
     if columns[0] == columns[1]:
         if columns[1] == -1:
             raise invalid(
-                "word_column", "another column than tag_column, which is -1, the last, unless you say so (tag_column=)", word_column
+                "word_column",
+                "another column than tag_column, which is -1, the last, unless you say so"
+                " (tag_column=)",
+                word_column,
             )
         raise invalid("tag_column", "another column than word_column", tag_column)
-    if separator is not None and (not isinstance(separator, str) or not separator or set(separator) & set("\r\n")):
+    if separator is not None and (
+        not isinstance(separator, str) or not separator or set(separator) & set("\r\n")
+    ):
         raise invalid("separator", "the characters between two columns, or None", separator)
     check_scheme("scheme", scheme, also=(None,))
     _check_encoding(encoding)
@@ -111,15 +123,24 @@ def read_conll(
         sentences.words[-1].append(fields[columns[0]])
         sentences.tags[-1].append(fields[columns[1]].strip())
     if not sentences.words:
-        raise InvalidTableError(f"The file {str(path)!r} must hold words, each in a line with its tag. Got none. Give another file.")
+        raise InvalidTableError(
+            f"The file {str(path)!r} must hold words, each in a line with its tag. Got none. Give"
+            " another file."
+        )
     if scheme is None:
         return sentences
     return sentences._replace(
-        tags=converted(sentences.tags, scheme, "Say which column holds them (tag_column=), or leave 'scheme' at None")
+        tags=converted(
+            sentences.tags,
+            scheme,
+            "Say which column holds them (tag_column=), or leave 'scheme' at None",
+        )
     )
 
 
-def _rows(path: Path, encoding: str, separator: str | None, columns: tuple[int, int]) -> Iterator[list[str]]:
+def _rows(
+    path: Path, encoding: str, separator: str | None, columns: tuple[int, int]
+) -> Iterator[list[str]]:
     """Yield the columns of each line that holds a word, and an empty list for each that ends a sentence."""
     separator, n_first = _layout(path, encoding, separator)
     is_fixed = min(columns) < 0
@@ -138,8 +159,14 @@ def _rows(path: Path, encoding: str, separator: str | None, columns: tuple[int, 
         is_new = False
         fault = _fault(fields, columns, n_expected, is_fixed)
         if fault:
-            raise InvalidTableError(f"The file {str(path)!r} cannot be read: line {number}, {_shortened(line)}, {fault}")
-        is_conllu = len(fields) == _CONLLU_COLUMNS and separator == "\t" and columns[0] % _CONLLU_COLUMNS != 0
+            raise InvalidTableError(
+                f"The file {str(path)!r} cannot be read: line {number}, {_shortened(line)}, {fault}"
+            )
+        is_conllu = (
+            len(fields) == _CONLLU_COLUMNS
+            and separator == "\t"
+            and columns[0] % _CONLLU_COLUMNS != 0
+        )
         if not (is_conllu and _NO_WORD.fullmatch(fields[0])):
             yield fields
 
@@ -164,19 +191,32 @@ def _fault(fields: list[str], columns: tuple[int, int], n_expected: int, is_fixe
     n_needed = max(column + 1 if column >= 0 else -column for column in columns)
     if n < n_needed or word % n == tag % n:
         return (
-            f"must have at least {max(n_needed, 2)} columns, for a word and its tag. Got {n}. Correct the line, or say what separates "
-            f"columns (separator=) and which are meant (word_column={word}, tag_column={tag})."
+            f"must have at least {max(n_needed, 2)} columns, for a word and its tag. Got {n}."
+            " Correct the line, or say what separates columns (separator=) and which are meant"
+            f" (word_column={word}, tag_column={tag})."
         )
     if n != n_expected:
-        remedy = ", or, if lines may differ, count word_column and tag_column from the left" if is_fixed else ""
-        return f"must have {n_expected} columns, as the first of {'the file' if is_fixed else 'its sentence'}. Got {n}. Correct it{remedy}."
+        remedy = (
+            ", or, if lines may differ, count word_column and tag_column from the left"
+            if is_fixed
+            else ""
+        )
+        return (
+            f"must have {n_expected} columns, as the first of"
+            f" {'the file' if is_fixed else 'its sentence'}. Got {n}. Correct it{remedy}."
+        )
     if not fields[tag].strip():
-        return f"must have a tag in column {tag}. Got {fields[tag]!r}. Correct the line, or say which column it is (tag_column=)."
+        return (
+            f"must have a tag in column {tag}. Got {fields[tag]!r}. Correct the line, or say which"
+            " column it is (tag_column=)."
+        )
     return ""
 
 
 def _split(line: str, separator: str) -> list[str]:
-    return [field for field in line.split(" ") if field] if separator == " " else line.split(separator)
+    return (
+        [field for field in line.split(" ") if field] if separator == " " else line.split(separator)
+    )
 
 
 def _is_end(line: str) -> bool:
@@ -186,22 +226,36 @@ def _is_end(line: str) -> bool:
 def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file, without their ends, and their numbers from 1."""
     if path.is_dir():
-        raise InvalidTableError(f"The path {str(path)!r} is a directory. Give the path of one file in it.")
+        raise InvalidTableError(
+            f"The path {str(path)!r} is a directory. Give the path of one file in it."
+        )
     if not path.is_file():
         raise InvalidTableError(f"There is no file {str(path)!r}.")
     ending = path.suffix.lower()
     if ending in _PACKED:
-        raise InvalidTableError(f"The file {str(path)!r} cannot be read: {ending} is none of {', '.join(_OPENERS)}. Unpack it first.")
+        raise InvalidTableError(
+            f"The file {str(path)!r} cannot be read: {ending} is none of {', '.join(_OPENERS)}."
+            " Unpack it first."
+        )
     try:
-        with _OPENERS.get(ending, open)(path, "rt", encoding=_check_encoding(encoding), errors="surrogateescape") as file:
+        with _OPENERS.get(ending, open)(
+            path, "rt", encoding=_check_encoding(encoding), errors="surrogateescape"
+        ) as file:
             for number, line in enumerate(file, start=1):
                 if _UNDECODED.search(line):
-                    raise InvalidTableError(f"The file {str(path)!r} cannot be read: line {number} is not {encoding}. {_ENCODING_REMEDY}")
+                    raise InvalidTableError(
+                        f"The file {str(path)!r} cannot be read: line {number} is not {encoding}."
+                        f" {_ENCODING_REMEDY}"
+                    )
                 yield number, line.rstrip("\n")
     except UnicodeError as error:
-        raise InvalidTableError(f"The file {str(path)!r} cannot be read as {encoding}: {error}. {_ENCODING_REMEDY}") from error
+        raise InvalidTableError(
+            f"The file {str(path)!r} cannot be read as {encoding}: {error}. {_ENCODING_REMEDY}"
+        ) from error
     except _UNREADABLE as error:
-        raise InvalidTableError(f"The file {str(path)!r} cannot be read: {str(error) or type(error).__name__}.") from error
+        raise InvalidTableError(
+            f"The file {str(path)!r} cannot be read: {str(error) or type(error).__name__}."
+        ) from error
 
 
 def _shortened(text: str) -> str:
@@ -219,6 +273,8 @@ def _check_encoding(value: Any) -> str:
     try:
         "".encode(value)  # refuses codecs that make no text
     except (LookupError, TypeError, ValueError) as error:
-        raise invalid("encoding", "the name of an encoding, such as 'utf-8' or 'latin-1'", value) from error
+        raise invalid(
+            "encoding", "the name of an encoding, such as 'utf-8' or 'latin-1'", value
+        ) from error
     name = codecs.lookup(value).name
     return "utf-8-sig" if name == "utf-8" else name

@@ -20,7 +20,8 @@ _IMPOSSIBLE = 1e6  # below all other scores: taken only where every other way is
 
 
 def check_classifier(estimator: Any) -> None:
-    """Refuse what says of itself that it is something else than a classifier; what says nothing passes.
+    """Refuse what says of itself that it is something else than a classifier; what says nothing
+    passes.
 
     Parameters
     ----------
@@ -33,11 +34,17 @@ def check_classifier(estimator: Any) -> None:
         If it is a regressor, for example.
     """
     says = hasattr(estimator, "__sklearn_tags__") or hasattr(estimator, "_estimator_type")
-    if says and getattr(estimator, "_estimator_type", None) != "classifier" and not is_classifier(estimator):
+    if (
+        says
+        and getattr(estimator, "_estimator_type", None) != "classifier"
+        and not is_classifier(estimator)
+    ):
         raise invalid("estimator", "a classifier, such as LogisticRegression(), or None", estimator)
 
 
-def check_scores(scores: NDArray[np.float64], offsets: NDArray[np.int64], estimator: Any, n_before: int = 0) -> None:
+def check_scores(
+    scores: NDArray[np.float64], offsets: NDArray[np.int64], estimator: Any, n_before: int = 0
+) -> None:
     """Refuse scores that are NaN, of which none is the best.
 
     Parameters
@@ -45,7 +52,8 @@ def check_scores(scores: NDArray[np.float64], offsets: NDArray[np.int64], estima
     scores : ndarray
         *Shape:* ``(n_words, n_tags)``.
     offsets : ndarray
-        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``, int64.
+        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``,
+        int64.
     estimator : classifier
         Whose scores they are.
     n_before : int
@@ -60,8 +68,9 @@ def check_scores(scores: NDArray[np.float64], offsets: NDArray[np.int64], estima
     if len(faulty):
         sentence = int(np.searchsorted(offsets, faulty[0], side="right")) - 1
         raise InvalidParameterError(
-            f"The 'estimator' parameter must be a classifier whose scores are numbers. The estimator {estimator!r} gave NaN for word "
-            f"{faulty[0] - offsets[sentence]} of sentence {n_before + sentence}, counted from 0. Take another, or scale its features."
+            "The 'estimator' parameter must be a classifier whose scores are numbers. The"
+            f" estimator {estimator!r} gave NaN for word {faulty[0] - offsets[sentence]} of"
+            f" sentence {n_before + sentence}, counted from 0. Take another, or scale its features."
         )
 
 
@@ -71,12 +80,14 @@ def tag_scores(estimator: Any, features: Any, tags: NDArray[np.str_]) -> NDArray
     Parameters
     ----------
     estimator : classifier
-        Fitted with tags as classes. Logarithms of probabilities are taken where it has them, else its decision function, unless that
-        is of pairs of classes, else 1 for the class it predicts and 0 for the others.
+        Fitted with tags as classes. Logarithms of probabilities are taken where it has them, else
+        its decision function, unless that is of pairs of classes, else 1 for the class it predicts
+        and 0 for the others.
     features : ndarray or sparse array
         *Shape:* ``(n_words, n_features)``.
     tags : ndarray
-        *Shape:* ``(n_tags,)``, dtype str. Those the estimator does not know come last in all choices.
+        *Shape:* ``(n_tags,)``, dtype str. Those the estimator does not know come last in all
+        choices.
 
     Returns
     -------
@@ -96,11 +107,16 @@ def tag_scores(estimator: Any, features: Any, tags: NDArray[np.str_]) -> NDArray
 
 def tag_probabilities(estimator: Any, features: Any, tags: NDArray[np.str_]) -> NDArray[np.float64]:
     """Return a classifier's probabilities by tag; 0 for a tag that it does not know. *Shape:* ``(n_words, n_tags)``, float64."""
-    return _by_tag(estimator, np.asarray(estimator.predict_proba(features), dtype=np.float64), tags, 0.0)
+    return _by_tag(
+        estimator, np.asarray(estimator.predict_proba(features), dtype=np.float64), tags, 0.0
+    )
 
 
-def rules_as_scores(tags: NDArray[np.str_], scheme: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return scores of transitions, first and last tags: 0 for what a scheme allows, minus infinity for the rest.
+def rules_as_scores(
+    tags: NDArray[np.str_], scheme: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return scores of transitions, first and last tags: 0 for what a scheme allows, minus infinity
+    for the rest.
 
     Parameters
     ----------
@@ -113,7 +129,9 @@ def rules_as_scores(tags: NDArray[np.str_], scheme: str) -> tuple[NDArray[np.flo
     transitions, start, end : ndarray
         *Shapes:* ``(n_tags, n_tags)``, ``(n_tags,)``, ``(n_tags,)``, float64.
     """
-    start, allowed, end = (np.where(rule, 0.0, -np.inf) for rule in transitions(tags.tolist(), scheme))
+    start, allowed, end = (
+        np.where(rule, 0.0, -np.inf) for rule in transitions(tags.tolist(), scheme)
+    )
     return allowed, start, end
 
 
@@ -121,7 +139,11 @@ def _class_scores(estimator: Any, features: Any) -> NDArray[np.float64] | None:
     """Return a score for each of the estimator's classes; None if it only predicts."""
     n_classes = len(getattr(estimator, "classes_", ()))
     for name in ("predict_log_proba", "predict_proba", "decision_function"):
-        if n_classes and hasattr(estimator, name) and not (name == "decision_function" and n_classes > 2 and _is_of_pairs(estimator)):
+        if (
+            n_classes
+            and hasattr(estimator, name)
+            and not (name == "decision_function" and n_classes > 2 and _is_of_pairs(estimator))
+        ):
             found = np.array(getattr(estimator, name)(features), dtype=np.float64)
             if found.ndim == 1 and n_classes == 2:
                 found = np.column_stack([-found, found])
@@ -133,11 +155,18 @@ def _class_scores(estimator: Any, features: Any) -> NDArray[np.float64] | None:
 def _is_of_pairs(estimator: Any) -> bool:
     """Tell whether a decision function may be of pairs of classes: of three classes there are three pairs, so shapes do not tell."""
     holders: list[Any] = [estimator, getattr(estimator, "best_estimator_", None)]
-    parameters = [item for one in holders if hasattr(one, "get_params") for item in one.get_params().items()]
-    return any(name.endswith("decision_function_shape") and isinstance(value, str) and value == "ovo" for name, value in parameters)
+    parameters = [
+        item for one in holders if hasattr(one, "get_params") for item in one.get_params().items()
+    ]
+    return any(
+        name.endswith("decision_function_shape") and isinstance(value, str) and value == "ovo"
+        for name, value in parameters
+    )
 
 
-def _by_tag(estimator: Any, found: NDArray[np.float64], tags: NDArray[np.str_], unknown: float) -> NDArray[np.float64]:
+def _by_tag(
+    estimator: Any, found: NDArray[np.float64], tags: NDArray[np.str_], unknown: float
+) -> NDArray[np.float64]:
     """Move columns from the estimator's classes to tags."""
     columns = {str(name): number for number, name in enumerate(estimator.classes_)}
     moved = np.full((len(found), len(tags)), unknown)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Expectations", "forward_backward"]
 
-# Where scores of tags differ by less than this, weights relative to the best tag stay far above what float64 rounds to zero, even
-# where a rule or two stand between a tag and the way to it.
+# Where scores of tags differ by less than this, weights relative to the best tag stay far above
+# what float64 rounds to zero, even where a rule or two stand between a tag and the way to it.
 _MOST_QUICK_SPREAD = 100.0
 _FORBIDDEN = -1e30  # in the place of minus infinity, whose differences are no numbers
 
@@ -26,11 +26,13 @@ class Expectations(NamedTuple):
     Attributes
     ----------
     log_partition : ndarray
-        Logarithm of the sum over all sequences of exp(score), for each sentence; 0 for one without words. *Shape:* ``(n_sentences,)``.
+        Logarithm of the sum over all sequences of exp(score), for each sentence; 0 for one without
+        words. *Shape:* ``(n_sentences,)``.
     tags : ndarray
         Probability of each tag of each word. *Shape:* ``(n_words, n_tags)``.
     pairs : ndarray
-        How often the second tag stands behind the first, in all sentences together. *Shape:* ``(n_tags, n_tags)``.
+        How often the second tag stands behind the first, in all sentences together. *Shape:*
+        ``(n_tags, n_tags)``.
 
     Notes
     -----
@@ -56,9 +58,11 @@ def forward_backward(
     scores : ndarray
         Of each tag for each word, sentence after sentence; finite. *Shape:* ``(n_words, n_tags)``.
     offsets : ndarray
-        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``, int64.
+        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``,
+        int64.
     transitions : ndarray
-        Score of the second tag behind the first; minus infinity forbids, here and below. *Shape:* ``(n_tags, n_tags)``.
+        Score of the second tag behind the first; minus infinity forbids, here and below. *Shape:*
+        ``(n_tags, n_tags)``.
     start, end : ndarray
         Score of each tag as a sentence's first and last one. *Shape:* ``(n_tags,)``.
 
@@ -88,14 +92,20 @@ def forward_backward(
 
     steps = word_steps(offsets)
     if not steps:
-        return Expectations(np.zeros(len(offsets) - 1), np.empty((0, len(start))), np.zeros(transitions.shape))
+        return Expectations(
+            np.zeros(len(offsets) - 1), np.empty((0, len(start))), np.zeros(transitions.shape)
+        )
     # In the order of the steps, each step's words lie together.
     order = np.concatenate(steps)
     given = (scores[order], transitions, start, end)
-    of_words, of_pairs, of_first, of_last = (torch.from_numpy(np.maximum(some, _FORBIDDEN, dtype=np.float64)) for some in given)
+    of_words, of_pairs, of_first, of_last = (
+        torch.from_numpy(np.maximum(some, _FORBIDDEN, dtype=np.float64)) for some in given
+    )
     of_words.requires_grad_()
     of_pairs.requires_grad_()
-    widest = max(float(np.ptp(scores, axis=1).max()), *(_spread(rule) for rule in (transitions, start, end)))
+    widest = max(
+        float(np.ptp(scores, axis=1).max()), *(_spread(rule) for rule in (transitions, start, end))
+    )
     log_sums = _by_weights if widest < _MOST_QUICK_SPREAD else _by_logarithms
     total = log_sums(of_words, [len(words) for words in steps], of_pairs, of_first, of_last)
     total.sum().backward()
@@ -107,7 +117,9 @@ def forward_backward(
     is_forbidden = log_partition < _FORBIDDEN / 2
     log_partition[is_forbidden] = -np.inf
     tags[np.repeat(is_forbidden, np.diff(offsets))] = np.nan
-    pairs = np.zeros(transitions.shape) if of_pairs.grad is None else np.asarray(of_pairs.grad)  # none where sentences have one word
+    pairs = (
+        np.zeros(transitions.shape) if of_pairs.grad is None else np.asarray(of_pairs.grad)
+    )  # none where sentences have one word
     if is_forbidden.any():
         pairs = np.full(transitions.shape, np.nan)
     return Expectations(log_partition, tags, pairs)
@@ -119,17 +131,23 @@ def _spread(rule: NDArray[np.floating]) -> float:
     return float(np.ptp(allowed)) if allowed.size else 0.0
 
 
-def _by_weights(words: Tensor, sizes: list[int], pairs: Tensor, first: Tensor, last: Tensor) -> Tensor:
+def _by_weights(
+    words: Tensor, sizes: list[int], pairs: Tensor, first: Tensor, last: Tensor
+) -> Tensor:
     """Sum over weights exp(score), rescaled word by word. Words and sentences are in the order of the steps."""
     import torch
 
     heights = words.detach().amax(dim=1)
     highest = [rule.detach().amax() for rule in (pairs, first, last)]
     weights = torch.exp(words - heights[:, None])
-    links, ways, ends = (torch.exp(rule - height) for rule, height in zip((pairs, first, last), highest, strict=True))
+    links, ways, ends = (
+        torch.exp(rule - height) for rule, height in zip((pairs, first, last), highest, strict=True)
+    )
     total = highest[1] + highest[2] + torch.zeros_like(heights[: sizes[0]])
     done = 0
-    state = ways.expand(sizes[0], -1)  # of the sequences so far that end in each tag; of a finished sentence: of the whole ones
+    state = ways.expand(
+        sizes[0], -1
+    )  # of the sequences so far that end in each tag; of a finished sentence: of the whole ones
     for n in sizes:
         onward = (state[:n] @ links if done else state) * weights[done : done + n]
         scale = onward.sum(dim=1)
@@ -140,7 +158,9 @@ def _by_weights(words: Tensor, sizes: list[int], pairs: Tensor, first: Tensor, l
     return total + torch.log(state @ ends)
 
 
-def _by_logarithms(words: Tensor, sizes: list[int], pairs: Tensor, first: Tensor, last: Tensor) -> Tensor:
+def _by_logarithms(
+    words: Tensor, sizes: list[int], pairs: Tensor, first: Tensor, last: Tensor
+) -> Tensor:
     """Sum over logarithms of weights, whatever their range. Words and sentences are in the order of the steps."""
     import torch
 

@@ -44,35 +44,42 @@ def _has_probabilities(labeler: SequenceLabeler) -> bool:
     if labeler.decode == "crf" or model is None or hasattr(model, "predict_proba"):
         return True
     raise AttributeError(
-        f"The estimator {model!r} has no predict_proba. Take one that has, put it into CalibratedClassifierCV, or say decode='crf'."
+        f"The estimator {model!r} has no predict_proba. Take one that has, put it into"
+        " CalibratedClassifierCV, or say decode='crf'."
     )
 
 
 class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Give each word of a sentence a tag: names of people and places, parts of speech, anything that words are marked by.
+    """Give each word of a sentence a tag: names of people and places, parts of speech, anything
+    that words are marked by.
 
-    Each word becomes a vector, beside it those of its neighbours and what capitals, digits and punctuation show. Any classifier
-    scores tags for each word, and the best sequence that their scheme allows is taken; or a conditional random field learns both at once.
+    Each word becomes a vector, beside it those of its neighbours and what capitals, digits and
+    punctuation show. Any classifier scores tags for each word, and the best sequence that their
+    scheme allows is taken; or a conditional random field learns both at once.
 
     Parameters
     ----------
     vectorizer : transformer or None
-        Makes a row of numbers for each word of sentences that are lists of words: `BertWordVectorizer`, ``StaticVectorizer(unit="word")``,
-        or any other that does so. None leaves the shapes of words alone.
+        Makes a row of numbers for each word of sentences that are lists of words:
+        `BertWordVectorizer`, ``StaticVectorizer(unit="word")``, or any other that does so. None
+        leaves the shapes of words alone.
     estimator : classifier or None
-        Learns the tags of words. None takes logistic regression on scaled features. Not used with ``decode="crf"``. Of a support vector
-        machine with ``decision_function_shape="ovo"`` only the classes that it predicts are used, since its scores are of pairs.
+        Learns the tags of words. None takes logistic regression on scaled features. Not used with
+        ``decode="crf"``. Of a support vector machine with ``decision_function_shape="ovo"`` only
+        the classes that it predicts are used, since its scores are of pairs.
     context : int
         How many neighbours on each side lend their features to a word.
     decode : {"viterbi", "greedy", "crf"}
-        How the tags of a sentence are found. ``"viterbi"``: of all sequences that the scheme allows, the one with the highest sum of
-        scores (log-probabilities or, without these, the decision function). ``"greedy"``: from left to right, the best tag allowed.
-        ``"crf"``: by a linear-chain conditional random field, which also learns which tags stand together.
+        How the tags of a sentence are found. ``"viterbi"``: of all sequences that the scheme
+        allows, the one with the highest sum of scores (log-probabilities or, without these, the
+        decision function). ``"greedy"``: from left to right, the best tag allowed. ``"crf"``: by a
+        linear-chain conditional random field, which also learns which tags stand together.
     word_shape : bool
         Whether the 29 features of `word_shape` take part.
     scheme : {"auto", "IOB1", "BIO", "IOBES", "plain"}
-        How entities are written in ``y``; predictions are written so too. ``"plain"`` tags, such as parts of speech, are no entities, and
-        may stand in any order. ``"auto"`` is found by `detect_scheme`. BILOU and BMEWO are read as IOBES, and come back in its letters.
+        How entities are written in ``y``; predictions are written so too. ``"plain"`` tags, such as
+        parts of speech, are no entities, and may stand in any order. ``"auto"`` is found by
+        `detect_scheme`. BILOU and BMEWO are read as IOBES, and come back in its letters.
     coding : {"IOB1", "BIO", "IOBES"} or None
         The scheme that is learnt, whatever that of ``y``. None is that of ``y``, but BIO for IOB1.
     crf_l2 : float
@@ -84,13 +91,14 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     ----------
     vectorizer_ : transformer or None
     estimator_ : classifier
-        Fitted on words, with tags in ``coding_`` as classes. Where the training set has one tag only, a `DummyClassifier`, since many
-        classifiers refuse that. Without ``decode="crf"`` only.
+        Fitted on words, with tags in ``coding_`` as classes. Where the training set has one tag
+        only, a `DummyClassifier`, since many classifiers refuse that. Without ``decode="crf"``
+        only.
     crf_ : LinearChainCrf
         With ``decode="crf"`` only.
     tags_ : ndarray
-        The tags that can be predicted, in ``coding_``: those of the training set, and "O" unless they are plain. Columns of
-        ``predict_proba``. *Shape:* ``(n_tags,)``, dtype str.
+        The tags that can be predicted, in ``coding_``: those of the training set, and "O" unless
+        they are plain. Columns of ``predict_proba``. *Shape:* ``(n_tags,)``, dtype str.
     scheme_, coding_ : str
         The scheme of ``y``, and the one that was learnt.
 
@@ -162,13 +170,17 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         InvalidTextError
             If ``X`` holds something else than lists of words.
         InvalidParameterError
-            If a parameter breaks its rule, tags are no tags of the scheme, or there is not one for each word.
+            If a parameter breaks its rule, tags are no tags of the scheme, or there is not one for
+            each word.
         """
         self._check_parameters()
         words = read_sentences(X)
         given = read_tags(y, words)
         if not any(words):
-            raise InvalidParameterError(f"X must hold at least one word to learn from. Got {len(words)} sentences without any instead.")
+            raise InvalidParameterError(
+                f"X must hold at least one word to learn from. Got {len(words)} sentences without"
+                " any instead."
+            )
         scheme = detect_scheme(given) if self.scheme == "auto" else self.scheme
         coding = self._coding(scheme)
         flat = [tag for tags in convert_tags(given, coding, scheme) for tag in tags]
@@ -176,14 +188,27 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         tags = np.array(sorted({*flat, *(() if coding == "plain" else ("O",))}))
 
         vectorizer = None if self.vectorizer is None else clone(self.vectorizer)
-        features = self._features(words, vectorizer, None if vectorizer is None else learn_word_vectors(vectorizer, words, given))
-        learnt: dict[str, Any] = {"vectorizer_": vectorizer, "tags_": tags, "scheme_": scheme, "coding_": coding}
+        features = self._features(
+            words,
+            vectorizer,
+            None if vectorizer is None else learn_word_vectors(vectorizer, words, given),
+        )
+        learnt: dict[str, Any] = {
+            "vectorizer_": vectorizer,
+            "tags_": tags,
+            "scheme_": scheme,
+            "coding_": coding,
+        }
         learnt["_form"] = {"context": self.context, "word_shape": self.word_shape}
-        learnt["_bytes_a_word"] = 8.0 * features.nnz / len(flat) if sparse.issparse(features) else 4.0 * features.shape[1]
+        learnt["_bytes_a_word"] = (
+            8.0 * features.nnz / len(flat) if sparse.issparse(features) else 4.0 * features.shape[1]
+        )
         if self.decode == "crf":
             learnt["crf_"] = self._fit_crf(features, tags, flat, offsets_of(words), coding)
         else:
-            learnt["estimator_"] = self._new_estimator(features, set(flat)).fit(features, np.array(flat))
+            learnt["estimator_"] = self._new_estimator(features, set(flat)).fit(
+                features, np.array(flat)
+            )
         for former in ("estimator_", "crf_"):  # all went well: only now is a former fit forgotten
             self.__dict__.pop(former, None)
         for name, value in learnt.items():
@@ -207,16 +232,25 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         found: list[list[str]] = []
         names = self.tags_.tolist()
         for features, offsets in self._portions(X):
-            path = [] if features is None else [names[number] for number in self._decode(features, offsets, len(found))]
+            path = (
+                []
+                if features is None
+                else [names[number] for number in self._decode(features, offsets, len(found))]
+            )
             tags = [path[start:end] for start, end in itertools.pairwise(offsets.tolist())]
-            found.extend(tags if self.scheme_ == self.coding_ else convert_tags(tags, self.scheme_, self.coding_))
+            found.extend(
+                tags
+                if self.scheme_ == self.coding_
+                else convert_tags(tags, self.scheme_, self.coding_)
+            )
         return found
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> list[NDArray[np.float64]]:
         """Return the probabilities of tags for the words of sentences.
 
-        Those of the estimator are of each word by itself; of a conditional random field they are marginal probabilities in the sentence.
+        Those of the estimator are of each word by itself; of a conditional random field they are
+        marginal probabilities in the sentence.
 
         Parameters
         ----------
@@ -226,8 +260,8 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         Returns
         -------
         list of ndarray
-            For each sentence an array with a column for each of ``tags_``, in the scheme ``coding_``. *Shape of each:*
-            ``(n_words, n_tags)``, float64.
+            For each sentence an array with a column for each of ``tags_``, in the scheme
+            ``coding_``. *Shape of each:* ``(n_words, n_tags)``, float64.
         """
         self._check_fitted()
         found: list[NDArray[np.float64]] = []
@@ -242,7 +276,8 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return found
 
     def score(self, X: Any, y: Any) -> float:
-        """Return the micro-averaged F1 of entities, as seqeval and conlleval compute it; of plain tags, the share of words that are right.
+        """Return the micro-averaged F1 of entities, as seqeval and conlleval compute it; of plain
+        tags, the share of words that are right.
 
         Parameters
         ----------
@@ -259,8 +294,11 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         true = self._true_tags(X, y)
         return tag_score(true, self.predict(X), self.scheme_)
 
-    def classification_report(self, X: Any, y: Any, output_dict: bool = False, digits: int = 2) -> str | dict[str, Any]:
-        """Return precision, recall, F1 and number of each type of entity, as seqeval reports them; of plain tags, of each tag.
+    def classification_report(
+        self, X: Any, y: Any, output_dict: bool = False, digits: int = 2
+    ) -> str | dict[str, Any]:
+        """Return precision, recall, F1 and number of each type of entity, as seqeval reports them;
+        of plain tags, of each tag.
 
         Parameters
         ----------
@@ -283,15 +321,28 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return tag_report(true, self.predict(X), self.scheme_, output_dict, digits)
 
     def _check_parameters(self) -> None:
-        for name, methods in (("vectorizer", ("fit", "transform")), ("estimator", ("fit", "predict"))):
+        for name, methods in (
+            ("vectorizer", ("fit", "transform")),
+            ("estimator", ("fit", "predict")),
+        ):
             value = getattr(self, name)
-            if value is not None and (inspect.isclass(value) or not all(hasattr(value, method) for method in methods)):
-                raise invalid(name, f"an object with the methods {methods[0]!r} and {methods[1]!r}, or None", value)
+            if value is not None and (
+                inspect.isclass(value) or not all(hasattr(value, method) for method in methods)
+            ):
+                raise invalid(
+                    name,
+                    f"an object with the methods {methods[0]!r} and {methods[1]!r}, or None",
+                    value,
+                )
         check_classifier(self.estimator)
         check_int("context", self.context, 0)
         check_choice("decode", self.decode, _DECODERS)
         if not check_flag("word_shape", self.word_shape) and self.vectorizer is None:
-            raise invalid("word_shape", "True if there is no vectorizer, so that there is something to learn from", self.word_shape)
+            raise invalid(
+                "word_shape",
+                "True if there is no vectorizer, so that there is something to learn from",
+                self.word_shape,
+            )
         check_scheme("scheme", self.scheme, also=("auto",))
         if self.coding is not None:
             check_choice("coding", self.coding, [scheme for scheme in SCHEMES if scheme != "plain"])
@@ -307,10 +358,18 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         check_is_fitted(self, "tags_")
         check_choice("decode", self.decode, _DECODERS)
         if (self.decode == "crf") != hasattr(self, "crf_"):
-            raise invalid("decode", "what it was in fit, as to 'crf' or not; fit again to change that", self.decode)
+            raise invalid(
+                "decode",
+                "what it was in fit, as to 'crf' or not; fit again to change that",
+                self.decode,
+            )
         for name, value in self._form.items():
             if getattr(self, name) != value:
-                raise invalid(name, f"what it was in fit, {value!r}; fit again to change that", getattr(self, name))
+                raise invalid(
+                    name,
+                    f"what it was in fit, {value!r}; fit again to change that",
+                    getattr(self, name),
+                )
 
     def _true_tags(self, X: Any, y: Any) -> list[list[str]]:
         """Return true tags, of the same kind as those learnt."""
@@ -332,10 +391,19 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         bounds = offsets_of(words)
         for start, end in portions(bounds, int(_MOST_BYTES / max(self._bytes_a_word, 1))):
             portion, offsets = words[start:end], bounds[start : end + 1] - bounds[start]
-            vectors = None if self.vectorizer_ is None or not offsets[-1] else self.vectorizer_.transform(portion)
-            yield self._features(portion, self.vectorizer_, vectors) if offsets[-1] else None, offsets
+            vectors = (
+                None
+                if self.vectorizer_ is None or not offsets[-1]
+                else self.vectorizer_.transform(portion)
+            )
+            yield (
+                self._features(portion, self.vectorizer_, vectors) if offsets[-1] else None,
+                offsets,
+            )
 
-    def _decode(self, features: Any, offsets: NDArray[np.int64], n_before: int) -> NDArray[np.int64]:
+    def _decode(
+        self, features: Any, offsets: NDArray[np.int64], n_before: int
+    ) -> NDArray[np.int64]:
         """Return the numbers of tags; ``n_before`` sentences were before these."""
         if self.decode == "crf":
             return self.crf_.decode(features, offsets)
@@ -344,13 +412,23 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         decoder = greedy if self.decode == "greedy" else viterbi
         return decoder(scores, offsets, *rules_as_scores(self.tags_, self.coding_))
 
-    def _fit_crf(self, features: Any, tags: NDArray[np.str_], flat: list[str], offsets: NDArray[np.int64], coding: str) -> LinearChainCrf:
+    def _fit_crf(
+        self,
+        features: Any,
+        tags: NDArray[np.str_],
+        flat: list[str],
+        offsets: NDArray[np.int64],
+        coding: str,
+    ) -> LinearChainCrf:
         crf = LinearChainCrf(self.crf_l2, self.max_iter)
         labels = np.searchsorted(tags, flat)
-        crf.fit(features, labels, offsets, n_tags=len(tags), allowed=transitions(tags.tolist(), coding))
+        crf.fit(
+            features, labels, offsets, n_tags=len(tags), allowed=transitions(tags.tolist(), coding)
+        )
         if not crf.converged_:
             warnings.warn(
-                f"The conditional random field did not converge in max_iter={self.max_iter} iterations. Raise max_iter or crf_l2.",
+                f"The conditional random field did not converge in max_iter={self.max_iter}"
+                " iterations. Raise max_iter or crf_l2.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -361,4 +439,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             return DummyClassifier(strategy="most_frequent")
         if self.estimator is not None:
             return clone(self.estimator)
-        return make_pipeline(StandardScaler(with_mean=not sparse.issparse(features)), LogisticRegression(C=0.01, max_iter=1000))
+        return make_pipeline(
+            StandardScaler(with_mean=not sparse.issparse(features)),
+            LogisticRegression(C=0.01, max_iter=1000),
+        )

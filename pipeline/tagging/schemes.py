@@ -15,12 +15,27 @@ from ...validation import invalid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SCHEMES", "check_scheme", "convert_tags", "detect_scheme", "marks_entity", "transitions"]
+__all__ = [
+    "SCHEMES",
+    "check_scheme",
+    "convert_tags",
+    "detect_scheme",
+    "marks_entity",
+    "transitions",
+]
 
 SCHEMES = ("IOB1", "BIO", "IOBES", "plain")
 
 _SYNONYMS = {"L": "E", "U": "S", "M": "I", "W": "S"}  # BILOU and BMEWO are IOBES with other letters
-_OTHER_NAMES = {"IOB2": "BIO", "IOB": "IOB1", "BIOES": "IOBES", "BILOU": "IOBES", "BMEWO": "IOBES", "BIO": "BIO", "IOBES": "IOBES"}
+_OTHER_NAMES = {
+    "IOB2": "BIO",
+    "IOB": "IOB1",
+    "BIOES": "IOBES",
+    "BILOU": "IOBES",
+    "BMEWO": "IOBES",
+    "BIO": "BIO",
+    "IOBES": "IOBES",
+}
 _LETTERS = {"IOB1": "BI", "BIO": "BI", "IOBES": "BIESLUMW"}
 _TYPED = re.compile(f"[{_LETTERS['IOBES']}]-.*", re.DOTALL)
 _OTHER_SPELLING = re.compile(f"[{_LETTERS['IOBES']}]_.+|.+[-_][{_LETTERS['IOBES']}]", re.DOTALL)
@@ -80,9 +95,11 @@ def detect_scheme(sentences: Sequence[Sequence[str]]) -> str:
     Returns
     -------
     {"IOB1", "BIO", "IOBES", "plain"}
-        ``"BIO"`` (IOB2) begins each entity with B; ``"IOB1"`` only one that follows another of its type; ``"IOBES"`` marks the last word
-        (E) and single ones (S) too. BILOU, BMES and BMEWO are IOBES with other letters, and are called so. ``"plain"`` tags have no
-        such prefix and mark no entities: parts of speech, for example. Where all is "O", or there is nothing at all, it is BIO.
+        ``"BIO"`` (IOB2) begins each entity with B; ``"IOB1"`` only one that follows another of its
+        type; ``"IOBES"`` marks the last word (E) and single ones (S) too. BILOU, BMES and BMEWO are
+        IOBES with other letters, and are called so. ``"plain"`` tags have no such prefix and mark
+        no entities: parts of speech, for example. Where all is "O", or there is nothing at all, it
+        is BIO.
 
     Raises
     ------
@@ -103,7 +120,9 @@ def detect_scheme(sentences: Sequence[Sequence[str]]) -> str:
     return _detect(_checked(sentences))
 
 
-def convert_tags(sentences: Sequence[Sequence[str]], to: str, scheme: str = "auto") -> list[list[str]]:
+def convert_tags(
+    sentences: Sequence[Sequence[str]], to: str, scheme: str = "auto"
+) -> list[list[str]]:
     """Write the same entities in another scheme.
 
     Parameters
@@ -111,14 +130,16 @@ def convert_tags(sentences: Sequence[Sequence[str]], to: str, scheme: str = "aut
     sentences : sequence of sequence of str
         The tags of each sentence.
     to : {"IOB1", "BIO", "IOBES", "plain"}
-        The scheme wanted. Plain tags become no others, nor others plain, since they mark no entities.
+        The scheme wanted. Plain tags become no others, nor others plain, since they mark no
+        entities.
     scheme : {"auto", "IOB1", "BIO", "IOBES", "plain"}
         The scheme at hand; ``"auto"`` asks `detect_scheme`.
 
     Returns
     -------
     list of list of str
-        As many tags for each sentence as it had. In IOBES they are spelt with these letters, even if they were BILOU or BMEWO.
+        As many tags for each sentence as it had. In IOBES they are spelt with these letters, even
+        if they were BILOU or BMEWO.
 
     Raises
     ------
@@ -149,16 +170,21 @@ def convert_tags(sentences: Sequence[Sequence[str]], to: str, scheme: str = "aut
         read = _read_all(checked, scheme)
         return [_written([read[tag] for tag in tags], to) for tags in checked]
     if scheme != to and any(tag != "O" for tags in checked for tag in tags):
-        remedy = "Leave plain tags as they are." if scheme == "plain" else "Choose 'IOB1', 'BIO' or 'IOBES'."
+        remedy = (
+            "Leave plain tags as they are."
+            if scheme == "plain"
+            else "Choose 'IOB1', 'BIO' or 'IOBES'."
+        )
         raise InvalidParameterError(
-            f"The 'to' parameter must be a scheme that can hold the same entities as {scheme!r}, which plain tags cannot. "
-            f"Got {to!r} instead. {remedy}"
+            f"The 'to' parameter must be a scheme that can hold the same entities as {scheme!r},"
+            f" which plain tags cannot. Got {to!r} instead. {remedy}"
         )
     return checked
 
 
 def marks_entity(tag: str) -> bool:
-    """Tell whether a tag by itself looks as if it marked an entity: a letter and a hyphen, or the letter alone.
+    """Tell whether a tag by itself looks as if it marked an entity: a letter and a hyphen, or the
+    letter alone.
 
     Parameters
     ----------
@@ -176,7 +202,9 @@ def marks_entity(tag: str) -> bool:
     return _TYPED.fullmatch(tag) is not None or (len(tag) == 1 and tag in _LETTERS["IOBES"])
 
 
-def transitions(tags: Sequence[str], scheme: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+def transitions(
+    tags: Sequence[str], scheme: str
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Say which tags may begin a sentence, follow one another, and end it.
 
     Parameters
@@ -223,7 +251,9 @@ def transitions(tags: Sequence[str], scheme: str) -> tuple[NDArray[np.bool_], ND
     same = np.array([[a == b for _, b in read] for _, a in read], dtype=bool).reshape(k, k)
     within = opens[:, None] & same
     letters = {"IOB1": "B", "BIO": "I", "IOBES": "IE"}[scheme]
-    bound = np.array([letter in letters for letter, _ in read], dtype=bool)  # must have its entity, or one of its type, before it
+    bound = np.array(
+        [letter in letters for letter, _ in read], dtype=bool
+    )  # must have its entity, or one of its type, before it
     allowed = within | ~bound
     if scheme != "IOBES":
         return ~bound, allowed, np.ones(k, dtype=bool)
@@ -234,7 +264,8 @@ def _checked(sentences: Iterable[Iterable[Any]]) -> list[list[str]]:
     """Return the tags as lists of str, or name the first that is none."""
     if isinstance(sentences, str) or not isinstance(sentences, Iterable):
         raise InvalidParameterError(
-            f"Tags must be a list of sentences, each a list of str. Got {sentences!r:.60} instead. Give [[tag, ...], ...]."
+            f"Tags must be a list of sentences, each a list of str. Got {sentences!r:.60} instead."
+            " Give [[tag, ...], ...]."
         )
     checked: list[list[str]] = []
     for number, tags in enumerate(sentences):
@@ -242,22 +273,28 @@ def _checked(sentences: Iterable[Iterable[Any]]) -> list[list[str]]:
             remedy = (
                 "Put the tags of a sentence in a list of its own: [tags]."
                 if isinstance(tags, str)
-                else "Give the list of its tags, which is [] for a sentence of no words; drop sentences whose tags are not known."
+                else (
+                    "Give the list of its tags, which is [] for a sentence of no words; drop"
+                    " sentences whose tags are not known."
+                )
             )
             raise InvalidParameterError(
-                f"Tags must be a list of sentences, each a list of str. Got {tags!r:.60} as sentence {number}, counted from 0. {remedy}"
+                f"Tags must be a list of sentences, each a list of str. Got {tags!r:.60} as"
+                f" sentence {number}, counted from 0. {remedy}"
             )
         checked.append([])
         for word, tag in enumerate(tags):
             if isinstance(tag, (list, tuple, np.ndarray)):
                 raise InvalidParameterError(
-                    f"Tags must be a list of sentences, each a list of str. Got {tag!r:.60} for word {word} of sentence {number}, counted "
-                    "from 0: these lists are too deep. Give one tag for each word, without a list of its own."
+                    f"Tags must be a list of sentences, each a list of str. Got {tag!r:.60} for"
+                    f" word {word} of sentence {number}, counted from 0: these lists are too deep."
+                    " Give one tag for each word, without a list of its own."
                 )
             if not isinstance(tag, str) or not tag:
                 raise InvalidParameterError(
-                    f"Each tag must be a str that is not empty. Got {tag!r} for word {word} of sentence {number}, counted from 0. "
-                    "Give each word a tag; a word outside all entities has 'O'."
+                    f"Each tag must be a str that is not empty. Got {tag!r} for word {word} of"
+                    f" sentence {number}, counted from 0. Give each word a tag; a word outside all"
+                    " entities has 'O'."
                 )
             checked[-1].append(str(tag))
     return checked
@@ -274,20 +311,28 @@ def _detect(sentences: list[list[str]]) -> str:
     _check_types(sentences, typed)
     if typed and other:
         raise InvalidParameterError(
-            f"Tags must all be 'O' or have a prefix, as {typed[0]!r} has, or none. Got {other[0]!r} for {_place(sentences, other[0])}. "
-            "Correct the tag, or say scheme='plain' if that is no prefix."
+            f"Tags must all be 'O' or have a prefix, as {typed[0]!r} has, or none. Got {other[0]!r}"
+            f" for {_place(sentences, other[0])}. Correct the tag, or say scheme='plain' if that is"
+            " no prefix."
         )
     if not typed and (other or not ("B" in bare or bare == ["I"])):
-        if {"O", "o"} & distinct.keys() and other != ["o"] and not bare and all(_LOWER_CASE.fullmatch(tag) for tag in other):
+        if (
+            {"O", "o"} & distinct.keys()
+            and other != ["o"]
+            and not bare
+            and all(_LOWER_CASE.fullmatch(tag) for tag in other)
+        ):
             first = next(tag for tag in other if tag != "o")
             raise InvalidParameterError(
-                f"The prefix of a tag must be a capital letter, as in 'B-PER', and 'O' too. Got {first!r} for {_place(sentences, first)}. "
-                "Spell tags so, or say scheme='plain' if that is no prefix."
+                "The prefix of a tag must be a capital letter, as in 'B-PER', and 'O' too. Got"
+                f" {first!r} for {_place(sentences, first)}. Spell tags so, or say scheme='plain'"
+                " if that is no prefix."
             )
         if "O" in distinct and all(_OTHER_SPELLING.fullmatch(tag) for tag in marks):
             raise InvalidParameterError(
-                f"The prefix of a tag must be one letter and a hyphen, as in 'B-PER'. Got {marks[0]!r} for {_place(sentences, marks[0])}. "
-                "Spell tags so, or say scheme='plain' if that is no prefix."
+                "The prefix of a tag must be one letter and a hyphen, as in 'B-PER'. Got"
+                f" {marks[0]!r} for {_place(sentences, marks[0])}. Spell tags so, or say"
+                " scheme='plain' if that is no prefix."
             )
         return "plain"
     if any(tag[0] not in "BI" for tag in marks):
@@ -312,8 +357,9 @@ def _read_all(sentences: list[list[str]], scheme: str) -> dict[str, _Read]:
             if len(letter) != 1 or letter not in _LETTERS[scheme]:
                 shown = ", ".join(f"'{letter}-...'" for letter in _LETTERS[scheme])
                 raise InvalidParameterError(
-                    f"Tags in {scheme} must be 'O' or one of {shown}. Got {tag!r} for {_place(sentences, tag)}. "
-                    "Correct the tag, or say which scheme it is of (scheme='auto' finds it)."
+                    f"Tags in {scheme} must be 'O' or one of {shown}. Got {tag!r} for"
+                    f" {_place(sentences, tag)}. Correct the tag, or say which scheme it is of"
+                    " (scheme='auto' finds it)."
                 )
             read[tag] = _SYNONYMS.get(letter, letter), kind
     return read
@@ -323,13 +369,16 @@ def _check_types(sentences: list[list[str]], typed: list[str]) -> None:
     for tag in typed:
         if len(tag) == 2:
             raise InvalidParameterError(
-                f"A tag must have a type behind its hyphen, as in 'B-PER'. Got {tag!r} for {_place(sentences, tag)}. "
-                f"Add the type, or write {tag[0]!r} if there is one type only."
+                f"A tag must have a type behind its hyphen, as in 'B-PER'. Got {tag!r} for"
+                f" {_place(sentences, tag)}. Add the type, or write {tag[0]!r} if there is one type"
+                " only."
             )
 
 
 def _place(sentences: list[list[str]], wanted: str) -> str:
-    number, word = next((number, tags.index(wanted)) for number, tags in enumerate(sentences) if wanted in tags)
+    number, word = next(
+        (number, tags.index(wanted)) for number, tags in enumerate(sentences) if wanted in tags
+    )
     return f"word {word} of sentence {number}, counted from 0"
 
 
@@ -337,7 +386,10 @@ def _written(read: list[_Read], to: str) -> list[str]:
     """Return the tags of a sentence in a scheme."""
     around = [("O", None), *read, ("O", None)]
     # A boundary before each word and behind the last one: an entity cannot go on across it.
-    cut = [letter in "BS" or before[0] in "ES" or before[1] != kind for before, (letter, kind) in pairwise(around)]
+    cut = [
+        letter in "BS" or before[0] in "ES" or before[1] != kind
+        for before, (letter, kind) in pairwise(around)
+    ]
     tags = []
     for word, (_, kind) in enumerate(read):
         begins = cut[word] and (to != "IOB1" or around[word][1] == kind)

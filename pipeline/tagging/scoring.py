@@ -39,13 +39,15 @@ def check_true_tags(true: list[list[str]], known: Sequence[str], scheme: str) ->
     n_entities = sum(map(marks_entity, marks))
     if scheme != "plain" and not n_entities:
         raise InvalidParameterError(
-            f"y must mark entities, as the training tags did, in {scheme}. Got plain tags, such as {marks[0]!r}, instead. "
-            "Give tags with prefixes, such as 'B-PER', or fit with scheme='plain'."
+            f"y must mark entities, as the training tags did, in {scheme}. Got plain tags, such as"
+            f" {marks[0]!r}, instead. Give tags with prefixes, such as 'B-PER', or fit with"
+            " scheme='plain'."
         )
     if scheme == "plain" and n_entities == len(marks) and not any(map(marks_entity, known)):
         raise InvalidParameterError(
-            f"y must hold plain tags, as the training tags were, such as {known[0]!r}. Got tags that mark entities, such as {marks[0]!r}, "
-            "instead. Give tags of the kind that was learnt, or fit with these."
+            f"y must hold plain tags, as the training tags were, such as {known[0]!r}. Got tags"
+            f" that mark entities, such as {marks[0]!r}, instead. Give tags of the kind that was"
+            " learnt, or fit with these."
         )
 
 
@@ -72,7 +74,9 @@ def tag_score(true: list[list[str]], predicted: list[list[str]], scheme: str) ->
     0.5
     """
     if scheme == "plain":
-        right = [a == b for pair in zip(true, predicted, strict=True) for a, b in zip(*pair, strict=True)]
+        right = [
+            a == b for pair in zip(true, predicted, strict=True) for a, b in zip(*pair, strict=True)
+        ]
         return sum(right) / len(right) if right else 0.0
     if not true:
         return 0.0  # seqeval refuses that
@@ -81,7 +85,9 @@ def tag_score(true: list[list[str]], predicted: list[list[str]], scheme: str) ->
     return float(f1_score(_for_seqeval(true, scheme), predicted, zero_division=0))
 
 
-def tag_report(true: list[list[str]], predicted: list[list[str]], scheme: str, output_dict: bool, digits: int) -> str | dict[str, Any]:
+def tag_report(
+    true: list[list[str]], predicted: list[list[str]], scheme: str, output_dict: bool, digits: int
+) -> str | dict[str, Any]:
     """Return precision, recall, F1 and number of each type of entity; of plain tags, of each tag.
 
     Parameters
@@ -109,23 +115,32 @@ def tag_report(true: list[list[str]], predicted: list[list[str]], scheme: str, o
         flat = [[tag for tags in sentences for tag in tags] for sentences in (true, predicted)]
         if not flat[0]:
             return {} if output_dict else "There are no words."
-        return _plain_numbers(report_of_words(*flat, output_dict=output_dict, digits=digits, zero_division=0))
+        return _plain_numbers(
+            report_of_words(*flat, output_dict=output_dict, digits=digits, zero_division=0)
+        )
     from seqeval.metrics import classification_report as report_of_entities
 
-    if all(tag == "O" for sentences in (true, predicted) for tags in sentences for tag in tags):  # here seqeval fails
+    if all(
+        tag == "O" for sentences in (true, predicted) for tags in sentences for tag in tags
+    ):  # here seqeval fails
         if not output_dict:
             return "There are no entities, neither in y nor among those predicted."
         nothing = {"precision": 0.0, "recall": 0.0, "f1-score": 0.0, "support": 0}
         return {f"{kind} avg": dict(nothing) for kind in ("micro", "macro", "weighted")}
     true = _for_seqeval(true, scheme)
-    return _plain_numbers(report_of_entities(true, predicted, output_dict=output_dict, digits=digits, zero_division=0))
+    return _plain_numbers(
+        report_of_entities(true, predicted, output_dict=output_dict, digits=digits, zero_division=0)
+    )
 
 
 def _plain_numbers(report: Any) -> str | dict[str, Any]:
     """Return a report as it is, but for its numbers: Python's own, which JSON takes."""
     if isinstance(report, str):
         return report
-    return {name: _plain_numbers(value) if isinstance(value, dict) else np.asarray(value).item() for name, value in report.items()}
+    return {
+        name: _plain_numbers(value) if isinstance(value, dict) else np.asarray(value).item()
+        for name, value in report.items()
+    }
 
 
 def _for_seqeval(tags: list[list[str]], scheme: str) -> list[list[str]]:

@@ -62,27 +62,34 @@ def read_tags(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
     [['O'], []]
     """
     if y is None:
-        raise InvalidParameterError("y must hold the tags of each sentence's words. Got None instead. Give [[tag, ...], ...].")
+        raise InvalidParameterError(
+            "y must hold the tags of each sentence's words. Got None instead. Give [[tag, ...],"
+            " ...]."
+        )
     if hasattr(y, "columns"):  # going through a table gives the names of its columns
         raise InvalidParameterError(
-            f"y must hold a list of tags for each sentence. Got a {type(y).__name__} instead. Give its column of lists, df['tag']; "
-            "if it has a row per word, X, y = TaggedSentences.from_frame(df)."
+            f"y must hold a list of tags for each sentence. Got a {type(y).__name__} instead. Give"
+            " its column of lists, df['tag']; if it has a row per word, X, y ="
+            " TaggedSentences.from_frame(df)."
         )
     if isinstance(y, str):
         raise InvalidParameterError(
-            f"y must hold a list of tags for each sentence. Got {y!r:.60} instead. Give [tags], with the tags of each sentence as a list."
+            f"y must hold a list of tags for each sentence. Got {y!r:.60} instead. Give [tags],"
+            " with the tags of each sentence as a list."
         )
     tags = convert_tags(y, "plain", "plain")  # as they are, each checked to be a text
     if len(tags) != len(sentences):
         raise InvalidParameterError(
-            f"y must hold a list of tags for each of the {len(sentences)} sentences of X. "
-            f"Got {len(tags)} instead. Give as many as there are sentences, [] for a sentence of no words."
+            f"y must hold a list of tags for each of the {len(sentences)} sentences of X. Got"
+            f" {len(tags)} instead. Give as many as there are sentences, [] for a sentence of no"
+            " words."
         )
     for number, (words, own) in enumerate(zip(sentences, tags, strict=True)):
         if len(own) != len(words):
             raise InvalidParameterError(
-                f"y must hold one tag for each word. Got {len(own)} tags for the {len(words)} words of sentence {number}, counted from 0. "
-                "Give each word a tag; a word outside all entities has 'O'."
+                f"y must hold one tag for each word. Got {len(own)} tags for the {len(words)} words"
+                f" of sentence {number}, counted from 0. Give each word a tag; a word outside all"
+                " entities has 'O'."
             )
     return [[str(tag) for tag in own] for own in tags]  # NumPy's str, and others' too
 

@@ -45,7 +45,8 @@ class TaggedSentences(NamedTuple):
         Returns
         -------
         DataFrame
-            Columns "sentence" (its number, from 0), "word" and "tag". Sentences of no words have no row.
+            Columns "sentence" (its number, from 0), "word" and "tag". Sentences of no words have no
+            row.
 
         Raises
         ------
@@ -56,18 +57,20 @@ class TaggedSentences(NamedTuple):
             _check_lists(name, sentences)
         if len(self.words) != len(self.tags):
             raise InvalidParameterError(
-                f"There must be as many sentences of tags as of words. Got {len(self.words)} of words and {len(self.tags)} of tags. "
-                "Give each sentence its tags."
+                f"There must be as many sentences of tags as of words. Got {len(self.words)} of"
+                f" words and {len(self.tags)} of tags. Give each sentence its tags."
             )
         for number, (words, tags) in enumerate(zip(self.words, self.tags, strict=True)):
             if len(words) != len(tags):
                 raise InvalidParameterError(
-                    f"Each sentence must have as many tags as words. Got {len(words)} words and {len(tags)} tags in sentence {number}, "
-                    "counted from 0. Give each word a tag."
+                    f"Each sentence must have as many tags as words. Got {len(words)} words and"
+                    f" {len(tags)} tags in sentence {number}, counted from 0. Give each word a tag."
                 )
         return pd.DataFrame(
             {
-                "sentence": np.repeat(np.arange(len(self.words)), [len(words) for words in self.words]),
+                "sentence": np.repeat(
+                    np.arange(len(self.words)), [len(words) for words in self.words]
+                ),
                 "word": [word for words in self.words for word in words],
                 "tag": [tag for tags in self.tags for tag in tags],
             }
@@ -79,7 +82,8 @@ class TaggedSentences(NamedTuple):
         Parameters
         ----------
         scheme : {"IOB1", "BIO", "IOBES", "plain"}
-            The scheme wanted; the one at hand is found by the tags. Plain tags become no others, nor others plain.
+            The scheme wanted; the one at hand is found by the tags. Plain tags become no others,
+            nor others plain.
 
         Returns
         -------
@@ -100,7 +104,9 @@ class TaggedSentences(NamedTuple):
         return self._replace(tags=converted(self.tags, scheme, "Leave 'scheme' at None"))
 
     @classmethod
-    def from_frame(cls, df: Any, sentence: str = "sentence", word: str = "word", tag: str = "tag") -> TaggedSentences:
+    def from_frame(
+        cls, df: Any, sentence: str = "sentence", word: str = "word", tag: str = "tag"
+    ) -> TaggedSentences:
         """Read a table with a row per word.
 
         Parameters
@@ -131,7 +137,8 @@ class TaggedSentences(NamedTuple):
         """
         if not hasattr(df, "to_dict") or not hasattr(df, "columns"):
             raise InvalidParameterError(
-                f"The 'df' parameter must be a DataFrame of pandas or polars. Got a {type(df).__name__} instead. Make one of it first."
+                "The 'df' parameter must be a DataFrame of pandas or polars. Got a"
+                f" {type(df).__name__} instead. Make one of it first."
             )
         for name, value, other, taken in (
             ("word", word, "sentence", sentence),
@@ -141,16 +148,30 @@ class TaggedSentences(NamedTuple):
             if value == taken:
                 raise invalid(name, f"another column than that of {other!r}", value)
         keys = _column(
-            df, "sentence", sentence, Hashable, f"Where only the first row of a sentence has it, fill the others: df[{sentence!r}].ffill()."
+            df,
+            "sentence",
+            sentence,
+            Hashable,
+            "Where only the first row of a sentence has it, fill the others:"
+            f" df[{sentence!r}].ffill().",
         )
-        words = _column(df, "word", word, str, "In files, read_csv(..., keep_default_na=False) keeps words such as 'null'.")
+        words = _column(
+            df,
+            "word",
+            word,
+            str,
+            "In files, read_csv(..., keep_default_na=False) keeps words such as 'null'.",
+        )
         tags = _column(df, "tag", tag, str, "A word outside all entities has 'O'.")
         found: dict[Any, tuple[list[str], list[str]]] = {}
         for key, a_word, a_tag in zip(keys, words, tags, strict=True):
             own_words, own_tags = found.setdefault(key, ([], []))
             own_words.append(a_word)
             own_tags.append(a_tag)
-        return cls([own_words for own_words, _ in found.values()], [own_tags for _, own_tags in found.values()])
+        return cls(
+            [own_words for own_words, _ in found.values()],
+            [own_tags for _, own_tags in found.values()],
+        )
 
 
 def _check_lists(name: str, sentences: Any) -> None:
@@ -158,15 +179,20 @@ def _check_lists(name: str, sentences: Any) -> None:
     if not isinstance(sentences, Sequence) or isinstance(sentences, str):
         raise invalid(name, "a list of sentences, each a list of str", sentences)
     for number, own in enumerate(sentences):
-        if not isinstance(own, Sequence) or isinstance(own, str) or not all(isinstance(one, str) for one in own):
+        if (
+            not isinstance(own, Sequence)
+            or isinstance(own, str)
+            or not all(isinstance(one, str) for one in own)
+        ):
             raise InvalidParameterError(
-                f"The {name!r} parameter must be a list of sentences, each a list of str. Got {own!r:.60} as sentence {number}, counted "
-                "from 0. Give each sentence as a list."
+                f"The {name!r} parameter must be a list of sentences, each a list of str. Got"
+                f" {own!r:.60} as sentence {number}, counted from 0. Give each sentence as a list."
             )
 
 
 def converted(tags: list[list[str]], scheme: str, remedy: str) -> list[list[str]]:
-    """Return tags in another scheme; what is wrong is said of the 'scheme' parameter, with a remedy.
+    """Return tags in another scheme; what is wrong is said of the 'scheme' parameter, with a
+    remedy.
 
     Parameters
     ----------
@@ -183,7 +209,10 @@ def converted(tags: list[list[str]], scheme: str, remedy: str) -> list[list[str]
     InvalidParameterError
         If a tag is none of its scheme, or there is no way to ``scheme``.
     """
-    rule = f"The 'scheme' parameter must be one that the tags can be converted to. Got {scheme!r} instead"
+    rule = (
+        f"The 'scheme' parameter must be one that the tags can be converted to. Got {scheme!r}"
+        " instead"
+    )
     try:
         found = detect_scheme(tags)
         marks = [tag for own in tags for tag in own if tag != "O"]
@@ -191,8 +220,14 @@ def converted(tags: list[list[str]], scheme: str, remedy: str) -> list[list[str]
             return convert_tags(tags, scheme, found)
     except InvalidParameterError as error:
         raise InvalidParameterError(f"{rule}. {error} {remedy}.") from error
-    kind = "plain and mark no entities" if found == "plain" else f"of the scheme {found}, and plain tags cannot hold their entities"
-    raise InvalidParameterError(f"{rule}, for tags such as {marks[0]!r}, which are {kind}. {remedy}.")
+    kind = (
+        "plain and mark no entities"
+        if found == "plain"
+        else f"of the scheme {found}, and plain tags cannot hold their entities"
+    )
+    raise InvalidParameterError(
+        f"{rule}, for tags such as {marks[0]!r}, which are {kind}. {remedy}."
+    )
 
 
 def _column(df: Any, parameter: str, name: Any, kind: type, remedy: str) -> list[Any]:
@@ -201,22 +236,31 @@ def _column(df: Any, parameter: str, name: Any, kind: type, remedy: str) -> list
     if columns.count(name) != 1:
         shown = ", ".join(repr(column) for column in columns[:_NAMED])
         raise InvalidTableError(
-            f"The {parameter!r} parameter must name one column of the table. Got {name!r} instead. Its columns are: "
-            f"{shown}{', ...' if len(columns) > _NAMED else ''}. Say which hold the sentence, the word and its tag "
-            "(sentence=, word=, tag=)."
+            f"The {parameter!r} parameter must name one column of the table. Got {name!r} instead."
+            f" Its columns are: {shown}{', ...' if len(columns) > _NAMED else ''}. Say which hold"
+            " the sentence, the word and its tag (sentence=, word=, tag=)."
         )
     values: list[Any] = df[name].to_list()
     rows = [
         row
         for row, value in enumerate(values)
-        if not isinstance(value, kind) or is_missing(value) or (parameter == "tag" and not str(value).strip())
+        if not isinstance(value, kind)
+        or is_missing(value)
+        or (parameter == "tag" and not str(value).strip())
     ]
     if rows:
         labels = list(df.index) if hasattr(df, "index") else None
-        named = ", ".join(f"row {row}" + ("" if labels is None else f" (index {labels[row]!r})") for row in rows[:_NAMED])
-        rule = {"sentence": "a value that is not missing", "word": "a str", "tag": "a str that is not blank"}[parameter]
+        named = ", ".join(
+            f"row {row}" + ("" if labels is None else f" (index {labels[row]!r})")
+            for row in rows[:_NAMED]
+        )
+        rule = {
+            "sentence": "a value that is not missing",
+            "word": "a str",
+            "tag": "a str that is not blank",
+        }[parameter]
         raise InvalidTableError(
-            f"Each row must have {rule} in the column {name!r}. Got {values[rows[0]]!r} in {len(rows)} row(s): "
-            f"{named}{', ...' if len(rows) > _NAMED else ''}. {remedy}"
+            f"Each row must have {rule} in the column {name!r}. Got {values[rows[0]]!r} in"
+            f" {len(rows)} row(s): {named}{', ...' if len(rows) > _NAMED else ''}. {remedy}"
         )
     return values

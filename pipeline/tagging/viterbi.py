@@ -17,13 +17,14 @@ __all__ = ["greedy", "viterbi", "word_steps"]
 def word_steps(offsets: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Return the words of all sentences in steps: all first words, all second words, and so on.
 
-    Each step names the sentences in the same order, the longest first. So a step's sentences are the first ones of the step before,
-    and nothing is ever computed for padding.
+    Each step names the sentences in the same order, the longest first. So a step's sentences are
+    the first ones of the step before, and nothing is ever computed for padding.
 
     Parameters
     ----------
     offsets : ndarray
-        Where each sentence begins among all words, and where the last one ends. *Shape:* ``(n_sentences + 1,)``, int64.
+        Where each sentence begins among all words, and where the last one ends. *Shape:*
+        ``(n_sentences + 1,)``, int64.
 
     Returns
     -------
@@ -54,9 +55,11 @@ def viterbi(
     Parameters
     ----------
     scores : ndarray
-        Of each tag for each word, sentence after sentence. *Shape:* ``(n_words, n_tags)``. Minus infinity forbids, here and below.
+        Of each tag for each word, sentence after sentence. *Shape:* ``(n_words, n_tags)``. Minus
+        infinity forbids, here and below.
     offsets : ndarray
-        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``, int64.
+        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``,
+        int64.
     transitions : ndarray
         Score of the second tag behind the first. *Shape:* ``(n_tags, n_tags)``.
     start, end : ndarray
@@ -91,7 +94,9 @@ def viterbi(
         return np.empty(0, dtype=np.int64)
     _check_numbers(scores, offsets)
     scores = scores.astype(np.float64, copy=False)
-    best = scores[steps[0]] + start  # of the sequences so far that end in each tag; of a finished sentence: of the whole one
+    best = (
+        scores[steps[0]] + start
+    )  # of the sequences so far that end in each tag; of a finished sentence: of the whole one
     came_from = []
     for rows in steps[1:]:
         totals = best[: len(rows), :, None] + transitions
@@ -117,9 +122,11 @@ def greedy(
     start: NDArray[np.floating],
     end: NDArray[np.floating],
 ) -> NDArray[np.int64]:
-    """Return a sequence of tags for each sentence, each tag being the best one behind the tag before it.
+    """Return a sequence of tags for each sentence, each tag being the best one behind the tag
+    before it.
 
-    A tag is taken only where some sequence that is allowed goes on from it to the end of its sentence.
+    A tag is taken only where some sequence that is allowed goes on from it to the end of its
+    sentence.
 
     Parameters
     ----------
@@ -165,7 +172,10 @@ def greedy(
 
 
 def _can_end(
-    scores: NDArray[np.floating], steps: list[NDArray[np.int64]], transitions: NDArray[np.floating], end: NDArray[np.floating]
+    scores: NDArray[np.floating],
+    steps: list[NDArray[np.int64]],
+    transitions: NDArray[np.floating],
+    end: NDArray[np.floating],
 ) -> NDArray[np.bool_]:
     """Tell of which tags a sequence leads to the sentence's end, word by word. *Shape:* ``(n_words, n_tags)``."""
     possible = scores > -np.inf
@@ -182,17 +192,20 @@ def _check_numbers(scores: NDArray[np.floating], offsets: NDArray[np.int64]) -> 
     if len(faulty):
         sentence = int(np.searchsorted(offsets, faulty[0], side="right")) - 1
         raise InvalidParameterError(
-            f"The 'scores' parameter must be numbers or minus infinity. Got NaN for word {faulty[0] - offsets[sentence]} of sentence "
-            f"{sentence} instead, counted from 0."
+            "The 'scores' parameter must be numbers or minus infinity. Got NaN for word"
+            f" {faulty[0] - offsets[sentence]} of sentence {sentence} instead, counted from 0."
         )
 
 
-def _check_allowed(is_allowed: NDArray[np.bool_], steps: list[NDArray[np.int64]], offsets: NDArray[np.int64]) -> None:
+def _check_allowed(
+    is_allowed: NDArray[np.bool_], steps: list[NDArray[np.int64]], offsets: NDArray[np.int64]
+) -> None:
     if is_allowed.all():
         return
     place = int(steps[0][is_allowed.argmin()])
     sentence = int(np.searchsorted(offsets, place, side="right")) - 1
     raise InvalidParameterError(
-        f"The 'scores' parameter must be numbers, of which each sentence has a sequence of tags that is allowed. Sentence {sentence}, of "
-        f"{int(offsets[sentence + 1] - offsets[sentence])} words, has none."
+        "The 'scores' parameter must be numbers, of which each sentence has a sequence of tags"
+        f" that is allowed. Sentence {sentence}, of"
+        f" {int(offsets[sentence + 1] - offsets[sentence])} words, has none."
     )

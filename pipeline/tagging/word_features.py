@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["as_word_vectors", "learn_word_vectors", "word_features"]
 
-_REMEDY = "Take one that works on words, such as BertWordVectorizer() or StaticVectorizer(vectors, unit='word')."
+_REMEDY = (
+    "Take one that works on words, such as BertWordVectorizer() or StaticVectorizer(vectors,"
+    " unit='word')."
+)
 
 
 def as_word_vectors(vectors: Any, n_words: int, vectorizer: Any) -> Any:
@@ -44,9 +47,9 @@ def as_word_vectors(vectors: Any, n_words: int, vectorizer: Any) -> Any:
     matrix = sparse.csr_array(vectors) if sparse.issparse(vectors) else np.asarray(vectors)
     if matrix.ndim != 2 or matrix.shape[0] != n_words:
         raise InvalidParameterError(
-            "The 'vectorizer' parameter must be a transformer that returns one row for each word of each sentence. "
-            f"Got {vectorizer!r} instead, which returned shape {matrix.shape} for {n_words} words. "
-            f"{_REMEDY}"
+            "The 'vectorizer' parameter must be a transformer that returns one row for each word"
+            f" of each sentence. Got {vectorizer!r} instead, which returned shape {matrix.shape}"
+            f" for {n_words} words. {_REMEDY}"
         )
     return matrix.astype(np.float32, copy=False)
 
@@ -75,17 +78,21 @@ def learn_word_vectors(vectorizer: Any, words: list[list[str]], tags: list[list[
             return vectorizer.fit_transform(words, tags)
         return vectorizer.fit(words, tags).transform(words)
     except (AttributeError, TypeError, ValueError) as error:
-        is_own = isinstance(error, (BertVectorizerError, ScikitLearnParameterError)) and not isinstance(error, InvalidTextError)
+        is_own = isinstance(
+            error, (BertVectorizerError, ScikitLearnParameterError)
+        ) and not isinstance(error, InvalidTextError)
         if is_own:  # something about its parameters, its model or its files, and said so
             raise
         shown = " ".join(repr(vectorizer).split())  # that of a table has lines
         raise InvalidParameterError(
-            "The 'vectorizer' parameter must be a transformer that takes sentences as lists of words. "
-            f"Got {shown:.200} instead, which failed: {str(error).rstrip('.')}. {_REMEDY}"
+            "The 'vectorizer' parameter must be a transformer that takes sentences as lists of"
+            f" words. Got {shown:.200} instead, which failed: {str(error).rstrip('.')}. {_REMEDY}"
         ) from error
 
 
-def word_features(vectors: Any, words: Sequence[str], offsets: NDArray[np.int64], context: int, with_shapes: bool) -> Any:
+def word_features(
+    vectors: Any, words: Sequence[str], offsets: NDArray[np.int64], context: int, with_shapes: bool
+) -> Any:
     """Put the vectors and shapes of words and of their neighbours side by side.
 
     Parameters
@@ -95,7 +102,8 @@ def word_features(vectors: Any, words: Sequence[str], offsets: NDArray[np.int64]
     words : sequence of str
         *Length:* ``n_words``.
     offsets : ndarray
-        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``, int64.
+        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``,
+        int64.
     context : int
         How many neighbours there are on each side. Beyond the sentence there are zeros.
     with_shapes : bool
@@ -123,7 +131,11 @@ def word_features(vectors: Any, words: Sequence[str], offsets: NDArray[np.int64]
     inside = [(first <= shifted) & (shifted < beyond) for shifted in shifts]
     if any(sparse.issparse(block) for block in blocks):
         own = sparse.hstack([sparse.csr_array(block) for block in blocks], format="csr")
-        return sparse.hstack([_chosen(own, *each) for each in zip(shifts, inside, strict=True)], format="csr", dtype=np.float32)
+        return sparse.hstack(
+            [_chosen(own, *each) for each in zip(shifts, inside, strict=True)],
+            format="csr",
+            dtype=np.float32,
+        )
     width = sum(block.shape[1] for block in blocks)
     features = np.zeros((len(words), len(shifts) * width), dtype=np.float32)
     column = 0
@@ -138,5 +150,7 @@ def _chosen(matrix: Any, rows: NDArray[np.int64], is_inside: NDArray[np.bool_]) 
     """Return rows of a sparse matrix by their numbers, and zeros for those that are not inside."""
     n_rows = len(rows)
     ones = np.ones(int(is_inside.sum()), dtype=np.float32)
-    choice = sparse.csr_array((ones, (np.flatnonzero(is_inside), rows[is_inside])), shape=(n_rows, n_rows))
+    choice = sparse.csr_array(
+        (ones, (np.flatnonzero(is_inside), rows[is_inside])), shape=(n_rows, n_rows)
+    )
     return choice @ matrix

@@ -25,10 +25,14 @@ _OF_WORD: dict[str, Callable[[str], bool]] = {
     "title case": lambda word: len(word) > 1 and word[0].isupper() and word[1:].islower(),
     "all capitals": str.isupper,
     "several capitals": lambda word: sum(map(str.isupper, word)) > 1,
-    "capital inside, after a small letter": lambda word: any(a.islower() and b.isupper() for a, b in itertools.pairwise(word)),
+    "capital inside, after a small letter": lambda word: any(
+        a.islower() and b.isupper() for a, b in itertools.pairwise(word)
+    ),
     "all small letters": str.islower,
     "letters only": str.isalpha,
-    "letters beyond ASCII": lambda word: any(letter.isalpha() and letter > "\x7f" for letter in word),
+    "letters beyond ASCII": lambda word: any(
+        letter.isalpha() and letter > "\x7f" for letter in word
+    ),
     "initials": lambda word: _INITIALS.fullmatch(word) is not None,
     "Roman numeral": lambda word: _ROMAN.fullmatch(word) is not None,
     "digit": lambda word: any(map(str.isdigit, word)),
@@ -41,7 +45,9 @@ _OF_WORD: dict[str, Callable[[str], bool]] = {
     "apostrophe": lambda word: "'" in word or "’" in word,
     "full stop inside or behind": lambda word: "." in word and any(map(str.isalnum, word)),
     "ends a sentence": lambda word: word in {".", "!", "?", "…", "..."},
-    "quotation mark": lambda word: word in {'"', "'", "''", "``", "“", "”", "«", "»", "‘", "’", "„"},
+    "quotation mark": lambda word: (
+        word in {'"', "'", "''", "``", "“", "”", "«", "»", "‘", "’", "„"}
+    ),
     "begins with @": lambda word: len(word) > 1 and word[0] == "@",
     "begins with #": lambda word: len(word) > 1 and word[0] == "#",
     "web or mail address": lambda word: _ADDRESS.match(word) is not None,
@@ -55,14 +61,16 @@ WORD_SHAPES = (*_OF_WORD, *_OF_PLACE)
 
 
 def word_shape(words: Sequence[str], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Describe words by their letters and places, in 29 features of 0 or 1 that `WORD_SHAPES` names.
+    """Describe words by their letters and places, in 29 features of 0 or 1 that `WORD_SHAPES`
+    names.
 
     Parameters
     ----------
     words : sequence of str
         Words of all sentences, one sentence after another. *Length:* ``n_words``.
     offsets : ndarray
-        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``, int64.
+        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``,
+        int64.
 
     Returns
     -------
@@ -76,7 +84,9 @@ def word_shape(words: Sequence[str], offsets: NDArray[np.int64]) -> NDArray[np.f
     ['begins with a capital', 'all capitals', 'several capitals', 'initials', 'full stop inside or behind']
     """
     rows: dict[str, int] = {}
-    inverse = np.fromiter((rows.setdefault(word, len(rows)) for word in words), dtype=np.int64, count=len(words))
+    inverse = np.fromiter(
+        (rows.setdefault(word, len(rows)) for word in words), dtype=np.int64, count=len(words)
+    )
     distinct = np.zeros((len(rows), len(WORD_SHAPES)), dtype=np.float32)
     for word, row in rows.items():
         if word.strip():

@@ -25,7 +25,9 @@ class LengthVectorizer(TextVectorizer):
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         self.encoded_ = list(texts)
-        return np.array([[len(text) + 1, len(text.split()) + 1] for text in texts], dtype=np.float32).reshape(-1, 2)
+        return np.array(
+            [[len(text) + 1, len(text.split()) + 1] for text in texts], dtype=np.float32
+        ).reshape(-1, 2)
 
     def _n_features(self) -> int:
         return 2
@@ -54,7 +56,10 @@ def test_repeated_texts_are_encoded_once_and_learnt_from_each_time() -> None:
 @pytest.mark.parametrize(("missing", "expected"), [("empty", 1.0), ("zero", 0.0), ("nan", np.nan)])
 def test_missing_texts(missing: str, expected: float) -> None:
     vectorizer = LengthVectorizer(missing)
-    for X in (vectorizer.fit_transform(["a", None, "", np.nan]), vectorizer.transform(["a", None, "", np.nan])):
+    for X in (
+        vectorizer.fit_transform(["a", None, "", np.nan]),
+        vectorizer.transform(["a", None, "", np.nan]),
+    ):
         np.testing.assert_array_equal(X, [[2, 2], [expected] * 2, [1, 1], [expected] * 2])
         assert X.dtype == np.float32
 
@@ -74,10 +79,20 @@ def test_a_wrong_missing_is_named(method: str) -> None:
 @pytest.mark.parametrize("missing", ["empty", "error", "zero", "nan"])
 @pytest.mark.parametrize(
     "X",
-    [[], (), np.array([], dtype=object), pd.Series([], dtype="str"), pd.DataFrame({"text": []}), pl.Series("text", [], dtype=pl.String)],
+    [
+        [],
+        (),
+        np.array([], dtype=object),
+        pd.Series([], dtype="str"),
+        pd.DataFrame({"text": []}),
+        pl.Series("text", [], dtype=pl.String),
+    ],
 )
 def test_zero_rows(X: Any, missing: str) -> None:
-    for result in (LengthVectorizer(missing).fit_transform(X), LengthVectorizer(missing).transform(X)):
+    for result in (
+        LengthVectorizer(missing).fit_transform(X),
+        LengthVectorizer(missing).transform(X),
+    ):
         assert result.shape == (0, 2)
         assert result.dtype == np.float32
 
@@ -97,7 +112,9 @@ def test_fit_returns_the_estimator_and_ignores_y() -> None:
 
 
 def test_fit_transform_takes_no_other_arguments() -> None:
-    with pytest.raises(TypeError, match=r"LengthVectorizer.fit_transform\(\) takes no \['sample_weight'\]"):
+    with pytest.raises(
+        TypeError, match=r"LengthVectorizer.fit_transform\(\) takes no \['sample_weight'\]"
+    ):
         LengthVectorizer().fit_transform(["a"], sample_weight=[1.0])
 
 
@@ -106,11 +123,16 @@ def test_names_of_the_columns() -> None:
     for names in (vectorizer.get_feature_names_out(), vectorizer.get_feature_names_out(["text"])):
         assert names.tolist() == ["lengthvectorizer0", "lengthvectorizer1"]
         assert names.dtype == object
-    with pytest.raises(InvalidTextError, match=r"'input_features' parameter must hold one name. Got 2 instead"):
+    with pytest.raises(
+        InvalidTextError, match=r"'input_features' parameter must hold one name. Got 2 instead"
+    ):
         vectorizer.get_feature_names_out(["a", "b"])
 
 
-@pytest.mark.parametrize(("output", "kind"), [("default", np.ndarray), ("pandas", pd.DataFrame), ("polars", pl.DataFrame)])
+@pytest.mark.parametrize(
+    ("output", "kind"),
+    [("default", np.ndarray), ("pandas", pd.DataFrame), ("polars", pl.DataFrame)],
+)
 def test_set_output(output: str, kind: type) -> None:
     vectorizer = LengthVectorizer().set_output(transform=output)
     series = pd.Series(["a", "b c", "a"], index=["x", 7, "x"])

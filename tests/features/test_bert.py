@@ -24,12 +24,25 @@ from sentence_transformers import SentenceTransformer
 from sklearn.utils import get_tags
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.errors import BertVectorizerError, InvalidParameterError, InvalidTextError, ModelNotFoundError
+from bertvectorizer.errors import (
+    BertVectorizerError,
+    InvalidParameterError,
+    InvalidTextError,
+    ModelNotFoundError,
+)
 from tests.tiny import save_model, watched_network
 
 TinyModel = Callable[..., Path]
 
-TEXTS = ["the old bat flew in the night", "a ball", "", "the river bank", "money in the bank", "a ball", "crane"]
+TEXTS = [
+    "the old bat flew in the night",
+    "a ball",
+    "",
+    "the river bank",
+    "money in the bank",
+    "a ball",
+    "crane",
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +53,10 @@ def bert(tiny_model: TinyModel) -> str:
 
 @lru_cache
 def _plain_model(directory: str) -> tuple[Any, Any]:
-    return transformers.AutoTokenizer.from_pretrained(directory), transformers.AutoModel.from_pretrained(directory).eval()
+    return (
+        transformers.AutoTokenizer.from_pretrained(directory),
+        transformers.AutoModel.from_pretrained(directory).eval(),
+    )
 
 
 def plain_states(directory: str, text_or_ids: str | list[int]) -> NDArray[np.float32]:
@@ -83,27 +99,46 @@ VARIED = [
 
 
 @pytest.mark.filterwarnings("ignore:1 of")
-def test_no_arguments_give_what_sentence_transformers_gives(sentence_transformer: SentenceTransformer) -> None:
+def test_no_arguments_give_what_sentence_transformers_gives(
+    sentence_transformer: SentenceTransformer,
+) -> None:
     expected = sentence_transformer.encode(VARIED)
     X = BertVectorizer().transform(VARIED)
     assert X.shape == (len(VARIED), 384)
     np.testing.assert_allclose(X, expected, rtol=0, atol=1e-5)
 
 
-def test_real_texts_give_what_sentence_transformers_gives(sentence_transformer: SentenceTransformer, shared_data: Path) -> None:
-    stsb = pd.read_csv(shared_data / "stsb" / "sts-dev.csv", sep="\t", quoting=3, header=None, usecols=[5, 6])
+def test_real_texts_give_what_sentence_transformers_gives(
+    sentence_transformer: SentenceTransformer, shared_data: Path
+) -> None:
+    stsb = pd.read_csv(
+        shared_data / "stsb" / "sts-dev.csv", sep="\t", quoting=3, header=None, usecols=[5, 6]
+    )
     sick = pd.read_csv(shared_data / "sick" / "SICK_train.txt", sep="\t", quoting=3)
-    texts = pd.concat([stsb[5].sample(300, random_state=0), sick["sentence_A"].sample(300, random_state=0)])
-    np.testing.assert_allclose(BertVectorizer().fit_transform(texts), sentence_transformer.encode(texts.tolist()), rtol=0, atol=1e-5)
+    texts = pd.concat(
+        [stsb[5].sample(300, random_state=0), sick["sentence_A"].sample(300, random_state=0)]
+    )
+    np.testing.assert_allclose(
+        BertVectorizer().fit_transform(texts),
+        sentence_transformer.encode(texts.tolist()),
+        rtol=0,
+        atol=1e-5,
+    )
 
 
 def test_sick_relatedness_is_the_published_one(shared_data: Path) -> None:
     """MTEB's figure for the default model on all 9,927 pairs; about ten seconds."""
-    files = [shared_data / "sick" / f"SICK_{part}.txt" for part in ("train", "trial", "test_annotated")]
+    files = [
+        shared_data / "sick" / f"SICK_{part}.txt" for part in ("train", "trial", "test_annotated")
+    ]
     pairs = pd.concat([pd.read_csv(file, sep="\t", quoting=3) for file in files])
-    one, other = np.split(BertVectorizer().transform(pd.concat([pairs["sentence_A"], pairs["sentence_B"]])), 2)
+    one, other = np.split(
+        BertVectorizer().transform(pd.concat([pairs["sentence_A"], pairs["sentence_B"]])), 2
+    )
     cosine = pd.Series((one * other).sum(axis=1))
-    assert cosine.rank().corr(pairs["relatedness_score"].reset_index(drop=True).rank()) == pytest.approx(0.7758246, abs=2e-4)
+    assert cosine.rank().corr(
+        pairs["relatedness_score"].reset_index(drop=True).rank()
+    ) == pytest.approx(0.7758246, abs=2e-4)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +150,13 @@ def dense_checkpoint(bert: str, tmp_path_factory: pytest.TempPathFactory) -> str
     with torch.random.fork_rng():
         torch.manual_seed(20190814)
         SentenceTransformer(
-            modules=[modules.Transformer(bert), modules.Pooling(32, "cls"), modules.Dense(32, 16), modules.Normalize()], device="cpu"
+            modules=[
+                modules.Transformer(bert),
+                modules.Pooling(32, "cls"),
+                modules.Dense(32, 16),
+                modules.Normalize(),
+            ],
+            device="cpu",
         ).save(directory)
     return directory
 
@@ -123,38 +164,60 @@ def dense_checkpoint(bert: str, tmp_path_factory: pytest.TempPathFactory) -> str
 def test_auto_follows_the_checkpoints_modules(dense_checkpoint: str) -> None:
     X = BertVectorizer(dense_checkpoint).fit_transform(TEXTS)
     assert X.shape == (len(TEXTS), 16)
-    np.testing.assert_allclose(X, SentenceTransformer(dense_checkpoint, device="cpu").encode(TEXTS), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        X, SentenceTransformer(dense_checkpoint, device="cpu").encode(TEXTS), rtol=0, atol=1e-5
+    )
 
 
-def test_auto_with_another_layer_is_the_checkpoints_pooling_alone(dense_checkpoint: str, bert: str) -> None:
+def test_auto_with_another_layer_is_the_checkpoints_pooling_alone(
+    dense_checkpoint: str, bert: str
+) -> None:
     for layers, merged in ((-2, [4]), ([-1, -2], [5, 4])):
         X = BertVectorizer(dense_checkpoint, layers=layers).fit_transform(TEXTS)
         expected = [plain_states(bert, text)[merged, 0].ravel() for text in TEXTS]
         np.testing.assert_allclose(X, expected, rtol=0, atol=1e-5)
-    assert BertVectorizer(dense_checkpoint, pooling="cls").transform(TEXTS).shape == (len(TEXTS), 32)
+    assert BertVectorizer(dense_checkpoint, pooling="cls").transform(TEXTS).shape == (
+        len(TEXTS),
+        32,
+    )
 
 
 def test_normalize(dense_checkpoint: str, bert: str) -> None:
-    auto, scaled, raw = (BertVectorizer(dense_checkpoint, normalize=normalize).transform(TEXTS) for normalize in ("auto", True, False))
+    auto, scaled, raw = (
+        BertVectorizer(dense_checkpoint, normalize=normalize).transform(TEXTS)
+        for normalize in ("auto", True, False)
+    )
     np.testing.assert_allclose(np.linalg.norm(auto, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(scaled, auto, atol=1e-6)
     assert np.ptp(np.linalg.norm(raw, axis=1)) > 1e-3
     np.testing.assert_allclose(unit(raw), auto, atol=1e-6)
-    plain, plain_scaled = (BertVectorizer(bert, normalize=normalize).transform(TEXTS) for normalize in ("auto", True))
+    plain, plain_scaled = (
+        BertVectorizer(bert, normalize=normalize).transform(TEXTS) for normalize in ("auto", True)
+    )
     np.testing.assert_allclose(unit(plain), plain_scaled, atol=1e-6)
     np.testing.assert_array_equal(BertVectorizer(bert, normalize=False).transform(TEXTS), plain)
 
 
 # ---- Layers and poolings, against plain Hugging Face
 
-# Devlin et al. 2019, Table 7, as BertVectorizer's documentation has it, and each layer-merge by hand.
+# Devlin et al. 2019, Table 7, as BertVectorizer's documentation has it, and each layer-merge by
+# hand.
 SIX_OPTIONS: dict[str, tuple[dict[str, Any], Callable[[NDArray[Any]], NDArray[Any]]]] = {
     "embeddings": ({"layers": 0}, lambda states: states[0]),
     "second-to-last hidden": ({"layers": -2}, lambda states: states[-2]),
     "last hidden": ({"layers": -1}, lambda states: states[-1]),
-    "sum of the last four": ({"layers": "-1,-2,-3,-4", "layer_merge": "sum"}, lambda states: states[-4:].sum(axis=0)),
-    "concat of the last four": ({"layers": "-1,-2,-3,-4"}, lambda states: np.concatenate(list(states[:-5:-1]), axis=1)),
-    "sum of all layers": ({"layers": "all", "layer_merge": "sum"}, lambda states: states.sum(axis=0)),
+    "sum of the last four": (
+        {"layers": "-1,-2,-3,-4", "layer_merge": "sum"},
+        lambda states: states[-4:].sum(axis=0),
+    ),
+    "concat of the last four": (
+        {"layers": "-1,-2,-3,-4"},
+        lambda states: np.concatenate(list(states[:-5:-1]), axis=1),
+    ),
+    "sum of all layers": (
+        {"layers": "all", "layer_merge": "sum"},
+        lambda states: states.sum(axis=0),
+    ),
 }
 
 
@@ -162,19 +225,26 @@ SIX_OPTIONS: dict[str, tuple[dict[str, Any], Callable[[NDArray[Any]], NDArray[An
 def test_six_options_of_the_bert_paper(bert: str, option: str) -> None:
     parameters, by_hand = SIX_OPTIONS[option]
     X = BertVectorizer(bert, **parameters).fit_transform(TEXTS)
-    np.testing.assert_allclose(X, [by_hand(plain_states(bert, text)).mean(axis=0) for text in TEXTS], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(
+        X, [by_hand(plain_states(bert, text)).mean(axis=0) for text in TEXTS], rtol=0, atol=2e-5
+    )
 
 
 def test_the_six_options_stand_in_the_documentation() -> None:
     assert BertVectorizer.__doc__ is not None
     for option, (parameters, _) in SIX_OPTIONS.items():
-        written = ", ".join(f'{name}="{value}"' if isinstance(value, str) else f"{name}={value}" for name, value in parameters.items())
+        written = ", ".join(
+            f'{name}="{value}"' if isinstance(value, str) else f"{name}={value}"
+            for name, value in parameters.items()
+        )
         assert f"- {option}: ``{written}``" in BertVectorizer.__doc__
 
 
 def test_layer_merge_mean(bert: str) -> None:
     X = BertVectorizer(bert, layers=[1, 4], layer_merge="mean").fit_transform(TEXTS)
-    np.testing.assert_allclose(X, [plain_states(bert, text)[[1, 4]].mean(axis=(0, 1)) for text in TEXTS], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        X, [plain_states(bert, text)[[1, 4]].mean(axis=(0, 1)) for text in TEXTS], rtol=0, atol=1e-5
+    )
 
 
 POOLINGS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -182,7 +252,9 @@ POOLINGS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "mean": lambda tokens: tokens.mean(axis=0),
     "max": lambda tokens: tokens.max(axis=0),
     "mean_sqrt_len_tokens": lambda tokens: tokens.sum(axis=0) / len(tokens) ** 0.5,
-    "weightedmean": lambda tokens: np.average(tokens, axis=0, weights=np.arange(1, len(tokens) + 1)),
+    "weightedmean": lambda tokens: np.average(
+        tokens, axis=0, weights=np.arange(1, len(tokens) + 1)
+    ),
     "lasttoken": lambda tokens: tokens[-1],
 }
 
@@ -190,13 +262,23 @@ POOLINGS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_poolings(bert: str, pooling: str) -> None:
     X = BertVectorizer(bert, pooling=pooling).fit_transform(TEXTS)
-    np.testing.assert_allclose(X, [POOLINGS[pooling](plain_states(bert, text)[-1]) for text in TEXTS], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        X, [POOLINGS[pooling](plain_states(bert, text)[-1]) for text in TEXTS], rtol=0, atol=1e-5
+    )
 
 
-def test_poolings_stand_side_by_side_and_within_each_the_layers_in_the_order_asked_for(bert: str) -> None:
+def test_poolings_stand_side_by_side_and_within_each_the_layers_in_the_order_asked_for(
+    bert: str,
+) -> None:
     X = BertVectorizer(bert, layers=[-1, 0, 2], pooling=("max", "cls")).fit_transform(TEXTS)
     expected = [
-        np.concatenate([POOLINGS[pooling](plain_states(bert, text)[layer]) for pooling in ("max", "cls") for layer in (-1, 0, 2)])
+        np.concatenate(
+            [
+                POOLINGS[pooling](plain_states(bert, text)[layer])
+                for pooling in ("max", "cls")
+                for layer in (-1, 0, 2)
+            ]
+        )
         for text in TEXTS
     ]
     assert X.shape == (len(TEXTS), 6 * 32)
@@ -207,12 +289,20 @@ def test_poolings_stand_side_by_side_and_within_each_the_layers_in_the_order_ask
     "specifications",
     [
         (-1, 5, [-1], "5", "-1", np.int64(-1), (5,)),
-        ([-1, -2, -3, -4], "-1,-2,-3,-4", " -1, -2, -3, -4 ", (5, 4, 3, 2), np.array([5, -2, 3, -4])),
+        (
+            [-1, -2, -3, -4],
+            "-1,-2,-3,-4",
+            " -1, -2, -3, -4 ",
+            (5, 4, 3, 2),
+            np.array([5, -2, 3, -4]),
+        ),
         ("all", range(6), "0,1,2,3,4,5", [0, 1, 2, 3, 4, -1]),
     ],
 )
 def test_layers_can_be_given_in_many_ways(bert: str, specifications: tuple[Any, ...]) -> None:
-    first, *others = (BertVectorizer(bert, layers=layers).fit_transform(TEXTS) for layers in specifications)
+    first, *others = (
+        BertVectorizer(bert, layers=layers).fit_transform(TEXTS) for layers in specifications
+    )
     for other in others:
         np.testing.assert_array_equal(other, first)
 
@@ -226,7 +316,9 @@ def test_decoders_serve_as_well(tiny_model: TinyModel) -> None:
 
 def test_prompt_stands_before_every_text(bert: str) -> None:
     X = BertVectorizer(bert, prompt="the bat ").transform(TEXTS)
-    np.testing.assert_allclose(X, BertVectorizer(bert).transform([f"the bat {text}" for text in TEXTS]), atol=1e-6)
+    np.testing.assert_allclose(
+        X, BertVectorizer(bert).transform([f"the bat {text}" for text in TEXTS]), atol=1e-6
+    )
 
 
 # ---- Long texts
@@ -244,20 +336,37 @@ def ids_of(directory: str, words: list[str]) -> list[int]:
 def test_truncate_warns_once_in_fit_and_keeps_the_figures(bert: str) -> None:
     vectorizer = BertVectorizer(bert, max_length=10)
     with pytest.warns(
-        UserWarning, match=r"^2 of 4 texts .* lose their end, 52\.2% of all tokens\. overflow='head_tail' or 'window'"
+        UserWarning,
+        match=(
+            r"^2 of 4 texts .* lose their end, 52\.2% of all tokens\. overflow='head_tail' or"
+            r" 'window'"
+        ),
     ) as caught:
         X = vectorizer.fit_transform([LONG, "a ball", LONG, " ".join(WORDS[:4])])
     assert len(caught) == 1
     figures = vectorizer.truncation_
-    assert (figures.n_texts, figures.n_truncated, figures.n_tokens, figures.n_lost) == (4, 2, 46, 24)
+    assert (figures.n_texts, figures.n_truncated, figures.n_tokens, figures.n_lost) == (
+        4,
+        2,
+        46,
+        24,
+    )
     assert figures.share_lost == pytest.approx(24 / 46)
-    np.testing.assert_allclose(vectorizer.transform([LONG]), X[:1], rtol=0, atol=2e-6)  # and transform does not warn
-    np.testing.assert_allclose(X[0], plain_states(bert, ids_of(bert, WORDS[:8]))[-1].mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(
+        vectorizer.transform([LONG]), X[:1], rtol=0, atol=2e-6
+    )  # and transform does not warn
+    np.testing.assert_allclose(
+        X[0], plain_states(bert, ids_of(bert, WORDS[:8]))[-1].mean(axis=0), atol=1e-5
+    )
 
 
 def test_nothing_is_said_where_nothing_is_lost(bert: str) -> None:
     vectorizer = BertVectorizer(bert, max_length=10).fit([" ".join(WORDS[:8])])
-    assert (vectorizer.truncation_.n_truncated, vectorizer.truncation_.n_lost, vectorizer.truncation_.share_lost) == (0, 0, 0)
+    assert (
+        vectorizer.truncation_.n_truncated,
+        vectorizer.truncation_.n_lost,
+        vectorizer.truncation_.share_lost,
+    ) == (0, 0, 0)
     assert BertVectorizer(bert).fit([]).truncation_.share_lost == 0
 
 
@@ -273,14 +382,18 @@ def test_transform_warns_where_fit_had_nothing_to_warn_of(bert: str, fitted: boo
 def test_head_tail(bert: str) -> None:
     vectorizer = BertVectorizer(bert, max_length=10, overflow="head_tail")
     X = vectorizer.fit_transform([LONG, "a ball"])
-    np.testing.assert_allclose(X[0], plain_states(bert, ids_of(bert, WORDS[:2] + WORDS[-6:]))[-1].mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(
+        X[0], plain_states(bert, ids_of(bert, WORDS[:2] + WORDS[-6:]))[-1].mean(axis=0), atol=1e-5
+    )
     np.testing.assert_allclose(X[1], plain_states(bert, "a ball")[-1].mean(axis=0), atol=1e-5)
     assert (vectorizer.truncation_.n_truncated, vectorizer.truncation_.n_lost) == (1, 12)
 
 
 @pytest.mark.parametrize(("stride", "step"), [(None, 6), (0, 8), (3, 5), (7, 1)])
 def test_windows_are_pooled_by_length(bert: str, stride: int | None, step: int) -> None:
-    vectorizer = BertVectorizer(bert, max_length=10, overflow="window", stride=stride, pooling=("mean", "cls"))
+    vectorizer = BertVectorizer(
+        bert, max_length=10, overflow="window", stride=stride, pooling=("mean", "cls")
+    )
     X = vectorizer.fit_transform(["a ball", LONG])
     windows, start = [], 0
     while True:
@@ -290,7 +403,9 @@ def test_windows_are_pooled_by_length(bert: str, stride: int | None, step: int) 
         start += step
     states = [plain_states(bert, ids_of(bert, window))[-1] for window in windows]
     pooled = [np.concatenate([tokens.mean(axis=0), tokens[0]]) for tokens in states]
-    np.testing.assert_allclose(X[1], np.average(pooled, axis=0, weights=[len(tokens) for tokens in states]), atol=1e-5)
+    np.testing.assert_allclose(
+        X[1], np.average(pooled, axis=0, weights=[len(tokens) for tokens in states]), atol=1e-5
+    )
     short = plain_states(bert, "a ball")[-1]
     np.testing.assert_allclose(X[0], np.concatenate([short.mean(axis=0), short[0]]), atol=1e-5)
     assert vectorizer.truncation_.n_lost == 0
@@ -311,8 +426,12 @@ def test_repeated_texts_enter_the_network_once(bert: str) -> None:
     assert seen.tokens == 0
 
 
-@pytest.mark.parametrize(("layers", "n_computed"), [(0, 0), (1, 1), ([2, 0], 2), (-2, 4), (-1, 5), ("all", 5)])
-def test_layers_beyond_the_deepest_are_not_computed(bert: str, layers: Any, n_computed: int) -> None:
+@pytest.mark.parametrize(
+    ("layers", "n_computed"), [(0, 0), (1, 1), ([2, 0], 2), (-2, 4), (-1, 5), ("all", 5)]
+)
+def test_layers_beyond_the_deepest_are_not_computed(
+    bert: str, layers: Any, n_computed: int
+) -> None:
     vectorizer = BertVectorizer(bert, layers=layers).fit(TEXTS)
     vectorizer.transform(["crane"])
     with watched_network() as seen:
@@ -331,7 +450,18 @@ def test_the_size_of_batches_changes_nothing(bert: str, batch_tokens: int) -> No
 wild_text = st.one_of(
     st.text(st.characters(exclude_categories=[]), max_size=30),
     st.sampled_from(
-        ["", "\x00", "\ud800", "\udfff\ud800", "\ud83e\udd87", "🦇" * 50, "bat " * 300, "x" * 5000, "\u202e\u0301\u200d", "the bat"]
+        [
+            "",
+            "\x00",
+            "\ud800",
+            "\udfff\ud800",
+            "\ud83e\udd87",
+            "🦇" * 50,
+            "bat " * 300,
+            "x" * 5000,
+            "\u202e\u0301\u200d",
+            "the bat",
+        ]
     ),
 )
 wild_texts = st.lists(wild_text | st.none(), max_size=6)
@@ -350,11 +480,15 @@ def test_wild_texts(tiny_model: TinyModel, texts: list[str | None], data: st.Dat
     assert np.isfinite(X).all()
     np.testing.assert_array_equal(vectorizer.transform(texts), X)
     order = data.draw(st.permutations(range(len(texts))))
-    np.testing.assert_allclose(vectorizer.transform([texts[row] for row in order]), X[order], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        vectorizer.transform([texts[row] for row in order]), X[order], rtol=0, atol=1e-6
+    )
     for row, text in enumerate(texts):
         np.testing.assert_allclose(vectorizer.transform([text])[0], X[row], rtol=0, atol=1e-6)
         np.testing.assert_array_equal(X[texts.index(text)], X[row])
-    np.testing.assert_allclose(vectorizer.transform([*texts, "the bat", *texts, ""])[: len(texts)], X, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        vectorizer.transform([*texts, "the bat", *texts, ""])[: len(texts)], X, rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.filterwarnings("ignore:1 of")
@@ -362,13 +496,19 @@ def test_order_and_company_change_nothing_with_the_default_model() -> None:
     vectorizer = BertVectorizer()
     X = vectorizer.transform(VARIED)
     order = np.random.default_rng(0).permutation(len(VARIED))
-    np.testing.assert_allclose(vectorizer.transform(np.array(VARIED, dtype=object)[order]), X[order], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        vectorizer.transform(np.array(VARIED, dtype=object)[order]), X[order], rtol=0, atol=1e-6
+    )
     for row in range(0, len(VARIED), 3):
-        np.testing.assert_allclose(vectorizer.transform([VARIED[row]])[0], X[row], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            vectorizer.transform([VARIED[row]])[0], X[row], rtol=0, atol=1e-6
+        )
 
 
 def test_lone_surrogates_read_as_the_replacement_character(default_model_directory: Path) -> None:
-    X = BertVectorizer(str(default_model_directory)).transform(["a bat \ud800", "a bat \ufffd", "\ud83e\udd87 bat", "🦇 bat"])
+    X = BertVectorizer(str(default_model_directory)).transform(
+        ["a bat \ud800", "a bat \ufffd", "\ud83e\udd87 bat", "🦇 bat"]
+    )
     np.testing.assert_array_equal(X[0], X[1])
     np.testing.assert_array_equal(X[2], X[3])
 
@@ -393,12 +533,20 @@ def test_lone_surrogates_read_as_the_replacement_character(default_model_directo
     ],
 )
 def test_every_kind_of_column_gives_the_same(bert: str, kind: Callable[[list[str]], Any]) -> None:
-    np.testing.assert_array_equal(BertVectorizer(bert).fit_transform(kind(TEXTS)), BertVectorizer(bert).transform(TEXTS))
+    np.testing.assert_array_equal(
+        BertVectorizer(bert).fit_transform(kind(TEXTS)), BertVectorizer(bert).transform(TEXTS)
+    )
 
 
-@pytest.mark.parametrize("X", [pd.Series(["a", None]), ["a", np.nan], ["a", pd.NA], ["a", pd.NaT], pl.Series(["a", None])])
+@pytest.mark.parametrize(
+    "X",
+    [pd.Series(["a", None]), ["a", np.nan], ["a", pd.NA], ["a", pd.NaT], pl.Series(["a", None])],
+)
 def test_missing(bert: str, X: Any) -> None:
-    empty, zero, nan = (BertVectorizer(bert, missing=missing).fit_transform(X) for missing in ("empty", "zero", "nan"))
+    empty, zero, nan = (
+        BertVectorizer(bert, missing=missing).fit_transform(X)
+        for missing in ("empty", "zero", "nan")
+    )
     np.testing.assert_array_equal(empty, BertVectorizer(bert).transform(["a", ""]))
     np.testing.assert_array_equal(zero, [empty[0], np.zeros(32)])
     np.testing.assert_array_equal(nan, [empty[0], np.full(32, np.nan)])
@@ -406,12 +554,28 @@ def test_missing(bert: str, X: Any) -> None:
         BertVectorizer(bert, missing="error").transform(X)
 
 
-@pytest.mark.parametrize("parameters", [{}, {"layers": [0, 1], "pooling": ("cls", "max")}, {"missing": "nan"}, {"overflow": "window"}])
-@pytest.mark.parametrize("X", [[], np.array([], dtype=object), np.empty((0, 1), dtype=object), pd.Series([], dtype=object), pl.Series([])])
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"layers": [0, 1], "pooling": ("cls", "max")}, {"missing": "nan"}, {"overflow": "window"}],
+)
+@pytest.mark.parametrize(
+    "X",
+    [
+        [],
+        np.array([], dtype=object),
+        np.empty((0, 1), dtype=object),
+        pd.Series([], dtype=object),
+        pl.Series([]),
+    ],
+)
 def test_zero_rows(bert: str, X: Any, parameters: dict[str, Any]) -> None:
     vectorizer = BertVectorizer(bert, **parameters)
     width = vectorizer.fit(TEXTS).n_features_out_
-    for result in (vectorizer.transform(X), vectorizer.fit_transform(X), BertVectorizer(bert, **parameters).transform(X)):
+    for result in (
+        vectorizer.transform(X),
+        vectorizer.fit_transform(X),
+        BertVectorizer(bert, **parameters).transform(X),
+    ):
         assert result.shape == (0, width)
         assert result.dtype == np.float32
     assert vectorizer.set_output(transform="pandas").transform(X).shape == (0, width)
@@ -426,9 +590,34 @@ def test_default_model_without_rows() -> None:
 # Wrong values for every parameter; the directory of a model allows no 'revision'.
 WRONG: dict[str, list[Any]] = {
     "model_name": [7, None, "", " ", b"bert"],
-    "layers": ["-1;-2", "last", "", 6, -7, [0, 9], [-1, 5], "1,1", [1.0], [], None, True, 1.5, [[1]]],
+    "layers": [
+        "-1;-2",
+        "last",
+        "",
+        6,
+        -7,
+        [0, 9],
+        [-1, 5],
+        "1,1",
+        [1.0],
+        [],
+        None,
+        True,
+        1.5,
+        [[1]],
+    ],
     "layer_merge": ["stack", "", None, 1],
-    "pooling": ["avg", "", None, (), ("mean", "avg"), ["mean", "mean"], ("auto", "mean"), 1, {"mean"}],
+    "pooling": [
+        "avg",
+        "",
+        None,
+        (),
+        ("mean", "avg"),
+        ["mean", "mean"],
+        ("auto", "mean"),
+        1,
+        {"mean"},
+    ],
     "normalize": ["yes", None, 1, 0.0],
     "max_length": [2, 0, -1, 1.5, "128", True, 100_000],
     "overflow": ["truncated", "", None, True],
@@ -451,9 +640,16 @@ def test_wrong_values_are_tried_for_every_parameter() -> None:
 
 
 @pytest.mark.parametrize("method", ["fit", "fit_transform", "transform"])
-@pytest.mark.parametrize(("parameter", "value"), [(parameter, value) for parameter, values in WRONG.items() for value in values])
-def test_a_wrong_parameter_is_named_with_its_value(bert: str, method: str, parameter: str, value: Any) -> None:
-    vectorizer = BertVectorizer(**{"model_name": bert, parameter: value})  # nothing is checked before fit
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [(parameter, value) for parameter, values in WRONG.items() for value in values],
+)
+def test_a_wrong_parameter_is_named_with_its_value(
+    bert: str, method: str, parameter: str, value: Any
+) -> None:
+    vectorizer = BertVectorizer(
+        **{"model_name": bert, parameter: value}
+    )  # nothing is checked before fit
     with pytest.raises(InvalidParameterError) as caught:
         getattr(vectorizer, method)(TEXTS)
     message = str(caught.value)
@@ -462,23 +658,44 @@ def test_a_wrong_parameter_is_named_with_its_value(bert: str, method: str, param
 
 
 def test_stride_must_be_smaller_than_a_window(bert: str) -> None:
-    with pytest.raises(InvalidParameterError, match=r"'stride' parameter must be smaller than the 8 tokens of a window. Got 8 instead"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'stride' parameter must be smaller than the 8 tokens of a window. Got 8 instead",
+    ):
         BertVectorizer(bert, overflow="window", max_length=10, stride=8).fit(TEXTS)
 
 
 def test_parameters_are_checked_without_texts_too(bert: str) -> None:
-    for parameters in ({"batch_tokens": 0}, {"show_progress_bar": "yes"}, {"precision": "fp32"}, {"overflow": "cut"}):
+    for parameters in (
+        {"batch_tokens": 0},
+        {"show_progress_bar": "yes"},
+        {"precision": "fp32"},
+        {"overflow": "cut"},
+    ):
         with pytest.raises(InvalidParameterError, match=next(iter(parameters))):
             BertVectorizer(bert, **parameters).transform([])
 
 
 def test_a_misspelt_model_is_named() -> None:
-    with pytest.raises(ModelNotFoundError, match=r"'sentence-transformers/all-MiniLM-L6-v3' was not found. Places searched:"):
+    with pytest.raises(
+        ModelNotFoundError,
+        match=r"'sentence-transformers/all-MiniLM-L6-v3' was not found. Places searched:",
+    ):
         BertVectorizer("sentence-transformers/all-MiniLM-L6-v3", local_files_only=True).fit(TEXTS)
 
 
 @pytest.mark.parametrize(
-    "X", ["a bare text", [1, 2], np.array([1.5]), [b"bat"], [["a"]], pd.DataFrame({"a": ["x"], "b": ["y"]}), {"a"}, None]
+    "X",
+    [
+        "a bare text",
+        [1, 2],
+        np.array([1.5]),
+        [b"bat"],
+        [["a"]],
+        pd.DataFrame({"a": ["x"], "b": ["y"]}),
+        {"a"},
+        None,
+    ],
 )
 @pytest.mark.parametrize("method", ["fit", "fit_transform", "transform"])
 def test_what_is_no_column_of_texts_is_refused(bert: str, method: str, X: Any) -> None:
@@ -524,7 +741,10 @@ def _global_state() -> dict[str, Any]:
         "quantized engine": torch.backends.quantized.engine,
         "warnings": list(warnings.filters),
         "logging": (logging.root.level, list(logging.root.handlers), logging.root.manager.disable),
-        "transformers logging": (transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()),
+        "transformers logging": (
+            transformers.logging.get_verbosity(),
+            transformers.logging.is_progress_bar_enabled(),
+        ),
         "sentence_transformers logging": logging.getLogger("sentence_transformers").level,
         "environment": dict(os.environ),
         "directory": Path.cwd(),
@@ -533,7 +753,9 @@ def _global_state() -> dict[str, Any]:
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_no_global_state_changes(tmp_path: Path, precision: str) -> None:
-    directory = str(save_model("bert", tmp_path, initializer_range=0.25 if precision == "int8" else 0.2))  # new, so it is loaded here
+    directory = str(
+        save_model("bert", tmp_path, initializer_range=0.25 if precision == "int8" else 0.2)
+    )  # new, so it is loaded here
     before = _global_state()
     BertVectorizer(directory, precision=precision).fit_transform(TEXTS)
     assert _global_state() == before
@@ -541,6 +763,10 @@ def test_no_global_state_changes(tmp_path: Path, precision: str) -> None:
 
 def test_the_model_is_left_as_it_is_on_disk(tmp_path: Path) -> None:
     save_model("bert", tmp_path)
-    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()}
+    before = {
+        path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()
+    }
     BertVectorizer(str(tmp_path)).fit_transform(TEXTS)
-    assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()} == before
+    assert {
+        path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()
+    } == before

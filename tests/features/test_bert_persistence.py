@@ -32,7 +32,11 @@ def _joblib_dumps(estimator: Any) -> bytes:
     return buffer.getvalue()
 
 
-DUMPS: dict[str, Callable[[Any], bytes]] = {"pickle": pickle.dumps, "joblib": _joblib_dumps, "cloudpickle": cloudpickle.dumps}
+DUMPS: dict[str, Callable[[Any], bytes]] = {
+    "pickle": pickle.dumps,
+    "joblib": _joblib_dumps,
+    "cloudpickle": cloudpickle.dumps,
+}
 
 
 def load(stored: bytes) -> Any:
@@ -46,8 +50,14 @@ def bert(tiny_model: Callable[..., Path]) -> str:
 
 @pytest.mark.parametrize("library", DUMPS)
 @pytest.mark.parametrize("use_default_model", [False, True])
-def test_stored_estimators_are_small_and_load_equal(bert: str, library: str, use_default_model: bool) -> None:
-    vectorizer = BertVectorizer(layers=-2) if use_default_model else BertVectorizer(bert, layers=[-1, 0], pooling=("cls", "max"))
+def test_stored_estimators_are_small_and_load_equal(
+    bert: str, library: str, use_default_model: bool
+) -> None:
+    vectorizer = (
+        BertVectorizer(layers=-2)
+        if use_default_model
+        else BertVectorizer(bert, layers=[-1, 0], pooling=("cls", "max"))
+    )
     X = vectorizer.fit_transform(TEXTS)
     stored = DUMPS[library](vectorizer)
     assert len(stored) < 100_000
@@ -67,20 +77,26 @@ def test_unfitted_estimators_are_stored_too(bert: str) -> None:
 
 
 def test_stored_estimators_load_in_a_fresh_process(bert: str, tmp_path: Path) -> None:
-    pipe = make_pipeline(BertVectorizer(bert, layers="all"), LogisticRegression(max_iter=1000)).fit(TEXTS, [0, 1, 0, 1])
+    pipe = make_pipeline(BertVectorizer(bert, layers="all"), LogisticRegression(max_iter=1000)).fit(
+        TEXTS, [0, 1, 0, 1]
+    )
     for library, dumps in DUMPS.items():
         (tmp_path / library).write_bytes(dumps(pipe))
     script = (
         "import joblib, numpy, sys\n"
         f"for library in {list(DUMPS)}:\n"
-        f"    loaded = joblib.load(library)\n"
+        "    loaded = joblib.load(library)\n"
         f"    numpy.save(library + '.npy', loaded[0].transform({TEXTS!r}))\n"
         f"    numpy.save(library + '.labels.npy', loaded.predict({TEXTS!r}))\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
     for library in DUMPS:
-        np.testing.assert_allclose(np.load(tmp_path / f"{library}.npy"), pipe[0].transform(TEXTS), rtol=0, atol=1e-6)
-        np.testing.assert_array_equal(np.load(tmp_path / f"{library}.labels.npy"), pipe.predict(TEXTS))
+        np.testing.assert_allclose(
+            np.load(tmp_path / f"{library}.npy"), pipe[0].transform(TEXTS), rtol=0, atol=1e-6
+        )
+        np.testing.assert_array_equal(
+            np.load(tmp_path / f"{library}.labels.npy"), pipe.predict(TEXTS)
+        )
 
 
 @pytest.fixture
@@ -93,13 +109,22 @@ def own_model(tmp_path: Path) -> Path:
 def test_a_model_that_changed_is_noticed(own_model: Path, tmp_path: Path, file: str) -> None:
     stored = pickle.dumps(BertVectorizer(str(own_model)).fit(TEXTS))
     if file == "model.safetensors":
-        shutil.copy(save_model("bert", tmp_path / "other", initializer_range=0.1) / file, own_model / file)
+        shutil.copy(
+            save_model("bert", tmp_path / "other", initializer_range=0.1) / file, own_model / file
+        )
     else:
         content = (own_model / file).read_text(encoding="utf-8")
-        (own_model / file).write_text(content.replace('"bat"', '"cat"') if file == "tokenizer.json" else content.replace("gelu", "relu"))
+        (own_model / file).write_text(
+            content.replace('"bat"', '"cat"')
+            if file == "tokenizer.json"
+            else content.replace("gelu", "relu")
+        )
         assert (own_model / file).read_text(encoding="utf-8") != content
     loaded = load(stored)
-    with pytest.raises(ModelChangedError, match=rf"fitted with a model of fingerprint {loaded.model_fingerprint_}, but .* now has"):
+    with pytest.raises(
+        ModelChangedError,
+        match=rf"fitted with a model of fingerprint {loaded.model_fingerprint_}, but .* now has",
+    ):
         loaded.transform(TEXTS)
     assert loaded.fit_transform(TEXTS).shape == (4, 32)  # fit again, as the message says
 
@@ -129,7 +154,10 @@ def test_fitted_on_a_gpu_goes_on_without_it(bert: str, precision: str) -> None:
     X = vectorizer.fit_transform(TEXTS)
     vectorizer.device_ = "cuda:0"  # what fit would have noted there
     loaded = load(pickle.dumps(vectorizer.set_params(device="cuda", precision=precision)))
-    message = r"The device 'cuda' is not available on this machine\. .* This fitted estimator runs on 'cpu' in float32 instead"
+    message = (
+        r"The device 'cuda' is not available on this machine\. .* This fitted estimator runs on"
+        r" 'cpu' in float32 instead"
+    )
     with pytest.warns(UserWarning, match=message) as caught:
         result = loaded.transform(TEXTS)
     np.testing.assert_array_equal(result, X)
@@ -147,5 +175,8 @@ def test_fitted_here_and_sent_to_a_device_that_is_not_here_is_refused(bert: str)
 @pytest.mark.usefixtures("without_gpu")
 @pytest.mark.parametrize("method", ["fit", "fit_transform", "transform"])
 def test_a_device_that_is_not_here_is_refused_before_fit(bert: str, method: str) -> None:
-    with pytest.raises(UnsupportedModelError, match=r"The device 'cuda' is not available on this machine. Use device=None"):
+    with pytest.raises(
+        UnsupportedModelError,
+        match=r"The device 'cuda' is not available on this machine. Use device=None",
+    ):
         getattr(BertVectorizer(bert, device="cuda"), method)(TEXTS)

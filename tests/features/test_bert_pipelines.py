@@ -24,15 +24,17 @@ from bertvectorizer.errors import InvalidTextError, ModelChangedError
 
 DATA = pd.DataFrame(
     {
-        "text": [
-            "the old bat flew in the night",
-            "the bat hit the ball",
-            "a bat in the night",
-            "a ball of the old bat",
-            "bats flew",
-            "bats hit",
-        ]
-        * 4,
+        "text": (
+            [
+                "the old bat flew in the night",
+                "the bat hit the ball",
+                "a bat in the night",
+                "a ball of the old bat",
+                "bats flew",
+                "bats hit",
+            ]
+            * 4
+        ),
         "label": ["animal", "club"] * 12,
         "price": np.linspace(1, 2, 24),
     },
@@ -51,7 +53,9 @@ def pipe(bert: str) -> Any:
 
 
 def test_pipeline_with_the_default_model() -> None:
-    pipe = make_pipeline(BertVectorizer(), LogisticRegression(max_iter=1000)).fit(DATA["text"], DATA["label"])
+    pipe = make_pipeline(BertVectorizer(), LogisticRegression(max_iter=1000)).fit(
+        DATA["text"], DATA["label"]
+    )
     assert pipe.score(DATA["text"], DATA["label"]) == 1.0
 
 
@@ -66,19 +70,31 @@ def test_column_transformer(bert: str) -> None:
     assert X.shape == (24, 4 * 32 + 1)
     expected = BertVectorizer(bert, layers=[-4, -3, -2, -1]).transform(DATA["text"])
     np.testing.assert_allclose(X[:, :-1], expected, atol=1e-6)
-    assert columns.get_feature_names_out()[[0, -1]].tolist() == ["text__bertvectorizer0", "num__price"]
-    one_column_frame = ColumnTransformer([("text", BertVectorizer(bert, layers="all"), ["text"])]).fit_transform(DATA)
-    np.testing.assert_allclose(one_column_frame, BertVectorizer(bert, layers="all").transform(DATA["text"]), atol=1e-6)
+    assert columns.get_feature_names_out()[[0, -1]].tolist() == [
+        "text__bertvectorizer0",
+        "num__price",
+    ]
+    one_column_frame = ColumnTransformer(
+        [("text", BertVectorizer(bert, layers="all"), ["text"])]
+    ).fit_transform(DATA)
+    np.testing.assert_allclose(
+        one_column_frame, BertVectorizer(bert, layers="all").transform(DATA["text"]), atol=1e-6
+    )
     columns.set_output(transform="pandas")
     assert columns.fit_transform(DATA).index.equals(DATA.index)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_grid_search(pipe: Any, n_jobs: int) -> None:
-    grid = {"bertvectorizer__layers": [-1, -2, "-1,-2,-3,-4"], "bertvectorizer__pooling": ["cls", "mean", "max"]}
+    grid = {
+        "bertvectorizer__layers": [-1, -2, "-1,-2,-3,-4"],
+        "bertvectorizer__pooling": ["cls", "mean", "max"],
+    }
     if n_jobs > 1:  # workers start slowly; two candidates do
         grid = {"bertvectorizer__layers": [-1, "-1,-2,-3,-4"]}
-    search = GridSearchCV(pipe, grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(DATA["text"], DATA["label"])
+    search = GridSearchCV(pipe, grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(
+        DATA["text"], DATA["label"]
+    )
     assert len(search.cv_results_["params"]) == (9 if n_jobs == 1 else 2)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.predict(DATA["text"]).shape == (24,)
@@ -87,22 +103,31 @@ def test_grid_search(pipe: Any, n_jobs: int) -> None:
 
 
 def test_cross_validate(pipe: Any) -> None:
-    scores = cross_validate(pipe, DATA["text"], DATA["label"], cv=3, return_estimator=True, error_score="raise")
+    scores = cross_validate(
+        pipe, DATA["text"], DATA["label"], cv=3, return_estimator=True, error_score="raise"
+    )
     assert np.isfinite(scores["test_score"]).all()
     assert {estimator[0].n_features_out_ for estimator in scores["estimator"]} == {32}
 
 
 def test_feature_union(bert: str) -> None:
-    union = FeatureUnion([("first", BertVectorizer(bert, pooling="cls")), ("largest", BertVectorizer(bert, pooling="max"))])
-    X = union.fit_transform(DATA["text"])
-    np.testing.assert_allclose(X, BertVectorizer(bert, pooling=("cls", "max")).transform(DATA["text"]), atol=1e-6)
-    assert union.get_feature_names_out()[[0, -1]].tolist() == ["first__bertvectorizer0", "largest__bertvectorizer31"]
-    assert make_union(BertVectorizer(bert), BertVectorizer(bert), n_jobs=1).set_output(transform="pandas").fit_transform(
-        DATA["text"]
-    ).shape == (
-        24,
-        64,
+    union = FeatureUnion(
+        [
+            ("first", BertVectorizer(bert, pooling="cls")),
+            ("largest", BertVectorizer(bert, pooling="max")),
+        ]
     )
+    X = union.fit_transform(DATA["text"])
+    np.testing.assert_allclose(
+        X, BertVectorizer(bert, pooling=("cls", "max")).transform(DATA["text"]), atol=1e-6
+    )
+    assert union.get_feature_names_out()[[0, -1]].tolist() == [
+        "first__bertvectorizer0",
+        "largest__bertvectorizer31",
+    ]
+    assert make_union(BertVectorizer(bert), BertVectorizer(bert), n_jobs=1).set_output(
+        transform="pandas"
+    ).fit_transform(DATA["text"]).shape == (24, 64)
 
 
 def test_transform_needs_no_fit(bert: str) -> None:
@@ -126,20 +151,28 @@ def test_transform_needs_no_fit(bert: str) -> None:
 def test_names_and_number_of_features(bert: str, parameters: dict[str, Any], width: int) -> None:
     vectorizer = BertVectorizer(bert, **parameters).fit(DATA["text"])
     assert vectorizer.n_features_out_ == width
-    assert vectorizer.get_feature_names_out().tolist() == [f"bertvectorizer{number}" for number in range(width)]
+    assert vectorizer.get_feature_names_out().tolist() == [
+        f"bertvectorizer{number}" for number in range(width)
+    ]
     assert vectorizer.get_feature_names_out(["text"]).dtype == object
     assert vectorizer.transform(DATA["text"]).shape == (24, width)
-    with pytest.raises(InvalidTextError, match=r"'input_features' parameter must hold one name. Got 2"):
+    with pytest.raises(
+        InvalidTextError, match=r"'input_features' parameter must hold one name. Got 2"
+    ):
         vectorizer.get_feature_names_out(["a", "b"])
 
 
-@pytest.mark.parametrize("X", [DATA["text"], DATA[["text"]], pl.Series(DATA["text"].tolist()), DATA["text"].tolist()])
+@pytest.mark.parametrize(
+    "X", [DATA["text"], DATA[["text"]], pl.Series(DATA["text"].tolist()), DATA["text"].tolist()]
+)
 def test_set_output(bert: str, X: Any) -> None:
     vectorizer = BertVectorizer(bert)
     plain = vectorizer.fit_transform(X)
     frame = vectorizer.set_output(transform="pandas").fit_transform(X)
     assert isinstance(frame, pd.DataFrame)
-    assert frame.index.tolist() == (DATA.index.tolist() if isinstance(X, (pd.Series, pd.DataFrame)) else list(range(24)))
+    assert frame.index.tolist() == (
+        DATA.index.tolist() if isinstance(X, (pd.Series, pd.DataFrame)) else list(range(24))
+    )
     assert list(frame.columns) == vectorizer.get_feature_names_out().tolist()
     assert set(frame.dtypes) == {np.dtype(np.float32)}
     np.testing.assert_array_equal(frame.to_numpy(), plain)
@@ -154,11 +187,21 @@ def test_set_output(bert: str, X: Any) -> None:
 def test_metadata_routing(bert: str) -> None:
     weights = np.ones(24)
     with sklearn.config_context(enable_metadata_routing=True):
-        pipe = make_pipeline(BertVectorizer(bert), LogisticRegression(max_iter=1000).set_fit_request(sample_weight=True))
+        pipe = make_pipeline(
+            BertVectorizer(bert),
+            LogisticRegression(max_iter=1000).set_fit_request(sample_weight=True),
+        )
         pipe[-1].set_score_request(sample_weight=True)
         pipe.fit(DATA["text"], DATA["label"], sample_weight=weights)
         assert pipe.predict(DATA["text"]).shape == (24,)
-        cross_validate(pipe, DATA["text"], DATA["label"], cv=2, params={"sample_weight": weights}, error_score="raise")
+        cross_validate(
+            pipe,
+            DATA["text"],
+            DATA["label"],
+            cv=2,
+            params={"sample_weight": weights},
+            error_score="raise",
+        )
         columns = ColumnTransformer([("text", BertVectorizer(bert), "text")]).fit(DATA)
         assert columns.transform(DATA).shape == (24, 32)
         assert make_union(BertVectorizer(bert)).fit_transform(DATA["text"]).shape == (24, 32)
@@ -188,7 +231,9 @@ def test_init_stores_its_arguments_untouched() -> None:
 def test_representations(bert: str) -> None:
     vectorizer = BertVectorizer(bert, layers=-2)
     assert repr(BertVectorizer()) == "BertVectorizer()"
-    assert repr(BertVectorizer(layers=-2, pooling="cls")) == "BertVectorizer(layers=-2, pooling='cls')"
+    assert (
+        repr(BertVectorizer(layers=-2, pooling="cls")) == "BertVectorizer(layers=-2, pooling='cls')"
+    )
     for estimator in (vectorizer, make_pipeline(vectorizer), vectorizer.fit(DATA["text"])):
         html = estimator._repr_html_()
         assert "BertVectorizer" in html
@@ -210,20 +255,31 @@ def other(tiny_model: Callable[..., Path]) -> str:
 
 def test_a_new_model_name_and_refit_use_the_new_model(bert: str, other: str) -> None:
     expected = BertVectorizer(other).transform(DATA["text"])
-    for vectorizer in (clone(BertVectorizer(bert).fit(DATA["text"])), BertVectorizer(bert).fit(DATA["text"])):
+    for vectorizer in (
+        clone(BertVectorizer(bert).fit(DATA["text"])),
+        BertVectorizer(bert).fit(DATA["text"]),
+    ):
         vectorizer.set_params(model_name=other).fit(DATA["text"])
         np.testing.assert_allclose(vectorizer.transform(DATA["text"]), expected, atol=1e-6)
         assert vectorizer.n_features_out_ == 16
-        np.testing.assert_allclose(vectorizer.set_params(model_name=bert).fit_transform(DATA["text"]).shape, (24, 32))
+        np.testing.assert_allclose(
+            vectorizer.set_params(model_name=bert).fit_transform(DATA["text"]).shape, (24, 32)
+        )
 
 
 def test_a_new_model_name_without_refit_is_an_error(bert: str, other: str) -> None:
     vectorizer = BertVectorizer(bert).fit(DATA["text"])
     fingerprint = vectorizer.model_fingerprint_
     vectorizer.set_params(model_name=other)
-    with pytest.raises(ModelChangedError, match=rf"fitted with a model of fingerprint {fingerprint}, but .* now has .* fit again"):
+    with pytest.raises(
+        ModelChangedError,
+        match=rf"fitted with a model of fingerprint {fingerprint}, but .* now has .* fit again",
+    ):
         vectorizer.transform(DATA["text"])
-    assert clone(vectorizer).transform(DATA["text"]).shape == (24, 16)  # never fitted, so nothing to contradict
+    assert clone(vectorizer).transform(DATA["text"]).shape == (
+        24,
+        16,
+    )  # never fitted, so nothing to contradict
     assert vectorizer.set_params(model_name=bert).transform(DATA["text"]).shape == (24, 32)
 
 
@@ -231,4 +287,6 @@ def test_the_same_model_in_another_place_is_the_same_model(bert: str, tmp_path: 
     vectorizer = BertVectorizer(bert)
     X = vectorizer.fit_transform(DATA["text"])
     shutil.copytree(bert, tmp_path / "copy")
-    np.testing.assert_array_equal(vectorizer.set_params(model_name=str(tmp_path / "copy")).transform(DATA["text"]), X)
+    np.testing.assert_array_equal(
+        vectorizer.set_params(model_name=str(tmp_path / "copy")).transform(DATA["text"]), X
+    )

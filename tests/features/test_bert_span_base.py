@@ -17,7 +17,15 @@ from tests.tiny import ModelFactory
 
 
 @pytest.mark.parametrize(
-    "y", [["a", "b"], [1, 2], [0.5, 1.0], [True, False], pd.Series(["a", "b"], index=[7, 8]), pd.Categorical(["a", "b"])]
+    "y",
+    [
+        ["a", "b"],
+        [1, 2],
+        [0.5, 1.0],
+        [True, False],
+        pd.Series(["a", "b"], index=[7, 8]),
+        pd.Categorical(["a", "b"]),
+    ],
 )
 def test_targets_are_read_as_they_are(y: Any) -> None:
     assert read_targets(y).tolist() == list(y)
@@ -27,7 +35,10 @@ def test_targets_are_read_as_they_are(y: Any) -> None:
 @pytest.mark.parametrize("others", [["a", "b"], [1, 2], [0.5, 1.0]])
 def test_a_missing_target_is_named(wrong: Any, others: list[Any]) -> None:
     with pytest.raises(
-        InvalidParameterError, match=rf"y must hold classes or finite amounts. Got {wrong!r} as target 2, and 2 such in all"
+        InvalidParameterError,
+        match=(
+            rf"y must hold classes or finite amounts. Got {wrong!r} as target 2, and 2 such in all"
+        ),
     ):
         read_targets([*others, wrong, wrong])
 
@@ -40,20 +51,29 @@ def test_an_infinite_amount_is_named(wrong: float) -> None:
 
 @pytest.mark.parametrize("several", [["x", "y"], ("x",), np.array([1, 2]), {"x"}])
 def test_several_targets_in_place_of_one_are_named(several: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=rf"y must hold one class .* Got {type(several).__name__} .* as row 1\. Choose one"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=rf"y must hold one class .* Got {type(several).__name__} .* as row 1\. Choose one",
+    ):
         read_targets(["a", several], "row {}".format)
 
 
 @pytest.mark.parametrize("y", [5, "tags", b"tags", {"a": 1}, {"a"}, np.array(5)])
 def test_what_is_no_sequence_of_targets_is_refused(y: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=rf"y must be a list, .*\. Got {type(y).__name__} .*\. Put them in a list"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=rf"y must be a list, .*\. Got {type(y).__name__} .*\. Put them in a list",
+    ):
         list_targets(y)
 
 
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
 def test_a_table_of_targets_has_one_column(kind: Any) -> None:
     assert list_targets(kind({"tag": ["a", "b"]})) == ["a", "b"]
-    with pytest.raises(InvalidParameterError, match=r"y must be .* Got a DataFrame with 2 columns: \['tag', 'word'\]\. .*df\['tag'\]"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"y must be .* Got a DataFrame with 2 columns: \['tag', 'word'\]\. .*df\['tag'\]",
+    ):
         list_targets(kind({"tag": ["a"], "word": ["b"]}))
 
 
@@ -80,7 +100,9 @@ def test_parameters_are_checked_before_the_model_is_looked_for(parameter: str, v
         (spans.fit, table),
         (spans.transform, table),
     ):
-        with pytest.raises(InvalidParameterError, match=f"'{parameter}' parameter must be") as caught:
+        with pytest.raises(
+            InvalidParameterError, match=f"'{parameter}' parameter must be"
+        ) as caught:
             method(X)
         assert repr(value) in str(caught.value)
 
@@ -94,8 +116,12 @@ def test_missing_is_checked_before_the_model_is_looked_for() -> None:
 
 def test_learnt_weights_belong_to_the_layers_they_were_learnt_for(tiny_model: ModelFactory) -> None:
     documents, tags = [["the", "bat"], ["a", "ball"]], [["x", "y"], ["x", "y"]]
-    vectorizer = BertWordVectorizer(tiny_model("bert"), layers=[-1, -2], layer_merge="weighted").fit(documents, tags)
+    vectorizer = BertWordVectorizer(
+        tiny_model("bert"), layers=[-1, -2], layer_merge="weighted"
+    ).fit(documents, tags)
     assert vectorizer.layers_ == (3, 2)
     with pytest.raises(NotFittedError, match=r"weights of the layers \[1, 0\]"):
         vectorizer.set_params(layers=[1, 0]).transform(documents)
-    assert vectorizer.set_params(layers="3,2").transform(documents).shape == (4, 32), "the same ones, written otherwise"
+    assert vectorizer.set_params(layers="3,2").transform(documents).shape == (4, 32), (
+        "the same ones, written otherwise"
+    )

@@ -32,20 +32,32 @@ from bertvectorizer.models.store.session_store import session_store
 from tests.tiny import save_model, save_sentence_transformer
 
 WORDS = ("bat", "crane", "river", "bank", "money", "ball", "night")
-TEXTS = [f"the old {one} of a {other}" for one in WORDS for other in WORDS] + ["the bat hit the ball"]
+TEXTS = [f"the old {one} of a {other}" for one in WORDS for other in WORDS] + [
+    "the bat hit the ball"
+]
 LABELS = [0, 1] * 25
 LAYERS = [-1, -2, [0, 1]]
 POOLINGS = ["mean", "cls", ("max", "mean")]
 
 
-def search(model: str, store: Any, texts: list[str], labels: list[int], grid: dict[str, list[Any]], **options: Any) -> Any:
+def search(
+    model: str,
+    store: Any,
+    texts: list[str],
+    labels: list[int],
+    grid: dict[str, list[Any]],
+    **options: Any,
+) -> Any:
     """Run a grid search over shuffled folds."""
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     pipe = make_pipeline(BertVectorizer(model, store=store), LogisticRegression(max_iter=1000))
     return GridSearchCV(pipe, grid, cv=folds, error_score="raise", **options).fit(texts, labels)
 
 
-LAYERS_AND_POOLINGS: dict[str, list[Any]] = {"bertvectorizer__layers": LAYERS, "bertvectorizer__pooling": POOLINGS}
+LAYERS_AND_POOLINGS: dict[str, list[Any]] = {
+    "bertvectorizer__layers": LAYERS,
+    "bertvectorizer__pooling": POOLINGS,
+}
 ONLY_C: dict[str, list[Any]] = {"logisticregression__C": [0.01, 0.1, 1.0, 10.0]}
 
 PRELUDE = "\n".join(
@@ -57,7 +69,10 @@ PRELUDE = "\n".join(
         "from sklearn.pipeline import make_pipeline",
         "from bertvectorizer import BertVectorizer, EmbeddingStore",
         "from bertvectorizer.models.store.session_store import session_store",
-        f"TEXTS, LABELS, ONLY_C, LAYERS_AND_POOLINGS = {(TEXTS, LABELS, ONLY_C, LAYERS_AND_POOLINGS)!r}",
+        (
+            "TEXTS, LABELS, ONLY_C, LAYERS_AND_POOLINGS ="
+            f" {(TEXTS, LABELS, ONLY_C, LAYERS_AND_POOLINGS)!r}"
+        ),
         inspect.getsource(search),
     ]
 )
@@ -94,7 +109,9 @@ def n_encoded() -> int:
 def passes_through_the_network() -> Iterator[list[str]]:
     """Collect the names of the modules that torch runs."""
     ran: list[str] = []
-    hook = torch.nn.modules.module.register_module_forward_hook(lambda module, _inputs, _output: ran.append(type(module).__name__))
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, _inputs, _output: ran.append(type(module).__name__)
+    )
     yield ran
     hook.remove()
 
@@ -107,14 +124,27 @@ def test_grid_over_layers_and_poolings_encodes_each_text_twice_at_most(bert: str
     assert len(found.cv_results_["params"]) == 9
     assert len(TEXTS) < n_encoded() <= 2 * len(TEXTS)
     without = search(bert, None, TEXTS, LABELS, LAYERS_AND_POOLINGS)
-    np.testing.assert_array_equal(found.cv_results_["mean_test_score"], without.cv_results_["mean_test_score"])
+    np.testing.assert_array_equal(
+        found.cv_results_["mean_test_score"], without.cv_results_["mean_test_score"]
+    )
 
 
-def test_grid_over_layers_and_poolings_encodes_once_what_is_kept_whole(bert: str, path: Path) -> None:
+def test_grid_over_layers_and_poolings_encodes_once_what_is_kept_whole(
+    bert: str, path: Path
+) -> None:
     store = EmbeddingStore(path, keep="all_layers")
     search(bert, store, TEXTS, LABELS, LAYERS_AND_POOLINGS)
     assert store.stats.encoded == store.stats.texts == len(TEXTS)
-    search(bert, store, TEXTS, LABELS, {"bertvectorizer__layers": ["all"], "bertvectorizer__layer_merge": ["concat", "sum", "mean"]})
+    search(
+        bert,
+        store,
+        TEXTS,
+        LABELS,
+        {
+            "bertvectorizer__layers": ["all"],
+            "bertvectorizer__layer_merge": ["concat", "sum", "mean"],
+        },
+    )
     assert store.stats.encoded == len(TEXTS)
 
 
@@ -158,7 +188,11 @@ def read_only(tmp_path: Path) -> Iterator[str]:
         directory.chmod(0o555)
         yield str(directory)
         return
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", directory], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", directory],
+        capture_output=True,
+        check=False,
+    )
     yield "" if mounted.returncode else str(directory)
     if not mounted.returncode:
         subprocess.run(["umount", "--lazy", directory], check=True)
@@ -168,7 +202,9 @@ def test_worker_processes_and_threads_share_what_they_encode(
     run_python: Callable[..., str], bert: str, path: Path, tmp_path: Path, read_only: str
 ) -> None:
     (tmp_path / "session").mkdir()
-    *said, last = run_python(PRELUDE + BACKENDS, path, bert, read_only, TMPDIR=tmp_path / "session").splitlines()
+    *said, last = run_python(
+        PRELUDE + BACKENDS, path, bert, read_only, TMPDIR=tmp_path / "session"
+    ).splitlines()
     assert last == "read-only" or not read_only
     for line in said if read_only else [*said, last]:
         backend, in_session, kept_whole, wrong = line.split()
@@ -177,7 +213,9 @@ def test_worker_processes_and_threads_share_what_they_encode(
     assert list((tmp_path / "session").glob("bertvectorizer-*")) == []
 
 
-def test_two_searches_at_once_on_one_path_encode_each_text_once(run_python: Callable[..., str], bert: str, path: Path) -> None:
+def test_two_searches_at_once_on_one_path_encode_each_text_once(
+    run_python: Callable[..., str], bert: str, path: Path
+) -> None:
     code = """
 import os
 path, model = sys.argv[1:]
@@ -213,18 +251,25 @@ def test_cross_validation_clones_and_fits_encode_once(bert: str) -> None:
 
 def test_memory_of_a_pipeline_goes_with_a_store(bert: str, path: Path, tmp_path: Path) -> None:
     for store in ("auto", str(path), EmbeddingStore(path)):
-        steps = [("bert", BertVectorizer(bert, store=store)), ("label", LogisticRegression(max_iter=1000))]
+        steps = [
+            ("bert", BertVectorizer(bert, store=store)),
+            ("label", LogisticRegression(max_iter=1000)),
+        ]
         pipe = Pipeline(steps, memory=joblib.Memory(tmp_path / "memory", verbose=0))
         first = pipe.fit(TEXTS, LABELS).predict_proba(TEXTS)
         with passes_through_the_network() as ran:
-            np.testing.assert_array_equal(clone(pipe).fit(TEXTS, LABELS).predict_proba(TEXTS), first)
+            np.testing.assert_array_equal(
+                clone(pipe).fit(TEXTS, LABELS).predict_proba(TEXTS), first
+            )
         assert ran == []
     assert EmbeddingStore(path).stats.encoded == n_encoded() == len(TEXTS)
 
 
 def test_columns_share_a_store(bert: str) -> None:
     frame = pd.DataFrame({"title": TEXTS, "body": TEXTS[::-1]})
-    columns = ColumnTransformer([("title", BertVectorizer(bert), "title"), ("body", BertVectorizer(bert), "body")])
+    columns = ColumnTransformer(
+        [("title", BertVectorizer(bert), "title"), ("body", BertVectorizer(bert), "body")]
+    )
     X = columns.fit_transform(frame)
     np.testing.assert_array_equal(X[:, :32], X[::-1, 32:])
     assert n_encoded() == len(TEXTS)
@@ -242,13 +287,25 @@ READOUTS: dict[str, dict[str, Any]] = {
     "max": {"pooling": "max"},
     "max of several layers": {"pooling": "max", "layers": "all"},
     "max of a sum of layers": {"pooling": "max", "layers": "all", "layer_merge": "sum"},
-    "max of a mean of layers": {"pooling": ("cls", "max"), "layers": [-1, -2], "layer_merge": "mean"},
-    "all poolings": {"pooling": ("cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"), "layers": [-1, -2]},
+    "max of a mean of layers": {
+        "pooling": ("cls", "max"),
+        "layers": [-1, -2],
+        "layer_merge": "mean",
+    },
+    "all poolings": {
+        "pooling": ("cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"),
+        "layers": [-1, -2],
+    },
     "normalized": {"normalize": True},
     "prompt": {"prompt": "the river "},
     "truncated": {"max_length": 7, "overflow": "head_tail"},
     "windows": {"max_length": 7, "overflow": "window", "stride": 2},
-    "windows, several poolings": {"max_length": 7, "overflow": "window", "pooling": ("max", "mean"), "layers": "all"},
+    "windows, several poolings": {
+        "max_length": 7,
+        "overflow": "window",
+        "pooling": ("max", "mean"),
+        "layers": "all",
+    },
     "int8": {"precision": "int8"},
     "dense": {"model": "dense"},
     "dense, normalized": {"model": "normalized"},
@@ -266,7 +323,12 @@ def models(bert: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         "dense": str(save_sentence_transformer(Path(bert), directory / "dense", dense=8)),
         "normalized": str(
             save_sentence_transformer(
-                Path(bert), directory / "normalized", dense=8, normalize=True, include_prompt=False, pooling=("mean", "max")
+                Path(bert),
+                directory / "normalized",
+                dense=8,
+                normalize=True,
+                include_prompt=False,
+                pooling=("mean", "max"),
             )
         ),
     }
@@ -277,7 +339,9 @@ def vectorizer_of(readout: str, models: dict[str, str], store: Any) -> BertVecto
     return BertVectorizer(models[parameters.pop("model", "plain")], store=store, **parameters)
 
 
-def quietly(transform: Callable[[Any], NDArray[np.float32]], texts: list[str]) -> NDArray[np.float32]:
+def quietly(
+    transform: Callable[[Any], NDArray[np.float32]], texts: list[str]
+) -> NDArray[np.float32]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of what is truncated
         return transform(texts)
@@ -285,30 +349,53 @@ def quietly(transform: Callable[[Any], NDArray[np.float32]], texts: list[str]) -
 
 @pytest.mark.parametrize("keep", ["asked", "all_layers"])
 @pytest.mark.parametrize("readout", READOUTS)
-def test_what_is_read_is_what_was_first_returned(models: dict[str, str], path: Path, readout: str, keep: str) -> None:
+def test_what_is_read_is_what_was_first_returned(
+    models: dict[str, str], path: Path, readout: str, keep: str
+) -> None:
     vectorizer = vectorizer_of(readout, models, EmbeddingStore(path, keep=keep, durable=False))
     texts = TEXTS[:12]
     first = vectorizer.fit_transform(texts)
-    np.testing.assert_allclose(first, vectorizer_of(readout, models, None).fit_transform(texts), rtol=0, atol=2e-6)
-    copies = (vectorizer, clone(vectorizer), vectorizer_of(readout, models, EmbeddingStore(path)))  # the last reads the file
+    np.testing.assert_allclose(
+        first, vectorizer_of(readout, models, None).fit_transform(texts), rtol=0, atol=2e-6
+    )
+    copies = (
+        vectorizer,
+        clone(vectorizer),
+        vectorizer_of(readout, models, EmbeddingStore(path)),
+    )  # the last reads the file
     for copy in copies:
         with passes_through_the_network() as ran:
             np.testing.assert_array_equal(copy.transform(texts[::-1]), first[::-1])
-            # Dense comes after what is kept: a product of matrices, whose last bits depend on the number of rows.
-            np.testing.assert_allclose(copy.fit_transform(texts[:1]), first[:1], rtol=0, atol=5e-7 if "model" in READOUTS[readout] else 0)
+            # Dense comes after what is kept: a product of matrices, whose last bits depend on the
+            # number of rows.
+            np.testing.assert_allclose(
+                copy.fit_transform(texts[:1]),
+                first[:1],
+                rtol=0,
+                atol=5e-7 if "model" in READOUTS[readout] else 0,
+            )
         assert not any(name.startswith("Bert") for name in ran)
     assert EmbeddingStore(path).stats.encoded == len(texts)
 
 
 def test_another_readout_leaves_numbers_as_they_were(models: dict[str, str], path: Path) -> None:
     """A text that is encoded once more for the sake of other layers keeps, bit for bit, what it had."""
-    first = {readout: vectorizer_of(readout, models, path).fit_transform(TEXTS[:12]) for readout in READOUTS}
+    first = {
+        readout: vectorizer_of(readout, models, path).fit_transform(TEXTS[:12])
+        for readout in READOUTS
+    }
     # A process of its own reads them from the file, in another order.
     for readout in reversed(READOUTS):
         again = vectorizer_of(readout, models, EmbeddingStore(path))
-        np.testing.assert_array_equal(again.fit_transform(TEXTS[:12]), first[readout], err_msg=readout)
+        np.testing.assert_array_equal(
+            again.fit_transform(TEXTS[:12]), first[readout], err_msg=readout
+        )
         np.testing.assert_allclose(
-            first[readout], vectorizer_of(readout, models, None).fit_transform(TEXTS[:12]), rtol=0, atol=2e-6, err_msg=readout
+            first[readout],
+            vectorizer_of(readout, models, None).fit_transform(TEXTS[:12]),
+            rtol=0,
+            atol=2e-6,
+            err_msg=readout,
         )
     assert EmbeddingStore(path).verify() == []
 
@@ -330,11 +417,17 @@ print([name for name in os.listdir(directory + "/session") if name.startswith("b
 BertVectorizer(models["plain"]).fit_transform(TEXTS)
 print([name for name in os.listdir(directory + "/session") if name.startswith("bertvectorizer")])
 """
-    said = run_python(PRELUDE + code, path, models, list(READOUTS.values()), tmp_path, TMPDIR=tmp_path / "session").splitlines()
+    said = run_python(
+        PRELUDE + code, path, models, list(READOUTS.values()), tmp_path, TMPDIR=tmp_path / "session"
+    ).splitlines()
     for number, X in enumerate(first):
         np.testing.assert_array_equal(np.load(tmp_path / f"{number}.npy"), X)
     after = EmbeddingStore(path).stats
-    assert (after.encoded, after.misses, after.texts) == (before.encoded, before.misses, before.texts)
+    assert (after.encoded, after.misses, after.texts) == (
+        before.encoded,
+        before.misses,
+        before.texts,
+    )
     assert after.hits == before.hits + len(READOUTS) * len(TEXTS)
     # The session's store is made where it is asked for, and is gone with the session.
     assert said[0] == "[]"
@@ -367,7 +460,10 @@ def test_without_a_store_nothing_is_kept(bert: str) -> None:
 @pytest.mark.parametrize("store", [5, "", True, b"path", ["auto"]])
 def test_a_store_that_is_none_is_refused(bert: str, store: Any) -> None:
     for method in ("fit", "fit_transform", "transform"):
-        with pytest.raises(InvalidParameterError, match=r"'store' parameter must be 'auto', a path, an EmbeddingStore or None"):
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"'store' parameter must be 'auto', a path, an EmbeddingStore or None",
+        ):
             getattr(BertVectorizer(bert, store=store), method)(TEXTS)
 
 
@@ -376,13 +472,20 @@ def test_truncation_is_told_alike_with_and_without_a_store(bert: str, path: Path
     told = []
     for store in (None, path, path, EmbeddingStore(path)):
         vectorizer = BertVectorizer(bert, max_length=6, store=store)
-        with pytest.warns(UserWarning, match=r"2 of 4 texts are longer than the model reads") as caught:
+        with pytest.warns(
+            UserWarning, match=r"2 of 4 texts are longer than the model reads"
+        ) as caught:
             vectorizer.fit_transform(texts)
         with pytest.warns(UserWarning, match="2 of 4 texts") as also_caught:
             BertVectorizer(bert, max_length=6, store=store).fit(texts)
         with pytest.warns(UserWarning, match="2 of 3 texts") as caught_later:
             BertVectorizer(bert, max_length=6, store=store).fit(texts[:1]).transform(texts)
-        told.append((vectorizer.truncation_, [str(one.message) for one in (*caught, *also_caught, *caught_later)]))
+        told.append(
+            (
+                vectorizer.truncation_,
+                [str(one.message) for one in (*caught, *also_caught, *caught_later)],
+            )
+        )
         vectorizer.transform(texts)  # it has said so
     assert told[0][0].n_lost > 0
     assert len(told[0][1]) == 3
@@ -406,14 +509,23 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("keep", ["asked", "all_layers"])
-def test_settings_that_change_numbers_never_meet(bert: str, models: dict[str, str], path: Path, keep: str) -> None:
+def test_settings_that_change_numbers_never_meet(
+    bert: str, models: dict[str, str], path: Path, keep: str
+) -> None:
     store = EmbeddingStore(path, keep=keep)
     texts = ["the old bat of the river bank flew in the night", "the the a", "a bat"]
     seen = []
-    for model in (bert, models["normalized"]):  # the same transformer with another pooling is another model
+    for model in (
+        bert,
+        models["normalized"],
+    ):  # the same transformer with another pooling is another model
         for settings in SETTINGS:
-            X = quietly(BertVectorizer(model, pooling="mean", store=store, **settings).transform, texts)
-            expected = quietly(BertVectorizer(model, pooling="mean", store=None, **settings).transform, texts)
+            X = quietly(
+                BertVectorizer(model, pooling="mean", store=store, **settings).transform, texts
+            )
+            expected = quietly(
+                BertVectorizer(model, pooling="mean", store=None, **settings).transform, texts
+            )
             np.testing.assert_allclose(X, expected, rtol=0, atol=2e-6, err_msg=str(settings))
             seen.append(X[0].tobytes())
         assert len(set(seen[-len(SETTINGS) :])) == len(SETTINGS)
@@ -421,17 +533,32 @@ def test_settings_that_change_numbers_never_meet(bert: str, models: dict[str, st
 
 
 def test_texts_that_look_alike_never_meet(bert: str, path: Path) -> None:
-    texts = ["a bat", "a bat ", "A bat", "a\u0308 bat", "\xe4 bat", "a bat\x00", "\ud800", "\ufffd", ""]
+    texts = [
+        "a bat",
+        "a bat ",
+        "A bat",
+        "a\u0308 bat",
+        "\xe4 bat",
+        "a bat\x00",
+        "\ud800",
+        "\ufffd",
+        "",
+    ]
     store = EmbeddingStore(path)
     np.testing.assert_allclose(
-        BertVectorizer(bert, store=store).transform(texts), BertVectorizer(bert, store=None).transform(texts), atol=1e-6
+        BertVectorizer(bert, store=store).transform(texts),
+        BertVectorizer(bert, store=None).transform(texts),
+        atol=1e-6,
     )
     assert store.stats.encoded == len(texts)
 
 
 def test_weights_that_change_in_place_are_noticed(tmp_path: Path, path: Path) -> None:
     """Even under the same size and date."""
-    model, other = save_model("bert", tmp_path / "model"), save_model("bert", tmp_path / "other", initializer_range=0.2)
+    model, other = (
+        save_model("bert", tmp_path / "model"),
+        save_model("bert", tmp_path / "other", initializer_range=0.2),
+    )
     vectorizer = BertVectorizer(str(model), store=path)
     before = vectorizer.fit_transform(TEXTS)
     weights = model / "model.safetensors"
@@ -439,22 +566,34 @@ def test_weights_that_change_in_place_are_noticed(tmp_path: Path, path: Path) ->
     with open(weights, "r+b") as file:
         file.write(content)
     os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert (weights.stat().st_size, weights.stat().st_mtime_ns, weights.stat().st_ino) == (state.st_size, state.st_mtime_ns, state.st_ino)
+    assert (weights.stat().st_size, weights.stat().st_mtime_ns, weights.stat().st_ino) == (
+        state.st_size,
+        state.st_mtime_ns,
+        state.st_ino,
+    )
     with pytest.raises(ModelChangedError):
         vectorizer.transform(TEXTS)
     config = (other / "config.json").read_bytes()
-    (model / "config.json").write_bytes(config)  # now it is the other model, in the place of the first
+    (model / "config.json").write_bytes(
+        config
+    )  # now it is the other model, in the place of the first
     after = BertVectorizer(str(model), store=path).fit_transform(TEXTS)
     assert not np.allclose(after, before)
-    np.testing.assert_array_equal(after, BertVectorizer(str(other), store=path).fit_transform(TEXTS))
-    np.testing.assert_allclose(after, BertVectorizer(str(other), store=None).fit_transform(TEXTS), atol=1e-6)
+    np.testing.assert_array_equal(
+        after, BertVectorizer(str(other), store=path).fit_transform(TEXTS)
+    )
+    np.testing.assert_allclose(
+        after, BertVectorizer(str(other), store=None).fit_transform(TEXTS), atol=1e-6
+    )
     assert EmbeddingStore(path).stats.encoded == 2 * len(TEXTS)
 
 
 # Faults.
 
 
-def transform_with_one_warning(vectorizer: BertVectorizer, texts: list[str], match: str) -> NDArray[np.float32]:
+def transform_with_one_warning(
+    vectorizer: BertVectorizer, texts: list[str], match: str
+) -> NDArray[np.float32]:
     with pytest.warns(UserWarning, match=match) as caught:
         X: NDArray[np.float32] = vectorizer.transform(texts)
     assert len(caught) == 1
@@ -465,14 +604,24 @@ def transform_with_one_warning(vectorizer: BertVectorizer, texts: list[str], mat
 
 @cache
 def many() -> list[str]:
-    return [f"the {one} of {other} {number}" for one in WORDS for other in WORDS for number in range(10)]
+    return [
+        f"the {one} of {other} {number}" for one in WORDS for other in WORDS for number in range(10)
+    ]
 
 
 def test_disk_that_fills_up_in_mid_transform(bert: str, small_disk: Path) -> None:
-    wide: dict[str, Any] = {"layers": "all", "pooling": ("cls", "mean", "max", "lasttoken"), "batch_tokens": 100}
+    wide: dict[str, Any] = {
+        "layers": "all",
+        "pooling": ("cls", "mean", "max", "lasttoken"),
+        "batch_tokens": 100,
+    }
     path = small_disk / "store.sqlite"
-    X = transform_with_one_warning(BertVectorizer(bert, store=path, **wide), many(), "cannot be used, so texts are")
-    np.testing.assert_allclose(X, BertVectorizer(bert, store=None, **wide).transform(many()), rtol=0, atol=2e-6)
+    X = transform_with_one_warning(
+        BertVectorizer(bert, store=path, **wide), many(), "cannot be used, so texts are"
+    )
+    np.testing.assert_allclose(
+        X, BertVectorizer(bert, store=None, **wide).transform(many()), rtol=0, atol=2e-6
+    )
     store = EmbeddingStore(path)
     assert store.verify() == []
     assert 0 < store.read_stats().texts < len(many())
@@ -482,22 +631,40 @@ def test_store_that_is_overwritten_between_two_transforms(bert: str, path: Path)
     vectorizer = BertVectorizer(bert, store=EmbeddingStore(path))
     vectorizer.fit_transform(TEXTS)
     path.write_text("Dear diary, " * 10_000)
-    X = transform_with_one_warning(vectorizer, [*TEXTS, "the river"], "cannot be used, so texts are encoded without it")
-    np.testing.assert_allclose(X, BertVectorizer(bert, store=None).transform([*TEXTS, "the river"]), rtol=0, atol=2e-6)
+    X = transform_with_one_warning(
+        vectorizer, [*TEXTS, "the river"], "cannot be used, so texts are encoded without it"
+    )
+    np.testing.assert_allclose(
+        X, BertVectorizer(bert, store=None).transform([*TEXTS, "the river"]), rtol=0, atol=2e-6
+    )
 
 
 def test_directory_that_cannot_be_written_to(bert: str, read_only: str) -> None:
     if not read_only:
         pytest.skip("root may write everywhere, and nothing can be mounted")
-    X = transform_with_one_warning(BertVectorizer(bert, store=read_only), TEXTS, "cannot be used, so texts are encoded without it")
-    np.testing.assert_allclose(X, BertVectorizer(bert, store=None).transform(TEXTS), rtol=0, atol=2e-6)
+    X = transform_with_one_warning(
+        BertVectorizer(bert, store=read_only),
+        TEXTS,
+        "cannot be used, so texts are encoded without it",
+    )
+    np.testing.assert_allclose(
+        X, BertVectorizer(bert, store=None).transform(TEXTS), rtol=0, atol=2e-6
+    )
 
 
-def test_session_without_a_temporary_directory(bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_without_a_temporary_directory(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("no directory")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
-    X = transform_with_one_warning(BertVectorizer(bert), TEXTS, "There can be no store for this session, so texts are encoded without it")
-    np.testing.assert_allclose(X, BertVectorizer(bert, store=None).transform(TEXTS), rtol=0, atol=2e-6)
+    X = transform_with_one_warning(
+        BertVectorizer(bert),
+        TEXTS,
+        "There can be no store for this session, so texts are encoded without it",
+    )
+    np.testing.assert_allclose(
+        X, BertVectorizer(bert, store=None).transform(TEXTS), rtol=0, atol=2e-6
+    )
 
 
 ARITHMETIC = """
@@ -514,7 +681,8 @@ with torch.autocast("cpu", torch.bfloat16):
 assert np.abs(rough - exact).max() > 1e-4, "autocast should have changed something"
 np.testing.assert_array_equal(vectorizer.transform(texts), exact)
 if hasattr(torch.backends, "fp32_precision"):
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # from now on torch.get_float32_matmul_precision() raises
+    # From now on torch.get_float32_matmul_precision() raises
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
     vectorizer.transform(texts)
     assert vectorizer._request(vectorizer._checkpoint(), *vectorizer._device_to_transform()).store.stats.encoded == 6
 """

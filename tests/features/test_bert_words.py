@@ -25,7 +25,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from bertvectorizer import BertWordVectorizer, EmbeddingStore
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelChangedError
@@ -35,18 +43,93 @@ from tests.tiny import ModelFactory, save_model
 DOCUMENTS = [
     ["The", "unbelievable", "bat", "flew", "."],
     ["¿", "Qué", "hacías", "tú", "en", "A", "Coruña", "el", "año", "2019", "?"],
-    ["I", "❤️", "👩‍👩‍👧", "🦇🦇", "emoji", "🇪🇸🇨🇺", "👍🏽", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "2️⃣"],
+    [
+        "I",
+        "❤️",
+        "👩‍👩‍👧",
+        "🦇🦇",
+        "emoji",
+        "🇪🇸🇨🇺",
+        "👍🏽",
+        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "2️⃣",
+    ],
     ["我", "喜欢", "北京", "。", "日本語", "カタカナ", "がぎ", "か\u3099", "한국어"],
-    ["e\u0301tude", "nai\u0308ve", "\u0301", "a", "\u0301b", "x\u0323\u0302", "x\u0302\u0323", "\u0300\u0301", "ﷺ", "ﬁn"],
-    ["here", "\u200b", "and", "\x00", "gone", "\x07\ufeff", "\u00ad", "soft\u00adhyphen", "zero\u200bwidth", "\ufffd", "there"],
+    [
+        "e\u0301tude",
+        "nai\u0308ve",
+        "\u0301",
+        "a",
+        "\u0301b",
+        "x\u0323\u0302",
+        "x\u0302\u0323",
+        "\u0300\u0301",
+        "ﷺ",
+        "ﬁn",
+    ],
+    [
+        "here",
+        "\u200b",
+        "and",
+        "\x00",
+        "gone",
+        "\x07\ufeff",
+        "\u00ad",
+        "soft\u00adhyphen",
+        "zero\u200bwidth",
+        "\ufffd",
+        "there",
+    ],
     [],
-    ["[SEP]", "a[SEP]b", "[CLS]", "[MASK]", "[PAD]", "[UNK]", "[", "SEP", "]", "[sep]", "<s>", "##ing"],
-    ["New York", " x ", "", " ", "\t\n", "line\nbreak", "two  spaces", "\u00a0", "\u3000wide\u3000", "last"],
-    ["don't", "it", "'s", "https://t.co/abc", "@user", "#tag", "C3PO", "...", "U.S.A.", "--", "co-op", "x" * 120],
+    [
+        "[SEP]",
+        "a[SEP]b",
+        "[CLS]",
+        "[MASK]",
+        "[PAD]",
+        "[UNK]",
+        "[",
+        "SEP",
+        "]",
+        "[sep]",
+        "<s>",
+        "##ing",
+    ],
+    [
+        "New York",
+        " x ",
+        "",
+        " ",
+        "\t\n",
+        "line\nbreak",
+        "two  spaces",
+        "\u00a0",
+        "\u3000wide\u3000",
+        "last",
+    ],
+    [
+        "don't",
+        "it",
+        "'s",
+        "https://t.co/abc",
+        "@user",
+        "#tag",
+        "C3PO",
+        "...",
+        "U.S.A.",
+        "--",
+        "co-op",
+        "x" * 120,
+    ],
     [""],
     ["مرحبا", "שלום", "नमस्ते", "ไทย", "Ελληνικά", "İstanbul", "ẞ", "ǅ"],
 ]
-SMALL = [["the", "old", "bat"], ["unbats", "", "hit", "a", "ball"], [], ["money", "in", "the", "bank", "."]]
+SMALL = [
+    ["the", "old", "bat"],
+    ["unbats", "", "hit", "a", "ball"],
+    [],
+    ["money", "in", "the", "bank", "."],
+]
 N_SMALL = 13
 
 
@@ -68,8 +151,8 @@ def bert(tiny_model: ModelFactory) -> str:
 def flat(by_document: list[NDArray[np.float32]], pooling: str = "mean") -> NDArray[np.float32]:
     """All layers side by side, and the two sides of a word beside each other.
 
-    *Shape of each:* ``(n_layers, n_words, width)``; of the result ``(n_all_words, n_layers * width)``.
-    """
+    *Shape of each:* ``(n_layers, n_words, width)``; of the result ``(n_all_words, n_layers *
+    width)``."""
     every = np.concatenate(by_document, axis=1)
     sides = np.split(every, 2, axis=2) if pooling == "first_last" else [every]
     return np.concatenate([layer for side in sides for layer in side], axis=1)
@@ -91,10 +174,17 @@ def joined(words: list[str]) -> tuple[str, list[tuple[int, int]]]:
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_every_word_of_the_default_model_is_that_of_plain_hugging_face(default_model_directory: Path, pooling: str) -> None:
-    expected = flat([by_word_ids(default_model_directory, words, pooling) for words in DOCUMENTS if words], pooling)
+def test_every_word_of_the_default_model_is_that_of_plain_hugging_face(
+    default_model_directory: Path, pooling: str
+) -> None:
+    expected = flat(
+        [by_word_ids(default_model_directory, words, pooling) for words in DOCUMENTS if words],
+        pooling,
+    )
     for store in ("auto", None):
-        found = BertWordVectorizer(layers="all", subtoken_pooling=pooling, store=store).fit_transform(DOCUMENTS)
+        found = BertWordVectorizer(
+            layers="all", subtoken_pooling=pooling, store=store
+        ).fit_transform(DOCUMENTS)
         assert found.dtype == np.float32
         assert found.shape == (sum(map(len, DOCUMENTS)), 7 * 384 * (1 + (pooling == "first_last")))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
@@ -102,8 +192,12 @@ def test_every_word_of_the_default_model_is_that_of_plain_hugging_face(default_m
 
 @pytest.mark.parametrize("layer", [-1, -2, 0])
 def test_single_layers_of_the_default_model(default_model_directory: Path, layer: int) -> None:
-    expected = np.concatenate([by_word_ids(default_model_directory, words)[layer] for words in DOCUMENTS if words])
-    np.testing.assert_allclose(BertWordVectorizer(layers=layer).transform(DOCUMENTS), expected, rtol=0, atol=1e-5)
+    expected = np.concatenate(
+        [by_word_ids(default_model_directory, words)[layer] for words in DOCUMENTS if words]
+    )
+    np.testing.assert_allclose(
+        BertWordVectorizer(layers=layer).transform(DOCUMENTS), expected, rtol=0, atol=1e-5
+    )
 
 
 wild_word = st.one_of(
@@ -117,36 +211,77 @@ wild_word = st.one_of(
 @given(words=st.lists(wild_word, min_size=1, max_size=8))
 def test_any_words_are_those_of_plain_hugging_face(bert: str, words: list[str]) -> None:
     expected = flat([by_word_ids(bert, words, "first_last")], "first_last")
-    found = BertWordVectorizer(bert, layers="all", subtoken_pooling="first_last", store=None).transform([words])
+    found = BertWordVectorizer(
+        bert, layers="all", subtoken_pooling="first_last", store=None
+    ).transform([words])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 @settings(max_examples=10)
 @given(documents=st.lists(st.lists(wild_word, min_size=1, max_size=6), min_size=1, max_size=4))
-def test_any_words_by_the_default_model(default_model_directory: Path, documents: list[list[str]]) -> None:
-    expected = np.concatenate([by_word_ids(default_model_directory, words)[-1] for words in documents])
-    np.testing.assert_allclose(BertWordVectorizer(store=None).transform(documents), expected, rtol=0, atol=1e-5)
+def test_any_words_by_the_default_model(
+    default_model_directory: Path, documents: list[list[str]]
+) -> None:
+    expected = np.concatenate(
+        [by_word_ids(default_model_directory, words)[-1] for words in documents]
+    )
+    np.testing.assert_allclose(
+        BertWordVectorizer(store=None).transform(documents), expected, rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
-    "family", ["bert", "roberta", "distilbert", "electra", "albert", "modernbert", "gpt2", "openai-gpt", "mpnet", "deberta-v2"]
+    "family",
+    [
+        "bert",
+        "roberta",
+        "distilbert",
+        "electra",
+        "albert",
+        "modernbert",
+        "gpt2",
+        "openai-gpt",
+        "mpnet",
+        "deberta-v2",
+    ],
 )
 def test_every_family(tiny_model: ModelFactory, family: str) -> None:
     directory = str(tiny_model(family))
-    # None of them unknown: RoBERTa's position of a token hangs on its number, and this vocabulary's unknown one has that of its padding.
+    # None of them unknown: RoBERTa's position of a token hangs on its number, and this vocabulary's
+    # unknown one has that of its padding.
     documents = [
         RIVER[:20],
-        ["na\u00efve", "e\u0301tude", "\u0301", "\u200b", "", " ", "un\u200bbats", "a b", "[SEP]", "bat"],
+        [
+            "na\u00efve",
+            "e\u0301tude",
+            "\u0301",
+            "\u200b",
+            "",
+            " ",
+            "un\u200bbats",
+            "a b",
+            "[SEP]",
+            "bat",
+        ],
         SMALL[0],
         SMALL[3],
     ]
     for pooling in ("mean", "first_last"):
-        expected = flat([by_word_ids(directory, words, pooling)[[3, 1, 0]] for words in documents], pooling)
-        found = BertWordVectorizer(directory, layers=[-1, 1, 0], subtoken_pooling=pooling, batch_tokens=40).transform(documents)
+        expected = flat(
+            [by_word_ids(directory, words, pooling)[[3, 1, 0]] for words in documents], pooling
+        )
+        found = BertWordVectorizer(
+            directory, layers=[-1, 1, 0], subtoken_pooling=pooling, batch_tokens=40
+        ).transform(documents)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-SENTENCES = ["the old bat flew in the night", "query: the bat hit the ball of money", "search: river bank crane bats 's", "a naïve bat"] * 4
+SENTENCES = [
+    "the old bat flew in the night",
+    "query: the bat hit the ball of money",
+    "search: river bank crane bats 's",
+    "a naïve bat",
+] * 4
 
 
 def byte_level(add_prefix_space: bool, trim_offsets: bool) -> Tokenizer:
@@ -155,7 +290,10 @@ def byte_level(add_prefix_space: bool, trim_offsets: bool) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim_offsets)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(SENTENCES, trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False))
+    tokenizer.train_from_iterator(
+        SENTENCES,
+        trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False),
+    )
     return tokenizer
 
 
@@ -164,7 +302,9 @@ def roberta() -> Tokenizer:
     tokenizer = byte_level(False, True)
     tokenizer.add_special_tokens(["<s>", "</s>"])
     ends = [(token, tokenizer.token_to_id(token)) for token in ("</s>", "<s>")]
-    tokenizer.post_processor = processors.RobertaProcessing(*ends, trim_offsets=True, add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(
+        *ends, trim_offsets=True, add_prefix_space=False
+    )
     return tokenizer
 
 
@@ -173,10 +313,17 @@ def unigram(prepend: str, by_words: bool = False) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     metaspace = pre_tokenizers.Metaspace(prepend_scheme=prepend)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace]) if by_words else metaspace
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace])
+        if by_words
+        else metaspace
+    )
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.train_from_iterator(
-        SENTENCES, trainers.UnigramTrainer(vocab_size=90, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
+        SENTENCES,
+        trainers.UnigramTrainer(
+            vocab_size=90, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False
+        ),
     )
     return tokenizer
 
@@ -184,9 +331,13 @@ def unigram(prepend: str, by_words: bool = False) -> Tokenizer:
 def llama() -> Tokenizer:
     """Spaces become marks before anything is split, and bytes stand for what is unknown."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     marked = ["▁" + sentence.replace(" ", "▁") for sentence in SENTENCES]
-    tokenizer.train_from_iterator(marked, trainers.BpeTrainer(vocab_size=120, special_tokens=["<unk>"], show_progress=False))
+    tokenizer.train_from_iterator(
+        marked, trainers.BpeTrainer(vocab_size=120, special_tokens=["<unk>"], show_progress=False)
+    )
     return tokenizer
 
 
@@ -211,11 +362,13 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     tokenizer = TOKENIZERS[request.param]()
     save_model("bert", directory, vocab_size=tokenizer.get_vocab_size() + 1)
     tokens = {
-        name: mark for name, mark in (("unk_token", "<unk>"), ("bos_token", "<s>"), ("eos_token", "</s>")) if tokenizer.token_to_id(mark)
+        name: mark
+        for name, mark in (("unk_token", "<unk>"), ("bos_token", "<s>"), ("eos_token", "</s>"))
+        if tokenizer.token_to_id(mark)
     }
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, pad_token="<pad>", **tokens).save_pretrained(
-        directory
-    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=512, pad_token="<pad>", **tokens
+    ).save_pretrained(directory)
     return str(directory)
 
 
@@ -225,8 +378,12 @@ TRAINED_ON = [*SMALL[:2], *(words[:12] for words in DOCUMENTS if words and words
 def test_other_tokenizers_by_hand(trained: str) -> None:
     """Every token that has a character of the word, in the text of the words with single spaces between them."""
     for pooling in ("mean", "first_last"):
-        expected = flat([by_offsets(trained, *joined(words), pooling) for words in TRAINED_ON], pooling)
-        found = BertWordVectorizer(trained, layers="all", subtoken_pooling=pooling).transform(TRAINED_ON)
+        expected = flat(
+            [by_offsets(trained, *joined(words), pooling) for words in TRAINED_ON], pooling
+        )
+        found = BertWordVectorizer(trained, layers="all", subtoken_pooling=pooling).transform(
+            TRAINED_ON
+        )
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
         n_lost = (~found.any(axis=1)).sum()
         assert n_lost < 20, "only what the tokenizer leaves nothing of"
@@ -234,8 +391,12 @@ def test_other_tokenizers_by_hand(trained: str) -> None:
 
 @pytest.mark.parametrize("prompt", ["query: ", "query:", "a bat"])
 def test_prompts_before_other_tokenizers(trained: str, prompt: str) -> None:
-    expected = flat([by_offsets(trained, *joined(words), prompt=prompt)[[-1]] for words in SMALL if words])
-    np.testing.assert_allclose(BertWordVectorizer(trained, prompt=prompt).transform(SMALL), expected, rtol=0, atol=1e-5)
+    expected = flat(
+        [by_offsets(trained, *joined(words), prompt=prompt)[[-1]] for words in SMALL if words]
+    )
+    np.testing.assert_allclose(
+        BertWordVectorizer(trained, prompt=prompt).transform(SMALL), expected, rtol=0, atol=1e-5
+    )
 
 
 # ---- Long documents
@@ -251,12 +412,30 @@ def windows(max_length: int, stride: int | None, n_special: int = 2, n_prompt: i
 
 
 @pytest.mark.parametrize(
-    ("max_length", "stride"), [(10, None), (10, 0), (11, 3), (11, 8), (5, 0), (4, 1), (3, 0), (40, None), (41, 0), (128, None)]
+    ("max_length", "stride"),
+    [
+        (10, None),
+        (10, 0),
+        (11, 3),
+        (11, 8),
+        (5, 0),
+        (4, 1),
+        (3, 0),
+        (40, None),
+        (41, 0),
+        (128, None),
+    ],
 )
-def test_each_word_of_a_long_document_is_read_where_it_has_most_context(bert: str, max_length: int, stride: int | None) -> None:
+def test_each_word_of_a_long_document_is_read_where_it_has_most_context(
+    bert: str, max_length: int, stride: int | None
+) -> None:
     text, places = joined(RIVER)
-    expected, _ = in_windows(bert, text, places, max_length, windows(max_length, stride), "first_last")
-    vectorizer = BertWordVectorizer(bert, layers="all", subtoken_pooling="first_last", max_length=max_length, stride=stride)
+    expected, _ = in_windows(
+        bert, text, places, max_length, windows(max_length, stride), "first_last"
+    )
+    vectorizer = BertWordVectorizer(
+        bert, layers="all", subtoken_pooling="first_last", max_length=max_length, stride=stride
+    )
     found = vectorizer.transform([SMALL[0], RIVER, SMALL[3]])
     assert found.shape == (3 + len(RIVER) + 5, 4 * 64)
     np.testing.assert_allclose(found[3:-5], flat([expected], "first_last"), rtol=0, atol=1e-5)
@@ -278,29 +457,44 @@ def test_a_long_document_by_the_default_model(default_model_directory: Path) -> 
     grid = [*range(0, len(body) - room, room - room // 4), len(body) - room]
     from tests.plain import overlapping, plain_states
 
-    states = {start: plain_states(directory, [101, *body[start : start + room], 102])[-1] for start in grid}
+    states = {
+        start: plain_states(directory, [101, *body[start : start + room], 102])[-1]
+        for start in grid
+    }
     for row, (start, end) in enumerate(places):
         tokens = overlapping(offsets, start, end)
         if not tokens:
             assert not found[row].any()
             continue
         sides = {
-            of: min(tokens[0] - of if of else np.inf, of + room - 1 - tokens[-1] if of < grid[-1] else np.inf)
+            of: min(
+                tokens[0] - of if of else np.inf,
+                of + room - 1 - tokens[-1] if of < grid[-1] else np.inf,
+            )
             for of in grid
             if of <= tokens[0] and tokens[-1] < of + room
         }
         best = max(sides, key=lambda of: (sides[of], -of))
-        np.testing.assert_allclose(found[row], states[best][[token - best + 1 for token in tokens]].mean(axis=0), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            found[row],
+            states[best][[token - best + 1 for token in tokens]].mean(axis=0),
+            rtol=0,
+            atol=1e-5,
+        )
 
 
 @pytest.mark.parametrize("stride", [None, 0])
-def test_a_word_longer_than_the_model_reads_is_read_as_far_as_it_goes(bert: str, stride: int | None) -> None:
+def test_a_word_longer_than_the_model_reads_is_read_as_far_as_it_goes(
+    bert: str, stride: int | None
+) -> None:
     words = ["the", "abcdefghijklmnopqrstuvwxyz" * 3, "bat"]
     text, places = joined(words)
     for max_length in (10, 30):
         expected, _ = in_windows(bert, text, places, max_length, windows(max_length, stride))
         vectorizer = BertWordVectorizer(bert, layers="all", max_length=max_length, stride=stride)
-        np.testing.assert_allclose(vectorizer.transform([words]), flat([expected]), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            vectorizer.transform([words]), flat([expected]), rtol=0, atol=1e-5
+        )
 
 
 def test_windows_that_share_nothing_cut_no_word(bert: str) -> None:
@@ -317,10 +511,16 @@ def test_long_documents_with_a_prompt(trained: str, prompt: str) -> None:
     """Where the space at a prompt's end belongs to the first word, that word is still a word of the document."""
     words = ["bat", "old", "night", "the"] * 12
     text, places = joined(words)
-    n_prompt = len(transformers.AutoTokenizer.from_pretrained(trained)(prompt, add_special_tokens=False)["input_ids"])
+    n_prompt = len(
+        transformers.AutoTokenizer.from_pretrained(trained)(prompt, add_special_tokens=False)[
+            "input_ids"
+        ]
+    )
     assert len(transformers.AutoTokenizer.from_pretrained(trained)(prompt + text)["input_ids"]) > 24
     expected, _ = in_windows(trained, text, places, 24, 3, prompt=prompt)
-    found = BertWordVectorizer(trained, layers="all", max_length=24, stride=3, prompt=prompt).transform([words])
+    found = BertWordVectorizer(
+        trained, layers="all", max_length=24, stride=3, prompt=prompt
+    ).transform([words])
     assert found.any(axis=1).all(), n_prompt
     np.testing.assert_allclose(found, flat([expected]), rtol=0, atol=1e-5)
 
@@ -338,21 +538,34 @@ MERGES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
 @pytest.mark.parametrize("merge", MERGES)
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("layers", [[-1, 1], [2]])
-def test_layers_are_merged_token_by_token(bert: str, merge: str, pooling: str, layers: list[int]) -> None:
+def test_layers_are_merged_token_by_token(
+    bert: str, merge: str, pooling: str, layers: list[int]
+) -> None:
     from tests.plain import plain_model, plain_states, pooled
 
-    found = BertWordVectorizer(bert, layers=layers, layer_merge=merge, subtoken_pooling=pooling).transform([RIVER[:20]])
+    found = BertWordVectorizer(
+        bert, layers=layers, layer_merge=merge, subtoken_pooling=pooling
+    ).transform([RIVER[:20]])
     encoded = plain_model(bert)[0](RIVER[:20], is_split_into_words=True)
     tokens = MERGES[merge](plain_states(bert, encoded["input_ids"])[layers])
     of_token = np.array([-1 if word is None else word for word in encoded.word_ids()])
-    np.testing.assert_allclose(found, [pooled(tokens[of_token == word], pooling) for word in range(20)], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        found, [pooled(tokens[of_token == word], pooling) for word in range(20)], rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
-    "specifications", [(-1, 3, [-1], "3", np.int64(-1)), ([-1, -2], "-1,-2", (3, 2), np.array([3, -2])), ("all", range(4), "0,1,2,3")]
+    "specifications",
+    [
+        (-1, 3, [-1], "3", np.int64(-1)),
+        ([-1, -2], "-1,-2", (3, 2), np.array([3, -2])),
+        ("all", range(4), "0,1,2,3"),
+    ],
 )
 def test_layers_can_be_given_in_many_ways(bert: str, specifications: tuple[Any, ...]) -> None:
-    first, *others = (BertWordVectorizer(bert, layers=layers).fit_transform(SMALL) for layers in specifications)
+    first, *others = (
+        BertWordVectorizer(bert, layers=layers).fit_transform(SMALL) for layers in specifications
+    )
     for other in others:
         np.testing.assert_array_equal(other, first)
 
@@ -383,13 +596,20 @@ def test_every_kind_of_documents_gives_the_same(bert: str, kind: Callable[[Any],
     np.testing.assert_allclose(np.concatenate(by_document), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("tokenizer", [r"\w+|[^\w\s]", lambda text: text.replace(".", " .").split()])
+@pytest.mark.parametrize(
+    "tokenizer", [r"\w+|[^\w\s]", lambda text: text.replace(".", " .").split()]
+)
 def test_texts_with_a_tokenizer(bert: str, tokenizer: Any) -> None:
     vectorizer = BertWordVectorizer(bert, tokenizer=tokenizer)
     texts = ["The old bat.", "", "Money in  the bank"]
     words = [["The", "old", "bat", "."], [], ["Money", "in", "the", "bank"]]
     assert vectorizer.words(texts) == words
-    np.testing.assert_allclose(vectorizer.fit_transform(texts), BertWordVectorizer(bert).transform(words), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        vectorizer.fit_transform(texts),
+        BertWordVectorizer(bert).transform(words),
+        rtol=0,
+        atol=1e-6,
+    )
     assert [len(vectors) for vectors in vectorizer.iter_transform(texts)] == [4, 0, 4]
 
 
@@ -397,7 +617,12 @@ def test_words_are_read_in_the_text_as_it_stands(bert: str) -> None:
     """Where a tokenizer leaves something out, the model still reads it."""
     text = "the bat, old: unbats"
     found = BertWordVectorizer(bert, layers="all", tokenizer=r"\w+").transform([text])
-    np.testing.assert_allclose(found, flat([by_offsets(bert, text, [(0, 3), (4, 7), (9, 12), (14, 20)])]), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        found,
+        flat([by_offsets(bert, text, [(0, 3), (4, 7), (9, 12), (14, 20)])]),
+        rtol=0,
+        atol=1e-5,
+    )
 
 
 def test_lone_surrogates_read_as_the_replacement_character(bert: str) -> None:
@@ -408,10 +633,24 @@ def test_lone_surrogates_read_as_the_replacement_character(bert: str) -> None:
 
 
 def test_words_are_given_back(bert: str) -> None:
-    assert BertWordVectorizer(bert).words([["a", " bat ", ""], [], ["New York"]]) == [["a", "bat", ""], [], ["New York"]]
+    assert BertWordVectorizer(bert).words([["a", " bat ", ""], [], ["New York"]]) == [
+        ["a", "bat", ""],
+        [],
+        ["New York"],
+    ]
 
 
-@pytest.mark.parametrize("X", [[], [[]], [[], []], [[""], ["\u200b", " "]], pd.Series([], dtype=object), np.array([], dtype=object)])
+@pytest.mark.parametrize(
+    "X",
+    [
+        [],
+        [[]],
+        [[], []],
+        [[""], ["\u200b", " "]],
+        pd.Series([], dtype=object),
+        np.array([], dtype=object),
+    ],
+)
 @pytest.mark.parametrize("parameters", [{}, {"layers": "all", "subtoken_pooling": "first_last"}])
 def test_nothing_to_read(bert: str, X: Any, parameters: dict[str, Any]) -> None:
     vectorizer = BertWordVectorizer(bert, **parameters)
@@ -431,26 +670,36 @@ def test_order_and_company_change_nothing(bert: str, store: Any) -> None:
     first = np.cumsum([0, *map(len, documents)])
     order = np.random.default_rng(0).permutation(len(documents))
     mixed = vectorizer.transform([documents[row] for row in order])
-    np.testing.assert_allclose(mixed, np.concatenate([X[first[row] : first[row + 1]] for row in order]), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        mixed, np.concatenate([X[first[row] : first[row + 1]] for row in order]), rtol=0, atol=2e-6
+    )
     for row, words in enumerate(documents):
-        np.testing.assert_allclose(vectorizer.transform([words]), X[first[row] : first[row + 1]], rtol=0, atol=2e-6)
+        np.testing.assert_allclose(
+            vectorizer.transform([words]), X[first[row] : first[row + 1]], rtol=0, atol=2e-6
+        )
 
 
 # ---- One document at a time
 
 
-def test_iter_transform_gives_what_transform_gives(bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_iter_transform_gives_what_transform_gives(
+    bert: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vectorizer = BertWordVectorizer(bert, layers=[-1, 0]).fit(SMALL)
     documents = [*SMALL, RIVER, *DOCUMENTS]
     expected = np.split(vectorizer.transform(documents), np.cumsum(list(map(len, documents)))[:-1])
     for n_at_once in (1, 3, 1000):
         monkeypatch.setattr("bertvectorizer.features.bert_words._DOCUMENTS_AT_ONCE", n_at_once)
-        for vectors, wanted in zip(vectorizer.iter_transform(words for words in documents), expected, strict=True):
+        for vectors, wanted in zip(
+            vectorizer.iter_transform(words for words in documents), expected, strict=True
+        ):
             assert vectors.dtype == np.float32
             np.testing.assert_allclose(vectors, wanted, rtol=0, atol=2e-6)
 
 
-def test_iter_transform_reads_no_more_than_a_portion_ahead(bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_iter_transform_reads_no_more_than_a_portion_ahead(
+    bert: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bertvectorizer.features.bert_words._DOCUMENTS_AT_ONCE", 4)
     drawn = []
 
@@ -469,7 +718,9 @@ def test_iter_transform_reads_no_more_than_a_portion_ahead(bert: str, monkeypatc
         next(vectors)
 
 
-def test_iter_transform_names_the_document_at_fault(bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_iter_transform_names_the_document_at_fault(
+    bert: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong: list[Any] = [["bat"]] * 1030 + [["bat", None]]
     for X in (wrong, iter(wrong), tuple(wrong)):
         with pytest.raises(InvalidTextError, match=r"as word 1 of document 1030\."):
@@ -482,7 +733,9 @@ def test_iter_transform_names_the_document_at_fault(bert: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("most_words", [1, 8, 200])
-def test_long_documents_do_not_share_one_array(bert: str, monkeypatch: pytest.MonkeyPatch, most_words: int) -> None:
+def test_long_documents_do_not_share_one_array(
+    bert: str, monkeypatch: pytest.MonkeyPatch, most_words: int
+) -> None:
     documents = [RIVER, [], *SMALL, RIVER, ["bat"]]
     vectorizer = BertWordVectorizer(bert, store=None)
     expected = np.split(vectorizer.transform(documents), np.cumsum(list(map(len, documents)))[:-1])
@@ -492,19 +745,42 @@ def test_long_documents_do_not_share_one_array(bert: str, monkeypatch: pytest.Mo
         np.testing.assert_allclose(vectors, wanted, rtol=0, atol=2e-6)
     arrays = {id(vectors.base): len(vectors.base) for vectors in found if vectors.base is not None}
     assert len(arrays) > 1 or most_words == 200
-    assert max(arrays.values()) <= max(most_words, len(RIVER)), "no more than there is room for, or one document"
+    assert max(arrays.values()) <= max(most_words, len(RIVER)), (
+        "no more than there is room for, or one document"
+    )
 
 
-@pytest.mark.parametrize("X", ["a bare text", b"bytes", None, 5, {"words": [["a"]]}, pd.DataFrame({"a": [["x"]], "b": [["y"]]})])
+@pytest.mark.parametrize(
+    "X",
+    [
+        "a bare text",
+        b"bytes",
+        None,
+        5,
+        {"words": [["a"]]},
+        pd.DataFrame({"a": [["x"]], "b": [["y"]]}),
+    ],
+)
 def test_what_is_no_documents_is_refused(bert: str, X: Any) -> None:
     vectorizer = BertWordVectorizer(bert)
-    for method in (vectorizer.fit, vectorizer.transform, vectorizer.words, vectorizer.iter_transform):
+    for method in (
+        vectorizer.fit,
+        vectorizer.transform,
+        vectorizer.words,
+        vectorizer.iter_transform,
+    ):
         with pytest.raises(InvalidTextError, match="X must hold documents"):
             method(X)
 
 
 @pytest.mark.parametrize(
-    ("X", "message"), [(["a text"], "tokenizer"), ([["a", 1]], "1"), ([["a"], None], "document 1"), ([["a", np.nan]], "nan")]
+    ("X", "message"),
+    [
+        (["a text"], "tokenizer"),
+        ([["a", 1]], "1"),
+        ([["a"], None], "document 1"),
+        ([["a", np.nan]], "nan"),
+    ],
 )
 def test_what_is_no_word_is_refused(bert: str, X: Any, message: str) -> None:
     for method in ("fit", "transform", "words"):
@@ -524,14 +800,23 @@ def test_weighted_learns_a_mix_that_its_result_is(bert: str) -> None:
     assert (vectorizer.layer_weights_ > 0).all()
     assert vectorizer.layer_weights_.sum() == pytest.approx(1, abs=1e-6)
     layers = BertWordVectorizer(bert, layers=[-1, 0, 2]).transform(SMALL).reshape(N_SMALL, 3, 32)
-    np.testing.assert_allclose(X, vectorizer.layer_scale_ * np.einsum("l,nlw->nw", vectorizer.layer_weights_, layers), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        X,
+        vectorizer.layer_scale_ * np.einsum("l,nlw->nw", vectorizer.layer_weights_, layers),
+        rtol=0,
+        atol=1e-4,
+    )
     np.testing.assert_allclose(vectorizer.transform(SMALL), X, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(np.concatenate(list(vectorizer.iter_transform(SMALL))), X, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        np.concatenate(list(vectorizer.iter_transform(SMALL))), X, rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first_last"])
 def test_nested_and_flat_targets_are_the_same(bert: str, pooling: str) -> None:
-    nested = BertWordVectorizer(bert, layers="all", layer_merge="weighted", subtoken_pooling=pooling).fit(SMALL, TAGS)
+    nested = BertWordVectorizer(
+        bert, layers="all", layer_merge="weighted", subtoken_pooling=pooling
+    ).fit(SMALL, TAGS)
     all_tags = [tag for tags in TAGS for tag in tags]
     for y in (
         all_tags,
@@ -552,26 +837,40 @@ def test_nested_and_flat_targets_are_the_same(bert: str, pooling: str) -> None:
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2, 3])
-def test_weighted_finds_the_informative_layer(bert: str, layer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weighted_finds_the_informative_layer(
+    bert: str, layer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     documents = [RIVER[start : start + 17] for start in range(0, len(RIVER) - 17, 2)]
-    told = BertWordVectorizer(bert, layers=layer).transform(documents) @ np.random.default_rng(layer).normal(size=32)
+    told = BertWordVectorizer(bert, layers=layer).transform(documents) @ np.random.default_rng(
+        layer
+    ).normal(size=32)
     vectorizer = BertWordVectorizer(bert, layers="all", layer_merge="weighted")
     assert vectorizer.fit(documents, told).layer_weights_.argmax() == layer
     assert vectorizer.fit(documents, told > np.median(told)).layer_weights_.argmax() == layer
-    monkeypatch.setattr("bertvectorizer.features.bert_span_base._LEARNT_BYTES", 4 * 32 * 4 * len(told) // 2)
-    assert vectorizer.fit(documents, told).layer_weights_[layer] > 0.5, "a sample of documents keeps its own targets"
+    monkeypatch.setattr(
+        "bertvectorizer.features.bert_span_base._LEARNT_BYTES", 4 * 32 * 4 * len(told) // 2
+    )
+    assert vectorizer.fit(documents, told).layer_weights_[layer] > 0.5, (
+        "a sample of documents keeps its own targets"
+    )
 
 
 def test_amounts_are_learnt_as_amounts(bert: str) -> None:
     amounts = [[len(word) / 2 for word in words] for words in SMALL]
     vectorizer = BertWordVectorizer(bert, layers="all", layer_merge="weighted").fit(SMALL, amounts)
-    classes = BertWordVectorizer(bert, layers="all", layer_merge="weighted").fit(SMALL, [[str(one) for one in row] for row in amounts])
+    classes = BertWordVectorizer(bert, layers="all", layer_merge="weighted").fit(
+        SMALL, [[str(one) for one in row] for row in amounts]
+    )
     assert vectorizer.layer_weights_.sum() == pytest.approx(1, abs=1e-6)
     assert np.abs(vectorizer.layer_weights_ - classes.layer_weights_).max() > 1e-3
 
 
 @pytest.mark.parametrize(
-    "y", [[[0.5] * 3, [0.5, 1.0, 2.0, 0.5, np.nan], [], [1.0] * 5], [[0.5] * 3, [0.5, 1.0, 2.0, 0.5, np.inf], [], [1.0] * 5]]
+    "y",
+    [
+        [[0.5] * 3, [0.5, 1.0, 2.0, 0.5, np.nan], [], [1.0] * 5],
+        [[0.5] * 3, [0.5, 1.0, 2.0, 0.5, np.inf], [], [1.0] * 5],
+    ],
 )
 def test_targets_that_are_no_amounts_are_refused(bert: str, y: Any) -> None:
     with pytest.raises(InvalidParameterError, match="y must"):
@@ -582,15 +881,36 @@ def test_targets_that_are_no_amounts_are_refused(bert: str, y: Any) -> None:
     ("y", "message"),
     [
         (None, r"'layer_merge' parameter must be .* Got 'weighted' and y=None"),
-        ([*TAGS[:3], ["0"] * 4], r"Document 3 has 5 words and 4 targets\. Give one for each of the words that words\(X\)"),
+        (
+            [*TAGS[:3], ["0"] * 4],
+            (
+                r"Document 3 has 5 words and 4 targets\. Give one for each of the words that"
+                r" words\(X\)"
+            ),
+        ),
         (TAGS[:3], r"one list of targets for each of 4 documents. Got 3 instead\. Give one"),
         (5, "y must be a list, .* Got int 5"),
         ("tags", "y must be a list, .* Got str 'tags'"),
-        (pd.DataFrame({"a": TAGS, "b": TAGS}), r"Got a DataFrame with 2 columns: \['a', 'b'\]\. Choose one"),
-        ([*TAGS[:3], 3], r"y must have a list of targets for each document, .* Got int 3 as document 3, beside lists\. Put"),
+        (
+            pd.DataFrame({"a": TAGS, "b": TAGS}),
+            r"Got a DataFrame with 2 columns: \['a', 'b'\]\. Choose one",
+        ),
+        (
+            [*TAGS[:3], 3],
+            (
+                r"y must have a list of targets for each document, .* Got int 3 as document 3,"
+                r" beside lists\. Put"
+            ),
+        ),
         ([TAGS[0], TAGS[1], "x", TAGS[3]], "Got str 'x' as document 2, beside lists"),
-        ([*TAGS[:3], ["0", "0", ["1", "2"], "0", "0"]], r"Got list \['1', '2'\] as the target of word 2 of document 3\. Choose one"),
-        ([*TAGS[:3], ["0", "0", None, "0", "0"]], "Got None as the target of word 2 of document 3, and 1 such in all"),
+        (
+            [*TAGS[:3], ["0", "0", ["1", "2"], "0", "0"]],
+            r"Got list \['1', '2'\] as the target of word 2 of document 3\. Choose one",
+        ),
+        (
+            [*TAGS[:3], ["0", "0", None, "0", "0"]],
+            "Got None as the target of word 2 of document 3, and 1 such in all",
+        ),
         (["0"] * 12 + [None], "Got None as target 12, and 1 such in all"),
         ([*TAGS, []], "one list of targets for each of 4 documents. Got 5"),
         (["0"] * 4, "one target for each of 13 words. Got 4"),
@@ -629,15 +949,25 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(bert: str) -> None:
     assert vars(vectorizer) == before
 
 
-def test_random_state_draws_what_weighted_learns_from(bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_state_draws_what_weighted_learns_from(
+    bert: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     documents = [words for words in DOCUMENTS + SMALL + [RIVER] if words]
     tags = [[str(len(word) % 3) for word in words] for words in documents]
-    whole = BertWordVectorizer(bert, layers="all", layer_merge="weighted").fit(documents, tags).layer_weights_
-    monkeypatch.setattr("bertvectorizer.features.bert_span_base._LEARNT_BYTES", 4 * 32 * 4 * 40)  # forty words
+    whole = (
+        BertWordVectorizer(bert, layers="all", layer_merge="weighted")
+        .fit(documents, tags)
+        .layer_weights_
+    )
+    monkeypatch.setattr(
+        "bertvectorizer.features.bert_span_base._LEARNT_BYTES", 4 * 32 * 4 * 40
+    )  # forty words
 
     def weights(seed: int) -> NDArray[np.float32]:
         found: NDArray[np.float32] = (
-            BertWordVectorizer(bert, layers="all", layer_merge="weighted", random_state=seed).fit(documents, tags).layer_weights_
+            BertWordVectorizer(bert, layers="all", layer_merge="weighted", random_state=seed)
+            .fit(documents, tags)
+            .layer_weights_
         )
         return found
 
@@ -677,10 +1007,20 @@ def test_wrong_values_are_tried_for_every_parameter() -> None:
     assert list(WRONG) == list(inspect.signature(BertWordVectorizer).parameters)
 
 
-@pytest.mark.parametrize(("parameter", "value"), [(parameter, value) for parameter, values in WRONG.items() for value in values])
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [(parameter, value) for parameter, values in WRONG.items() for value in values],
+)
 def test_a_wrong_parameter_is_named_with_its_value(bert: str, parameter: str, value: Any) -> None:
-    vectorizer = BertWordVectorizer(**{"model_name": bert, parameter: value})  # nothing is checked before fit
-    for method in ("fit", "fit_transform", "transform", "iter_transform"):  # the last before anything is drawn from it
+    vectorizer = BertWordVectorizer(
+        **{"model_name": bert, parameter: value}
+    )  # nothing is checked before fit
+    for method in (
+        "fit",
+        "fit_transform",
+        "transform",
+        "iter_transform",
+    ):  # the last before anything is drawn from it
         with pytest.raises(InvalidParameterError) as caught:
             getattr(vectorizer, method)(SMALL)
         message = str(caught.value)
@@ -740,9 +1080,13 @@ def test_clone_and_pickle(bert: str, parameters: dict[str, Any]) -> None:
 
 
 def test_a_step_of_a_pipeline(bert: str) -> None:
-    pipe = make_pipeline(BertWordVectorizer(bert, layer_merge="weighted", layers="all"), StandardScaler())
+    pipe = make_pipeline(
+        BertWordVectorizer(bert, layer_merge="weighted", layers="all"), StandardScaler()
+    )
     assert pipe.fit_transform(SMALL, TAGS).shape == (N_SMALL, 32)
-    assert pipe.set_params(bertwordvectorizer__layer_merge="concat").fit(SMALL).transform(SMALL).shape == (N_SMALL, 128)
+    assert pipe.set_params(bertwordvectorizer__layer_merge="concat").fit(SMALL).transform(
+        SMALL
+    ).shape == (N_SMALL, 128)
 
 
 def test_a_model_that_changed_is_noticed(bert: str, tmp_path: Path) -> None:
@@ -752,9 +1096,15 @@ def test_a_model_that_changed_is_noticed(bert: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(vectorizer.set_params(model_name=bert).transform(SMALL), X)
     fingerprint = vectorizer.model_fingerprint_
     vectorizer.set_params(model_name=tmp_path / "model")
-    shutil.copy(save_model("bert", tmp_path / "other", initializer_range=0.1) / "model.safetensors", tmp_path / "model")
+    shutil.copy(
+        save_model("bert", tmp_path / "other", initializer_range=0.1) / "model.safetensors",
+        tmp_path / "model",
+    )
     for method in (vectorizer.transform, lambda X: next(vectorizer.iter_transform(X))):
-        with pytest.raises(ModelChangedError, match=rf"fitted with a model of fingerprint {fingerprint}, but .* now has .* fit again"):
+        with pytest.raises(
+            ModelChangedError,
+            match=rf"fitted with a model of fingerprint {fingerprint}, but .* now has .* fit again",
+        ):
             method(SMALL)
     assert vectorizer.fit_transform(SMALL).shape == X.shape
     assert vectorizer.device_ == "cpu"
@@ -770,7 +1120,9 @@ def test_documents_are_encoded_once(bert: str, tmp_path: Path) -> None:
     for pooling in POOLINGS:
         BertWordVectorizer(bert, subtoken_pooling=pooling, store=store).fit_transform(SMALL)
     assert store.stats.encoded == 3, "other poolings of tokens are no other work"
-    BertWordVectorizer(bert, layers="all", layer_merge="weighted", store=store).fit(SMALL, TAGS).transform(SMALL)
+    BertWordVectorizer(bert, layers="all", layer_merge="weighted", store=store).fit(
+        SMALL, TAGS
+    ).transform(SMALL)
     assert store.stats.encoded == 6
 
 
@@ -786,7 +1138,9 @@ def test_show_progress_bar(bert: str, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_offsets_are_those_of_documents(bert: str) -> None:
     """Rows go on from one document to the next, none left out and none twice."""
-    X = BertWordVectorizer(bert, layers=0).transform([["bat"], [], ["bat", "crane", "bat"], ["crane"]])
+    X = BertWordVectorizer(bert, layers=0).transform(
+        [["bat"], [], ["bat", "crane", "bat"], ["crane"]]
+    )
     for start, end in pairwise(np.cumsum([0, 1, 0, 3, 1]).tolist()):
         assert len(X[start:end]) == end - start
     assert np.abs(X[2] - X[4]).max() > 0.01

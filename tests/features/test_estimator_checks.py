@@ -14,24 +14,49 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 
 import bertvectorizer
 
-# Checks that cannot hold for a column of texts, each with its reason. Nothing else may fail or be skipped.
+# Checks that cannot hold for a column of texts, each with its reason. Nothing else may fail or be
+# skipped.
 FOR_TEXTS = {
-    "check_estimator_sparse_array": "The check makes a sparse array of the texts, and SciPy holds none.",
-    "check_estimator_sparse_matrix": "The check makes a sparse matrix of the texts, and SciPy holds none.",
-    "check_estimator_sparse_tag": "The check makes a sparse array of the texts, and SciPy holds none.",
-    "check_estimators_dtypes": "The check casts its input to float and int: numbers, refused on purpose.",
-    "check_estimators_empty_data_messages": "Zero rows are welcome and give shape (0, n_features); the check wants an error.",
+    "check_estimator_sparse_array": (
+        "The check makes a sparse array of the texts, and SciPy holds none."
+    ),
+    "check_estimator_sparse_matrix": (
+        "The check makes a sparse matrix of the texts, and SciPy holds none."
+    ),
+    "check_estimator_sparse_tag": (
+        "The check makes a sparse array of the texts, and SciPy holds none."
+    ),
+    "check_estimators_dtypes": (
+        "The check casts its input to float and int: numbers, refused on purpose."
+    ),
+    "check_estimators_empty_data_messages": (
+        "Zero rows are welcome and give shape (0, n_features); the check wants an error."
+    ),
     "check_fit2d_predict1d": "One-dimensional input is the rule here; the check wants an error.",
-    "check_n_features_in": "There is no n_features_in_: the input is one column, as with scikit-learn's own text vectorizers.",
+    "check_n_features_in": (
+        "There is no n_features_in_: the input is one column, as with scikit-learn's own text"
+        " vectorizers."
+    ),
     "check_n_features_in_after_fitting": "There is no n_features_in_: the input is one column.",
-    "check_param_validation": "Parameters are checked without _parameter_constraints; the tests of each estimator try each of them.",
+    "check_param_validation": (
+        "Parameters are checked without _parameter_constraints; the tests of each estimator try"
+        " each of them."
+    ),
     "check_positive_only_tag_during_fit": "The check does arithmetic with its input.",
-    "check_transformer_data_not_an_array": "The check's list is nested, [[text], ...], and nested lists are refused on purpose.",
-    "check_transformer_get_feature_names_out": "The check halves the names of the input, and the half of one name is one name.",
-    "check_transformer_get_feature_names_out_pandas": "The name of the text column is not remembered: it does not matter for the result.",
+    "check_transformer_data_not_an_array": (
+        "The check's list is nested, [[text], ...], and nested lists are refused on purpose."
+    ),
+    "check_transformer_get_feature_names_out": (
+        "The check halves the names of the input, and the half of one name is one name."
+    ),
+    "check_transformer_get_feature_names_out_pandas": (
+        "The name of the text column is not remembered: it does not matter for the result."
+    ),
 }
 EXPECTED_SKIPS = {
-    "check_array_api_input": "Runs only where SCIPY_ARRAY_API is set; no array of that standard holds texts.",
+    "check_array_api_input": (
+        "Runs only where SCIPY_ARRAY_API is set; no array of that standard holds texts."
+    )
 }
 
 # Checks that the generator leaves to each estimator's own tests.
@@ -57,7 +82,8 @@ class Checked(NamedTuple):
 
 
 def two_dimensional(kind: type) -> type:
-    """Return a subclass; scikit-learn generates checks only for estimators that take two-dimensional input.
+    """Return a subclass; scikit-learn generates checks only for estimators that take
+    two-dimensional input.
 
     A column of shape ``(n, 1)`` is such an input, and is what the checks are fed.
     """
@@ -68,31 +94,45 @@ def two_dimensional(kind: type) -> type:
         tags.input_tags.two_d_array = True
         return tags
 
-    return type(kind.__name__, (kind,), {"__module__": __name__, "__sklearn_tags__": __sklearn_tags__})
+    return type(
+        kind.__name__, (kind,), {"__module__": __name__, "__sklearn_tags__": __sklearn_tags__}
+    )
 
 
 BertVectorizer = two_dimensional(bertvectorizer.BertVectorizer)
 StaticVectorizer = two_dimensional(bertvectorizer.StaticVectorizer)
 Word2VecVectorizer = two_dimensional(bertvectorizer.Word2VecVectorizer)
 
-DIGITS = bertvectorizer.WordVectors(list("0123456789"), np.random.default_rng(0).normal(size=(10, 6)))  # what the texts consist of
+DIGITS = bertvectorizer.WordVectors(
+    list("0123456789"), np.random.default_rng(0).normal(size=(10, 6))
+)  # what the texts consist of
 
 CHECKED = {
     "BertVectorizer": Checked(
         BertVectorizer(device="cpu"),
-        FOR_TEXTS | {"check_get_feature_names_out_error": "requires_fit is False: names, like vectors, are there without fit."},
+        FOR_TEXTS
+        | {
+            "check_get_feature_names_out_error": (
+                "requires_fit is False: names, like vectors, are there without fit."
+            )
+        },
         needs=("default_model_directory",),
     ),
-    "StaticVectorizer": Checked(StaticVectorizer(DIGITS, tokenizer=list, weighting="sif", sif_a=1.0), FOR_TEXTS),
+    "StaticVectorizer": Checked(
+        StaticVectorizer(DIGITS, tokenizer=list, weighting="sif", sif_a=1.0), FOR_TEXTS
+    ),
     "Word2VecVectorizer": Checked(
-        Word2VecVectorizer(vector_size=6, min_count=1, epochs=1, tokenizer=list, weighting="tfidf", random_state=0),
+        Word2VecVectorizer(
+            vector_size=6, min_count=1, epochs=1, tokenizer=list, weighting="tfidf", random_state=0
+        ),
         FOR_TEXTS,
     ),
 }
 
 
 def as_texts(estimator: Any, X: Any, X_test: Any = None, **_: Any) -> Any:
-    """Turn rows of numbers into a column of texts, equal rows into equal texts. *Shape:* ``(n_rows, 1)``.
+    """Turn rows of numbers into a column of texts, equal rows into equal texts. *Shape:* ``(n_rows,
+    1)``.
 
     The texts are digits, since several checks derive y from X.
     """
@@ -122,9 +162,12 @@ def checked(request: pytest.FixtureRequest) -> Callable[[str], Checked]:
 
 
 @parametrize_with_checks(
-    [each.estimator for each in CHECKED.values()], expected_failed_checks=lambda estimator: CHECKED[type(estimator).__name__].expected
+    [each.estimator for each in CHECKED.values()],
+    expected_failed_checks=lambda estimator: CHECKED[type(estimator).__name__].expected,
 )
-def test_scikit_learn_check(estimator: Any, check: Callable[[Any], None], checked: Callable[[str], Checked]) -> None:
+def test_scikit_learn_check(
+    estimator: Any, check: Callable[[Any], None], checked: Callable[[str], Checked]
+) -> None:
     checked(type(estimator).__name__)
     check(estimator)
 
@@ -132,20 +175,33 @@ def test_scikit_learn_check(estimator: Any, check: Callable[[Any], None], checke
 @pytest.mark.parametrize(
     ("estimator", "name"),
     [
-        pytest.param(estimator, name, marks=pytest.mark.xfail(reason=each.expected[name]) if name in each.expected else ())
+        pytest.param(
+            estimator,
+            name,
+            marks=pytest.mark.xfail(reason=each.expected[name]) if name in each.expected else (),
+        )
         for estimator, each in CHECKED.items()
         for name in MORE_CHECKS
     ],
 )
-def test_another_scikit_learn_check(estimator: str, name: str, checked: Callable[[str], Checked]) -> None:
+def test_another_scikit_learn_check(
+    estimator: str, name: str, checked: Callable[[str], Checked]
+) -> None:
     getattr(estimator_checks, name)(estimator, checked(estimator).estimator)
 
 
 @pytest.mark.parametrize("estimator", CHECKED)
 def test_the_checks_really_run(estimator: str, checked: Callable[[str], Checked]) -> None:
     each = checked(estimator)
-    results = check_estimator(each.estimator, expected_failed_checks=each.expected, on_skip=None, on_fail=None)
-    names: dict[str, set[str]] = {"passed": set(), "skipped": set(), "xfail": set(), "failed": set()}
+    results = check_estimator(
+        each.estimator, expected_failed_checks=each.expected, on_skip=None, on_fail=None
+    )
+    names: dict[str, set[str]] = {
+        "passed": set(),
+        "skipped": set(),
+        "xfail": set(),
+        "failed": set(),
+    }
     for result in results:
         names[result["status"]].add(result["check_name"])
     assert len(names["passed"]) >= 20
@@ -155,6 +211,10 @@ def test_the_checks_really_run(estimator: str, checked: Callable[[str], Checked]
 
 
 @pytest.mark.parametrize("estimator", CHECKED)
-def test_the_texts_of_the_checks_mean_something(estimator: str, checked: Callable[[str], Checked]) -> None:
-    X = clone(checked(estimator).estimator).fit_transform(as_texts(None, np.random.default_rng(0).normal(size=(20, 3))))
+def test_the_texts_of_the_checks_mean_something(
+    estimator: str, checked: Callable[[str], Checked]
+) -> None:
+    X = clone(checked(estimator).estimator).fit_transform(
+        as_texts(None, np.random.default_rng(0).normal(size=(20, 3)))
+    )
     assert len(np.unique(X.round(5), axis=0)) == 20

@@ -26,12 +26,26 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from bertvectorizer import StaticVectorizer, WordVectors, load_word_vectors
-from bertvectorizer.errors import InvalidParameterError, ModelChangedError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    ModelChangedError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+    UnsafeModelError,
+)
 from bertvectorizer.features.weighting import WEIGHTINGS
 
 WORDS = ["the", "bat", "hit", "ball", "flew", "in", "night", "old", "river", "bank"]
 VECTORS = np.random.default_rng(0).normal(size=(10, 8)).astype(np.float32)
-TEXTS = ["the old bat flew in the night", "A ball.", "", "the river bank", "Zebras? the zebras!", "A ball.", "qwerty"]
+TEXTS = [
+    "the old bat flew in the night",
+    "A ball.",
+    "",
+    "the river bank",
+    "Zebras? the zebras!",
+    "A ball.",
+    "qwerty",
+]
 
 
 def keyed_vectors(words: list[str] = WORDS, vectors: NDArray[Any] = VECTORS) -> KeyedVectors:
@@ -40,7 +54,9 @@ def keyed_vectors(words: list[str] = WORDS, vectors: NDArray[Any] = VECTORS) -> 
     return made
 
 
-def write_glove(path: Path, words: list[str] = WORDS, vectors: NDArray[Any] = VECTORS, header: bool = False) -> Path:
+def write_glove(
+    path: Path, words: list[str] = WORDS, vectors: NDArray[Any] = VECTORS, header: bool = False
+) -> Path:
     lines = [f"{len(words)} {vectors.shape[1]}"] * header + [
         " ".join([word, *map(str, row)]) for word, row in zip(words, vectors, strict=True)
     ]
@@ -95,7 +111,9 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
     "safetensors": _safetensors,
     "keyed vectors": lambda directory: keyed_vectors(),
     "data frame": lambda directory: pd.DataFrame(VECTORS, index=WORDS),
-    "float64 data frame": lambda directory: pd.DataFrame(VECTORS.astype(np.float64), index=pd.Index(WORDS, dtype="string")),
+    "float64 data frame": lambda directory: pd.DataFrame(
+        VECTORS.astype(np.float64), index=pd.Index(WORDS, dtype="string")
+    ),
     "word vectors": lambda directory: WordVectors(WORDS, VECTORS),
     "loaded": lambda directory: load_word_vectors(write_glove(directory / "glove.txt")),
 }
@@ -107,7 +125,11 @@ def test_every_source_gives_the_same(source: str, tmp_path: Path) -> None:
     expected = StaticVectorizer(WordVectors(WORDS, VECTORS), weighting="sif").fit_transform(TEXTS)
     np.testing.assert_allclose(vectorizer.fit_transform(TEXTS), expected, rtol=0, atol=1e-7)
     assert re.fullmatch("[0-9a-f]{32}", vectorizer.vectors_fingerprint_)
-    for other in (clone(vectorizer).fit(TEXTS), pickle.loads(pickle.dumps(vectorizer)), copy.deepcopy(vectorizer)):
+    for other in (
+        clone(vectorizer).fit(TEXTS),
+        pickle.loads(pickle.dumps(vectorizer)),
+        copy.deepcopy(vectorizer),
+    ):
         assert other.vectors_fingerprint_ == vectorizer.vectors_fingerprint_
         np.testing.assert_array_equal(other.transform(TEXTS), vectorizer.transform(TEXTS))
 
@@ -120,7 +142,10 @@ def test_gensims_own_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
 
 def test_a_whole_gensim_model_is_refused_with_a_remedy() -> None:
     model = FastText([WORDS], vector_size=8, min_count=1, bucket=10, epochs=1, workers=1)
-    with pytest.raises(InvalidParameterError, match=r"'vectors' parameter .* Got FastText instead\. Give its vectors, model\.wv"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'vectors' parameter .* Got FastText instead\. Give its vectors, model\.wv",
+    ):
         StaticVectorizer(model).fit(TEXTS)
 
 
@@ -133,7 +158,12 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path, glove: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "frame", [pd.DataFrame({"a": [1.0, 2]}), pd.DataFrame({"a": [1.0, 2]}, index=["x", "x"]), pd.DataFrame({"a": [np.nan]}, index=["x"])]
+    "frame",
+    [
+        pd.DataFrame({"a": [1.0, 2]}),
+        pd.DataFrame({"a": [1.0, 2]}, index=["x", "x"]),
+        pd.DataFrame({"a": [np.nan]}, index=["x"]),
+    ],
 )
 def test_data_frames_that_are_no_tables(frame: pd.DataFrame) -> None:
     with pytest.raises(InvalidParameterError, match="The 'vectors' parameter"):
@@ -141,7 +171,10 @@ def test_data_frames_that_are_no_tables(frame: pd.DataFrame) -> None:
 
 
 def test_a_data_frame_without_words_is_told_how_to_get_them() -> None:
-    with pytest.raises(InvalidParameterError, match=r"must have words as its index.* \[0, 1\]\. Remedy: df\.set_index\('word'\)"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"must have words as its index.* \[0, 1\]\. Remedy: df\.set_index\('word'\)",
+    ):
         StaticVectorizer(pd.DataFrame({"word": ["x", "y"], "a": [1.0, 2.0]})).fit(TEXTS)
 
 
@@ -153,7 +186,9 @@ def test_a_transformers_own_words(tiny_model: Callable[..., Path]) -> None:
     assert X.shape == (4, vectorizer.n_features_out_)
     np.testing.assert_array_equal(X[0], X[2])
     assert vectorizer.oov_rate_ == 0.0
-    assert StaticVectorizer(vectorizer.vectors, oov="skip").fit(texts).oov_.most_frequent == [("bats", 1)]
+    assert StaticVectorizer(vectorizer.vectors, oov="skip").fit(texts).oov_.most_frequent == [
+        ("bats", 1)
+    ]
     assert X[1].any(), "a word that is no token is made of its parts"
     assert not X[3].any()
     stored = pickle.dumps(vectorizer)
@@ -173,15 +208,25 @@ word = st.sampled_from(["tea", "Tea", "cup", "pot", "中文", "naïve", "x1", "o
     seed=st.integers(0, 1 << 30),
     n_dims=st.integers(1, 5),
 )
-def test_the_mean_is_that_of_a_loop_over_keyed_vectors(words: list[str], texts: list[str], seed: int, n_dims: int) -> None:
-    table = keyed_vectors(words, np.random.default_rng(seed).normal(size=(len(words), n_dims)).astype(np.float32))
+def test_the_mean_is_that_of_a_loop_over_keyed_vectors(
+    words: list[str], texts: list[str], seed: int, n_dims: int
+) -> None:
+    table = keyed_vectors(
+        words, np.random.default_rng(seed).normal(size=(len(words), n_dims)).astype(np.float32)
+    )
     is_lowercase = all(word == word.lower() for word in words)
     expected = np.zeros((len(texts), n_dims))
     for row, text in enumerate(texts):
-        known = [table[word] for word in (text.lower() if is_lowercase else text).split() if word in table]
+        known = [
+            table[word]
+            for word in (text.lower() if is_lowercase else text).split()
+            if word in table
+        ]
         if known:
             expected[row] = np.mean(known, axis=0)
-    np.testing.assert_allclose(StaticVectorizer(table).fit_transform(texts), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        StaticVectorizer(table).fit_transform(texts), expected, rtol=0, atol=1e-6
+    )
 
 
 def test_lower_casing_follows_the_vectors() -> None:
@@ -192,18 +237,26 @@ def test_lower_casing_follows_the_vectors() -> None:
     assert cased.fit_transform(texts).ravel().tolist() == [2, 0, 1]
     assert cased.oov_.most_frequent == [("TEA", 1)]
     seen: list[str] = []
-    StaticVectorizer(lower.vectors, tokenizer=lambda text: seen.append(text) or [text]).fit(["Tea Cup"])
-    StaticVectorizer(cased.vectors, tokenizer=lambda text: seen.append(text) or [text]).fit(["Tea Cup"])
+    StaticVectorizer(lower.vectors, tokenizer=lambda text: seen.append(text) or [text]).fit(
+        ["Tea Cup"]
+    )
+    StaticVectorizer(cased.vectors, tokenizer=lambda text: seen.append(text) or [text]).fit(
+        ["Tea Cup"]
+    )
     assert seen == ["tea cup", "Tea Cup"]
 
 
 def test_tokenizers() -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 4.0]}, index=["a", "new york", "-"])
-    assert StaticVectorizer(frame, tokenizer=r"\S+", weighting="sum").fit_transform(["a - a"]).tolist() == [[6]]
-    assert StaticVectorizer(frame, tokenizer=lambda text: text.split("  "), weighting="sum").fit_transform(["a  new york"]).tolist() == [
-        [3]
-    ]
-    assert StaticVectorizer(frame, tokenizer=r"(\w) ", weighting="sum").fit_transform(["a  b a"]).tolist() == [[1]]
+    assert StaticVectorizer(frame, tokenizer=r"\S+", weighting="sum").fit_transform(
+        ["a - a"]
+    ).tolist() == [[6]]
+    assert StaticVectorizer(
+        frame, tokenizer=lambda text: text.split("  "), weighting="sum"
+    ).fit_transform(["a  new york"]).tolist() == [[3]]
+    assert StaticVectorizer(frame, tokenizer=r"(\w) ", weighting="sum").fit_transform(
+        ["a  b a"]
+    ).tolist() == [[1]]
 
 
 # ---- Other vectors
@@ -212,16 +265,34 @@ def test_tokenizers() -> None:
 def test_new_vectors_and_refit(glove: Path, tmp_path: Path) -> None:
     other = pd.DataFrame(VECTORS[:, :3] + 1, index=WORDS)
     expected = StaticVectorizer(other).fit_transform(TEXTS)
-    for vectorizer in (StaticVectorizer(glove).fit(TEXTS), StaticVectorizer(keyed_vectors()).fit(TEXTS)):
+    for vectorizer in (
+        StaticVectorizer(glove).fit(TEXTS),
+        StaticVectorizer(keyed_vectors()).fit(TEXTS),
+    ):
         fingerprint = vectorizer.vectors_fingerprint_
-        for vectors in (other, write_glove(tmp_path / "other.txt", WORDS[::-1]), WordVectors(WORDS, VECTORS + 1)):
+        for vectors in (
+            other,
+            write_glove(tmp_path / "other.txt", WORDS[::-1]),
+            WordVectors(WORDS, VECTORS + 1),
+        ):
             changed = copy.deepcopy(vectorizer).set_params(vectors=vectors)
-            for use in (changed.transform, changed.oov_report, lambda X, changed=changed: changed.n_features_out_):
-                with pytest.raises(ModelChangedError, match=rf"fitted with word vectors of fingerprint {fingerprint}, but .* fit again"):
+            for use in (
+                changed.transform,
+                changed.oov_report,
+                lambda X, changed=changed: changed.n_features_out_,
+            ):
+                with pytest.raises(
+                    ModelChangedError,
+                    match=(
+                        rf"fitted with word vectors of fingerprint {fingerprint}, but .* fit again"
+                    ),
+                ):
                     use(TEXTS)
             with pytest.raises(ModelChangedError):
                 changed.get_feature_names_out()
-        np.testing.assert_array_equal(vectorizer.set_params(vectors=other).fit(TEXTS).transform(TEXTS), expected)
+        np.testing.assert_array_equal(
+            vectorizer.set_params(vectors=other).fit(TEXTS).transform(TEXTS), expected
+        )
         assert vectorizer.vectors_fingerprint_ != fingerprint
         assert vectorizer.n_features_out_ == 3
 
@@ -234,7 +305,9 @@ def test_the_same_vectors_in_another_place_are_the_same(glove: Path, tmp_path: P
     with pytest.raises(ModelNotFoundError, match=re.escape(str(glove))):
         vectorizer.transform(TEXTS)
     np.testing.assert_array_equal(vectorizer.set_params(vectors=str(moved)).transform(TEXTS), X)
-    np.testing.assert_array_equal(vectorizer.set_params(vectors=load_word_vectors(moved)).transform(TEXTS), X)
+    np.testing.assert_array_equal(
+        vectorizer.set_params(vectors=load_word_vectors(moved)).transform(TEXTS), X
+    )
     in_memory = StaticVectorizer(keyed_vectors()).fit(TEXTS)
     for same in (keyed_vectors(), pd.DataFrame(VECTORS, index=WORDS), WordVectors(WORDS, VECTORS)):
         np.testing.assert_array_equal(in_memory.set_params(vectors=same).transform(TEXTS), X)
@@ -261,7 +334,9 @@ def test_a_file_that_changed_is_noticed(glove: Path) -> None:
 
 def test_pickles_hold_no_table_of_a_file(tmp_path: Path) -> None:
     words = [f"word{number}" for number in range(500)]
-    file = write_glove(tmp_path / "glove.txt", words, np.random.default_rng(0).normal(size=(500, 50)))
+    file = write_glove(
+        tmp_path / "glove.txt", words, np.random.default_rng(0).normal(size=(500, 50))
+    )
     for vectors in (file, str(file), load_word_vectors(file)):
         for weighting in WEIGHTINGS:
             vectorizer = StaticVectorizer(vectors, weighting=weighting)
@@ -269,7 +344,9 @@ def test_pickles_hold_no_table_of_a_file(tmp_path: Path) -> None:
             stored = pickle.dumps(vectorizer)
             assert len(stored) < 4000
             assert b"word123" not in stored
-            np.testing.assert_array_equal(pickle.loads(stored).transform(["word7 and word8", "word9"]), X)
+            np.testing.assert_array_equal(
+                pickle.loads(stored).transform(["word7 and word8", "word9"]), X
+            )
 
 
 class CountingFrame(pd.DataFrame):
@@ -303,12 +380,17 @@ def test_a_table_changed_in_place_counts_from_the_next_fit_on(dtype: Any) -> Non
     vectorizer = StaticVectorizer(frame).fit(TEXTS)
     frame.iloc[:, :] = 7
     frame.loc["new"] = 8.0
-    np.testing.assert_array_equal(vectorizer.transform(["bat", "new"]), [VECTORS[1], np.zeros(VECTORS.shape[1])])
+    np.testing.assert_array_equal(
+        vectorizer.transform(["bat", "new"]), [VECTORS[1], np.zeros(VECTORS.shape[1])]
+    )
     np.testing.assert_array_equal(vectorizer.fit_transform(["bat", "new"])[:, 0], [7, 8])
 
 
 def test_a_table_in_memory_is_not_stored_twice() -> None:
-    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(2000, 50)), index=[f"word{number}" for number in range(2000)])
+    frame = pd.DataFrame(
+        np.random.default_rng(0).normal(size=(2000, 50)),
+        index=[f"word{number}" for number in range(2000)],
+    )
     unfitted = len(pickle.dumps(StaticVectorizer(frame)))
     assert len(pickle.dumps(StaticVectorizer(frame).fit(TEXTS))) < unfitted + 4000
 
@@ -334,13 +416,20 @@ def test_worker_processes_share_the_pages_of_a_table(glove: Path) -> None:
     for vectors in (glove, load_word_vectors(glove)):
         vectorizer = StaticVectorizer(vectors, weighting="sif").fit(data)
         assert look(vectorizer)[0]
-        for is_mapped, X in joblib.Parallel(n_jobs=2)(joblib.delayed(look)(vectorizer) for _ in range(2)):
+        for is_mapped, X in joblib.Parallel(n_jobs=2)(
+            joblib.delayed(look)(vectorizer) for _ in range(2)
+        ):
             assert is_mapped
             np.testing.assert_array_equal(X, vectorizer.transform(TEXTS))
     pipe = make_pipeline(StaticVectorizer(glove), LogisticRegression())
     grid = {"staticvectorizer__weighting": list(WEIGHTINGS)}
-    one, two = (GridSearchCV(pipe, grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(data, labels) for n_jobs in (1, 2))
-    np.testing.assert_array_equal(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
+    one, two = (
+        GridSearchCV(pipe, grid, cv=2, n_jobs=n_jobs, error_score="raise").fit(data, labels)
+        for n_jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(
+        one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"]
+    )
     assert len(two.cv_results_["params"]) == 6
     assert two.best_params_ == one.best_params_
     np.testing.assert_array_equal(one.predict(data), two.predict(data))
@@ -351,11 +440,21 @@ def test_worker_processes_share_the_pages_of_a_table(glove: Path) -> None:
 
 def test_glove_beats_the_majority_class_on_sst2(shared_data: Path) -> None:
     train, test = (
-        pd.read_csv(shared_data / "sst2" / f"{part}.tsv", sep="\t", quoting=3, header=None, names=["text", "label"])
+        pd.read_csv(
+            shared_data / "sst2" / f"{part}.tsv",
+            sep="\t",
+            quoting=3,
+            header=None,
+            names=["text", "label"],
+        )
         for part in ("train", "test")
     )
-    vectorizer = StaticVectorizer(shared_data / "glove_subsets" / "glove.twitter.27B.25d.subset11925.txt")
-    pipe = make_pipeline(vectorizer, LogisticRegression(max_iter=1000)).fit(train["text"], train["label"])
+    vectorizer = StaticVectorizer(
+        shared_data / "glove_subsets" / "glove.twitter.27B.25d.subset11925.txt"
+    )
+    pipe = make_pipeline(vectorizer, LogisticRegression(max_iter=1000)).fit(
+        train["text"], train["label"]
+    )
     majority = (test["label"] == train["label"].mode()[0]).mean()
     assert pipe.score(test["text"], test["label"]) > majority + 0.1
     assert 0 < vectorizer.oov_rate_ < 0.25

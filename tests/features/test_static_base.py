@@ -38,15 +38,31 @@ from bertvectorizer.features.weighting import WEIGHTINGS
 
 WORDS = ["the", "bat", "hit", "ball", "flew", "in", "night", "old", "river", "bank"]
 TABLE = WordVectors(WORDS, np.random.default_rng(0).normal(size=(10, 8)))
-TEXTS = ["the old bat flew in the night", "A ball.", "", "the river bank", "Zebras? the zebras!", "A ball.", "qwerty"]
+TEXTS = [
+    "the old bat flew in the night",
+    "A ball.",
+    "",
+    "the river bank",
+    "Zebras? the zebras!",
+    "A ball.",
+    "qwerty",
+]
 
 MAKERS: dict[str, Callable[..., Any]] = {
     "static": lambda **parameters: StaticVectorizer(TABLE, **parameters),
     "word2vec": lambda **parameters: Word2VecVectorizer(
-        **{"vector_size": 8, "min_count": 1, "epochs": 2, "random_state": 0, "tokenizer": r"[a-y]{2,}"} | parameters
+        **{
+            "vector_size": 8,
+            "min_count": 1,
+            "epochs": 2,
+            "random_state": 0,
+            "tokenizer": r"[a-y]{2,}",
+        }
+        | parameters
     ),
     "fasttext": lambda **parameters: Word2VecVectorizer(
-        **{"model": "fasttext", "vector_size": 8, "epochs": 2, "n_buckets": 50, "random_state": 0} | parameters
+        **{"model": "fasttext", "vector_size": 8, "epochs": 2, "n_buckets": 50, "random_state": 0}
+        | parameters
     ),
 }
 
@@ -60,7 +76,12 @@ def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 def test_a_subclass_says_which_table_it_has() -> None:
     assert issubclass(WordVectorizer, TextVectorizer)
-    assert WordVectorizer.__abstractmethods__ == {"_is_lowercase", "_keep_table", "_learn_table", "_table"}
+    assert WordVectorizer.__abstractmethods__ == {
+        "_is_lowercase",
+        "_keep_table",
+        "_learn_table",
+        "_table",
+    }
 
 
 # ---- Columns, missing texts, no texts
@@ -82,7 +103,9 @@ def test_a_subclass_says_which_table_it_has() -> None:
         lambda texts: pl.DataFrame({"text": texts}),
     ],
 )
-def test_every_kind_of_column_gives_the_same(make: Callable[..., Any], kind: Callable[[list[str]], Any]) -> None:
+def test_every_kind_of_column_gives_the_same(
+    make: Callable[..., Any], kind: Callable[[list[str]], Any]
+) -> None:
     vectorizer = make(weighting="sif")
     X = vectorizer.fit_transform(TEXTS)
     assert X.any()
@@ -91,7 +114,14 @@ def test_every_kind_of_column_gives_the_same(make: Callable[..., Any], kind: Cal
 
 
 @pytest.mark.parametrize(
-    "X", [pd.Series(["a ball", None]), ["a ball", np.nan], ["a ball", pd.NA], ["a ball", pd.NaT], pl.Series(["a ball", None])]
+    "X",
+    [
+        pd.Series(["a ball", None]),
+        ["a ball", np.nan],
+        ["a ball", pd.NA],
+        ["a ball", pd.NaT],
+        pl.Series(["a ball", None]),
+    ],
 )
 def test_missing(make: Callable[..., Any], X: Any) -> None:
     ball = make(missing="empty").fit(TEXTS).transform(["a ball"])[0]
@@ -107,9 +137,18 @@ def test_missing(make: Callable[..., Any], X: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters", [{}, {"weighting": "power_mean"}, {"weighting": "sif", "normalize": True}, {"missing": "nan"}, {"oov": "zero"}]
+    "parameters",
+    [
+        {},
+        {"weighting": "power_mean"},
+        {"weighting": "sif", "normalize": True},
+        {"missing": "nan"},
+        {"oov": "zero"},
+    ],
 )
-@pytest.mark.parametrize("X", [[], np.empty((0, 1), dtype=object), pd.Series([], dtype=object), pl.Series([])])
+@pytest.mark.parametrize(
+    "X", [[], np.empty((0, 1), dtype=object), pd.Series([], dtype=object), pl.Series([])]
+)
 def test_zero_rows(make: Callable[..., Any], X: Any, parameters: dict[str, Any]) -> None:
     vectorizer = make(**parameters).fit(TEXTS)
     result = vectorizer.transform(X)
@@ -128,11 +167,17 @@ def test_fit_on_nothing(weighting: str, X: list[Any]) -> None:
     assert (vectorizer.oov_rate_, vectorizer.oov_) == (0.0, OovReport(len(X), len(X), 0, 0, []))
     assert vectorizer.transform(["the bat"]).any()
     for model in ("word2vec", "fasttext"):
-        with pytest.raises(InvalidTextError, match=rf"No word is \d times in the {len(X)} texts, so there is nothing to train on"):
+        with pytest.raises(
+            InvalidTextError,
+            match=rf"No word is \d times in the {len(X)} texts, so there is nothing to train on",
+        ):
             MAKERS[model](weighting=weighting).fit(X)
 
 
-@pytest.mark.parametrize("X", ["a bare text", [1, 2], [b"bat"], [["a"]], pd.DataFrame({"a": ["x"], "b": ["y"]}), {"a"}, None])
+@pytest.mark.parametrize(
+    "X",
+    ["a bare text", [1, 2], [b"bat"], [["a"]], pd.DataFrame({"a": ["x"], "b": ["y"]}), {"a"}, None],
+)
 def test_what_is_no_column_of_texts_is_refused(make: Callable[..., Any], X: Any) -> None:
     fitted = make().fit(TEXTS)
     for method in (make().fit, make().fit_transform, fitted.transform, fitted.oov_report):
@@ -158,8 +203,13 @@ def test_unfitted(make: Callable[..., Any]) -> None:
 # ---- Numbers
 
 
-@pytest.mark.parametrize("parameters", [*({"weighting": weighting} for weighting in WEIGHTINGS), {"normalize": True}, {"oov": "zero"}])
-def test_fit_transform_is_fit_and_transform(make: Callable[..., Any], parameters: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "parameters",
+    [*({"weighting": weighting} for weighting in WEIGHTINGS), {"normalize": True}, {"oov": "zero"}],
+)
+def test_fit_transform_is_fit_and_transform(
+    make: Callable[..., Any], parameters: dict[str, Any]
+) -> None:
     vectorizer = make(**parameters)
     X = vectorizer.fit_transform(TEXTS)
     assert X.dtype == np.float32
@@ -176,15 +226,23 @@ FITTED: dict[tuple[str, str], Any] = {}
 @settings(max_examples=60)
 @given(
     texts=st.lists(
-        st.lists(st.sampled_from([*WORDS, "The", "NIGHT,", "zebra", "\ud800", "蝙蝠", "-", "🦇"]), max_size=20).map(" ".join), max_size=6
+        st.lists(
+            st.sampled_from([*WORDS, "The", "NIGHT,", "zebra", "\ud800", "蝙蝠", "-", "🦇"]),
+            max_size=20,
+        ).map(" ".join),
+        max_size=6,
     ),
     name=st.sampled_from(sorted(MAKERS)),
     weighting=st.sampled_from(WEIGHTINGS),
     data=st.data(),
 )
-def test_a_text_does_not_depend_on_its_neighbours(texts: list[str], name: str, weighting: str, data: st.DataObject) -> None:
+def test_a_text_does_not_depend_on_its_neighbours(
+    texts: list[str], name: str, weighting: str, data: st.DataObject
+) -> None:
     if (name, weighting) not in FITTED:
-        FITTED[name, weighting] = MAKERS[name](weighting=weighting, normalize=weighting == "mean").fit(TEXTS)
+        FITTED[name, weighting] = MAKERS[name](
+            weighting=weighting, normalize=weighting == "mean"
+        ).fit(TEXTS)
     vectorizer = FITTED[name, weighting]
     X = vectorizer.transform(texts)
     assert X.dtype == np.float32
@@ -201,19 +259,30 @@ def test_neighbours_change_no_bit_at_usual_widths(weighting: str) -> None:
     rng = np.random.default_rng(0)
     words = [f"word{number}" for number in range(200)]
     texts = [" ".join(rng.choice(words, size=size)) for size in rng.integers(1, 30, size=301)]
-    vectorizer = StaticVectorizer(WordVectors(words, rng.normal(size=(200, 100))), weighting=weighting, powers=(1, 2, 3), normalize=True)
+    vectorizer = StaticVectorizer(
+        WordVectors(words, rng.normal(size=(200, 100))),
+        weighting=weighting,
+        powers=(1, 2, 3),
+        normalize=True,
+    )
     X = vectorizer.fit_transform(texts)
-    np.testing.assert_array_equal(X, np.concatenate([vectorizer.transform([text]) for text in texts]))
+    np.testing.assert_array_equal(
+        X, np.concatenate([vectorizer.transform([text]) for text in texts])
+    )
     np.testing.assert_array_equal(X[7:], vectorizer.transform(texts[7:]))
 
 
 def test_many_texts_come_in_parts() -> None:
     vectorizer = MAKERS["static"](tokenizer=r"[a-z]+", weighting="tfidf").fit(TEXTS)
-    texts = [f"the {number} bat" if number % 2 else f"{number}" for number in range(100_003)]  # all distinct
+    texts = [
+        f"the {number} bat" if number % 2 else f"{number}" for number in range(100_003)
+    ]  # all distinct
     X = vectorizer.transform(texts)
     np.testing.assert_array_equal(X, vectorizer.transform(texts[:2])[np.arange(100_003) % 2])
     assert X[1].any()
-    np.testing.assert_array_equal(vectorizer.fit_transform(texts)[[0, 1]], vectorizer.transform(texts[:2]))
+    np.testing.assert_array_equal(
+        vectorizer.fit_transform(texts)[[0, 1]], vectorizer.transform(texts[:2])
+    )
 
 
 def test_normalize(make: Callable[..., Any]) -> None:
@@ -226,7 +295,11 @@ def test_normalize(make: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_normalize_numbers_whose_squares_float32_cannot_hold(scale: float) -> None:
     table = WordVectors(["tea", "cup"], np.array([[3, 4], [1, 0]]) * scale)
-    np.testing.assert_allclose(StaticVectorizer(table, normalize=True).fit_transform(["tea", "?"]), [[0.6, 0.8], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(
+        StaticVectorizer(table, normalize=True).fit_transform(["tea", "?"]),
+        [[0.6, 0.8], [0, 0]],
+        atol=1e-6,
+    )
 
 
 # ---- Unknown words
@@ -236,14 +309,18 @@ BY_HAND: dict[str, Callable[[Any], Any]] = {
     "mean": lambda vectors: np.mean(vectors, axis=0),
     "sum": lambda vectors: np.sum(vectors, axis=0),
     "max": lambda vectors: np.max(vectors, axis=0),
-    "power_mean": lambda vectors: np.concatenate([np.mean(vectors, axis=0), np.max(vectors, axis=0), np.min(vectors, axis=0)]),
+    "power_mean": lambda vectors: np.concatenate(
+        [np.mean(vectors, axis=0), np.max(vectors, axis=0), np.min(vectors, axis=0)]
+    ),
 }
 
 
 @pytest.fixture(scope="module")
 def fasttext() -> Any:
     """gensim's own fastText vectors of the words."""
-    return FastText([WORDS] * 3, vector_size=8, min_count=1, bucket=60, epochs=2, seed=1, workers=1).wv
+    return FastText(
+        [WORDS] * 3, vector_size=8, min_count=1, bucket=60, epochs=2, seed=1, workers=1
+    ).wv
 
 
 @pytest.mark.parametrize("weighting", BY_HAND)
@@ -252,10 +329,14 @@ def test_skip_and_zero(weighting: str) -> None:
     text = ["the zebra bat zebra"]
     for oov in ("skip", "auto"):
         vectorizer = MAKERS["static"](weighting=weighting, oov=oov).fit(TEXTS)
-        np.testing.assert_allclose(vectorizer.transform(text)[0], pool([KNOWN["the"], KNOWN["bat"]]), atol=1e-6)
+        np.testing.assert_allclose(
+            vectorizer.transform(text)[0], pool([KNOWN["the"], KNOWN["bat"]]), atol=1e-6
+        )
     zeros = np.zeros(8)
     vectorizer = MAKERS["static"](weighting=weighting, oov="zero").fit(TEXTS)
-    np.testing.assert_allclose(vectorizer.transform(text)[0], pool([KNOWN["the"], zeros, KNOWN["bat"], zeros]), atol=1e-6)
+    np.testing.assert_allclose(
+        vectorizer.transform(text)[0], pool([KNOWN["the"], zeros, KNOWN["bat"], zeros]), atol=1e-6
+    )
 
 
 def test_zero_counts_in_the_weights_too() -> None:
@@ -263,14 +344,21 @@ def test_zero_counts_in_the_weights_too() -> None:
     text = ["the zebra bat"]
     the, others = 1.0, math.log(4 / 2) + 1
     X = MAKERS["static"](weighting="tfidf", oov="zero").fit(training).transform(text)
-    np.testing.assert_allclose(X[0], (the * KNOWN["the"] + others * KNOWN["bat"]) / (the + 2 * others), atol=1e-6)
+    np.testing.assert_allclose(
+        X[0], (the * KNOWN["the"] + others * KNOWN["bat"]) / (the + 2 * others), atol=1e-6
+    )
     skipped = MAKERS["static"](weighting="tfidf", oov="skip").fit(training).transform(text)
-    np.testing.assert_allclose(skipped[0], (the * KNOWN["the"] + others * KNOWN["bat"]) / (the + others), atol=1e-6)
+    np.testing.assert_allclose(
+        skipped[0], (the * KNOWN["the"] + others * KNOWN["bat"]) / (the + others), atol=1e-6
+    )
 
 
 def test_sif_frequencies_are_shares_of_all_words_known_or_not() -> None:
     counts = Counter(
-        word for text in TEXTS for word in ("".join(filter(lambda c: c.isalpha() or c == " ", text))).lower().split() if len(word) > 1
+        word
+        for text in TEXTS
+        for word in ("".join(filter(lambda c: c.isalpha() or c == " ", text))).lower().split()
+        if len(word) > 1
     )
     assert counts["zebras"] == 2
     given = MAKERS["static"](weighting="sif", word_frequencies=counts).fit_transform(TEXTS)
@@ -281,15 +369,24 @@ def test_sif_frequencies_are_shares_of_all_words_known_or_not() -> None:
 @pytest.mark.parametrize("oov", ["subword", "auto"])
 def test_subwords(fasttext: Any, oov: str, weighting: str) -> None:
     vectorizer = StaticVectorizer(fasttext, oov=oov, weighting=weighting).fit(TEXTS)
-    expected = BY_HAND[weighting]([fasttext[word] for word in ("the", "nightly", "bat", "zebra", "nightly")])
-    np.testing.assert_allclose(vectorizer.transform(["The nightly bat, zebra nightly"])[0], expected, atol=1e-6)
+    expected = BY_HAND[weighting](
+        [fasttext[word] for word in ("the", "nightly", "bat", "zebra", "nightly")]
+    )
+    np.testing.assert_allclose(
+        vectorizer.transform(["The nightly bat, zebra nightly"])[0], expected, atol=1e-6
+    )
     assert (vectorizer.oov_rate_, vectorizer.oov_.most_frequent) == (0.0, [])
-    assert StaticVectorizer(fasttext, oov="skip").fit(["the zebra"]).oov_.most_frequent == [("zebra", 1)]
+    assert StaticVectorizer(fasttext, oov="skip").fit(["the zebra"]).oov_.most_frequent == [
+        ("zebra", 1)
+    ]
 
 
 @pytest.mark.parametrize("method", ["fit", "fit_transform"])
 def test_subwords_of_a_table_that_has_none(method: str) -> None:
-    message = r"The 'oov' parameter must not be 'subword' with these word vectors: they have whole words only\. .* 'skip' or 'zero'"
+    message = (
+        r"The 'oov' parameter must not be 'subword' with these word vectors: they have whole words"
+        r" only\. .* 'skip' or 'zero'"
+    )
     for name in ("static", "word2vec"):
         with pytest.raises(InvalidParameterError, match=message):
             getattr(MAKERS[name](oov="subword"), method)(["the bat"])
@@ -304,30 +401,45 @@ def test_subwords_of_a_table_that_has_none(method: str) -> None:
 def test_a_text_of_unknown_words_becomes_zeros(weighting: str, oov: str, normalize: bool) -> None:
     for name in ("static", "word2vec"):
         vectorizer = MAKERS[name](weighting=weighting, oov=oov, normalize=normalize)
-        for X in (vectorizer.fit_transform(["the bat", "zzz zzz", "zz", "", "the zz"])[1:4], vectorizer.transform(["zzz", "zzz 7", "🦇"])):
+        for X in (
+            vectorizer.fit_transform(["the bat", "zzz zzz", "zz", "", "the zz"])[1:4],
+            vectorizer.transform(["zzz", "zzz 7", "🦇"]),
+        ):
             np.testing.assert_array_equal(X, np.zeros((3, vectorizer.n_features_out_)))
         assert vectorizer.oov_.n_empty >= 3 - 2 * (name == "word2vec")
     vectorizer = MAKERS["static"](weighting=weighting, oov=oov, normalize=normalize)
-    np.testing.assert_array_equal(vectorizer.fit_transform(["zebra", "zebra zoo"]), np.zeros((2, vectorizer.n_features_out_)))
+    np.testing.assert_array_equal(
+        vectorizer.fit_transform(["zebra", "zebra zoo"]), np.zeros((2, vectorizer.n_features_out_))
+    )
     assert (vectorizer.oov_rate_, vectorizer.oov_.n_empty) == (1.0, 2)
 
 
 def test_the_report_counts_every_text_and_word() -> None:
     texts = ["the zebra", "the zebra", "yak", "", "the bat", None, "zebra xerus"]
-    expected = OovReport(n_texts=7, n_empty=4, n_words=9, n_unknown=5, most_frequent=[("zebra", 3), ("yak", 1), ("xerus", 1)])
+    expected = OovReport(
+        n_texts=7,
+        n_empty=4,
+        n_words=9,
+        n_unknown=5,
+        most_frequent=[("zebra", 3), ("yak", 1), ("xerus", 1)],
+    )
     for oov in ("skip", "zero"):
         vectorizer = MAKERS["static"](oov=oov).fit(texts)
         assert vectorizer.oov_ == expected
         assert vectorizer.oov_rate_ == expected.rate == pytest.approx(5 / 9)
         assert vectorizer.oov_report(texts) == expected
-        assert vectorizer.oov_report(pd.Series(["the", "yak"])) == OovReport(2, 1, 2, 1, [("yak", 1)])
+        assert vectorizer.oov_report(pd.Series(["the", "yak"])) == OovReport(
+            2, 1, 2, 1, [("yak", 1)]
+        )
         assert vectorizer.oov_ == expected, "the report of other texts changes nothing"
 
 
 def test_the_report_names_twenty_words() -> None:
     texts = [f"word{number}" for number in range(30) for _ in range(number // 10 + 1)]
     report = MAKERS["static"]().fit(texts).oov_
-    assert report.most_frequent == [(f"word{number}", 3) for number in range(20, 30)] + [(f"word{number}", 2) for number in range(10, 20)]
+    assert report.most_frequent == [(f"word{number}", 3) for number in range(20, 30)] + [
+        (f"word{number}", 2) for number in range(10, 20)
+    ]
     assert report.n_unknown == len(texts) == 60
     assert {type(count) for _, count in report.most_frequent} == {int}
 
@@ -349,13 +461,18 @@ WRONG: dict[type, dict[str, list[Any]]] = {
         "vectors": ["", 7, None, b"x", [1.0], {"a": [1]}, np.eye(2), pd.Series([1])],
         "unit": ["words", "", None, 1, True],
         **SHARED,
-        **{name: [] for name in ("text", "start", "end", "word")},  # columns, read with unit="span" only: test_static_words.py
+        **{
+            name: [] for name in ("text", "start", "end", "word")
+        },  # columns, read with unit="span" only: test_static_words.py
     },
     Word2VecVectorizer: {
         "model": ["glove", "", None, 1],
         **{name: [0, -1, 1.5, "5", None, True] for name in ("vector_size", "window", "min_count")},
         "skip_gram": ["yes", None, 1],
-        **{name: [0, -1, 1.5, "5", None, True] for name in ("negative", "epochs", "n_buckets", "workers")},
+        **{
+            name: [0, -1, 1.5, "5", None, True]
+            for name in ("negative", "epochs", "n_buckets", "workers")
+        },
         "random_state": [-1, 1 << 32, 1.5, "0", np.random.default_rng(0)],
         **SHARED,
     },
@@ -370,23 +487,43 @@ def test_wrong_values_are_tried_for_every_parameter(kind: type) -> None:
 @pytest.mark.parametrize("method", ["fit", "fit_transform"])
 @pytest.mark.parametrize(
     ("kind", "parameter", "value"),
-    [(kind, parameter, value) for kind, wrong in WRONG.items() for parameter, values in wrong.items() for value in values],
+    [
+        (kind, parameter, value)
+        for kind, wrong in WRONG.items()
+        for parameter, values in wrong.items()
+        for value in values
+    ],
 )
-def test_a_wrong_parameter_is_named_with_its_value(kind: type, method: str, parameter: str, value: Any) -> None:
-    vectorizer = kind(**{"vectors": TABLE} if kind is StaticVectorizer else {"min_count": 1}).set_params(**{parameter: value})
+def test_a_wrong_parameter_is_named_with_its_value(
+    kind: type, method: str, parameter: str, value: Any
+) -> None:
+    vectorizer = kind(
+        **{"vectors": TABLE} if kind is StaticVectorizer else {"min_count": 1}
+    ).set_params(**{parameter: value})
     with pytest.raises(InvalidParameterError) as caught:
         getattr(vectorizer, method)(TEXTS)
     message = str(caught.value)
     assert f"The '{parameter}' parameter must be " in message
-    shown = type(value).__name__ if parameter == "vectors" and not isinstance(value, str) else repr(value)
+    shown = (
+        type(value).__name__
+        if parameter == "vectors" and not isinstance(value, str)
+        else repr(value)
+    )
     assert f"Got {shown} instead" in message
     assert not [name for name in vars(vectorizer) if name.endswith("_")], "it would pass for fitted"
 
 
 @pytest.mark.parametrize(
-    ("parameter", "value"), [(name, value) for name in ("oov", "normalize", "missing", "tokenizer") for value in SHARED[name]]
+    ("parameter", "value"),
+    [
+        (name, value)
+        for name in ("oov", "normalize", "missing", "tokenizer")
+        for value in SHARED[name]
+    ],
 )
-def test_what_transform_reads_is_checked_there_too(make: Callable[..., Any], parameter: str, value: Any) -> None:
+def test_what_transform_reads_is_checked_there_too(
+    make: Callable[..., Any], parameter: str, value: Any
+) -> None:
     vectorizer = make().fit(TEXTS).set_params(**{parameter: value})
     for method in (vectorizer.transform, vectorizer.oov_report):
         with pytest.raises(InvalidParameterError, match=f"'{parameter}' parameter must be"):
@@ -410,7 +547,9 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(name: str, wrong: dict[
     before = dict(vars(vectorizer))
     with pytest.raises((InvalidParameterError, InvalidTableError)):
         vectorizer.fit(TEXTS)
-    assert {attribute: value for attribute, value in vars(vectorizer).items() if attribute.endswith("_")} == {}
+    assert {
+        attribute: value for attribute, value in vars(vectorizer).items() if attribute.endswith("_")
+    } == {}
     assert {parameter: vars(vectorizer)[parameter] for parameter in before} == before
     fitted = MAKERS[name](weighting="tfidf")
     X, right = fitted.fit_transform(TEXTS), fitted.get_params()
@@ -421,7 +560,9 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(name: str, wrong: dict[
 
 def test_no_parameter_is_changed(make: Callable[..., Any]) -> None:
     powers, frequencies = [1, 3, math.inf], {"the": 5, "bat": 1}
-    vectorizer = make(weighting="power_mean", powers=powers, word_frequencies=frequencies, tokenizer=str.split)
+    vectorizer = make(
+        weighting="power_mean", powers=powers, word_frequencies=frequencies, tokenizer=str.split
+    )
     assert vars(vectorizer).keys() == vectorizer.get_params().keys()
     before = vectorizer.get_params()
     vectorizer.fit(TEXTS)
@@ -433,7 +574,9 @@ def test_no_parameter_is_changed(make: Callable[..., Any]) -> None:
 
 def test_new_parameters_and_refit(make: Callable[..., Any]) -> None:
     vectorizer = make().fit(TEXTS)
-    assert vectorizer.set_params(weighting="power_mean").transform(TEXTS).shape == (7, 8), "what was fitted stays until the next fit"
+    assert vectorizer.set_params(weighting="power_mean").transform(TEXTS).shape == (7, 8), (
+        "what was fitted stays until the next fit"
+    )
     expected = make(weighting="power_mean").fit_transform(TEXTS)
     np.testing.assert_array_equal(vectorizer.fit_transform(TEXTS), expected)
     np.testing.assert_array_equal(vectorizer.transform(TEXTS), expected)
@@ -444,7 +587,10 @@ def test_new_parameters_and_refit(make: Callable[..., Any]) -> None:
 
 DATA = pd.DataFrame(
     {
-        "text": ["the old bat flew", "the bat hit the ball", "a bat in the night", "ball of the bat"] * 5,
+        "text": (
+            ["the old bat flew", "the bat hit the ball", "a bat in the night", "ball of the bat"]
+            * 5
+        ),
         "label": ["animal", "club"] * 10,
         "price": range(20),
     },
@@ -474,16 +620,26 @@ def test_pipelines(make: Callable[..., Any], tmp_path: Path) -> None:
     labels = pipe.fit(DATA["text"], DATA["label"]).predict(DATA["text"])
     remembered = make_pipeline(make(weighting="tfidf"), LogisticRegression(), memory=str(tmp_path))
     for _ in range(2):
-        assert remembered.fit(DATA["text"], DATA["label"]).predict(DATA["text"]).tolist() == labels.tolist()
+        assert (
+            remembered.fit(DATA["text"], DATA["label"]).predict(DATA["text"]).tolist()
+            == labels.tolist()
+        )
     scores = cross_validate(pipe, DATA["text"], DATA["label"], cv=2, error_score="raise")
     assert np.isfinite(scores["test_score"]).all()
     columns = ColumnTransformer([("text", make(), "text"), ("num", StandardScaler(), ["price"])])
     assert columns.fit_transform(DATA).shape == (20, 9)
-    assert columns.get_feature_names_out()[[0, -1]].tolist() == [f"text__{type(pipe[0]).__name__.lower()}0", "num__price"]
-    np.testing.assert_array_equal(columns.transform(DATA)[:, :8], make().fit_transform(DATA["text"]))
+    assert columns.get_feature_names_out()[[0, -1]].tolist() == [
+        f"text__{type(pipe[0]).__name__.lower()}0",
+        "num__price",
+    ]
+    np.testing.assert_array_equal(
+        columns.transform(DATA)[:, :8], make().fit_transform(DATA["text"])
+    )
     assert make_union(make(), make(weighting="max")).fit_transform(DATA["text"]).shape == (20, 16)
     with sklearn.config_context(enable_metadata_routing=True, transform_output="pandas"):
-        assert make_pipeline(make(), LogisticRegression()).fit(DATA["text"], DATA["label"])[0].transform(DATA["text"]).shape == (20, 8)
+        assert make_pipeline(make(), LogisticRegression()).fit(DATA["text"], DATA["label"])[
+            0
+        ].transform(DATA["text"]).shape == (20, 8)
 
 
 def test_representations(make: Callable[..., Any]) -> None:
@@ -512,13 +668,23 @@ def _joblib_dumps(estimator: Any) -> bytes:
     return buffer.getvalue()
 
 
-DUMPS: dict[str, Callable[[Any], bytes]] = {"pickle": pickle.dumps, "joblib": _joblib_dumps, "cloudpickle": cloudpickle.dumps}
+DUMPS: dict[str, Callable[[Any], bytes]] = {
+    "pickle": pickle.dumps,
+    "joblib": _joblib_dumps,
+    "cloudpickle": cloudpickle.dumps,
+}
 
 
-def test_stored_estimators_load_in_a_fresh_process(tmp_path: Path, run_python: Callable[..., str]) -> None:
-    (tmp_path / "glove.txt").write_text("".join(f"{word} {' '.join(map(str, vector))}\n" for word, vector in KNOWN.items()))
+def test_stored_estimators_load_in_a_fresh_process(
+    tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    (tmp_path / "glove.txt").write_text(
+        "".join(f"{word} {' '.join(map(str, vector))}\n" for word, vector in KNOWN.items())
+    )
     texts = [*TEXTS, "nightly zebra bats"]
-    made = {name: maker(weighting="sif", missing="nan").fit(texts) for name, maker in MAKERS.items()}
+    made = {
+        name: maker(weighting="sif", missing="nan").fit(texts) for name, maker in MAKERS.items()
+    }
     made["file"] = StaticVectorizer(tmp_path / "glove.txt", weighting="tfidf").fit(texts)
     for library, dumps in DUMPS.items():
         for name, vectorizer in made.items():
@@ -527,10 +693,9 @@ def test_stored_estimators_load_in_a_fresh_process(tmp_path: Path, run_python: C
             assert again.oov_ == vectorizer.oov_
             np.testing.assert_array_equal(again.transform(texts), vectorizer.transform(texts))
     program = (
-        "import joblib, numpy, pathlib, sys\n"
-        "for path in map(pathlib.Path, sys.argv[1:]):\n"
-        f"    loaded = joblib.load(path); numpy.save(f'{{path}}.npy', loaded.transform({texts!r}))\n"
-        "    print(path.name, loaded.n_features_out_, loaded.oov_rate_)\n"
+        "import joblib, numpy, pathlib, sys\nfor path in map(pathlib.Path, sys.argv[1:]):\n   "
+        f" loaded = joblib.load(path); numpy.save(f'{{path}}.npy', loaded.transform({texts!r}))\n  "
+        "  print(path.name, loaded.n_features_out_, loaded.oov_rate_)\n"
     )
     files = [tmp_path / f"{name}.{library}" for name in made for library in DUMPS]
     said = run_python(program, *files)

@@ -32,7 +32,12 @@ DOCUMENTS = [["The", "bat", "zebra", "bat"], [], ["isn't", "New York", " hit ", 
 ROWS = [0, 1, None, 1, 5, 4, 2, None, 7]
 
 SPANS = pd.DataFrame(
-    {"text": ["the bat flew", "bat", "A ball, the bat"], "start": [0, 0, 2], "end": [7, 3, 11], "word": ["flew", "bat", "ball"]},
+    {
+        "text": ["the bat flew", "bat", "A ball, the bat"],
+        "start": [0, 0, 2],
+        "end": [7, 3, 11],
+        "word": ["flew", "bat", "ball"],
+    },
     index=["x", "x", 3],
 )
 
@@ -46,26 +51,42 @@ def rows_of(places: list[int | None], vectors: Any = VECTORS) -> Any:
 
 @pytest.mark.parametrize(
     "X",
-    [DOCUMENTS, pd.Series(DOCUMENTS, index=["z", "z", 3]), pl.Series(DOCUMENTS), pd.DataFrame({"words": DOCUMENTS})],
+    [
+        DOCUMENTS,
+        pd.Series(DOCUMENTS, index=["z", "z", 3]),
+        pl.Series(DOCUMENTS),
+        pd.DataFrame({"words": DOCUMENTS}),
+    ],
     ids=["list", "pandas", "polars", "DataFrame"],
 )
 def test_every_word_has_a_row(X: Any) -> None:
     vectorizer = StaticVectorizer(TABLE, unit="word")
-    for result in (vectorizer.fit_transform(X), vectorizer.transform(X), vectorizer.fit(X).transform(X)):
+    for result in (
+        vectorizer.fit_transform(X),
+        vectorizer.transform(X),
+        vectorizer.fit(X).transform(X),
+    ):
         np.testing.assert_array_equal(result, rows_of(ROWS))
         assert result.dtype == np.float32
 
 
 def test_words_are_lower_cased_where_the_table_is() -> None:
-    cased = StaticVectorizer(CASED, unit="word").fit_transform([["The", "the", "THE", "bat", "Bat"]])
+    cased = StaticVectorizer(CASED, unit="word").fit_transform(
+        [["The", "the", "THE", "bat", "Bat"]]
+    )
     np.testing.assert_array_equal(cased, rows_of([0, 1, None, None, 2]))
 
 
 def test_texts_are_split_by_the_tokenizer_but_words_are_not() -> None:
     vectorizer = StaticVectorizer(TABLE, unit="word", tokenizer=r"\w+|[^\w\s]").fit([])
-    np.testing.assert_array_equal(vectorizer.transform(["The bat!", ["isn't"], "isn't ."]), rows_of([0, 1, None, 5, None, None, None, 7]))
+    np.testing.assert_array_equal(
+        vectorizer.transform(["The bat!", ["isn't"], "isn't ."]),
+        rows_of([0, 1, None, 5, None, None, None, 7]),
+    )
     vectorizer.set_params(tokenizer=str.split)
-    np.testing.assert_array_equal(vectorizer.transform(["The bat!", "isn't ."]), rows_of([0, None, 5, 7]))
+    np.testing.assert_array_equal(
+        vectorizer.transform(["The bat!", "isn't ."]), rows_of([0, None, 5, 7])
+    )
 
 
 @pytest.mark.parametrize("X", [[], [[]], [[], []], [[""]]])
@@ -78,11 +99,19 @@ def test_no_words(X: Any) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(
-    st.lists(st.lists(st.one_of(st.sampled_from(["bat", "The", " ", "\ud800"]), st.text(max_size=4)), max_size=4), max_size=4),
+    st.lists(
+        st.lists(
+            st.one_of(st.sampled_from(["bat", "The", " ", "\ud800"]), st.text(max_size=4)),
+            max_size=4,
+        ),
+        max_size=4,
+    ),
     st.sampled_from(["mean", "max", "tfidf", "sif", "power_mean"]),
     st.sampled_from(["auto", "skip", "zero"]),
 )
-def test_there_is_always_one_row_per_word(documents: list[list[str]], weighting: str, oov: str) -> None:
+def test_there_is_always_one_row_per_word(
+    documents: list[list[str]], weighting: str, oov: str
+) -> None:
     vectorizer = StaticVectorizer(TABLE, unit="word", weighting=weighting, oov=oov)
     result = vectorizer.fit_transform(documents)
     words = read_documents(documents).words
@@ -131,18 +160,26 @@ def test_every_span_has_the_vector_of_its_text(kind: Any) -> None:
 
 
 def test_columns_are_named_by_parameters() -> None:
-    frame = SPANS.rename(columns={"text": "sentence", "start": "from", "end": "to", "word": "target"})
+    frame = SPANS.rename(
+        columns={"text": "sentence", "start": "from", "end": "to", "word": "target"}
+    )
     vectorizer = StaticVectorizer(TABLE, unit="span", text="sentence", start="from", end="to")
     np.testing.assert_array_equal(vectorizer.fit_transform(frame)[1], VECTORS[1])
-    words = StaticVectorizer(TABLE, unit="span", text="sentence", word="target").fit_transform(frame)
+    words = StaticVectorizer(TABLE, unit="span", text="sentence", word="target").fit_transform(
+        frame
+    )
     np.testing.assert_array_equal(words, VECTORS[[6, 1, 3]])
-    with pytest.raises(InvalidParameterError, match=r"Got 'text' instead, and X has the columns 'sentence', 'from'"):
+    with pytest.raises(
+        InvalidParameterError, match=r"Got 'text' instead, and X has the columns 'sentence', 'from'"
+    ):
         vectorizer.set_params(text="text").transform(frame)
 
 
 @pytest.mark.parametrize(("missing", "value"), [("empty", 0.0), ("zero", 0.0), ("nan", np.nan)])
 def test_missing_spans(missing: str, value: float) -> None:
-    frame = pd.DataFrame({"text": ["a bat", None, "a bat", "a zebra"], "word": ["bat", "bat", "ball", "zebra"]})
+    frame = pd.DataFrame(
+        {"text": ["a bat", None, "a bat", "a zebra"], "word": ["bat", "bat", "ball", "zebra"]}
+    )
     vectorizer = StaticVectorizer(TABLE, unit="span", missing=missing)
     expected = np.array([VECTORS[1], np.full(5, value), np.full(5, value), ZEROS])
     np.testing.assert_array_equal(vectorizer.fit_transform(frame), expected)
@@ -152,7 +189,10 @@ def test_missing_spans(missing: str, value: float) -> None:
 @pytest.mark.parametrize("method", ["fit", "fit_transform"])
 def test_missing_spans_can_be_refused(method: str) -> None:
     frame = pd.DataFrame({"text": ["a bat", "a bat"], "word": ["bat", "ball"]}, index=["x", "y"])
-    with pytest.raises(InvalidTextError, match=r"1 row\(s\) without a span.*row 1 \(index 'y'\): 'ball' is not in its text"):
+    with pytest.raises(
+        InvalidTextError,
+        match=r"1 row\(s\) without a span.*row 1 \(index 'y'\): 'ball' is not in its text",
+    ):
         getattr(StaticVectorizer(TABLE, unit="span", missing="error"), method)(frame)
 
 
@@ -164,8 +204,12 @@ def test_the_report_counts_spans() -> None:
 
 
 def test_spans_with_lone_surrogates() -> None:
-    frame = pd.DataFrame({"text": pd.Series(["\ud83e\udd87 bat \ud800"], dtype=object), "start": [3], "end": [6]})
-    np.testing.assert_array_equal(StaticVectorizer(TABLE, unit="span").fit_transform(frame), VECTORS[[1]])
+    frame = pd.DataFrame(
+        {"text": pd.Series(["\ud83e\udd87 bat \ud800"], dtype=object), "start": [3], "end": [6]}
+    )
+    np.testing.assert_array_equal(
+        StaticVectorizer(TABLE, unit="span").fit_transform(frame), VECTORS[[1]]
+    )
 
 
 # ---- All units
@@ -177,13 +221,18 @@ INPUTS: dict[str, Any] = {"text": ["the bat", "a ball"], "word": DOCUMENTS, "spa
 @pytest.mark.parametrize("unit", ["words", "", None, ["word"]])
 def test_a_wrong_unit_is_named(unit: Any, method: str) -> None:
     vectorizer = StaticVectorizer(TABLE).fit(["the bat"]).set_params(unit=unit)
-    with pytest.raises(InvalidParameterError, match=r"'unit' parameter must be one of 'text', 'word', 'span'\. Got"):
+    with pytest.raises(
+        InvalidParameterError, match=r"'unit' parameter must be one of 'text', 'word', 'span'\. Got"
+    ):
         getattr(vectorizer, method)(["the bat"])
 
 
 @pytest.mark.parametrize("unit", INPUTS)
 def test_a_wrong_missing_is_named(unit: str) -> None:
-    with pytest.raises(InvalidParameterError, match=r"'missing' parameter must be one of 'empty', 'error', 'zero', 'nan'\. Got 'blank'"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'missing' parameter must be one of 'empty', 'error', 'zero', 'nan'\. Got 'blank'",
+    ):
         StaticVectorizer(TABLE, unit=unit, missing="blank").fit(INPUTS[unit])
 
 
@@ -206,8 +255,14 @@ def test_the_unit_can_be_set_after_fit() -> None:
 def test_tags_and_names(unit: str) -> None:
     vectorizer = StaticVectorizer(TABLE, unit=unit).fit(INPUTS[unit])
     tags = get_tags(vectorizer).input_tags
-    assert (tags.one_d_array, tags.two_d_array, tags.string) == (unit != "span", unit == "span", True)
-    assert vectorizer.get_feature_names_out(["x"]).tolist() == [f"staticvectorizer{number}" for number in range(5)]
+    assert (tags.one_d_array, tags.two_d_array, tags.string) == (
+        unit != "span",
+        unit == "span",
+        True,
+    )
+    assert vectorizer.get_feature_names_out(["x"]).tolist() == [
+        f"staticvectorizer{number}" for number in range(5)
+    ]
     if unit == "span":
         assert len(vectorizer.get_feature_names_out(["text", "start", "end"])) == 5
     else:
@@ -217,15 +272,32 @@ def test_tags_and_names(unit: str) -> None:
 
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
 def test_a_column_transformer_of_spans(kind: Any) -> None:
-    columns = {"text": ["the bat", "a ball"] * 4, "start": [0, 2] * 4, "end": [7, 6] * 4, "size": [1.0, 2.0] * 4}
-    parts = ColumnTransformer([("span", StaticVectorizer(TABLE, unit="span"), ["text", "start", "end"]), ("size", "passthrough", ["size"])])
+    columns = {
+        "text": ["the bat", "a ball"] * 4,
+        "start": [0, 2] * 4,
+        "end": [7, 6] * 4,
+        "size": [1.0, 2.0] * 4,
+    }
+    parts = ColumnTransformer(
+        [
+            ("span", StaticVectorizer(TABLE, unit="span"), ["text", "start", "end"]),
+            ("size", "passthrough", ["size"]),
+        ]
+    )
     result = parts.fit_transform(kind(columns))
     np.testing.assert_allclose(result[:2, :5], [VECTORS[:2].mean(0), VECTORS[3]], rtol=1e-6)
-    assert parts.get_feature_names_out().tolist() == [*(f"span__staticvectorizer{number}" for number in range(5)), "size__size"]
-    framed = parts.set_output(transform="pandas").fit_transform(pd.DataFrame(columns, index=list("abcdefgh")))
+    assert parts.get_feature_names_out().tolist() == [
+        *(f"span__staticvectorizer{number}" for number in range(5)),
+        "size__size",
+    ]
+    framed = parts.set_output(transform="pandas").fit_transform(
+        pd.DataFrame(columns, index=list("abcdefgh"))
+    )
     assert framed.index.tolist() == list("abcdefgh")
     model = make_pipeline(clone(parts), LogisticRegression())
-    search = GridSearchCV(model, {"columntransformer__span__missing": ["zero", "error"]}, cv=2, error_score="raise")
+    search = GridSearchCV(
+        model, {"columntransformer__span__missing": ["zero", "error"]}, cv=2, error_score="raise"
+    )
     search.fit(kind(columns), ["bat", "ball"] * 4)
     assert search.best_score_ == 1.0
 
@@ -234,27 +306,43 @@ def test_a_pipeline_of_words() -> None:
     documents = [["the", "bat"], ["ball"], ["the", "bat", "hit", "ball"]]
     tags = ["DET", "NOUN", "NOUN", "DET", "NOUN", "VERB", "NOUN"]
     model = make_pipeline(StaticVectorizer(TABLE, unit="word"), LogisticRegression(C=1e3))
-    assert model.fit(documents, tags).predict([["The"], ["ball", "hit"]]).tolist() == ["DET", "NOUN", "VERB"]
+    assert model.fit(documents, tags).predict([["The"], ["ball", "hit"]]).tolist() == [
+        "DET",
+        "NOUN",
+        "VERB",
+    ]
     assert len(model[:-1].get_feature_names_out()) == 5
 
 
 @pytest.mark.parametrize("output", ["pandas", "polars"])
 def test_words_as_a_table(output: Any) -> None:
     vectorizer = StaticVectorizer(TABLE, unit="word").set_output(transform=output)
-    for X in (DOCUMENTS, pd.Series(DOCUMENTS, index=["z", "z", 3]), pd.DataFrame({"words": DOCUMENTS}, index=list("abc"))):
+    for X in (
+        DOCUMENTS,
+        pd.Series(DOCUMENTS, index=["z", "z", 3]),
+        pd.DataFrame({"words": DOCUMENTS}, index=list("abc")),
+    ):
         for table in (vectorizer.fit_transform(X), vectorizer.transform(X)):
             assert table.shape == (9, 5)
             np.testing.assert_array_equal(table.to_numpy(), rows_of(ROWS))
-            assert output == "polars" or table.index.tolist() == list(range(9)), "rows are words, not documents"
+            assert output == "polars" or table.index.tolist() == list(range(9)), (
+                "rows are words, not documents"
+            )
 
 
 def test_words_at_fault_are_still_named_by_their_index() -> None:
     with pytest.raises(InvalidTextError, match=r"word 0 of document 1 \(index 'y'\)"):
-        StaticVectorizer(TABLE, unit="word").fit_transform(pd.Series([["bat"], [None]], index=["x", "y"]))
+        StaticVectorizer(TABLE, unit="word").fit_transform(
+            pd.Series([["bat"], [None]], index=["x", "y"])
+        )
 
 
 def test_an_index_stays_where_texts_have_rows() -> None:
-    table = StaticVectorizer(TABLE).set_output(transform="pandas").fit_transform(pd.Series(["the bat"], index=["x"]))
+    table = (
+        StaticVectorizer(TABLE)
+        .set_output(transform="pandas")
+        .fit_transform(pd.Series(["the bat"], index=["x"]))
+    )
     assert table.index.tolist() == ["x"]
 
 

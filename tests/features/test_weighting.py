@@ -18,15 +18,41 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.features.inputs.word_splitting import WORD_PATTERN, split_words
-from bertvectorizer.features.weighting import WEIGHTINGS, Weighting, make_weighting, read_frequencies
+from bertvectorizer.features.weighting import (
+    WEIGHTINGS,
+    Weighting,
+    make_weighting,
+    read_frequencies,
+)
 
 WORDS = ["the", "bat", "hit", "ball", "flew", "in", "night", "old", "river", "bank", "of", "money"]
-TABLE: dict[str, NDArray[np.float32]] = dict(zip(WORDS, np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32), strict=True))
+TABLE: dict[str, NDArray[np.float32]] = dict(
+    zip(WORDS, np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32), strict=True)
+)
 
-TRAINING = ["the old bat flew in the night", "the bat hit the ball", "the bat hit the ball", "", "the money of the bank", "river"]
-NEW = ["night of the bat", "", "river river bank", "the", "old money hit in", "the bat hit the ball"]
+TRAINING = [
+    "the old bat flew in the night",
+    "the bat hit the ball",
+    "the bat hit the ball",
+    "",
+    "the money of the bank",
+    "river",
+]
+NEW = [
+    "night of the bat",
+    "",
+    "river river bank",
+    "the",
+    "old money hit in",
+    "the bat hit the ball",
+]
 
-PARAMETERS: dict[str, Any] = {"weighting": "mean", "sif_a": 1e-3, "word_frequencies": None, "powers": (1, math.inf, -math.inf)}
+PARAMETERS: dict[str, Any] = {
+    "weighting": "mean",
+    "sif_a": 1e-3,
+    "word_frequencies": None,
+    "powers": (1, math.inf, -math.inf),
+}
 
 
 def made(**changes: Any) -> Weighting:
@@ -65,12 +91,18 @@ def assert_close(X: NDArray[Any], expected: NDArray[Any]) -> None:
     np.testing.assert_allclose(X, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
 
 
-def by_hand(texts: list[str], pool_one: Callable[[list[str], NDArray[np.float64]], Any], width: int = 1) -> NDArray[np.float64]:
+def by_hand(
+    texts: list[str], pool_one: Callable[[list[str], NDArray[np.float64]], Any], width: int = 1
+) -> NDArray[np.float64]:
     """``pool_one(words, vectors)`` for each text; zeros for one without words."""
     rows = []
     for text in texts:
         words = text.split()
-        rows.append(pool_one(words, np.array([TABLE[word] for word in words], dtype=np.float64)) if words else np.zeros(6 * width))
+        rows.append(
+            pool_one(words, np.array([TABLE[word] for word in words], dtype=np.float64))
+            if words
+            else np.zeros(6 * width)
+        )
     return np.array(rows)
 
 
@@ -92,12 +124,27 @@ def power_mean(vectors: NDArray[np.float64], power: float) -> NDArray[np.float64
     return root
 
 
-@pytest.mark.parametrize("powers", [(1, math.inf, -math.inf), (3,), (1, 2, 3, 4, 5), [-math.inf, 1.0], np.array([2, 7]), 3, math.inf])
+@pytest.mark.parametrize(
+    "powers",
+    [
+        (1, math.inf, -math.inf),
+        (3,),
+        (1, 2, 3, 4, 5),
+        [-math.inf, 1.0],
+        np.array([2, 7]),
+        3,
+        math.inf,
+    ],
+)
 def test_power_means(powers: Any) -> None:
     listed = np.atleast_1d(powers).tolist()
     weighting = learn(made(weighting="power_mean", powers=powers))
     assert weighting.width == len(listed)
-    expected = by_hand(NEW, lambda words, vectors: np.concatenate([power_mean(vectors, power) for power in listed]), len(listed))
+    expected = by_hand(
+        NEW,
+        lambda words, vectors: np.concatenate([power_mean(vectors, power) for power in listed]),
+        len(listed),
+    )
     assert_close(pool(weighting), expected)
 
 
@@ -106,36 +153,55 @@ def test_power_means(powers: Any) -> None:
 
 def test_idf_is_scikit_learns() -> None:
     counter = CountVectorizer(vocabulary=WORDS)
-    counts = counter.fit_transform(TRAINING)  # a repeated text, and the empty one, are documents as often as they are there
+    counts = counter.fit_transform(
+        TRAINING
+    )  # a repeated text, and the empty one, are documents as often as they are there
     idf = dict(zip(WORDS, TfidfTransformer(smooth_idf=True).fit(counts).idf_, strict=True))
     assert idf["the"] == pytest.approx(math.log(7 / 5) + 1)
     assert idf["bat"] == pytest.approx(math.log(7 / 4) + 1)
-    expected = by_hand(NEW, lambda words, vectors: np.average(vectors, axis=0, weights=[idf[word] for word in words]))
+    expected = by_hand(
+        NEW,
+        lambda words, vectors: np.average(vectors, axis=0, weights=[idf[word] for word in words]),
+    )
     assert_close(pool(learn(made(weighting="tfidf"))), expected)
 
 
 def test_words_that_were_not_in_training_have_the_idf_of_none() -> None:
     weighting = learn(made(weighting="tfidf"), ["the bat", "the ball", "the"])
     unseen, seen, always = math.log(4) + 1, math.log(4 / 2) + 1, 1.0
-    expected = np.average([TABLE["night"], TABLE["bat"], TABLE["the"]], axis=0, weights=[unseen, seen, always])
+    expected = np.average(
+        [TABLE["night"], TABLE["bat"], TABLE["the"]], axis=0, weights=[unseen, seen, always]
+    )
     assert_close(pool(weighting, ["night bat the"])[0], expected)
 
 
 # ---- SIF
 
 
-def sif_averages(texts: list[str], frequencies: Mapping[str, float], a: float) -> NDArray[np.float64]:
+def sif_averages(
+    texts: list[str], frequencies: Mapping[str, float], a: float
+) -> NDArray[np.float64]:
     """Lines 1 to 3 of Arora et al. 2017, algorithm 1."""
     return by_hand(
         texts,
-        lambda words, vectors: sum(a / (a + frequencies.get(word, 0.0)) * v for word, v in zip(words, vectors, strict=True)) / len(words),
+        lambda words, vectors: (
+            sum(
+                a / (a + frequencies.get(word, 0.0)) * v
+                for word, v in zip(words, vectors, strict=True)
+            )
+            / len(words)
+        ),
     )
 
 
-def sif(texts: list[str], training: list[str], frequencies: Mapping[str, float], a: float) -> NDArray[np.float64]:
+def sif(
+    texts: list[str], training: list[str], frequencies: Mapping[str, float], a: float
+) -> NDArray[np.float64]:
     """All of algorithm 1; the singular vector is that of the training texts."""
     first = np.linalg.svd(sif_averages(training, frequencies, a), full_matrices=False)[2][0]
-    svd = TruncatedSVD(n_components=1, algorithm="arpack", random_state=0).fit(sif_averages(training, frequencies, a))
+    svd = TruncatedSVD(n_components=1, algorithm="arpack", random_state=0).fit(
+        sif_averages(training, frequencies, a)
+    )
     np.testing.assert_allclose(abs(svd.components_[0] @ first), 1, atol=1e-9)
     averages = sif_averages(texts, frequencies, a)
     removed: NDArray[np.float64] = averages - np.outer(averages @ first, first)
@@ -159,14 +225,19 @@ GIVEN = {"the": 500, "bat": 20.0, "of": np.int64(80), "river": 0, "elsewhere": 3
 
 def test_sif_with_frequencies_from_a_mapping_and_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "counts.txt"
-    file.write_text("\ufeffthe 500\n\nbat\t20.0\r\nof   8e1\nriver 0\n elsewhere 300 \nelsewhere 99", encoding="utf-8")
+    file.write_text(
+        "\ufeffthe 500\n\nbat\t20.0\r\nof   8e1\nriver 0\n elsewhere 300 \nelsewhere 99",
+        encoding="utf-8",
+    )
     expected = sif(NEW, TRAINING, {word: float(count) / 999 for word, count in GIVEN.items()}, 0.1)
     before = dict(GIVEN)
     for frequencies in (GIVEN, Counter(GIVEN), file, str(file)):
         weighting = learn(made(weighting="sif", sif_a=0.1, word_frequencies=frequencies))
         assert_close(pool(weighting), expected)
     assert before == GIVEN
-    assert not np.allclose(expected, sif(NEW, TRAINING, shares(TRAINING), 0.1), atol=1e-2), "the frequencies make no difference here"
+    assert not np.allclose(expected, sif(NEW, TRAINING, shares(TRAINING), 0.1), atol=1e-2), (
+        "the frequencies make no difference here"
+    )
 
 
 def test_frequencies_of_fit_and_the_same_given_are_the_same() -> None:
@@ -178,7 +249,9 @@ def test_frequencies_of_fit_and_the_same_given_are_the_same() -> None:
 def test_what_sif_removes_comes_from_the_training_texts_alone() -> None:
     weighting = learn(made(weighting="sif", sif_a=1))
     alone = pool(weighting, ["river bank"])
-    np.testing.assert_array_equal(pool(weighting, ["river bank", *["money of the night"] * 50])[:1], alone)
+    np.testing.assert_array_equal(
+        pool(weighting, ["river bank", *["money of the night"] * 50])[:1], alone
+    )
     before = pickle.dumps(weighting)
     pool(weighting, ["money"] * 9)
     assert pickle.dumps(weighting) == before
@@ -234,17 +307,48 @@ WRONG: list[tuple[str, Any, str]] = [
         for value in (0, -1.0, math.nan, math.inf, "1e-3", None, True, 1j, np.bool_(1))
     ),
     *(
-        ("word_frequencies", value, "must be None, a mapping of words to counts, or the path of a file")
+        (
+            "word_frequencies",
+            value,
+            "must be None, a mapping of words to counts, or the path of a file",
+        )
         for value in (5, ["the"], True, b"x")
     ),
     *(
         ("word_frequencies", value, "must be a mapping of str to numbers from 0")
-        for value in ({"a": -1}, {"a": math.nan}, {"a": "1"}, {"a": math.inf}, {1: 1}, {"a": None}, {"a": True}, {"a": 1j})
+        for value in (
+            {"a": -1},
+            {"a": math.nan},
+            {"a": "1"},
+            {"a": math.inf},
+            {1: 1},
+            {"a": None},
+            {"a": True},
+            {"a": 1j},
+        )
     ),
-    *(("word_frequencies", value, "must be counts of words, not all of them 0") for value in ({}, {"a": 0})),
+    *(
+        ("word_frequencies", value, "must be counts of words, not all of them 0")
+        for value in ({}, {"a": 0})
+    ),
     *(
         ("powers", value, "must be a sequence of whole numbers from 1, or plus or minus infinity")
-        for value in ((), 0, -1, 1.5, (1, 0.5), "1", None, [math.nan], True, [True], ["1"], {1, 2}, np.ones((2, 2)), [1j])
+        for value in (
+            (),
+            0,
+            -1,
+            1.5,
+            (1, 0.5),
+            "1",
+            None,
+            [math.nan],
+            True,
+            [True],
+            ["1"],
+            {1, 2},
+            np.ones((2, 2)),
+            [1j],
+        )
     ),
 ]
 
@@ -259,14 +363,31 @@ def test_wrong_parameters(weighting: str, parameter: str, value: Any, rule: str)
 
 
 @pytest.mark.parametrize(
-    "line", ["bat", "bat x", "5", " 5", "bat 5 times", "bat nan", "bat -1", "bat inf", "bat,5", "\x00", "bat\u00a0five", "x" * 200]
+    "line",
+    [
+        "bat",
+        "bat x",
+        "5",
+        " 5",
+        "bat 5 times",
+        "bat nan",
+        "bat -1",
+        "bat inf",
+        "bat,5",
+        "\x00",
+        "bat\u00a0five",
+        "x" * 200,
+    ],
 )
 def test_a_line_that_is_no_word_and_count(tmp_path: Path, line: str) -> None:
     file = tmp_path / "counts.txt"
     file.write_text(f"the 5\n\n{line}\nof 7\n", encoding="utf-8")
     with pytest.raises(InvalidTableError) as caught:
         read_frequencies(file)
-    expected = f"Line 3 of '{file}' must hold a word and its count, a number from 0. Got {line[:80]!r} instead."
+    expected = (
+        f"Line 3 of '{file}' must hold a word and its count, a number from 0. Got {line[:80]!r}"
+        " instead."
+    )
     assert str(caught.value) == expected
 
 
@@ -279,21 +400,37 @@ def test_files_of_frequencies_hold_any_word(tmp_path: Path) -> None:
 def test_files_of_frequencies_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes("café 5".encode("latin-1"))
     (tmp_path / "empty").write_bytes(b"\n")
-    with pytest.raises(InvalidTableError, match=re.escape(f"The file '{tmp_path / 'latin'}' of 'word_frequencies' cannot be read as text")):
+    with pytest.raises(
+        InvalidTableError,
+        match=re.escape(
+            f"The file '{tmp_path / 'latin'}' of 'word_frequencies' cannot be read as text"
+        ),
+    ):
         read_frequencies(tmp_path / "latin")
-    with pytest.raises(InvalidTableError, match=re.escape(f"The file '{tmp_path}' of 'word_frequencies' cannot be read as text")):
+    with pytest.raises(
+        InvalidTableError,
+        match=re.escape(f"The file '{tmp_path}' of 'word_frequencies' cannot be read as text"),
+    ):
         read_frequencies(tmp_path)
     with pytest.raises(InvalidTableError, match="of 'word_frequencies' cannot be read as text"):
         read_frequencies("a\x00b")
     with pytest.raises(
-        InvalidTableError, match=re.escape(f"There is no file '{tmp_path / 'none'}', which the 'word_frequencies' parameter")
+        InvalidTableError,
+        match=re.escape(
+            f"There is no file '{tmp_path / 'none'}', which the 'word_frequencies' parameter"
+        ),
     ):
         read_frequencies(tmp_path / "none")
-    with pytest.raises(InvalidParameterError, match="'word_frequencies' parameter must be counts of words, not all of them 0"):
+    with pytest.raises(
+        InvalidParameterError,
+        match="'word_frequencies' parameter must be counts of words, not all of them 0",
+    ):
         read_frequencies(tmp_path / "empty")
 
 
-def test_a_path_may_begin_with_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_may_begin_with_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     (tmp_path / "counts.txt").write_text("tea 1\ncup 3\n")

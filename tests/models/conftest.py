@@ -28,10 +28,11 @@ def rollback_journal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run_at_once() -> Callable[..., list[str]]:
-    """``run_at_once(code, [arguments, ...])`` starts an interpreter for each, and lets all go on once each has printed "ready".
+    """``run_at_once(code, [arguments, ...])`` starts an interpreter for each, and lets all go on
+    once each has printed "ready".
 
-    The code waits by reading a line. Returns what each prints after that; none may fail, or print an error; warnings are errors.
-    """
+    The code waits by reading a line. Returns what each prints after that; none may fail, or print
+    an error; warnings are errors."""
 
     def run(code: str, arguments: Sequence[Sequence[object]]) -> list[str]:
         workers = [
@@ -57,7 +58,10 @@ def run_at_once() -> Callable[..., list[str]]:
             for worker in workers:
                 worker.kill()
                 worker.wait()
-        assert [(worker.returncode, errors) for worker, (_, errors) in zip(workers, printed, strict=True)] == [(0, "")] * len(workers)
+        assert [
+            (worker.returncode, errors)
+            for worker, (_, errors) in zip(workers, printed, strict=True)
+        ] == [(0, "")] * len(workers)
         return [output for output, _ in printed]
 
     return run

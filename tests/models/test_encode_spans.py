@@ -51,7 +51,11 @@ def store(tmp_path: Path) -> EmbeddingStore:
 
 
 def reader(
-    directory: Path, layers: tuple[int, ...] = (3,), store: EmbeddingStore | None = None, budget: int = 1000, **options: Any
+    directory: Path,
+    layers: tuple[int, ...] = (3,),
+    store: EmbeddingStore | None = None,
+    budget: int = 1000,
+    **options: Any,
 ) -> SpanReader:
     checkpoint = open_checkpoint(directory)
     tokenizer = SpanTokenizer(checkpoint, load_tokenizer(checkpoint), **options)
@@ -73,7 +77,11 @@ def read(own: SpanReader, passages: list[Passage]) -> list[list[NDArray[np.float
     return [found[place] for place in range(len(passages))]
 
 
-def assert_same(found: list[list[NDArray[np.float32]]], expected: list[list[NDArray[np.float32]]], atol: float = 2e-6) -> None:
+def assert_same(
+    found: list[list[NDArray[np.float32]]],
+    expected: list[list[NDArray[np.float32]]],
+    atol: float = 2e-6,
+) -> None:
     for one, other in zip(found, expected, strict=True):
         for states, wanted in zip(one, other, strict=True):
             np.testing.assert_allclose(states, wanted, rtol=0, atol=atol)
@@ -87,16 +95,24 @@ def test_states_are_those_of_plain_hugging_face(
     directory = tiny_model(family)
     short = [one for one in PASSAGES if one.text != LONG]
     for kept in (None, store):
-        for one, states in zip(short, read(reader(directory, layers, kept, budget=20), short), strict=True):
+        for one, states in zip(
+            short, read(reader(directory, layers, kept, budget=20), short), strict=True
+        ):
             for span, of_span in zip(one.spans, states, strict=True):
                 for side, pooling in ((0, "first"), (-1, "last")):
-                    plain = by_offsets(directory, one.text, [span], pooling)[list(layers), 0] if one.text else 0
+                    plain = (
+                        by_offsets(directory, one.text, [span], pooling)[list(layers), 0]
+                        if one.text
+                        else 0
+                    )
                     mine = of_span[:, side] if of_span.shape[1] else 0
                     np.testing.assert_allclose(mine, plain, atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [(3,), (0,), (1, 3), (3, 1), (0, 1, 2, 3)])
-def test_with_and_without_a_store_states_are_the_same(bert: Path, store: EmbeddingStore, layers: tuple[int, ...]) -> None:
+def test_with_and_without_a_store_states_are_the_same(
+    bert: Path, store: EmbeddingStore, layers: tuple[int, ...]
+) -> None:
     without = read(reader(bert, layers), PASSAGES)
     first = read(reader(bert, layers, store), PASSAGES)
     assert_same(first, without)
@@ -107,7 +123,9 @@ def test_with_and_without_a_store_states_are_the_same(bert: Path, store: Embeddi
 
 
 @pytest.mark.parametrize("with_store", [False, True])
-def test_portions_change_nothing(bert: Path, store: EmbeddingStore, with_store: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_portions_change_nothing(
+    bert: Path, store: EmbeddingStore, with_store: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = read(reader(bert), PASSAGES)
     kept = store if with_store else None
     monkeypatch.setattr("bertvectorizer.models.encode_spans._MOST_TEXTS", 2)
@@ -130,7 +148,9 @@ def test_reading_is_lazy(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("with_store", [False, True])
-def test_a_text_with_several_passages_enters_the_network_once(bert: Path, store: EmbeddingStore, with_store: bool) -> None:
+def test_a_text_with_several_passages_enters_the_network_once(
+    bert: Path, store: EmbeddingStore, with_store: bool
+) -> None:
     own = reader(bert, store=store if with_store else None)
     list(reader(bert).read(PASSAGES[:1]))
     with watched_network() as seen:
@@ -138,7 +158,9 @@ def test_a_text_with_several_passages_enters_the_network_once(bert: Path, store:
     assert seen.tokens == 7 + 2
 
 
-def test_texts_with_many_passages_enter_the_network_about_once(bert: Path, store: EmbeddingStore) -> None:
+def test_texts_with_many_passages_enter_the_network_about_once(
+    bert: Path, store: EmbeddingStore
+) -> None:
     """Spans of all lengths, that the store is filled with a few batches at a time."""
     rng = np.random.default_rng(0)
     texts = [f"{'abc'[number % 3] * (1 + number)} the old bat flew" for number in range(40)]
@@ -183,17 +205,34 @@ def test_what_is_kept_whole_is_encoded_once(bert: Path, tmp_path: Path) -> None:
 
 
 def test_records_are_found_by_their_tokens(bert: Path, store: EmbeddingStore) -> None:
-    one = [passage("The  BAT", (5, 8)), passage("the bat", (4, 7)), passage("the bat", (0, 0), (4, 7))]
+    one = [
+        passage("The  BAT", (5, 8)),
+        passage("the bat", (4, 7)),
+        passage("the bat", (0, 0), (4, 7)),
+    ]
     states = read(reader(bert, store=store), one)
     assert store.stats.encoded == 1, "the same tokens, the same states"
     np.testing.assert_array_equal(states[0][0], states[1][0])
     np.testing.assert_array_equal(states[0][0], states[2][1])
-    read(reader(bert, store=store), [passage("the bat", (0, 3)), passage("the bat", (0, 3), (4, 7)), passage("the bat", (0, 7))])
+    read(
+        reader(bert, store=store),
+        [
+            passage("the bat", (0, 3)),
+            passage("the bat", (0, 3), (4, 7)),
+            passage("the bat", (0, 7)),
+        ],
+    )
     assert store.stats.encoded == 4
 
 
 @pytest.mark.parametrize(
-    ("options", "is_new"), [({"prompt": "a "}, True), ({"max_length": 8}, True), ({"max_length": 100}, False), ({"stride": 0}, False)]
+    ("options", "is_new"),
+    [
+        ({"prompt": "a "}, True),
+        ({"max_length": 8}, True),
+        ({"max_length": 100}, False),
+        ({"stride": 0}, False),
+    ],
 )
 def test_settings_lead_to_other_records_where_they_change_tokens(
     bert: Path, store: EmbeddingStore, options: dict[str, Any], is_new: bool
@@ -206,14 +245,19 @@ def test_settings_lead_to_other_records_where_they_change_tokens(
     assert np.allclose(changed[0][0], expected[0][0], atol=1e-4) is not is_new
 
 
-def test_another_model_leads_to_other_records(bert: Path, tiny_model: ModelFactory, store: EmbeddingStore) -> None:
+def test_another_model_leads_to_other_records(
+    bert: Path, tiny_model: ModelFactory, store: EmbeddingStore
+) -> None:
     read(reader(bert, store=store), PASSAGES)
     other = tiny_model("bert", initializer_range=0.2)
     assert_same(read(reader(other, store=store), PASSAGES), read(reader(other), PASSAGES))
     assert store.stats.encoded == 2 * N_WITH_TOKENS
 
 
-@pytest.mark.parametrize("passages", [[], [passage("")], [passage("", (0, 0)), passage("a  bat", (1, 3)), passage("bat")]])
+@pytest.mark.parametrize(
+    "passages",
+    [[], [passage("")], [passage("", (0, 0)), passage("a  bat", (1, 3)), passage("bat")]],
+)
 def test_nothing_to_read(bert: Path, store: EmbeddingStore, passages: list[Passage]) -> None:
     for kept in (None, store):
         for states in read(reader(bert, (3, 0), kept), passages):
@@ -222,7 +266,9 @@ def test_nothing_to_read(bert: Path, store: EmbeddingStore, passages: list[Passa
 
 
 @pytest.mark.parametrize("with_store", [False, True])
-def test_batches_shrink_when_memory_runs_out(bert: Path, store: EmbeddingStore, with_store: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_shrink_when_memory_runs_out(
+    bert: Path, store: EmbeddingStore, with_store: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = read(reader(bert), PASSAGES)
     run, most = Backbone.hidden_states, [130]
 

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bertvectorizer.errors import InvalidParameterError
-from bertvectorizer.models import Checkpoint, TextTokenizer, TokenizedTexts, open_checkpoint, resolve_readout
+from bertvectorizer.models import (
+    Checkpoint,
+    TextTokenizer,
+    TokenizedTexts,
+    open_checkpoint,
+    resolve_readout,
+)
 from bertvectorizer.models.checkpoint.output_spec import Part, every_part
 from bertvectorizer.models.encode_texts import encode_once, open_store
 from bertvectorizer.models.network.encoder import load_encoder, load_tokenizer
@@ -24,7 +30,16 @@ from bertvectorizer.models.store.session_store import session_store
 from tests.tiny import WORDS, ModelFactory
 
 Encode = Callable[[Sequence[str], Sequence[Part]], tuple[NDArray[np.float32], TokenizedTexts]]
-TEXTS = ["the old bat flew in the night", "a ball", "", "the river bank", "money", "crane. " * 20, "\ud800", "THE bat hit the ball"]
+TEXTS = [
+    "the old bat flew in the night",
+    "a ball",
+    "",
+    "the river bank",
+    "money",
+    "crane. " * 20,
+    "\ud800",
+    "THE bat hit the ball",
+]
 LAST = Part((3,), "sum", "mean")
 
 
@@ -36,11 +51,18 @@ class Engine:
         self.tokenize = TextTokenizer(checkpoint, load_tokenizer(checkpoint), max_length=16)
         self.calls: list[tuple[list[str], list[Part]]] = []
 
-    def direct(self, texts: Sequence[str], parts: Sequence[Part]) -> tuple[NDArray[np.float32], TokenizedTexts]:
+    def direct(
+        self, texts: Sequence[str], parts: Sequence[Part]
+    ) -> tuple[NDArray[np.float32], TokenizedTexts]:
         tokenized = self.tokenize(texts)
-        return load_encoder(self.checkpoint, torch.device("cpu"), "float32").encode(tokenized, parts), tokenized
+        return (
+            load_encoder(self.checkpoint, torch.device("cpu"), "float32").encode(tokenized, parts),
+            tokenized,
+        )
 
-    def __call__(self, texts: Sequence[str], parts: Sequence[Part]) -> tuple[NDArray[np.float32], TokenizedTexts]:
+    def __call__(
+        self, texts: Sequence[str], parts: Sequence[Part]
+    ) -> tuple[NDArray[np.float32], TokenizedTexts]:
         self.calls.append((list(texts), list(parts)))
         return self.direct(texts, parts)
 
@@ -52,7 +74,9 @@ class Engine:
         batch_tokens: int = 1000,
         settings: Sequence[str] = ("tiny",),
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-        return encode_once(store, settings, texts, parts, self.checkpoint.n_layers, batch_tokens, self)
+        return encode_once(
+            store, settings, texts, parts, self.checkpoint.n_layers, batch_tokens, self
+        )
 
 
 @pytest.fixture
@@ -73,15 +97,25 @@ class TestOpenStore:
     def test_auto_is_the_session_s(self) -> None:
         assert open_store("auto") is session_store() is not None
 
-    def test_a_path_is_the_same_store_under_any_of_its_names(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_path_is_the_same_store_under_any_of_its_names(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("HOME", str(tmp_path))
         store = open_store(tmp_path / "s")
         assert isinstance(store, EmbeddingStore)
         assert store.path == tmp_path / "s"
-        assert open_store(str(tmp_path / "s")) is open_store("s") is open_store("~/s") is open_store(Path("s")) is store
+        assert (
+            open_store(str(tmp_path / "s"))
+            is open_store("s")
+            is open_store("~/s")
+            is open_store(Path("s"))
+            is store
+        )
 
-    def test_a_file_named_auto_can_be_had(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_file_named_auto_can_be_had(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         for name in (Path("auto"), "./auto"):
             store = open_store(name)
@@ -90,13 +124,26 @@ class TestOpenStore:
 
     @pytest.mark.parametrize("value", ["", 3, True, False, b"path", ["auto"], EmbeddingStore])
     def test_anything_else_is_refused(self, value: Any) -> None:
-        with pytest.raises(InvalidParameterError, match=r"'store' parameter must be 'auto', a path, an EmbeddingStore or None\. Got "):
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"'store' parameter must be 'auto', a path, an EmbeddingStore or None\. Got ",
+        ):
             open_store(value)
 
 
 class TestEncodeOnce:
-    @pytest.mark.parametrize("parts", [[LAST], [Part((1,), "sum", "cls"), LAST], [Part((0, 3), "mean", "max"), LAST], list(every_part(3))])
-    def test_it_gives_what_encoding_gives(self, engine: Engine, store: EmbeddingStore, parts: list[Part]) -> None:
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            [LAST],
+            [Part((1,), "sum", "cls"), LAST],
+            [Part((0, 3), "mean", "max"), LAST],
+            list(every_part(3)),
+        ],
+    )
+    def test_it_gives_what_encoding_gives(
+        self, engine: Engine, store: EmbeddingStore, parts: list[Part]
+    ) -> None:
         expected, tokenized = engine.direct(TEXTS, parts)
         for _ in range(2):
             vectors, n_tokens, n_lost = engine.once(store, TEXTS, parts)
@@ -107,7 +154,9 @@ class TestEncodeOnce:
         assert n_lost.any()
         assert [set(texts) for texts, _ in engine.calls] == [set(TEXTS)]
 
-    def test_what_is_kept_is_bit_for_bit_what_was_encoded(self, engine: Engine, store: EmbeddingStore) -> None:
+    def test_what_is_kept_is_bit_for_bit_what_was_encoded(
+        self, engine: Engine, store: EmbeddingStore
+    ) -> None:
         first = engine.once(store, TEXTS, [LAST])[0]
         again = engine.once(EmbeddingStore(store.path), TEXTS[::-1], [LAST])[0]
         np.testing.assert_array_equal(again[::-1], first)
@@ -117,7 +166,9 @@ class TestEncodeOnce:
         engine.once(store, TEXTS, [LAST])
         assert sorted(engine.calls[1][0]) == sorted(TEXTS[4:])
 
-    def test_the_result_is_the_caller_s_to_change(self, engine: Engine, store: EmbeddingStore) -> None:
+    def test_the_result_is_the_caller_s_to_change(
+        self, engine: Engine, store: EmbeddingStore
+    ) -> None:
         first = engine.once(store, TEXTS, [LAST])[0]
         kept = first.copy()
         first[:] = 0
@@ -136,7 +187,9 @@ class TestEncodeOnce:
         engine.once(store, TEXTS, [LAST])
         assert len(engine.calls) == 2
 
-    def test_work_is_cut_into_portions_the_longest_first(self, engine: Engine, store: EmbeddingStore) -> None:
+    def test_work_is_cut_into_portions_the_longest_first(
+        self, engine: Engine, store: EmbeddingStore
+    ) -> None:
         texts = [f"{word} {other}" for word in WORDS for other in WORDS]
         engine.once(store, texts, [LAST], batch_tokens=20)
         assert len(engine.calls) > 5
@@ -147,23 +200,35 @@ class TestEncodeOnce:
 
 
 class TestParts:
-    def test_two_passes_serve_every_layer_and_pooling(self, engine: Engine, store: EmbeddingStore) -> None:
+    def test_two_passes_serve_every_layer_and_pooling(
+        self, engine: Engine, store: EmbeddingStore
+    ) -> None:
         for layer in range(4):
             for pooling in POOLINGS:
                 engine.once(store, TEXTS, [Part((layer,), "sum", pooling)])
         assert [len(parts) for _, parts in engine.calls] == [1, 4 * len(POOLINGS) - 1]
 
-    def test_how_one_layer_would_be_merged_is_of_no_account(self, engine: Engine, store: EmbeddingStore) -> None:
+    def test_how_one_layer_would_be_merged_is_of_no_account(
+        self, engine: Engine, store: EmbeddingStore
+    ) -> None:
         one = engine.once(store, TEXTS, [Part((2,), "sum", "mean")])[0]
         other = engine.once(store, TEXTS, [Part((2,), "mean", "mean")])[0]
         np.testing.assert_array_equal(one, other)
         assert len(engine.calls) == 1
 
-    def test_parts_that_differ_are_never_taken_for_each_other(self, engine: Engine, store: EmbeddingStore) -> None:
-        several = [Part(layers, merge, "max") for layers in [(1, 2), (2, 3), (1, 2, 3), (1, 3)] for merge in ("sum", "mean")]
+    def test_parts_that_differ_are_never_taken_for_each_other(
+        self, engine: Engine, store: EmbeddingStore
+    ) -> None:
+        several = [
+            Part(layers, merge, "max")
+            for layers in [(1, 2), (2, 3), (1, 2, 3), (1, 3)]
+            for merge in ("sum", "mean")
+        ]
         for part in [*several, *every_part(3), *several]:
             expected = engine.direct(TEXTS, [part])[0]
-            np.testing.assert_allclose(engine.once(store, TEXTS, [part])[0], expected, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(
+                engine.once(store, TEXTS, [part])[0], expected, rtol=1e-5, atol=1e-5
+            )
         times = [part for _, parts in engine.calls for part in parts]
         assert len(times) == len(set(times)) == len(several) + len(every_part(3))
 
@@ -182,7 +247,11 @@ class TestParts:
         st.sampled_from(["asked", "all_layers"]),
     )
     def test_whatever_was_asked_for_before(
-        self, tiny_model: ModelFactory, tmp_path_factory: pytest.TempPathFactory, requests: list[Any], keep: str
+        self,
+        tiny_model: ModelFactory,
+        tmp_path_factory: pytest.TempPathFactory,
+        requests: list[Any],
+        keep: str,
     ) -> None:
         engine = Engine(open_checkpoint(str(tiny_model("bert"))))
         store = EmbeddingStore(tmp_path_factory.mktemp("any"), keep=keep, durable=False)

@@ -32,14 +32,19 @@ def test_the_tree_in_the_docstring_is_the_real_one() -> None:
         assert own == [part.strip() for part in builtins.split(",") if part]
 
 
-@pytest.mark.parametrize("error", [error for error in ALL if "Model" in error.__name__ or error is errors.OutOfMemoryError])
+@pytest.mark.parametrize(
+    "error",
+    [error for error in ALL if "Model" in error.__name__ or error is errors.OutOfMemoryError],
+)
 def test_trouble_with_a_model_is_a_model_error(error: type[Exception]) -> None:
     assert issubclass(error, errors.ModelError)
     assert issubclass(error, RuntimeError)
 
 
 @pytest.mark.parametrize("error", [errors.InvalidParameterError, errors.InvalidTextError])
-def test_bad_arguments_are_caught_as_python_and_scikit_learn_name_them(error: type[Exception]) -> None:
+def test_bad_arguments_are_caught_as_python_and_scikit_learn_name_them(
+    error: type[Exception],
+) -> None:
     assert issubclass(error, ValueError)
     assert issubclass(error, TypeError)
     assert not issubclass(error, errors.ModelError)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = {path.name: path for path in sorted((Path(__file__).parents[2] / "examples").glob("*.py"))}
+EXAMPLES = {
+    path.name: path for path in sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+}
 
 
 def check_grid_search(lines: list[str]) -> None:
@@ -21,7 +23,10 @@ def check_column_transformer(lines: list[str]) -> None:
     assert names == "385 features, from text__bertvectorizer0 to number__price"
 
 
-CHECKS: dict[str, Callable[[list[str]], None]] = {"column_transformer.py": check_column_transformer, "grid_search.py": check_grid_search}
+CHECKS: dict[str, Callable[[list[str]], None]] = {
+    "column_transformer.py": check_column_transformer,
+    "grid_search.py": check_grid_search,
+}
 
 
 def test_every_example_has_a_check() -> None:
@@ -29,6 +34,8 @@ def test_every_example_has_a_check() -> None:
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_an_example_prints_what_it_promises(name: str, default_model_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_example_prints_what_it_promises(
+    name: str, default_model_directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     runpy.run_path(str(EXAMPLES[name]), run_name="__main__")
     CHECKS[name](capsys.readouterr().out.splitlines())

@@ -28,7 +28,11 @@ import bertvectorizer
 from bertvectorizer.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = {"models": "bertvectorizer.models", "features": "bertvectorizer.features", "pipeline": "bertvectorizer.pipeline"}
+FOLDERS = {
+    "models": "bertvectorizer.models",
+    "features": "bertvectorizer.features",
+    "pipeline": "bertvectorizer.pipeline",
+}
 FOLDERS["package"] = "bertvectorizer"
 MAY_IMPORT = {
     "models": {"models"},
@@ -65,7 +69,8 @@ def home(module: str) -> str:
 
 
 def imports(module: str, *, while_loading: bool = False) -> Iterator[str]:
-    """Yield what a module imports, as absolute names; names of attributes are cut off where they are no modules.
+    """Yield what a module imports, as absolute names; names of attributes are cut off where they
+    are no modules.
 
     With ``while_loading`` those imports are left out that wait for a call, or for a type checker.
     """
@@ -77,7 +82,11 @@ def imports(module: str, *, while_loading: bool = False) -> Iterator[str]:
         else:
             assert isinstance(node, ast.ImportFrom)
             parents = package.split(".")
-            base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])]) if node.level else str(node.module)
+            base = (
+                ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+                if node.level
+                else str(node.module)
+            )
             for alias in node.names:
                 yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in SOURCES else base
 
@@ -94,7 +103,11 @@ def _statements(tree: ast.AST, while_loading: bool) -> Iterator[ast.AST]:
 
 def test_the_walk_finds_every_source_file() -> None:
     assert installed_modules() == sorted(SOURCES)
-    assert {"bertvectorizer.cli.app", "bertvectorizer.features.bert", "bertvectorizer.models.network.encoder"} <= set(SOURCES)
+    assert {
+        "bertvectorizer.cli.app",
+        "bertvectorizer.features.bert",
+        "bertvectorizer.models.network.encoder",
+    } <= set(SOURCES)
 
 
 @pytest.mark.parametrize("module", SOURCES)
@@ -103,27 +116,49 @@ def test_imports_run_one_way(module: str) -> None:
     for name in own:
         assert home(name) in MAY_IMPORT[home(module)], f"{module} imports {name}"
     if home(module) == "models":
-        assert not [name for name in imports(module) if name.partition(".")[0] in {"sklearn", "pandas", "polars"}]
+        assert not [
+            name
+            for name in imports(module)
+            if name.partition(".")[0] in {"sklearn", "pandas", "polars"}
+        ]
 
 
 @pytest.mark.parametrize("module", SOURCES)
 def test_imports_inside_the_package_are_relative(module: str) -> None:
-    for node in _statements(ast.parse(SOURCES[module].read_text(encoding="utf-8")), while_loading=False):
+    for node in _statements(
+        ast.parse(SOURCES[module].read_text(encoding="utf-8")), while_loading=False
+    ):
         if isinstance(node, ast.ImportFrom) and node.level == 0:
             assert str(node.module).partition(".")[0] not in {"bertvectorizer", *FOLDERS}
         if isinstance(node, ast.Import):
-            assert not {alias.name.partition(".")[0] for alias in node.names} & {"bertvectorizer", *FOLDERS}
+            assert not {alias.name.partition(".")[0] for alias in node.names} & {
+                "bertvectorizer",
+                *FOLDERS,
+            }
 
 
 def test_no_module_needs_itself_to_load() -> None:
-    graph = {module: {name for name in imports(module, while_loading=True) if name in SOURCES and name != module} for module in SOURCES}
+    graph = {
+        module: {
+            name
+            for name in imports(module, while_loading=True)
+            if name in SOURCES and name != module
+        }
+        for module in SOURCES
+    }
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
     assert set(order) == set(SOURCES)
 
 
 def test_the_parser_of_imports_sees_them() -> None:
     seen = set(imports("bertvectorizer.features.bert"))
-    assert {"bertvectorizer.models", "bertvectorizer.warning", "bertvectorizer.features.base", "torch", "numpy"} <= seen
+    assert {
+        "bertvectorizer.models",
+        "bertvectorizer.warning",
+        "bertvectorizer.features.base",
+        "torch",
+        "numpy",
+    } <= seen
     assert "torch" not in set(imports("bertvectorizer.features.bert", while_loading=True))
     assert "bertvectorizer.models.network.encoder" in seen
 
@@ -133,13 +168,19 @@ def test_folders_with_code_are_the_listed_packages() -> None:
     assert sorted(setuptools["packages"]) == sorted(FOLDERS.values())
     assert setuptools["package-dir"] == {package: folder for folder, package in FOLDERS.items()}
     outside = {"tests", "benchmarks", "examples", "build", "dist", "docs"}
-    top = {path.parent.name for path in ROOT.glob("*/*.py") if path.parent.name not in outside and not path.parent.name.startswith(".")}
+    top = {
+        path.parent.name
+        for path in ROOT.glob("*/*.py")
+        if path.parent.name not in outside and not path.parent.name.startswith(".")
+    }
     assert top == set(FOLDERS)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_folder_inside_is_left_out_of_the_wheel(folder: str) -> None:
-    assert [str(path) for path in (ROOT / folder).rglob("*.py") if path.parent != ROOT / folder] == []
+    assert [
+        str(path) for path in (ROOT / folder).rglob("*.py") if path.parent != ROOT / folder
+    ] == []
 
 
 @pytest.mark.parametrize("module", SOURCES)
@@ -159,11 +200,16 @@ def test_all_is_the_public_namespace_of_each_package(package: str) -> None:
     names = exported(package)
     for name in names:
         assert getattr(module, name) is not None
-    submodules = {name.removeprefix(f"{package}.") for name in SOURCES if name.startswith(f"{package}.")}
+    submodules = {
+        name.removeprefix(f"{package}.") for name in SOURCES if name.startswith(f"{package}.")
+    }
     present = {
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and name not in submodules and not isinstance(value, ModuleType) and name not in {"annotations", "Any"}
+        if not name.startswith("_")
+        and name not in submodules
+        and not isinstance(value, ModuleType)
+        and name not in {"annotations", "Any"}
     }
     public = {name for name in names if not name.startswith("_")}
     assert present - {"TYPE_CHECKING"} <= public
@@ -171,7 +217,9 @@ def test_all_is_the_public_namespace_of_each_package(package: str) -> None:
     assert set(names) <= set(dir(module))
 
 
-@pytest.mark.parametrize("module", [module for module in SOURCES if module != "bertvectorizer.__main__"])
+@pytest.mark.parametrize(
+    "module", [module for module in SOURCES if module != "bertvectorizer.__main__"]
+)
 def test_all_is_sorted_and_names_what_is_public(module: str) -> None:
     names = exported(module)
     assert names == sorted(names, key=natural) or names == sorted(names)
@@ -207,13 +255,20 @@ PUBLIC = public_objects()
 
 
 def test_public_objects_were_found() -> None:
-    assert {"bertvectorizer.features.bert.BertVectorizer", "bertvectorizer.pipeline.run_comparison.compare"} <= set(PUBLIC)
+    assert {
+        "bertvectorizer.features.bert.BertVectorizer",
+        "bertvectorizer.pipeline.run_comparison.compare",
+    } <= set(PUBLIC)
     assert len(PUBLIC) > 30
 
 
 def section(docstring: str, title: str) -> str:
     """Return a section of a numpydoc docstring, "" if there is none."""
-    match = re.search(rf"^{title}\n-{{{len(title)}}}\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)", docstring, re.MULTILINE | re.DOTALL)
+    match = re.search(
+        rf"^{title}\n-{{{len(title)}}}\n(.*?)(?=^\S[^\n]*\n-+\n|\Z)",
+        docstring,
+        re.MULTILINE | re.DOTALL,
+    )
     return match.group(1) if match else ""
 
 
@@ -221,7 +276,9 @@ def section(docstring: str, title: str) -> str:
 def test_every_public_object_is_documented(name: str) -> None:
     value = PUBLIC[name]
     docstring = inspect.getdoc(value) or ""
-    assert docstring.splitlines()[0].rstrip().endswith((".", "?", ":", "!")), f"{name} has no sentence to begin with"
+    assert docstring.splitlines()[0].rstrip().endswith((".", "?", ":", "!")), (
+        f"{name} has no sentence to begin with"
+    )
     for method_name, method in vars(value).items() if inspect.isclass(value) else []:
         if inspect.isfunction(method) and not method_name.startswith("_"):
             assert inspect.getdoc(method), f"{name}.{method_name} has no docstring"
@@ -229,7 +286,9 @@ def test_every_public_object_is_documented(name: str) -> None:
     if described:
         documented = re.findall(r"^(\*{0,2}\w[\w, *]*?)(?: : .*)?$", described, re.MULTILINE)
         documented = [part.strip("* ") for names in documented for part in names.split(",")]
-        parameters = [parameter for parameter in inspect.signature(value).parameters if parameter != "self"]
+        parameters = [
+            parameter for parameter in inspect.signature(value).parameters if parameter != "self"
+        ]
         assert documented == parameters, f"{name} documents other parameters, or in another order"
 
 
@@ -252,7 +311,14 @@ def test_doctests(default_model_directory: Path, capsys: pytest.CaptureFixture[s
         result = doctest.testmod(module, report=True)
         assert not result.failed, f"{name}: {capsys.readouterr().out}"
         attempted[name] = result.attempted
-    for name in ("features.bert", "features.text_column", "pipeline.compare", "pipeline.embed", "pipeline.example", "pipeline.tables"):
+    for name in (
+        "features.bert",
+        "features.text_column",
+        "pipeline.compare",
+        "pipeline.embed",
+        "pipeline.example",
+        "pipeline.tables",
+    ):
         assert attempted[f"bertvectorizer.{name}"] > 0, f"{name} has no example"
 
 
@@ -265,7 +331,9 @@ def blocks(*languages: str) -> list[str]:
 SHELL = "\n".join(blocks("sh", "shell", "bash", "console", ""))
 
 
-def test_every_python_snippet_of_the_readme_runs(default_model_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_python_snippet_of_the_readme_runs(
+    default_model_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     snippets = blocks("python", "py")
     assert snippets or "```" not in README
     monkeypatch.chdir(tmp_path)
@@ -276,7 +344,12 @@ def test_every_python_snippet_of_the_readme_runs(default_model_directory: Path, 
 
 def readme_commands() -> list[str]:
     lines = SHELL.replace("\\\n", " ").splitlines()
-    return [part.strip() for line in lines for part in line.split("&&") if part.strip().startswith("bertvectorizer")]
+    return [
+        part.strip()
+        for line in lines
+        for part in line.split("&&")
+        if part.strip().startswith("bertvectorizer")
+    ]
 
 
 def test_every_command_of_the_readme_is_one() -> None:
@@ -286,17 +359,23 @@ def test_every_command_of_the_readme_is_one() -> None:
     for line in lines:
         words = line.split()
         known = {option for parameter in commands[words[1]].params for option in parameter.opts}
-        assert {word for word in words[2:] if re.match("--?[a-z]", word)} <= {*known, "--help"}, line
+        assert {word for word in words[2:] if re.match("--?[a-z]", word)} <= {*known, "--help"}, (
+            line
+        )
 
 
 def test_the_readme_tells_the_two_lines_that_set_all_up() -> None:
     assert 'pip install -c constraints.txt ".[offline]" && bertvectorizer compare' in SHELL
     assert 'pip install -c constraints.txt ".[test]" && pytest' in SHELL
-    assert 'pip install -c constraints.txt ".[test]" && pytest' in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert 'pip install -c constraints.txt ".[test]" && pytest' in (ROOT / ".ci" / "run").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    program = f"import bertvectorizer, sys; print([name for name in {HEAVY} if name in sys.modules])"
+    program = (
+        f"import bertvectorizer, sys; print([name for name in {HEAVY} if name in sys.modules])"
+    )
     assert run_python(program).strip() == "[]"
 
 
@@ -311,14 +390,24 @@ def test_help_needs_no_network_code() -> None:
 
 
 def test_names_of_the_front_door_load_when_they_are_asked_for() -> None:
-    program = "import bertvectorizer as b, sys; b.BertVectorizer; b.compare; print('torch' in sys.modules, 'BertVectorizer' in dir(b))"
+    program = (
+        "import bertvectorizer as b, sys; b.BertVectorizer; b.compare; print('torch' in"
+        " sys.modules, 'BertVectorizer' in dir(b))"
+    )
     assert run_python(program).split()[1] == "True"
     with pytest.raises(AttributeError, match="has no attribute 'Bert'"):
         _ = bertvectorizer.Bert  # type: ignore[attr-defined]
 
 
 def run_python(program: str) -> str:
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120, cwd=Path(sys.prefix))
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=Path(sys.prefix),
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -328,14 +417,25 @@ def test_the_version_is_said_once() -> None:
 
 
 def test_constraints_pin_every_requirement() -> None:
-    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines), "exact versions, without local suffixes"
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines), (
+        "exact versions, without local suffixes"
+    )
     assert lines == sorted(lines, key=lambda line: normal(line.partition("==")[0]))
     assert "torch==2.13.0" in lines
     pinned = {normal(line.partition("==")[0]) for line in lines}
     project = PYPROJECT["project"]
-    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
-    assert {normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted} - {"bertvectorizer"} <= pinned
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    assert {normal(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted} - {
+        "bertvectorizer"
+    } <= pinned
 
 
 def normal(name: str) -> str:
@@ -356,24 +456,47 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], s
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy / file)
-    program = "import sys; from setuptools import build_meta as b; out = sys.argv[1]; b.build_sdist(out); b.build_wheel(out)"
-    result = subprocess.run([sys.executable, "-c", program, out], capture_output=True, text=True, check=False, cwd=copy, timeout=120)
+    program = (
+        "import sys; from setuptools import build_meta as b; out = sys.argv[1]; b.build_sdist(out);"
+        " b.build_wheel(out)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, out],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=copy,
+        timeout=120,
+    )
     assert result.returncode == 0, result.stderr
     (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive, tarfile.open(sdist) as tarball:
         return set(archive.namelist()), {name.partition("/")[2] for name in tarball.getnames()}
 
 
-def test_the_wheel_holds_one_package_with_all_modules_and_data(distributions: tuple[set[str], set[str]]) -> None:
+def test_the_wheel_holds_one_package_with_all_modules_and_data(
+    distributions: tuple[set[str], set[str]],
+) -> None:
     wheel, sdist = distributions
     modules = {
-        f"{name.replace('.', '/')}/__init__.py" if path.stem == "__init__" else f"{name.replace('.', '/')}.py"
+        (
+            f"{name.replace('.', '/')}/__init__.py"
+            if path.stem == "__init__"
+            else f"{name.replace('.', '/')}.py"
+        )
         for name, path in SOURCES.items()
     }
     data = {f"pipeline/templates/{name}.html" for name in ("fragment", "report", "table")} | {
         "pipeline/data/words_in_context.csv",
         "py.typed",
     }
-    assert modules | {f"bertvectorizer/{name}" for name in data} == {name for name in wheel if ".dist-info/" not in name}
+    assert modules | {f"bertvectorizer/{name}" for name in data} == {
+        name for name in wheel if ".dist-info/" not in name
+    }
     assert {name.partition("/")[0].partition("-")[0] for name in wheel} == {"bertvectorizer"}
-    assert {"package/py.typed", "pipeline/data/words_in_context.csv", "package/cli/app.py", "LICENSE"} <= sdist
+    assert {
+        "package/py.typed",
+        "pipeline/data/words_in_context.csv",
+        "package/cli/app.py",
+        "LICENSE",
+    } <= sdist

@@ -25,7 +25,10 @@ def test_check_choice_returns_the_choice() -> None:
 def test_check_choice_refuses_everything_else(value: Any) -> None:
     with pytest.raises(InvalidParameterError) as caught:
         check_choice("overflow", value, ("truncate", "window"))
-    assert str(caught.value) == f"The 'overflow' parameter must be one of 'truncate', 'window'. Got {value!r} instead."
+    assert (
+        str(caught.value)
+        == f"The 'overflow' parameter must be one of 'truncate', 'window'. Got {value!r} instead."
+    )
 
 
 @pytest.mark.parametrize("value", [True, False, np.True_, np.False_])
@@ -35,7 +38,9 @@ def test_check_flag_returns_a_python_bool(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [0, 1, None, "True", np.int64(1)])
 def test_check_flag_refuses_what_only_looks_true_or_false(value: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=r"'local_files_only' parameter must be True or False\. Got"):
+    with pytest.raises(
+        InvalidParameterError, match=r"'local_files_only' parameter must be True or False\. Got"
+    ):
         check_flag("local_files_only", value)
 
 
@@ -54,5 +59,8 @@ def test_check_int_lets_none_pass_only_where_optional() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, np.True_, "1", float("nan"), np.float32(2)])
 def test_check_int_refuses_other_values(value: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=r"'max_length' parameter must be an int in the range \[1, inf\) or None\. Got"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'max_length' parameter must be an int in the range \[1, inf\) or None\. Got",
+    ):
         check_int("max_length", value, 1, optional=True)

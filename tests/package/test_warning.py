@@ -26,7 +26,9 @@ def test_a_warning_points_at_the_line_that_called(tiny_model: Any, output: str) 
 
 
 def test_a_warning_looks_through_pipelines_and_searches(tiny_model: Any) -> None:
-    pipeline = make_pipeline(BertVectorizer(str(tiny_model("bert"))), LogisticRegression(max_iter=1000))
+    pipeline = make_pipeline(
+        BertVectorizer(str(tiny_model("bert"))), LogisticRegression(max_iter=1000)
+    )
     with pytest.warns(UserWarning, match="lose their end") as caught:
         pipeline.fit(LONG, LABELS)
     assert [Path(warning.filename) for warning in caught] == [Path(__file__)]

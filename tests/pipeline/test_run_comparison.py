@@ -24,16 +24,35 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from bertvectorizer import BertVectorizer, Comparison, EmbeddingStore, StaticVectorizer, Word2VecVectorizer, compare
-from bertvectorizer.errors import InvalidParameterError, InvalidTableError, InvalidTextError, ModelNotFoundError
+from bertvectorizer import (
+    BertVectorizer,
+    Comparison,
+    EmbeddingStore,
+    StaticVectorizer,
+    Word2VecVectorizer,
+    compare,
+)
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    InvalidTableError,
+    InvalidTextError,
+    ModelNotFoundError,
+)
 from bertvectorizer.models.store.session_store import comparison_store, session_store
-from bertvectorizer.pipeline import ComparisonInterrupted, default_features, load_example, read_table
+from bertvectorizer.pipeline import (
+    ComparisonInterrupted,
+    default_features,
+    load_example,
+    read_table,
+)
 from bertvectorizer.pipeline.comparison import cross_validation as trial
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
 
-MODULE = importlib.import_module("bertvectorizer.pipeline.run_comparison")  # the name in the package is the function
+MODULE = importlib.import_module(
+    "bertvectorizer.pipeline.run_comparison"
+)  # the name in the package is the function
 EXAMPLE = load_example().head(60)
 TEXTS, LABELS = EXAMPLE["text"], EXAMPLE["label"]
 PLAIN = LogisticRegression()
@@ -42,7 +61,13 @@ ROSTER: dict[str, Any] = {**MAJORITY, "words": TfidfVectorizer()}
 
 
 def quick(
-    X: Any, y: Any, features: Any = None, estimator: Any = PLAIN, cv: Any = 2, scoring: Any = "accuracy", **options: Any
+    X: Any,
+    y: Any,
+    features: Any = None,
+    estimator: Any = PLAIN,
+    cv: Any = 2,
+    scoring: Any = "accuracy",
+    **options: Any,
 ) -> Comparison:
     """Compare by little work."""
     return compare(X, y, features, estimator, cv, scoring, **options)
@@ -81,14 +106,23 @@ def default_head(sparse: bool) -> list[Any]:
     inner = StratifiedKFold(3, shuffle=True, random_state=0)
     return [
         Normalizer() if sparse else StandardScaler(),
-        LogisticRegressionCV(Cs=strengths, cv=inner, scoring="neg_log_loss", max_iter=1000, l1_ratios=(0.0,), use_legacy_attributes=False),
+        LogisticRegressionCV(
+            Cs=strengths,
+            cv=inner,
+            scoring="neg_log_loss",
+            max_iter=1000,
+            l1_ratios=(0.0,),
+            use_legacy_attributes=False,
+        ),
     ]
 
 
 @pytest.mark.parametrize("kind", ["words", "topics", "word2vec", "static", "bert", "union"])
 def test_scores_are_those_of_a_pipeline_in_cross_validation(kind: str, model: str) -> None:
     words = sorted({word for text in TEXTS for word in text.lower().split()})
-    table = pd.DataFrame(np.random.RandomState(0).normal(size=(len(words), 6)).astype(np.float32), index=words)
+    table = pd.DataFrame(
+        np.random.RandomState(0).normal(size=(len(words), 6)).astype(np.float32), index=words
+    )
     transformer = {
         "words": TfidfVectorizer(min_df=2),
         "topics": make_pipeline(TfidfVectorizer(), TruncatedSVD(4, random_state=0)),
@@ -98,25 +132,38 @@ def test_scores_are_those_of_a_pipeline_in_cross_validation(kind: str, model: st
         "union": FeatureUnion([("words", TfidfVectorizer()), ("bert", BertVectorizer(model))]),
     }[kind]
     folds = StratifiedKFold(2, shuffle=True, random_state=3)
-    comparison = compare(TEXTS, LABELS, {kind: transformer}, cv=folds, scoring=["neg_log_loss", "accuracy"])
+    comparison = compare(
+        TEXTS, LABELS, {kind: transformer}, cv=folds, scoring=["neg_log_loss", "accuracy"]
+    )
     pipe = make_pipeline(transformer, *default_head(kind in ("words", "union")))
-    by_hand = cross_val_score(pipe, TEXTS, LABELS, cv=folds, scoring="neg_log_loss", error_score="raise")
+    by_hand = cross_val_score(
+        pipe, TEXTS, LABELS, cv=folds, scoring="neg_log_loss", error_score="raise"
+    )
     assert comparison.outcomes[kind].scores["log_loss"].tolist() == (-by_hand).tolist()
 
 
 def test_an_estimator_stands_on_all_features() -> None:
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     comparison = compare(TEXTS, LABELS, ROSTER, KNeighborsClassifier(3), folds)
-    by_hand = cross_val_score(make_pipeline(ROSTER["words"], KNeighborsClassifier(3)), TEXTS, LABELS, cv=folds)
+    by_hand = cross_val_score(
+        make_pipeline(ROSTER["words"], KNeighborsClassifier(3)), TEXTS, LABELS, cv=folds
+    )
     assert scores(comparison) == by_hand.tolist()
     assert comparison.settings["estimator"] == "KNeighborsClassifier(n_neighbors=3)"
 
 
 def test_majority_class_scores_its_share() -> None:
-    comparison = compare([f"text {number}" for number in range(40)], ["often"] * 30 + ["seldom"] * 10, MAJORITY, cv=5)
+    comparison = compare(
+        [f"text {number}" for number in range(40)], ["often"] * 30 + ["seldom"] * 10, MAJORITY, cv=5
+    )
     assert scores(comparison, "majority class") == [0.75] * 5
     row = comparison.table.iloc[0]
-    assert (row["dimensions"], row["accuracy"], row["roc_auc"], row["brier_score"]) == (0, 0.75, 0.5, 0.1875)
+    assert (row["dimensions"], row["accuracy"], row["roc_auc"], row["brier_score"]) == (
+        0,
+        0.75,
+        0.5,
+        0.1875,
+    )
     assert row["verdict"] == "best baseline"
 
 
@@ -129,7 +176,12 @@ def test_the_default_roster_encodes_each_text_once(model: str) -> None:
     berts = {name: transformer for name, transformer in roster.items() if name.startswith("BERT")}
     assert len(berts) == 8
     with pytest.warns(UserWarning, match=r"20 of 70 rows are judged"):
-        comparison = quick(texts, [*LABELS, *LABELS[:10]], {**MAJORITY, **berts, "two": FeatureUnion(list(berts.items())[:2])}, cv="2x2")
+        comparison = quick(
+            texts,
+            [*LABELS, *LABELS[:10]],
+            {**MAJORITY, **berts, "two": FeatureUnion(list(berts.items())[:2])},
+            cv="2x2",
+        )
     store = comparison_store()
     assert store is not None
     assert store.stats.encoded == store.stats.texts == 60
@@ -155,15 +207,25 @@ def test_stores_of_the_users(given: str, model: str, tmp_path: Path) -> None:
 
 
 def test_names_of_the_default_roster(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
-    monkeypatch.setattr(MODULE, "default_features", lambda: {**ROSTER, "BERT": BertVectorizer(model)})
-    assert list(quick(TEXTS, LABELS, ["WORDS", "majority class"]).outcomes) == ["words", "majority class"]
+    monkeypatch.setattr(
+        MODULE, "default_features", lambda: {**ROSTER, "BERT": BertVectorizer(model)}
+    )
+    assert list(quick(TEXTS, LABELS, ["WORDS", "majority class"]).outcomes) == [
+        "words",
+        "majority class",
+    ]
     assert list(quick(TEXTS, LABELS, "words").outcomes) == ["words"]
-    with pytest.raises(InvalidParameterError, match=r"must name some of: majority class, words, BERT\. Got 'word2vec'"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"must name some of: majority class, words, BERT\. Got 'word2vec'",
+    ):
         quick(TEXTS, LABELS, ["word2vec"])
 
 
 @pytest.mark.parametrize("leaks", [True, False])
-def test_distilled_words_that_are_left_out_are_mentioned(leaks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distilled_words_that_are_left_out_are_mentioned(
+    leaks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(MODULE, "default_features", lambda: ROSTER)
     monkeypatch.setattr(MODULE, "can_distill", lambda: False)
     texts = ["the same"] * 60 if leaks else TEXTS
@@ -171,7 +233,12 @@ def test_distilled_words_that_are_left_out_are_mentioned(leaks: bool, monkeypatc
         warnings.simplefilter("always")
         comparison = quick(texts, LABELS)
     assert any("Distilled words are left out" in note for note in comparison.notes)
-    assert any("judged after learning from the same text" in str(warning.message) for warning in caught) == leaks
+    assert (
+        any(
+            "judged after learning from the same text" in str(warning.message) for warning in caught
+        )
+        == leaks
+    )
 
 
 # Folds
@@ -205,7 +272,9 @@ def test_a_seed_reproduces_everything() -> None:
     assert quick(TEXTS, LABELS, MAJORITY, random_state=None).settings["seed"] == "None"
 
 
-@pytest.mark.parametrize("make", [list, np.array, pd.Series, pl.Series], ids=["list", "array", "Series", "polars"])
+@pytest.mark.parametrize(
+    "make", [list, np.array, pd.Series, pl.Series], ids=["list", "array", "Series", "polars"]
+)
 def test_groups_are_never_on_both_sides(make: Any) -> None:
     groups = [f"author {number % 7}" for number in range(60)]
     comparison = quick(TEXTS, LABELS, MAJORITY, cv=3, groups=make(groups))
@@ -216,7 +285,12 @@ def test_groups_are_never_on_both_sides(make: Any) -> None:
 
 def test_texts_that_occur_twice_are_counted_and_can_be_kept_together() -> None:
     texts = [*TEXTS[:50], *(f"  {text.upper()}" for text in TEXTS[:10])]
-    with pytest.warns(UserWarning, match=r"^\d+ of 60 rows are judged after learning from the same text .*group_duplicates=True") as caught:
+    with pytest.warns(
+        UserWarning,
+        match=(
+            r"^\d+ of 60 rows are judged after learning from the same text .*group_duplicates=True"
+        ),
+    ) as caught:
         comparison = quick(texts, LABELS, MAJORITY, cv=5)
     assert [str(warning.message) for warning in caught] == comparison.notes
     together = quick(texts, LABELS, MAJORITY, cv=5, group_duplicates=True)
@@ -246,7 +320,9 @@ def test_a_predefined_split() -> None:
     table = comparison.table
     assert (table["low"] < table["high"]).all()
     assert table["p_value"].notna().sum() == 1
-    several = quick(TEXTS, LABELS, ROSTER, cv=PredefinedSplit(np.repeat([-1, 0, 1, 2], [20, 10, 15, 15])))
+    several = quick(
+        TEXTS, LABELS, ROSTER, cv=PredefinedSplit(np.repeat([-1, 0, 1, 2], [20, 10, 15, 15]))
+    )
     assert len(scores(several)) == 3
 
 
@@ -269,14 +345,23 @@ def test_held_back_rows_are_judged_once() -> None:
     comparison = quick(TEXTS[:40], LABELS[:40], {"words": Spy()}, test=held_back)
     assert seen == [20, 20, 40]
     row = comparison.table.iloc[0]
-    assert row["test"] == make_pipeline(CountVectorizer(), PLAIN).fit(TEXTS[:40], LABELS[:40]).score(*held_back)
+    assert row["test"] == make_pipeline(CountVectorizer(), PLAIN).fit(
+        TEXTS[:40], LABELS[:40]
+    ).score(*held_back)
     assert row["test_low"] <= row["test"] <= row["test_high"]
     assert comparison.n_test == 20
     assert comparison.settings["rows held back for a test"] == "20"
-    assert len(comparison.texts) == len(comparison.target) == len(comparison.outcomes["words"].predictions) == 40
+    assert (
+        len(comparison.texts)
+        == len(comparison.target)
+        == len(comparison.outcomes["words"].predictions)
+        == 40
+    )
     pipe = comparison.pipeline()
     assert pipe.score(*held_back) == row["test"]
-    assert quick(TEXTS[:40], LABELS[:40], MAJORITY, test=(["x"], ["thing"])).table.loc[0, "test"] in (0, 1)
+    assert quick(TEXTS[:40], LABELS[:40], MAJORITY, test=(["x"], ["thing"])).table.loc[
+        0, "test"
+    ] in (0, 1)
 
 
 def test_the_learning_curve_learns_from_nested_parts_with_all_classes() -> None:
@@ -321,13 +406,20 @@ def test_labels_of_every_kind_give_the_same(kind: str) -> None:
     comparison = quick(TEXTS, TARGETS[kind], ROSTER)
     assert scores(comparison) == scores(quick(TEXTS, LABELS, ROSTER))
     labels = list(TARGETS[kind])
-    expected = {type(str(label)) if kind == "mixed" else type(np.array(label).tolist()) for label in labels}
+    expected = {
+        type(str(label)) if kind == "mixed" else type(np.array(label).tolist()) for label in labels
+    }
     assert {type(label) for label in comparison.pipeline().predict(TEXTS).tolist()} == expected
 
 
-@pytest.mark.parametrize("head", [None, KNeighborsClassifier(3)], ids=["default", "with probabilities"])
+@pytest.mark.parametrize(
+    "head", [None, KNeighborsClassifier(3)], ids=["default", "with probabilities"]
+)
 def test_several_labels_a_row(head: Any) -> None:
-    labels = [["living"] * (label == "living") + ["bat"] * ("bat" in text) for text, label in zip(TEXTS, LABELS, strict=True)]
+    labels = [
+        ["living"] * (label == "living") + ["bat"] * ("bat" in text)
+        for text, label in zip(TEXTS, LABELS, strict=True)
+    ]
     comparison = compare(TEXTS, labels, ROSTER, head, cv=2)
     assert comparison.failures == {}
     assert comparison.metric == "f1_macro"
@@ -345,7 +437,9 @@ def test_a_single_label_a_row_or_none() -> None:
 
 def test_amounts() -> None:
     amounts = TEXTS.str.len() / 7
-    comparison = compare(TEXTS, amounts, {**MAJORITY, "letters": CountVectorizer(analyzer="char")}, cv=3)
+    comparison = compare(
+        TEXTS, amounts, {**MAJORITY, "letters": CountVectorizer(analyzer="char")}, cv=3
+    )
     assert comparison.metric == "r2"
     assert comparison.best == "letters"
     assert comparison.baseline == "letters"
@@ -364,7 +458,9 @@ def test_hundreds_of_classes() -> None:
     assert comparison.failures == {}
     assert comparison.table["accuracy"][1] == 1
     assert comparison.settings["target"] == "target: 200 classes"
-    with pytest.raises(InvalidTableError, match=r"folds \(5\). Got 3 row\(s\) of class 'class 0', and 199 more"):
+    with pytest.raises(
+        InvalidTableError, match=r"folds \(5\). Got 3 row\(s\) of class 'class 0', and 199 more"
+    ):
         compare(texts, names * 3, ROSTER)
 
 
@@ -388,16 +484,23 @@ def test_texts_of_every_kind_give_the_same() -> None:
         assert scores(comparison) == expected
         errors = comparison.errors("majority class", "words")
         rows = np.flatnonzero(
-            (comparison.outcomes["majority class"].predictions == LABELS) & (comparison.outcomes["words"].predictions != LABELS)
+            (comparison.outcomes["majority class"].predictions == LABELS)
+            & (comparison.outcomes["words"].predictions != LABELS)
         )
         assert len(rows)
         assert errors["text"].tolist() == array[rows].tolist()
-        assert errors.index.equals((texts.index if kind in ("odd index", "frame") else pd.RangeIndex(60))[rows])
+        assert errors.index.equals(
+            (texts.index if kind in ("odd index", "frame") else pd.RangeIndex(60))[rows]
+        )
 
 
 def test_missing_texts_read_as_empty(model: str) -> None:
     texts = ["bat", None, float("nan"), pd.NA, "crane", "river"] * 4
-    roster = {**ROSTER, "Word2Vec": Word2VecVectorizer(vector_size=4, epochs=1, n_buckets=16), "BERT": BertVectorizer(model)}
+    roster = {
+        **ROSTER,
+        "Word2Vec": Word2VecVectorizer(vector_size=4, epochs=1, n_buckets=16),
+        "BERT": BertVectorizer(model),
+    }
     with pytest.warns(UserWarning, match="24 of 24 rows are judged"):
         comparison = quick(texts, ["a", "b", "c"] * 8, roster)
     assert comparison.failures == {}
@@ -406,17 +509,52 @@ def test_missing_texts_read_as_empty(model: str) -> None:
 
 FAULTS: dict[str, tuple[Any, Any, type[Exception], str]] = {
     "no rows": ([], [], InvalidTableError, "There are no texts"),
-    "all texts missing": ([None, " "] * 5, ["a", "b"] * 5, InvalidTableError, "All 10 texts are missing or empty"),
-    "three rows": (["x", "y", "z"], ["a", "b", "a"], InvalidTableError, r"as many rows as folds \(5\)"),
+    "all texts missing": (
+        [None, " "] * 5,
+        ["a", "b"] * 5,
+        InvalidTableError,
+        "All 10 texts are missing or empty",
+    ),
+    "three rows": (
+        ["x", "y", "z"],
+        ["a", "b", "a"],
+        InvalidTableError,
+        r"as many rows as folds \(5\)",
+    ),
     "unequal lengths": (["x"] * 4, ["a", "b"], InvalidTableError, "4 texts but 2 labels"),
-    "missing label": (["x"] * 6, ["a", "b", "a", None, "a", pd.NA], InvalidTableError, "missing in 2 row.s., the first is row 3"),
-    "missing number": (["x"] * 4, [0.0, 1.0, float("nan"), 0.0], InvalidTableError, "missing in 1 row.s., the first is row 2"),
-    "one class": (["x"] * 4, ["a"] * 4, InvalidTableError, "at least 2 classes. Got 1, a in every row"),
+    "missing label": (
+        ["x"] * 6,
+        ["a", "b", "a", None, "a", pd.NA],
+        InvalidTableError,
+        "missing in 2 row.s., the first is row 3",
+    ),
+    "missing number": (
+        ["x"] * 4,
+        [0.0, 1.0, float("nan"), 0.0],
+        InvalidTableError,
+        "missing in 1 row.s., the first is row 2",
+    ),
+    "one class": (
+        ["x"] * 4,
+        ["a"] * 4,
+        InvalidTableError,
+        "at least 2 classes. Got 1, a in every row",
+    ),
     "rare class": (["x"] * 9, ["a"] * 8 + ["b"], InvalidTableError, "Got 1 row.s. of class 'b'"),
     "constant amounts": (["x"] * 9, [0.5] * 9, InvalidTableError, "at least 2 values"),
-    "infinite amounts": (["x"] * 4, [0.5, math.inf, 1.5, 2.5], InvalidTableError, "finite numbers. Got inf in row 1"),
+    "infinite amounts": (
+        ["x"] * 4,
+        [0.5, math.inf, 1.5, 2.5],
+        InvalidTableError,
+        "finite numbers. Got inf in row 1",
+    ),
     "numbers as texts": ([1, 2, 3, 4], ["a", "b"] * 2, InvalidTextError, "must be str"),
-    "nothing to learn": (["a", "b"] * 5, ["a", "b"] * 5, InvalidTableError, "No kind of features could be used. words: .*empty vocabulary"),
+    "nothing to learn": (
+        ["a", "b"] * 5,
+        ["a", "b"] * 5,
+        InvalidTableError,
+        "No kind of features could be used. words: .*empty vocabulary",
+    ),
 }
 
 
@@ -434,7 +572,10 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "cv, a fraction": ({"cv": 2.5}, "'cv'"),
     "cv, a flag": ({"cv": True}, "'cv'"),
     "scoring": ({"scoring": "no_such"}, "'scoring'"),
-    "scoring, which has no value": ({"scoring": "r2"}, "'r2', which decides, has no value on 2 of 2 folds"),
+    "scoring, which has no value": (
+        {"scoring": "r2"},
+        "'r2', which decides, has no value on 2 of 2 folds",
+    ),
     "scoring, of the rarer class": ({"scoring": "f1"}, "'f1', which decides, has no value"),
     "features": ({"features": {}}, "'features'"),
     "a class in place of features": ({"features": {"words": TfidfVectorizer}}, "'words'"),
@@ -467,7 +608,12 @@ def test_parameters_are_checked(fault: str) -> None:
 
 @pytest.mark.parametrize(
     ("groups", "message"),
-    [([1, 2], "60 texts but 2 groups"), ([None, *range(59)], "group is missing in 1 row"), (5, "group"), ([1] * 60, "as many groups")],
+    [
+        ([1, 2], "60 texts but 2 groups"),
+        ([None, *range(59)], "group is missing in 1 row"),
+        (5, "group"),
+        ([1] * 60, "as many groups"),
+    ],
 )
 def test_groups_at_fault(groups: Any, message: str) -> None:
     with pytest.raises((InvalidTableError, InvalidParameterError), match=message):
@@ -515,13 +661,19 @@ def test_a_failure_leaves_the_others_alone() -> None:
     assert comparison.notes == [str(caught[0].message)]
     assert "broken" in json.loads(comparison.to_json())["failures"]
     for ask in (comparison.errors, comparison.pipeline):
-        with pytest.raises(InvalidParameterError, match=r"one of: majority class, words\. Got 'broken'"):
+        with pytest.raises(
+            InvalidParameterError, match=r"one of: majority class, words\. Got 'broken'"
+        ):
             ask("broken")
 
 
 def test_where_all_fail_all_reasons_are_told() -> None:
-    with pytest.raises(InvalidTableError, match="one: RuntimeError: first; two: KeyError: 'second'"):
-        quick(TEXTS, LABELS, {"one": Raises(RuntimeError("first")), "two": Raises(KeyError("second"))})
+    with pytest.raises(
+        InvalidTableError, match="one: RuntimeError: first; two: KeyError: 'second'"
+    ):
+        quick(
+            TEXTS, LABELS, {"one": Raises(RuntimeError("first")), "two": Raises(KeyError("second"))}
+        )
 
 
 def test_a_scorer_that_has_no_value_for_one_member_leaves_the_others() -> None:
@@ -539,10 +691,19 @@ def test_a_scorer_of_the_users_that_asks_for_the_score() -> None:
 
 
 def test_a_warning_of_several_is_told_once() -> None:
-    features = {"one": Raises(warning="cold"), "two": Raises(warning="cold"), "three": Raises(warning="warm"), **ROSTER}
+    features = {
+        "one": Raises(warning="cold"),
+        "two": Raises(warning="cold"),
+        "three": Raises(warning="warm"),
+        **ROSTER,
+    }
     with pytest.warns(UserWarning, match="cold|warm") as caught:
         comparison = quick(TEXTS, LABELS, features)
-    assert [str(warning.message) for warning in caught] == comparison.notes == ["one, two: cold", "three: warm"]
+    assert (
+        [str(warning.message) for warning in caught]
+        == comparison.notes
+        == ["one, two: cold", "three: warm"]
+    )
     assert {warning.filename for warning in caught} == {__file__}
 
 
@@ -556,7 +717,11 @@ def test_texts_that_are_cut_are_told_once(model: str) -> None:
 
 def test_an_interrupt_keeps_what_is_finished() -> None:
     with pytest.raises(ComparisonInterrupted) as caught:
-        quick(TEXTS, LABELS, {**ROSTER, "stop": Raises(KeyboardInterrupt()), "later": TfidfVectorizer(binary=True)})
+        quick(
+            TEXTS,
+            LABELS,
+            {**ROSTER, "stop": Raises(KeyboardInterrupt()), "later": TfidfVectorizer(binary=True)},
+        )
     assert isinstance(caught.value, KeyboardInterrupt)
     comparison = caught.value.comparison
     assert comparison is not None
@@ -577,14 +742,26 @@ def test_a_progress_that_raises_is_not_a_failure_of_the_features() -> None:
 
 def test_progress_only_grows(model: str) -> None:
     news: list[tuple[str, str, int, int]] = []
-    quick(TEXTS, LABELS, {**ROSTER, "BERT": BertVectorizer(model)}, progress=lambda *call: news.append(call), learning_curve=[0.5])
+    quick(
+        TEXTS,
+        LABELS,
+        {**ROSTER, "BERT": BertVectorizer(model)},
+        progress=lambda *call: news.append(call),
+        learning_curve=[0.5],
+    )
     assert [call[:2] for call in news] == [
         *[("majority class", "folds")] * 5,
         *[("words", "folds")] * 5,
         *[("BERT", "texts")] * 2,
         *[("BERT", "folds")] * 5,
     ]
-    assert [done for name, unit, done, _ in news if (name, unit) == ("BERT", "folds")] == [0, 1, 2, 3, 4]
+    assert [done for name, unit, done, _ in news if (name, unit) == ("BERT", "folds")] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
     assert all(done <= total for _, _, done, total in news)
     assert {total for _, unit, _, total in news if unit == "texts"} == {60}
 
@@ -600,11 +777,23 @@ def test_folds_at_once_give_the_same() -> None:
 
 
 def test_nothing_of_the_users_is_changed(model: str) -> None:
-    texts, labels, groups = TEXTS.copy(), (LABELS == "living").astype(int).to_numpy(), np.arange(60) // 2
+    texts, labels, groups = (
+        TEXTS.copy(),
+        (LABELS == "living").astype(int).to_numpy(),
+        np.arange(60) // 2,
+    )
     head, bert, words = LogisticRegression(), BertVectorizer(model), TfidfVectorizer()
     features = {"words": words, "BERT": bert}
     before = labels.copy(), groups.copy(), repr(head), repr(bert), list(features.items())
-    comparison = quick(texts, labels, features, estimator=head, groups=groups, group_duplicates=True, learning_curve=True)
+    comparison = quick(
+        texts,
+        labels,
+        features,
+        estimator=head,
+        groups=groups,
+        group_duplicates=True,
+        learning_curve=True,
+    )
     comparison.pipeline("words"), comparison.pipeline("BERT")
     comparison.target.values[:] = 7
     comparison.texts[:] = ""
@@ -626,7 +815,10 @@ def test_features_added_later_are_not_those_compared() -> None:
 # Real texts
 
 
-@pytest.mark.parametrize(("name", "text", "target"), [("sst2/dev.tsv", "0", "1"), ("sms_spam/SMSSpamCollection.tsv", "1", "0")])
+@pytest.mark.parametrize(
+    ("name", "text", "target"),
+    [("sst2/dev.tsv", "0", "1"), ("sms_spam/SMSSpamCollection.tsv", "1", "0")],
+)
 @pytest.mark.filterwarnings("ignore:.* rows are judged")
 def test_real_texts(name: str, text: str, target: str, shared_data: Path, model: str) -> None:
     table = read_table(shared_data / name, [text, target], header=False).head(120)
@@ -640,7 +832,11 @@ def test_context_beats_words_where_the_label_depends_on_it(default_model_directo
     table = load_example().head(120)
     features = {**ROSTER, "BERT": BertVectorizer(str(default_model_directory))}
     comparison = quick(
-        table["text"], table["label"], features, make_pipeline(StandardScaler(with_mean=False), LogisticRegression(C=0.01)), 5
+        table["text"],
+        table["label"],
+        features,
+        make_pipeline(StandardScaler(with_mean=False), LogisticRegression(C=0.01)),
+        5,
     )
     assert comparison.best == "BERT"
     assert comparison.baseline in ROSTER

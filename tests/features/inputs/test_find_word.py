@@ -41,7 +41,9 @@ def test_words_are_found_whole(text: str, word: str, places: list[tuple[int, int
         ("ball", "bat", []),
     ],
 )
-def test_words_are_found_as_parts_where_asked(text: str, word: str, places: list[tuple[int, int]]) -> None:
+def test_words_are_found_as_parts_where_asked(
+    text: str, word: str, places: list[tuple[int, int]]
+) -> None:
     assert find_word([text], word, as_part=True) == [(0, *place) for place in places]
 
 
@@ -60,7 +62,11 @@ def test_what_is_found_whole_is_found_as_a_part(text: str, word: str) -> None:
 
 
 @settings(max_examples=50)
-@given(before=st.text(max_size=5), word=st.text(min_size=1, max_size=4).filter(str.strip), after=st.text(max_size=5))
+@given(
+    before=st.text(max_size=5),
+    word=st.text(min_size=1, max_size=4).filter(str.strip),
+    after=st.text(max_size=5),
+)
 def test_a_word_that_is_there_is_found_as_a_part(before: str, word: str, after: str) -> None:
     text = before + normalize("NFC", word.strip()) + after
     (_, start, _), *_ = find_word([text], word, as_part=True)

@@ -18,7 +18,11 @@ from hypothesis import strategies as st
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features.inputs.spans import read_spans
 
-COLUMNS: dict[str, list[Any]] = {"text": ["The old bat flew.", "bat", "A ball"], "start": [8, 0, 2], "end": [11, 3, 6]}
+COLUMNS: dict[str, list[Any]] = {
+    "text": ["The old bat flew.", "bat", "A ball"],
+    "start": [8, 0, 2],
+    "end": [11, 3, 6],
+}
 SPANS = [[8, 11], [0, 3], [2, 6]]
 
 
@@ -31,16 +35,28 @@ KINDS: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
     "objects": lambda columns: pd.DataFrame(columns, dtype=object),
     "odd index": lambda columns: pd.DataFrame(columns, index=["z", 3, "z"][: len(columns["text"])]),
     "floats": lambda columns: pd.DataFrame(columns).astype({"start": float, "end": np.float32}),
-    "nullable": lambda columns: pd.DataFrame(columns).astype({"text": "string", "start": "Int64", "end": "Float64"}),
+    "nullable": (
+        lambda columns: pd.DataFrame(columns).astype(
+            {"text": "string", "start": "Int64", "end": "Float64"}
+        )
+    ),
     "unsigned": lambda columns: pd.DataFrame(columns).astype({"start": np.uint64, "end": np.uint8}),
     "categories": lambda columns: pd.DataFrame(columns).astype("category"),
-    "Arrow": lambda columns: pd.DataFrame(columns).astype(
-        {"text": arrow(pa.string()), "start": arrow(pa.int32()), "end": arrow(pa.int64())}
+    "Arrow": (
+        lambda columns: pd.DataFrame(columns).astype(
+            {"text": arrow(pa.string()), "start": arrow(pa.int32()), "end": arrow(pa.int64())}
+        )
     ),
     "string[pyarrow]": lambda columns: pd.DataFrame(columns).astype({"text": "string[pyarrow]"}),
-    "other columns": lambda columns: pd.DataFrame({"label": columns["start"], **columns, "word": columns["text"]}),
-    "repeated other columns": lambda columns: pd.concat([pd.DataFrame(columns), *[pd.DataFrame({"x": columns["text"]})] * 2], axis=1),
-    "polars": lambda columns: pl.DataFrame(columns, schema={"text": pl.String, "start": pl.Int64, "end": pl.UInt8}),
+    "other columns": lambda columns: pd.DataFrame(
+        {"label": columns["start"], **columns, "word": columns["text"]}
+    ),
+    "repeated other columns": lambda columns: pd.concat(
+        [pd.DataFrame(columns), *[pd.DataFrame({"x": columns["text"]})] * 2], axis=1
+    ),
+    "polars": lambda columns: pl.DataFrame(
+        columns, schema={"text": pl.String, "start": pl.Int64, "end": pl.UInt8}
+    ),
     "polars floats and categories": lambda columns: pl.DataFrame(
         columns, schema={"text": pl.Categorical, "start": pl.Float64, "end": pl.Int64}
     ),
@@ -61,7 +77,12 @@ def test_every_kind_of_table_reads_alike(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_rows(kind: str, missing: str) -> None:
     table = read_spans(KINDS[kind]({"text": [], "start": [], "end": []}), missing=missing)
-    assert (table.texts, table.spans.shape, table.is_missing.shape, table.is_missing.dtype.kind) == ([], (0, 2), (0,), "b")
+    assert (
+        table.texts,
+        table.spans.shape,
+        table.is_missing.shape,
+        table.is_missing.dtype.kind,
+    ) == ([], (0, 2), (0,), "b")
 
 
 def test_the_input_stays_as_it_was() -> None:
@@ -72,7 +93,9 @@ def test_the_input_stays_as_it_was() -> None:
 
 
 def test_columns_have_the_names_that_are_given() -> None:
-    frame = pd.DataFrame(COLUMNS).rename(columns={"text": "sentence", "start": 0, "end": ("a", "b")})
+    frame = pd.DataFrame(COLUMNS).rename(
+        columns={"text": "sentence", "start": 0, "end": ("a", "b")}
+    )
     assert read_spans(frame, "sentence", 0, ("a", "b")).spans.tolist() == SPANS
     levels = pd.DataFrame({("a", name): values for name, values in COLUMNS.items()})
     assert read_spans(levels, ("a", "text"), ("a", "start"), ("a", "end")).spans.tolist() == SPANS
@@ -81,7 +104,9 @@ def test_columns_have_the_names_that_are_given() -> None:
 # ---- Words
 
 
-@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, lambda columns: pd.DataFrame(columns).astype("category")])
+@pytest.mark.parametrize(
+    "kind", [pd.DataFrame, pl.DataFrame, lambda columns: pd.DataFrame(columns).astype("category")]
+)
 def test_a_word_is_found_whole_or_else_as_a_part(kind: Any) -> None:
     words = {
         "text": ["batty Bat bat", "two bats", "a credit  card", "我喜欢苹果", "cafe\u0301"],
@@ -91,7 +116,9 @@ def test_a_word_is_found_whole_or_else_as_a_part(kind: Any) -> None:
 
 
 def test_bounds_come_before_words_unless_told_otherwise() -> None:
-    frame = pd.DataFrame({"text": ["a bat"], "start": [0], "end": [1], "word": ["bat"], "other": ["a bat"]})
+    frame = pd.DataFrame(
+        {"text": ["a bat"], "start": [0], "end": [1], "word": ["bat"], "other": ["a bat"]}
+    )
     assert read_spans(frame).spans.tolist() == [[0, 1]]
     assert read_spans(frame, start=None, end=None).spans.tolist() == [[2, 5]]
     assert read_spans(frame, start=None, end=None, word="other").spans.tolist() == [[0, 5]]
@@ -101,26 +128,53 @@ def test_a_word_that_was_named_comes_before_bounds() -> None:
     frame = pd.DataFrame({"text": ["a bat"], "start": [0], "end": [1], "other": ["bat"]})
     assert read_spans(frame, word="other").spans.tolist() == [[2, 5]]
     assert read_spans(frame, word=None).spans.tolist() == [[0, 1]]
-    assert read_spans(frame.rename(columns={"text": "word"}), text="word").spans.tolist() == [[0, 1]], "no word is read"
+    assert read_spans(frame.rename(columns={"text": "word"}), text="word").spans.tolist() == [
+        [0, 1]
+    ], "no word is read"
 
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"start": None}, r"'start' and 'end' parameters must be two names, or both None. Got start=None and end='end'.*set both"),
+        (
+            {"start": None},
+            (
+                r"'start' and 'end' parameters must be two names, or both None. Got start=None and"
+                r" end='end'.*set both"
+            ),
+        ),
         ({"end": None}, r"Got start='start' and end=None"),
-        ({"start": None, "end": None, "word": None}, r"'word' parameter must be the name of a column .* Got None"),
-        ({"start": "from", "end": "to", "word": "other"}, r"Got start='from', end='to' and word='other' instead\. Give either"),
-        ({"end": "to", "word": "other"}, r"Got start='start', end='to' and word='other' instead\. Give either"),
-        ({"word": "text"}, r"'text' and 'word' parameters must name two columns of X\. Got 'text' for both"),
-        ({"text": "word", "start": None, "end": None}, r"'text' and 'word' parameters .* Got 'word' for both"),
+        (
+            {"start": None, "end": None, "word": None},
+            r"'word' parameter must be the name of a column .* Got None",
+        ),
+        (
+            {"start": "from", "end": "to", "word": "other"},
+            r"Got start='from', end='to' and word='other' instead\. Give either",
+        ),
+        (
+            {"end": "to", "word": "other"},
+            r"Got start='start', end='to' and word='other' instead\. Give either",
+        ),
+        (
+            {"word": "text"},
+            r"'text' and 'word' parameters must name two columns of X\. Got 'text' for both",
+        ),
+        (
+            {"text": "word", "start": None, "end": None},
+            r"'text' and 'word' parameters .* Got 'word' for both",
+        ),
         ({"end": "start"}, r"'start' and 'end' parameters .* Got 'start' for both"),
         ({"start": "text"}, r"'text' and 'start' parameters .* Got 'text' for both"),
     ],
 )
-def test_names_that_contradict_one_another_are_refused(parameters: dict[str, Any], message: str) -> None:
+def test_names_that_contradict_one_another_are_refused(
+    parameters: dict[str, Any], message: str
+) -> None:
     names = ("start", "end", "from", "to")
-    frame = pd.DataFrame({"text": ["a bat"], **{name: [1] for name in names}, "word": ["bat"], "other": ["bat"]})
+    frame = pd.DataFrame(
+        {"text": ["a bat"], **{name: [1] for name in names}, "word": ["bat"], "other": ["bat"]}
+    )
     with pytest.raises(InvalidParameterError, match=message):
         read_spans(frame, **parameters)
 
@@ -137,13 +191,26 @@ MISSING = {
         index=list("vwxyz"),
     ),
     "words": pd.DataFrame(
-        {"text": ["a bat", None, "a bat", "a bat", ""], "word": ["bat", "bat", None, "ball", "bat"]},
+        {
+            "text": ["a bat", None, "a bat", "a bat", ""],
+            "word": ["bat", "bat", None, "ball", "bat"],
+        },
         index=list("vwxyz"),
     ),
     "nullable": pd.DataFrame(
-        {"text": ["a bat", pd.NA, "a bat", "a bat", "a bat"], "start": [2, 2, pd.NA, 2, pd.NA], "end": [5, 5, 5, pd.NA, pd.NA]},
+        {
+            "text": ["a bat", pd.NA, "a bat", "a bat", "a bat"],
+            "start": [2, 2, pd.NA, 2, pd.NA],
+            "end": [5, 5, 5, pd.NA, pd.NA],
+        }
     ).astype({"text": "string", "start": "Int64", "end": arrow(pa.int64())}),
-    "polars": pl.DataFrame({"text": ["a bat", None, "a bat", "a bat", "a bat"], "start": [2, 2, None, 2, 1], "end": [5, 5, 5, None, None]}),
+    "polars": pl.DataFrame(
+        {
+            "text": ["a bat", None, "a bat", "a bat", "a bat"],
+            "start": [2, 2, None, 2, 1],
+            "end": [5, 5, 5, None, None],
+        }
+    ),
     "blank words": pl.DataFrame({"text": ["a bat"] * 5, "word": ["bat", "", " ", None, "\n"]}),
 }
 
@@ -160,7 +227,11 @@ def test_missing_rows_are_marked(kind: str, missing: str) -> None:
 @pytest.mark.parametrize("kind", MISSING)
 def test_missing_rows_are_refused_by_default(kind: str) -> None:
     with pytest.raises(
-        InvalidTextError, match=r"X has 4 row\(s\) without a span, and missing='error' allows none: row 1\b.*'zero' or 'nan'"
+        InvalidTextError,
+        match=(
+            r"X has 4 row\(s\) without a span, and missing='error' allows none: row 1\b.*'zero' or"
+            r" 'nan'"
+        ),
     ):
         read_spans(MISSING[kind])
 
@@ -168,17 +239,29 @@ def test_missing_rows_are_refused_by_default(kind: str) -> None:
 def test_refused_rows_are_named_with_what_they_lack() -> None:
     with pytest.raises(InvalidTextError) as caught:
         read_spans(MISSING["bounds"])
-    for part in ("row 1 (index 'w'): no text", "row 2 (index 'x'): no 'start'", "(index 'y'): no 'end'", "'z'): no 'start' and 'end'."):
+    for part in (
+        "row 1 (index 'w'): no text",
+        "row 2 (index 'x'): no 'start'",
+        "(index 'y'): no 'end'",
+        "'z'): no 'start' and 'end'.",
+    ):
         assert part in str(caught.value)
-    with pytest.raises(InvalidTextError, match=r"row 2 \(index 'x'\): no word, row 3 \(index 'y'\): 'ball' is not in its text"):
+    with pytest.raises(
+        InvalidTextError,
+        match=r"row 2 \(index 'x'\): no word, row 3 \(index 'y'\): 'ball' is not in its text",
+    ):
         read_spans(MISSING["words"])
-    with pytest.raises(InvalidTextError, match=r"X has 7 row.*row 4: 'b' is not in its text, \.\.\.\. Mend"):
+    with pytest.raises(
+        InvalidTextError, match=r"X has 7 row.*row 4: 'b' is not in its text, \.\.\.\. Mend"
+    ):
         read_spans(pl.DataFrame({"text": ["a"] * 7, "word": ["b"] * 7}))
 
 
 @pytest.mark.parametrize("missing", ["empty", "blank", None, True])
 def test_a_wrong_missing_is_named(missing: Any) -> None:
-    with pytest.raises(InvalidParameterError, match="'missing' parameter must be one of 'error', 'zero', 'nan'"):
+    with pytest.raises(
+        InvalidParameterError, match="'missing' parameter must be one of 'error', 'zero', 'nan'"
+    ):
         read_spans(pd.DataFrame(COLUMNS), missing=missing)
 
 
@@ -193,13 +276,22 @@ def test_a_wrong_missing_is_named(missing: Any) -> None:
         (np.True_, 3), (0, 3j), ([0], 3), (b"0", 3), (Decimal("0.5"), 3), (pd.Timestamp(0), 3), (1.5, None), ("x", None),
     ],
 )  # fmt: skip
-def test_bounds_outside_of_the_text_or_between_characters_are_refused(start: Any, end: Any, missing: str) -> None:
-    frame = pd.DataFrame({"text": ["a bat", "a bat"], "start": [0, start], "end": [1, end]}, index=["x", "y"], dtype=object)
+def test_bounds_outside_of_the_text_or_between_characters_are_refused(
+    start: Any, end: Any, missing: str
+) -> None:
+    frame = pd.DataFrame(
+        {"text": ["a bat", "a bat"], "start": [0, start], "end": [1, end]},
+        index=["x", "y"],
+        dtype=object,
+    )
     with pytest.raises(InvalidTextError) as caught:
         read_spans(frame, missing=missing)
     message = str(caught.value)
     assert "whole numbers with 0 <= start < end <= the number of characters" in message
-    assert f"Got start={start!r} and end={end!r} in row 1 (index 'y'), whose text has 5 characters" in message
+    assert (
+        f"Got start={start!r} and end={end!r} in row 1 (index 'y'), whose text has 5 characters"
+        in message
+    )
     assert "as Python's str does" in message
 
 
@@ -221,7 +313,11 @@ def test_whole_numbers_of_any_kind(whole: Callable[[int], Any]) -> None:
 @pytest.mark.parametrize(
     ("names", "parameters", "fault"),
     [
-        (["txt", "start", "end"], {}, r"'text' parameter must be the name of a column of X. Got 'text'"),
+        (
+            ["txt", "start", "end"],
+            {},
+            r"'text' parameter must be the name of a column of X. Got 'text'",
+        ),
         (["text", "begin", "end"], {}, r"'start' parameter .* Got 'start'"),
         (["text", "start", "stop"], {}, r"'end' parameter .* Got 'end'"),
         (["text", "word", "x"], {"start": "from", "end": "to"}, r"'start' parameter .* Got 'from'"),
@@ -234,8 +330,12 @@ def test_whole_numbers_of_any_kind(whole: Callable[[int], Any]) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
-def test_columns_that_are_not_there_are_named_with_those_that_are(kind: Any, names: list[str], parameters: Any, fault: str) -> None:
-    with pytest.raises(InvalidTextError if fault.startswith("none") else InvalidParameterError, match=fault) as caught:
+def test_columns_that_are_not_there_are_named_with_those_that_are(
+    kind: Any, names: list[str], parameters: Any, fault: str
+) -> None:
+    with pytest.raises(
+        InvalidTextError if fault.startswith("none") else InvalidParameterError, match=fault
+    ) as caught:
         read_spans(kind({name: ["1"] for name in names}), **parameters)
     assert ", ".join(map(repr, names)) in str(caught.value)
     assert "the parameters 'text'" in str(caught.value)
@@ -257,14 +357,34 @@ def test_repeated_columns_are_refused(name: str) -> None:
 
 def test_an_element_that_is_no_text_is_refused() -> None:
     for column in ("text", "word"):
-        with pytest.raises(InvalidTextError, match=r"must be str, or missing\. Got int 3 in row 1 \(index 'y'\)"):
-            read_spans(pd.DataFrame({"text": ["a", "b"], "word": ["a", "b"], column: ["a", 3]}, index=["x", "y"]))
+        with pytest.raises(
+            InvalidTextError, match=r"must be str, or missing\. Got int 3 in row 1 \(index 'y'\)"
+        ):
+            read_spans(
+                pd.DataFrame(
+                    {"text": ["a", "b"], "word": ["a", "b"], column: ["a", 3]}, index=["x", "y"]
+                )
+            )
 
 
-@pytest.mark.parametrize("X", [COLUMNS, ["a bat"], "a bat", None, pd.Series(["a"]), np.array([["a", 0, 1]]), pl.LazyFrame(COLUMNS)])
+@pytest.mark.parametrize(
+    "X",
+    [
+        COLUMNS,
+        ["a bat"],
+        "a bat",
+        None,
+        pd.Series(["a"]),
+        np.array([["a", 0, 1]]),
+        pl.LazyFrame(COLUMNS),
+    ],
+)
 def test_what_is_no_table_is_refused_with_a_remedy(X: Any) -> None:
     remedy = r"\.collect\(\)" if isinstance(X, pl.LazyFrame) else r"pd\.DataFrame\("
-    with pytest.raises(InvalidTextError, match=rf"must be a pandas or polars DataFrame.*Got {type(X).__name__}\..*{remedy}"):
+    with pytest.raises(
+        InvalidTextError,
+        match=rf"must be a pandas or polars DataFrame.*Got {type(X).__name__}\..*{remedy}",
+    ):
         read_spans(X)
 
 
@@ -292,7 +412,9 @@ def spans_in_texts(draw: st.DrawFn) -> tuple[str, int, int]:
 @given(st.lists(spans_in_texts(), min_size=1, max_size=5))
 def test_spans_stay_in_characters_of_the_text(rows: list[tuple[str, int, int]]) -> None:
     texts, starts, ends = map(list, zip(*rows, strict=True))
-    table = read_spans(pd.DataFrame({"text": pd.Series(texts, dtype=object), "start": starts, "end": ends}))
+    table = read_spans(
+        pd.DataFrame({"text": pd.Series(texts, dtype=object), "start": starts, "end": ends})
+    )
     assert table.texts == texts
     assert table.spans.tolist() == [list(row[1:]) for row in rows]
 
@@ -302,7 +424,9 @@ def test_spans_stay_in_characters_of_the_text(rows: list[tuple[str, int, int]]) 
 def test_a_part_of_a_text_is_found_as_a_word(row: tuple[str, int, int]) -> None:
     text, start, end = row
     text, word = normalize("NFC", text), normalize("NFC", text)[start:end]
-    frame = pd.DataFrame({"text": pd.Series([text], dtype=object), "word": pd.Series([word], dtype=object)})
+    frame = pd.DataFrame(
+        {"text": pd.Series([text], dtype=object), "word": pd.Series([word], dtype=object)}
+    )
     table = read_spans(frame, missing="zero")
     if word.strip() and word == normalize("NFC", word):
         ((first, last),) = table.spans.tolist()

@@ -27,16 +27,22 @@ KINDS: dict[str, Callable[[list[str]], Any]] = {
     "ndarray of str": lambda texts: np.array(texts, dtype=str),
     "ndarray of StringDType": lambda texts: np.array(texts, dtype=np.dtypes.StringDType()),
     "ndarray (n, 1)": lambda texts: np.array(texts, dtype=object).reshape(-1, 1),
-    "read-only view, every other row": lambda texts: np.array([part for text in texts for part in (text, "skipped")], dtype=object)[::2],
+    "read-only view, every other row": lambda texts: np.array(
+        [part for text in texts for part in (text, "skipped")], dtype=object
+    )[::2],
     "Series of object": lambda texts: pd.Series(texts, dtype=object),
     "Series of str": lambda texts: pd.Series(texts, dtype="str"),
     "Series of string[python]": lambda texts: pd.Series(texts, dtype="string[python]"),
     "Series of string[pyarrow]": lambda texts: pd.Series(texts, dtype="string[pyarrow]"),
     "Series of Arrow strings": lambda texts: pd.Series(texts, dtype=pd.ArrowDtype(pa.string())),
-    "Series of Arrow large strings": lambda texts: pd.Series(texts, dtype=pd.ArrowDtype(pa.large_string())),
+    "Series of Arrow large strings": lambda texts: pd.Series(
+        texts, dtype=pd.ArrowDtype(pa.large_string())
+    ),
     "Series of categories": lambda texts: pd.Series(texts, dtype="category"),
     "Series with an odd index": lambda texts: pd.Series(texts, index=ODD_INDEX[: len(texts)]),
-    "Series with a MultiIndex": lambda texts: pd.Series(texts, index=pd.MultiIndex.from_product([["a"], range(len(texts))])),
+    "Series with a MultiIndex": lambda texts: pd.Series(
+        texts, index=pd.MultiIndex.from_product([["a"], range(len(texts))])
+    ),
     "DataFrame of one column": lambda texts: pd.DataFrame({"text": texts}),
     "DataFrame of one category column": lambda texts: pd.DataFrame({"text": pd.Categorical(texts)}),
     "pandas Index": lambda texts: pd.Index(texts, dtype=object),
@@ -44,7 +50,9 @@ KINDS: dict[str, Callable[[list[str]], Any]] = {
     "polars Series": lambda texts: pl.Series("text", texts, dtype=pl.String),
     "polars Categorical": lambda texts: pl.Series("text", texts, dtype=pl.Categorical),
     "polars Enum": lambda texts: pl.Series("text", texts, dtype=pl.Enum(sorted(set(texts)))),
-    "polars DataFrame of one column": lambda texts: pl.DataFrame({"text": texts}, schema={"text": pl.String}),
+    "polars DataFrame of one column": lambda texts: pl.DataFrame(
+        {"text": texts}, schema={"text": pl.String}
+    ),
     "pyarrow array": lambda texts: pa.array(texts, type=pa.string()),
     "pyarrow chunked array": lambda texts: pa.chunked_array([pa.array(texts, type=pa.string())]),
 }
@@ -102,7 +110,9 @@ def test_a_missing_text_reads_as_an_empty_one(kind: str, missing: str) -> None:
 
 @pytest.mark.parametrize("kind", MISSING_KINDS)
 def test_missing_texts_are_refused_where_asked(kind: str) -> None:
-    with pytest.raises(InvalidTextError, match=r"X has 1 missing text.*missing='error'.*row 1\b.*[Ff]ill them"):
+    with pytest.raises(
+        InvalidTextError, match=r"X has 1 missing text.*missing='error'.*row 1\b.*[Ff]ill them"
+    ):
         read_texts(MISSING_KINDS[kind], "error")
 
 
@@ -123,7 +133,10 @@ def test_missing_error_passes_a_full_column() -> None:
 
 @pytest.mark.parametrize("missing", ["drop", "", None, True, ["empty"]])
 def test_missing_has_four_choices(missing: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=r"The 'missing' parameter must be one of 'empty', 'error', 'zero', 'nan'. Got "):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"The 'missing' parameter must be one of 'empty', 'error', 'zero', 'nan'. Got ",
+    ):
         read_texts(TEXTS, missing)
 
 
@@ -144,9 +157,17 @@ BAD_COLUMNS: dict[str, tuple[str, str, Any]] = {
     "no columns": ("shape (2, 0)", "Reshape", np.empty((2, 0), dtype=object)),
     "a sparse matrix": ("sparse csr_matrix", "dense column of texts", sp.csr_matrix((2, 1))),
     "a sparse array": ("sparse csr_array", "dense column of texts", sp.csr_array((2, 1))),
-    "a wide DataFrame": ("2 columns: ['a', 'b']", "df['text']", pd.DataFrame({"a": ["x"], "b": ["y"]})),
+    "a wide DataFrame": (
+        "2 columns: ['a', 'b']",
+        "df['text']",
+        pd.DataFrame({"a": ["x"], "b": ["y"]}),
+    ),
     "a DataFrame without columns": ("0 columns", "df['text']", pd.DataFrame(index=[0, 1])),
-    "a wide polars DataFrame": ("2 columns: ['a', 'b']", "ColumnTransformer", pl.DataFrame({"a": ["x"], "b": ["y"]})),
+    "a wide polars DataFrame": (
+        "2 columns: ['a', 'b']",
+        "ColumnTransformer",
+        pl.DataFrame({"a": ["x"], "b": ["y"]}),
+    ),
     "a polars LazyFrame": ("polars LazyFrame", ".collect()", pl.LazyFrame({"a": ["x"]})),
     "complex numbers": ("Complex data not supported", "1-D array of str", np.array([1j])),
 }
@@ -220,7 +241,13 @@ def test_errors_are_of_the_kinds_that_scikit_learn_expects() -> None:
 
 
 @given(
-    st.lists(st.none() | st.just(float("nan")) | st.just(pd.NA) | st.text(st.characters(exclude_categories=[]), max_size=20), max_size=12)
+    st.lists(
+        st.none()
+        | st.just(float("nan"))
+        | st.just(pd.NA)
+        | st.text(st.characters(exclude_categories=[]), max_size=20),
+        max_size=12,
+    )
 )
 def test_any_texts_come_through_unchanged(elements: list[Any]) -> None:
     column = read_texts(elements)

@@ -13,7 +13,12 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from bertvectorizer.errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
+from bertvectorizer.errors import (
+    ModelIntegrityError,
+    ModelNotFoundError,
+    UnsafeModelError,
+    UnsupportedModelError,
+)
 from bertvectorizer.models import DEFAULT_MODEL, open_checkpoint
 from bertvectorizer.models.checkpoint.description import Checkpoint, LaterModule
 from tests.tiny import FAMILIES, ModelFactory, save_sentence_transformer
@@ -32,7 +37,14 @@ def write_modules(model: Path, *types: str, **configs: dict[str, Any]) -> None:
     modules = [{"idx": 0, "name": "0", "path": "", "type": NAMESPACE + "Transformer"}]
     for number, kind in enumerate(types, start=1):
         path = f"{number}_{kind.rpartition('.')[2]}"
-        modules.append({"idx": number, "name": str(number), "path": path, "type": kind if "." in kind else NAMESPACE + kind})
+        modules.append(
+            {
+                "idx": number,
+                "name": str(number),
+                "path": path,
+                "type": kind if "." in kind else NAMESPACE + kind,
+            }
+        )
         (model / path).mkdir()
         if kind in configs:
             (model / path / "config.json").write_text(json.dumps(configs[kind]))
@@ -44,15 +56,34 @@ def test_a_plain_checkpoint_of_every_family(tiny_model: ModelFactory, family: st
     checkpoint = open_checkpoint(str(tiny_model(family)))
     assert (checkpoint.n_layers, checkpoint.hidden_size) == (3, 32)
     assert checkpoint.directory == tiny_model(family)
-    assert (checkpoint.pooling, checkpoint.include_prompt, checkpoint.later_modules) == (("mean",), True, ())
-    assert (checkpoint.max_seq_length, checkpoint.do_lower_case, checkpoint.prompts, checkpoint.default_prompt) == (None, False, {}, "")
+    assert (checkpoint.pooling, checkpoint.include_prompt, checkpoint.later_modules) == (
+        ("mean",),
+        True,
+        (),
+    )
+    assert (
+        checkpoint.max_seq_length,
+        checkpoint.do_lower_case,
+        checkpoint.prompts,
+        checkpoint.default_prompt,
+    ) == (None, False, {}, "")
 
 
 @pytest.mark.parametrize(
     ("family", "n_positions"),
-    [("bert", 512), ("roberta", 128), ("xlm-roberta", 128), ("mpnet", 128), ("gpt2", 128), ("openai-gpt", 128), ("distilbert", 512)],
+    [
+        ("bert", 512),
+        ("roberta", 128),
+        ("xlm-roberta", 128),
+        ("mpnet", 128),
+        ("gpt2", 128),
+        ("openai-gpt", 128),
+        ("distilbert", 512),
+    ],
 )
-def test_positions_that_a_text_can_have(tiny_model: ModelFactory, family: str, n_positions: int) -> None:
+def test_positions_that_a_text_can_have(
+    tiny_model: ModelFactory, family: str, n_positions: int
+) -> None:
     """Really: the model takes that many tokens, and not one more."""
     from transformers import AutoModel
 
@@ -76,7 +107,9 @@ def test_the_default_model(default_model_directory: Path) -> None:
     assert [module.name for module in checkpoint.later_modules] == ["Normalize"]
 
 
-def test_a_checkpoint_that_sentence_transformers_saved(tiny_model: ModelFactory, tmp_path: Path) -> None:
+def test_a_checkpoint_that_sentence_transformers_saved(
+    tiny_model: ModelFactory, tmp_path: Path
+) -> None:
     save_sentence_transformer(
         tiny_model("bert"),
         tmp_path,
@@ -90,15 +123,14 @@ def test_a_checkpoint_that_sentence_transformers_saved(tiny_model: ModelFactory,
     checkpoint = open_checkpoint(str(tmp_path))
     assert checkpoint.pooling == ("cls", "max")
     assert checkpoint.include_prompt is False
-    assert [(module.name, module.out_features) for module in checkpoint.later_modules] == [("Dense", 16), ("Normalize", None)]
-    assert checkpoint.default_prompt == "the old "
-    assert [checkpoint.resolve_prompt(prompt) for prompt in (None, "query", "passage", "a bat ", "")] == [
-        "the old ",
-        "the old ",
-        "",
-        "a bat ",
-        "",
+    assert [(module.name, module.out_features) for module in checkpoint.later_modules] == [
+        ("Dense", 16),
+        ("Normalize", None),
     ]
+    assert checkpoint.default_prompt == "the old "
+    assert [
+        checkpoint.resolve_prompt(prompt) for prompt in (None, "query", "passage", "a bat ", "")
+    ] == ["the old ", "the old ", "", "a bat ", ""]
 
 
 class TestOlderFormats:
@@ -109,7 +141,10 @@ class TestOlderFormats:
             ({"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, ("max", "mean")),
             ({"pooling_mode_lasttoken": True}, ("lasttoken",)),
             (
-                {"pooling_mode_weightedmean_tokens": True, "pooling_mode_mean_sqrt_len_tokens": True},
+                {
+                    "pooling_mode_weightedmean_tokens": True,
+                    "pooling_mode_mean_sqrt_len_tokens": True,
+                },
                 ("mean_sqrt_len_tokens", "weightedmean"),
             ),
             ({"pooling_mode_cls_token": False}, ("mean",)),
@@ -117,7 +152,9 @@ class TestOlderFormats:
             ({"pooling_mode": ["max", "cls"]}, ("max", "cls")),
         ],
     )
-    def test_poolings_equal_what_sentence_transformers_reads(self, model: Path, config: dict[str, Any], pooling: tuple[str, ...]) -> None:
+    def test_poolings_equal_what_sentence_transformers_reads(
+        self, model: Path, config: dict[str, Any], pooling: tuple[str, ...]
+    ) -> None:
         from sentence_transformers.sentence_transformer.modules import Pooling
 
         write_modules(model, "Pooling", Pooling={"word_embedding_dimension": 32, **config})
@@ -128,11 +165,15 @@ class TestOlderFormats:
     @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "distilbert", "mpnet"])
     def test_settings_lie_in_a_file_named_after_the_family(self, model: Path, kind: str) -> None:
         write_modules(model, "Pooling", Pooling={"pooling_mode_mean_tokens": True})
-        (model / f"sentence_{kind}_config.json").write_text('{"max_seq_length": 12, "do_lower_case": true}')
+        (model / f"sentence_{kind}_config.json").write_text(
+            '{"max_seq_length": 12, "do_lower_case": true}'
+        )
         checkpoint = open_checkpoint(str(model))
         assert (checkpoint.max_seq_length, checkpoint.do_lower_case) == (12, True)
 
-    def test_the_transformer_lies_in_a_folder_of_its_own(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_the_transformer_lies_in_a_folder_of_its_own(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         shutil.copytree(tiny_model("bert"), tmp_path / "0_Transformer")
         (tmp_path / "1_Pooling").mkdir()
         (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
@@ -147,20 +188,33 @@ class TestOlderFormats:
 
     def test_prompts_that_are_none(self, model: Path) -> None:
         write_modules(model, "Pooling", Pooling={"pooling_mode_mean_tokens": True})
-        (model / "config_sentence_transformers.json").write_text('{"prompts": {"query": null}, "default_prompt_name": null}')
+        (model / "config_sentence_transformers.json").write_text(
+            '{"prompts": {"query": null}, "default_prompt_name": null}'
+        )
         checkpoint = open_checkpoint(str(model))
         assert (checkpoint.prompts, checkpoint.default_prompt) == ({"query": ""}, "")
 
 
 class TestRefused:
     def test_a_module_of_another_namespace(self, model: Path) -> None:
-        write_modules(model, "Pooling", "evil_package.Normalize", Pooling={"pooling_mode_mean_tokens": True})
-        with pytest.raises(UnsafeModelError, match=r"names the module 'evil_package\.Normalize', which is not sentence-transformers' own"):
+        write_modules(
+            model, "Pooling", "evil_package.Normalize", Pooling={"pooling_mode_mean_tokens": True}
+        )
+        with pytest.raises(
+            UnsafeModelError,
+            match=(
+                r"names the module 'evil_package\.Normalize', which is not"
+                r" sentence-transformers' own"
+            ),
+        ):
             open_checkpoint(str(model))
         with pytest.raises(UnsafeModelError):
             open_checkpoint(str(model), trust_remote_code=True)
 
-    @pytest.mark.parametrize("kind", ["sentence_transformers.models.Router", "sentence_transformers.base.data_collator.torch"])
+    @pytest.mark.parametrize(
+        "kind",
+        ["sentence_transformers.models.Router", "sentence_transformers.base.data_collator.torch"],
+    )
     def test_a_module_that_is_none_of_the_known(self, model: Path, kind: str) -> None:
         write_modules(model, "Pooling", kind, Pooling={})
         with pytest.raises(UnsupportedModelError, match="known are"):
@@ -169,12 +223,17 @@ class TestRefused:
     @pytest.mark.parametrize("path", ["../outside", "/etc", "a/../../b", "C:/x", "..\\outside"])
     def test_a_path_that_leads_out_of_the_directory(self, model: Path, path: str) -> None:
         kinds = ["Transformer", "Dense"]
-        modules = [{"type": f"sentence_transformers.models.{kind}", "path": where} for kind, where in zip(kinds, ["", path], strict=True)]
+        modules = [
+            {"type": f"sentence_transformers.models.{kind}", "path": where}
+            for kind, where in zip(kinds, ["", path], strict=True)
+        ]
         (model / "modules.json").write_text(json.dumps(modules))
         with pytest.raises(UnsafeModelError, match="leads out of the model's directory"):
             open_checkpoint(str(model))
 
-    @pytest.mark.parametrize("content", ["{}", "[]", "[1]", '[{"type": "x"}]', '[{"type": 1, "path": ""}]'])
+    @pytest.mark.parametrize(
+        "content", ["{}", "[]", "[1]", '[{"type": "x"}]', '[{"type": 1, "path": ""}]']
+    )
     def test_a_list_of_modules_that_is_none(self, model: Path, content: str) -> None:
         (model / "modules.json").write_text(content)
         with pytest.raises(ModelIntegrityError, match=r"modules\.json"):
@@ -182,7 +241,11 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         ("file", "content"),
-        [("sentence_bert_config.json", "[]"), ("config.json", "[]"), ("config.json", '{"model_type": "bert", "hidden_size": "abc"}')],
+        [
+            ("sentence_bert_config.json", "[]"),
+            ("config.json", "[]"),
+            ("config.json", '{"model_type": "bert", "hidden_size": "abc"}'),
+        ],
     )
     def test_settings_of_the_wrong_kind(self, model: Path, file: str, content: str) -> None:
         write_modules(model, "Pooling", Pooling={})
@@ -190,45 +253,68 @@ class TestRefused:
         with pytest.raises((ModelIntegrityError, UnsupportedModelError), match="config"):
             open_checkpoint(str(model))
 
-    @pytest.mark.parametrize("kind", ["sentence_transformersx.models.Normalize", "x.sentence_transformers.models.Normalize"])
+    @pytest.mark.parametrize(
+        "kind",
+        ["sentence_transformersx.models.Normalize", "x.sentence_transformers.models.Normalize"],
+    )
     def test_a_namespace_that_only_looks_right(self, model: Path, kind: str) -> None:
         write_modules(model, "Pooling", kind, Pooling={})
         with pytest.raises(UnsafeModelError, match="would run foreign code"):
             open_checkpoint(str(model))
 
-    def test_a_dense_module_with_a_pickle_only(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_a_dense_module_with_a_pickle_only(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         save_sentence_transformer(tiny_model("bert"), tmp_path, dense=16)
         weights = tmp_path / "2_Dense" / "model.safetensors"
         torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))
         assert open_checkpoint(str(tmp_path)).later_modules[0].out_features == 16
         weights.unlink()
-        with pytest.raises(UnsafeModelError, match=r"2_Dense is refused: .* only pickles \(pytorch_model\.bin\)"):
+        with pytest.raises(
+            UnsafeModelError, match=r"2_Dense is refused: .* only pickles \(pytorch_model\.bin\)"
+        ):
             open_checkpoint(str(tmp_path))
 
     def test_a_checkpoint_that_begins_with_no_transformer(self, model: Path) -> None:
         write_modules(model)
-        (model / "modules.json").write_text(json.dumps([{"path": "", "type": NAMESPACE + "WordEmbeddings"}]))
+        (model / "modules.json").write_text(
+            json.dumps([{"path": "", "type": NAMESPACE + "WordEmbeddings"}])
+        )
         with pytest.raises(
-            UnsupportedModelError, match=r"begins with 'sentence_transformers\.models\.WordEmbeddings', which is no transformer"
+            UnsupportedModelError,
+            match=(
+                r"begins with 'sentence_transformers\.models\.WordEmbeddings', which is no"
+                r" transformer"
+            ),
         ):
             open_checkpoint(str(model))
 
     def test_a_pooling_that_nobody_knows(self, model: Path) -> None:
         write_modules(model, "Pooling", Pooling={"pooling_mode": "median"})
-        with pytest.raises(UnsupportedModelError, match=r"The pooling \['median'\] in .* is not known\. Set 'pooling' to one of"):
+        with pytest.raises(
+            UnsupportedModelError,
+            match=r"The pooling \['median'\] in .* is not known\. Set 'pooling' to one of",
+        ):
             open_checkpoint(str(model))
 
     def test_an_architecture_that_nobody_knows(self, model: Path) -> None:
         (model / "config.json").write_text('{"model_type": "no-such-architecture"}')
-        with pytest.raises(UnsupportedModelError, match="of no architecture that the installed transformers knows"):
+        with pytest.raises(
+            UnsupportedModelError, match="of no architecture that the installed transformers knows"
+        ):
             open_checkpoint(str(model))
 
-    @pytest.mark.parametrize("file", ["config.json", "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"])
+    @pytest.mark.parametrize(
+        "file",
+        ["config.json", "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"],
+    )
     @pytest.mark.parametrize("content", [b'{"a": ', b"", b"\xff\xfe"])
     def test_a_damaged_file(self, model: Path, file: str, content: bytes) -> None:
         write_modules(model, "Pooling", Pooling={"pooling_mode_mean_tokens": True})
         (model / file).write_bytes(content)
-        with pytest.raises(ModelIntegrityError, match=f"{file}' cannot be read: .* Download the model again"):
+        with pytest.raises(
+            ModelIntegrityError, match=f"{file}' cannot be read: .* Download the model again"
+        ):
             open_checkpoint(str(model))
 
     def test_a_missing_file(self, model: Path) -> None:
@@ -248,20 +334,35 @@ class TestRefused:
 
 class TestForeignCode:
     def test_a_name_needs_a_pinned_commit(self, default_model_directory: Path) -> None:
-        with pytest.raises(UnsafeModelError, match=r"needs a pinned commit, 40 hexadecimal digits, as 'revision'\. Got None instead"):
+        with pytest.raises(
+            UnsafeModelError,
+            match=r"needs a pinned commit, 40 hexadecimal digits, as 'revision'\. Got None instead",
+        ):
             open_checkpoint(DEFAULT_MODEL, trust_remote_code=True)
 
     @pytest.mark.parametrize("revision", ["main", "v1", "a" * 39, "g" * 40])
     def test_a_branch_or_tag_is_no_pinned_commit(
-        self, revision: str, tiny_model: ModelFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        revision: str,
+        tiny_model: ModelFactory,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         snapshot = self.cached(tiny_model, tmp_path, monkeypatch, revision)
         assert open_checkpoint("someone/tiny", revision).directory == snapshot
         with pytest.raises(UnsafeModelError, match=f"Got '{revision}' instead"):
             open_checkpoint("someone/tiny", revision, trust_remote_code=True)
-        assert open_checkpoint("someone/tiny", "b" * 40, trust_remote_code=True).directory == snapshot
+        assert (
+            open_checkpoint("someone/tiny", "b" * 40, trust_remote_code=True).directory == snapshot
+        )
 
-    def cached(self, tiny_model: ModelFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str) -> Path:
+    def cached(
+        self,
+        tiny_model: ModelFactory,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        revision: str,
+    ) -> Path:
         import huggingface_hub.constants
 
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
@@ -271,17 +372,26 @@ class TestForeignCode:
         return Path(shutil.copytree(tiny_model("bert"), repository / "snapshots" / ("b" * 40)))
 
     def test_code_in_a_directory_runs_only_where_the_user_says_so(
-        self, model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self,
+        model: Path,
+        tmp_path: Path,
+        capfd: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+        monkeypatch.setattr(
+            "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
+        )
         monkeypatch.setattr("sys.path", sys.path[:])
         config = json.loads((model / "config.json").read_text())
         config |= {"model_type": "own-bert", "auto_map": {"AutoConfig": "own_code.OwnConfig"}}
         (model / "config.json").write_text(json.dumps(config))
         (model / "own_code.py").write_text(
-            "from transformers import BertConfig\nprint('foreign code ran')\nclass OwnConfig(BertConfig):\n    model_type = 'own-bert'\n"
+            "from transformers import BertConfig\nprint('foreign code ran')\nclass"
+            " OwnConfig(BertConfig):\n    model_type = 'own-bert'\n"
         )
-        with pytest.raises(UnsupportedModelError, match="where you trust its code, trust_remote_code=True"):
+        with pytest.raises(
+            UnsupportedModelError, match="where you trust its code, trust_remote_code=True"
+        ):
             open_checkpoint(str(model))
         assert "foreign code ran" not in capfd.readouterr().out
         assert open_checkpoint(str(model), trust_remote_code=True).n_layers == 3
@@ -289,7 +399,9 @@ class TestForeignCode:
 
 
 class TestIdentity:
-    def test_two_places_of_the_same_content_are_one_model(self, tiny_model: ModelFactory, model: Path) -> None:
+    def test_two_places_of_the_same_content_are_one_model(
+        self, tiny_model: ModelFactory, model: Path
+    ) -> None:
         one, other = open_checkpoint(str(tiny_model("bert"))), open_checkpoint(str(model))
         assert one == other
         assert hash(one) == hash(other)
@@ -301,9 +413,18 @@ class TestIdentity:
         assert before != open_checkpoint(str(model))
         assert before != "a checkpoint"
 
-    def test_the_modules_beside_the_transformer_belong_to_the_content(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_the_modules_beside_the_transformer_belong_to_the_content(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         narrow, wide = (
-            open_checkpoint(str(save_sentence_transformer(tiny_model("bert"), tmp_path / str(width), dense=width))) for width in (8, 16)
+            open_checkpoint(
+                str(
+                    save_sentence_transformer(
+                        tiny_model("bert"), tmp_path / str(width), dense=width
+                    )
+                )
+            )
+            for width in (8, 16)
         )
         assert narrow.fingerprint != wide.fingerprint
 

@@ -29,7 +29,11 @@ def rewrite_in_place(path: Path) -> None:
         file.write(content)
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     now = path.stat()
-    assert (now.st_size, now.st_mtime_ns, now.st_ino) == (state.st_size, state.st_mtime_ns, state.st_ino)
+    assert (now.st_size, now.st_mtime_ns, now.st_ino) == (
+        state.st_size,
+        state.st_mtime_ns,
+        state.st_ino,
+    )
 
 
 def of_model(directory: Path, trust_remote_code: bool = False) -> str:
@@ -60,7 +64,9 @@ def test_an_unchanged_file_is_read_once(tmp_path: Path) -> None:
     assert (after.misses - before.misses, after.hits - before.hits) == (1, 2)
 
 
-def test_a_fingerprint_is_that_of_the_content_not_of_the_place(model: Path, tiny_model: ModelFactory, tmp_path: Path) -> None:
+def test_a_fingerprint_is_that_of_the_content_not_of_the_place(
+    model: Path, tiny_model: ModelFactory, tmp_path: Path
+) -> None:
     before = of_model(model)
     assert len(before) == 32
     assert int(before, 16)
@@ -81,7 +87,9 @@ def test_a_file_changed_in_place_changes_the_fingerprint(model: Path, file: str)
     assert of_model(model) != before
 
 
-@pytest.mark.parametrize("file", ["vocab.txt", "spiece.model", "merges.bpe", "model-00001-of-00002.safetensors"])
+@pytest.mark.parametrize(
+    "file", ["vocab.txt", "spiece.model", "merges.bpe", "model-00001-of-00002.safetensors"]
+)
 def test_a_new_file_that_can_change_numbers_changes_the_fingerprint(model: Path, file: str) -> None:
     before = of_model(model)
     (model / file).write_text("x")
@@ -97,7 +105,15 @@ def test_code_counts_where_it_may_run(model: Path) -> None:
 
 @pytest.mark.parametrize(
     "file",
-    ["README.md", ".gitattributes", ".cache/download.json", "onnx/model.json", "pytorch_model.bin", "train.py", "data_config.json"],
+    [
+        "README.md",
+        ".gitattributes",
+        ".cache/download.json",
+        "onnx/model.json",
+        "pytorch_model.bin",
+        "train.py",
+        "data_config.json",
+    ],
 )
 def test_other_files_do_not_change_the_fingerprint(model: Path, file: str) -> None:
     before = of_model(model)
@@ -108,7 +124,14 @@ def test_other_files_do_not_change_the_fingerprint(model: Path, file: str) -> No
 
 def test_content_cannot_move_between_files_unnoticed(tmp_path: Path) -> None:
     fingerprints = set()
-    for number, files in enumerate([{"a.txt": "b", "ab.txt": ""}, {"a.txt": "", "ab.txt": "b"}, {"a.txt": "b"}, {"ab.txt": "b"}]):
+    for number, files in enumerate(
+        [
+            {"a.txt": "b", "ab.txt": ""},
+            {"a.txt": "", "ab.txt": "b"},
+            {"a.txt": "b"},
+            {"ab.txt": "b"},
+        ]
+    ):
         directory = tmp_path / str(number)
         directory.mkdir()
         for name, content in files.items():

@@ -16,25 +16,42 @@ from tests.tiny import ModelFactory, save_sentence_transformer
 def checkpoint(tiny_model: ModelFactory, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A checkpoint with pooling, Dense and Normalize of its own."""
     directory: Path = tmp_path_factory.mktemp("readout")
-    save_sentence_transformer(tiny_model("bert"), directory, pooling=("cls", "mean"), dense=16, normalize=True)
+    save_sentence_transformer(
+        tiny_model("bert"), directory, pooling=("cls", "mean"), dense=16, normalize=True
+    )
     return open_checkpoint(str(directory))
 
 
 def test_auto_is_the_checkpoint_s_own(checkpoint: Checkpoint) -> None:
     readout = resolve_readout(checkpoint)
-    assert (readout.layers, readout.poolings, readout.normalize, readout.n_features) == ((3,), ("cls", "mean"), False, 16)
+    assert (readout.layers, readout.poolings, readout.normalize, readout.n_features) == (
+        (3,),
+        ("cls", "mean"),
+        False,
+        16,
+    )
     assert [module.name for module in readout.later_modules] == ["Dense", "Normalize"]
 
 
 @pytest.mark.parametrize("layers", [3, [-1], "3", "-1"])
-def test_the_last_layer_under_any_name_keeps_the_later_modules(checkpoint: Checkpoint, layers: Any) -> None:
+def test_the_last_layer_under_any_name_keeps_the_later_modules(
+    checkpoint: Checkpoint, layers: Any
+) -> None:
     assert resolve_readout(checkpoint, layers) == resolve_readout(checkpoint)
 
 
-@pytest.mark.parametrize(("layers", "n_features"), [(-2, 64), ("-1,-2", 128), (0, 64), ("all", 256)])
-def test_other_layers_keep_the_pooling_alone(checkpoint: Checkpoint, layers: Any, n_features: int) -> None:
+@pytest.mark.parametrize(
+    ("layers", "n_features"), [(-2, 64), ("-1,-2", 128), (0, 64), ("all", 256)]
+)
+def test_other_layers_keep_the_pooling_alone(
+    checkpoint: Checkpoint, layers: Any, n_features: int
+) -> None:
     readout = resolve_readout(checkpoint, layers)
-    assert (readout.poolings, readout.later_modules, readout.n_features) == (("cls", "mean"), (), n_features)
+    assert (readout.poolings, readout.later_modules, readout.n_features) == (
+        ("cls", "mean"),
+        (),
+        n_features,
+    )
 
 
 def test_a_pooling_asked_for_drops_the_later_modules(checkpoint: Checkpoint) -> None:
@@ -42,7 +59,10 @@ def test_a_pooling_asked_for_drops_the_later_modules(checkpoint: Checkpoint) -> 
     assert (readout.later_modules, readout.n_features) == ((), 64)
 
 
-@pytest.mark.parametrize(("normalize", "modules"), [(False, ["Dense"]), (True, ["Dense", "Normalize"]), ("auto", ["Dense", "Normalize"])])
+@pytest.mark.parametrize(
+    ("normalize", "modules"),
+    [(False, ["Dense"]), (True, ["Dense", "Normalize"]), ("auto", ["Dense", "Normalize"])],
+)
 def test_normalize(checkpoint: Checkpoint, normalize: Any, modules: list[str]) -> None:
     readout = resolve_readout(checkpoint, normalize=normalize)
     assert [module.name for module in readout.later_modules] == modules
@@ -50,25 +70,39 @@ def test_normalize(checkpoint: Checkpoint, normalize: Any, modules: list[str]) -
     assert readout.n_features == 16
 
 
-@pytest.mark.parametrize(("layer_merge", "n_features"), [("concat", 3 * 2 * 32), ("sum", 2 * 32), ("mean", 2 * 32)])
-def test_width_of_merged_layers_and_poolings(checkpoint: Checkpoint, layer_merge: str, n_features: int) -> None:
-    assert resolve_readout(checkpoint, [1, 2, 3], layer_merge, ["max", "lasttoken"]).n_features == n_features
+@pytest.mark.parametrize(
+    ("layer_merge", "n_features"), [("concat", 3 * 2 * 32), ("sum", 2 * 32), ("mean", 2 * 32)]
+)
+def test_width_of_merged_layers_and_poolings(
+    checkpoint: Checkpoint, layer_merge: str, n_features: int
+) -> None:
+    assert (
+        resolve_readout(checkpoint, [1, 2, 3], layer_merge, ["max", "lasttoken"]).n_features
+        == n_features
+    )
 
 
 @pytest.mark.parametrize("layer_merge", ["average", None, "Concat", ("sum",)])
 def test_what_is_no_layer_merge_is_refused(checkpoint: Checkpoint, layer_merge: Any) -> None:
-    with pytest.raises(InvalidParameterError, match="'layer_merge' parameter must be one of 'concat', 'sum', 'mean'"):
+    with pytest.raises(
+        InvalidParameterError,
+        match="'layer_merge' parameter must be one of 'concat', 'sum', 'mean'",
+    ):
         resolve_readout(checkpoint, layer_merge=layer_merge)
 
 
 @pytest.mark.parametrize("normalize", [None, 1, 0, "l2", "True"])
 def test_what_is_no_normalize_is_refused(checkpoint: Checkpoint, normalize: Any) -> None:
-    with pytest.raises(InvalidParameterError, match="'normalize' parameter must be 'auto', True or False"):
+    with pytest.raises(
+        InvalidParameterError, match="'normalize' parameter must be 'auto', True or False"
+    ):
         resolve_readout(checkpoint, normalize=normalize)
 
 
 def test_layers_and_poolings_are_checked(checkpoint: Checkpoint) -> None:
-    with pytest.raises(InvalidParameterError, match=r"in the range \[-4, 3\] for this model of 3 layers"):
+    with pytest.raises(
+        InvalidParameterError, match=r"in the range \[-4, 3\] for this model of 3 layers"
+    ):
         resolve_readout(checkpoint, layers=4)
     with pytest.raises(InvalidParameterError, match="'pooling' parameter must be 'auto', one of"):
         resolve_readout(checkpoint, pooling="median")

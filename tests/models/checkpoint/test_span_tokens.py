@@ -13,7 +13,11 @@ from transformers import AutoModel
 
 from bertvectorizer.errors import InvalidParameterError, UnsupportedModelError
 from bertvectorizer.models import open_checkpoint
-from bertvectorizer.models.checkpoint.span_tokens import SpanTokenizer, TokenizedSpans, input_vectors
+from bertvectorizer.models.checkpoint.span_tokens import (
+    SpanTokenizer,
+    TokenizedSpans,
+    input_vectors,
+)
 from bertvectorizer.models.network.encoder import load_tokenizer
 from tests.plain import overlapping
 from tests.tiny import ModelFactory, save_sentence_transformer
@@ -29,11 +33,18 @@ def tokenizer_of(directory: Path, *options: Any, **more: Any) -> SpanTokenizer:
 
 
 def find_spans(
-    directory: Path, texts: list[str], spans: list[list[int]], owners: list[int] | None = None, *options: Any, **more: Any
+    directory: Path,
+    texts: list[str],
+    spans: list[list[int]],
+    owners: list[int] | None = None,
+    *options: Any,
+    **more: Any,
 ) -> TokenizedSpans:
     """Find spans, each in a text of its own unless told otherwise."""
     own = np.arange(len(spans)) if owners is None else np.array(owners, dtype=np.int64)
-    return tokenizer_of(directory, *options, **more)(texts, np.array(spans, dtype=np.int64).reshape(-1, 2), own)
+    return tokenizer_of(directory, *options, **more)(
+        texts, np.array(spans, dtype=np.int64).reshape(-1, 2), own
+    )
 
 
 def hugging_face(directory: Path) -> Any:
@@ -61,24 +72,39 @@ def bert(tiny_model: ModelFactory) -> Path:
 def test_spans_of_one_text_share_a_sequence(bert: Path) -> None:
     tokens = find_spans(bert, TEXTS, SPANS, OWNERS)
     assert tokens.sequence.tolist() == [0, 0, 1, 2]
-    assert (tokens.ids.dtype, tokens.offsets.dtype, tokens.bounds.dtype) == (np.int32, np.int64, np.int64)
+    assert (tokens.ids.dtype, tokens.offsets.dtype, tokens.bounds.dtype) == (
+        np.int32,
+        np.int64,
+        np.int64,
+    )
     assert len(tokens.offsets) == 4
     assert tokens.counts.tolist() == [1, 3, 1, 5]
     plain = hugging_face(bert)(TEXTS)["input_ids"]
-    assert [tokens.ids[start:end].tolist() for start, end in zip(tokens.offsets, tokens.offsets[1:], strict=False)] == plain
+    assert [
+        tokens.ids[start:end].tolist()
+        for start, end in zip(tokens.offsets, tokens.offsets[1:], strict=False)
+    ] == plain
     assert ids_in(tokens, 0) == ids_in(tokens, 2) == ids_of(bert, "bat")
     assert ids_in(tokens, 3) == ids_of(bert, "un", "##b", "##a", "##t", "##s")
 
 
 def test_nothing_has_no_tokens(bert: Path) -> None:
     nothing = find_spans(bert, [], [])
-    assert (nothing.ids.shape, nothing.offsets.tolist(), nothing.bounds.shape) == ((0,), [0], (0, 2))
+    assert (nothing.ids.shape, nothing.offsets.tolist(), nothing.bounds.shape) == (
+        (0,),
+        [0],
+        (0, 2),
+    )
     assert input_vectors(open_checkpoint(bert), nothing).shape == (0, 32)
-    assert find_spans(bert, ["a bat", "bats"], []).offsets.tolist() == [0], "a text that no span is in is not read"
+    assert find_spans(bert, ["a bat", "bats"], []).offsets.tolist() == [0], (
+        "a text that no span is in is not read"
+    )
 
 
 @pytest.mark.parametrize("family", ["gpt2", "bert"])
-def test_texts_are_found_whatever_the_number_at_once(tiny_model: ModelFactory, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_found_whatever_the_number_at_once(
+    tiny_model: ModelFactory, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts = [*TEXTS, "", "the " * 300, "a bat"]
     spans, owners = [*SPANS, [0, 3], [800, 803], [2, 5]], [*OWNERS, 4, 4, 5]
     expected = find_spans(tiny_model(family), texts, spans, owners)
@@ -159,15 +185,22 @@ def test_each_span_is_read_in_the_window_with_most_text_around_it(
         windows.add(window)
 
         def context(of: int, tokens: list[int] = tokens) -> float:
-            return min(tokens[0] - of if of else np.inf, of + room - 1 - tokens[-1] if of < last else np.inf)
+            return min(
+                tokens[0] - of if of else np.inf,
+                of + room - 1 - tokens[-1] if of < last else np.inf,
+            )
 
         holding = [of for of in grid if of <= tokens[0] and tokens[-1] < of + room]
         if holding:
             assert window in holding
             assert context(window) == max(map(context, holding))
         elif len(tokens) < room:
-            everywhere = [of for of in range(last + 1) if of <= tokens[0] and tokens[-1] < of + room]
-            assert context(window) == max(map(context, everywhere)), "a window of its own has the span in its middle"
+            everywhere = [
+                of for of in range(last + 1) if of <= tokens[0] and tokens[-1] < of + room
+            ]
+            assert context(window) == max(map(context, everywhere)), (
+                "a window of its own has the span in its middle"
+            )
         else:
             assert window == min(tokens[0], last)
     assert len(found.offsets) - 1 == len(windows)
@@ -186,7 +219,8 @@ def lowering(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "text",
     [
-        "\ud83e\udd87 q \u0130\u0130 k",  # a pair that becomes one character, and letters that become two
+        # A pair that becomes one character, and letters that become two
+        "\ud83e\udd87 q \u0130\u0130 k",
         "\ud83e\udd87 q \u0130 k",  # as many as before, but elsewhere
         "\u0130 q \ud83e\udd87 k",
         "\ud83e\udd87\ud83e\udd87 Q \ud83e\udd87 K",
@@ -198,7 +232,9 @@ def test_prompt_surrogates_and_lower_case_move_no_span(lowering: Path, text: str
     assert open_checkpoint(lowering).do_lower_case
     spans = [[place, place + 1] for place in (text.replace("Q", "q").index("q"), len(text) - 1)]
     tokens = find_spans(lowering, [text], spans, [0, 0])
-    assert [ids_in(tokens, row) for row in range(2)] == [[token] for token in ids_of(lowering, "q", "k")]
+    assert [ids_in(tokens, row) for row in range(2)] == [
+        [token] for token in ids_of(lowering, "q", "k")
+    ]
     assert len(tokens.ids) > len(find_spans(lowering, [text], spans, [0, 0], prompt="").ids)
     assert len(tokens.offsets) == 2
 
@@ -219,12 +255,16 @@ def test_what_holds_no_token_has_no_bounds(bert: Path, span: list[int]) -> None:
     tokens = find_spans(bert, ["the  bat"], [span])
     assert tokens.bounds.tolist() == [[0, 0]]
     assert tokens.offsets.tolist() == [0], "and is read nowhere"
-    assert not input_vectors(open_checkpoint(bert), find_spans(bert, ["the  bat"], [[0, 3], span], [0, 0]))[1].any()
+    assert not input_vectors(
+        open_checkpoint(bert), find_spans(bert, ["the  bat"], [[0, 3], span], [0, 0])
+    )[1].any()
 
 
 def test_the_input_vector_is_the_same_wherever_a_word_stands(tiny_model: ModelFactory) -> None:
     albert = tiny_model("albert")
-    vectors = input_vectors(open_checkpoint(albert), find_spans(albert, TEXTS[:2], [SPANS[0], SPANS[2]]))
+    vectors = input_vectors(
+        open_checkpoint(albert), find_spans(albert, TEXTS[:2], [SPANS[0], SPANS[2]])
+    )
     assert vectors.shape == (2, 16), "ALBERT's words are narrower than its layers"
     np.testing.assert_array_equal(vectors[0], vectors[1])
     words = AutoModel.from_pretrained(albert).get_input_embeddings().weight.detach().numpy()
@@ -234,28 +274,45 @@ def test_the_input_vector_is_the_same_wherever_a_word_stands(tiny_model: ModelFa
 def test_the_input_vector_of_several_tokens_is_their_mean(bert: Path) -> None:
     vectors = input_vectors(open_checkpoint(bert), find_spans(bert, TEXTS, SPANS, OWNERS))
     words = AutoModel.from_pretrained(bert).get_input_embeddings().weight.detach().numpy()
-    np.testing.assert_allclose(vectors[1], words[ids_of(bert, "the", "night", ".")].mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        vectors[1], words[ids_of(bert, "the", "night", ".")].mean(axis=0), atol=1e-6
+    )
 
 
 @settings(max_examples=40)
 @given(text=st.text(st.characters(exclude_categories=[]), min_size=1, max_size=30), data=st.data())
-def test_any_span_of_any_text_has_bounds_inside_its_sequence(lowering: Path, text: str, data: st.DataObject) -> None:
+def test_any_span_of_any_text_has_bounds_inside_its_sequence(
+    lowering: Path, text: str, data: st.DataObject
+) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
     tokens = find_spans(lowering, [text], [[start, end]])
     begin, stop = tokens.bounds[0]
     assert 0 <= begin <= stop <= len(tokens.ids)
-    assert begin == stop or (begin >= 1 and stop <= len(tokens.ids) - 1), "special tokens belong to no span"
+    assert begin == stop or (begin >= 1 and stop <= len(tokens.ids) - 1), (
+        "special tokens belong to no span"
+    )
 
 
 @settings(max_examples=60)
 @given(
-    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("aİ \u0301我"), max_size=20), max_size=5),
+    texts=st.lists(
+        st.text(
+            st.characters(exclude_categories=["Cs"]) | st.sampled_from("aİ \u0301我"), max_size=20
+        ),
+        max_size=5,
+    ),
     data=st.data(),
 )
-def test_the_tokens_of_a_span_are_those_that_overlap_it(bert: Path, texts: list[str], data: st.DataObject) -> None:
-    owners = sorted(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6))) if texts else []
-    spans = [sorted(data.draw(st.tuples(*2 * [st.integers(0, len(texts[owner]))]))) for owner in owners]
+def test_the_tokens_of_a_span_are_those_that_overlap_it(
+    bert: Path, texts: list[str], data: st.DataObject
+) -> None:
+    owners = (
+        sorted(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=6))) if texts else []
+    )
+    spans = [
+        sorted(data.draw(st.tuples(*2 * [st.integers(0, len(texts[owner]))]))) for owner in owners
+    ]
     found = find_spans(bert, texts, spans, owners)
     for row, (owner, (start, end)) in enumerate(zip(owners, spans, strict=True)):
         encoded = hugging_face(bert)(texts[owner], return_offsets_mapping=True)
@@ -271,7 +328,9 @@ def test_a_span_outside_its_text_is_refused(bert: Path, span: list[int]) -> None
 
 
 def test_a_tokenizer_without_places_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transformers.PreTrainedTokenizerFast.is_fast", property(lambda self: False))
+    monkeypatch.setattr(
+        "transformers.PreTrainedTokenizerFast.is_fast", property(lambda self: False)
+    )
     with pytest.raises(UnsupportedModelError, match="does not tell where"):
         tokenizer_of(bert)
 
@@ -280,9 +339,15 @@ def test_a_tokenizer_without_places_is_refused(bert: Path, monkeypatch: pytest.M
     ("options", "message"),
     [
         ({"max_length": 2}, r"'max_length' parameter must be an int in the range \[3, inf\)"),
-        ({"max_length": 10, "stride": 8}, r"'stride' parameter must be smaller than the 8 tokens of a window. Got 8"),
+        (
+            {"max_length": 10, "stride": 8},
+            r"'stride' parameter must be smaller than the 8 tokens of a window. Got 8",
+        ),
         ({"prompt": "bat " * 200}, r"'prompt' parameter must be shorter than the 126 tokens"),
-        ({"prompt": "bat ", "max_length": 3}, r"'max_length' parameter must be an int in the range \[4, inf\)"),
+        (
+            {"prompt": "bat ", "max_length": 3},
+            r"'max_length' parameter must be an int in the range \[4, inf\)",
+        ),
     ],
 )
 def test_a_window_must_have_room(bert: Path, options: dict[str, Any], message: str) -> None:

@@ -42,15 +42,28 @@ def one_by_one(directory: Path, sequences: list[NDArray[np.int32]]) -> list[torc
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
     with torch.inference_mode():
-        states = [model(torch.from_numpy(ids.astype(np.int64))[None], output_hidden_states=True).hidden_states for ids in sequences]
+        states = [
+            model(
+                torch.from_numpy(ids.astype(np.int64))[None], output_hidden_states=True
+            ).hidden_states
+            for ids in sequences
+        ]
     return [torch.cat([layers[number][0] for layers in states]) for number in range(len(states[0]))]
 
 
-def assert_equal_to_one_by_one(directory: Path, backbone: Backbone, sequences: list[NDArray[np.int32]]) -> None:
+def assert_equal_to_one_by_one(
+    directory: Path, backbone: Backbone, sequences: list[NDArray[np.int32]]
+) -> None:
     lengths = np.array([len(ids) for ids in sequences])
     result = backbone.hidden_states(np.concatenate(sequences), lengths, range(N_LAYERS + 1))
     for number, expected in enumerate(one_by_one(directory, sequences)):
-        torch.testing.assert_close(result[number], expected, atol=1e-5, rtol=1e-5, msg=lambda text, n=number: f"layer {n}: {text}")
+        torch.testing.assert_close(
+            result[number],
+            expected,
+            atol=1e-5,
+            rtol=1e-5,
+            msg=lambda text, n=number: f"layer {n}: {text}",
+        )
 
 
 class TestFamilies:
@@ -64,24 +77,33 @@ class TestFamilies:
         assert_equal_to_one_by_one(directory, backbone, tokens())
 
     @pytest.mark.parametrize("family", ["bert", "roberta", "modernbert", "gpt2", "mistral"])
-    def test_rows_may_be_longer_than_the_positions(self, tiny_model: ModelFactory, family: str) -> None:
+    def test_rows_may_be_longer_than_the_positions(
+        self, tiny_model: ModelFactory, family: str
+    ) -> None:
         directory = tiny_model(family)
         backbone = backbone_of(directory)
         sequences = tokens(np.array([128] * 6 + [40] * 6))
         assert backbone.is_packed
-        assert sum(map(len, sequences)) > (open_checkpoint(str(directory)).n_positions or 0) or family == "modernbert"
+        assert (
+            sum(map(len, sequences)) > (open_checkpoint(str(directory)).n_positions or 0)
+            or family == "modernbert"
+        )
         assert_equal_to_one_by_one(directory, backbone, sequences)
 
     @pytest.mark.parametrize("family", ["bert", "modernbert", "deberta-v2", "gpt2"])
     def test_company_changes_nothing(self, tiny_model: ModelFactory, family: str) -> None:
         backbone = backbone_of(tiny_model(family))
-        together = backbone.hidden_states(np.concatenate(tokens()), LENGTHS, [N_LAYERS])[N_LAYERS].split(LENGTHS.tolist())
+        together = backbone.hidden_states(np.concatenate(tokens()), LENGTHS, [N_LAYERS])[
+            N_LAYERS
+        ].split(LENGTHS.tolist())
         for ids, expected in zip(tokens(), together, strict=True):
             alone = backbone.hidden_states(ids, np.array([len(ids)]), [N_LAYERS])[N_LAYERS]
             torch.testing.assert_close(alone, expected, atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("window", [2, 600])
-    def test_a_window_is_packed_only_where_it_can_be_tried(self, tiny_model: ModelFactory, window: int) -> None:
+    def test_a_window_is_packed_only_where_it_can_be_tried(
+        self, tiny_model: ModelFactory, window: int
+    ) -> None:
         directory = tiny_model("mistral", sliding_window=window)
         backbone = backbone_of(directory)
         assert backbone.is_packed is (window < 600)
@@ -96,7 +118,9 @@ class TestFamilies:
                 torch.testing.assert_close(result[layer], expected[layer], atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("layers", [[0], [1], [2, 0], [3]])
-    def test_layers_beyond_the_deepest_are_not_run_packed(self, tiny_model: ModelFactory, layers: list[int]) -> None:
+    def test_layers_beyond_the_deepest_are_not_run_packed(
+        self, tiny_model: ModelFactory, layers: list[int]
+    ) -> None:
         backbone = backbone_of(tiny_model("bert"))
         finished: list[Any] = []
         for layer in backbone._model.encoder.layer:
@@ -117,7 +141,9 @@ class OwnAttention(torch.nn.Module):
         self.theirs = theirs
 
     def forward(self, states: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, None]:
-        weights = torch.softmax(self.theirs.query(states) @ self.theirs.key(states).transpose(1, 2) / 32**0.5, dim=-1)
+        weights = torch.softmax(
+            self.theirs.query(states) @ self.theirs.key(states).transpose(1, 2) / 32**0.5, dim=-1
+        )
         return weights @ self.theirs.value(states), None
 
 
@@ -159,9 +185,13 @@ class TestCheck:
 
     @pytest.mark.usefixtures("register_leaky")
     @pytest.mark.parametrize("leak", ["attention", "neighbour"])
-    def test_a_model_that_would_be_packed_wrongly_is_padded_instead(self, leak: str, tmp_path: Path) -> None:
+    def test_a_model_that_would_be_packed_wrongly_is_padded_instead(
+        self, leak: str, tmp_path: Path
+    ) -> None:
         """Only the last of its layers is at fault, and nothing in its name says so."""
-        config = LeakyConfig(**FAMILIES["bert"]().to_diff_dict() | {"leak": leak, "model_type": "leaky-bert"})
+        config = LeakyConfig(
+            **FAMILIES["bert"]().to_diff_dict() | {"leak": leak, "model_type": "leaky-bert"}
+        )
         with torch.random.fork_rng():
             torch.manual_seed(1)
             model = LeakyBert(config).eval()
@@ -171,7 +201,9 @@ class TestCheck:
         assert not backbone.is_packed
         assert backbone.position_offset == 0
         assert type(backbone._model) is LeakyBert
-        sequences = tokens(np.array([9, 9, 9]))  # of one length, since its own attention knows no padding
+        sequences = tokens(
+            np.array([9, 9, 9])
+        )  # of one length, since its own attention knows no padding
         assert_equal_to_one_by_one(tmp_path, backbone, sequences)
 
         # What the check spares us: the same model in one row.
@@ -180,10 +212,14 @@ class TestCheck:
             assert_equal_to_one_by_one(tmp_path, backbone, sequences)
 
     @pytest.mark.parametrize("family", ["bert", "mpnet"])
-    def test_the_library_s_attention_is_put_back_where_packing_fails(self, tiny_model: ModelFactory, family: str) -> None:
+    def test_the_library_s_attention_is_put_back_where_packing_fails(
+        self, tiny_model: ModelFactory, family: str
+    ) -> None:
         backbone = backbone_of(tiny_model(family))
         own = AutoModel.from_pretrained(tiny_model(family)).config._attn_implementation
-        assert backbone._model.config._attn_implementation == ("bertvectorizer_packed" if family == "bert" else own)
+        assert backbone._model.config._attn_implementation == (
+            "bertvectorizer_packed" if family == "bert" else own
+        )
 
 
 class TestWeights:
@@ -194,7 +230,11 @@ class TestWeights:
     def rewrite(self, model: Path, **tensors: torch.Tensor | None) -> None:
         path = model / "model.safetensors"
         weights = load_file(path) | tensors
-        save_file({name: tensor for name, tensor in weights.items() if tensor is not None}, path, metadata={"format": "pt"})
+        save_file(
+            {name: tensor for name, tensor in weights.items() if tensor is not None},
+            path,
+            metadata={"format": "pt"},
+        )
 
     @pytest.mark.parametrize("kept", [0.9, 0.5, 0.0])
     def test_a_file_cut_short(self, model: Path, kept: float) -> None:
@@ -202,7 +242,11 @@ class TestWeights:
         content = path.read_bytes()
         path.write_bytes(content[: int(len(content) * kept)])
         with pytest.raises(
-            ModelIntegrityError, match=r"\(model\.safetensors\) cannot be read: .* damaged or cut short; download the model again"
+            ModelIntegrityError,
+            match=(
+                r"\(model\.safetensors\) cannot be read: .* damaged or cut short; download the"
+                r" model again"
+            ),
         ):
             backbone_of(model)
 
@@ -212,9 +256,19 @@ class TestWeights:
             backbone_of(model)
 
     def test_missing_tensors(self, model: Path) -> None:
-        self.rewrite(model, **{"encoder.layer.1.attention.self.query.weight": None, "embeddings.word_embeddings.weight": None})
+        self.rewrite(
+            model,
+            **{
+                "encoder.layer.1.attention.self.query.weight": None,
+                "embeddings.word_embeddings.weight": None,
+            },
+        )
         with pytest.raises(
-            ModelIntegrityError, match=r"do not fit its config\.json: 2 are missing or of another shape, \['embeddings\.word"
+            ModelIntegrityError,
+            match=(
+                r"do not fit its config\.json: 2 are missing or of another shape,"
+                r" \['embeddings\.word"
+            ),
         ):
             backbone_of(model)
 
@@ -225,7 +279,9 @@ class TestWeights:
 
     def test_more_layers_in_the_configuration_than_in_the_file(self, model: Path) -> None:
         config = (model / "config.json").read_text()
-        (model / "config.json").write_text(config.replace('"num_hidden_layers": 3', '"num_hidden_layers": 4'))
+        (model / "config.json").write_text(
+            config.replace('"num_hidden_layers": 3', '"num_hidden_layers": 4')
+        )
         with pytest.raises(ModelIntegrityError, match="16 are missing"):
             backbone_of(model)
 
@@ -240,7 +296,9 @@ class TestWeights:
         assert backbone.is_packed
         assert_equal_to_one_by_one(tmp_path, backbone, tokens())
 
-    def test_weights_stored_in_half_precision_run_in_float32(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_weights_stored_in_half_precision_run_in_float32(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         AutoModel.from_pretrained(tiny_model("bert")).half().save_pretrained(tmp_path)
         save_tokenizer(tmp_path)
         backbone = backbone_of(tmp_path)
@@ -266,7 +324,9 @@ class TestPrecision:
         assert torch.nn.functional.cosine_similarity(states, expected, dim=-1).mean() > 0.97
 
 
-def test_loading_changes_neither_the_checkpoint_nor_its_configuration(tiny_model: ModelFactory) -> None:
+def test_loading_changes_neither_the_checkpoint_nor_its_configuration(
+    tiny_model: ModelFactory,
+) -> None:
     checkpoint = open_checkpoint(str(tiny_model("gpt2")))
     before = checkpoint.config.to_dict()
     Backbone(checkpoint, CPU, "float32")
@@ -335,7 +395,9 @@ def test_sixteen_bits_leave_the_positions_of_rotary_models_alone(tiny_model: Mod
     checkpoint = open_checkpoint(tiny_model("modernbert"))
     model = Backbone(checkpoint, torch.device("cpu"), "bfloat16")._model
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
-    assert {buffer.dtype for buffer in model.buffers() if buffer.is_floating_point()} == {torch.float32}
+    assert {buffer.dtype for buffer in model.buffers() if buffer.is_floating_point()} == {
+        torch.float32
+    }
 
 
 def test_a_model_that_cannot_run_in_int8_says_so(tiny_model: ModelFactory) -> None:

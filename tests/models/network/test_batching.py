@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from bertvectorizer.models.network.batching import Batches
 from bertvectorizer.models.ragged import ranges, runs_of_equal_length
 
-LENGTHS = st.lists(st.integers(0, 40), max_size=60).map(lambda lengths: np.array(lengths, dtype=np.int64))
+LENGTHS = st.lists(st.integers(0, 40), max_size=60).map(
+    lambda lengths: np.array(lengths, dtype=np.int64)
+)
 
 
 @given(LENGTHS, st.integers(1, 100))
-def test_every_sequence_that_has_tokens_comes_once_longest_first(lengths: np.ndarray, budget: int) -> None:
+def test_every_sequence_that_has_tokens_comes_once_longest_first(
+    lengths: np.ndarray, budget: int
+) -> None:
     seen = [number for batch in Batches(lengths, budget) for number in batch.tolist()]
     assert sorted(seen) == np.flatnonzero(lengths).tolist()
     assert lengths[seen].tolist() == sorted(lengths[seen].tolist(), reverse=True)
@@ -32,11 +36,15 @@ def test_batches_are_full_and_within_the_budget(lengths: np.ndarray, budget: int
 
 
 def test_equal_lengths_keep_their_order() -> None:
-    assert [batch.tolist() for batch in Batches(np.array([2, 3, 2, 3, 2]), budget=100)] == [[1, 3, 0, 2, 4]]
+    assert [batch.tolist() for batch in Batches(np.array([2, 3, 2, 3, 2]), budget=100)] == [
+        [1, 3, 0, 2, 4]
+    ]
 
 
 @given(LENGTHS, st.integers(1, 100), st.integers(1, 100))
-def test_halving_until_batches_fit_still_gives_every_sequence_once(lengths: np.ndarray, budget: int, fits: int) -> None:
+def test_halving_until_batches_fit_still_gives_every_sequence_once(
+    lengths: np.ndarray, budget: int, fits: int
+) -> None:
     batches = Batches(lengths, budget)
     done: list[int] = []
     too_long: list[int] = []
@@ -46,7 +54,9 @@ def test_halving_until_batches_fit_still_gives_every_sequence_once(lengths: np.n
         elif not batches.halve(batch):
             too_long += batch.tolist()
     assert sorted(done + too_long) == np.flatnonzero(lengths).tolist()
-    assert too_long == [number for number in np.argsort(-lengths, kind="stable") if lengths[number] > fits]
+    assert too_long == [
+        number for number in np.argsort(-lengths, kind="stable") if lengths[number] > fits
+    ]
 
 
 def test_halving_halves_what_failed_not_the_budget_that_was_never_filled() -> None:
@@ -78,5 +88,7 @@ def test_runs_describe_the_lengths_and_are_as_long_as_can_be(lengths: np.ndarray
 def test_ranges_are_python_ranges_in_one_row(some: list[tuple[int, int]]) -> None:
     starts, counts = np.array(some, dtype=np.int64).reshape(-1, 2).T
     numbers = ranges(starts, counts)
-    assert numbers.tolist() == [number for start, count in some for number in range(start, start + count)]
+    assert numbers.tolist() == [
+        number for start, count in some for number in range(start, start + count)
+    ]
     assert numbers.dtype == np.int64

@@ -11,17 +11,29 @@ import pytest
 import torch
 
 from bertvectorizer.errors import InvalidParameterError, UnsupportedModelError
-from bertvectorizer.models.network.devices import PRECISIONS, check_precision, is_out_of_memory, resolve_device, tokens_per_batch
+from bertvectorizer.models.network.devices import (
+    PRECISIONS,
+    check_precision,
+    is_out_of_memory,
+    resolve_device,
+    tokens_per_batch,
+)
 
 CPU = torch.device("cpu")
-BEST = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+BEST = (
+    "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+)
 
 
 def has_arithmetic(precision: str) -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
     ops = torch.ops.mkldnn
-    return bool(ops._is_mkldnn_bf16_supported() if precision == "bfloat16" else ops._is_mkldnn_fp16_supported())
+    return bool(
+        ops._is_mkldnn_bf16_supported()
+        if precision == "bfloat16"
+        else ops._is_mkldnn_fp16_supported()
+    )
 
 
 def test_none_takes_the_best_device_there_is() -> None:
@@ -35,20 +47,30 @@ def test_the_cpu_by_its_names(device: Any) -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:x", "", -1.5, ["cpu"], "cuda:-1"])
 def test_what_is_no_device_is_refused(device: Any) -> None:
-    with pytest.raises(InvalidParameterError, match="'device' parameter must be None or a torch device such as"):
+    with pytest.raises(
+        InvalidParameterError, match="'device' parameter must be None or a torch device such as"
+    ):
         resolve_device(device)
 
 
 @pytest.mark.parametrize(
     "device",
     [
-        pytest.param("cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")),
-        pytest.param("mps", marks=pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is a GPU")),
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+        ),
+        pytest.param(
+            "mps",
+            marks=pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is a GPU"),
+        ),
         "cuda:99",
     ],
 )
 def test_a_device_that_is_not_here_is_refused_with_a_remedy(device: str) -> None:
-    with pytest.raises(UnsupportedModelError, match=f"The device '{device}' is not available on this machine. Use device=None"):
+    with pytest.raises(
+        UnsupportedModelError,
+        match=f"The device '{device}' is not available on this machine. Use device=None",
+    ):
         resolve_device(device)
 
 
@@ -59,13 +81,19 @@ def test_float32_runs_everywhere() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "int4", None, 8, torch.float32])
 def test_what_is_no_precision_is_refused(precision: Any) -> None:
-    with pytest.raises(InvalidParameterError, match="'precision' parameter must be one of 'float32', 'bfloat16', 'float16', 'int8'"):
+    with pytest.raises(
+        InvalidParameterError,
+        match="'precision' parameter must be one of 'float32', 'bfloat16', 'float16', 'int8'",
+    ):
         check_precision(precision, CPU)
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_int8_off_the_cpu_is_refused(device: str) -> None:
-    with pytest.raises(UnsupportedModelError, match=f"'int8' cannot be used on device '{device}': int8 runs on the CPU only"):
+    with pytest.raises(
+        UnsupportedModelError,
+        match=f"'int8' cannot be used on device '{device}': int8 runs on the CPU only",
+    ):
         check_precision("int8", torch.device(device))
 
 
@@ -79,15 +107,22 @@ def test_half_precision_on_a_cpu_only_with_such_arithmetic(precision: str) -> No
     if has_arithmetic(precision):
         assert check_precision(precision, CPU) == precision
     else:
-        with pytest.raises(UnsupportedModelError, match=f"this CPU has no {precision} arithmetic .* use 'float32' or 'int8'"):
+        with pytest.raises(
+            UnsupportedModelError,
+            match=f"this CPU has no {precision} arithmetic .* use 'float32' or 'int8'",
+        ):
             check_precision(precision, CPU)
     assert check_precision(precision, torch.device("cuda")) == precision
 
 
-def test_a_torch_without_one_dnn_has_neither_int8_nor_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_without_one_dnn_has_neither_int8_nor_half_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     for precision in set(PRECISIONS) - {"float32"}:
-        with pytest.raises(UnsupportedModelError, match=f"'{precision}' cannot be used on device 'cpu'"):
+        with pytest.raises(
+            UnsupportedModelError, match=f"'{precision}' cannot be used on device 'cpu'"
+        ):
             check_precision(precision, CPU)
 
 
@@ -108,12 +143,27 @@ def test_a_real_failure_to_allocate_is_recognized() -> None:
     assert is_out_of_memory(numpy_says.value)
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory"), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("MPS backend out of memory"),
+        MemoryError(),
+    ],
+)
 def test_out_of_memory_on_every_device(error: Exception) -> None:
     assert is_out_of_memory(error)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), ValueError("out of memory"), KeyboardInterrupt(), IndexError("index")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shape mismatch"),
+        ValueError("out of memory"),
+        KeyboardInterrupt(),
+        IndexError("index"),
+    ],
+)
 def test_other_errors_are_not_taken_for_it(error: BaseException) -> None:
     assert not is_out_of_memory(error)
 

@@ -24,7 +24,9 @@ def layers_of(model: torch.nn.Module) -> list[torch.nn.Module]:
 
 def reader_of(model: torch.nn.Module) -> LayerReader:
     with torch.inference_mode():
-        return LayerReader(model, N_LAYERS, lambda **options: model(input_ids=IDS, return_dict=True, **options))
+        return LayerReader(
+            model, N_LAYERS, lambda **options: model(input_ids=IDS, return_dict=True, **options)
+        )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -40,7 +42,9 @@ def test_layers_beyond_the_deepest_are_not_run(tiny_model: ModelFactory, family:
     for layers in ([0], [1], [2], [3], [0, 2], [2, 1], [3, 0], [0, 1, 2, 3]):
         finished.clear()
         with torch.inference_mode():
-            states = reader(lambda **options: model(input_ids=IDS, return_dict=True, **options), layers)
+            states = reader(
+                lambda **options: model(input_ids=IDS, return_dict=True, **options), layers
+            )
         assert len(finished) == max(layers)
         assert set(layers) <= set(states)
         for layer in layers:
@@ -77,7 +81,9 @@ class Copying(torch.nn.Module):
         for layer in self.layers:
             states = layer(states.clone())
             seen.append(states)
-        return SimpleNamespace(last_hidden_state=states, hidden_states=tuple(seen) if output_hidden_states else None)
+        return SimpleNamespace(
+            last_hidden_state=states, hidden_states=tuple(seen) if output_hidden_states else None
+        )
 
 
 def test_a_model_whose_layers_cannot_be_told_apart_is_run_to_the_end() -> None:

@@ -19,7 +19,14 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel
 
 from bertvectorizer.errors import ModelIntegrityError
-from bertvectorizer.models import DEFAULT_MODEL, Readout, TextTokenizer, TokenizedTexts, open_checkpoint, resolve_readout
+from bertvectorizer.models import (
+    DEFAULT_MODEL,
+    Readout,
+    TextTokenizer,
+    TokenizedTexts,
+    open_checkpoint,
+    resolve_readout,
+)
 from bertvectorizer.models.checkpoint.post_modules import finish
 from bertvectorizer.models.network.encoder import Encoder, load_encoder, load_tokenizer
 from bertvectorizer.models.pooling.tokens import POOLINGS
@@ -43,8 +50,16 @@ def tokenize(directory: Path | str, texts: list[str], **settings: Any) -> Tokeni
     return TextTokenizer(checkpoint, load_tokenizer(checkpoint), **settings)(texts)
 
 
-def read(encoder: Encoder, tokenized: TokenizedTexts, readout: Readout, *options: Any, **named_options: Any) -> NDArray[np.float32]:
-    return finish(readout.merge(encoder.encode(tokenized, readout.parts, *options, **named_options)), readout)
+def read(
+    encoder: Encoder,
+    tokenized: TokenizedTexts,
+    readout: Readout,
+    *options: Any,
+    **named_options: Any,
+) -> NDArray[np.float32]:
+    return finish(
+        readout.merge(encoder.encode(tokenized, readout.parts, *options, **named_options)), readout
+    )
 
 
 def encode(
@@ -57,7 +72,12 @@ def encode(
 ) -> NDArray[np.float32]:
     checkpoint = open_checkpoint(str(directory))
     encoder = load_encoder(checkpoint, CPU, precision)
-    return read(encoder, tokenize(directory, texts, **settings), resolve_readout(checkpoint, **(readout or {})), batch_tokens)
+    return read(
+        encoder,
+        tokenize(directory, texts, **settings),
+        resolve_readout(checkpoint, **(readout or {})),
+        batch_tokens,
+    )
 
 
 @lru_cache(maxsize=4)
@@ -68,32 +88,50 @@ def library_model(directory: Path) -> Any:
 def token_vectors(directory: Path, ids: NDArray[np.int32]) -> list[torch.Tensor]:
     """Every layer's states of one sequence, by transformers alone."""
     with torch.inference_mode():
-        states = library_model(directory)(torch.from_numpy(ids.astype(np.int64))[None], output_hidden_states=True).hidden_states
+        states = library_model(directory)(
+            torch.from_numpy(ids.astype(np.int64))[None], output_hidden_states=True
+        ).hidden_states
     return [layer[0] for layer in states]
 
 
-def by_sentence_transformers(directory: Path | str, texts: list[str], **options: Any) -> NDArray[np.float32]:
+def by_sentence_transformers(
+    directory: Path | str, texts: list[str], **options: Any
+) -> NDArray[np.float32]:
     model = SentenceTransformer(str(directory), device="cpu", local_files_only=True)
     return cast(NDArray[np.float32], model.encode(texts, show_progress_bar=False, **options))
 
 
 class TestSentenceTransformers:
     def test_the_default_model(self, default_model_directory: Path) -> None:
-        texts = [*TEXTS, "Straße, naïve; 東京 \U0001f600", "A bat hung from the beam, he swung the bat. " * 60]
+        texts = [
+            *TEXTS,
+            "Straße, naïve; 東京 \U0001f600",
+            "A bat hung from the beam, he swung the bat. " * 60,
+        ]
         result = encode(DEFAULT_MODEL, texts)
         assert result.shape == (len(texts), 384)
         assert result.dtype == np.float32
-        np.testing.assert_allclose(result, by_sentence_transformers(default_model_directory, texts), atol=1e-5, rtol=0)
+        np.testing.assert_allclose(
+            result, by_sentence_transformers(default_model_directory, texts), atol=1e-5, rtol=0
+        )
 
     @pytest.mark.parametrize("include_prompt", [True, False])
     @pytest.mark.parametrize("pooling", [*POOLINGS, ("cls", "mean", "max")])
-    def test_every_pooling(self, tiny_model: ModelFactory, tmp_path: Path, pooling: Any, include_prompt: bool) -> None:
-        save_sentence_transformer(tiny_model("bert"), tmp_path, pooling=pooling, include_prompt=include_prompt)
+    def test_every_pooling(
+        self, tiny_model: ModelFactory, tmp_path: Path, pooling: Any, include_prompt: bool
+    ) -> None:
+        save_sentence_transformer(
+            tiny_model("bert"), tmp_path, pooling=pooling, include_prompt=include_prompt
+        )
         expected = by_sentence_transformers(tmp_path, TEXTS, prompt="the old crane ")
-        np.testing.assert_allclose(encode(tmp_path, TEXTS, prompt="the old crane "), expected, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(
+            encode(tmp_path, TEXTS, prompt="the old crane "), expected, atol=1e-5, rtol=1e-5
+        )
 
     @pytest.mark.parametrize("family", ["bert", "mpnet", "gpt2", "modernbert"])
-    def test_dense_normalize_prompts_and_a_limit(self, tiny_model: ModelFactory, tmp_path: Path, family: str) -> None:
+    def test_dense_normalize_prompts_and_a_limit(
+        self, tiny_model: ModelFactory, tmp_path: Path, family: str
+    ) -> None:
         save_sentence_transformer(
             tiny_model(family),
             tmp_path,
@@ -107,15 +145,26 @@ class TestSentenceTransformers:
         texts = [text or "a" for text in TEXTS]
         result = encode(tmp_path, texts)
         assert result.shape == (len(texts), 16)
-        np.testing.assert_allclose(result, by_sentence_transformers(tmp_path, texts), atol=1e-5, rtol=0)
+        np.testing.assert_allclose(
+            result, by_sentence_transformers(tmp_path, texts), atol=1e-5, rtol=0
+        )
         np.testing.assert_allclose(np.linalg.norm(result, axis=1), 1, atol=1e-6)
         passages = encode(tmp_path, texts, prompt="passage")
-        np.testing.assert_allclose(passages, by_sentence_transformers(tmp_path, texts, prompt_name="passage"), atol=1e-5, rtol=0)
+        np.testing.assert_allclose(
+            passages,
+            by_sentence_transformers(tmp_path, texts, prompt_name="passage"),
+            atol=1e-5,
+            rtol=0,
+        )
         assert np.abs(passages - result).max() > 0.01
         plain = encode(tmp_path, texts, prompt="")
-        np.testing.assert_allclose(plain, by_sentence_transformers(tmp_path, texts, prompt=""), atol=1e-5, rtol=0)
+        np.testing.assert_allclose(
+            plain, by_sentence_transformers(tmp_path, texts, prompt=""), atol=1e-5, rtol=0
+        )
 
-    def test_do_lower_case_of_a_cased_tokenizer(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_do_lower_case_of_a_cased_tokenizer(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         import json
 
         model = Path(shutil.copytree(tiny_model("bert"), tmp_path / "cased"))
@@ -124,33 +173,55 @@ class TestSentenceTransformers:
         (model / "tokenizer.json").write_text(json.dumps(description))
         save_sentence_transformer(model, tmp_path / "saved")
         cased = encode(tmp_path / "saved", TEXTS)
-        np.testing.assert_allclose(cased, by_sentence_transformers(tmp_path / "saved", TEXTS), atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(
+            cased, by_sentence_transformers(tmp_path / "saved", TEXTS), atol=1e-5, rtol=1e-5
+        )
 
-        (tmp_path / "saved" / "sentence_bert_config.json").write_text('{"max_seq_length": 20, "do_lower_case": true}')
+        (tmp_path / "saved" / "sentence_bert_config.json").write_text(
+            '{"max_seq_length": 20, "do_lower_case": true}'
+        )
         lowered = encode(tmp_path / "saved", TEXTS)
-        np.testing.assert_allclose(lowered, by_sentence_transformers(tmp_path / "saved", TEXTS), atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(
+            lowered, by_sentence_transformers(tmp_path / "saved", TEXTS), atol=1e-5, rtol=1e-5
+        )
         assert np.abs(lowered - cased).max() > 0.1
 
-    def test_a_sum_of_sentence_transformers_modules_beyond_dense(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
-        from sentence_transformers.sentence_transformer.modules import Dropout, LayerNorm, Transformer
+    def test_a_sum_of_sentence_transformers_modules_beyond_dense(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
+        from sentence_transformers.sentence_transformer.modules import (
+            Dropout,
+            LayerNorm,
+            Transformer,
+        )
 
         norm = LayerNorm(32)
         norm.norm.weight.data.uniform_(0.5, 2, generator=torch.Generator().manual_seed(2))
         modules = [Transformer(str(tiny_model("bert"))), Pooling(32, "cls"), norm, Dropout(0.5)]
-        SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path), create_model_card=False)
-        np.testing.assert_allclose(encode(tmp_path, TEXTS), by_sentence_transformers(tmp_path, TEXTS), atol=1e-5, rtol=1e-5)
+        SentenceTransformer(modules=modules, device="cpu").save(
+            str(tmp_path), create_model_card=False
+        )
+        np.testing.assert_allclose(
+            encode(tmp_path, TEXTS), by_sentence_transformers(tmp_path, TEXTS), atol=1e-5, rtol=1e-5
+        )
 
-    def test_without_the_checkpoint_s_normalize_and_with_our_own(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_without_the_checkpoint_s_normalize_and_with_our_own(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         save_sentence_transformer(tiny_model("bert"), tmp_path, normalize=True)
         without = encode(tmp_path, TEXTS, {"normalize": False})
         np.testing.assert_allclose(without, encode(tiny_model("bert"), TEXTS), atol=1e-6)
         assert (np.linalg.norm(without, axis=1) > 1.5).all()
         unit = without / np.linalg.norm(without, axis=1, keepdims=True)
         np.testing.assert_allclose(encode(tmp_path, TEXTS), unit, atol=1e-6)
-        np.testing.assert_allclose(encode(tiny_model("bert"), TEXTS, {"normalize": True}), unit, atol=1e-6)
+        np.testing.assert_allclose(
+            encode(tiny_model("bert"), TEXTS, {"normalize": True}), unit, atol=1e-6
+        )
 
     @pytest.mark.parametrize("damage", ["cut", "missing", "renamed"])
-    def test_a_damaged_dense_module(self, tiny_model: ModelFactory, tmp_path: Path, damage: str) -> None:
+    def test_a_damaged_dense_module(
+        self, tiny_model: ModelFactory, tmp_path: Path, damage: str
+    ) -> None:
         save_sentence_transformer(tiny_model("bert"), tmp_path, dense=16)
         weights = tmp_path / "2_Dense" / "model.safetensors"
         if damage == "cut":
@@ -166,7 +237,9 @@ class TestSentenceTransformers:
 class TestReadout:
     @pytest.mark.parametrize("family", ["bert", "gpt2", "deberta-v2"])
     @pytest.mark.parametrize("layer_merge", ["concat", "sum", "mean"])
-    def test_layers_merged_and_poolings_side_by_side(self, tiny_model: ModelFactory, family: str, layer_merge: str) -> None:
+    def test_layers_merged_and_poolings_side_by_side(
+        self, tiny_model: ModelFactory, family: str, layer_merge: str
+    ) -> None:
         directory, layers, poolings = tiny_model(family), [3, 0, 2], ("mean", "max", "cls")
         readout = {"layers": layers, "layer_merge": layer_merge, "pooling": poolings}
         texts = [text or "a" for text in TEXTS]
@@ -177,18 +250,29 @@ class TestReadout:
             if layer_merge != "concat":
                 chosen = getattr(chosen, layer_merge)(dim=0, keepdim=True)
             features: dict[str, Any] = {"token_embeddings": chosen}
-            # (layers, poolings * hidden) as sentence-transformers has it; a pooling's layers stand together here
-            pooled = Pooling(32, poolings)(features)["sentence_embedding"].unflatten(1, (3, 32)).transpose(0, 1)
+            # (layers, poolings * hidden) as sentence-transformers has it; a pooling's layers stand
+            # together here
+            pooled = (
+                Pooling(32, poolings)(features)["sentence_embedding"]
+                .unflatten(1, (3, 32))
+                .transpose(0, 1)
+            )
             np.testing.assert_allclose(result[row], pooled.flatten(), atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_all_layers_stand_in_the_order_asked_for(self, tiny_model: ModelFactory, family: str) -> None:
+    def test_all_layers_stand_in_the_order_asked_for(
+        self, tiny_model: ModelFactory, family: str
+    ) -> None:
         every = encode(tiny_model(family), TEXTS, {"layers": "all"})
         for layer in range(4):
             alone = encode(tiny_model(family), TEXTS, {"layers": layer})
-            np.testing.assert_allclose(alone, every[:, 32 * layer : 32 * (layer + 1)], atol=1e-5, rtol=1e-5)
+            np.testing.assert_allclose(
+                alone, every[:, 32 * layer : 32 * (layer + 1)], atol=1e-5, rtol=1e-5
+            )
         backwards = encode(tiny_model(family), TEXTS, {"layers": "-1,0"})
-        np.testing.assert_allclose(backwards, np.hstack([every[:, 96:], every[:, :32]]), atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(
+            backwards, np.hstack([every[:, 96:], every[:, :32]]), atol=1e-5, rtol=1e-5
+        )
 
     def test_windows_are_averaged_by_their_lengths(self, tiny_model: ModelFactory) -> None:
         directory = tiny_model("bert")
@@ -198,10 +282,20 @@ class TestReadout:
         assert len(tokenized.lengths) > len(TEXTS) == len(result)
         for row, text in enumerate(TEXTS):
             alone = tokenize(directory, [text], **settings)
-            vectors = [token_vectors(directory, ids)[3].mean(dim=0).numpy() for ids in np.split(alone.ids, alone.offsets[1:-1])]
-            np.testing.assert_allclose(result[row], np.average(vectors, axis=0, weights=alone.lengths), atol=1e-5, rtol=1e-5)
+            vectors = [
+                token_vectors(directory, ids)[3].mean(dim=0).numpy()
+                for ids in np.split(alone.ids, alone.offsets[1:-1])
+            ]
+            np.testing.assert_allclose(
+                result[row],
+                np.average(vectors, axis=0, weights=alone.lengths),
+                atol=1e-5,
+                rtol=1e-5,
+            )
 
-    def test_windows_leave_the_prompt_out_and_nothing_else(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_windows_leave_the_prompt_out_and_nothing_else(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         save_sentence_transformer(tiny_model("bert"), tmp_path, include_prompt=False)
         settings = {"max_length": 10, "overflow": "window", "stride": 0, "prompt": "the old "}
         tokenized = tokenize(tmp_path, TEXTS[3:4], **settings)
@@ -209,7 +303,9 @@ class TestReadout:
         assert len(parts) > 2
         vectors = [token_vectors(tmp_path, ids)[3][3:].mean(dim=0).numpy() for ids in parts]
         expected = np.average(vectors, axis=0, weights=tokenized.lengths)
-        np.testing.assert_allclose(encode(tmp_path, TEXTS[3:4], **settings)[0], expected, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(
+            encode(tmp_path, TEXTS[3:4], **settings)[0], expected, atol=1e-5, rtol=1e-5
+        )
 
     @pytest.mark.parametrize("family", ["gpt2", "openai-gpt"])
     def test_a_text_without_tokens_gets_zeros(self, tiny_model: ModelFactory, family: str) -> None:
@@ -228,7 +324,12 @@ class TestBatches:
         texts = [" ".join(["bat"] * (number % 40 + 1)) for number in range(120)]
         expected = encode(tiny_model(family), texts, batch_tokens=1)
         for batch_tokens in (7, 100, 100_000, None):
-            np.testing.assert_allclose(encode(tiny_model(family), texts, batch_tokens=batch_tokens), expected, atol=1e-5, rtol=1e-5)
+            np.testing.assert_allclose(
+                encode(tiny_model(family), texts, batch_tokens=batch_tokens),
+                expected,
+                atol=1e-5,
+                rtol=1e-5,
+            )
 
     def test_order_of_texts_changes_no_number(self, tiny_model: ModelFactory) -> None:
         order = np.random.default_rng(0).permutation(len(TEXTS))
@@ -239,7 +340,13 @@ class TestBatches:
         checkpoint = open_checkpoint(str(tiny_model("bert")))
         tokenized = tokenize(tiny_model("bert"), TEXTS)
         told: list[int] = []
-        read(load_encoder(checkpoint, CPU, "float32"), tokenized, resolve_readout(checkpoint), 30, told.append)
+        read(
+            load_encoder(checkpoint, CPU, "float32"),
+            tokenized,
+            resolve_readout(checkpoint),
+            30,
+            told.append,
+        )
         assert sum(told) == len(tokenized.ids)
         assert len(told) > 2
 
@@ -271,7 +378,8 @@ def allow(mebibytes):
     resource.setrlimit(resource.RLIMIT_AS, (in_use + (mebibytes << 20), resource.RLIM_INFINITY))
 
 done = []
-# An activation of one text takes 64 MiB, more than glibc ever keeps when it is freed; that of all four takes 256 MiB, twice.
+# An activation of one text takes 64 MiB, more than glibc ever keeps when it is freed; that of all
+# four takes 256 MiB, twice.
 allow(330)
 result = encoder.encode(tokenized, parts, 100_000, done.append)
 print(len(done), float(np.abs(result - expected).max()) < 1e-5)
@@ -285,7 +393,9 @@ print(float(np.abs(encoder.encode(tokenized, parts, 1) - expected).max()) < 1e-5
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited in Linux's way")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="memory is limited in Linux's way"
+)
 def test_out_of_memory_halves_the_budget_and_is_told_where_nothing_is_left_to_halve(
     tiny_model: ModelFactory, run_python: Callable[..., str]
 ) -> None:
@@ -295,19 +405,27 @@ def test_out_of_memory_halves_the_budget_and_is_told_where_nothing_is_left_to_ha
     batches, right = halved.split()
     assert 2 <= int(batches) <= 4
     assert right == "True"
-    assert told == (
-        "One sequence of 125 tokens does not fit into the memory of device 'cpu'. "
+    assert (
+        told == "One sequence of 125 tokens does not fit into the memory of device 'cpu'. "
         "Lower 'max_length', ask for fewer layers, or use another device."
     )
     assert after == "True"
 
 
 class TestPrecision:
-    needs_one_dnn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")
+    needs_one_dnn = pytest.mark.skipif(
+        not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN"
+    )
 
     @needs_one_dnn
     def test_int8_of_the_default_model_comes_close(self, default_model_directory: Path) -> None:
-        texts = ["The bat hung from the beam.", "He swung the bat.", "Interest rates of the river bank", "a", TEXTS[3]]
+        texts = [
+            "The bat hung from the beam.",
+            "He swung the bat.",
+            "Interest rates of the river bank",
+            "a",
+            TEXTS[3],
+        ]
         exact, result = encode(DEFAULT_MODEL, texts), encode(DEFAULT_MODEL, texts, precision="int8")
         assert ((exact * result).sum(axis=1) > 0.95).all()
         assert np.abs(exact - result).max() > 1e-4
@@ -317,10 +435,14 @@ class TestPrecision:
     def test_int8_does_not_depend_on_company(self, tiny_model: ModelFactory, family: str) -> None:
         together = encode(tiny_model(family), TEXTS, precision="int8")
         for row, text in enumerate(TEXTS):
-            np.testing.assert_allclose(encode(tiny_model(family), [text], precision="int8")[0], together[row], atol=1e-6)
+            np.testing.assert_allclose(
+                encode(tiny_model(family), [text], precision="int8")[0], together[row], atol=1e-6
+            )
 
     @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-    def test_half_precision_is_pooled_in_float32(self, tiny_model: ModelFactory, precision: str) -> None:
+    def test_half_precision_is_pooled_in_float32(
+        self, tiny_model: ModelFactory, precision: str
+    ) -> None:
         checkpoint = open_checkpoint(str(tiny_model("bert")))
         encoder = Encoder(checkpoint, CPU, precision)
         tokenized = tokenize(tiny_model("bert"), TEXTS)
@@ -329,18 +451,27 @@ class TestPrecision:
         for row, ids in enumerate(np.split(tokenized.ids, tokenized.offsets[1:-1])):
             states = encoder.backbone.hidden_states(ids, np.array([len(ids)]), range(4))
             assert states[3].dtype == getattr(torch, precision)
-            expected = torch.stack([states[layer].double() for layer in range(4)]).sum(dim=0).mean(dim=0)
+            expected = (
+                torch.stack([states[layer].double() for layer in range(4)]).sum(dim=0).mean(dim=0)
+            )
             np.testing.assert_allclose(result[row], expected, atol=1e-5, rtol=1e-5)
 
 
 class TestCaches:
-    def test_the_same_content_is_loaded_once(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_the_same_content_is_loaded_once(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         shutil.copytree(tiny_model("bert"), tmp_path / "copy")
-        one, other = open_checkpoint(str(tiny_model("bert"))), open_checkpoint(str(tmp_path / "copy"))
+        one, other = (
+            open_checkpoint(str(tiny_model("bert"))),
+            open_checkpoint(str(tmp_path / "copy")),
+        )
         assert load_encoder(one, CPU, "float32") is load_encoder(other, CPU, "float32")
         assert load_tokenizer(one) is load_tokenizer(other)
 
-    def test_another_content_or_precision_is_not(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_another_content_or_precision_is_not(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         directory = Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
         before = encode(directory, TEXTS)
         weights = load_file(directory / "model.safetensors")
@@ -351,7 +482,10 @@ class TestCaches:
     def test_threads_that_ask_at_once_get_one_encoder(self, tiny_model: ModelFactory) -> None:
         checkpoint = open_checkpoint(str(tiny_model("electra")))
         got: list[Encoder] = []
-        threads = [threading.Thread(target=lambda: got.append(load_encoder(checkpoint, CPU, "float32"))) for _ in range(4)]
+        threads = [
+            threading.Thread(target=lambda: got.append(load_encoder(checkpoint, CPU, "float32")))
+            for _ in range(4)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -361,14 +495,20 @@ class TestCaches:
 
 
 @pytest.mark.parametrize("family", ["bert", "mpnet"])
-def test_threads_sharing_an_encoder_do_not_disturb_each_other(tiny_model: ModelFactory, family: str) -> None:
+def test_threads_sharing_an_encoder_do_not_disturb_each_other(
+    tiny_model: ModelFactory, family: str
+) -> None:
     checkpoint = open_checkpoint(str(tiny_model(family)))
     encoder = load_encoder(checkpoint, CPU, "float32")
     shares = [
-        (tokenize(tiny_model(family), [f"{text} {word}" for text in TEXTS]), word) for word in ("bat", "the old river", "a", "xyz" * 9)
+        (tokenize(tiny_model(family), [f"{text} {word}" for text in TEXTS]), word)
+        for word in ("bat", "the old river", "a", "xyz" * 9)
     ]
     readouts = [resolve_readout(checkpoint, layers) for layers in (-1, 0, "all", [2, 1])]
-    alone = [read(encoder, tokenized, readout, 60) for (tokenized, _), readout in zip(shares, readouts, strict=True)]
+    alone = [
+        read(encoder, tokenized, readout, 60)
+        for (tokenized, _), readout in zip(shares, readouts, strict=True)
+    ]
     start, worst, errors = threading.Barrier(4), [0.0] * 4, []
 
     def work(number: int) -> None:
@@ -434,12 +574,19 @@ def test_loading_and_encoding_change_no_setting_and_warn_of_nothing(
     tiny_model: ModelFactory, tmp_path: Path, run_python: Callable[..., str]
 ) -> None:
     save_sentence_transformer(tiny_model("bert"), tmp_path, dense=8, normalize=True)
-    assert run_python(SIDE_EFFECTS, tmp_path, tiny_model("gpt2"), tiny_model("mpnet")) == "changed: []\n"
+    assert (
+        run_python(SIDE_EFFECTS, tmp_path, tiny_model("gpt2"), tiny_model("mpnet"))
+        == "changed: []\n"
+    )
 
 
 def test_encoding_in_this_process_leaves_the_random_state(tiny_model: ModelFactory) -> None:
     state, numpy_state = torch.get_rng_state(), repr(np.random.get_state())  # noqa: NPY002
     checkpoint = open_checkpoint(str(tiny_model("distilbert")))
-    read(Encoder(checkpoint, CPU, "float32"), tokenize(tiny_model("distilbert"), TEXTS), resolve_readout(checkpoint))
+    read(
+        Encoder(checkpoint, CPU, "float32"),
+        tokenize(tiny_model("distilbert"), TEXTS),
+        resolve_readout(checkpoint),
+    )
     assert torch.equal(torch.get_rng_state(), state)
     assert repr(np.random.get_state()) == numpy_state  # noqa: NPY002

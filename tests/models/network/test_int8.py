@@ -13,7 +13,9 @@ from bertvectorizer.errors import UnsupportedModelError
 from bertvectorizer.models.network.int8 import Int8Linear, quantize_linear_layers
 from tests.tiny import ModelFactory
 
-pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,9 @@ def seed() -> Iterator[None]:
 
 def integers(low: int, high: int, *shape: int) -> torch.Tensor:
     """Integers in [low, high], the largest of which stands in every row."""
-    numbers = torch.randint(low, high + 1, shape, generator=torch.Generator().manual_seed(3)).float()
+    numbers = torch.randint(
+        low, high + 1, shape, generator=torch.Generator().manual_seed(3)
+    ).float()
     numbers[..., 0] = high
     return numbers
 
@@ -36,7 +40,9 @@ def test_whole_numbers_in_range_come_out_exactly(in_features: int, bias: bool) -
     weight, states = integers(-127, 127, 24, in_features), integers(-63, 63, 2, 5, in_features)
     added = integers(-9, 9, 24) if bias else None
     result = Int8Linear(weight, added)(states)
-    torch.testing.assert_close(result, torch.nn.functional.linear(states, weight, added), atol=0, rtol=1e-6)
+    torch.testing.assert_close(
+        result, torch.nn.functional.linear(states, weight, added), atol=0, rtol=1e-6
+    )
 
 
 def test_numbers_between_are_rounded_to_the_nearest() -> None:
@@ -49,7 +55,9 @@ def test_numbers_between_are_rounded_to_the_nearest() -> None:
 def test_the_largest_sums_do_not_overflow(sign: int) -> None:
     """Without VNNI, products of 8-bit numbers are added in 16 bits."""
     weight, states = torch.full((16, 512), 127.0), torch.full((3, 512), 63.0 * sign)
-    torch.testing.assert_close(Int8Linear(weight, None)(states), states @ weight.T, atol=0, rtol=1e-6)
+    torch.testing.assert_close(
+        Int8Linear(weight, None)(states), states @ weight.T, atol=0, rtol=1e-6
+    )
 
 
 def test_rows_and_channels_have_scales_of_their_own() -> None:
@@ -99,5 +107,8 @@ def test_every_linear_layer_is_replaced_conv1d_too(tiny_model: ModelFactory, fam
 
 
 def test_a_model_without_linear_layers_is_refused() -> None:
-    with pytest.raises(UnsupportedModelError, match=r"Sequential has no linear layers to run in int8\. Use precision='float32'"):
+    with pytest.raises(
+        UnsupportedModelError,
+        match=r"Sequential has no linear layers to run in int8\. Use precision='float32'",
+    ):
         quantize_linear_layers(torch.nn.Sequential(torch.nn.Embedding(3, 4)))

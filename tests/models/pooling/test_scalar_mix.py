@@ -70,8 +70,12 @@ def test_nothing_is_drawn_and_nothing_is_changed() -> None:
         (5, np.full(5, 7.0, dtype=np.float32), None),
     ],
 )
-def test_too_little_to_learn_from_leaves_the_mean(n: int, targets: NDArray[np.float32], n_classes: int | None) -> None:
-    mix = fit_scalar_mix(np.random.default_rng(3).normal(size=(3, n, 4)).astype(np.float32), targets, n_classes)
+def test_too_little_to_learn_from_leaves_the_mean(
+    n: int, targets: NDArray[np.float32], n_classes: int | None
+) -> None:
+    mix = fit_scalar_mix(
+        np.random.default_rng(3).normal(size=(3, n, 4)).astype(np.float32), targets, n_classes
+    )
     check_weights(mix, 3)
     np.testing.assert_allclose(mix.weights, 1 / 3, atol=0.02)
 
@@ -83,7 +87,9 @@ def test_layers_of_zeros_are_no_obstacle(n_classes: int | None) -> None:
 
 
 def test_a_single_layer_has_all_the_weight() -> None:
-    assert fit_scalar_mix(layers_of(np.eye(3)[CLASSES], 0, n_layers=1), CLASSES, 3).weights.tolist() == [1.0]
+    assert fit_scalar_mix(
+        layers_of(np.eye(3)[CLASSES], 0, n_layers=1), CLASSES, 3
+    ).weights.tolist() == [1.0]
 
 
 def test_mixing_is_a_weighted_sum() -> None:

@@ -25,14 +25,18 @@ def test_every_word_is_pooled_by_itself(pooling: str, counts: list[int], seed: i
     assert result.shape == (len(counts), 6 if pooling == "first_last" else 3)
     ends = np.cumsum(counts, dtype=np.int64)
     for row, (end, count) in enumerate(zip(ends, counts, strict=True)):
-        np.testing.assert_allclose(result[row], pooled(states[end - count : end], pooling), atol=1e-6)
+        np.testing.assert_allclose(
+            result[row], pooled(states[end - count : end], pooling), atol=1e-6
+        )
     np.testing.assert_array_equal(states, before)
 
 
 @pytest.mark.parametrize("pooling", SUBTOKEN_POOLINGS)
 def test_words_of_one_token_are_left_as_they_are(pooling: str) -> None:
     states = np.arange(6, dtype=np.float32).reshape(3, 2)
-    np.testing.assert_array_equal(pool_subtokens(states, np.ones(3, dtype=np.int64), pooling)[:, :2], states)
+    np.testing.assert_array_equal(
+        pool_subtokens(states, np.ones(3, dtype=np.int64), pooling)[:, :2], states
+    )
 
 
 def test_as_many_tokens_as_words_need_not_be_one_each() -> None:

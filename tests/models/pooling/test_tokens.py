@@ -12,13 +12,19 @@ from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models.pooling.tokens import POOLINGS, pool, resolve_pooling
 
 
-def reference(states: torch.Tensor, poolings: tuple[str, ...], skip: int = 0, padding: int = 0) -> torch.Tensor:
+def reference(
+    states: torch.Tensor, poolings: tuple[str, ...], skip: int = 0, padding: int = 0
+) -> torch.Tensor:
     """Pool by sentence-transformers, with a prompt of ``skip`` tokens left out and ``padding`` tokens of junk at the end."""
     n, length, hidden = states.shape
     junk = torch.full((n, padding, hidden), 1e3)
     mask = torch.cat([torch.ones(n, length), torch.zeros(n, padding)], dim=1).long()
     module = Pooling(hidden, cast(Any, poolings), include_prompt=not skip)
-    features: dict[str, Any] = {"token_embeddings": torch.cat([states, junk], dim=1), "attention_mask": mask, "prompt_length": skip}
+    features: dict[str, Any] = {
+        "token_embeddings": torch.cat([states, junk], dim=1),
+        "attention_mask": mask,
+        "prompt_length": skip,
+    }
     return cast(torch.Tensor, module(features)["sentence_embedding"])
 
 
@@ -34,7 +40,9 @@ def test_the_names_are_those_of_sentence_transformers() -> None:
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_pooling_equals_sentence_transformers(pooling: str, length: int) -> None:
     states = random_states(4, length, 8)
-    torch.testing.assert_close(pool(states, pooling), reference(states, (pooling,), padding=3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        pool(states, pooling), reference(states, (pooling,), padding=3), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -55,7 +63,12 @@ def test_one_token_is_always_left_in(pooling: str) -> None:
 def test_several_poolings_stand_side_by_side_in_the_order_asked_for() -> None:
     states = random_states(3, 7, 8)
     names = resolve_pooling(["weightedmean", "max", "cls", "mean"])
-    torch.testing.assert_close(torch.cat([pool(states, name) for name in names], dim=-1), reference(states, names), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        torch.cat([pool(states, name) for name in names], dim=-1),
+        reference(states, names),
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -77,18 +90,45 @@ def test_half_precision_is_pooled_in_float32(pooling: str, dtype: torch.dtype) -
 
 
 @pytest.mark.parametrize(
-    ("pooling", "names"), [("mean", ("mean",)), (("cls", "max"), ("cls", "max")), (["lasttoken"], ("lasttoken",)), (POOLINGS, POOLINGS)]
+    ("pooling", "names"),
+    [
+        ("mean", ("mean",)),
+        (("cls", "max"), ("cls", "max")),
+        (["lasttoken"], ("lasttoken",)),
+        (POOLINGS, POOLINGS),
+    ],
 )
 def test_resolve_pooling(pooling: Any, names: tuple[str, ...]) -> None:
     assert resolve_pooling(pooling) == names
 
 
-@pytest.mark.parametrize("pooling", ["auto", "avg", "", "Mean", None, 1, (), [], ("mean", "auto"), ("mean", None), {"mean"}, [["mean"]]])
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        "auto",
+        "avg",
+        "",
+        "Mean",
+        None,
+        1,
+        (),
+        [],
+        ("mean", "auto"),
+        ("mean", None),
+        {"mean"},
+        [["mean"]],
+    ],
+)
 def test_what_is_no_pooling_is_refused(pooling: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=r"'pooling' parameter must be 'auto', one of 'cls', .*, or a tuple of these\. Got"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'pooling' parameter must be 'auto', one of 'cls', .*, or a tuple of these\. Got",
+    ):
         resolve_pooling(pooling)
 
 
 def test_a_pooling_named_twice_is_refused() -> None:
-    with pytest.raises(InvalidParameterError, match="'pooling' parameter must be free of repetition"):
+    with pytest.raises(
+        InvalidParameterError, match="'pooling' parameter must be free of repetition"
+    ):
         resolve_pooling(("mean", "cls", "mean"))

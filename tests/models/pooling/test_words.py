@@ -23,8 +23,14 @@ Case = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
 def cases(draw: st.DrawFn) -> Case:
     n_words, n_dims = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     numbers = st.floats(-100, 100, width=32)
-    vectors = draw(st.lists(st.lists(numbers, min_size=n_dims, max_size=n_dims), min_size=n_words, max_size=n_words))
-    texts = draw(st.lists(st.lists(st.integers(0, n_words - 1), max_size=6), min_size=1, max_size=6))
+    vectors = draw(
+        st.lists(
+            st.lists(numbers, min_size=n_dims, max_size=n_dims), min_size=n_words, max_size=n_words
+        )
+    )
+    texts = draw(
+        st.lists(st.lists(st.integers(0, n_words - 1), max_size=6), min_size=1, max_size=6)
+    )
     return np.array(vectors, dtype=np.float32), *joined(texts)
 
 
@@ -35,7 +41,9 @@ def joined(texts: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 def words_of(case: Case) -> list[NDArray[np.float64]]:
     vectors, ids, offsets = case
-    return [vectors[ids[start:end]].astype(np.float64) for start, end in pairwise([*offsets, len(ids)])]
+    return [
+        vectors[ids[start:end]].astype(np.float64) for start, end in pairwise([*offsets, len(ids)])
+    ]
 
 
 @given(cases())
@@ -54,10 +62,14 @@ def test_weighted_sums_equal_loops(case: Case, seed: int) -> None:
     weights = np.random.default_rng(seed).random(len(ids), dtype=np.float32)
     parts = np.split(weights, offsets[1:])
     expected = [part @ words for part, words in zip(parts, words_of(case), strict=True)]
-    np.testing.assert_allclose(pool_words(vectors, ids, offsets, "sum", weights), expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(
+        pool_words(vectors, ids, offsets, "sum", weights), expected, rtol=1e-5, atol=1e-4
+    )
 
 
-@given(cases(), st.lists(st.sampled_from([1, 2, 3, 4, 7, math.inf, -math.inf]), min_size=1, max_size=3))
+@given(
+    cases(), st.lists(st.sampled_from([1, 2, 3, 4, 7, math.inf, -math.inf]), min_size=1, max_size=3)
+)
 def test_power_means_equal_loops(case: Case, powers: list[float]) -> None:
     def one(words: NDArray[np.float64], power: float) -> NDArray[np.float64]:
         if not len(words):
@@ -72,7 +84,9 @@ def test_power_means_equal_loops(case: Case, powers: list[float]) -> None:
     assert pooled.dtype == np.float32
     # What is left of powers that cancel out grows under the root.
     highest = max([power for power in powers if math.isfinite(power)], default=1)
-    np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=float(np.abs(case[0]).max()) * 1e-15 ** (1 / highest))
+    np.testing.assert_allclose(
+        pooled, expected, rtol=1e-5, atol=float(np.abs(case[0]).max()) * 1e-15 ** (1 / highest)
+    )
 
 
 class TestPowerMeans:
@@ -86,18 +100,24 @@ class TestPowerMeans:
     def test_huge_numbers_do_not_overflow(self, power: int) -> None:
         vectors = np.array([[HUGE, -HUGE], [HUGE, -HUGE]], dtype=np.float32)
         expected = [[HUGE, HUGE if power % 2 == 0 else -HUGE]]
-        np.testing.assert_allclose(power_means(vectors, *joined([[0, 1]]), [power]), expected, rtol=1e-6)
+        np.testing.assert_allclose(
+            power_means(vectors, *joined([[0, 1]]), [power]), expected, rtol=1e-6
+        )
 
     @pytest.mark.parametrize("power", [1, 2, 3, 5])
     def test_no_text_depends_on_the_words_of_others(self, power: int) -> None:
-        vectors = np.random.default_rng(0).standard_normal((3, 8), dtype=np.float32) * np.float32([[1], [1e-6], [1e30]])
+        vectors = np.random.default_rng(0).standard_normal((3, 8), dtype=np.float32) * np.float32(
+            [[1], [1e-6], [1e30]]
+        )
         alone = power_means(vectors, *joined([[0, 1], [1]]), [power])
         together = power_means(vectors, *joined([[0, 1], [1], [2]]), [power])
         np.testing.assert_array_equal(together[:2], alone)
         assert np.abs(alone[1]).min() > 0
 
     def test_all_zeros(self) -> None:
-        result = power_means(np.zeros((2, 3), dtype=np.float32), *joined([[0, 1], [1], []]), [2, 3, -math.inf])
+        result = power_means(
+            np.zeros((2, 3), dtype=np.float32), *joined([[0, 1], [1], []]), [2, 3, -math.inf]
+        )
         assert not result.any()
         assert not np.signbit(result).any()
 
@@ -121,7 +141,9 @@ class TestEdges:
         assert power_means(vectors, *joined([[0, 1]]), [2, math.inf]).tolist() == [[1, 1, 1, 1]]
 
 
-def test_a_table_that_must_not_be_written_to_is_pooled_without_a_warning_and_without_a_copy() -> None:
+def test_a_table_that_must_not_be_written_to_is_pooled_without_a_warning_and_without_a_copy() -> (
+    None
+):
     vectors = np.arange(6, dtype=np.float32).reshape(3, 2)
     vectors.flags.writeable = False
     filters = list(warnings.filters)

@@ -25,7 +25,14 @@ from sklearn.base import clone
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import InvalidParameterError, StoreError
-from bertvectorizer.models.store.embedding_store import KEEP, EmbeddingStore, Parts, StoreStats, reopen, text_keys
+from bertvectorizer.models.store.embedding_store import (
+    KEEP,
+    EmbeddingStore,
+    Parts,
+    StoreStats,
+    reopen,
+    text_keys,
+)
 from bertvectorizer.models.store.records import Record, part_name
 from bertvectorizer.models.store.sqlite import Database
 
@@ -53,7 +60,10 @@ def fetch(
     def compute(places: Sequence[int], names: Sequence[bytes]) -> list[Record]:
         for place in places:
             seen(numbers[place], names)
-        return [Record(numbers[place], 0, np.stack([vector(keys[place], name) for name in names])) for place in places]
+        return [
+            Record(numbers[place], 0, np.stack([vector(keys[place], name) for name in names]))
+            for place in places
+        ]
 
     records = store.fetch(keys, [1] * len(keys), Parts(asked, PASSED, LAYERS, WHOLE), 10, compute)
     assert [record.n_tokens for record in records] == list(numbers)
@@ -68,14 +78,25 @@ def store(tmp_path: Path) -> EmbeddingStore:
 
 
 class TestTextKeys:
-    @given(st.lists(st.text(max_size=4), max_size=3), st.lists(st.text(max_size=4), max_size=3), st.lists(TEXTS, min_size=2, max_size=2))
-    def test_no_two_lists_of_fields_share_a_key(self, one: list[str], other: list[str], texts: list[str]) -> None:
+    @given(
+        st.lists(st.text(max_size=4), max_size=3),
+        st.lists(st.text(max_size=4), max_size=3),
+        st.lists(TEXTS, min_size=2, max_size=2),
+    )
+    def test_no_two_lists_of_fields_share_a_key(
+        self, one: list[str], other: list[str], texts: list[str]
+    ) -> None:
         (first,), (second,) = text_keys(one, texts[:1]), text_keys(other, texts[1:])
         assert (first == second) == ([*one, texts[0]] == [*other, texts[1]])
 
     @given(st.text(max_size=8), st.integers(0, 8), st.integers(0, 8))
-    def test_nor_do_two_ways_to_cut_the_same_letters(self, letters: str, one: int, other: int) -> None:
-        keys = {tuple(text_keys([letters[:cut]], [letters[cut:]])) for cut in {min(one, len(letters)), min(other, len(letters))}}
+    def test_nor_do_two_ways_to_cut_the_same_letters(
+        self, letters: str, one: int, other: int
+    ) -> None:
+        keys = {
+            tuple(text_keys([letters[:cut]], [letters[cut:]]))
+            for cut in {min(one, len(letters)), min(other, len(letters))}
+        }
         assert len(keys) == len({min(one, len(letters)), min(other, len(letters))})
 
     @given(st.lists(TEXTS, max_size=5))
@@ -89,28 +110,41 @@ class TestTextKeys:
         assert len(set(text_keys([], ["\ud800", "\udfff", "\ufffd", "?", ""]))) == 5
 
     def test_keys_are_the_same_in_every_process_and_release(self) -> None:
-        assert text_keys(["1", "mean"], ["once"])[0].hex() == "185599fa2754d62681055a24ceaa329a93162bcd"
+        assert (
+            text_keys(["1", "mean"], ["once"])[0].hex()
+            == "185599fa2754d62681055a24ceaa329a93162bcd"
+        )
 
 
 class TestParameters:
     @pytest.mark.parametrize("path", ["", None, 3, b"bytes", ["list"]])
     def test_path(self, path: Any) -> None:
-        with pytest.raises(InvalidParameterError, match="'path' parameter must be the path of a file or directory"):
+        with pytest.raises(
+            InvalidParameterError, match="'path' parameter must be the path of a file or directory"
+        ):
             EmbeddingStore(path)
 
     @pytest.mark.parametrize("max_bytes", [0, -1, 1.5, "1 GB", True])
     def test_max_bytes(self, max_bytes: Any, tmp_path: Path) -> None:
-        with pytest.raises(InvalidParameterError, match=r"'max_bytes' parameter must be an int in the range \[1, inf\) or None"):
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"'max_bytes' parameter must be an int in the range \[1, inf\) or None",
+        ):
             EmbeddingStore(tmp_path / "s", max_bytes=max_bytes)
 
     @pytest.mark.parametrize("keep", ["all", "all_layer", None, True, ("asked",)])
     def test_keep(self, keep: Any, tmp_path: Path) -> None:
-        with pytest.raises(InvalidParameterError, match="'keep' parameter must be one of 'asked', 'passed', 'all_layers'"):
+        with pytest.raises(
+            InvalidParameterError,
+            match="'keep' parameter must be one of 'asked', 'passed', 'all_layers'",
+        ):
             EmbeddingStore(tmp_path / "s", keep=keep)
 
     @pytest.mark.parametrize("durable", [1, 0, None, "yes"])
     def test_durable(self, durable: Any, tmp_path: Path) -> None:
-        with pytest.raises(InvalidParameterError, match="'durable' parameter must be True or False"):
+        with pytest.raises(
+            InvalidParameterError, match="'durable' parameter must be True or False"
+        ):
             EmbeddingStore(tmp_path / "s", durable=durable)
 
     def test_numpy_s_numbers_are_numbers(self, tmp_path: Path) -> None:
@@ -121,14 +155,25 @@ class TestParameters:
         assert EmbeddingStore(tmp_path).path == tmp_path / "embeddings.sqlite"
         assert EmbeddingStore(str(tmp_path)).path == tmp_path / "embeddings.sqlite"
 
-    def test_a_path_means_the_same_wherever_one_goes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_path_means_the_same_wherever_one_goes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("HOME", str(tmp_path))
-        assert EmbeddingStore("s").path == EmbeddingStore("~/s").path == EmbeddingStore(Path("s")).path == tmp_path / "s"
+        assert (
+            EmbeddingStore("s").path
+            == EmbeddingStore("~/s").path
+            == EmbeddingStore(Path("s")).path
+            == tmp_path / "s"
+        )
 
     def test_its_representation_names_it(self, tmp_path: Path) -> None:
         store = EmbeddingStore(tmp_path / "s", max_bytes=10**6, keep="all_layers")
-        assert repr(store) == f"EmbeddingStore({str(tmp_path / 's')!r}, max_bytes=1000000, keep='all_layers', durable=True)"
+        assert (
+            repr(store)
+            == f"EmbeddingStore({str(tmp_path / 's')!r}, max_bytes=1000000, keep='all_layers',"
+            " durable=True)"
+        )
 
     def test_nothing_is_written_before_it_is_used(self, tmp_path: Path) -> None:
         EmbeddingStore(tmp_path / "new" / "s")
@@ -140,8 +185,18 @@ class TestCopies:
         store = EmbeddingStore(tmp_path / "s", 10**6, "all_layers", durable=False)
         one, other = pickle.loads(pickle.dumps(store)), pickle.loads(pickle.dumps(store))
         assert one is other
-        assert (one.path, one.max_bytes, one.keep, one.durable) == (store.path, 10**6, "all_layers", False)
-        assert pickle.loads(pickle.dumps(EmbeddingStore(tmp_path / "t", 10**6, "all_layers", durable=False))) is not one
+        assert (one.path, one.max_bytes, one.keep, one.durable) == (
+            store.path,
+            10**6,
+            "all_layers",
+            False,
+        )
+        assert (
+            pickle.loads(
+                pickle.dumps(EmbeddingStore(tmp_path / "t", 10**6, "all_layers", durable=False))
+            )
+            is not one
+        )
         assert pickle.loads(pickle.dumps(EmbeddingStore(tmp_path / "s"))) is not one
 
     def test_clones_of_an_estimator_share_their_store(self, store: EmbeddingStore) -> None:
@@ -159,7 +214,11 @@ class TestCopies:
     def test_a_copy_finds_what_the_original_wrote(self, store: EmbeddingStore) -> None:
         computed: list[int] = []
         fetch(store, range(5))
-        fetch(pickle.loads(pickle.dumps(store)), range(7), seen=lambda number, _names: computed.append(number))
+        fetch(
+            pickle.loads(pickle.dumps(store)),
+            range(7),
+            seen=lambda number, _names: computed.append(number),
+        )
         assert computed == [5, 6]
 
     def test_reopening_gives_the_same_store(self, tmp_path: Path) -> None:
@@ -169,7 +228,9 @@ class TestCopies:
 
 class TestFetch:
     @pytest.mark.parametrize("keep", KEEP)
-    def test_what_was_asked_for_comes_in_the_order_asked_for(self, tmp_path: Path, keep: str) -> None:
+    def test_what_was_asked_for_comes_in_the_order_asked_for(
+        self, tmp_path: Path, keep: str
+    ) -> None:
         store = EmbeddingStore(tmp_path / "s", keep=keep, durable=False)
         for numbers in ([3, 1, 2], [2, 5, 1, 4, 3], []):
             for asked in ([A], [C, A], [MERGED, B]):
@@ -182,13 +243,17 @@ class TestFetch:
             fetch(store, [1], asked, lambda _number, names: computed.append(names))
         assert computed == [[A], [B, C]]
 
-    def test_what_this_process_used_last_need_not_be_read_again(self, store: EmbeddingStore) -> None:
+    def test_what_this_process_used_last_need_not_be_read_again(
+        self, store: EmbeddingStore
+    ) -> None:
         fetch(store, range(5))
         Database(store.path).drop([b"%04d" % number for number in range(5)])
         fetch(store, range(5), seen=lambda *_: pytest.fail("this was remembered"))
 
 
-def test_clear_leaves_a_store_alone_that_somebody_writes_to(store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clear_leaves_a_store_alone_that_somebody_writes_to(
+    store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bertvectorizer.models.store.sqlite._BUSY_SECONDS", 0.1)
     fetch(store, range(3))
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
@@ -202,12 +267,22 @@ def test_clear_leaves_a_store_alone_that_somebody_writes_to(store: EmbeddingStor
 class TestKeep:
     """A is a layer passed on the way, B the one asked for under the same pooling, C a layer under another."""
 
-    @pytest.mark.parametrize(("keep", "computed"), [("asked", [[B], [A, C]]), ("passed", [[B, A], [C]]), ("all_layers", [[B, A, C]])])
-    def test_what_is_computed_for_a_sweep(self, tmp_path: Path, keep: str, computed: list[list[bytes]]) -> None:
+    @pytest.mark.parametrize(
+        ("keep", "computed"),
+        [("asked", [[B], [A, C]]), ("passed", [[B, A], [C]]), ("all_layers", [[B, A, C]])],
+    )
+    def test_what_is_computed_for_a_sweep(
+        self, tmp_path: Path, keep: str, computed: list[list[bytes]]
+    ) -> None:
         seen: list[Sequence[bytes]] = []
         for asked in ([B], [A], [C], [A, B, C]):
             # Another instance each time: nothing is remembered.
-            fetch(EmbeddingStore(tmp_path / "s", keep=keep), [1], asked, lambda _number, names: seen.append(names))
+            fetch(
+                EmbeddingStore(tmp_path / "s", keep=keep),
+                [1],
+                asked,
+                lambda _number, names: seen.append(names),
+            )
         assert seen == computed
 
     def test_less_is_kept_where_space_is_short(self, tmp_path: Path) -> None:
@@ -242,13 +317,17 @@ class TestStats:
         stats = store.stats
         assert stats == StoreStats(0, 0, 0, 0, store.path.stat().st_size, 0.0)
 
-    def test_a_text_encoded_for_a_further_part_is_one_text_encoded_twice(self, store: EmbeddingStore) -> None:
+    def test_a_text_encoded_for_a_further_part_is_one_text_encoded_twice(
+        self, store: EmbeddingStore
+    ) -> None:
         fetch(store, range(4), [A])
         fetch(store, range(4), [B])
         fetch(store, range(4), [C])
         assert store.stats[:4] == (4, 8, 8, 4)
 
-    def test_a_file_that_cannot_be_read_gives_zeros_and_a_warning_or_an_error(self, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_read_gives_zeros_and_a_warning_or_an_error(
+        self, tmp_path: Path
+    ) -> None:
         (tmp_path / "letter").write_bytes(b"a letter" * 1000)
         with pytest.raises(StoreError, match=r"'.*letter' cannot be read: file is not a database"):
             EmbeddingStore(tmp_path / "letter").read_stats()
@@ -274,7 +353,11 @@ class TestVerify:
     def test_a_file_that_cannot_be_read_is_an_error_with_a_remedy(self, tmp_path: Path) -> None:
         (tmp_path / "letter").write_bytes(b"a letter" * 1000)
         with pytest.raises(
-            StoreError, match=r"The store '.*letter' cannot be read: file is not a database\. .*bertvectorizer store clear '.*letter'"
+            StoreError,
+            match=(
+                r"The store '.*letter' cannot be read: file is not a database\. .*bertvectorizer"
+                r" store clear '.*letter'"
+            ),
         ):
             EmbeddingStore(tmp_path / "letter").verify()
 
@@ -302,7 +385,9 @@ class TestClear:
         assert store.verify() == []
 
     @pytest.mark.parametrize("damage", [b"\0" * 20, b"\xff" * 20_000])
-    def test_a_damaged_store_makes_room_for_an_empty_one(self, store: EmbeddingStore, damage: bytes) -> None:
+    def test_a_damaged_store_makes_room_for_an_empty_one(
+        self, store: EmbeddingStore, damage: bytes
+    ) -> None:
         fetch(store, range(300), [A, B])
         content = bytearray(store.path.read_bytes())
         content[100 : 100 + len(damage)] = damage
@@ -324,7 +409,9 @@ class TestClear:
         other.close()
         for name in ("letter", "other.sqlite"):
             content = (tmp_path / name).read_bytes()
-            with pytest.raises(StoreError, match="does not look like a store of bertvectorizer and is left alone"):
+            with pytest.raises(
+                StoreError, match="does not look like a store of bertvectorizer and is left alone"
+            ):
                 EmbeddingStore(tmp_path / name).clear()
             assert (tmp_path / name).read_bytes() == content
 
@@ -332,8 +419,8 @@ class TestClear:
 class AnyOrder(RuleBasedStateMachine):
     """Put, get, evict, drop, damage, reopen and clear, beside a dict of what must be there.
 
-    A fetch is both put and get. The numbers of a text can be told from its key, so that no wrong one goes unnoticed.
-    """
+    A fetch is both put and get. The numbers of a text can be told from its key, so that no wrong
+    one goes unnoticed."""
 
     max_bytes: ClassVar[int | None] = None
     numbers = st.lists(st.integers(0, 29), min_size=1, max_size=10, unique=True)
@@ -362,7 +449,12 @@ class AnyOrder(RuleBasedStateMachine):
         computed: dict[int, Sequence[bytes]] = {}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fetch(self.stores[which], numbers, parts, lambda number, names: computed.update({number: names}))
+            fetch(
+                self.stores[which],
+                numbers,
+                parts,
+                lambda number, names: computed.update({number: names}),
+            )
         assert all("were damaged" in str(warning.message) for warning in caught)
         assert self.is_damaged or not caught
         for number, names in computed.items():

@@ -76,7 +76,9 @@ class TestWhileItWorks:
     def test_damage_is_dropped_and_told_of_once(self, path: Path) -> None:
         one = shelf(path)
         one.write({b"k": b"data", b"l": b"data", b"m": b"data"})
-        with pytest.warns(UserWarning, match=r"2 text\(s\) in the store '.*' were damaged; they are encoded anew") as caught:
+        with pytest.warns(
+            UserWarning, match=r"2 text\(s\) in the store '.*' were damaged; they are encoded anew"
+        ) as caught:
             one.drop_damaged([b"k", b"l"])
         assert len(caught) == 1
         one.drop_damaged([b"m"])
@@ -133,18 +135,24 @@ class TestNotes:
         one.flush()
         assert one.database.counters() == {"hits": 200, "misses": 400, "encoded": 40}
 
-    def test_they_are_written_down_when_the_process_ends(self, path: Path, run_python: Callable[..., str]) -> None:
+    def test_they_are_written_down_when_the_process_ends(
+        self, path: Path, run_python: Callable[..., str]
+    ) -> None:
         run_python(PRELUDE + "shelf.note([], hits=7)\nprint(shelf.database.counters())\n", path)
         assert Database(path).counters() == {"hits": 7}
 
-    def test_a_process_that_noted_nothing_makes_no_file(self, path: Path, run_python: Callable[..., str]) -> None:
+    def test_a_process_that_noted_nothing_makes_no_file(
+        self, path: Path, run_python: Callable[..., str]
+    ) -> None:
         run_python(PRELUDE, path)
         assert not path.exists()
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
-    def test_a_fork_does_not_write_down_its_parent_s(self, path: Path, run_python: Callable[..., str]) -> None:
-        program = PRELUDE + (
-            "shelf.note([], hits=1)\n"
+    def test_a_fork_does_not_write_down_its_parent_s(
+        self, path: Path, run_python: Callable[..., str]
+    ) -> None:
+        program = (
+            PRELUDE + "shelf.note([], hits=1)\n"
             "child = os.fork()\n"
             "shelf.note([], hits=10)\n"
             "shelf.flush()\n"
@@ -159,7 +167,9 @@ class TestNotes:
 class TestWhenItFails:
     def test_one_warning_and_then_silence(self, tmp_path: Path) -> None:
         one = shelf(tmp_path)
-        with pytest.warns(UserWarning, match=GIVEN_UP + r"'.*' is not a file\. Choose another path\.$") as caught:
+        with pytest.warns(
+            UserWarning, match=GIVEN_UP + r"'.*' is not a file\. Choose another path\.$"
+        ) as caught:
             assert one.read([b"k"]) == {}
         assert len(caught) == 1
         assert Path(caught[0].filename) == Path(__file__)
@@ -193,7 +203,9 @@ class TestWhenItFails:
 
     @pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes of files are POSIX's")
     @pytest.mark.parametrize("mode", [0o000, 0o200, 0o400])
-    def test_a_file_that_may_not_be_read_or_written(self, mode: int, run_python: Callable[..., str]) -> None:
+    def test_a_file_that_may_not_be_read_or_written(
+        self, mode: int, run_python: Callable[..., str]
+    ) -> None:
         program = (
             "import os, sys, shutil, tempfile, warnings\n"
             "from pathlib import Path\n"
@@ -249,7 +261,9 @@ class TestWhenItFails:
         assert not one._notes
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, AssertionError])
-    def test_an_interrupt_or_a_mistake_of_ours_is_not_swallowed(self, error: type[BaseException], path: Path) -> None:
+    def test_an_interrupt_or_a_mistake_of_ours_is_not_swallowed(
+        self, error: type[BaseException], path: Path
+    ) -> None:
         one = shelf(path)
 
         def fail() -> None:

@@ -49,7 +49,9 @@ def owner_elsewhere(
     path: Path, program: str = "print(claims.take([b'1', b'2'], 2), flush=True); time.sleep(60)"
 ) -> Iterator[subprocess.Popen[str]]:
     """A process of its own that has claimed the first two keys."""
-    with subprocess.Popen([sys.executable, "-c", PRELUDE + program, str(path)], stdout=subprocess.PIPE, text=True) as owner:
+    with subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + program, str(path)], stdout=subprocess.PIPE, text=True
+    ) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "[b'1', b'2']\n"
         try:
@@ -175,7 +177,9 @@ class TestDeath:
         assert claims(path).take(KEYS, 9) == KEYS
 
     @pytest.mark.parametrize("name", ["store.sqlite", "st[o]re*.sqlite"])
-    def test_locks_of_the_dead_are_swept_and_those_of_the_living_are_not(self, name: str, tmp_path: Path) -> None:
+    def test_locks_of_the_dead_are_swept_and_those_of_the_living_are_not(
+        self, name: str, tmp_path: Path
+    ) -> None:
         path = tmp_path / name
         living = claims(path)
         living.take(KEYS[2:], 2)
@@ -199,8 +203,8 @@ class TestDeath:
         assert fresh in locks(path)
 
 
-FORK = PRELUDE + (
-    "def in_a_fork(work):\n"
+FORK = (
+    PRELUDE + "def in_a_fork(work):\n"
     "    child = os.fork()\n"
     "    if child == 0:\n"
     "        try:\n"
@@ -215,8 +219,8 @@ FORK = PRELUDE + (
 @needs_fork
 class TestForks:
     def test_a_fork_is_another_owner(self, path: Path, run_python: Callable[..., str]) -> None:
-        program = FORK + (
-            "print(claims.take([b'1'], 1), flush=True)\n"
+        program = (
+            FORK + "print(claims.take([b'1'], 1), flush=True)\n"
             "def work():\n"
             "    claims.release([b'1'])\n"
             "    print(claims.take([b'1', b'2'], 9))\n"
@@ -224,10 +228,21 @@ class TestForks:
         )
         assert run_python(program, path) == "[b'1']\n[b'2']\n"
 
-    @pytest.mark.parametrize("end", ["pass", "claims.close()", "del globals()['claims']", "os.kill(os.getpid(), signal.SIGKILL)"])
-    def test_its_end_frees_its_own_claims_and_none_of_its_parent_s(self, end: str, path: Path, run_python: Callable[..., str]) -> None:
-        program = FORK.replace("assert os.waitpid(child, 0)[1] == 0", "os.waitpid(child, 0)") + (
-            "claims.take([b'1'], 1)\n"
+    @pytest.mark.parametrize(
+        "end",
+        [
+            "pass",
+            "claims.close()",
+            "del globals()['claims']",
+            "os.kill(os.getpid(), signal.SIGKILL)",
+        ],
+    )
+    def test_its_end_frees_its_own_claims_and_none_of_its_parent_s(
+        self, end: str, path: Path, run_python: Callable[..., str]
+    ) -> None:
+        program = (
+            FORK.replace("assert os.waitpid(child, 0)[1] == 0", "os.waitpid(child, 0)")
+            + "claims.take([b'1'], 1)\n"
             "def work():\n"
             f"    claims.take([b'1', b'2'], 9); {end}\n"
             "in_a_fork(work)\n"
@@ -237,7 +252,8 @@ class TestForks:
 
     def test_a_fork_that_lives_on_does_not_hold_its_dead_parent_s_claims(self, path: Path) -> None:
         program = (
-            "print(claims.take([b'1', b'2'], 2), flush=True)\nchild = os.fork()\nif child:\n    print(child, flush=True)\ntime.sleep(60)\n"
+            "print(claims.take([b'1', b'2'], 2), flush=True)\nchild = os.fork()\nif child:\n   "
+            " print(child, flush=True)\ntime.sleep(60)\n"
         )
         with owner_elsewhere(path, program) as owner:
             assert owner.stdout is not None

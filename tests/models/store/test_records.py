@@ -13,12 +13,24 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from bertvectorizer.models.store.records import DamagedRecordError, Record, extend, is_sound, names_in, pack, part_name, unpack
+from bertvectorizer.models.store.records import (
+    DamagedRecordError,
+    Record,
+    extend,
+    is_sound,
+    names_in,
+    pack,
+    part_name,
+    unpack,
+)
 
 COUNTS = st.integers(0, 2**32 - 1)
 NAMES = [part_name(str(number)) for number in range(8)]
 # NaN with and without a payload, -0.0, infinities, the smallest and the largest subnormal.
-PECULIAR = np.array([0x7FC00000, 0xFFC0BEEF, 0x7F800001, 0x80000000, 0x7F800000, 0xFF800000, 1, 0x007FFFFF], dtype=np.uint32)
+PECULIAR = np.array(
+    [0x7FC00000, 0xFFC0BEEF, 0x7F800001, 0x80000000, 0x7F800000, 0xFF800000, 1, 0x007FFFFF],
+    dtype=np.uint32,
+)
 
 
 def bits(vectors: NDArray[np.float32]) -> list[list[int]]:
@@ -29,7 +41,9 @@ def bits(vectors: NDArray[np.float32]) -> list[list[int]]:
 def vectors(n_parts: int, width: int = 8) -> st.SearchStrategy[NDArray[np.float32]]:
     """Every pattern of bits that a float32 can have, the peculiar ones often."""
     numbers = st.one_of(st.sampled_from(PECULIAR.tolist()), st.integers(0, 2**32 - 1))
-    return hnp.arrays(np.uint32, (n_parts, width), elements=numbers).map(lambda array: array.view(np.float32))
+    return hnp.arrays(np.uint32, (n_parts, width), elements=numbers).map(
+        lambda array: array.view(np.float32)
+    )
 
 
 def record(n_parts: int = 2, first: int = 0) -> Record:
@@ -71,7 +85,15 @@ class TestRoundTrip:
     def test_the_bytes_are_the_same_on_every_machine(self) -> None:
         big_endian = np.array([[1.0, -2.0]], dtype=">f4")
         data = pack(Record(7, 1, big_endian), [b"8 bytes."])
-        assert data.hex() == "de74ea5c" + "07000000010000000100000002000000" + b"8 bytes.".hex() + "562687c3" + "0000803f" + "000000c0"
+        assert (
+            data.hex()
+            == "de74ea5c"
+            + "07000000010000000100000002000000"
+            + b"8 bytes.".hex()
+            + "562687c3"
+            + "0000803f"
+            + "000000c0"
+        )
 
 
 class TestMissingParts:
@@ -81,7 +103,9 @@ class TestMissingParts:
         assert unpack(data, [NAMES[0], NAMES[2]]) is None
 
     def test_names_of_all_parts_that_a_large_model_has_differ(self) -> None:
-        words = [f"{layer}  {pooling}" for layer in range(200) for pooling in ("cls", "mean", "max")]
+        words = [
+            f"{layer}  {pooling}" for layer in range(200) for pooling in ("cls", "mean", "max")
+        ]
         names = {part_name(one) for one in words}
         assert len(names) == len(words)
         assert {len(name) for name in names} == {8}
@@ -89,7 +113,9 @@ class TestMissingParts:
 
 class TestExtend:
     @given(st.integers(1, 4).flatmap(vectors), st.integers(1, 4).flatmap(vectors))
-    def test_old_parts_stay_bit_for_bit_and_new_ones_follow(self, old: NDArray[np.float32], new: NDArray[np.float32]) -> None:
+    def test_old_parts_stay_bit_for_bit_and_new_ones_follow(
+        self, old: NDArray[np.float32], new: NDArray[np.float32]
+    ) -> None:
         names, more = NAMES[: len(old)], NAMES[4 : 4 + len(new)]
         data = extend(pack(Record(7, 1, old), names), Record(7, 1, new), more)
         assert names_in(data) == (*names, *more)
@@ -101,7 +127,9 @@ class TestExtend:
 
     def test_it_is_as_if_all_had_been_packed_at_once(self) -> None:
         both = np.concatenate([record(2).vectors, record(3, 50).vectors])
-        assert extend(pack(record(2), NAMES[:2]), record(3, 50), NAMES[2:5]) == pack(Record(7, 1, both), NAMES[:5])
+        assert extend(pack(record(2), NAMES[:2]), record(3, 50), NAMES[2:5]) == pack(
+            Record(7, 1, both), NAMES[:5]
+        )
 
     def test_damage_to_an_old_part_is_not_sealed_by_a_new_checksum(self) -> None:
         damaged = bytearray(pack(record(2), NAMES[:2]))
@@ -128,7 +156,9 @@ class TestDamage:
                 unpack(bytes(damaged), NAMES[:3])
 
     @given(st.integers(1, 4).flatmap(vectors), st.data())
-    def test_a_flipped_bit_is_noticed_whatever_the_numbers(self, put: NDArray[np.float32], draw: st.DataObject) -> None:
+    def test_a_flipped_bit_is_noticed_whatever_the_numbers(
+        self, put: NDArray[np.float32], draw: st.DataObject
+    ) -> None:
         damaged = bytearray(pack(Record(7, 1, put), NAMES[: len(put)]))
         place = draw.draw(st.integers(0, 8 * len(damaged) - 1))
         damaged[place // 8] ^= 1 << place % 8
@@ -165,8 +195,12 @@ class TestDamage:
             with pytest.raises(DamagedRecordError, match="it is no record"):
                 read(data)
 
-    @pytest.mark.parametrize(("n_parts", "width"), [(0, 4), (2**32 - 1, 1), (1, 2**32 - 1), (2**32 - 1, 2**32 - 1)])
-    def test_a_header_that_lies_under_a_right_checksum_is_noticed(self, n_parts: int, width: int) -> None:
+    @pytest.mark.parametrize(
+        ("n_parts", "width"), [(0, 4), (2**32 - 1, 1), (1, 2**32 - 1), (2**32 - 1, 2**32 - 1)]
+    )
+    def test_a_header_that_lies_under_a_right_checksum_is_noticed(
+        self, n_parts: int, width: int
+    ) -> None:
         rest = struct.pack("<IIII", 7, 1, n_parts, width) + bytes(100)
         with pytest.raises(DamagedRecordError, match="its header is damaged"):
             unpack(zlib.crc32(rest).to_bytes(4, "little") + rest, NAMES[:1])

@@ -26,8 +26,13 @@ USER = os.getuid() if hasattr(os, "getuid") else 0
 NO_STORE = r"There can be no store for this session, so texts are encoded without it: "
 NOBODY = 65534
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes of files are POSIX's")
-needs_root = pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a file away or be somebody else")
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "getuid"), reason="owners and modes of files are POSIX's"
+)
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0,
+    reason="only root can give a file away or be somebody else",
+)
 
 PRELUDE = (
     "import os, signal, sys, tempfile\n"
@@ -74,29 +79,41 @@ class TestDirectory:
         assert store.max_bytes <= min(8 << 30, disk.f_bavail * disk.f_frsize)
         assert not store.durable
 
-    def test_it_is_gone_when_the_process_ends(self, temporary: Path, run_python: Callable[..., str]) -> None:
+    def test_it_is_gone_when_the_process_ends(
+        self, temporary: Path, run_python: Callable[..., str]
+    ) -> None:
         directory = run_python(PRELUDE + "print(use(session_store()))\n", TMPDIR=temporary).strip()
         assert Path(directory).parent == temporary
         assert list(temporary.iterdir()) == []
 
-    def test_it_is_not_made_by_the_import(self, temporary: Path, run_python: Callable[..., str]) -> None:
+    def test_it_is_not_made_by_the_import(
+        self, temporary: Path, run_python: Callable[..., str]
+    ) -> None:
         run_python(
-            "import bertvectorizer.models.store.session_store, os, sys; assert not os.listdir(sys.argv[1])", temporary, TMPDIR=temporary
+            "import bertvectorizer.models.store.session_store, os, sys; assert not"
+            " os.listdir(sys.argv[1])",
+            temporary,
+            TMPDIR=temporary,
         )
 
     def test_an_error_or_an_interrupt_leaves_nothing_behind(self, temporary: Path) -> None:
         for end in ("raise KeyboardInterrupt", "sys.exit(3)", "1 / 0"):
             program = PRELUDE + f"use(session_store())\n{end}\n"
             done = subprocess.run(
-                [sys.executable, "-c", program], env=os.environ | {"TMPDIR": str(temporary)}, capture_output=True, check=False
+                [sys.executable, "-c", program],
+                env=os.environ | {"TMPDIR": str(temporary)},
+                capture_output=True,
+                check=False,
             )
             assert done.returncode
             assert list(temporary.iterdir()) == []
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
-    def test_the_end_of_a_fork_does_not_remove_it(self, temporary: Path, run_python: Callable[..., str]) -> None:
-        program = PRELUDE + (
-            "from pathlib import Path\n"
+    def test_the_end_of_a_fork_does_not_remove_it(
+        self, temporary: Path, run_python: Callable[..., str]
+    ) -> None:
+        program = (
+            PRELUDE + "from pathlib import Path\n"
             "directory = Path(use(session_store()))\n"
             "if os.fork() == 0:\n"
             "    use(session_store())\n"
@@ -129,19 +146,30 @@ class TestTheStoreOfComparisons:
         disk = os.statvfs(store.path.parent)
         assert store.max_bytes + other.max_bytes <= min(16 << 30, disk.f_bavail * disk.f_frsize)
 
-    def test_a_text_is_encoded_once_for_all_layers_and_poolings(self, tiny_model: ModelFactory) -> None:
+    def test_a_text_is_encoded_once_for_all_layers_and_poolings(
+        self, tiny_model: ModelFactory
+    ) -> None:
         store = comparison_store()
         assert store is not None
         for layers, pooling in ((-1, "cls"), (0, "mean"), ([1, 2], "max")):
-            BertVectorizer(str(tiny_model("bert")), layers=layers, pooling=pooling, store=store).fit_transform(["the old bat"])
+            BertVectorizer(
+                str(tiny_model("bert")), layers=layers, pooling=pooling, store=store
+            ).fit_transform(["the old bat"])
         assert store.stats.encoded == 1
 
-    def test_it_is_gone_when_the_process_ends(self, temporary: Path, run_python: Callable[..., str]) -> None:
-        program = PRELUDE + "from bertvectorizer.models.store.session_store import comparison_store\nprint(use(comparison_store()))\n"
+    def test_it_is_gone_when_the_process_ends(
+        self, temporary: Path, run_python: Callable[..., str]
+    ) -> None:
+        program = (
+            PRELUDE + "from bertvectorizer.models.store.session_store import"
+            " comparison_store\nprint(use(comparison_store()))\n"
+        )
         assert Path(run_python(program, TMPDIR=temporary).strip()).parent == temporary
         assert list(temporary.iterdir()) == []
 
-    def test_where_there_can_be_no_session_there_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_where_there_can_be_no_session_there_is_none(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _place: SimpleNamespace(free=0))
         with pytest.warns(UserWarning, match=NO_STORE + "there are only 0 bytes free") as caught:
             assert comparison_store() is None
@@ -151,7 +179,11 @@ class TestTheStoreOfComparisons:
 class TestSweeping:
     def test_a_killed_session_s_directory_is_removed_by_the_next_one(self, temporary: Path) -> None:
         program = PRELUDE + "use(session_store()); os.kill(os.getpid(), signal.SIGKILL)\n"
-        done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"TMPDIR": str(temporary)}, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"TMPDIR": str(temporary)},
+            check=False,
+        )
         assert done.returncode == -signal.SIGKILL
         assert len(list(temporary.iterdir())) == 1
         assert session_store() is not None
@@ -163,7 +195,8 @@ class TestSweeping:
             named(os.getppid()),
             named(dead) + "x",
             named(dead).replace(f"-{USER}-", f"-{USER + 1}-"),
-            f"bertvectorizer-{USER}-{platform.node()}-2-{dead}",  # of another machine, whose name is longer
+            # Of another machine, whose name is longer
+            f"bertvectorizer-{USER}-{platform.node()}-2-{dead}",
             f"bertvectorizer-{dead}",
             "bertvectorizer",
             named(10**20),  # no process has such a number
@@ -194,7 +227,9 @@ class TestWhereThereCanBeNone:
         place = temporary / named(os.getpid())
         place.mkdir()
         os.chown(place, NOBODY, -1)
-        with pytest.warns(UserWarning, match=NO_STORE + r"'.*' is in the way and no directory of this user") as caught:
+        with pytest.warns(
+            UserWarning, match=NO_STORE + r"'.*' is in the way and no directory of this user"
+        ) as caught:
             assert session_store() is None
         assert session_store() is None
         assert len(caught) == 1
@@ -204,7 +239,9 @@ class TestWhereThereCanBeNone:
     def test_something_else_in_its_place(self, kind: str, temporary: Path, tmp_path: Path) -> None:
         place = temporary / named(os.getpid())
         place.touch() if kind == "file" else place.symlink_to(tmp_path)
-        with pytest.warns(UserWarning, match=NO_STORE + r"'.*' is in the way and no directory of this user"):
+        with pytest.warns(
+            UserWarning, match=NO_STORE + r"'.*' is in the way and no directory of this user"
+        ):
             assert session_store() is None
         assert list(tmp_path.iterdir()) == []
 
@@ -218,30 +255,42 @@ class TestWhereThereCanBeNone:
         with pytest.warns(UserWarning, match=NO_STORE + ".*No such file or directory"):
             assert session_store() is None
 
-    def test_no_temporary_directory_that_may_be_written(self, run_python: Callable[..., str]) -> None:
-        program = PRELUDE + (
-            "import warnings\n"
-            "if os.getuid() == 0:\n"
-            f"    os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-            "tempfile.tempdir = '/'\n"
-            "with warnings.catch_warnings(record=True) as caught:\n"
-            "    warnings.simplefilter('always')\n"
-            "    print(session_store(), session_store(), *(warning.message for warning in caught))\n"
+    def test_no_temporary_directory_that_may_be_written(
+        self, run_python: Callable[..., str]
+    ) -> None:
+        program = (
+            PRELUDE
+            + f"import warnings\nif os.getuid() == 0:\n    os.setgroups([]); os.setgid({NOBODY});"
+            f" os.setuid({NOBODY})\ntempfile.tempdir = '/'\nwith"
+            " warnings.catch_warnings(record=True) as caught:\n   "
+            " warnings.simplefilter('always')\n    print(session_store(), session_store(),"
+            " *(warning.message for warning in caught))\n"
         )
         printed = run_python(program)
-        assert printed.startswith("None None There can be no store for this session, so texts are encoded without it: [Errno 13]")
+        assert printed.startswith(
+            "None None There can be no store for this session, so texts are encoded without it:"
+            " [Errno 13]"
+        )
         assert printed.count("There can be no store") == 1
 
 
-OF_MULTIPROCESSING = "with multiprocessing.get_context('{}').Pool(2) as pool:\n        print(*pool.map(directory, range(4)))"
-OF_JOBLIB = "print(*joblib.Parallel(2, backend='{}')(joblib.delayed(directory)(number) for number in range(4)))"
+OF_MULTIPROCESSING = (
+    "with multiprocessing.get_context('{}').Pool(2) as pool:\n        print(*pool.map(directory,"
+    " range(4)))"
+)
+OF_JOBLIB = (
+    "print(*joblib.Parallel(2, backend='{}')(joblib.delayed(directory)(number) for number in"
+    " range(4)))"
+)
 WORKERS = {kind: OF_MULTIPROCESSING.format(kind) for kind in ("spawn", "fork")}
 WORKERS |= {kind: OF_JOBLIB.format(kind) for kind in ("loky", "multiprocessing")}
 
 
 @pytest.mark.parametrize("kind", WORKERS)
 @pytest.mark.parametrize("used_before", [True, False])
-def test_workers_use_the_session_of_the_process_that_started_them(kind: str, used_before: bool, temporary: Path, tmp_path: Path) -> None:
+def test_workers_use_the_session_of_the_process_that_started_them(
+    kind: str, used_before: bool, temporary: Path, tmp_path: Path
+) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import multiprocessing, os, joblib\n"
@@ -257,7 +306,14 @@ def test_workers_use_the_session_of_the_process_that_started_them(kind: str, use
         encoding="utf-8",
     )
     settings = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, str(script)], env=settings, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=settings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     of_workers, of_main = done.stdout.splitlines()
     pid, *keys = of_main.split()

@@ -51,7 +51,10 @@ class Network:
 
     def __call__(self, places: Sequence[int], names: Sequence[bytes]) -> list[Record]:
         self.calls.append(([self.keys[place] for place in places], tuple(names)))
-        return [Record(7, 1, np.stack([vector(self.keys[place], name) for name in names])) for place in places]
+        return [
+            Record(7, 1, np.stack([vector(self.keys[place], name) for name in names]))
+            for place in places
+        ]
 
     def counts(self) -> Counter[tuple[bytes, bytes]]:
         """How often each part of each text was computed."""
@@ -73,7 +76,9 @@ def fly(
     return flight.found
 
 
-def assert_right(found: Mapping[bytes, Record], asked: Sequence[bytes], keys: Sequence[bytes] = KEYS) -> None:
+def assert_right(
+    found: Mapping[bytes, Record], asked: Sequence[bytes], keys: Sequence[bytes] = KEYS
+) -> None:
     assert set(found) == set(keys)
     for key, record in found.items():
         assert record[:2] == (7, 1)
@@ -130,7 +135,12 @@ class TestPortions:
     def test_the_longest_come_first_and_portions_are_full(self, shelf: Shelf) -> None:
         network = Network()
         fly(shelf, [A], network, KEYS[:6], sizes=[1, 5, 3, 3, 1, 20], portion=6)
-        assert [keys for keys, _ in network.calls] == [[KEYS[5]], [KEYS[1]], [KEYS[2], KEYS[3]], [KEYS[0], KEYS[4]]]
+        assert [keys for keys, _ in network.calls] == [
+            [KEYS[5]],
+            [KEYS[1]],
+            [KEYS[2], KEYS[3]],
+            [KEYS[0], KEYS[4]],
+        ]
 
     def test_not_too_many_texts_at_once_however_short(self, shelf: Shelf) -> None:
         keys = [b"%06d" % number for number in range(5000)]
@@ -153,7 +163,9 @@ class TestPortions:
         assert free == [KEYS[2:], KEYS[:2] + KEYS[4:], KEYS[:4] + KEYS[6:]]
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ValueError])
-    def test_an_error_keeps_what_is_finished_and_frees_the_rest(self, shelf: Shelf, path: Path, error: type[BaseException]) -> None:
+    def test_an_error_keeps_what_is_finished_and_frees_the_rest(
+        self, shelf: Shelf, path: Path, error: type[BaseException]
+    ) -> None:
         network = Network()
 
         def fail_at_the_third(places: Sequence[int], names: Sequence[bytes]) -> list[Record]:
@@ -187,12 +199,25 @@ class TestFurtherParts:
         assert held(shelf) == {(A, B, C)}
 
     @pytest.mark.parametrize("first", [A, MERGED])
-    def test_no_part_is_computed_twice_nor_lost_in_whatever_order(self, shelf: Shelf, first: bytes) -> None:
+    def test_no_part_is_computed_twice_nor_lost_in_whatever_order(
+        self, shelf: Shelf, first: bytes
+    ) -> None:
         network = Network()
         others = [part for part in (A, MERGED, B, OTHER) if part != first]
-        for asked in ([first], [others[0]], [first], [others[0]], [others[1]], [others[2]], [first], [*others, first]):
+        for asked in (
+            [first],
+            [others[0]],
+            [first],
+            [others[0]],
+            [others[1]],
+            [others[2]],
+            [first],
+            [*others, first],
+        ):
             assert_right(fly(shelf, asked, network), asked)
-        assert network.counts() == {(key, name): 1 for key in KEYS for name in (A, B, C, MERGED, OTHER)}
+        assert network.counts() == {
+            (key, name): 1 for key in KEYS for name in (A, B, C, MERGED, OTHER)
+        }
         assert {frozenset(names) for names in held(shelf)} == {frozenset([A, B, C, MERGED, OTHER])}
 
     def test_a_merged_part_of_a_whole_text_is_computed_alone(self, shelf: Shelf) -> None:
@@ -229,7 +254,10 @@ class TestDamage:
         fly(shelf, [A], network)
         for key in KEYS[:3]:
             spoil(shelf, key)
-        with pytest.warns(UserWarning, match=r"^3 text\(s\) in the store '.*' were damaged; they are encoded anew\.$") as caught:
+        with pytest.warns(
+            UserWarning,
+            match=r"^3 text\(s\) in the store '.*' were damaged; they are encoded anew\.$",
+        ) as caught:
             assert_right(fly(shelf, [A], network), [A])
         assert len(caught) == 1
         assert network.calls == [(KEYS, (A,)), (KEYS[:3], (A,))]
@@ -259,7 +287,9 @@ class TestDamage:
 
 
 class TestLittleMemory:
-    def test_what_was_asked_for_is_computed_alone_where_the_whole_does_not_fit(self, shelf: Shelf) -> None:
+    def test_what_was_asked_for_is_computed_alone_where_the_whole_does_not_fit(
+        self, shelf: Shelf
+    ) -> None:
         network = Network()
 
         def compute(places: Sequence[int], names: Sequence[bytes]) -> list[Record]:
@@ -277,12 +307,16 @@ class TestLittleMemory:
 class TestWithoutAFile:
     def test_all_is_computed_after_one_warning(self, tmp_path: Path) -> None:
         network = Network()
-        with pytest.warns(UserWarning, match="cannot be used, so texts are encoded without it") as caught:
+        with pytest.warns(
+            UserWarning, match="cannot be used, so texts are encoded without it"
+        ) as caught:
             assert_right(fly(Shelf(tmp_path, None, durable=False), [A], network, portion=5), [A])
         assert len(caught) == 1
         assert set(network.counts().values()) == {1}
 
-    def test_one_that_waits_goes_on_alone_when_the_file_fails(self, shelf: Shelf, path: Path) -> None:
+    def test_one_that_waits_goes_on_alone_when_the_file_fails(
+        self, shelf: Shelf, path: Path
+    ) -> None:
         other = Shelf(path, None, durable=False)
         assert other.claim(KEYS[:6], 6) == KEYS[:6]
         network = Network()
@@ -291,7 +325,9 @@ class TestWithoutAFile:
             path.write_bytes(b"a letter" * 10_000)
             return network(places, names)
 
-        with pytest.warns(UserWarning, match="cannot be used, so texts are encoded without it") as caught:
+        with pytest.warns(
+            UserWarning, match="cannot be used, so texts are encoded without it"
+        ) as caught:
             assert_right(fly(shelf, [A], spoil_the_file), [A])
         assert len(caught) == 1
 
@@ -314,7 +350,9 @@ class TestManyAtOnce:
         assert (network.counts() + from_elsewhere.counts()) == {(key, A): 1 for key in KEYS}
 
     @pytest.mark.parametrize("portion", [1, 6, 10**9])
-    def test_what_another_one_gave_up_is_taken_over(self, shelf: Shelf, path: Path, portion: int) -> None:
+    def test_what_another_one_gave_up_is_taken_over(
+        self, shelf: Shelf, path: Path, portion: int
+    ) -> None:
         other, network = Shelf(path, None, durable=False), Network()
         assert other.claim(KEYS[:2], 2) == KEYS[:2]
         with ThreadPoolExecutor(1) as pool:
@@ -337,7 +375,9 @@ class TestManyAtOnce:
         with ThreadPoolExecutor(8) as pool:
             for found in pool.map(work, range(8)):
                 assert_right(found, [A])
-        assert sum((network.counts() for network in networks), Counter()) == {(key, A): 1 for key in KEYS}
+        assert sum((network.counts() for network in networks), Counter()) == {
+            (key, A): 1 for key in KEYS
+        }
 
     def test_threads_that_ask_for_different_parts_compute_each_once(self, path: Path) -> None:
         asked = [[A], [B], [MERGED], [C, A], [A], [OTHER, B], [B, C], [MERGED]]
@@ -346,7 +386,9 @@ class TestManyAtOnce:
 
         def work(number: int) -> dict[bytes, Record]:
             everyone_is_here.wait(60)
-            return fly(Shelf(path, None, durable=False), asked[number], slowly(networks[number]), portion=3)
+            return fly(
+                Shelf(path, None, durable=False), asked[number], slowly(networks[number]), portion=3
+            )
 
         with ThreadPoolExecutor(8) as pool:
             for parts, found in zip(asked, pool.map(work, range(8)), strict=True):
@@ -355,25 +397,22 @@ class TestManyAtOnce:
             (key, name): 1 for key in KEYS for name in (A, B, C, MERGED, OTHER)
         }
 
-    def test_processes_compute_each_text_once(self, path: Path, run_at_once: Callable[..., list[str]]) -> None:
+    def test_processes_compute_each_text_once(
+        self, path: Path, run_at_once: Callable[..., list[str]]
+    ) -> None:
         program = (
-            "import sys, time\n"
-            "import numpy as np\n"
-            "from pathlib import Path\n"
-            "from bertvectorizer.models.store.single_flight import Flight\n"
-            "from bertvectorizer.models.store.records import Record\n"
-            "from bertvectorizer.models.store.fail_safe import Shelf\n"
-            "keys = [b'%04d' % number for number in range(100)]\n"
-            "def compute(places, names):\n"
-            "    time.sleep(0.005 * len(places))\n"
-            "    print(*places, flush=True)\n"
-            "    return [Record(place, 0, np.full((len(names), 4), place, dtype=np.float32)) for place in places]\n"
-            "print('ready', flush=True)\n"
-            "sys.stdin.readline()\n"
-            "flight = Flight(Shelf(Path(sys.argv[1]), None, False), keys, [b'8 bytes.'], (), [b'8 bytes.'], compute)\n"
-            "flight.land(flight.look_up(range(100)), [1] * 100, 4)\n"
-            "assert all(record.vectors.tolist() == [[float(key)] * 4] for key, record in flight.found.items())\n"
-            "assert len(flight.found) == 100\n"
+            "import sys, time\nimport numpy as np\nfrom pathlib import Path\nfrom"
+            " bertvectorizer.models.store.single_flight import Flight\nfrom"
+            " bertvectorizer.models.store.records import Record\nfrom"
+            " bertvectorizer.models.store.fail_safe import Shelf\nkeys = [b'%04d' % number for"
+            " number in range(100)]\ndef compute(places, names):\n    time.sleep(0.005 *"
+            " len(places))\n    print(*places, flush=True)\n    return [Record(place, 0,"
+            " np.full((len(names), 4), place, dtype=np.float32)) for place in"
+            " places]\nprint('ready', flush=True)\nsys.stdin.readline()\nflight ="
+            " Flight(Shelf(Path(sys.argv[1]), None, False), keys, [b'8 bytes.'], (), [b'8 bytes.'],"
+            " compute)\nflight.land(flight.look_up(range(100)), [1] * 100, 4)\nassert"
+            " all(record.vectors.tolist() == [[float(key)] * 4] for key, record in"
+            " flight.found.items())\nassert len(flight.found) == 100\n"
         )
         printed = run_at_once(program, [(path,)] * 4)
         computed = [int(place) for output in printed for place in output.split()]

@@ -18,8 +18,13 @@ from bertvectorizer.models.store.sqlite import Database, is_ours, journal_mode
 MODES = ["WAL", "TRUNCATE"]
 NOBODY = 65534
 
-needs_posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes of files are POSIX's")
-needs_root = pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a file away or be somebody else")
+needs_posix = pytest.mark.skipif(
+    not hasattr(os, "getuid"), reason="owners and modes of files are POSIX's"
+)
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0,
+    reason="only root can give a file away or be somebody else",
+)
 
 
 @pytest.fixture(params=MODES)
@@ -74,9 +79,14 @@ class TestRecords:
         write(database, b"k")
         assert Database(database.path).read([b"k"]) == {b"k": b"data"}
 
-    def test_what_lies_under_the_key_of_another_record_is_not_believed(self, database: Database) -> None:
+    def test_what_lies_under_the_key_of_another_record_is_not_believed(
+        self, database: Database
+    ) -> None:
         write(database, b"k", b"l")
-        database.connection().execute("UPDATE records SET data = (SELECT data FROM records WHERE key = ?) WHERE key = ?", (b"l", b"k"))
+        database.connection().execute(
+            "UPDATE records SET data = (SELECT data FROM records WHERE key = ?) WHERE key = ?",
+            (b"l", b"k"),
+        )
         assert database.read([b"k", b"l"]) == {b"k": b"", b"l": b"data"}
 
     @pytest.mark.parametrize("value", ["text", 3, 2.5])
@@ -133,7 +143,9 @@ class TestCounters:
 class TestSize:
     def fill(self, database: Database, n: int = 200) -> None:
         for start in range(0, n, 20):
-            database.write({key(number): os.urandom(10_000) for number in range(start, start + 20)}, [], {})
+            database.write(
+                {key(number): os.urandom(10_000) for number in range(start, start + 20)}, [], {}
+            )
 
     def test_a_file_within_its_limit_is_left_alone(self, database: Database) -> None:
         self.fill(database)
@@ -147,10 +159,14 @@ class TestSize:
         assert os.stat(database.path).st_size <= max_bytes
         assert database.size() == os.stat(database.path).st_size
         assert database.n_records() == 200 - n_evicted
-        assert database.n_records() > 0.9 * max_bytes / 16384 - 10  # a record takes a page, and ten are for everything else
+        assert (
+            database.n_records() > 0.9 * max_bytes / 16384 - 10
+        )  # a record takes a page, and ten are for everything else
         assert database.check() == []
 
-    def test_the_least_recently_used_go_first(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_least_recently_used_go_first(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         clock = iter(range(1_000_000))
         monkeypatch.setattr("bertvectorizer.models.store.sqlite._now", lambda: next(clock))
         self.fill(database)
@@ -168,7 +184,9 @@ class TestSize:
         assert os.stat(database.path).st_size <= 500_000
         assert database.n_records() == 10
 
-    def test_a_limit_smaller_than_an_empty_file_leaves_nothing_and_ends(self, database: Database) -> None:
+    def test_a_limit_smaller_than_an_empty_file_leaves_nothing_and_ends(
+        self, database: Database
+    ) -> None:
         self.fill(database, 20)
         assert database.evict(1) == 20
         assert database.n_records() == 0
@@ -197,20 +215,27 @@ class TestSize:
 
 @needs_posix
 class TestPrivacy:
-    def test_directory_and_file_are_the_owner_s_from_the_first_moment(self, database: Database) -> None:
+    def test_directory_and_file_are_the_owner_s_from_the_first_moment(
+        self, database: Database
+    ) -> None:
         before = os.umask(0)
         try:
             write(database, b"k")
         finally:
             os.umask(before)
-        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (database.path.parent, *database.path.parent.iterdir())}
+        modes = {
+            path.name: stat.S_IMODE(path.stat().st_mode)
+            for path in (database.path.parent, *database.path.parent.iterdir())
+        }
         assert modes.pop("private") == 0o700
         assert set(modes.values()) == {0o600}
 
     def test_a_file_that_everyone_can_write_is_refused(self, database: Database) -> None:
         write(database, b"k")
         database.path.chmod(0o666)
-        with pytest.raises(StoreError, match=r"can be written by every user; run: chmod o-w '.*store\.sqlite'"):
+        with pytest.raises(
+            StoreError, match=r"can be written by every user; run: chmod o-w '.*store\.sqlite'"
+        ):
             Database(database.path).read([b"k"])
 
     def test_a_directory_that_everyone_can_write_is_refused(self, tmp_path: Path) -> None:
@@ -272,26 +297,38 @@ FOREIGN = {
     "one that is written ahead": ["PRAGMA journal_mode = WAL", "CREATE TABLE precious (x)"],
     "one that is vacuumed": ["PRAGMA auto_vacuum = FULL", "CREATE TABLE precious (x)"],
     "one without tables": ["PRAGMA application_id = 77"],
-    "one with tables of the same names": ["CREATE TABLE records (key, used, size, data)", "PRAGMA user_version = 1"],
+    "one with tables of the same names": [
+        "CREATE TABLE records (key, used, size, data)",
+        "PRAGMA user_version = 1",
+    ],
 }
 
 
 class TestWhatIsNoneOfOurs:
     @pytest.mark.parametrize("kind", FOREIGN)
     @pytest.mark.usefixtures("mode")
-    def test_a_database_of_something_else_is_refused_and_left_as_it_was(self, kind: str, tmp_path: Path) -> None:
+    def test_a_database_of_something_else_is_refused_and_left_as_it_was(
+        self, kind: str, tmp_path: Path
+    ) -> None:
         path = tmp_path / "other.sqlite"
         foreign(path, *FOREIGN[kind])
         path.chmod(0o600)
         content = path.read_bytes()
-        with pytest.raises(StoreError, match=r"'.*other\.sqlite' is a database of something else\. Choose another path"):
+        with pytest.raises(
+            StoreError,
+            match=r"'.*other\.sqlite' is a database of something else\. Choose another path",
+        ):
             Database(path).read([b"k"])
         assert path.read_bytes() == content
         assert list(tmp_path.iterdir()) == [path]
 
     @pytest.mark.usefixtures("mode")
-    @pytest.mark.parametrize("content", [b"a letter" * 1000, b"hi", b"SQLite format 3\0" + bytes(84)])
-    def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(self, tmp_path: Path, content: bytes) -> None:
+    @pytest.mark.parametrize(
+        "content", [b"a letter" * 1000, b"hi", b"SQLite format 3\0" + bytes(84)]
+    )
+    def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(
+        self, tmp_path: Path, content: bytes
+    ) -> None:
         path = tmp_path / "letter.txt"
         path.write_bytes(content)
         with pytest.raises(sqlite3.DatabaseError):
@@ -303,11 +340,19 @@ class TestWhatIsNoneOfOurs:
         database.connection().execute("PRAGMA user_version = 99")
         database.connection().close()
         content = database.path.read_bytes()
-        with pytest.raises(StoreError, match=r"has format 99, and this release knows format 1\. .* bertvectorizer store clear '.*'"):
+        with pytest.raises(
+            StoreError,
+            match=(
+                r"has format 99, and this release knows format 1\. .* bertvectorizer store clear"
+                r" '.*'"
+            ),
+        ):
             Database(database.path).read([b"k"])
         assert database.path.read_bytes() == content
 
-    def test_a_store_is_known_by_its_first_bytes_whatever_became_of_the_rest(self, database: Database, tmp_path: Path) -> None:
+    def test_a_store_is_known_by_its_first_bytes_whatever_became_of_the_rest(
+        self, database: Database, tmp_path: Path
+    ) -> None:
         write(database, b"k")
         database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         content = database.path.read_bytes()
@@ -342,7 +387,9 @@ class TestSettings:
             ((4, 0, 0), "WAL"),
         ],
     )
-    def test_write_ahead_only_where_its_corruption_race_is_mended(self, version: tuple[int, int, int], expected: str) -> None:
+    def test_write_ahead_only_where_its_corruption_race_is_mended(
+        self, version: tuple[int, int, int], expected: str
+    ) -> None:
         assert journal_mode(version) == expected
 
     def test_the_mode_is_in_force(self, database: Database, mode: str) -> None:
@@ -408,19 +455,25 @@ class TestManyAtOnce:
             yield end
             may_end.set()
 
-    def test_a_reader_does_not_wait_for_a_writer_and_sees_what_was_before(self, database: Database, writing: Callable[[], None]) -> None:
+    def test_a_reader_does_not_wait_for_a_writer_and_sees_what_was_before(
+        self, database: Database, writing: Callable[[], None]
+    ) -> None:
         assert database.read([b"k"]) == {b"k": b"old"}
         writing()
         assert database.read([b"k"]) == {b"k": b"new"}
 
-    def test_nor_does_one_who_opens_the_file_only_then(self, database: Database, writing: Callable[[], None]) -> None:
+    def test_nor_does_one_who_opens_the_file_only_then(
+        self, database: Database, writing: Callable[[], None]
+    ) -> None:
         late = Database(database.path)
         assert late.read([b"k"]) == {b"k": b"old"}
         writing()
         assert late.read([b"k"]) == {b"k": b"new"}
 
     @pytest.mark.parametrize("name", MODES)
-    def test_eight_processes_that_open_a_new_file_at_once(self, name: str, tmp_path: Path, run_at_once: Callable[..., list[str]]) -> None:
+    def test_eight_processes_that_open_a_new_file_at_once(
+        self, name: str, tmp_path: Path, run_at_once: Callable[..., list[str]]
+    ) -> None:
         program = (
             "import os, sys\n"
             "from pathlib import Path\n"
@@ -465,9 +518,11 @@ FORK = (
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
 @pytest.mark.parametrize("name", MODES)
 class TestFork:
-    def test_a_fork_opens_a_connection_of_its_own(self, name: str, tmp_path: Path, run_python: Callable[..., str]) -> None:
-        program = FORK + (
-            "write(b'parent')\n"
+    def test_a_fork_opens_a_connection_of_its_own(
+        self, name: str, tmp_path: Path, run_python: Callable[..., str]
+    ) -> None:
+        program = (
+            FORK + "write(b'parent')\n"
             "theirs = file.connection()\n"
             "def work():\n"
             "    assert file.connection() is not theirs\n"
@@ -480,13 +535,18 @@ class TestFork:
             "write(b'parent again')\n"
             "print(sorted(file.keys()), file.counters(), file.check())\n"
         )
-        expected = f"{sorted([b'child', b'grandchild', b'parent', b'parent again'])} {{'writes': 4.0}} []\n"
+        expected = (
+            f"{sorted([b'child', b'grandchild', b'parent', b'parent again'])} {{'writes': 4.0}}"
+            " []\n"
+        )
         assert run_python(program, tmp_path, name) == expected
 
-    def test_a_fork_s_end_does_not_end_the_parent_s_transaction(self, name: str, tmp_path: Path, run_python: Callable[..., str]) -> None:
+    def test_a_fork_s_end_does_not_end_the_parent_s_transaction(
+        self, name: str, tmp_path: Path, run_python: Callable[..., str]
+    ) -> None:
         """POSIX drops all of a process's locks on a file as soon as one descriptor of it is closed; a fork's are its own."""
-        program = FORK + (
-            "write(b'k')\n"
+        program = (
+            FORK + "write(b'k')\n"
             "def work():\n"
             "    file.read([b'k'])\n"
             "    try:\n"

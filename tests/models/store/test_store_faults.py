@@ -39,11 +39,17 @@ TEXTS = [f"text {number}" for number in range(400)]
 
 def truth(text: str) -> NDArray[np.float32]:
     """Return the vectors of a text: two parts, told by the text alone."""
-    return np.random.default_rng(zlib.crc32(text.encode())).standard_normal((2, 16), dtype=np.float32)
+    return np.random.default_rng(zlib.crc32(text.encode())).standard_normal(
+        (2, 16), dtype=np.float32
+    )
 
 
 def fetch(
-    store: EmbeddingStore, texts: Sequence[str], before: Callable[[list[str]], object] | None = None, n_parts: int = 1, portion: int = 10
+    store: EmbeddingStore,
+    texts: Sequence[str],
+    before: Callable[[list[str]], object] | None = None,
+    n_parts: int = 1,
+    portion: int = 10,
 ) -> None:
     """Fetch texts, and check what comes; ``before`` is called with what is to be computed."""
     names = [part_name("one"), part_name("two")]
@@ -51,10 +57,17 @@ def fetch(
     def compute(places: Sequence[int], asked: Sequence[bytes]) -> list[Record]:
         if before is not None:
             before([texts[place] for place in places])
-        return [Record(len(texts[place]), 0, truth(texts[place])[[names.index(name) for name in asked]]) for place in places]
+        return [
+            Record(len(texts[place]), 0, truth(texts[place])[[names.index(name) for name in asked]])
+            for place in places
+        ]
 
     records = store.fetch(
-        text_keys(["settings"], texts), [1] * len(texts), Parts(names[:n_parts], names[:n_parts], names, names), portion, compute
+        text_keys(["settings"], texts),
+        [1] * len(texts),
+        Parts(names[:n_parts], names[:n_parts], names, names),
+        portion,
+        compute,
     )
     assert len(records) == len(texts)
     for text, record in zip(texts, records, strict=True):
@@ -74,7 +87,8 @@ def claims(path: object) -> int:
     return int(number)
 
 
-# Child processes do without torch, scikit-learn and pytest, so that they start in a quarter of a second.
+# Child processes do without torch, scikit-learn and pytest, so that they start in a quarter of a
+# second.
 PRELUDE = "\n".join(
     [
         "from __future__ import annotations",
@@ -129,7 +143,10 @@ def fetch_with_one_warning(store: EmbeddingStore, match: str, texts: Sequence[st
 
 
 def test_children_need_no_torch(run_script: Callable[..., str], path: Path) -> None:
-    code = "fetch(EmbeddingStore(path), ['a', 'b'])\nprint({'torch', 'transformers', 'sklearn', 'pandas'} & set(sys.modules))"
+    code = (
+        "fetch(EmbeddingStore(path), ['a', 'b'])\nprint({'torch', 'transformers', 'sklearn',"
+        " 'pandas'} & set(sys.modules))"
+    )
     assert run_script(code, path).strip() == "set()"
 
 
@@ -177,22 +194,31 @@ print(len(acknowledged), in_flight, open_transactions)
 """
 
 
-def test_kill_loses_nothing_that_was_acknowledged(run_script: Callable[..., str], path: Path) -> None:
+def test_kill_loses_nothing_that_was_acknowledged(
+    run_script: Callable[..., str], path: Path
+) -> None:
     n_acknowledged, n_in_flight, _ = map(int, run_script(KILLED, path, 30).split())
     assert n_acknowledged > 100
     assert n_in_flight > 5  # killed in mid-encode
     assert EmbeddingStore(path).verify() == []
 
 
-SLOW = "fetch(EmbeddingStore(path), ['a', 'b', 'c'], lambda some: (print('encoding', flush=True), time.sleep(100)))"
+SLOW = (
+    "fetch(EmbeddingStore(path), ['a', 'b', 'c'], lambda some: (print('encoding', flush=True),"
+    " time.sleep(100)))"
+)
 
 
-def test_others_go_on_when_the_owner_of_a_claim_is_killed(start_script: Callable[..., Any], path: Path) -> None:
+def test_others_go_on_when_the_owner_of_a_claim_is_killed(
+    start_script: Callable[..., Any], path: Path
+) -> None:
     owner = start_script(SLOW, path)
     assert owner.stdout.readline() == "encoding\n"
     computed: list[str] = []
     store = EmbeddingStore(path)
-    other = threading.Thread(target=fetch, args=(store, ["b", "c", "d"], computed.extend), daemon=True)
+    other = threading.Thread(
+        target=fetch, args=(store, ["b", "c", "d"], computed.extend), daemon=True
+    )
     other.start()
     other.join(0.5)
     assert other.is_alive()  # it waits for its turn at "b" and "c"
@@ -210,7 +236,9 @@ def test_nobody_waits_for_ever_for_an_owner_who_was_stopped(
     start_script: Callable[..., Any], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = start_script(
-        "fetch(EmbeddingStore(path), ['a', 'b', 'c'], lambda some: (print('encoding', flush=True), time.sleep(100)))", path
+        "fetch(EmbeddingStore(path), ['a', 'b', 'c'], lambda some: (print('encoding', flush=True),"
+        " time.sleep(100)))",
+        path,
     )
     assert owner.stdout.readline() == "encoding\n"
     owner.send_signal(signal.SIGSTOP)
@@ -221,7 +249,9 @@ def test_nobody_waits_for_ever_for_an_owner_who_was_stopped(
     fetch(EmbeddingStore(path), ["b", "c", "d"], refuse)
 
 
-def test_interrupt_keeps_what_was_finished_and_frees_claims(run_script: Callable[..., str], path: Path) -> None:
+def test_interrupt_keeps_what_was_finished_and_frees_claims(
+    run_script: Callable[..., str], path: Path
+) -> None:
     code = """
 store = EmbeddingStore(path)
 texts, portions = [f"text {number}" for number in range(40)], []
@@ -240,7 +270,9 @@ print(store.stats.encoded, store.verify())
     assert run_script(code, path) == "20 0\n40 []\n"
 
 
-def test_interrupts_at_any_moment_leave_a_store_that_goes_on(run_script: Callable[..., str], path: Path) -> None:
+def test_interrupts_at_any_moment_leave_a_store_that_goes_on(
+    run_script: Callable[..., str], path: Path
+) -> None:
     """One may come in mid-commit, or while a transaction begins: neither a claim nor a lock on the file may stay behind."""
     code = """
 rival = os.fork()
@@ -282,7 +314,9 @@ MANY = [f"text {number}" for number in range(6000)]
 
 def test_full_disk(small_disk: Path) -> None:
     path = small_disk / "store.sqlite"
-    with pytest.warns(UserWarning, match=r"cannot be used, so texts are encoded without it: .*(full|I/O)") as caught:
+    with pytest.warns(
+        UserWarning, match=r"cannot be used, so texts are encoded without it: .*(full|I/O)"
+    ) as caught:
         fetch(EmbeddingStore(path), MANY, portion=500)
     assert len(caught) == 1
     assert EmbeddingStore(path).verify() == []
@@ -320,7 +354,8 @@ print(*(one.message for one in caught), sep="\\n")
     assert store.stats.texts == 3000
 
 
-# Root may write everywhere, so a root becomes somebody else, once all is imported: he may not be let into the environment.
+# Root may write everywhere, so a root becomes somebody else, once all is imported: he may not be
+# let into the environment.
 AS_SOMEBODY_ELSE = """
 import tempfile
 with tempfile.TemporaryDirectory() as elsewhere:
@@ -343,7 +378,9 @@ def public_directory() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("has_store", [False, True])
-def test_read_only_directory(run_script: Callable[..., str], public_directory: Path, has_store: bool) -> None:
+def test_read_only_directory(
+    run_script: Callable[..., str], public_directory: Path, has_store: bool
+) -> None:
     path = public_directory / "store.sqlite"
     if has_store:
         store = EmbeddingStore(path)
@@ -371,7 +408,9 @@ def test_directory_that_everybody_may_write_to_is_not_trusted(tmp_path: Path) ->
     directory = tmp_path / "open"
     directory.mkdir()
     directory.chmod(0o777)
-    fetch_with_one_warning(EmbeddingStore(directory), "can be written by every user; run: chmod o-w")
+    fetch_with_one_warning(
+        EmbeddingStore(directory), "can be written by every user; run: chmod o-w"
+    )
     assert list(directory.iterdir()) == []
 
 
@@ -415,7 +454,9 @@ def test_database_of_something_else(path: Path) -> None:
     connection.execute("CREATE TABLE records (key BLOB PRIMARY KEY, data BLOB)")
     connection.close()
     content = path.read_bytes()
-    fetch_with_one_warning(EmbeddingStore(path), "is a database of something else. Choose another path")
+    fetch_with_one_warning(
+        EmbeddingStore(path), "is a database of something else. Choose another path"
+    )
     assert path.read_bytes() == content
 
 
@@ -452,12 +493,20 @@ def test_truncated_file(filled: Path, length: int) -> None:
 def test_record_under_the_key_of_another_text_is_not_believed(filled: Path) -> None:
     """Its checksum is right, so a bit of an index is enough to exchange the vectors of two texts."""
     connection = sqlite3.connect(filled, isolation_level=None)
-    (one, data), (another, other_data) = connection.execute("SELECT key, data FROM records LIMIT 2").fetchall()
-    connection.executemany("UPDATE records SET data = ? WHERE key = ?", [(other_data, one), (data, another)])
+    (one, data), (another, other_data) = connection.execute(
+        "SELECT key, data FROM records LIMIT 2"
+    ).fetchall()
+    connection.executemany(
+        "UPDATE records SET data = ? WHERE key = ?", [(other_data, one), (data, another)]
+    )
     connection.close()
     store = EmbeddingStore(filled)
-    assert sorted(store.verify()) == sorted(f"text {key.hex()} is damaged" for key in (one, another))
-    fetch_with_one_warning(store, r"2 text\(s\) in the store .* were damaged; they are encoded anew")
+    assert sorted(store.verify()) == sorted(
+        f"text {key.hex()} is damaged" for key in (one, another)
+    )
+    fetch_with_one_warning(
+        store, r"2 text\(s\) in the store .* were damaged; they are encoded anew"
+    )
     assert store.verify() == []
     assert store.stats.texts == len(TEXTS) + 1
 
@@ -476,11 +525,15 @@ def test_damaged_names_are_no_text(filled: Path) -> None:
     assert store.verify() == []
 
 
-def test_eviction_by_a_damaged_index_comes_to_an_end(run_script: Callable[..., str], filled: Path) -> None:
+def test_eviction_by_a_damaged_index_comes_to_an_end(
+    run_script: Callable[..., str], filled: Path
+) -> None:
     """The index of what was used last leads to records that are not there."""
     connection = sqlite3.connect(filled, isolation_level=None)
     connection.execute("PRAGMA writable_schema = ON")
-    (index,) = connection.execute("SELECT * FROM sqlite_master WHERE name = 'records_used'").fetchall()
+    (index,) = connection.execute(
+        "SELECT * FROM sqlite_master WHERE name = 'records_used'"
+    ).fetchall()
     connection.execute("DELETE FROM sqlite_master WHERE name = 'records_used'")
     connection.close()
     connection = sqlite3.connect(filled, isolation_level=None)
@@ -510,12 +563,18 @@ def test_flipped_bits_never_change_a_number(filled_bytes: bytes, path: Path, see
     path.write_bytes(data)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        store = EmbeddingStore(path, max_bytes=rng.choice([None, 150_000]), keep=rng.choice(["asked", "all_layers"]))
+        store = EmbeddingStore(
+            path, max_bytes=rng.choice([None, 150_000]), keep=rng.choice(["asked", "all_layers"])
+        )
         for n_parts in rng.choice([(1, 2), (2, 1)]):
             fetch(store, rng.sample(TEXTS, 200), n_parts=n_parts, portion=100)
         assert store.stats.encoded >= 0
-    said = Counter("damaged" if "were damaged" in str(one.message) else "cannot be used" for one in caught)
-    assert all("were damaged" in str(one.message) or "cannot be used" in str(one.message) for one in caught)
+    said = Counter(
+        "damaged" if "were damaged" in str(one.message) else "cannot be used" for one in caught
+    )
+    assert all(
+        "were damaged" in str(one.message) or "cannot be used" in str(one.message) for one in caught
+    )
     assert max(said.values(), default=0) <= 1
     store._shelf.close()
 
@@ -550,7 +609,9 @@ def test_flipped_bits_are_noticed(filled_bytes: bytes, path: Path) -> None:
 # Many at once.
 
 
-def test_eight_processes_open_a_new_store_at_once(run_script: Callable[..., str], path: Path) -> None:
+def test_eight_processes_open_a_new_store_at_once(
+    run_script: Callable[..., str], path: Path
+) -> None:
     code = """
 texts = [f"text {number}" for number in range(30)]
 for number in range(5):
@@ -595,7 +656,9 @@ print(store.stats.encoded, store.verify(), claims(path))
     assert run_script(code, path) == "6 [] 0\n"
 
 
-def test_workers_of_multiprocessing_that_were_forked(run_script: Callable[..., str], path: Path) -> None:
+def test_workers_of_multiprocessing_that_were_forked(
+    run_script: Callable[..., str], path: Path
+) -> None:
     code = """
 import multiprocessing
 store = EmbeddingStore(path)

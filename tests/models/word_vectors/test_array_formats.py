@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from bertvectorizer.errors import ModelIntegrityError, UnsafeModelError
-from bertvectorizer.models.word_vectors.array_formats import read_npz, read_safetensors, write_safetensors
+from bertvectorizer.models.word_vectors.array_formats import (
+    read_npz,
+    read_safetensors,
+    write_safetensors,
+)
 
 WORDS = ["tea", "日本", "🙂", "nan", '"q', "a b", "\u2028"]
 VECTORS = np.random.default_rng(0).standard_normal((len(WORDS), 4), dtype=np.float32)
@@ -65,12 +69,18 @@ class TestSafetensors:
     def test_other_names_and_types(self, kind: str, dtype: Any, tmp_path: Path) -> None:
         save_file({kind: np.eye(2, dtype=dtype), "words": listed(["a", "b"])}, tmp_path / "v")
         words, vectors = read_safetensors(tmp_path / "v")
-        assert (words, vectors.dtype, vectors.tolist()) == (["a", "b"], np.float32, [[1, 0], [0, 1]])
+        assert (words, vectors.dtype, vectors.tolist()) == (
+            ["a", "b"],
+            np.float32,
+            [[1, 0], [0, 1]],
+        )
 
     @pytest.mark.parametrize("names", [["vectors"], ["words"], ["weights", "words"]])
     def test_other_tensors(self, names: list[str], tmp_path: Path) -> None:
         save_file({name: np.eye(2, dtype=np.float32) for name in names}, tmp_path / "v")
-        with pytest.raises(ModelIntegrityError, match="must hold the tensors 'vectors' and 'words'"):
+        with pytest.raises(
+            ModelIntegrityError, match="must hold the tensors 'vectors' and 'words'"
+        ):
             read_safetensors(tmp_path / "v")
 
     @pytest.mark.parametrize(
@@ -94,7 +104,9 @@ class TestSafetensors:
             read_safetensors(tmp_path / "v")
 
     def test_numbers_that_are_not_finite(self, tmp_path: Path) -> None:
-        write_safetensors(tmp_path / "v", ["a", "b"], np.array([[1, 2], [np.nan, 4]], dtype=np.float32))
+        write_safetensors(
+            tmp_path / "v", ["a", "b"], np.array([[1, 2], [np.nan, 4]], dtype=np.float32)
+        )
         with pytest.raises(ModelIntegrityError, match=r"holds no table of word vectors.*row 1"):
             read_safetensors(tmp_path / "v")
 
@@ -109,7 +121,9 @@ class TestSafetensors:
     @pytest.mark.parametrize("shape", [[10**9, 10**6], [2, 3], [-1, 4], [2**63, 2**63]])
     @pytest.mark.parametrize("n_bytes", [16, 10**15])
     def test_a_header_that_lies(self, shape: list[int], n_bytes: int, tmp_path: Path) -> None:
-        header = json.dumps({"vectors": {"dtype": "F32", "shape": shape, "data_offsets": [0, n_bytes]}}).encode()
+        header = json.dumps(
+            {"vectors": {"dtype": "F32", "shape": shape, "data_offsets": [0, n_bytes]}}
+        ).encode()
         (tmp_path / "v").write_bytes(struct.pack("<Q", len(header)) + header + bytes(16))
         with pytest.raises(ModelIntegrityError, match="cannot be read as safetensors"):
             read_safetensors(tmp_path / "v")
@@ -136,7 +150,9 @@ class TestNpz:
     @pytest.mark.parametrize("members", [{"words": 1}, {"vectors": 1}, {"arr_0": 1, "arr_1": 1}])
     def test_other_arrays(self, members: dict[str, Any], tmp_path: Path) -> None:
         np.savez(tmp_path / "v.npz", **members)
-        with pytest.raises(ModelIntegrityError, match=r"must hold the arrays 'words' and 'vectors'\. It holds"):
+        with pytest.raises(
+            ModelIntegrityError, match=r"must hold the arrays 'words' and 'vectors'\. It holds"
+        ):
             npz(tmp_path / "v.npz")
 
     @pytest.mark.parametrize(
@@ -154,7 +170,9 @@ class TestNpz:
             (["a", "b"], np.array([["x"], ["y"]]), "a matrix of numbers"),
         ],
     )
-    def test_what_is_no_table(self, words: Any, vectors: Any, expected: str, tmp_path: Path) -> None:
+    def test_what_is_no_table(
+        self, words: Any, vectors: Any, expected: str, tmp_path: Path
+    ) -> None:
         np.savez(tmp_path / "v.npz", words=np.array(words), vectors=vectors)
         with pytest.raises(ModelIntegrityError, match=expected):
             npz(tmp_path / "v.npz")
@@ -170,8 +188,13 @@ class TestNpz:
         (tmp_path / "exploded").unlink()
         array = np.empty(2, dtype=object)
         array[:] = [Bomb(), Bomb()]
-        np.savez(tmp_path / "v.npz", **({"words": ["a", "b"], "vectors": np.eye(2)} | {place: array}))
-        with pytest.raises(UnsafeModelError, match=rf"'{place}\.npy' .*holds pickled objects.*np\.array\(words, dtype=str\)"):
+        np.savez(
+            tmp_path / "v.npz", **({"words": ["a", "b"], "vectors": np.eye(2)} | {place: array})
+        )
+        with pytest.raises(
+            UnsafeModelError,
+            match=rf"'{place}\.npy' .*holds pickled objects.*np\.array\(words, dtype=str\)",
+        ):
             npz(tmp_path / "v.npz")
         assert not (tmp_path / "exploded").exists()
 
@@ -197,13 +220,18 @@ class TestNpz:
     @pytest.mark.parametrize("place", ["words", "vectors"])
     @pytest.mark.filterwarnings("ignore:Reading `.npy`")
     def test_a_header_that_lies(self, header: str, place: str, tmp_path: Path) -> None:
-        content = {"words": npy(["a", "b"]), "vectors": npy(np.eye(2))} | {place: npy(np.eye(2, dtype=np.float32), header)}
+        content = {"words": npy(["a", "b"]), "vectors": npy(np.eye(2))} | {
+            place: npy(np.eye(2, dtype=np.float32), header)
+        }
         with pytest.raises(ModelIntegrityError, match=rf"The array '{place}\.npy' of"):
             npz(npz_of(tmp_path / "v.npz", **content))
 
     @pytest.mark.parametrize("kind", ["|V0", "<U0"])
     def test_any_number_of_nothings(self, kind: str, tmp_path: Path) -> None:
-        empty = npy(np.empty(0), f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (1000000000000,), }}")
+        empty = npy(
+            np.empty(0),
+            f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (1000000000000,), }}",
+        )
         with pytest.raises(ModelIntegrityError, match="promises 128 bytes and has 128"):
             npz(npz_of(tmp_path / "v.npz", words=empty, vectors=npy(np.eye(2))))
 
@@ -217,7 +245,9 @@ class TestNpz:
     def test_newer_versions_of_the_format(self, tmp_path: Path) -> None:
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, np.eye(2), version=(2, 0))
-        assert npz(npz_of(tmp_path / "v.npz", words=npy(["a", "b"]), vectors=buffer.getvalue()))[1].tolist() == [[1, 0], [0, 1]]
+        assert npz(npz_of(tmp_path / "v.npz", words=npy(["a", "b"]), vectors=buffer.getvalue()))[
+            1
+        ].tolist() == [[1, 0], [0, 1]]
 
     def test_a_bomb(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "v.npz", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -23,7 +23,12 @@ from numpy.typing import NDArray
 from bertvectorizer import WordVectors, load_word_vectors
 from bertvectorizer.errors import ModelIntegrityError, StoreError
 from bertvectorizer.models.word_vectors import disk_cache as word_table
-from bertvectorizer.models.word_vectors.disk_cache import file_digest, forget_tables, kept_table, tables_directory
+from bertvectorizer.models.word_vectors.disk_cache import (
+    file_digest,
+    forget_tables,
+    kept_table,
+    tables_directory,
+)
 
 WORDS = ["tea", "日本", '"q', "\ud800", "\u2028"]
 VECTORS = np.arange(10, dtype=np.float32).reshape(5, 2)
@@ -114,7 +119,11 @@ class TestKept:
     def test_nothing_else_is_left_in_the_directory(self, source: Source) -> None:
         source.kept()
         assert names() in ([KEY], [KEY, f"{KEY}.lock"])
-        assert sorted(path.name for path in (tables_directory() / KEY).iterdir()) == ["facts.json", "vectors.f32", "words.json"]
+        assert sorted(path.name for path in (tables_directory() / KEY).iterdir()) == [
+            "facts.json",
+            "vectors.f32",
+            "words.json",
+        ]
 
     def test_few_are_held_open(self, source: Source) -> None:
         for number in range(10):
@@ -155,7 +164,14 @@ class TestKept:
         if damage == "directory":
             path.mkdir()
         elif damage != "gone":
-            path.write_bytes({"empty": b"", "cut": content[:-1], "longer": content + b"]", "garbage": b"\xff" * 7}[damage])
+            path.write_bytes(
+                {
+                    "empty": b"",
+                    "cut": content[:-1],
+                    "longer": content + b"]",
+                    "garbage": b"\xff" * 7,
+                }[damage]
+            )
         assert_whole(source.kept_anew())
         assert source.n_times == 2
         assert_whole(source.kept_anew())
@@ -163,7 +179,16 @@ class TestKept:
 
     @pytest.mark.parametrize(
         "facts",
-        [[], "x", 3, {}, {"n_words": 5}, {"n_words": None, "n_dims": 2}, {"n_words": 4, "n_dims": 2}, {"n_words": 5, "n_dims": 1e400}],
+        [
+            [],
+            "x",
+            3,
+            {},
+            {"n_words": 5},
+            {"n_words": None, "n_dims": 2},
+            {"n_words": 4, "n_dims": 2},
+            {"n_words": 5, "n_dims": 1e400},
+        ],
     )
     def test_facts_that_are_none(self, facts: Any, source: Source) -> None:
         source.kept()
@@ -183,12 +208,17 @@ class TestKept:
 
 
 class TestDisk:
-    def test_a_directory_that_cannot_be_made(self, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_directory_that_cannot_be_made(
+        self, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from huggingface_hub import constants
 
         (tmp_path / "file").write_text("in the way")
         monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "file" / "below"))
-        with pytest.warns(UserWarning, match=r"cannot be kept in '.*file.below.*', so they are read into memory: .*\.$") as caught:
+        with pytest.warns(
+            UserWarning,
+            match=r"cannot be kept in '.*file.below.*', so they are read into memory: .*\.$",
+        ) as caught:
             table = source.kept()
         assert len(caught) == 1
         assert_whole(table)
@@ -198,7 +228,9 @@ class TestDisk:
         assert source.n_times == 1
 
     @pytest.mark.parametrize("n_rows", [300_000, 3_000_000])
-    def test_a_full_disk(self, n_rows: int, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_full_disk(
+        self, n_rows: int, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(small_disk))
@@ -206,15 +238,22 @@ class TestDisk:
 
         def blocks() -> Iterator[tuple[list[str], NDArray[np.float32]]]:
             for start in range(0, len(vectors), 7):
-                yield [f"w{row}" for row in range(start, min(start + 7, len(vectors)))], vectors[start : start + 7]
+                yield (
+                    [f"w{row}" for row in range(start, min(start + 7, len(vectors)))],
+                    vectors[start : start + 7],
+                )
 
-        with pytest.warns(UserWarning, match="cannot be kept in .*No space left on device") as caught:
+        with pytest.warns(
+            UserWarning, match="cannot be kept in .*No space left on device"
+        ) as caught:
             table = kept_table(KEY, (opened_again, ()), blocks)
         assert len(caught) == 1
         np.testing.assert_array_equal(table.vectors, vectors)
         assert names() in ([], [f"{KEY}.lock"])
 
-    def test_a_disk_without_room_for_the_words_alone(self, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_disk_without_room_for_the_words_alone(
+        self, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(small_disk))
@@ -225,7 +264,9 @@ class TestDisk:
         assert table.words == words
         assert names() in ([], [f"{KEY}.lock"])
 
-    def test_what_cannot_be_read_although_it_was_written(self, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_cannot_be_read_although_it_was_written(
+        self, source: Source, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(word_table, "_open", lambda _directory: None)
         with pytest.warns(UserWarning, match="cannot be read although it was written"):
             assert_whole(source.kept())
@@ -256,7 +297,9 @@ print(len(table))
 
 
 def start_maker(count: Path, pause: float) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", MAKER, str(count), str(pause)], stdout=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", MAKER, str(count), str(pause)], stdout=subprocess.PIPE
+    )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -270,7 +313,9 @@ class TestProcesses:
     def test_what_a_killed_one_leaves_is_no_table(self, n_bytes: int, tmp_path: Path) -> None:
         maker = start_maker(tmp_path / "count", 0.05)
         deadline = time.monotonic() + 60
-        while not any(path.stat().st_size >= n_bytes for path in tables_directory().glob("*/vectors.f32")):
+        while not any(
+            path.stat().st_size >= n_bytes for path in tables_directory().glob("*/vectors.f32")
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.005)
         waiting = start_maker(tmp_path / "count", 0)
@@ -280,7 +325,9 @@ class TestProcesses:
         assert (tmp_path / "count").read_text() == "xx"
         assert [path.name for path in tables_directory().iterdir() if path.is_dir()] == ["k" * 32]
 
-    def test_another_process_opens_it_unparsed(self, tmp_path: Path, run_python: Callable[..., str]) -> None:
+    def test_another_process_opens_it_unparsed(
+        self, tmp_path: Path, run_python: Callable[..., str]
+    ) -> None:
         file = tmp_path / "v.txt"
         file.write_text("tea 1 2\ncup 3 4\n")
         load_word_vectors(file)
@@ -297,9 +344,14 @@ print(table["cup"].tolist(), type(table.vectors.base).__name__)
         file = tmp_path / "v.txt"
         file.write_text("".join(f"w{row} {row} 1\n" for row in range(5000)))
         table = load_word_vectors(file)
-        found = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(seen_by_a_worker)(table, word) for word in ["w7", "w4999"])
+        found = joblib.Parallel(n_jobs=2, backend="loky")(
+            joblib.delayed(seen_by_a_worker)(table, word) for word in ["w7", "w4999"]
+        )
         joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
-        assert [(vector, mapped) for vector, mapped, _ in found] == [([7, 1], True), ([4999, 1], True)]
+        assert [(vector, mapped) for vector, mapped, _ in found] == [
+            ([7, 1], True),
+            ([4999, 1], True),
+        ]
         assert os.getpid() not in [pid for *_, pid in found]
 
 
@@ -317,7 +369,18 @@ class TestFileDigest:
         other.write_bytes(b"b")
         same.write_bytes(b"a")
         assert file_digest(one) == file_digest(same) != file_digest(other)
-        assert len({file_digest(one), file_digest(one, ""), file_digest(one, "m"), file_digest(one, "m", "n"), file_digest(one, "mn")}) == 5
+        assert (
+            len(
+                {
+                    file_digest(one),
+                    file_digest(one, ""),
+                    file_digest(one, "m"),
+                    file_digest(one, "m", "n"),
+                    file_digest(one, "mn"),
+                }
+            )
+            == 5
+        )
         assert len(file_digest(one)) == 32
 
     @pytest.fixture
@@ -344,7 +407,9 @@ class TestFileDigest:
         self, tmp_path: Path, n_hashed: list[int], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "v").write_bytes(b"a")
-        monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "v"))  # a file, no directory
+        monkeypatch.setattr(
+            "huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "v")
+        )  # a file, no directory
         assert file_digest(tmp_path / "v") == file_digest(tmp_path / "v")
         assert len(n_hashed) == 1
 
@@ -356,7 +421,9 @@ class TestFileDigest:
         assert not tables_directory().exists()
 
     @pytest.mark.usefixtures("a_day_later")
-    def test_a_change_in_place_is_noticed_though_size_and_time_are_the_same(self, tmp_path: Path) -> None:
+    def test_a_change_in_place_is_noticed_though_size_and_time_are_the_same(
+        self, tmp_path: Path
+    ) -> None:
         file = tmp_path / "v"
         file.write_bytes(b"a")
         before = file.stat()
@@ -366,14 +433,20 @@ class TestFileDigest:
             file.write_bytes(b"b")
             os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
             changed = file.stat().st_ctime_ns
-        assert (file.stat().st_mtime_ns, file.stat().st_size, file.stat().st_ino) == (before.st_mtime_ns, 1, before.st_ino)
+        assert (file.stat().st_mtime_ns, file.stat().st_size, file.stat().st_ino) == (
+            before.st_mtime_ns,
+            1,
+            before.st_ino,
+        )
         assert file_digest(file) != digest
         file.write_bytes(b"a")
         assert file_digest(file) == digest
 
     @pytest.mark.usefixtures("a_day_later")
     @pytest.mark.parametrize("note", [b"", b"0" * 31, b"x" * 32, b"\xff" * 32, b"0" * 33])
-    def test_a_damaged_note_is_not_believed(self, note: bytes, tmp_path: Path, n_hashed: list[int]) -> None:
+    def test_a_damaged_note_is_not_believed(
+        self, note: bytes, tmp_path: Path, n_hashed: list[int]
+    ) -> None:
         file = tmp_path / "v"
         file.write_bytes(b"a")
         digest = file_digest(file)
@@ -384,7 +457,9 @@ class TestFileDigest:
         assert len(n_hashed) == 2
 
     @pytest.mark.usefixtures("a_day_later")
-    def test_where_notes_cannot_be_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_where_notes_cannot_be_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from huggingface_hub import constants
 
         (tmp_path / "v").write_bytes(b"a")
@@ -431,7 +506,11 @@ class TestFiles:
         assert len(data) < 1000
         forget_tables()
         again = pickle.loads(data)
-        assert (again.fingerprint, again["w7"].tolist(), is_mapped(again)) == (table.fingerprint, [7, 1], True)
+        assert (again.fingerprint, again["w7"].tolist(), is_mapped(again)) == (
+            table.fingerprint,
+            [7, 1],
+            True,
+        )
 
     def test_no_warning_where_all_is_well(self, source: Source) -> None:
         with warnings.catch_warnings():

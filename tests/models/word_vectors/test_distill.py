@@ -17,17 +17,28 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from bertvectorizer import WordVectors, load_word_vectors
-from bertvectorizer.errors import ModelChangedError, ModelError, ModelNotFoundError, UnsupportedModelError
+from bertvectorizer.errors import (
+    ModelChangedError,
+    ModelError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
 from bertvectorizer.models import Checkpoint, open_checkpoint
 from bertvectorizer.models.word_vectors.disk_cache import forget_tables
 from bertvectorizer.models.word_vectors.distill import TokenSubwords, distilled_blocks, distiller
 from tests.tiny import LETTERS, WORDS, ModelFactory
 
-CORPUS = ["the old bat flew in the night", "and hit the crane of the river bank", "money in the bank of the river"] * 20
+CORPUS = [
+    "the old bat flew in the night",
+    "and hit the crane of the river bank",
+    "money in the bank of the river",
+] * 20
 
 
 @pytest.fixture(scope="module")
-def with_markers(tiny_model: ModelFactory, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def with_markers(
+    tiny_model: ModelFactory, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
     """Directory of a tiny model with a vocabulary that marks where words begin: byte-level ("Ġ") or SentencePiece's ("▁")."""
 
     def make(mark: str) -> Path:
@@ -36,13 +47,17 @@ def with_markers(tiny_model: ModelFactory, tmp_path_factory: pytest.TempPathFact
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
             tokenizer.decoder = decoders.ByteLevel()
             trainer: Any = trainers.BpeTrainer(
-                vocab_size=340, special_tokens=["<pad>", "<unk>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+                vocab_size=340,
+                special_tokens=["<pad>", "<unk>"],
+                initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             )
         else:
             tokenizer = Tokenizer(models.Unigram())
             tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
             tokenizer.decoder = decoders.Metaspace()
-            trainer = trainers.UnigramTrainer(vocab_size=90, special_tokens=["<pad>", "<unk>"], unk_token="<unk>")
+            trainer = trainers.UnigramTrainer(
+                vocab_size=90, special_tokens=["<pad>", "<unk>"], unk_token="<unk>"
+            )
         tokenizer.train_from_iterator(CORPUS, trainer)
         directory = tmp_path_factory.mktemp("marked")
         config = hf.RobertaConfig(
@@ -50,7 +65,9 @@ def with_markers(tiny_model: ModelFactory, tmp_path_factory: pytest.TempPathFact
             pad_token_id=0, bos_token_id=1, eos_token_id=1, max_position_embeddings=130,
         )  # fmt: skip
         hf.AutoModel.from_config(config).eval().save_pretrained(directory)
-        hf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>").save_pretrained(directory)
+        hf.PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>"
+        ).save_pretrained(directory)
         return directory
 
     return make
@@ -82,7 +99,9 @@ def default(default_model_directory: Path) -> tuple[WordVectors, Any]:
 
 
 class TestTiny:
-    def test_a_pickle_beside_foreign_safetensors_is_not_loaded(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_a_pickle_beside_foreign_safetensors_is_not_loaded(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         model = tmp_path / "model"
         shutil.copytree(tiny_model("bert"), model)
         (model / "adapter").mkdir()
@@ -101,7 +120,9 @@ class TestTiny:
         _, words, vectors = distilled(tiny_model("bert"))
         model = distill(str(tiny_model("bert")), device="cpu", quantize_to="float32")
         places = {token: place for place, token in enumerate(model.tokens)}
-        np.testing.assert_allclose(np.abs(vectors), np.abs(model.embedding[[places[word] for word in words]]), atol=1e-5)
+        np.testing.assert_allclose(
+            np.abs(vectors), np.abs(model.embedding[[places[word] for word in words]]), atol=1e-5
+        )
 
     def test_words_of_wordpiece_are_its_tokens(self, tiny_model: ModelFactory) -> None:
         _, words, _ = distilled(tiny_model("bert"))
@@ -121,61 +142,92 @@ class TestTiny:
         }
         found, known = subwords.vectors(list(expected))
         for vector, pieces in zip(found, expected.values(), strict=True):
-            np.testing.assert_allclose(vector, np.mean([rows[piece] for piece in pieces], axis=0), atol=1e-6)
+            np.testing.assert_allclose(
+                vector, np.mean([rows[piece] for piece in pieces], axis=0), atol=1e-6
+            )
         assert known.all()
 
     def test_words_without_a_known_piece(self, tiny_model: ModelFactory) -> None:
         checkpoint, words, vectors = distilled(tiny_model("bert"))
-        found, known = TokenSubwords(checkpoint, words, vectors).vectors(["日本", "bat", "", "\ud800", "[MASK]", "!"])
+        found, known = TokenSubwords(checkpoint, words, vectors).vectors(
+            ["日本", "bat", "", "\ud800", "[MASK]", "!"]
+        )
         assert known.tolist() == [False, True, False, False, False, False]
         assert not found[~known].any()
         nothing, none = TokenSubwords(checkpoint, words, vectors).vectors([])
         assert (nothing.shape, none.shape) == ((0, vectors.shape[1]), (0,))
 
     @pytest.mark.parametrize("mark", ["Ġ", "▁"])
-    def test_vocabularies_that_mark_where_words_begin(self, mark: str, with_markers: Callable[[str], Path]) -> None:
+    def test_vocabularies_that_mark_where_words_begin(
+        self, mark: str, with_markers: Callable[[str], Path]
+    ) -> None:
         checkpoint, words, vectors = distilled(with_markers(mark))
         assert not [word for word in words if mark in word]
         tokenizer = hf.AutoTokenizer.from_pretrained(checkpoint.directory)
         rows = {word: row for row, word in enumerate(words)}
         vocabulary = tokenizer.get_vocab()
-        assert any(token.startswith(mark) and token.removeprefix(mark) in rows for token in vocabulary if len(token) > 2)
+        assert any(
+            token.startswith(mark) and token.removeprefix(mark) in rows
+            for token in vocabulary
+            if len(token) > 2
+        )
         subwords = TokenSubwords(checkpoint, words, vectors)
         for word in ["bank", "river", "banks", "the", "nightcrane"]:
             pieces = tokenizer.tokenize(f" {word}")
-            names = [piece.removeprefix(mark) if piece.startswith(mark) else f"##{piece}" for piece in pieces]
+            names = [
+                piece.removeprefix(mark) if piece.startswith(mark) else f"##{piece}"
+                for piece in pieces
+            ]
             known = [rows[name] for name in names if name in rows]
             found, (is_known,) = subwords.vectors([word])
             assert is_known
             np.testing.assert_allclose(found[0], vectors[known].mean(axis=0), atol=1e-6)
 
-    def test_of_an_encoder_and_decoder_the_encoder_is_distilled(self, tiny_model: ModelFactory) -> None:
+    def test_of_an_encoder_and_decoder_the_encoder_is_distilled(
+        self, tiny_model: ModelFactory
+    ) -> None:
         assert distilled(tiny_model("t5"))[1]
 
-    def test_what_model2vec_cannot_take_apart(self, tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_model2vec_cannot_take_apart(
+        self, tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def refuse(*_: Any, **__: Any) -> Any:
             raise ValueError("no such tokenizer")
 
         monkeypatch.setattr("model2vec.distill.distill_from_model", refuse)
-        with pytest.raises(UnsupportedModelError, match=r"model2vec cannot distil the model in .*no such tokenizer"):
+        with pytest.raises(
+            UnsupportedModelError, match=r"model2vec cannot distil the model in .*no such tokenizer"
+        ):
             list(distilled_blocks(open_checkpoint(str(tiny_model("bert")))))
 
-    def test_only_progress_is_shown(self, tiny_model: ModelFactory, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_only_progress_is_shown(
+        self, tiny_model: ModelFactory, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         tiny_model("distilbert")
         capfd.readouterr()
         distilled(tiny_model("distilbert"))
         shown = capfd.readouterr()
         assert not shown.out
-        assert all(line.startswith("Encoding tokens:") for line in shown.err.replace("\r", "\n").split("\n") if line)
+        assert all(
+            line.startswith("Encoding tokens:")
+            for line in shown.err.replace("\r", "\n").split("\n")
+            if line
+        )
 
 
 class TestTable:
-    def test_kept_and_opened_again(self, tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_kept_and_opened_again(
+        self, tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from bertvectorizer.models.word_vectors import loading as word_sources
 
         name = f"distill:{tiny_model('bert')}"
         table = load_word_vectors(name)
-        monkeypatch.setattr(word_sources, "distilled_blocks", lambda _checkpoint: pytest.fail("it was distilled again"))
+        monkeypatch.setattr(
+            word_sources,
+            "distilled_blocks",
+            lambda _checkpoint: pytest.fail("it was distilled again"),
+        )
         data = pickle.dumps(table)
         assert len(data) < 1000
         forget_tables()
@@ -187,7 +239,9 @@ class TestTable:
         assert "bats" not in table
         assert repr(table).endswith("subwords)")
 
-    def test_another_model_under_the_name_is_noticed(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+    def test_another_model_under_the_name_is_noticed(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
         def put(family: str, **changes: Any) -> None:
             for file in tiny_model(family, **changes).iterdir():
                 (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -199,7 +253,9 @@ class TestTable:
             pickle.loads(data)
 
     @pytest.mark.parametrize("lacking", ["model2vec", "skeletoken"])
-    def test_without_the_extra(self, lacking: str, tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_extra(
+        self, lacking: str, tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         version = metadata.version
 
         def without(name: str) -> str:
@@ -208,7 +264,12 @@ class TestTable:
             return version(name)
 
         monkeypatch.setattr(metadata, "version", without)
-        with pytest.raises(ModelNotFoundError, match=rf"need {lacking}, which is not installed: pip install 'bertvectorizer\[distill\]'"):
+        with pytest.raises(
+            ModelNotFoundError,
+            match=(
+                rf"need {lacking}, which is not installed: pip install 'bertvectorizer\[distill\]'"
+            ),
+        ):
             load_word_vectors(f"distill:{tiny_model('bert')}")
 
     def test_the_library_s_version_is_part_of_the_key(self) -> None:
@@ -220,13 +281,22 @@ class TestTable:
 
 
 class TestDefaultModel:
-    def test_vectors_and_pooled_words_are_those_of_model2vec(self, default: tuple[WordVectors, Any]) -> None:
+    def test_vectors_and_pooled_words_are_those_of_model2vec(
+        self, default: tuple[WordVectors, Any]
+    ) -> None:
         table, peer = default
         assert table.is_lowercase
-        assert (len(table), table.n_dims) == (len(peer.tokens) - len({"[PAD]", "[UNK]"} & set(peer.tokens)), 256)
+        assert (len(table), table.n_dims) == (
+            len(peer.tokens) - len({"[PAD]", "[UNK]"} & set(peer.tokens)),
+            256,
+        )
         words = ["the", "stockholm", "##ing", "!", "tea"]
         places = {token: place for place, token in enumerate(peer.tokens)}
-        np.testing.assert_allclose(table.vectors[table.rows(words)], peer.embedding[[places[word] for word in words]], atol=1e-4)
+        np.testing.assert_allclose(
+            table.vectors[table.rows(words)],
+            peer.embedding[[places[word] for word in words]],
+            atol=1e-4,
+        )
         unseen = ["unbelievability", "Vectorizers", "crane"]
         own = peer.encode(unseen)
         for word, vector in zip(unseen, own, strict=True):

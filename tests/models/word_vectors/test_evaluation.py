@@ -14,7 +14,11 @@ from gensim.models import KeyedVectors
 from bertvectorizer import WordVectors, load_word_vectors
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.models.word_vectors import table as word_vectors
-from bertvectorizer.models.word_vectors.evaluation import AnalogyScore, SectionScore, SimilarityScore
+from bertvectorizer.models.word_vectors.evaluation import (
+    AnalogyScore,
+    SectionScore,
+    SimilarityScore,
+)
 
 RNG = np.random.default_rng(5)
 WORDS = [f"w{n}" for n in range(60)]
@@ -47,11 +51,16 @@ def file_of(directory: Path, text: str | bytes) -> Path:
 class TestSimilarity:
     def test_as_gensim_has_it(self, table: WordVectors, peer: KeyedVectors, tmp_path: Path) -> None:
         ones, others = RNG.integers(0, 40, 200), RNG.integers(40, 80, 200)
-        pairs = [f"w{one}\tw{other}\t{score:.3f}\n" for one, other, score in zip(ones, others, RNG.random(200), strict=True)]
+        pairs = [
+            f"w{one}\tw{other}\t{score:.3f}\n"
+            for one, other, score in zip(ones, others, RNG.random(200), strict=True)
+        ]
         file = file_of(tmp_path, "".join(pairs))
         pearson, spearman, unknown = peer.evaluate_word_pairs(file)
         score = table.evaluate_similarity(file)
-        assert (score.pearson, score.spearman) == pytest.approx((pearson.statistic, spearman.statistic), abs=1e-6)
+        assert (score.pearson, score.spearman) == pytest.approx(
+            (pearson.statistic, spearman.statistic), abs=1e-6
+        )
         assert score.n_pairs + score.n_unknown == 200
         assert score.n_unknown / 2 == pytest.approx(unknown)
 
@@ -70,14 +79,18 @@ class TestSimilarity:
         ],
     )
     def test_forms(self, text: str, table: WordVectors, tmp_path: Path) -> None:
-        expected = table.evaluate_similarity(file_of(tmp_path, "w1\tw2\t3.5\nw3\tw4\t1.0\nw5\tw6\t2\n"))
+        expected = table.evaluate_similarity(
+            file_of(tmp_path, "w1\tw2\t3.5\nw3\tw4\t1.0\nw5\tw6\t2\n")
+        )
         assert (expected.n_pairs, expected.n_unknown) == (3, 0)
         assert table.evaluate_similarity(file_of(tmp_path, text)) == expected
         assert table.evaluate_similarity(str(file_of(tmp_path, text))) == expected
 
     def test_the_names_of_columns_are_no_pair(self, tmp_path: Path) -> None:
         table = WordVectors(["word", "1", "a", "b", "c"], np.eye(5))
-        score = table.evaluate_similarity(file_of(tmp_path, "Word 1,Word 2,Human (mean)\na,b,1\nb,c,2\n"))
+        score = table.evaluate_similarity(
+            file_of(tmp_path, "Word 1,Word 2,Human (mean)\na,b,1\nb,c,2\n")
+        )
         assert score.n_pairs == 2
 
     @pytest.mark.parametrize(
@@ -95,12 +108,20 @@ class TestSimilarity:
             ("w1\n", 1),
         ],
     )
-    def test_a_line_that_is_none_is_named(self, text: str, line: int, table: WordVectors, tmp_path: Path) -> None:
+    def test_a_line_that_is_none_is_named(
+        self, text: str, line: int, table: WordVectors, tmp_path: Path
+    ) -> None:
         file = file_of(tmp_path, text)
-        with pytest.raises(InvalidTableError, match=rf"^Line {line} of '{file}' must hold two words and a number, .*Got '.*' instead"):
+        with pytest.raises(
+            InvalidTableError,
+            match=rf"^Line {line} of '{file}' must hold two words and a number, .*Got '.*' instead",
+        ):
             table.evaluate_similarity(file)
 
-    @pytest.mark.parametrize("text", ["", "# nothing\n", "x y 1\n", "w1 w2 1\n", "w1 w2 1\nw3 w4 1\n", "w1 w2 1\nw1 w2 2\n"])
+    @pytest.mark.parametrize(
+        "text",
+        ["", "# nothing\n", "x y 1\n", "w1 w2 1\n", "w1 w2 1\nw3 w4 1\n", "w1 w2 1\nw1 w2 2\n"],
+    )
     def test_too_little_to_compare(self, text: str, table: WordVectors, tmp_path: Path) -> None:
         score = table.evaluate_similarity(file_of(tmp_path, text))
         assert math.isnan(score.spearman)
@@ -108,7 +129,9 @@ class TestSimilarity:
         assert score.n_pairs == text.count("w") // 2
 
     @pytest.mark.parametrize("evaluate", ["evaluate_similarity", "evaluate_analogies"])
-    def test_files_that_cannot_be_read(self, evaluate: str, table: WordVectors, tmp_path: Path) -> None:
+    def test_files_that_cannot_be_read(
+        self, evaluate: str, table: WordVectors, tmp_path: Path
+    ) -> None:
         with pytest.raises(InvalidTableError, match="There is no file"):
             getattr(table, evaluate)(tmp_path / "none.txt")
         with pytest.raises(InvalidTableError, match="cannot be read as text in utf-8"):
@@ -119,14 +142,18 @@ class TestSimilarity:
     def test_words_made_of_parts_count(self, tmp_path: Path) -> None:
         class Known:
             def vectors(self, words: Any) -> Any:
-                return np.ones((len(words), 2), dtype=np.float32), np.array([word != "none" for word in words])
+                return np.ones((len(words), 2), dtype=np.float32), np.array(
+                    [word != "none" for word in words]
+                )
 
         table = WordVectors(["a", "b"], np.eye(2), subwords=Known())
         score = table.evaluate_similarity(file_of(tmp_path, "a b 1\na new 2\nb none 3\n"))
         assert (score.n_pairs, score.n_unknown) == (2, 1)
 
     def test_wordsim_353_on_glove(self, glove: Path, shared_data: Path) -> None:
-        score = load_word_vectors(glove).evaluate_similarity(shared_data / "word_similarity_en" / "EN-WS-353-ALL.txt")
+        score = load_word_vectors(glove).evaluate_similarity(
+            shared_data / "word_similarity_en" / "EN-WS-353-ALL.txt"
+        )
         assert (round(score.spearman, 3), score.n_pairs) == (0.427, 284)
 
     def test_every_shared_file(self, glove: Path, shared_data: Path) -> None:
@@ -139,11 +166,17 @@ class TestSimilarity:
             score = table.evaluate_similarity(file)
             lines = [line.split() for line in file.read_text().splitlines()]
             assert score.n_pairs + score.n_unknown == len(lines)
-            known = [(one.lower(), other.lower()) for one, other, *_ in lines if one.lower() in peer and other.lower() in peer]
+            known = [
+                (one.lower(), other.lower())
+                for one, other, *_ in lines
+                if one.lower() in peer and other.lower() in peer
+            ]
             assert score.n_pairs == len(known) > 3
             if all(len(line) == 3 for line in lines):
                 pearson, spearman, _ = peer.evaluate_word_pairs(file, delimiter=None)
-                assert (score.pearson, score.spearman) == pytest.approx((pearson.statistic, spearman.statistic), abs=1e-6), file.name
+                assert (score.pearson, score.spearman) == pytest.approx(
+                    (pearson.statistic, spearman.statistic), abs=1e-6
+                ), file.name
 
 
 class TestAnalogies:
@@ -152,7 +185,11 @@ class TestAnalogies:
         lines = []
         for section in ("one", "two"):
             lines.append(f": {section}")
-            lines += [" ".join(f"w{n}" for n in row) for row in RNG.integers(0, 66, (150, 4)) if len(set(row)) == 4]
+            lines += [
+                " ".join(f"w{n}" for n in row)
+                for row in RNG.integers(0, 66, (150, 4))
+                if len(set(row)) == 4
+            ]
         return file_of(tmp_path, "\n".join(lines) + "\n")
 
     @pytest.mark.parametrize("method", ["3cosadd", "3cosmul"])
@@ -166,24 +203,35 @@ class TestAnalogies:
             for a, b, c, d in RNG.integers(0, 66, (150, 4)).tolist():
                 if len({a, b, c, d}) == 4:
                     is_known = max(a, b, c) < 60
-                    answer = table.analogy(f"w{a}", f"w{b}", f"w{c}", 1, method)[0][0] if is_known and d % 2 else f"w{d}"
+                    answer = (
+                        table.analogy(f"w{a}", f"w{b}", f"w{c}", 1, method)[0][0]
+                        if is_known and d % 2
+                        else f"w{d}"
+                    )
                     lines.append(f"w{a} w{b} w{c} {answer}")
                     if is_known and int(answer[1:]) < 60:
-                        n_right += table.analogy(f"w{a}", f"w{b}", f"w{c}", 1, method)[0][0] == answer
+                        n_right += (
+                            table.analogy(f"w{a}", f"w{b}", f"w{c}", 1, method)[0][0] == answer
+                        )
         questions = file_of(tmp_path, "\n".join(lines) + "\n")
         score = table.evaluate_analogies(questions, method)
         assert score.accuracy == n_right / score.n_questions
         assert 0.2 < score.accuracy < 0.8
         _, sections = peer.evaluate_word_analogies(questions)
         for section in sections[:-1]:
-            right, asked = len(section["correct"]), len(section["correct"]) + len(section["incorrect"])
+            right, asked = (
+                len(section["correct"]),
+                len(section["correct"]) + len(section["incorrect"]),
+            )
             found = score.sections[section["section"]]
             assert found[:2] == (right if method == "3cosadd" else found.n_right, asked)
         assert score.n_questions + score.n_unknown == len(lines) - 2
         assert score.n_unknown > 0
 
     def test_numbers_by_hand(self, tmp_path: Path) -> None:
-        table = WordVectors(["a", "b", "c", "d", "e"], [[1, 0, 1], [1, 1, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]])
+        table = WordVectors(
+            ["a", "b", "c", "d", "e"], [[1, 0, 1], [1, 1, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]]
+        )
         text = ": one\na b c d\nA B C D\na b c e\n\n: two\na b c none\n: one\nb a d c\n:three\n"
         score = table.evaluate_analogies(file_of(tmp_path, text))
         sections = {"one": SectionScore(3, 4, 0), "two": SectionScore(0, 0, 1)}
@@ -197,10 +245,16 @@ class TestAnalogies:
     def test_only_frequent_words_are_asked_and_answered(self, method: Any, questions: Path) -> None:
         whole, head = WordVectors(WORDS, VECTORS), WordVectors(WORDS[:30], VECTORS[:30])
         limited = whole.evaluate_analogies(questions, method, n_words=30)
-        assert limited == head.evaluate_analogies(questions, method) == head.evaluate_analogies(questions, method, n_words=None)
+        assert (
+            limited
+            == head.evaluate_analogies(questions, method)
+            == head.evaluate_analogies(questions, method, n_words=None)
+        )
         assert 0 < limited.n_questions < whole.evaluate_analogies(questions, method).n_questions
 
-    def test_in_portions_of_any_size(self, questions: Path, table: WordVectors, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_in_portions_of_any_size(
+        self, questions: Path, table: WordVectors, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         whole = table.evaluate_analogies(questions)
         for n_scores in (1, 60, 200):
             monkeypatch.setattr(word_vectors, "_SCORES_AT_ONCE", n_scores)
@@ -214,24 +268,43 @@ class TestAnalogies:
 
     @pytest.mark.parametrize(
         ("text", "line"),
-        [("w1 w2 w3\n", 1), (": s\nw1 w2 w3 w4\n\nw1 w2 w3 w4 w5\n", 4), ("w1 w2 w3 w4\rw1 w2\n", 2), ("w1 w2 w3 w\x854 5\n", 1)],
+        [
+            ("w1 w2 w3\n", 1),
+            (": s\nw1 w2 w3 w4\n\nw1 w2 w3 w4 w5\n", 4),
+            ("w1 w2 w3 w4\rw1 w2\n", 2),
+            ("w1 w2 w3 w\x854 5\n", 1),
+        ],
     )
-    def test_a_line_that_is_none_is_named(self, text: str, line: int, table: WordVectors, tmp_path: Path) -> None:
+    def test_a_line_that_is_none_is_named(
+        self, text: str, line: int, table: WordVectors, tmp_path: Path
+    ) -> None:
         file = file_of(tmp_path, text)
-        with pytest.raises(InvalidTableError, match=rf"^Line {line} of '{file}' must hold four words, or a section's name after ':'"):
+        with pytest.raises(
+            InvalidTableError,
+            match=rf"^Line {line} of '{file}' must hold four words, or a section's name after ':'",
+        ):
             table.evaluate_analogies(file)
 
     @pytest.mark.parametrize("n_words", [0, -1, 1.5, "all", True])
     def test_n_words(self, n_words: Any, table: WordVectors) -> None:
-        with pytest.raises(InvalidParameterError, match=r"'n_words' parameter must be an int in the range \[1, inf\) or None"):
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"'n_words' parameter must be an int in the range \[1, inf\) or None",
+        ):
             table.evaluate_analogies("none.txt", n_words=n_words)
 
     def test_the_shared_file(self, glove: Path, shared_data: Path) -> None:
         file = shared_data / "analogies_en" / "questions-words.txt"
         table = load_word_vectors(glove)
         score = table.evaluate_analogies(file)
-        lines = [line.split() for line in file.read_text().lower().splitlines() if not line.startswith(":")]
-        assert score.n_questions == sum(all(word in table for word in line) for line in lines) > 1000
+        lines = [
+            line.split()
+            for line in file.read_text().lower().splitlines()
+            if not line.startswith(":")
+        ]
+        assert (
+            score.n_questions == sum(all(word in table for word in line) for line in lines) > 1000
+        )
         assert score.n_questions + score.n_unknown == len(lines) == 19_544
         assert 0.1 < score.accuracy < 0.6
         for words in product(["stockholm"], ["sweden"], ["cairo"]):

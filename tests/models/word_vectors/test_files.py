@@ -18,7 +18,12 @@ from gensim.models import KeyedVectors, Word2Vec
 from numpy.typing import NDArray
 
 from bertvectorizer import WordVectors
-from bertvectorizer.errors import InvalidParameterError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+    UnsafeModelError,
+)
 from bertvectorizer.models.word_vectors.files import Place, find, read_blocks
 
 TEXT = b"tea 0.5 -1\ncup 2 3\n"
@@ -49,7 +54,9 @@ def zipped(path: Path, method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> 
 def gensim_vectors() -> KeyedVectors:
     vectors = KeyedVectors(30)
     words = [f"w{n}" for n in range(700)] + ["nan", "NA", "#", "1999", "日本", "🙂", "a\u00a0b"]
-    vectors.add_vectors(words, np.random.default_rng(3).standard_normal((len(words), 30), dtype=np.float32))
+    vectors.add_vectors(
+        words, np.random.default_rng(3).standard_normal((len(words), 30), dtype=np.float32)
+    )
     return vectors
 
 
@@ -59,7 +66,13 @@ class TestFind:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("HOME", str(tmp_path))
         expected = Place(tmp_path / "v.txt", None)
-        assert find("v.txt") == find(Path("v.txt")) == find("~/v.txt") == find(str(tmp_path / "v.txt")) == expected
+        assert (
+            find("v.txt")
+            == find(Path("v.txt"))
+            == find("~/v.txt")
+            == find(str(tmp_path / "v.txt"))
+            == expected
+        )
         assert str(expected) == str(tmp_path / "v.txt")
 
     def test_a_path_goes_on_in_an_archive(self, tmp_path: Path) -> None:
@@ -70,7 +83,9 @@ class TestFind:
 
     @pytest.mark.parametrize("path", ["", None, 3, b"v.txt", ["v.txt"]])
     def test_what_is_no_path(self, path: Any) -> None:
-        with pytest.raises(InvalidParameterError, match="'vectors' parameter must be the path of a file"):
+        with pytest.raises(
+            InvalidParameterError, match="'vectors' parameter must be the path of a file"
+        ):
             find(path)
 
     def test_what_is_not_there(self, tmp_path: Path) -> None:
@@ -112,20 +127,30 @@ class TestFormats:
         zipped(tmp_path / "v.zip", a_txt=b"x 1\n", in__b_txt=TEXT)
         assert is_sound(tmp_path / "v.zip" / "in" / "b.txt")
         with pytest.raises(
-            ModelNotFoundError, match=r"holds 2 files that could be meant: a\.txt, in/b\.txt\. Name one, as in 'v\.zip/a\.txt'"
+            ModelNotFoundError,
+            match=(
+                r"holds 2 files that could be meant: a\.txt, in/b\.txt\. Name one, as in"
+                r" 'v\.zip/a\.txt'"
+            ),
         ):
             read(tmp_path / "v.zip")
         with pytest.raises(ModelNotFoundError, match="holds 0 files that could be meant"):
             read(tmp_path / "v.zip" / "c.txt")
 
     def test_an_empty_zip(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelNotFoundError, match=r"holds 0 files that could be meant.*'v\.zip/vectors\.txt'"):
+        with pytest.raises(
+            ModelNotFoundError, match=r"holds 0 files that could be meant.*'v\.zip/vectors\.txt'"
+        ):
             read(zipped(tmp_path / "v.zip"))
 
     @pytest.mark.parametrize("is_binary", [False, True])
     @pytest.mark.parametrize("pack", [bytes, gzip.compress])
     def test_what_gensim_writes(
-        self, is_binary: bool, pack: Callable[[bytes], bytes], gensim_vectors: KeyedVectors, tmp_path: Path
+        self,
+        is_binary: bool,
+        pack: Callable[[bytes], bytes],
+        gensim_vectors: KeyedVectors,
+        tmp_path: Path,
     ) -> None:
         gensim_vectors.save_word2vec_format(tmp_path / "v", binary=is_binary)
         again = KeyedVectors.load_word2vec_format(tmp_path / "v", binary=is_binary)
@@ -142,7 +167,9 @@ class TestFormats:
         assert is_sound(tmp_path / "v.npz")
         assert is_sound(tmp_path / "v.safetensors")
 
-    def test_a_text_that_looks_like_an_archive_at_its_end_or_beginning(self, tmp_path: Path) -> None:
+    def test_a_text_that_looks_like_an_archive_at_its_end_or_beginning(
+        self, tmp_path: Path
+    ) -> None:
         end = io.BytesIO()
         zipfile.ZipFile(end, "w").close()
         (tmp_path / "v").write_bytes(b"PK 1 2\ntea 3 4\n" + end.getvalue() + b" 5 6\n")
@@ -158,7 +185,11 @@ class TestFormats:
         }.items():
             path = shared_data / "glove_subsets" / name
             data = path.read_bytes()
-            lines = (gzip.decompress(data) if name.endswith(".gz") else data).decode().splitlines()["word2vec" in name :]
+            lines = (
+                (gzip.decompress(data) if name.endswith(".gz") else data)
+                .decode()
+                .splitlines()["word2vec" in name :]
+            )
             words, vectors = read(path)
             assert words == [line.split(" ")[0] for line in lines]
             exact = np.array([line.split(" ")[1:] for line in lines], dtype=np.float32)
@@ -169,7 +200,9 @@ class TestFormats:
 class TestUnsafe:
     @pytest.mark.parametrize("protocol", range(2, 6))
     @pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda data: data])
-    def test_pickles_are_refused_unread(self, protocol: int, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    def test_pickles_are_refused_unread(
+        self, protocol: int, pack: Callable[[bytes], bytes], tmp_path: Path
+    ) -> None:
         class Bomb:
             def __reduce__(self) -> Any:
                 return (Path.touch, (tmp_path / "exploded",))
@@ -181,12 +214,17 @@ class TestUnsafe:
         (tmp_path / "v.model").write_bytes(pack(data))
         zipped(tmp_path / "v.zip", model=data)
         for name in ("v.model", "v.zip"):
-            with pytest.raises(UnsafeModelError, match=r"is a pickle, and loading a pickle can run code.*KeyedVectors\.load\(path\)"):
+            with pytest.raises(
+                UnsafeModelError,
+                match=r"is a pickle, and loading a pickle can run code.*KeyedVectors\.load\(path\)",
+            ):
                 read(tmp_path / name)
         assert not (tmp_path / "exploded").exists()
 
     @pytest.mark.parametrize("protocol", range(2, 6))
-    def test_gensim_s_own_files(self, protocol: int, gensim_vectors: KeyedVectors, tmp_path: Path) -> None:
+    def test_gensim_s_own_files(
+        self, protocol: int, gensim_vectors: KeyedVectors, tmp_path: Path
+    ) -> None:
         model = Word2Vec([["tea", "cup"]] * 5, vector_size=4, min_count=1, workers=1)
         model.save(str(tmp_path / "v.model"), pickle_protocol=protocol)
         gensim_vectors.save(str(tmp_path / "v.kv"), pickle_protocol=protocol)
@@ -198,12 +236,20 @@ class TestUnsafe:
         np.save(tmp_path / "v.npy", np.eye(3))
         zipped(tmp_path / "v.zip", array=(tmp_path / "v.npy").read_bytes())
         for name in ("v.npy", "v.zip"):
-            with pytest.raises(UnsafeModelError, match=r"is a NumPy array.*np\.savez\('table\.npz', words=words, vectors=vectors\)"):
+            with pytest.raises(
+                UnsafeModelError,
+                match=r"is a NumPy array.*np\.savez\('table\.npz', words=words, vectors=vectors\)",
+            ):
                 read(tmp_path / name)
 
     def test_fasttext_s_binary_format(self, tmp_path: Path) -> None:
-        (tmp_path / "v.bin").write_bytes((793712314).to_bytes(4, "little") + (12).to_bytes(4, "little") + bytes(1000))
-        with pytest.raises(ModelIntegrityError, match=r"fastText model in its own binary format.*\.vec.*load_facebook_vectors"):
+        (tmp_path / "v.bin").write_bytes(
+            (793712314).to_bytes(4, "little") + (12).to_bytes(4, "little") + bytes(1000)
+        )
+        with pytest.raises(
+            ModelIntegrityError,
+            match=r"fastText model in its own binary format.*\.vec.*load_facebook_vectors",
+        ):
             read(tmp_path / "v.bin")
 
 
@@ -214,27 +260,44 @@ class TestFaults:
         zipped(tmp_path / "v.zip", in__v_txt=data)
         for path in (tmp_path / "v.gz", tmp_path / "v.zip"):
             name = path / "in/v.txt" if path.suffix == ".zip" else path
-            with pytest.raises(ModelIntegrityError, match=rf"^Line 3 \(byte {len(TEXT)}\) of '{name}' must hold a word and 2 numbers"):
+            with pytest.raises(
+                ModelIntegrityError,
+                match=rf"^Line 3 \(byte {len(TEXT)}\) of '{name}' must hold a word and 2 numbers",
+            ):
                 read(path)
 
     @pytest.mark.parametrize("data", [b"", b"\n", b"2 2\n"])
     @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-    def test_files_without_words(self, data: bytes, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    def test_files_without_words(
+        self, data: bytes, pack: Callable[[bytes], bytes], tmp_path: Path
+    ) -> None:
         (tmp_path / "v").write_bytes(pack(data))
-        with pytest.raises(ModelIntegrityError, match=r"holds no word vectors: it ends at byte|promises 2 words"):
+        with pytest.raises(
+            ModelIntegrityError, match=r"holds no word vectors: it ends at byte|promises 2 words"
+        ):
             read(tmp_path / "v")
 
     def test_every_way_to_cut_gzip_off(self, tmp_path: Path) -> None:
         whole = gzip.compress(TEXT)
         for end in range(2, len(whole)):
             (tmp_path / "v").write_bytes(whole[:end])
-            with pytest.raises(ModelIntegrityError, match=r"cannot be decompressed beyond byte|holds no word vectors"):
+            with pytest.raises(
+                ModelIntegrityError,
+                match=r"cannot be decompressed beyond byte|holds no word vectors",
+            ):
                 read(tmp_path / "v")
 
     @pytest.mark.parametrize(
-        "pack", [gzip.compress, lambda data: zip_bytes(data, zipfile.ZIP_STORED), lambda data: zip_bytes(data, zipfile.ZIP_DEFLATED)]
+        "pack",
+        [
+            gzip.compress,
+            lambda data: zip_bytes(data, zipfile.ZIP_STORED),
+            lambda data: zip_bytes(data, zipfile.ZIP_DEFLATED),
+        ],
     )
-    def test_damaged_bytes_are_noticed_or_harmless(self, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    def test_damaged_bytes_are_noticed_or_harmless(
+        self, pack: Callable[[bytes], bytes], tmp_path: Path
+    ) -> None:
         rng = np.random.default_rng(0)
         text = b"".join(b"w%d %f %f\n" % (n, *rng.standard_normal(2)) for n in range(50))
         (tmp_path / "v").write_bytes(text)
@@ -255,7 +318,9 @@ class TestFaults:
 
     def test_what_follows_gzip(self, tmp_path: Path) -> None:
         (tmp_path / "v").write_bytes(gzip.compress(TEXT) + b"garbage")
-        with pytest.raises(ModelIntegrityError, match=r"cannot be decompressed beyond byte .*Fetch it again"):
+        with pytest.raises(
+            ModelIntegrityError, match=r"cannot be decompressed beyond byte .*Fetch it again"
+        ):
             read(tmp_path / "v")
 
     @pytest.mark.parametrize("end", [5, 40, -30, -1])
@@ -276,7 +341,10 @@ class TestFaults:
         data = bytearray(zip_bytes(TEXT))
         data[data.find(b"PK\x01\x02") + 10] = 99
         (tmp_path / "v.zip").write_bytes(data)
-        with pytest.raises(ModelIntegrityError, match=r"v\.zip/v\.txt' is compressed by another method than Deflate\. Extract it"):
+        with pytest.raises(
+            ModelIntegrityError,
+            match=r"v\.zip/v\.txt' is compressed by another method than Deflate\. Extract it",
+        ):
             read(tmp_path / "v.zip")
 
     def test_safetensors_with_a_header_that_lies(self, tmp_path: Path) -> None:
@@ -299,7 +367,9 @@ def zip_bytes(data: bytes, method: int = zipfile.ZIP_DEFLATED, times: int = 1) -
 def gzipped(parts: list[bytes], times: int) -> bytes:
     """Compress the same parts again and again, as fast as it goes."""
     packer = zlib.compressobj(1, wbits=31)
-    return b"".join([*(packer.compress(part) for _ in range(times) for part in parts), packer.flush()])
+    return b"".join(
+        [*(packer.compress(part) for _ in range(times) for part in parts), packer.flush()]
+    )
 
 
 MEGABYTE = 1 << 20
@@ -307,19 +377,41 @@ BOMBS = {
     "zeros": (lambda: gzipped([bytes(MEGABYTE)], 300), "is longer than"),
     "line": (lambda: gzipped([b"1 " * (MEGABYTE // 2)], 300), "is longer than"),
     "blank": (lambda: gzipped([b"\n" * MEGABYTE], 300), "expands to more than 100 times its size"),
-    "rows": (lambda: gzipped([b"tea" + b" 0.25" * 25 + b"\n"] * 8000, 300), "repeats the word 'tea'"),
-    "zip": (lambda: zip_bytes(b"\n" * MEGABYTE, times=300), "expands to more than 100 times its size"),
-    "bzip2": (lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_BZIP2, times=300), "is compressed by another method than Deflate"),
-    "lzma": (lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_LZMA, times=300), "is compressed by another method than Deflate"),
+    "rows": (
+        lambda: gzipped([b"tea" + b" 0.25" * 25 + b"\n"] * 8000, 300),
+        "repeats the word 'tea'",
+    ),
+    "zip": (
+        lambda: zip_bytes(b"\n" * MEGABYTE, times=300),
+        "expands to more than 100 times its size",
+    ),
+    "bzip2": (
+        lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_BZIP2, times=300),
+        "is compressed by another method than Deflate",
+    ),
+    "lzma": (
+        lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_LZMA, times=300),
+        "is compressed by another method than Deflate",
+    ),
     "text header": (lambda: b"1000000000000 300\ntea 1 2\n", "promises 1,000,000,000,000 words"),
-    "gzip header": (lambda: gzip.compress(b"1000000000000 2\ntea 1 2\n"), "promises 1,000,000,000,000 words"),
-    "binary header": (lambda: b"1000000000 300\ntea " + bytes(1200), "promises 1,000,000,000 words"),
+    "gzip header": (
+        lambda: gzip.compress(b"1000000000000 2\ntea 1 2\n"),
+        "promises 1,000,000,000,000 words",
+    ),
+    "binary header": (
+        lambda: b"1000000000 300\ntea " + bytes(1200),
+        "promises 1,000,000,000 words",
+    ),
     "gzip of binary": (lambda: gzip.compress(b"1000000000 300\ntea " + bytes(1200)), "is cut off"),
 }
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the size of a process is read from /proc")
-def test_bombs_are_refused_in_bounded_memory(run_python: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="the size of a process is read from /proc"
+)
+def test_bombs_are_refused_in_bounded_memory(
+    run_python: Callable[..., str], tmp_path: Path
+) -> None:
     for name, (make, _) in BOMBS.items():
         (tmp_path / name).write_bytes(make())
     code = """
@@ -339,7 +431,9 @@ for path in sys.argv[1:]:
         print(error)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    *lines, kilobytes = run_python(code, *(tmp_path / name for name in BOMBS), ARROW_DEFAULT_MEMORY_POOL="system").splitlines()
+    *lines, kilobytes = run_python(
+        code, *(tmp_path / name for name in BOMBS), ARROW_DEFAULT_MEMORY_POOL="system"
+    ).splitlines()
     assert int(kilobytes) < 270 << 10  # most hold 300 megabytes, or promise more
     assert len(lines) == len(BOMBS)
     for line, (name, (_, expected)) in zip(lines, BOMBS.items(), strict=True):
@@ -350,7 +444,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zip_bytes])
 def test_a_file_of_nothing_but_one_word(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
     (tmp_path / "v").write_bytes(pack(b"tea"))
-    with pytest.raises(ModelIntegrityError, match=r"^Line 1 \(byte 0\) of '.*' must hold a word and its numbers: 'tea'"):
+    with pytest.raises(
+        ModelIntegrityError,
+        match=r"^Line 1 \(byte 0\) of '.*' must hold a word and its numbers: 'tea'",
+    ):
         read(tmp_path / "v")
 
 

@@ -16,7 +16,12 @@ import pytest
 from gensim.models import FastText, KeyedVectors, Word2Vec
 
 from bertvectorizer import WordVectors, load_word_vectors
-from bertvectorizer.errors import InvalidParameterError, ModelChangedError, ModelIntegrityError, ModelNotFoundError
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    ModelChangedError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+)
 from bertvectorizer.models.word_vectors import loading as word_sources
 from bertvectorizer.models.word_vectors.disk_cache import forget_tables, tables_directory
 from bertvectorizer.models.word_vectors.loading import FastTextSubwords, is_in_memory
@@ -31,7 +36,9 @@ def is_sound(table: WordVectors) -> bool:
 
 @pytest.fixture(scope="module")
 def fasttext() -> Any:
-    return FastText(SENTENCES, vector_size=8, min_count=1, bucket=100, min_n=3, max_n=5, epochs=1, workers=1).wv
+    return FastText(
+        SENTENCES, vector_size=8, min_count=1, bucket=100, min_n=3, max_n=5, epochs=1, workers=1
+    ).wv
 
 
 class TestFiles:
@@ -59,7 +66,10 @@ class TestFiles:
         with zipfile.ZipFile(tmp_path / "v.zip", "w") as archive:
             archive.writestr("a.txt", TEXT)
             archive.writestr("b.txt", b"pot 1 1\n")
-        one, other = load_word_vectors(tmp_path / "v.zip" / "a.txt"), load_word_vectors(tmp_path / "v.zip" / "b.txt")
+        one, other = (
+            load_word_vectors(tmp_path / "v.zip" / "a.txt"),
+            load_word_vectors(tmp_path / "v.zip" / "b.txt"),
+        )
         assert is_sound(one)
         assert other.words == ["pot"]
         forget_tables()
@@ -72,7 +82,9 @@ class TestFiles:
                 load_word_vectors(tmp_path / "v.txt")
         assert not [path for path in tables_directory().iterdir() if path.is_dir()]
 
-    def test_a_file_that_is_changed_while_it_is_read_is_not_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_file_that_is_changed_while_it_is_read_is_not_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         file = tmp_path / "v.txt"
         file.write_bytes(TEXT)
         read = word_sources.read_blocks
@@ -83,7 +95,9 @@ class TestFiles:
 
         with monkeypatch.context() as patch:
             patch.setattr(word_sources, "read_blocks", replaced_first)
-            with pytest.raises(ModelChangedError, match=f"The file '{file}' was changed while it was read"):
+            with pytest.raises(
+                ModelChangedError, match=f"The file '{file}' was changed while it was read"
+            ):
                 load_word_vectors(file)
         file.write_bytes(TEXT)
         assert is_sound(load_word_vectors(file))
@@ -106,7 +120,9 @@ class TestPickles:
         assert (again is table) == (not forget)
         assert is_sound(again)
 
-    def test_relative_paths_are_told_from_where_they_were(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_relative_paths_are_told_from_where_they_were(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(file.parent)
         data = pickle.dumps(load_word_vectors(file.name))
         monkeypatch.chdir("/")
@@ -118,7 +134,9 @@ class TestPickles:
         stat = file.stat()
         file.write_bytes(TEXT.replace(b"3", b"4"))
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        with pytest.raises(ModelChangedError, match=f"The word vectors in '{file}' are not those that were pickled"):
+        with pytest.raises(
+            ModelChangedError, match=f"The word vectors in '{file}' are not those that were pickled"
+        ):
             pickle.loads(data)
         file.write_bytes(TEXT)
         assert is_sound(pickle.loads(data))
@@ -165,14 +183,18 @@ class TestObjects:
 
     def test_words_too_short_for_a_part_are_unknown(self) -> None:
         for sizes in ({"min_n": 6, "max_n": 7}, {"max_n": 0}):
-            own = FastText(SENTENCES, vector_size=4, min_count=1, bucket=10, epochs=1, workers=1, **sizes).wv
+            own = FastText(
+                SENTENCES, vector_size=4, min_count=1, bucket=10, epochs=1, workers=1, **sizes
+            ).wv
             found, known = FastTextSubwords(own).vectors(["zz", "tea"])
             assert known.tolist() == [False, True]
             assert not found[0].any()
 
     @pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "object", "Float64"])
     def test_frames(self, dtype: str) -> None:
-        frame = pd.DataFrame([[1, -1], [2, 3]], index=["tea", "nan"], columns=["a", 0]).astype(dtype)
+        frame = pd.DataFrame([[1, -1], [2, 3]], index=["tea", "nan"], columns=["a", 0]).astype(
+            dtype
+        )
         table = load_word_vectors(frame)
         assert (table.words, table.vectors.tolist()) == (["tea", "nan"], [[1, -1], [2, 3]])
 
@@ -183,28 +205,53 @@ class TestObjects:
             (pd.DataFrame([[1.0], [2.0]], index=["a", "a"]), "distinct words"),
             (pd.DataFrame([[1.0], [2.0]], index=["a", None]), "words as its index"),
             (pd.DataFrame([[1.0], [None]], index=["a", "b"]), "row 1 has others"),
-            (pd.DataFrame({"word": ["a", "b"], "x": [1.0, 2.0]}, index=["a", "b"]), "a matrix of numbers"),
-            (pd.DataFrame([[1.0]], index=pd.MultiIndex.from_tuples([("a", "b")])), "words as its index"),
+            (
+                pd.DataFrame({"word": ["a", "b"], "x": [1.0, 2.0]}, index=["a", "b"]),
+                "a matrix of numbers",
+            ),
+            (
+                pd.DataFrame([[1.0]], index=pd.MultiIndex.from_tuples([("a", "b")])),
+                "words as its index",
+            ),
             (pd.DataFrame(index=["a"]), "at least one column"),
             (pd.DataFrame(), "at least one word"),
         ],
     )
     def test_frames_that_are_no_tables(self, frame: pd.DataFrame, expected: str) -> None:
-        with pytest.raises(InvalidParameterError, match=f"^The 'vectors' parameter.* must .*{expected}"):
+        with pytest.raises(
+            InvalidParameterError, match=f"^The 'vectors' parameter.* must .*{expected}"
+        ):
             load_word_vectors(frame)
 
     @pytest.mark.parametrize(
-        "vectors", [None, 3, ["tea"], np.eye(2), {"tea": [1.0]}, b"v.txt", pl.DataFrame({"a": [1.0]}), pd.Series([1.0], index=["tea"])]
+        "vectors",
+        [
+            None,
+            3,
+            ["tea"],
+            np.eye(2),
+            {"tea": [1.0]},
+            b"v.txt",
+            pl.DataFrame({"a": [1.0]}),
+            pd.Series([1.0], index=["tea"]),
+        ],
     )
     def test_what_is_none_of_these(self, vectors: Any) -> None:
-        with pytest.raises(InvalidParameterError, match=rf"'vectors' parameter must be .*Got {type(vectors).__name__} instead\.$"):
+        with pytest.raises(
+            InvalidParameterError,
+            match=rf"'vectors' parameter must be .*Got {type(vectors).__name__} instead\.$",
+        ):
             load_word_vectors(vectors)
 
     def test_a_model_in_place_of_its_vectors(self) -> None:
         model = Word2Vec(SENTENCES, vector_size=5, min_count=1, workers=1)
-        with pytest.raises(InvalidParameterError, match=r"Got Word2Vec instead\. Give its vectors, model\.wv\."):
+        with pytest.raises(
+            InvalidParameterError, match=r"Got Word2Vec instead\. Give its vectors, model\.wv\."
+        ):
             load_word_vectors(model)
 
     def test_names_and_objects(self) -> None:
-        assert not any(map(is_in_memory, ["v.txt", Path("v.txt"), "distill:x", WordVectors(["tea"], [[1.0]])]))
+        assert not any(
+            map(is_in_memory, ["v.txt", Path("v.txt"), "distill:x", WordVectors(["tea"], [[1.0]])])
+        )
         assert all(map(is_in_memory, [pd.DataFrame(), KeyedVectors(2), None, 3]))

@@ -43,9 +43,13 @@ def peer() -> KeyedVectors:
     return vectors
 
 
-def assert_alike(found: list[tuple[str, float]], expected: list[tuple[str, float]], tolerance: float = 2e-6) -> None:
+def assert_alike(
+    found: list[tuple[str, float]], expected: list[tuple[str, float]], tolerance: float = 2e-6
+) -> None:
     assert [word for word, _ in found] == [word for word, _ in expected]
-    np.testing.assert_allclose([score for _, score in found], [score for _, score in expected], atol=tolerance)
+    np.testing.assert_allclose(
+        [score for _, score in found], [score for _, score in expected], atol=tolerance
+    )
 
 
 class TestLookUp:
@@ -148,7 +152,10 @@ class TestFingerprint:
         assert len({table.fingerprint for table in tables}) == len(tables)
 
     def test_no_two_ways_to_put_line_ends(self) -> None:
-        assert WordVectors(["a\nb", "c"], np.eye(2)).fingerprint != WordVectors(["a", "b\nc"], np.eye(2)).fingerprint
+        assert (
+            WordVectors(["a\nb", "c"], np.eye(2)).fingerprint
+            != WordVectors(["a", "b\nc"], np.eye(2)).fingerprint
+        )
 
 
 class TestSave:
@@ -161,14 +168,19 @@ class TestSave:
             np.testing.assert_array_equal(again.vectors, table.vectors)
 
     def test_other_names(self, table: WordVectors, tmp_path: Path) -> None:
-        with pytest.raises(InvalidParameterError, match=r"'path' parameter must be a file name that ends in '\.safetensors'"):
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"'path' parameter must be a file name that ends in '\.safetensors'",
+        ):
             table.save(tmp_path / "v.txt")
 
 
 class TestSimilarity:
     def test_as_gensim_has_it(self, table: WordVectors, peer: KeyedVectors) -> None:
         for one, other in RNG.integers(0, 300, (100, 2)):
-            assert table.similarity(WORDS[one], WORDS[other]) == pytest.approx(peer.similarity(WORDS[one], WORDS[other]), abs=1e-6)
+            assert table.similarity(WORDS[one], WORDS[other]) == pytest.approx(
+                peer.similarity(WORDS[one], WORDS[other]), abs=1e-6
+            )
 
     def test_zeros_and_extremes(self) -> None:
         huge = np.finfo(np.float32).max
@@ -213,16 +225,25 @@ class TestMostSimilar:
         if scale > 1e-30:
             assert found == pytest.approx({"b": 0.8, "c": -(0.8**0.5)}, abs=1e-5)
         for method in ("3cosadd", "3cosmul"):
-            assert np.isfinite([score for _, score in table.analogy("a", "a", "b", method=method)]).all()  # type: ignore[arg-type]
+            assert np.isfinite(
+                [score for _, score in table.analogy("a", "a", "b", method=method)]
+            ).all()  # type: ignore[arg-type]
 
-    def test_tables_of_several_parts(self, monkeypatch: pytest.MonkeyPatch, peer: KeyedVectors) -> None:
+    def test_tables_of_several_parts(
+        self, monkeypatch: pytest.MonkeyPatch, peer: KeyedVectors
+    ) -> None:
         monkeypatch.setattr(word_vectors, "_ROWS_AT_ONCE", 7)
         assert_alike(WordVectors(WORDS, VECTORS).most_similar("w250"), peer.most_similar("w250"))
 
     @pytest.mark.parametrize("n", [0, -1, 1.5, None, True, "3"])
     def test_n(self, n: Any, table: WordVectors) -> None:
-        for call in (lambda: table.most_similar("w1", n), lambda: table.analogy("w1", "w2", "w3", n)):
-            with pytest.raises(InvalidParameterError, match=r"'n' parameter must be an int in the range \[1, inf\)"):
+        for call in (
+            lambda: table.most_similar("w1", n),
+            lambda: table.analogy("w1", "w2", "w3", n),
+        ):
+            with pytest.raises(
+                InvalidParameterError, match=r"'n' parameter must be an int in the range \[1, inf\)"
+            ):
                 call()
 
     def test_the_word_is_left_out_in_every_spelling(self) -> None:
@@ -234,29 +255,48 @@ class TestAnalogy:
     @pytest.mark.parametrize("n", [1, 10, 1000])
     def test_3cosadd_as_gensim_has_it(self, n: int, table: WordVectors, peer: KeyedVectors) -> None:
         for a, b, c in RNG.integers(0, 300, (20, 3)).tolist():
-            if len({a, b, c}) == 3:  # gensim takes a word that is both added and subtracted for another
-                expected = peer.most_similar(positive=[WORDS[b], WORDS[c]], negative=[WORDS[a]], topn=n)
+            if (
+                len({a, b, c}) == 3
+            ):  # gensim takes a word that is both added and subtracted for another
+                expected = peer.most_similar(
+                    positive=[WORDS[b], WORDS[c]], negative=[WORDS[a]], topn=n
+                )
                 assert_alike(table.analogy(WORDS[a], WORDS[b], WORDS[c], n), expected)
 
-    @pytest.mark.filterwarnings("ignore:Call to deprecated `init_sims`:DeprecationWarning")  # gensim's own call
+    @pytest.mark.filterwarnings(
+        "ignore:Call to deprecated `init_sims`:DeprecationWarning"
+    )  # gensim's own call
     @pytest.mark.parametrize("n", [1, 10, 1000])
-    def test_3cosmul_as_gensim_has_it(self, n: int, table: WordVectors, peer: KeyedVectors, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_3cosmul_as_gensim_has_it(
+        self, n: int, table: WordVectors, peer: KeyedVectors, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(word_vectors, "_EPSILON", 1e-6)  # gensim's; the paper's is 0.001
         for a, b, c in RNG.integers(0, 300, (20, 3)).tolist():
             if len({a, b, c}) == 3:
-                expected = peer.most_similar_cosmul(positive=[WORDS[b], WORDS[c]], negative=[WORDS[a]], topn=n)
-                assert_alike(table.analogy(WORDS[a], WORDS[b], WORDS[c], n, "3cosmul"), expected, 1e-4)
+                expected = peer.most_similar_cosmul(
+                    positive=[WORDS[b], WORDS[c]], negative=[WORDS[a]], topn=n
+                )
+                assert_alike(
+                    table.analogy(WORDS[a], WORDS[b], WORDS[c], n, "3cosmul"), expected, 1e-4
+                )
 
     def test_3cosmul_by_hand(self) -> None:
         table = WordVectors(list("abcd"), [[1, 0], [0, 1], [0.6, 0.8], [0.8, -0.6]])
         (word, score), *_ = table.analogy("a", "b", "c", method="3cosmul")
-        assert (word, score) == ("d", pytest.approx((1 - 0.6) / 2 * (1 + 0.0) / 2 / ((1 + 0.8) / 2 + 0.001), abs=1e-6))
+        assert (word, score) == (
+            "d",
+            pytest.approx((1 - 0.6) / 2 * (1 + 0.0) / 2 / ((1 + 0.8) / 2 + 0.001), abs=1e-6),
+        )
 
     @pytest.mark.parametrize("method", ["3cosadd", "3cosmul"])
     def test_the_words_given_are_never_the_answer(self, method: Any) -> None:
         table = WordVectors(["tea", "cup", "pot", "can"], np.eye(4))
         assert {word for word, _ in table.analogy("TEA", "Cup", "pot", method=method)} == {"can"}
-        assert {word for word, _ in table.analogy("tea", "tea", "tea", method=method)} == {"cup", "pot", "can"}
+        assert {word for word, _ in table.analogy("tea", "tea", "tea", method=method)} == {
+            "cup",
+            "pot",
+            "can",
+        }
         assert WordVectors(["tea"], [[1.0]]).analogy("tea", "tea", "tea", method=method) == []
 
     @pytest.mark.parametrize("method", ["3cosadd", "3cosmul"])
@@ -272,9 +312,13 @@ class TestAnalogy:
 
     @pytest.mark.parametrize("method", ["cosadd", "", None, ["3cosadd"]])
     def test_method(self, method: Any, table: WordVectors) -> None:
-        with pytest.raises(InvalidParameterError, match="'method' parameter must be one of '3cosadd', '3cosmul'"):
+        with pytest.raises(
+            InvalidParameterError, match="'method' parameter must be one of '3cosadd', '3cosmul'"
+        ):
             table.analogy("w1", "w2", "w3", method=method)
-        with pytest.raises(InvalidParameterError, match="'method' parameter must be one of '3cosadd', '3cosmul'"):
+        with pytest.raises(
+            InvalidParameterError, match="'method' parameter must be one of '3cosadd', '3cosmul'"
+        ):
             table.evaluate_analogies("none.txt", method=method)
 
 

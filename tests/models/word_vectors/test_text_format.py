@@ -23,7 +23,9 @@ ODD_WORDS = [
 ]  # fmt: skip
 
 
-def parse(data: bytes, *, first: int = 1 << 16, header: bool = True) -> tuple[list[str], NDArray[np.float32]]:
+def parse(
+    data: bytes, *, first: int = 1 << 16, header: bool = True
+) -> tuple[list[str], NDArray[np.float32]]:
     stream = io.BytesIO(data)
     start = stream.read(first)
     promised = read_header(start, "v.txt", len(data)) if header else None
@@ -115,7 +117,9 @@ class TestForms:
 
     @pytest.mark.parametrize("header", [b"", b"5 2\n"])
     def test_words_may_hold_spaces(self, header: bytes) -> None:
-        words, vectors = parse(header + b"the 1 2\n. . . 3 4\nat name@domain.com 5 6\nNew  York 7 8\na 9 10\n")
+        words, vectors = parse(
+            header + b"the 1 2\n. . . 3 4\nat name@domain.com 5 6\nNew  York 7 8\na 9 10\n"
+        )
         assert words == ["the", ". . .", "at name@domain.com", "New  York", "a"]
         np.testing.assert_array_equal(vectors, np.arange(1, 11).reshape(5, 2))
 
@@ -132,14 +136,24 @@ class TestForms:
 
     def test_many_dimensions(self) -> None:
         row = np.arange(5000, dtype=np.float32)
-        words, vectors = parse(b"".join(b"w%d " % n + b" ".join(b"%d" % number for number in row + n) + b"\n" for n in range(3)))
+        words, vectors = parse(
+            b"".join(
+                b"w%d " % n + b" ".join(b"%d" % number for number in row + n) + b"\n"
+                for n in range(3)
+            )
+        )
         assert len(words) == 3
         np.testing.assert_array_equal(vectors, row + np.arange(3)[:, None])
 
 
 numbers = st.floats(width=32, allow_nan=False, allow_infinity=False)
 wild_words = st.one_of(
-    st.sampled_from(ODD_WORDS), st.text(st.characters(exclude_categories=["Cs"], exclude_characters=" \t\n\r"), min_size=1, max_size=5)
+    st.sampled_from(ODD_WORDS),
+    st.text(
+        st.characters(exclude_categories=["Cs"], exclude_characters=" \t\n\r"),
+        min_size=1,
+        max_size=5,
+    ),
 )
 
 
@@ -148,17 +162,33 @@ class TestPaths:
 
     @settings(max_examples=150)
     @given(
-        rows=st.dictionaries(wild_words, st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=12),
+        rows=st.dictionaries(
+            wild_words, st.lists(numbers, min_size=3, max_size=3), min_size=1, max_size=12
+        ),
         separator=st.sampled_from([" ", "\t"]),
         ending=st.sampled_from(["\n", "\r\n", " \n", "\n\n"]),
         is_headed=st.booleans(),
         sizes=st.tuples(st.integers(1, 300), st.integers(20, 300)),
     )
     @example(
-        rows={"000\x1f": [1e8, 1.0000000272564224e16, 1.1754943508222875e-38]}, separator="\t", ending="\n", is_headed=True, sizes=(64, 20)
+        rows={"000\x1f": [1e8, 1.0000000272564224e16, 1.1754943508222875e-38]},
+        separator="\t",
+        ending="\n",
+        is_headed=True,
+        sizes=(64, 20),
     )
-    def test_wild_tables(self, rows: dict[str, list[float]], separator: str, ending: str, is_headed: bool, sizes: tuple[int, int]) -> None:
-        text = "".join(separator.join([word, *(repr(float(np.float32(number))) for number in row)]) + ending for word, row in rows.items())
+    def test_wild_tables(
+        self,
+        rows: dict[str, list[float]],
+        separator: str,
+        ending: str,
+        is_headed: bool,
+        sizes: tuple[int, int],
+    ) -> None:
+        text = "".join(
+            separator.join([word, *(repr(float(np.float32(number))) for number in row)]) + ending
+            for word, row in rows.items()
+        )
         data = f"{len(rows)} 3\n{text}".encode() if is_headed else text.encode()
         expected = list(rows)
         if not is_headed and data.startswith(b"\xef\xbb\xbf"):
@@ -177,7 +207,12 @@ class TestPaths:
     @settings(max_examples=200)
     @given(
         st.lists(
-            st.from_regex(r"[+-]?([0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?", fullmatch=True), min_size=1, max_size=5
+            st.from_regex(
+                r"[+-]?([0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})([eE][+-]?[0-9]{1,2})?",
+                fullmatch=True,
+            ),
+            min_size=1,
+            max_size=5,
         )
     )
     def test_numbers_are_those_of_python(self, texts: list[str]) -> None:
@@ -211,7 +246,10 @@ GOOD = b"tea 1 2\ncup 3 4\n"
 FAULTS = [
     (b"pot 5\n", "must hold a word and 2 numbers, but holds 1 fields after the first: 'pot 5'"),
     (b"pot\n", "must hold a word and 2 numbers, but holds 0 fields after the first: 'pot'"),
-    (b"pot 5 6 7\n", "must hold a word and 2 numbers, but holds 3 fields after the first: 'pot 5 6 7'"),
+    (
+        b"pot 5 6 7\n",
+        "must hold a word and 2 numbers, but holds 3 fields after the first: 'pot 5 6 7'",
+    ),
     (b"pot 5 six\n", "has 'six' in the place of a number: 'pot 5 six'"),
     (b"pot 5 \\N\n", "has '\\\\N' in the place of a number"),
     (b"pot nan 6\n", "has 'nan' in the place of a number"),
@@ -223,8 +261,14 @@ FAULTS = [
     (b"pot 5 1e999\n", "has a number that float32 cannot hold: 'pot 5 1e999'"),
     (b"pot 5 -1e39\n", "has a number that float32 cannot hold: 'pot 5 -1e39'"),
     (b"tea 5 6\n", "repeats the word 'tea'; remove one of its lines: 'tea 5 6'"),
-    (b"p\xfft 5 6\n", "has a word that is not utf-8 (invalid start byte at its byte 1): 'p\\\\xfft 5 6'"),
-    (b"\xed\xa0\x80 5 6\n", "has a word that is not utf-8 (invalid continuation byte at its byte 0)"),
+    (
+        b"p\xfft 5 6\n",
+        "has a word that is not utf-8 (invalid start byte at its byte 1): 'p\\\\xfft 5 6'",
+    ),
+    (
+        b"\xed\xa0\x80 5 6\n",
+        "has a word that is not utf-8 (invalid continuation byte at its byte 0)",
+    ),
     (b" 5 6\n", "has no word before its numbers: ' 5 6'"),
     (b"\t5 6\n", "has no word before its numbers"),
 ]
@@ -232,16 +276,29 @@ FAULTS = [
 
 class TestFaults:
     @pytest.mark.parametrize(("line", "expected"), FAULTS)
-    @pytest.mark.parametrize("before", [GOOD, b"\xef\xbb\xbf" + GOOD, b"\r\n" + GOOD, b"3 2\n" + GOOD, GOOD.replace(b"\n", b" \r\n")])
+    @pytest.mark.parametrize(
+        "before",
+        [
+            GOOD,
+            b"\xef\xbb\xbf" + GOOD,
+            b"\r\n" + GOOD,
+            b"3 2\n" + GOOD,
+            GOOD.replace(b"\n", b" \r\n"),
+        ],
+    )
     @pytest.mark.parametrize("after", [b"", b"end 7 8\n"])
-    def test_the_line_and_its_first_byte_are_named(self, line: bytes, expected: str, before: bytes, after: bytes) -> None:
+    def test_the_line_and_its_first_byte_are_named(
+        self, line: bytes, expected: str, before: bytes, after: bytes
+    ) -> None:
         n_lines = before.count(b"\n") + 1
         message = fault(before + line + after)
         assert message.startswith(f"Line {n_lines} (byte {len(before)}) of 'v.txt' {expected}")
 
     @pytest.mark.parametrize(("line", "expected"), FAULTS)
     def test_without_an_end_of_the_last_line(self, line: bytes, expected: str) -> None:
-        assert fault(GOOD + line.rstrip(b"\n")).startswith(f"Line 3 (byte 16) of 'v.txt' {expected}")
+        assert fault(GOOD + line.rstrip(b"\n")).startswith(
+            f"Line 3 (byte 16) of 'v.txt' {expected}"
+        )
 
     @pytest.mark.parametrize(("line", "expected"), FAULTS)
     @pytest.mark.usefixtures("small_blocks")
@@ -256,25 +313,38 @@ class TestFaults:
         assert len(rows) * n_bytes > 32 << 20
         rows[-1] = b"w0000003 1 2 3\n"
         message = fault(b"".join(rows))
-        assert message.startswith(f"Line 900,000 (byte {899_999 * n_bytes:,}) of 'v.txt' repeats the word 'w0000003'")
+        assert message.startswith(
+            f"Line 900,000 (byte {899_999 * n_bytes:,}) of 'v.txt' repeats the word 'w0000003'"
+        )
 
     @pytest.mark.parametrize("place", [1, 2, 3, 4])
     def test_large_numbers_have_commas(self, place: int) -> None:
         lines = [b"w%d 1 2\n" % number for number in range(2000)]
         lines[-place] = b"x\n"
         n_bytes = sum(map(len, lines[:-place]))
-        assert fault(b"".join(lines)).startswith(f"Line {2001 - place:,} (byte {n_bytes:,}) of 'v.txt' ")
+        assert fault(b"".join(lines)).startswith(
+            f"Line {2001 - place:,} (byte {n_bytes:,}) of 'v.txt' "
+        )
 
     def test_the_first_line_is_no_standard_where_others_differ(self) -> None:
-        assert fault(b"tea 1\ncup 1 2\npot 3 4\n").startswith("Line 1 (byte 0) of 'v.txt' must hold a word and 2 numbers")
-        assert fault(b"tea 1 2 3\ncup 1 2\npot 3 4\n").startswith("Line 1 (byte 0) of 'v.txt' must hold a word and 2 numbers")
+        assert fault(b"tea 1\ncup 1 2\npot 3 4\n").startswith(
+            "Line 1 (byte 0) of 'v.txt' must hold a word and 2 numbers"
+        )
+        assert fault(b"tea 1 2 3\ncup 1 2\npot 3 4\n").startswith(
+            "Line 1 (byte 0) of 'v.txt' must hold a word and 2 numbers"
+        )
 
     def test_words_only(self) -> None:
-        assert fault(b"\ntea\ncup\n") == "Line 2 (byte 1) of 'v.txt' must hold a word and its numbers: 'tea'."
+        assert (
+            fault(b"\ntea\ncup\n")
+            == "Line 2 (byte 1) of 'v.txt' must hold a word and its numbers: 'tea'."
+        )
 
     @pytest.mark.parametrize("data", [b"", b"\n", b"\r\n  \n", b"\xef\xbb\xbf"])
     def test_nothing(self, data: bytes) -> None:
-        assert fault(data) == f"The file 'v.txt' holds no word vectors: it ends at byte {len(data)}."
+        assert (
+            fault(data) == f"The file 'v.txt' holds no word vectors: it ends at byte {len(data)}."
+        )
 
     def test_a_long_line_is_shown_in_part(self) -> None:
         message = fault(b"tea 1 2\n" + b"x" * 100 + b"\n")
@@ -282,7 +352,9 @@ class TestFaults:
 
     def test_old_line_ends_are_no_line_ends(self) -> None:
         assert fault(b"tea 1 2\rcup 3 4\npot 5 6\n").startswith("Line 1 (byte 0) of 'v.txt' ")
-        assert fault(b"tea 1 2\npot 5 6\ncup 1 2\rcan 3 4\n").startswith("Line 3 (byte 16) of 'v.txt' ")
+        assert fault(b"tea 1 2\npot 5 6\ncup 1 2\rcan 3 4\n").startswith(
+            "Line 3 (byte 16) of 'v.txt' "
+        )
 
 
 class TestLongLines:
@@ -300,7 +372,9 @@ class TestLongLines:
             asked.append(n)
             return (endless * n)[:n]
 
-        with pytest.raises(ModelIntegrityError, match=r"^Line 3 \(byte 16\) of 'v\.txt' is longer than 100 bytes"):
+        with pytest.raises(
+            ModelIntegrityError, match=r"^Line 3 \(byte 16\) of 'v\.txt' is longer than 100 bytes"
+        ):
             list(read_text(GOOD, read, None, "v.txt"))
         assert sum(asked) <= 2000
 
@@ -326,7 +400,12 @@ def test_a_table_of_short_rows_comes_in_parts(monkeypatch: pytest.MonkeyPatch) -
 class TestHeader:
     @pytest.mark.parametrize(
         ("line", "expected"),
-        [(b"2 3\n", (2, 3, 4)), (b"\xef\xbb\xbf2 3\r\n", (2, 3, 8)), (b" 2\t 3 \n", (2, 3, 7)), (b"0002 3\n", (2, 3, 7))],
+        [
+            (b"2 3\n", (2, 3, 4)),
+            (b"\xef\xbb\xbf2 3\r\n", (2, 3, 8)),
+            (b" 2\t 3 \n", (2, 3, 7)),
+            (b"0002 3\n", (2, 3, 7)),
+        ],
     )
     def test_what_it_promises(self, line: bytes, expected: tuple[int, int, int]) -> None:
         header = read_header(line + b"tea 1 2 3\ncup 1 2 3\n", "v.txt", None)
@@ -334,22 +413,52 @@ class TestHeader:
         assert header[:3] == expected
         assert header.is_text
 
-    @pytest.mark.parametrize("line", [b"", b"2 3", b"2 3 4\n", b"2\n", b"two 3\n", b"-2 3\n", b"2.0 3\n", b"the 3\n", b"\n2 3\n"])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"",
+            b"2 3",
+            b"2 3 4\n",
+            b"2\n",
+            b"two 3\n",
+            b"-2 3\n",
+            b"2.0 3\n",
+            b"the 3\n",
+            b"\n2 3\n",
+        ],
+    )
     def test_what_is_none(self, line: bytes) -> None:
         assert read_header(line, "v.txt", 10**6) is None
 
-    @pytest.mark.parametrize("line", [b"2 0", b"2 65537", b"2 99999999999999999999", b"99999999999999999999 2", b"1" * 5000 + b" 1"])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"2 0",
+            b"2 65537",
+            b"2 99999999999999999999",
+            b"99999999999999999999 2",
+            b"1" * 5000 + b" 1",
+        ],
+    )
     def test_absurd_sizes(self, line: bytes) -> None:
-        with pytest.raises(ModelIntegrityError, match=r"^Line 1 \(byte 0\) of 'v\.txt' promises vectors of a size outside \[1, 65,536\]"):
+        with pytest.raises(
+            ModelIntegrityError,
+            match=(
+                r"^Line 1 \(byte 0\) of 'v\.txt' promises vectors of a size outside \[1, 65,536\]"
+            ),
+        ):
             read_header(line + b"\ntea 1 2\n", "v.txt", None)
 
-    @pytest.mark.parametrize(("n_words", "n_dims", "needed"), [(10**17, 300, 602 * 10**17 - 1), (400_000, 65_536, 131_074 * 400_000 - 1)])
+    @pytest.mark.parametrize(
+        ("n_words", "n_dims", "needed"),
+        [(10**17, 300, 602 * 10**17 - 1), (400_000, 65_536, 131_074 * 400_000 - 1)],
+    )
     def test_more_than_the_file_holds(self, n_words: int, n_dims: int, needed: int) -> None:
         data = b"%d %d\n" % (n_words, n_dims) + b"tea 1 2\n" * 1000
         message = fault(data)
         assert message.startswith(
-            f"Line 1 (byte 0) of 'v.txt' promises {n_words:,} words of {n_dims:,} numbers, which take {needed:,} bytes or more; "
-            "only 8,000 bytes follow."
+            f"Line 1 (byte 0) of 'v.txt' promises {n_words:,} words of {n_dims:,} numbers, which"
+            f" take {needed:,} bytes or more; only 8,000 bytes follow."
         )
 
     def test_the_smallest_file_that_keeps_its_promise(self) -> None:
@@ -360,19 +469,25 @@ class TestHeader:
     def test_other_numbers_of_words(self, promised: int, end: bytes) -> None:
         data = b"%d 2\ntea 1.125 2.125\ncup 3.125 4.125" % promised + end
         assert fault(data).startswith(
-            f"Line 1 (byte 0) of 'v.txt' promises {promised} words, but 2 are there; the file ends at line 3 (byte {len(data)})."
+            f"Line 1 (byte 0) of 'v.txt' promises {promised} words, but 2 are there; the file ends"
+            f" at line 3 (byte {len(data)})."
         )
 
     def test_fewer_words_in_a_file_of_unknown_size(self) -> None:
         data = b"1000000000000 2\ntea 1 2\n"
         header = read_header(data, "v.gz", None)
-        with pytest.raises(ModelIntegrityError, match="promises 1,000,000,000,000 words, but 1 are there"):
+        with pytest.raises(
+            ModelIntegrityError, match="promises 1,000,000,000,000 words, but 1 are there"
+        ):
             list(read_text(data, io.BytesIO().read, header, "v.gz"))
 
     @pytest.mark.parametrize(("n_dims", "fields"), [(1, 2), (3, 2)])
     def test_another_width_than_the_lines(self, n_dims: int, fields: int) -> None:
         message = fault(b"2 %d\ntea 1.125 2.125\ncup 3.125 4.125\n" % n_dims)
-        assert message.startswith(f"Line 2 (byte 4) of 'v.txt' must hold a word and {n_dims} numbers, but holds {fields} fields")
+        assert message.startswith(
+            f"Line 2 (byte 4) of 'v.txt' must hold a word and {n_dims} numbers, but holds {fields}"
+            " fields"
+        )
 
     def test_alone(self) -> None:
         assert fault(b"0 5\n") == "The file 'v.txt' holds no word vectors: it ends at byte 4."

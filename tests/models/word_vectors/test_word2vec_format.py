@@ -18,15 +18,26 @@ from bertvectorizer.models.word_vectors import word2vec_format as word_binary
 from bertvectorizer.models.word_vectors.text_format import read_header
 from bertvectorizer.models.word_vectors.word2vec_format import read_word2vec_binary
 
-ROWS: dict[str, list[float]] = {"tea": [0.5, -1.25, 3], "日本": [1e-20, 7, -0.0], "#1": [2, 2, 3.4e38]}
+ROWS: dict[str, list[float]] = {
+    "tea": [0.5, -1.25, 3],
+    "日本": [1e-20, 7, -0.0],
+    "#1": [2, 2, 3.4e38],
+}
 START = len(b"3 3\n")
 
 
-def binary(rows: dict[Any, list[float]], *, promised: int | None = None, between: bytes = b"") -> bytes:
+def binary(
+    rows: dict[Any, list[float]], *, promised: int | None = None, between: bytes = b""
+) -> bytes:
     n_dims = len(next(iter(rows.values())))
     parts = [b"%d %d\n" % (len(rows) if promised is None else promised, n_dims)]
     for word, row in rows.items():
-        parts += [word if isinstance(word, bytes) else word.encode(), b" ", np.array(row, dtype="<f4").tobytes(), between]
+        parts += [
+            word if isinstance(word, bytes) else word.encode(),
+            b" ",
+            np.array(row, dtype="<f4").tobytes(),
+            between,
+        ]
     return b"".join(parts)
 
 
@@ -56,15 +67,22 @@ class TestForms:
     @pytest.mark.parametrize("between", [b"", b"\n"])
     @pytest.mark.parametrize("first", [16, 25, 40, 1 << 16])
     @pytest.mark.parametrize("n_bytes", [1, 5, 21, 1 << 20])
-    def test_words_and_numbers_are_exact(self, between: bytes, first: int, n_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_words_and_numbers_are_exact(
+        self, between: bytes, first: int, n_bytes: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(word_binary, "_BYTES_AT_ONCE", n_bytes)
         words, vectors = parse(binary(ROWS, between=between), first)
         assert words == list(ROWS)
-        np.testing.assert_array_equal(vectors.view(np.uint32), np.array(list(ROWS.values()), dtype=np.float32).view(np.uint32))
+        np.testing.assert_array_equal(
+            vectors.view(np.uint32), np.array(list(ROWS.values()), dtype=np.float32).view(np.uint32)
+        )
 
     def test_what_gensim_writes(self, tmp_path: Path) -> None:
         own = KeyedVectors(20)
-        own.add_vectors([f"w{n}é" for n in range(500)], np.random.default_rng(1).standard_normal((500, 20), dtype=np.float32))
+        own.add_vectors(
+            [f"w{n}é" for n in range(500)],
+            np.random.default_rng(1).standard_normal((500, 20), dtype=np.float32),
+        )
         own.save_word2vec_format(tmp_path / "v.bin", binary=True)
         words, vectors = parse((tmp_path / "v.bin").read_bytes())
         again = KeyedVectors.load_word2vec_format(tmp_path / "v.bin", binary=True)
@@ -73,8 +91,14 @@ class TestForms:
 
     @given(
         rows=st.dictionaries(
-            st.text(st.characters(exclude_categories=["Cs"], exclude_characters=" \n"), min_size=1, max_size=4),
-            st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=12, max_size=12),
+            st.text(
+                st.characters(exclude_categories=["Cs"], exclude_characters=" \n"),
+                min_size=1,
+                max_size=4,
+            ),
+            st.lists(
+                st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=12, max_size=12
+            ),
             min_size=1,
             max_size=6,
         ),
@@ -88,10 +112,15 @@ class TestForms:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(word_binary, "_BYTES_AT_ONCE", n_bytes)
             stream = io.BytesIO(data[header.n_bytes :])
-            blocks = list(read_word2vec_binary(data[: header.n_bytes], stream.read, header, "v.bin"))
+            blocks = list(
+                read_word2vec_binary(data[: header.n_bytes], stream.read, header, "v.bin")
+            )
         assert [word for words, _ in blocks for word in words] == list(rows)
         exact = np.array(list(rows.values()), dtype=np.float32)
-        np.testing.assert_array_equal(np.concatenate([vectors for _, vectors in blocks]).view(np.uint32), exact.view(np.uint32))
+        np.testing.assert_array_equal(
+            np.concatenate([vectors for _, vectors in blocks]).view(np.uint32),
+            exact.view(np.uint32),
+        )
 
 
 class TestFaults:
@@ -123,10 +152,16 @@ class TestFaults:
         good = [b"twin" if word == b"twin" else b"good", b"else"]
         names = [*good[: max(row, word == b"twin")], word, b"last"]
         place = names.index(word, max(row, word == b"twin"))
-        rows = [b"%s " % name + np.array([1e-9, number if at == place else 1, 3], dtype="<f4").tobytes() for at, name in enumerate(names)]
+        rows = [
+            b"%s " % name + np.array([1e-9, number if at == place else 1, 3], dtype="<f4").tobytes()
+            for at, name in enumerate(names)
+        ]
         data = b"%d 3\n" % len(names) + b"".join(rows)
         byte = START + sum(map(len, rows[:place])) + at_number * (len(word) + 1)
-        assert fault(data, first) == f"Word {place + 1} of {len(names)} (byte {byte}) of 'v.bin' {expected}."
+        assert (
+            fault(data, first)
+            == f"Word {place + 1} of {len(names)} (byte {byte}) of 'v.bin' {expected}."
+        )
 
     @pytest.mark.parametrize("n_bytes", [7, 1 << 20])
     def test_every_place_to_cut_it_off(self, n_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,13 +170,23 @@ class TestFaults:
         ends = np.cumsum([START] + [len(word.encode()) + 13 for word in ROWS])
         for end in range(START + 16, len(data)):
             n_whole = int(np.count_nonzero(ends[1:] <= end))
-            assert fault(data[:end]) == f"Word {n_whole + 1} of 3 (byte {end}) of 'v.bin' is cut off: the file ends."
+            assert (
+                fault(data[:end])
+                == f"Word {n_whole + 1} of 3 (byte {end}) of 'v.bin' is cut off: the file ends."
+            )
 
     @pytest.mark.parametrize("between", [b"", b"\n"])
     def test_one_row_too_many(self, between: bytes) -> None:
         data = binary(ROWS, promised=2, between=between)
-        byte = START + sum(len(word.encode()) + 13 + len(between) for word in list(ROWS)[:2]) - len(between)
-        assert fault(data) == f"Word 3 of 2 (byte {byte}) of 'v.bin' is one too many: the file goes on."
+        byte = (
+            START
+            + sum(len(word.encode()) + 13 + len(between) for word in list(ROWS)[:2])
+            - len(between)
+        )
+        assert (
+            fault(data)
+            == f"Word 3 of 2 (byte {byte}) of 'v.bin' is one too many: the file goes on."
+        )
 
     def test_no_rows_at_all(self) -> None:
         header = read_header(b"0 3\n", "v.bin", None)
@@ -151,7 +196,12 @@ class TestFaults:
 
     def test_a_header_that_promises_more_than_the_file_holds(self) -> None:
         data = binary(ROWS, promised=10**15)
-        with pytest.raises(ModelIntegrityError, match=r"^Line 1 \(byte 0\) of 'v\.bin' promises 1,000,000,000,000,000 words of 3 numbers"):
+        with pytest.raises(
+            ModelIntegrityError,
+            match=(
+                r"^Line 1 \(byte 0\) of 'v\.bin' promises 1,000,000,000,000,000 words of 3 numbers"
+            ),
+        ):
             read_header(data, "v.bin", len(data))
         assert "Word 4 of 1,000,000,000,000,000" in fault(data)
 
@@ -169,5 +219,8 @@ class TestFaults:
         assert header is not None
         with pytest.raises(ModelIntegrityError) as error:
             list(read_word2vec_binary(data, read, header, "v.bin"))
-        assert str(error.value) == f"Word 4 of 1,000 (byte {len(data)}) of 'v.bin' is longer than 100 bytes."
+        assert (
+            str(error.value)
+            == f"Word 4 of 1,000 (byte {len(data)}) of 'v.bin' is longer than 100 bytes."
+        )
         assert sum(asked) <= 180

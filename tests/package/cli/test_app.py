@@ -33,7 +33,9 @@ README = Path(__file__).parents[2] / "README.md"
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "table.csv"
-    path.write_text("text,label,none,one\n" + "the bat flew,a,,x\na crane,b,,x\n" * 6, encoding="utf-8")
+    path.write_text(
+        "text,label,none,one\n" + "the bat flew,a,,x\na crane,b,,x\n" * 6, encoding="utf-8"
+    )
     return path
 
 
@@ -43,7 +45,15 @@ def model(tiny_model: Any) -> Path:
 
 
 def test_the_commands() -> None:
-    assert sorted(COMMANDS) == ["compare", "embed", "predict", "store clear", "store info", "store verify", "train"]
+    assert sorted(COMMANDS) == [
+        "compare",
+        "embed",
+        "predict",
+        "store clear",
+        "store info",
+        "store verify",
+        "train",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -76,7 +86,11 @@ def test_version(run: Run) -> None:
 
 
 OPTIONS = [
-    (command, option) for command in COMMANDS for parameter in COMMANDS[command].params for option in parameter.opts if "-" in option
+    (command, option)
+    for command in COMMANDS
+    for parameter in COMMANDS[command].params
+    for option in parameter.opts
+    if "-" in option
 ]
 
 
@@ -87,7 +101,12 @@ def test_options_were_found() -> None:
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
 def test_a_typo_in_an_option_is_one_line(command: str, option: str, run: Run) -> None:
     typo = option + "q" if option.startswith("--") else "-z"
-    assert_one_line(run(*command.split(), "table.csv", typo, "3"), "No such option", typo, f"bertvectorizer {command} --help")
+    assert_one_line(
+        run(*command.split(), "table.csv", typo, "3"),
+        "No such option",
+        typo,
+        f"bertvectorizer {command} --help",
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,42 +116,81 @@ def test_a_typo_in_an_option_is_one_line(command: str, option: str, run: Run) ->
         (["embed"], ["Missing argument", "embed --help"]),
         (["embed", "table.csv"], ["Missing option", "--text"]),
         (["embed", "table.csv", "--text", "text"], ["Missing option", "--output"]),
-        (["embed", "table.csv", "--text", "text", "-o", "out.npy", "--chunk-rows", "0"], ["--chunk-rows", "1"]),
-        (["embed", "table.csv", "--text", "text", "-o", "out.npy", "--sep", "ab"], ["--sep", "one character", "'ab'"]),
+        (
+            ["embed", "table.csv", "--text", "text", "-o", "out.npy", "--chunk-rows", "0"],
+            ["--chunk-rows", "1"],
+        ),
+        (
+            ["embed", "table.csv", "--text", "text", "-o", "out.npy", "--sep", "ab"],
+            ["--sep", "one character", "'ab'"],
+        ),
         (["embed", "table.csv", "--text", "text", "-o", "out.txt"], [".parquet, .npy, .csv"]),
-        (["embed", "table.csv", "--text", "text", "-o", "nowhere/out.npy"], ["no folder 'nowhere'"]),
+        (
+            ["embed", "table.csv", "--text", "text", "-o", "nowhere/out.npy"],
+            ["no folder 'nowhere'"],
+        ),
         (["embed", "table.csv", "--text", "txt", "-o", "out.npy"], ["no column 'txt'"]),
     ],
     ids=" ".join,
 )
-def test_a_mistake_is_one_line(words: list[str], parts: list[str], table: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_is_one_line(
+    words: list[str], parts: list[str], table: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(table.parent)
     assert_one_line(run(*words), *parts)
     assert list(table.parent.iterdir()) == [table]
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--layers", "99"), ("--layers", "last"), ("--pooling", "middle"), ("--precision", "float8"), ("--model", " ")]
+    ("option", "value"),
+    [
+        ("--layers", "99"),
+        ("--layers", "last"),
+        ("--pooling", "middle"),
+        ("--precision", "float8"),
+        ("--model", " "),
+    ],
 )
-def test_a_bad_parameter_is_one_line(option: str, value: str, table: Path, model: Path, run: Run) -> None:
-    words = ["embed", table, "--text", "text", "-o", table.with_name("out.npy"), "--model", model, option, value]
+def test_a_bad_parameter_is_one_line(
+    option: str, value: str, table: Path, model: Path, run: Run
+) -> None:
+    words = [
+        "embed",
+        table,
+        "--text",
+        "text",
+        "-o",
+        table.with_name("out.npy"),
+        "--model",
+        model,
+        option,
+        value,
+    ]
     result = run(*words)
     assert_one_line(result, option.strip("-"), value)
     assert list(table.parent.iterdir()) == [table]
 
 
 @pytest.mark.parametrize("command", ["compare", "embed"])
-def test_an_unknown_model_offline_names_places_and_remedies(command: str, table: Path, run: Run) -> None:
+def test_an_unknown_model_offline_names_places_and_remedies(
+    command: str, table: Path, run: Run
+) -> None:
     more = ["--target", "label"] if command == "compare" else ["-o", table.with_name("out.npy")]
-    result = run(command, table, "--text", "text", *more, "--model", "no/such-model", "--local-files-only")
+    result = run(
+        command, table, "--text", "text", *more, "--model", "no/such-model", "--local-files-only"
+    )
     assert result.code == 2
     assert result.err.startswith("Error: The model 'no/such-model' was not found.")
     assert "Remedies" in result.err
     assert "Traceback" not in result.err
 
 
-@pytest.mark.parametrize("words", [[], ["--chunk-rows", "5", "--layers", "-1,-2", "--pooling", "max"]])
-def test_embed_writes_what_the_vectorizer_gives(words: list[str], table: Path, model: Path, run: Run) -> None:
+@pytest.mark.parametrize(
+    "words", [[], ["--chunk-rows", "5", "--layers", "-1,-2", "--pooling", "max"]]
+)
+def test_embed_writes_what_the_vectorizer_gives(
+    words: list[str], table: Path, model: Path, run: Run
+) -> None:
     output = table.with_name("out.npy")
     result = run("embed", table, "--text", "text", "-o", output, "--model", model, *words)
     assert result == Result(0, "", f"12 rows written to {output}\n")
@@ -144,36 +202,75 @@ def test_embed_writes_what_the_vectorizer_gives(words: list[str], table: Path, m
 def test_embed_says_which_rows_are_kept(tmp_path: Path, model: Path, run: Run) -> None:
     path, output = tmp_path / "table.jsonl", tmp_path / "out.npy"
     path.write_text('{"text": "bat"}\n{"text": "bats"}\nrubbish\n', encoding="utf-8")
-    result = run("embed", path, "--text", "text", "-o", output, "--model", model, "--chunk-rows", "2")
+    result = run(
+        "embed", path, "--text", "text", "-o", output, "--model", model, "--chunk-rows", "2"
+    )
     assert_one_line(result, "line 3 is no JSON", f"2 rows are kept in {output}.part")
 
 
-def test_embed_takes_an_interrupt_before_the_first_row(table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embed_takes_an_interrupt_before_the_first_row(
+    table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_anything: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(BertVectorizer, "transform", stop)
-    result = run("embed", table, "--text", "text", "-o", table.with_name("out.npy"), "--model", model)
+    result = run(
+        "embed", table, "--text", "text", "-o", table.with_name("out.npy"), "--model", model
+    )
     assert result == Result(130, "", "Interrupted: nothing was written\n")
     assert list(table.parent.iterdir()) == [table]
 
 
-def test_progress_is_shown_to_a_terminal(table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_shown_to_a_terminal(
+    table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
-    result = run("embed", table, "--text", "text", "-o", table.with_name("out.npy"), "--model", model, "--chunk-rows", "4")
+    result = run(
+        "embed",
+        table,
+        "--text",
+        "text",
+        "-o",
+        table.with_name("out.npy"),
+        "--model",
+        model,
+        "--chunk-rows",
+        "4",
+    )
     assert "12 rows" in result.err
     assert "None" not in result.err
 
 
 def test_python_m_bertvectorizer_leaves_no_traceback(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bertvectorizer", "compare", "none.csv", "--text", "text", "--target", "label"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
-    assert_one_line(Result(result.returncode, result.stdout, result.stderr), "There is no file 'none.csv'")
+    command = [
+        sys.executable,
+        "-m",
+        "bertvectorizer",
+        "compare",
+        "none.csv",
+        "--text",
+        "text",
+        "--target",
+        "label",
+    ]
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
+    )
+    assert_one_line(
+        Result(result.returncode, result.stdout, result.stderr), "There is no file 'none.csv'"
+    )
 
 
 def test_the_installed_command_does_the_same(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("bertvectorizer")
     if not script.exists():
         pytest.skip("the package's command is not installed beside this interpreter")
-    result = subprocess.run([script, "--version"], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
-    assert (result.returncode, result.stdout, result.stderr) == (0, f"bertvectorizer {bertvectorizer.__version__}\n", "")
+    result = subprocess.run(
+        [script, "--version"], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (
+        0,
+        f"bertvectorizer {bertvectorizer.__version__}\n",
+        "",
+    )

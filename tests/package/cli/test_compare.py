@@ -27,7 +27,9 @@ def table(tmp_path: Path) -> Path:
     path = tmp_path / "table.csv"
     rows = [f"the {animal} number {row},{animal},,x,{row / 7},{row % 4},{'a;b' if row % 2 else ('a' if row % 3 else '')}"
             for row, animal in enumerate(["bat", "crane"] * 6)]  # fmt: skip
-    path.write_text("text,label,none,one,amount,author,tags\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    path.write_text(
+        "text,label,none,one,amount,author,tags\n" + "\n".join(rows) + "\n", encoding="utf-8"
+    )
     return path
 
 
@@ -42,8 +44,23 @@ def compare(run: Run, table: Path, model: Path) -> Any:
     """Run the command on the table."""
 
     def call(*words: object, target: str = "label", features: list[str] | None = None) -> Result:
-        chosen = QUICK if features is None else [word for name in features for word in ("--features", name)]
-        return run("compare", table, "--text", "text", "--target", target, "--model", model, *chosen, *words)
+        chosen = (
+            QUICK
+            if features is None
+            else [word for name in features for word in ("--features", name)]
+        )
+        return run(
+            "compare",
+            table,
+            "--text",
+            "text",
+            "--target",
+            target,
+            "--model",
+            model,
+            *chosen,
+            *words,
+        )
 
     return call
 
@@ -58,26 +75,77 @@ def compare(run: Run, table: Path, model: Path) -> Any:
         (["--sample", "3"], ["give the file too"]),
         (["table.csv"], ["--text COL", "--target COL"]),
         (["table.csv", "--text", "text"], ["--target COL"]),
-        (["table.csv", "--text", "text", "--target", "text"], ["must be different columns", "'text'"]),
-        (["table.csv", "--text", "text", "--target", "label", "--group", "label"], ["must be different columns", "'label'"]),
+        (
+            ["table.csv", "--text", "text", "--target", "text"],
+            ["must be different columns", "'text'"],
+        ),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--group", "label"],
+            ["must be different columns", "'label'"],
+        ),
         (["no.csv", "--text", "text", "--target", "label"], ["There is no file 'no.csv'"]),
-        (["table.csv", "--text", "text", "--target", "labels"], ["no column 'labels'", "text, label"]),
-        (["table.csv", "--text", "text", "--target", "label", "--group", "who"], ["no column 'who'"]),
-        (["table.csv", "--text", "text", "--target", "label", "--sep", ";;"], ["--sep", "one character"]),
+        (
+            ["table.csv", "--text", "text", "--target", "labels"],
+            ["no column 'labels'", "text, label"],
+        ),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--group", "who"],
+            ["no column 'who'"],
+        ),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--sep", ";;"],
+            ["--sep", "one character"],
+        ),
         (["table.csv", "--text", "text", "--target", "label", "--sample", "0"], ["--sample", "1"]),
-        (["table.csv", "--text", "text", "--target", "label", "--report", "nowhere/r.html"], ["'nowhere/r.html' cannot be written"]),
-        (["table.csv", "--text", "text", "--target", "label", "--report", "table.csv"], ["'table.csv' must end in one of .html"]),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--report", "nowhere/r.html"],
+            ["'nowhere/r.html' cannot be written"],
+        ),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--report", "table.csv"],
+            ["'table.csv' must end in one of .html"],
+        ),
         (["table.csv", "--text", "text", "--target", "label", "--word", "bat"], ["--report"]),
-        (["table.csv", "--text", "text", "--target", "label", "--word", "zebra", "--report", "r.html"], ["'zebra'", "in no text"]),
-        (["table.csv", "--text", "text", "--target", "label", "--json", "here.txt"], ["'here.txt' must end in one of .json"]),
-        (["table.csv", "--text", "text", "--target", "label", "--test", "no.csv"], ["There is no file 'no.csv'"]),
-        (["table.csv", "--text", "text", "--target", "label", "--features", "bart"], ["'features'", "TF-IDF words", "'bart'"]),
-        (["table.csv", "--text", "text", "--target", "label", "--precision", "float8"], ["precision", "float8"]),
+        (
+            [
+                "table.csv",
+                "--text",
+                "text",
+                "--target",
+                "label",
+                "--word",
+                "zebra",
+                "--report",
+                "r.html",
+            ],
+            ["'zebra'", "in no text"],
+        ),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--json", "here.txt"],
+            ["'here.txt' must end in one of .json"],
+        ),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--test", "no.csv"],
+            ["There is no file 'no.csv'"],
+        ),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--features", "bart"],
+            ["'features'", "TF-IDF words", "'bart'"],
+        ),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--precision", "float8"],
+            ["precision", "float8"],
+        ),
     ],
     ids=" ".join,
 )
 def test_a_mistake_is_one_line(
-    words: list[str], parts: list[str], table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    parts: list[str],
+    table: Path,
+    model: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(table.parent)
     assert_one_line(run("compare", "--model", model, *words), *parts)
@@ -97,13 +165,18 @@ def test_a_mistake_is_one_line(
     ],
     ids=" ".join,
 )
-def test_a_mistake_in_what_is_asked_is_one_line(words: list[str], parts: list[str], compare: Any) -> None:
+def test_a_mistake_in_what_is_asked_is_one_line(
+    words: list[str], parts: list[str], compare: Any
+) -> None:
     assert_one_line(compare(*words), *parts)
 
 
 @pytest.mark.parametrize(
     ("target", "parts"),
-    [("none", ["target 'none' is missing in 12 row(s)", "counted from 0"]), ("one", ["at least 2 classes", "x in every row"])],
+    [
+        ("none", ["target 'none' is missing in 12 row(s)", "counted from 0"]),
+        ("one", ["at least 2 classes", "x in every row"]),
+    ],
 )
 def test_a_useless_target_is_one_line(target: str, parts: list[str], compare: Any) -> None:
     assert_one_line(compare(target=target), *parts)
@@ -112,7 +185,18 @@ def test_a_useless_target_is_one_line(target: str, parts: list[str], compare: An
 def test_on_the_built_in_example(default_model_directory: Path, run: Run, tmp_path: Path) -> None:
     numbers, report = tmp_path / "numbers.json", tmp_path / "report.html"
     result = run(
-        "compare", "--model", default_model_directory, "--cv", "5", *QUICK, "--features", "BERT", "--json", numbers, "--report", report
+        "compare",
+        "--model",
+        default_model_directory,
+        "--cv",
+        "5",
+        *QUICK,
+        "--features",
+        "BERT",
+        "--json",
+        numbers,
+        "--report",
+        report,
     )
     assert result.code == 0
     assert DONE.sub("", result.err) == "majority class\nTF-IDF words\nBERT\n"
@@ -121,7 +205,11 @@ def test_on_the_built_in_example(default_model_directory: Path, run: Run, tmp_pa
     assert lines[0] == "label: 2 classes; 400 texts; 5 stratified folds"
     assert max(map(len, lines)) <= 80
     assert "…" not in result.out
-    rows = {line.split("  ")[0]: line.split()[-6:] for line in lines if re.search(r"\d\.\d{3} \d\.\d{3}", line)}
+    rows = {
+        line.split("  ")[0]: line.split()[-6:]
+        for line in lines
+        if re.search(r"\d\.\d{3} \d\.\d{3}", line)
+    }
     assert list(rows) == ["majority class", "TF-IDF words", "BERT"]
     assert float(rows["BERT"][0]) > 0.6
     assert rows["BERT"][-2] == "384"
@@ -137,7 +225,20 @@ def test_on_the_built_in_example(default_model_directory: Path, run: Run, tmp_pa
 def test_a_file_without_a_header(tmp_path: Path, model: Path, run: Run) -> None:
     path = tmp_path / "messages"
     path.write_text('a\tthe "bat\nb\ta crane\n' * 9, encoding="utf-8")
-    words = ["--no-header", "--sep", "\\t", "--text", "1", "--target", "0", "--cv", "3", "--model", model, *QUICK]
+    words = [
+        "--no-header",
+        "--sep",
+        "\\t",
+        "--text",
+        "1",
+        "--target",
+        "0",
+        "--cv",
+        "3",
+        "--model",
+        model,
+        *QUICK,
+    ]
     result = run("compare", path, *words)
     assert result.code == 0
     assert "18 texts; 3 stratified folds" in result.out
@@ -147,7 +248,19 @@ def test_a_file_without_a_header(tmp_path: Path, model: Path, run: Run) -> None:
 
 @pytest.mark.usefixtures("notes_are_shown")
 def test_rows_held_back_groups_and_a_sample(compare: Any, table: Path) -> None:
-    result = compare("--cv", "2", "--group", "author", "--test", table, "--sample", "10", "--learning-curve", "--seed", "4")
+    result = compare(
+        "--cv",
+        "2",
+        "--group",
+        "author",
+        "--test",
+        table,
+        "--sample",
+        "10",
+        "--learning-curve",
+        "--seed",
+        "4",
+    )
     assert result.code == 0
     assert "10 texts; 2 stratified folds that keep groups together" in result.out
     assert " test " in result.out
@@ -157,9 +270,25 @@ def test_rows_held_back_groups_and_a_sample(compare: Any, table: Path) -> None:
 def test_duplicates_can_be_kept_together(tmp_path: Path, model: Path, run: Run) -> None:
     path = tmp_path / "table.csv"
     path.write_text(
-        "text,label\n" + "".join(f"Bat {row % 6},{'ab'[row % 2]}\nbat  {row % 6},{'ab'[row % 2]}\n" for row in range(12)), encoding="utf-8"
+        "text,label\n"
+        + "".join(
+            f"Bat {row % 6},{'ab'[row % 2]}\nbat  {row % 6},{'ab'[row % 2]}\n" for row in range(12)
+        ),
+        encoding="utf-8",
     )
-    words = ["compare", path, "--text", "text", "--target", "label", "--cv", "2", "--model", model, *QUICK]
+    words = [
+        "compare",
+        path,
+        "--text",
+        "text",
+        "--target",
+        "label",
+        "--cv",
+        "2",
+        "--model",
+        model,
+        *QUICK,
+    ]
     assert "of 24 rows are judged after learning from the same text" in run(*words).err
     again = run(*words, "--group-duplicates")
     assert again.code == 0
@@ -184,7 +313,14 @@ def test_amounts(compare: Any) -> None:
 def test_vectors_and_all_layers(compare: Any, tmp_path: Path) -> None:
     vectors = tmp_path / "glove.txt"
     vectors.write_text("bat 1 0\ncrane 0 1\n", encoding="utf-8")
-    result = compare("--cv", "2", "--vectors", vectors, "--all-layers", features=["vectors glove.txt", "BERT max -1"])
+    result = compare(
+        "--cv",
+        "2",
+        "--vectors",
+        vectors,
+        "--all-layers",
+        features=["vectors glove.txt", "BERT max -1"],
+    )
     assert result.code == 0
     assert result.out.count("1.000") >= 1
     assert "BERT max -1" in result.out
@@ -194,14 +330,28 @@ def test_vectors_and_all_layers(compare: Any, tmp_path: Path) -> None:
 def test_what_fails_is_left_out_and_told(run: Run, tmp_path: Path, model: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("text,label\n" + "? !,a\n. ;,b\n" * 6, encoding="utf-8")
-    result = run("compare", path, "--text", "text", "--target", "label", "--cv", "2", "--model", model, *QUICK)
+    result = run(
+        "compare",
+        path,
+        "--text",
+        "text",
+        "--target",
+        "label",
+        "--cv",
+        "2",
+        "--model",
+        model,
+        *QUICK,
+    )
     assert result.code == 0
     assert "Left out: TF-IDF words: " in result.err
     assert "majority class" in result.out
 
 
 @pytest.mark.parametrize("place", ["compare", "read_table"])
-def test_an_interrupt_before_anything_is_finished(place: str, compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_before_anything_is_finished(
+    place: str, compare: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_anything: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
@@ -209,7 +359,9 @@ def test_an_interrupt_before_anything_is_finished(place: str, compare: Any, monk
     assert compare() == Result(130, "", "Interrupted: the comparison is not finished.\n")
 
 
-def test_an_interrupt_prints_and_writes_what_is_finished(compare: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_interrupt_prints_and_writes_what_is_finished(
+    compare: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from bertvectorizer.pipeline.comparison.cross_validation import Trial
 
     run_trial = Trial.run
@@ -231,7 +383,11 @@ def test_an_interrupt_prints_and_writes_what_is_finished(compare: Any, monkeypat
 @pytest.mark.usefixtures("notes_are_shown")
 def test_a_warning_is_one_line(tmp_path: Path, model: Path, run: Run) -> None:
     path = tmp_path / "table.csv"
-    path.write_text("text,label\n" + "".join(f"{f'the bat {row} ' * 200},a\na crane {row},b\n" for row in range(3)), encoding="utf-8")
+    path.write_text(
+        "text,label\n"
+        + "".join(f"{f'the bat {row} ' * 200},a\na crane {row},b\n" for row in range(3)),
+        encoding="utf-8",
+    )
     result = run(
         "compare",
         path,
@@ -267,7 +423,11 @@ def test_the_numbers_are_those_of_python(compare: Any, table: Path, tmp_path: Pa
     numbers = tmp_path / "numbers.json"
     compare("--cv", "2x3", "--seed", "5", "--json", numbers)
     rows = pd.read_csv(table)
-    expected = run_compare(rows["text"], rows["label"], ["majority class", "TF-IDF words"], cv="2x3", random_state=5)
+    expected = run_compare(
+        rows["text"], rows["label"], ["majority class", "TF-IDF words"], cv="2x3", random_state=5
+    )
     assert isinstance(expected, Comparison)
     for name, scores in json.loads(numbers.read_text(encoding="utf-8"))["scores"].items():
-        np.testing.assert_array_equal(scores["accuracy"], expected.outcomes[name].scores["accuracy"])
+        np.testing.assert_array_equal(
+            scores["accuracy"], expected.outcomes[name].scores["accuracy"]
+        )

@@ -27,7 +27,9 @@ def store(tiny_model: ModelFactory, tmp_path: Path) -> EmbeddingStore:
 def flip_a_bit(store: EmbeddingStore) -> None:
     with sqlite3.connect(store.path) as database:
         (data,) = database.execute("SELECT data FROM records").fetchone()
-        database.execute("UPDATE records SET data = ? WHERE data = ?", (data[:-1] + bytes([data[-1] ^ 1]), data))
+        database.execute(
+            "UPDATE records SET data = ? WHERE data = ?", (data[:-1] + bytes([data[-1] ^ 1]), data)
+        )
     database.close()
 
 
@@ -38,7 +40,14 @@ def test_info_says_what_is_there_and_what_it_saved(store: EmbeddingStore, run: R
     seconds = told.pop("time saved")
     assert re.fullmatch(r"[\d,]+\.\d s", seconds)
     size = f"{store.path.stat().st_size:,}"
-    assert told == {"file": str(store.path), "bytes": size, "texts": "3", "encoded": "3", "hits": "3", "misses": "3"}
+    assert told == {
+        "file": str(store.path),
+        "bytes": size,
+        "texts": "3",
+        "encoded": "3",
+        "hits": "3",
+        "misses": "3",
+    }
 
 
 def test_a_directory_stands_for_the_store_in_it(tmp_path: Path, run: Run) -> None:
@@ -92,9 +101,14 @@ def test_without_a_command_there_is_help(run: Run) -> None:
     assert "verify" in result.out
 
 
-def test_embed_and_compare_share_a_store(tiny_model: ModelFactory, tmp_path: Path, run: Run) -> None:
+def test_embed_and_compare_share_a_store(
+    tiny_model: ModelFactory, tmp_path: Path, run: Run
+) -> None:
     table, store = tmp_path / "table.csv", tmp_path / "kept.sqlite"
-    table.write_text("text,label\n" + "".join(f"the bat flew {row},a\na crane {row},b\n" for row in range(4)), encoding="utf-8")
+    table.write_text(
+        "text,label\n" + "".join(f"the bat flew {row},a\na crane {row},b\n" for row in range(4)),
+        encoding="utf-8",
+    )
     common = [table, "--text", "text", "--model", tiny_model("bert"), "--store", store]
     assert run("embed", *common, "-o", tmp_path / "one.npy").code == 0
     assert run("compare", *common, "--target", "label", "--cv", "2", "--features", "BERT").code == 0
@@ -111,8 +125,21 @@ def test_a_store_that_cannot_be_used_costs_a_note(
     table.write_text("text\nthe bat flew\n", encoding="utf-8")
     store.write_text("years of work", encoding="utf-8")
     output = tmp_path / "out.npy"
-    result = run("embed", table, "--text", "text", "--model", tiny_model("bert"), "-o", output, "--store", store)
+    result = run(
+        "embed",
+        table,
+        "--text",
+        "text",
+        "--model",
+        tiny_model("bert"),
+        "-o",
+        output,
+        "--store",
+        store,
+    )
     assert result.code == 0
     note, said = result.err.splitlines()
-    assert note.startswith(f"Note: The store '{store}' cannot be used, so texts are encoded without it")
+    assert note.startswith(
+        f"Note: The store '{store}' cannot be used, so texts are encoded without it"
+    )
     assert said == f"1 rows written to {output}"

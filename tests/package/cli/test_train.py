@@ -13,7 +13,12 @@ from bertvectorizer.pipeline.saving.pipeline_file import load_pipeline, save_pip
 from tests.package.cli.command import Result, Run, assert_one_line
 from tests.tiny import ModelFactory
 
-KINDS = [("the old bat flew", "animal"), ("he hit the ball", "thing"), ("a crane, of the river", "animal"), ("=money in the bank", "thing")]
+KINDS = [
+    ("the old bat flew", "animal"),
+    ("he hit the ball", "thing"),
+    ("a crane, of the river", "animal"),
+    ("=money in the bank", "thing"),
+]
 ROWS = [(f"{text} n{number}", sense) for number in range(5) for text, sense in KINDS]
 
 
@@ -30,31 +35,72 @@ def model(tiny_model: ModelFactory) -> Path:
 
 
 def words(table: Path, model: Path) -> list[object]:
-    return ["train", table, "--text", "text", "--target", "sense", "-o", table.with_name("model.skops"), "--model", model]
+    return [
+        "train",
+        table,
+        "--text",
+        "text",
+        "--target",
+        "sense",
+        "-o",
+        table.with_name("model.skops"),
+        "--model",
+        model,
+    ]
 
 
 def test_the_best_is_saved_and_used(table: Path, model: Path, run: Run) -> None:
     output = table.with_name("model.skops")
-    result = run(*words(table, model), "--features", "majority class", "--features", "tf-idf words", "--cv", "2")
+    result = run(
+        *words(table, model),
+        "--features",
+        "majority class",
+        "--features",
+        "tf-idf words",
+        "--cv",
+        "2",
+    )
     assert result.code == 0
-    assert re.fullmatch(r"TF-IDF words: accuracy 1\.000, 95 % interval \d\.\d{3} to 1\.000, the best of 2\n", result.out)
+    assert re.fullmatch(
+        r"TF-IDF words: accuracy 1\.000, 95 % interval \d\.\d{3} to 1\.000, the best of 2\n",
+        result.out,
+    )
     assert result.err.splitlines()[-1] == f"trained on 20 rows and written to {output}"
     saved = load_pipeline(output)
-    assert (saved.text, saved.target, saved.metadata["features"]) == ("text", "sense", "TF-IDF words")
+    assert (saved.text, saved.target, saved.metadata["features"]) == (
+        "text",
+        "sense",
+        "TF-IDF words",
+    )
     predicted = table.with_name("out.csv")
-    assert run("predict", output, table, "-o", predicted, "--chunk-rows", "7") == Result(0, "", f"20 rows written to {predicted}\n")
+    assert run("predict", output, table, "-o", predicted, "--chunk-rows", "7") == Result(
+        0, "", f"20 rows written to {predicted}\n"
+    )
     frame = pd.read_csv(predicted)
-    assert frame.columns.tolist() == ["row", "text", "sense", "probability_animal", "probability_thing"]
+    assert frame.columns.tolist() == [
+        "row",
+        "text",
+        "sense",
+        "probability_animal",
+        "probability_thing",
+    ]
     assert frame["sense"].tolist() == [sense for _, sense in ROWS]
     assert frame["text"].tolist()[3] == "'=money in the bank n0"
-    np.testing.assert_array_equal(frame.iloc[:, 3:], saved.pipeline.predict_proba([text for text, _ in ROWS]))
+    np.testing.assert_array_equal(
+        frame.iloc[:, 3:], saved.pipeline.predict_proba([text for text, _ in ROWS])
+    )
 
 
-def test_a_single_kind_is_trained_at_once(table: Path, model: Path, tmp_path: Path, run: Run) -> None:
+def test_a_single_kind_is_trained_at_once(
+    table: Path, model: Path, tmp_path: Path, run: Run
+) -> None:
     output, own = tmp_path / "model.skops", tmp_path / "own"
     shutil.copytree(model, own)
     common = words(table, own)
-    assert run(*common, "--features", "BERT mean -1").out == "BERT mean -1: trained without a comparison\n"
+    assert (
+        run(*common, "--features", "BERT mean -1").out
+        == "BERT mean -1: trained without a comparison\n"
+    )
     expected = load_pipeline(output).pipeline.predict_proba([text for text, _ in ROWS])
     own.rename(tmp_path / "moved")
     predict = ["predict", output, table, "-o", tmp_path / "out.parquet", "--local-files-only"]
@@ -68,21 +114,54 @@ def test_a_single_kind_is_trained_at_once(table: Path, model: Path, tmp_path: Pa
     np.testing.assert_array_equal(pd.read_parquet(tmp_path / "out.parquet").iloc[:, 3:], expected)
     assert store.stat().st_size
     shutil.copy(Path(model, "config.json"), tmp_path / "moved" / "config.json")
-    (tmp_path / "moved" / "config.json").write_text(Path(model, "config.json").read_text().replace("gelu", "relu"))
-    assert_one_line(run(*predict, "--model", tmp_path / "moved"), "was fitted with a model of fingerprint")
+    (tmp_path / "moved" / "config.json").write_text(
+        Path(model, "config.json").read_text().replace("gelu", "relu")
+    )
+    assert_one_line(
+        run(*predict, "--model", tmp_path / "moved"), "was fitted with a model of fingerprint"
+    )
 
 
 def test_amounts_several_labels_and_samples(tmp_path: Path, model: Path, run: Run) -> None:
     table, output = tmp_path / "table.tsv", tmp_path / "model.skops"
     table.write_text(
-        "".join(f"{number}.5\tx;y\tthe bat {number}\n{number}\tx\tmoney {number}\n{number}\t\ta crane\n" for number in range(9))
+        "".join(
+            f"{number}.5\tx;y\tthe bat {number}\n{number}\tx\tmoney {number}\n{number}\t\ta crane\n"
+            for number in range(9)
+        )
     )
-    common = ["train", table, "--no-header", "--text", "2", "-o", output, "--model", model, "--features", "TF-IDF words"]
-    for more, name in ((["--target", "0"], "0"), (["--target", "1", "--label-sep", ";"], ("x", "y"))):
+    common = [
+        "train",
+        table,
+        "--no-header",
+        "--text",
+        "2",
+        "-o",
+        output,
+        "--model",
+        model,
+        "--features",
+        "TF-IDF words",
+    ]
+    for more, name in (
+        (["--target", "0"], "0"),
+        (["--target", "1", "--label-sep", ";"], ("x", "y")),
+    ):
         result = run(*common, *more)
         assert result.code == 0, result.err
         assert load_pipeline(output).target == name
-        assert run("predict", output, table, "--no-header", "-o", tmp_path / "out.csv", "--no-probabilities").code == 0
+        assert (
+            run(
+                "predict",
+                output,
+                table,
+                "--no-header",
+                "-o",
+                tmp_path / "out.csv",
+                "--no-probabilities",
+            ).code
+            == 0
+        )
         assert pd.read_csv(tmp_path / "out.csv").columns.tolist() == ["row", "text", *name]
     result = run(*common, "--target", "0", "--sample", "12")
     assert result.err.splitlines()[-1] == f"trained on 12 rows and written to {output}"
@@ -107,11 +186,22 @@ def test_amounts_several_labels_and_samples(tmp_path: Path, model: Path, run: Ru
     ids=str,
 )
 def test_a_mistake_is_one_line(
-    changes: dict[str, str], parts: list[str], table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, str],
+    parts: list[str],
+    table: Path,
+    model: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(table.parent)
     Path("folder.skops").mkdir()
-    options = {"--text": "text", "--target": "sense", "-o": "model.skops", "--model": str(model), "--features": "TF-IDF words"}
+    options = {
+        "--text": "text",
+        "--target": "sense",
+        "-o": "model.skops",
+        "--model": str(model),
+        "--features": "TF-IDF words",
+    }
     if "--vectors" in changes:
         options["--features"] = "vectors none.txt"
     flat = [word for pair in {**options, **changes}.items() for word in pair]
@@ -122,7 +212,11 @@ def test_a_mistake_is_one_line(
 def test_missing_files_are_one_line(tmp_path: Path, table: Path, run: Run) -> None:
     common = ["--text", "text", "--target", "sense", "-o", tmp_path / "model.skops"]
     assert_one_line(run("train", tmp_path / "none.csv", *common), "There is no file")
-    assert_one_line(run("predict", tmp_path / "none.skops", table, "-o", tmp_path / "out.csv"), "There is no file", "none.skops")
+    assert_one_line(
+        run("predict", tmp_path / "none.skops", table, "-o", tmp_path / "out.csv"),
+        "There is no file",
+        "none.skops",
+    )
     assert_one_line(run("predict", table, table, "-o", tmp_path / "out.csv"), "is no skops file")
     assert list(tmp_path.iterdir()) == [table]
 
@@ -139,23 +233,37 @@ def trained(table: Path) -> Path:
 
 
 def test_predict_names_what_is_wrong(trained: Path, table: Path, tmp_path: Path, run: Run) -> None:
-    assert_one_line(run("predict", trained, tmp_path / "none.csv", "-o", tmp_path / "out.csv"), "There is no file", "none.csv")
-    assert_one_line(run("predict", trained, table, "-o", tmp_path / "out.csv", "--text", "txt"), "no column 'txt'")
+    assert_one_line(
+        run("predict", trained, tmp_path / "none.csv", "-o", tmp_path / "out.csv"),
+        "There is no file",
+        "none.csv",
+    )
+    assert_one_line(
+        run("predict", trained, table, "-o", tmp_path / "out.csv", "--text", "txt"),
+        "no column 'txt'",
+    )
     assert_one_line(run("predict", trained, table, "-o", table), "is the file to be read")
-    assert_one_line(run("predict", trained, table, "-o", tmp_path / "out.npy"), "must end in one of .csv, .parquet, .jsonl")
+    assert_one_line(
+        run("predict", trained, table, "-o", tmp_path / "out.npy"),
+        "must end in one of .csv, .parquet, .jsonl",
+    )
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"text": "a"}\n{"text": "b"}\nrubbish\n', encoding="utf-8")
     result = run("predict", trained, broken, "-o", tmp_path / "out.csv", "--chunk-rows", "2")
     assert_one_line(result, "line 3 is no JSON", f"2 rows are kept in {tmp_path / 'out.csv'}.part")
 
 
-def test_an_interrupt_is_one_line(trained: Path, table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_one_line(
+    trained: Path, table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_anything: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
     before = trained.read_bytes()
     monkeypatch.setattr("bertvectorizer.pipeline.saving.pipeline_file.save_pipeline", stop)
-    assert run(*words(table, model), "--features", "TF-IDF words") == Result(130, "", "Interrupted: no model was written.\n")
+    assert run(*words(table, model), "--features", "TF-IDF words") == Result(
+        130, "", "Interrupted: no model was written.\n"
+    )
     assert trained.read_bytes() == before
     monkeypatch.setattr("bertvectorizer.pipeline.files.predict.predict_file", stop)
     result = run("predict", trained, table, "-o", table.with_name("out.csv"))

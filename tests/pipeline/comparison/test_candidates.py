@@ -14,9 +14,25 @@ from bertvectorizer import BertVectorizer, EmbeddingStore, StaticVectorizer
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
 from bertvectorizer.pipeline import default_features, layer_features
 from bertvectorizer.pipeline.comparison import candidates as module
-from bertvectorizer.pipeline.comparison.candidates import MAJORITY, choose_features, find_cell, is_contextual, parts_of, with_store
+from bertvectorizer.pipeline.comparison.candidates import (
+    MAJORITY,
+    choose_features,
+    find_cell,
+    is_contextual,
+    parts_of,
+    with_store,
+)
 
-BERTS = ["BERT cls", "BERT", "BERT mean -1", "BERT mean -2", "BERT mean -3", "BERT mean -4", "BERT sum of last 4", "BERT concat of last 4"]
+BERTS = [
+    "BERT cls",
+    "BERT",
+    "BERT mean -1",
+    "BERT mean -2",
+    "BERT mean -3",
+    "BERT mean -4",
+    "BERT sum of last 4",
+    "BERT concat of last 4",
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +43,31 @@ def model(tiny_model: Any) -> str:
 @pytest.mark.parametrize("extra", [True, False])
 def test_the_default_roster(extra: bool, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "can_distill", lambda: extra)
-    roster = default_features(["glove.6B.txt", Path("more/wiki.vec")], model_name=model, max_length=16)
-    baselines = [MAJORITY, "TF-IDF words", "TF-IDF words + characters", "Word2Vec", *["distilled words"] * extra]
+    roster = default_features(
+        ["glove.6B.txt", Path("more/wiki.vec")], model_name=model, max_length=16
+    )
+    baselines = [
+        MAJORITY,
+        "TF-IDF words",
+        "TF-IDF words + characters",
+        "Word2Vec",
+        *["distilled words"] * extra,
+    ]
     assert list(roster) == [*baselines, "vectors glove.6B.txt", "vectors wiki.vec", *BERTS]
     assert roster[MAJORITY] is None
     assert [name for name, transformer in roster.items() if is_contextual(transformer)] == BERTS
     for name in BERTS:
         assert (roster[name].model_name, roster[name].max_length) == (model, 16)
-    assert [find_cell(roster[name]) for name in BERTS] == [(3, "cls"), None, (3, "mean"), (2, "mean"), (1, "mean"), (0, "mean"), None, None]
+    assert [find_cell(roster[name]) for name in BERTS] == [
+        (3, "cls"),
+        None,
+        (3, "mean"),
+        (2, "mean"),
+        (1, "mean"),
+        (0, "mean"),
+        None,
+        None,
+    ]
     if extra:
         assert roster["distilled words"].vectors == f"distill:{model}"
 
@@ -47,10 +80,11 @@ def test_one_file_of_vectors(model: str) -> None:
 
 def test_files_of_the_same_name_are_all_kept(model: str) -> None:
     roster = default_features(["en/wiki.vec", "de/wiki.vec"], model_name=model)
-    assert sorted(str(transformer.vectors) for name, transformer in roster.items() if name.startswith("vectors")) == [
-        "de/wiki.vec",
-        "en/wiki.vec",
-    ]
+    assert sorted(
+        str(transformer.vectors)
+        for name, transformer in roster.items()
+        if name.startswith("vectors")
+    ) == ["de/wiki.vec", "en/wiki.vec"]
 
 
 def test_parameters_of_bert_that_the_roster_chooses_itself(model: str) -> None:
@@ -62,7 +96,11 @@ def test_parameters_of_bert_that_the_roster_chooses_itself(model: str) -> None:
 
 def test_a_shallow_model(tiny_model: Any) -> None:
     roster = default_features(model_name=str(tiny_model("bert", num_hidden_layers=1)))
-    assert [name for name in roster if name.startswith("BERT")] == [*BERTS[:4], "BERT sum of last 2", "BERT concat of last 2"]
+    assert [name for name in roster if name.startswith("BERT")] == [
+        *BERTS[:4],
+        "BERT sum of last 2",
+        "BERT concat of last 2",
+    ]
 
 
 def test_faults_in_the_parameters_of_bert(model: str) -> None:
@@ -71,7 +109,9 @@ def test_faults_in_the_parameters_of_bert(model: str) -> None:
 
 
 def test_a_model_that_is_not_there_leaves_the_names(model: str) -> None:
-    assert list(default_features(model_name="no/such-model")) == list(default_features(model_name=model))
+    assert list(default_features(model_name="no/such-model")) == list(
+        default_features(model_name=model)
+    )
     with pytest.raises(ModelNotFoundError):
         layer_features(model_name="no/such-model")
 
@@ -79,11 +119,19 @@ def test_a_model_that_is_not_there_leaves_the_names(model: str) -> None:
 def test_every_layer(model: str) -> None:
     roster = layer_features(model_name=model, max_length=16)
     assert len(roster) == 12
-    assert list(roster)[:5] == ["BERT cls -1", "BERT cls -2", "BERT cls -3", "BERT cls -4", "BERT mean -1"]
+    assert list(roster)[:5] == [
+        "BERT cls -1",
+        "BERT cls -2",
+        "BERT cls -3",
+        "BERT cls -4",
+        "BERT mean -1",
+    ]
     assert {find_cell(transformer) for transformer in roster.values()} == {
         (layer, how) for layer in range(4) for how in ("cls", "mean", "max")
     }
-    assert list(layer_features(["max"], model_name=model)) == [f"BERT max {layer}" for layer in (-1, -2, -3, -4)]
+    assert list(layer_features(["max"], model_name=model)) == [
+        f"BERT max {layer}" for layer in (-1, -2, -3, -4)
+    ]
 
 
 def test_cells(model: str) -> None:
@@ -105,7 +153,9 @@ def test_what_is_contextual(model: str) -> None:
     bert = BertVectorizer(model)
     assert is_contextual(bert)
     assert is_contextual(make_pipeline(bert, TruncatedSVD(2)))
-    assert is_contextual(make_pipeline(FeatureUnion([("words", TfidfVectorizer()), ("deep", make_pipeline(bert))])))
+    assert is_contextual(
+        make_pipeline(FeatureUnion([("words", TfidfVectorizer()), ("deep", make_pipeline(bert))]))
+    )
     assert not is_contextual(None)
     assert not is_contextual(make_pipeline(TfidfVectorizer(), TruncatedSVD(2)))
     assert list(parts_of(None)) == [None]
@@ -115,11 +165,19 @@ def test_what_is_contextual(model: str) -> None:
 def test_a_store_for_those_that_name_none(model: str, tmp_path: Path) -> None:
     own, given = str(tmp_path / "own.sqlite"), EmbeddingStore(tmp_path / "given.sqlite")
     union = FeatureUnion(
-        [("auto", BertVectorizer(model)), ("own", BertVectorizer(model, store=own)), ("none", BertVectorizer(model, store=None))]
+        [
+            ("auto", BertVectorizer(model)),
+            ("own", BertVectorizer(model, store=own)),
+            ("none", BertVectorizer(model, store=None)),
+        ]
     )
     copy = with_store(union, given)
     assert [transformer.store for _, transformer in copy.transformer_list] == [given, own, None]
-    assert [transformer.store for _, transformer in with_store(union, None).transformer_list] == [None, None, None]
+    assert [transformer.store for _, transformer in with_store(union, None).transformer_list] == [
+        None,
+        None,
+        None,
+    ]
     assert [transformer.store for _, transformer in union.transformer_list] == ["auto", own, None]
     assert with_store(BertVectorizer(model, store=given), "auto").store is given
 
@@ -130,7 +188,10 @@ class TestChoosing:
     def test_names(self) -> None:
         roster = {"majority class": None, "TF-IDF words": self.words, "BERT": self.hashes}
         for names in (["bert", "tf-idf WORDS"], ("BERT", "TF-IDF words", "bert")):
-            assert choose_features(names, roster) == {"BERT": self.hashes, "TF-IDF words": self.words}
+            assert choose_features(names, roster) == {
+                "BERT": self.hashes,
+                "TF-IDF words": self.words,
+            }
             assert list(choose_features(names, roster)) == ["BERT", "TF-IDF words"]
         assert choose_features("majority class", roster) == {"majority class": None}
 
@@ -141,18 +202,27 @@ class TestChoosing:
         assert chosen["b"] is self.words
         assert chosen is not roster
 
-    @pytest.mark.parametrize("features", [["no such"], "no such", [3], [None], [TfidfVectorizer()], ["a,b"]])
+    @pytest.mark.parametrize(
+        "features", [["no such"], "no such", [3], [None], [TfidfVectorizer()], ["a,b"]]
+    )
     def test_unknown_names(self, features: Any) -> None:
-        with pytest.raises(InvalidParameterError, match=r"'features' parameter must name some of: majority class, words\. Got") as caught:
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"'features' parameter must name some of: majority class, words\. Got",
+        ) as caught:
             choose_features(features, {"majority class": None, "words": self.words})
         assert "\n" not in str(caught.value)
 
-    @pytest.mark.parametrize("features", [5, [], {}, (), TfidfVectorizer(), np.array(["words"]), {"words"}, True])
+    @pytest.mark.parametrize(
+        "features", [5, [], {}, (), TfidfVectorizer(), np.array(["words"]), {"words"}, True]
+    )
     def test_no_roster(self, features: Any) -> None:
         with pytest.raises(InvalidParameterError, match="'features' parameter must be"):
             choose_features(features, {"words": self.words})
 
-    @pytest.mark.parametrize("transformer", [5, "words", BaseEstimator(), TfidfVectorizer, lambda text: text])
+    @pytest.mark.parametrize(
+        "transformer", [5, "words", BaseEstimator(), TfidfVectorizer, lambda text: text]
+    )
     def test_what_is_no_transformer(self, transformer: Any) -> None:
         with pytest.raises(InvalidParameterError, match="'mine'"):
             choose_features({"words": self.words, "mine": transformer}, {})
@@ -164,9 +234,15 @@ class TestChoosing:
 
 def test_nothing_is_fitted(model: str) -> None:
     roster = default_features(model_name=model)
-    before = {name: None if transformer is None else repr(clone(transformer)) for name, transformer in roster.items()}
+    before = {
+        name: None if transformer is None else repr(clone(transformer))
+        for name, transformer in roster.items()
+    }
     for transformer in roster.values():
         find_cell(transformer)
         is_contextual(transformer)
-    assert before == {name: None if transformer is None else repr(transformer) for name, transformer in roster.items()}
+    assert before == {
+        name: None if transformer is None else repr(transformer)
+        for name, transformer in roster.items()
+    }
     assert not hasattr(roster["BERT"], "model_fingerprint_")

@@ -24,7 +24,10 @@ from bertvectorizer.pipeline.comparison.outcome import Outcome
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
 from bertvectorizer.pipeline.comparison.target import read_target
 
-TEXTS = np.array([f"{word} number {number}" for number in range(10) for word in ("ham", "spam", "eggs")], dtype=object)
+TEXTS = np.array(
+    [f"{word} number {number}" for number in range(10) for word in ("ham", "spam", "eggs")],
+    dtype=object,
+)
 LABELS = np.array([0, 1, 1] * 10)
 TARGET = read_target(LABELS, 30)[0]
 CURVE = [[(np.arange(6), np.arange(20, 30))] * 3]
@@ -87,12 +90,20 @@ def test_features_learn_from_the_training_rows_only() -> None:
     assert Spy.learnt == [TEXTS[train].tolist() for train, _ in folds.splits]
     assert Spy.labels == [LABELS[train].tolist() for train, _ in folds.splits]
     for number, (train, test) in enumerate(folds.splits):
-        assert Spy.transformed[2 * number : 2 * number + 2] == [TEXTS[train].tolist(), TEXTS[test].tolist()]
+        assert Spy.transformed[2 * number : 2 * number + 2] == [
+            TEXTS[train].tolist(),
+            TEXTS[test].tolist(),
+        ]
     assert not hasattr(spy, "fitted_")
 
 
 def test_held_back_rows_are_judged_once_after_learning_from_all_others() -> None:
-    outcome = run(Spy(), n_rows=24, folds=make_folds(3, read_target(LABELS[:24], 24)[0], None, 0), curve=CURVE[:1])
+    outcome = run(
+        Spy(),
+        n_rows=24,
+        folds=make_folds(3, read_target(LABELS[:24], 24)[0], None, 0),
+        curve=CURVE[:1],
+    )
     assert len(Spy.learnt) == 3 + 1 + 3
     assert Spy.learnt[3] == TEXTS[:24].tolist()
     assert sum(text in seen for text in TEXTS[24:] for seen in Spy.learnt) == 0
@@ -130,7 +141,9 @@ def test_rows_never_judged_have_no_prediction() -> None:
 def test_members_meet_the_same_bootstrap_samples() -> None:
     folds = Folds([(np.arange(20), np.arange(20, 30))], 1, "")
     noise = read_target(np.random.RandomState(0).randint(2, size=30), 30)[0]
-    one, other, another = (run(Spy(), target=noise, folds=folds, random_state=seed).resampled for seed in (3, 3, 4))
+    one, other, another = (
+        run(Spy(), target=noise, folds=folds, random_state=seed).resampled for seed in (3, 3, 4)
+    )
     assert one is not None
     assert len(set(one)) > 1
     np.testing.assert_array_equal(one, other)
@@ -146,7 +159,9 @@ def test_the_learning_curve_has_a_row_for_each_size() -> None:
     np.testing.assert_array_equal(outcome.curve[1], outcome.scores["accuracy"])
 
 
-def test_a_part_of_the_rows_that_is_too_small_for_a_transformer_costs_a_point_of_the_curve_only() -> None:
+def test_a_part_of_the_rows_that_is_too_small_for_a_transformer_costs_a_point_of_the_curve_only() -> (
+    None
+):
     folds = make_folds(3, TARGET, None, 0)
     curve = [[(train[:size], test) for train, test in folds.splits] for size in (3, 20)]
     outcome = run(CountVectorizer(min_df=4), folds=folds, curve=curve)
@@ -156,7 +171,9 @@ def test_a_part_of_the_rows_that_is_too_small_for_a_transformer_costs_a_point_of
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 1024])
-def test_features_that_learn_nothing_are_computed_once(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_that_learn_nothing_are_computed_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[int] = []
     whole = HashingVectorizer.transform
 
@@ -182,10 +199,15 @@ def test_features_that_learn_nothing_are_computed_once(at_once: int, monkeypatch
     monkeypatch.undo()
     for number, (train, test) in enumerate(folds.splits):
         model = LogisticRegression().fit(hashes.transform(texts[train]), target.values[train])
-        assert outcome.scores["accuracy"][number] == model.score(hashes.transform(texts[test]), target.values[test])
+        assert outcome.scores["accuracy"][number] == model.score(
+            hashes.transform(texts[test]), target.values[test]
+        )
     assert outcome.cost.dimensions == 32
     features = hashes.transform(texts)
-    assert outcome.cost.kept_bytes == features.data.nbytes + features.indices.nbytes + features.indptr.nbytes
+    assert (
+        outcome.cost.kept_bytes
+        == features.data.nbytes + features.indices.nbytes + features.indptr.nbytes
+    )
 
 
 def test_costs(tiny_model: Any) -> None:
@@ -199,7 +221,12 @@ def test_costs(tiny_model: Any) -> None:
     assert bert.cost.kept_bytes == 30 * 32 * 4
     assert bert.cost.truncation_rate == 1
     assert math.isnan(bert.cost.oov_rate)
-    for seconds in (bert.cost.encode_seconds, bert.cost.fit_seconds, bert.cost.predict_seconds, majority.fit_seconds):
+    for seconds in (
+        bert.cost.encode_seconds,
+        bert.cost.fit_seconds,
+        bert.cost.predict_seconds,
+        majority.fit_seconds,
+    ):
         assert seconds > 0
     assert bert.cost.peak_mib > 1
 
@@ -214,12 +241,16 @@ def test_words_without_a_vector_are_counted() -> None:
 
 
 def test_warnings_are_heard_once_and_shown_to_nobody(tiny_model: Any) -> None:
-    texts = np.array([f"the old bat number {number} of the river" for number in range(60)], dtype=object)
+    texts = np.array(
+        [f"the old bat number {number} of the river" for number in range(60)], dtype=object
+    )
     target = read_target([0, 1] * 30, 60)[0]
     trial = make_trial(texts=texts, target=target, n_rows=60, folds=make_folds(2, target, None, 0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, said = trial.run("it", BertVectorizer(str(tiny_model("bert")), max_length=4), lambda *_news: None)
+        _, said = trial.run(
+            "it", BertVectorizer(str(tiny_model("bert")), max_length=4), lambda *_news: None
+        )
     assert len(said) == 1
     assert "60 of 60 texts are longer" in said[0]
 
@@ -229,13 +260,25 @@ class TestAnswers:
     y = np.where(X[:, 0] > 0.3, "spam", "ham")
     rows = np.array([3, 3, 5, 0, 17, 22, 39])
 
-    @pytest.mark.parametrize("scorer", ["accuracy", "f1_macro", "roc_auc", "neg_log_loss", "average_precision", "balanced_accuracy"])
+    @pytest.mark.parametrize(
+        "scorer",
+        [
+            "accuracy",
+            "f1_macro",
+            "roc_auc",
+            "neg_log_loss",
+            "average_precision",
+            "balanced_accuracy",
+        ],
+    )
     def test_scorers_find_in_them_what_they_find_in_the_estimator(self, scorer: str) -> None:
         y = (self.y == "spam").astype(int) if scorer == "average_precision" else self.y
         model = LogisticRegression().fit(self.X, y)
         score = get_scorer(scorer)
         answers = _Recorded(model, sparse.csr_matrix(self.X))
-        assert score(answers, self.rows, y[self.rows]) == score(model, self.X[self.rows], y[self.rows])
+        assert score(answers, self.rows, y[self.rows]) == score(
+            model, self.X[self.rows], y[self.rows]
+        )
 
     def test_what_the_estimator_cannot_they_cannot(self) -> None:
         answers = _Recorded(RidgeClassifier().fit(self.X, self.y), self.X)
@@ -260,9 +303,13 @@ class TestAnswers:
         several = np.column_stack([self.X[:, 0] > 0, self.X[:, 1] > 0]).astype(int)
         model = KNeighborsClassifier(3).fit(self.X, several)
         score = get_scorer("roc_auc")
-        assert score(_Recorded(model, self.X), self.rows, several[self.rows]) == score(model, self.X[self.rows], several[self.rows])
+        assert score(_Recorded(model, self.X), self.rows, several[self.rows]) == score(
+            model, self.X[self.rows], several[self.rows]
+        )
 
     def test_a_scorer_of_the_users_that_asks_for_the_score(self) -> None:
         model = LogisticRegression().fit(self.X, self.y)
         answers: Any = _Recorded(model, self.X)
-        assert answers.score(self.rows, self.y[self.rows]) == model.score(self.X[self.rows], self.y[self.rows])
+        assert answers.score(self.rows, self.y[self.rows]) == model.score(
+            self.X[self.rows], self.y[self.rows]
+        )

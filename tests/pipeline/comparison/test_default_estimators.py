@@ -7,17 +7,27 @@ import pytest
 from scipy import sparse
 from sklearn.base import is_classifier, is_regressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifierCV, RidgeCV
+from sklearn.linear_model import (
+    LogisticRegression,
+    LogisticRegressionCV,
+    RidgeClassifierCV,
+    RidgeCV,
+)
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from bertvectorizer.pipeline.comparison.default_estimators import default_estimator, majority_estimator
+from bertvectorizer.pipeline.comparison.default_estimators import (
+    default_estimator,
+    majority_estimator,
+)
 
 RANDOM = np.random.RandomState(0)
 DENSE = RANDOM.normal(size=(60, 4))
 LABELS = np.array(["a", "b", "c"], dtype=object)[RANDOM.randint(3, size=60)]
 
 
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix, sparse.csr_array], ids=["dense", "matrix", "sparse"])
+@pytest.mark.parametrize(
+    "make", [np.asarray, sparse.csr_matrix, sparse.csr_array], ids=["dense", "matrix", "sparse"]
+)
 @pytest.mark.parametrize(
     ("kind", "labels", "expected"),
     [
@@ -29,7 +39,9 @@ LABELS = np.array(["a", "b", "c"], dtype=object)[RANDOM.randint(3, size=60)]
         ("regression", RANDOM.normal(size=60), RidgeCV),
     ],
 )
-def test_scaler_and_estimator_fit_features_and_target(make: Any, kind: str, labels: Any, expected: type) -> None:
+def test_scaler_and_estimator_fit_features_and_target(
+    make: Any, kind: str, labels: Any, expected: type
+) -> None:
     features = make(DENSE)
     scaler, model = (step for _, step in default_estimator(features, kind, labels).steps)
     assert type(scaler) is (Normalizer if sparse.issparse(features) else StandardScaler)
@@ -49,19 +61,34 @@ def test_few_rows_of_a_class(make: Any, counts: tuple[int, ...]) -> None:
 def test_hundreds_of_classes_and_all_kinds_can_be_learnt() -> None:
     codes = np.eye(30)[np.repeat(np.arange(30), 3)]
     labels = np.repeat([f"class {number}" for number in range(30)], 3)
-    assert default_estimator(codes, "multiclass", labels).fit(codes, labels).score(codes, labels) == 1
+    assert (
+        default_estimator(codes, "multiclass", labels).fit(codes, labels).score(codes, labels) == 1
+    )
     several = (DENSE[:, :2] > 0).astype(int)
-    assert default_estimator(DENSE, "multilabel", several).fit(DENSE, several).predict(DENSE).shape == (60, 2)
-    assert default_estimator(DENSE, "regression", DENSE[:, 0]).fit(DENSE, DENSE[:, 0]).score(DENSE, DENSE[:, 0]) > 0.99
+    assert default_estimator(DENSE, "multilabel", several).fit(DENSE, several).predict(
+        DENSE
+    ).shape == (60, 2)
+    assert (
+        default_estimator(DENSE, "regression", DENSE[:, 0])
+        .fit(DENSE, DENSE[:, 0])
+        .score(DENSE, DENSE[:, 0])
+        > 0.99
+    )
 
 
 def test_columns_that_never_change_do_no_harm() -> None:
     features = np.column_stack([DENSE, np.ones(60)])
-    assert np.isfinite(default_estimator(features, "multiclass", LABELS).fit(features, LABELS).predict_proba(features)).all()
+    assert np.isfinite(
+        default_estimator(features, "multiclass", LABELS)
+        .fit(features, LABELS)
+        .predict_proba(features)
+    ).all()
 
 
 def test_the_same_rows_give_the_same_estimator() -> None:
-    one, other = (default_estimator(DENSE, "multiclass", LABELS).fit(DENSE, LABELS) for _ in range(2))
+    one, other = (
+        default_estimator(DENSE, "multiclass", LABELS).fit(DENSE, LABELS) for _ in range(2)
+    )
     np.testing.assert_array_equal(one.predict_proba(DENSE), other.predict_proba(DENSE))
 
 

@@ -11,7 +11,11 @@ def test_two_balanced_classes_for_each_word() -> None:
     table = load_example()
     assert table.columns.tolist() == ["text", "word", "label"]
     assert len(table) == 400
-    singular = table["word"].replace({"flies": "fly", "mice": "mouse"}).str.replace(r"(?<=ch|ss)es$|(?<!s)s$", "", regex=True)
+    singular = (
+        table["word"]
+        .replace({"flies": "fly", "mice": "mouse"})
+        .str.replace(r"(?<=ch|ss)es$|(?<!s)s$", "", regex=True)
+    )
     assert singular.nunique() == 20
     assert (table.groupby([singular, "label"]).size() == 10).all()
 

@@ -16,10 +16,23 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from bertvectorizer import BertVectorizer, EmbeddingStore, Word2VecVectorizer
-from bertvectorizer.pipeline.comparison.fitting import as_rows, fit_pipeline, learn_features, make_estimator
+from bertvectorizer.pipeline.comparison.fitting import (
+    as_rows,
+    fit_pipeline,
+    learn_features,
+    make_estimator,
+)
 from bertvectorizer.pipeline.comparison.target import read_target
 
-TEXTS = np.array([f"the {word} of the {other}" for word in ("bat", "crane", "bank") for other in ("river", "money")] * 4, dtype=object)
+TEXTS = np.array(
+    [
+        f"the {word} of the {other}"
+        for word in ("bat", "crane", "bank")
+        for other in ("river", "money")
+    ]
+    * 4,
+    dtype=object,
+)
 LABELS = np.array([int("money" in text) for text in TEXTS])
 TARGET = read_target(LABELS, len(TEXTS))[0]
 
@@ -48,7 +61,9 @@ def test_rows_can_be_chosen_from_any_matrix() -> None:
     ]
     for kind in kinds:
         chosen = as_rows(kind)[rows]
-        np.testing.assert_array_equal(chosen.toarray() if sparse.issparse(chosen) else chosen, dense[rows])
+        np.testing.assert_array_equal(
+            chosen.toarray() if sparse.issparse(chosen) else chosen, dense[rows]
+        )
 
 
 def test_features_that_learn() -> None:
@@ -83,7 +98,11 @@ def test_a_pipeline_is_what_one_fits_by_hand(kind: str, estimator: Any, tiny_mod
     fitted = fit_pipeline(transformer, estimator, TEXTS, TARGET)
     assert list(fitted.named_steps) == ["features", "estimator"]
     features = clone(transformer)
-    matrix = features.fit_transform(TEXTS) if hasattr(features, "fit_transform") else features.fit(TEXTS, LABELS).transform(TEXTS)
+    matrix = (
+        features.fit_transform(TEXTS)
+        if hasattr(features, "fit_transform")
+        else features.fit(TEXTS, LABELS).transform(TEXTS)
+    )
     by_hand = make_estimator(estimator, matrix, "binary", LABELS).fit(matrix, LABELS)
     np.testing.assert_array_equal(proba(fitted), proba(make_pipeline(features, by_hand)))
     check_is_fitted(fitted)
@@ -97,17 +116,23 @@ def test_the_score_of_a_pipeline_is_its_accuracy() -> None:
 
 
 @pytest.mark.parametrize("own", ["auto", None, "a path", "a store"])
-def test_a_pipeline_keeps_the_store_that_its_transformer_was_given(own: Any, tiny_model: Any, tmp_path: Path) -> None:
+def test_a_pipeline_keeps_the_store_that_its_transformer_was_given(
+    own: Any, tiny_model: Any, tmp_path: Path
+) -> None:
     if own == "a path":
         own = str(tmp_path / "own.sqlite")
     elif own == "a store":
         own = EmbeddingStore(tmp_path / "own.sqlite")
     shared = EmbeddingStore(tmp_path / "shared.sqlite")
     bert = BertVectorizer(str(tiny_model("bert")), store=own)
-    deep = FeatureUnion([("words", TfidfVectorizer()), ("deep", make_pipeline(bert, FunctionTransformer()))])
+    deep = FeatureUnion(
+        [("words", TfidfVectorizer()), ("deep", make_pipeline(bert, FunctionTransformer()))]
+    )
     for transformer in (bert, make_pipeline(bert), deep):
         fitted = fit_pipeline(transformer, LogisticRegression(), TEXTS, TARGET, shared)
-        stores = [value for name, value in fitted.get_params().items() if name.split("__")[-1] == "store"]
+        stores = [
+            value for name, value in fitted.get_params().items() if name.split("__")[-1] == "store"
+        ]
         assert len(stores) == 1
         assert stores[0] is own
         assert fitted.predict(TEXTS[:2]).shape == (2,)
@@ -116,7 +141,9 @@ def test_a_pipeline_keeps_the_store_that_its_transformer_was_given(own: Any, tin
 
 
 def test_the_majority_needs_no_features() -> None:
-    fitted = fit_pipeline(None, LogisticRegression(), TEXTS, read_target(["a"] * 20 + ["b"] * 4, 24)[0])
+    fitted = fit_pipeline(
+        None, LogisticRegression(), TEXTS, read_target(["a"] * 20 + ["b"] * 4, 24)[0]
+    )
     assert isinstance(fitted[-1], DummyClassifier)
     assert fitted.predict(["whatever"]).tolist() == ["a"]
     fitted = fit_pipeline(None, None, TEXTS, read_target(np.linspace(0, 1, 24), 24)[0])

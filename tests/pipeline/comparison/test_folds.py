@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, PredefinedSplit, StratifiedKFold
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    StratifiedKFold,
+)
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline.comparison.folds import Folds, count_leaks, join_duplicates, make_folds
@@ -29,7 +35,16 @@ def assert_partition(folds: Folds, n_rows: int) -> None:
 
 @pytest.mark.parametrize("target", [TARGET, AMOUNTS, SEVERAL], ids=["classes", "amounts", "labels"])
 @pytest.mark.parametrize(
-    ("cv", "repeats", "folds"), [(None, 2, 5), ("2x5", 2, 5), (3, 1, 3), (np.int64(3), 1, 3), ("4", 1, 4), (" 3 × 2 ", 3, 2), ("1x2", 1, 2)]
+    ("cv", "repeats", "folds"),
+    [
+        (None, 2, 5),
+        ("2x5", 2, 5),
+        (3, 1, 3),
+        (np.int64(3), 1, 3),
+        ("4", 1, 4),
+        (" 3 × 2 ", 3, 2),
+        ("1x2", 1, 2),
+    ],
 )
 def test_repeats_of_folds(cv: Any, repeats: int, folds: int, target: Target) -> None:
     made = make_folds(cv, target, None, 0)
@@ -51,7 +66,9 @@ def test_classes_are_spread_evenly() -> None:
 def test_folds_are_those_of_scikit_learn() -> None:
     seed = int(np.random.RandomState(4).randint(2**31 - 1, size=1)[0])
     theirs = StratifiedKFold(3, shuffle=True, random_state=seed).split(np.zeros(30), TARGET.values)
-    for (train, test), (their_train, their_test) in zip(make_folds(3, TARGET, None, 4).splits, theirs, strict=True):
+    for (train, test), (their_train, their_test) in zip(
+        make_folds(3, TARGET, None, 4).splits, theirs, strict=True
+    ):
         np.testing.assert_array_equal(train, their_train)
         np.testing.assert_array_equal(test, their_test)
 
@@ -69,7 +86,12 @@ def test_a_seed_chooses_the_folds() -> None:
 
 
 @settings(max_examples=15)
-@given(st.lists(st.integers(0, 8), min_size=30, max_size=30).filter(lambda groups: len(set(groups)) >= 3), st.integers(0, 3))
+@given(
+    st.lists(st.integers(0, 8), min_size=30, max_size=30).filter(
+        lambda groups: len(set(groups)) >= 3
+    ),
+    st.integers(0, 3),
+)
 def test_groups_are_never_on_both_sides(groups: list[int], seed: int) -> None:
     owner = np.array(groups)
     for target in (TARGET, AMOUNTS, SEVERAL):
@@ -110,7 +132,10 @@ def test_splitters_with_groups_of_their_own() -> None:
 def test_pairs_of_rows(make: Any) -> None:
     pairs = [([0, 1, 2], [3]), (np.array([3]), np.array([0, 1]))]
     made = make_folds(make(pairs), TARGET, None, 0)
-    assert [(train.tolist(), test.tolist()) for train, test in made.splits] == [([0, 1, 2], [3]), ([3], [0, 1])]
+    assert [(train.tolist(), test.tolist()) for train, test in made.splits] == [
+        ([0, 1, 2], [3]),
+        ([3], [0, 1]),
+    ]
     assert made.description == "2 given fold(s)"
 
 
@@ -131,7 +156,10 @@ def test_rows_of_a_group_in_folds_of_a_splitter_that_knows_no_groups_are_refused
 # Faults
 
 
-@pytest.mark.parametrize("cv", [1, 0, -3, 2.5, True, "x", "", "5x", "0x5", "2x1", "2x5x2", "1e3", "99999", b"5", object()])
+@pytest.mark.parametrize(
+    "cv",
+    [1, 0, -3, 2.5, True, "x", "", "5x", "0x5", "2x1", "2x5x2", "1e3", "99999", b"5", object()],
+)
 def test_other_numbers_of_folds(cv: Any) -> None:
     with pytest.raises(InvalidParameterError, match="'cv'"):
         make_folds(cv, TARGET, None, 0)
@@ -162,7 +190,9 @@ def test_pairs_at_fault(pairs: Iterable[Any], message: str) -> None:
 
 
 def test_a_splitter_that_cannot() -> None:
-    with pytest.raises(InvalidParameterError, match=r"KFold\(n_splits=31.* cannot split these 30 rows"):
+    with pytest.raises(
+        InvalidParameterError, match=r"KFold\(n_splits=31.* cannot split these 30 rows"
+    ):
         make_folds(KFold(31), TARGET, None, 0)
     with pytest.raises(InvalidParameterError, match="'groups' parameter should not be None"):
         make_folds(LeaveOneGroupOut(), TARGET, None, 0)
@@ -171,9 +201,13 @@ def test_a_splitter_that_cannot() -> None:
 def test_too_few_rows_classes_or_groups() -> None:
     with pytest.raises(InvalidTableError, match=r"as many rows as folds \(5\). Got 3 row"):
         make_folds(None, read_target(["a", "b", "a"], 3)[0], None, 0)
-    with pytest.raises(InvalidTableError, match=r"folds \(5\). Got 2 row\(s\) of class 'c'\. Use fewer"):
+    with pytest.raises(
+        InvalidTableError, match=r"folds \(5\). Got 2 row\(s\) of class 'c'\. Use fewer"
+    ):
         make_folds(None, read_target(["a", "b"] * 10 + ["c"] * 2, 22)[0], None, 0)
-    with pytest.raises(InvalidTableError, match=r"Got 1 row\(s\) of class .*, and 199 more class\(es\) like it"):
+    with pytest.raises(
+        InvalidTableError, match=r"Got 1 row\(s\) of class .*, and 199 more class\(es\) like it"
+    ):
         make_folds(None, read_target([f"class {number}" for number in range(200)], 200)[0], None, 0)
     with pytest.raises(InvalidTableError, match=r"as many groups as folds \(5\). Got 3 group"):
         make_folds(None, TARGET, np.arange(30) % 3, 0)
@@ -198,7 +232,10 @@ def slow_groups(texts: list[str], groups: list[int] | None) -> list[frozenset[in
         for first in parts:
             for second in parts:
                 if first is not second and any(
-                    plain[one] == plain[other] or (groups is not None and groups[one] == groups[other]) for one in first for other in second
+                    plain[one] == plain[other]
+                    or (groups is not None and groups[one] == groups[other])
+                    for one in first
+                    for other in second
                 ):
                     first.update(second)
                     parts.remove(second)
@@ -210,14 +247,21 @@ def slow_groups(texts: list[str], groups: list[int] | None) -> list[frozenset[in
 
 
 def parts_of(numbers: Any) -> list[frozenset[int]]:
-    return sorted((frozenset(np.flatnonzero(numbers == number).tolist()) for number in np.unique(numbers)), key=min)
+    return sorted(
+        (frozenset(np.flatnonzero(numbers == number).tolist()) for number in np.unique(numbers)),
+        key=min,
+    )
 
 
-TEXTS = st.sampled_from(["Hi", "hi ", " HI", "Straße", "STRASSE", "a b", "a\tb", "ab", "", " ", "x", "y", "z"])
+TEXTS = st.sampled_from(
+    ["Hi", "hi ", " HI", "Straße", "STRASSE", "a b", "a\tb", "ab", "", " ", "x", "y", "z"]
+)
 
 
 @given(st.lists(st.tuples(TEXTS, st.integers(-2, 5)), max_size=12), st.booleans())
-def test_rows_that_share_a_text_or_a_group_hang_together(rows: list[tuple[str, int]], with_groups: bool) -> None:
+def test_rows_that_share_a_text_or_a_group_hang_together(
+    rows: list[tuple[str, int]], with_groups: bool
+) -> None:
     texts, groups = [text for text, _ in rows], [group for _, group in rows]
     joined = join_duplicates(texts, np.array(groups, dtype=np.int64) if with_groups else None)
     assert joined.shape == (len(rows),)
@@ -234,13 +278,20 @@ def test_a_chain_of_many_rows_is_one_group() -> None:
 
 def test_leaks_are_rows_each_counted_once() -> None:
     texts = ["Hi", "hi ", "hi", "bye", "Free  entry", "free entry"]
-    splits = [(np.array([0, 3, 4]), np.array([1, 2, 5])), (np.array([1, 2]), np.array([0, 3, 4, 5]))]
+    splits = [
+        (np.array([0, 3, 4]), np.array([1, 2, 5])),
+        (np.array([1, 2]), np.array([0, 3, 4, 5])),
+    ]
     assert count_leaks(texts, splits) == 4  # rows 1, 2 and 5 in the first fold, row 0 in the second
     assert count_leaks(texts, splits[:1]) == 3
     assert count_leaks(["a", "b"], [(np.array([0]), np.array([1]))]) == 0
 
 
 @settings(max_examples=20)
-@given(st.lists(TEXTS, min_size=30, max_size=30).filter(lambda texts: len({" ".join(text.casefold().split()) for text in texts}) >= 3))
+@given(
+    st.lists(TEXTS, min_size=30, max_size=30).filter(
+        lambda texts: len({" ".join(text.casefold().split()) for text in texts}) >= 3
+    )
+)
 def test_joined_duplicates_leak_nothing(texts: list[str]) -> None:
     assert count_leaks(texts, make_folds(2, AMOUNTS, join_duplicates(texts), 0).splits) == 0

@@ -28,7 +28,9 @@ def names(scoring: Any, kind: str = "binary") -> list[str]:
 
 
 def scores(model: Any, y: Any, kind: str, scoring: Any = None) -> dict[str, float]:
-    return {metric.name: metric.shown(metric(model, X, y)) for metric in resolve_scoring(scoring, kind)}
+    return {
+        metric.name: metric.shown(metric(model, X, y)) for metric in resolve_scoring(scoring, kind)
+    }
 
 
 def test_defaults() -> None:
@@ -61,7 +63,9 @@ def test_several_classes() -> None:
     assert found["brier_score"] == pytest.approx(((probabilities - truth) ** 2).sum(axis=1).mean())
     some = np.flatnonzero(y != "c")  # rows without one of the classes
     decider = resolve_scoring("neg_brier_score", "multiclass")[0]
-    assert decider(model, X[some], y[some]) == pytest.approx(-((probabilities - truth)[some] ** 2).sum(axis=1).mean())
+    assert decider(model, X[some], y[some]) == pytest.approx(
+        -((probabilities - truth)[some] ** 2).sum(axis=1).mean()
+    )
 
 
 def test_amounts() -> None:
@@ -102,7 +106,9 @@ def test_errors_are_shown_as_positive_numbers(scoring: str, shown: str, better: 
     metric = resolve_scoring(scoring, "regression")[0]
     assert (metric.key, metric.name, metric.greater_is_better) == (scoring, shown, better)
     assert metric.shown(-0.5) == (-0.5 if better else 0.5)
-    np.testing.assert_array_equal(metric.shown(np.array([-1.0, 0.0])), np.array([-1.0, 0.0]) * (1 if better else -1))
+    np.testing.assert_array_equal(
+        metric.shown(np.array([-1.0, 0.0])), np.array([-1.0, 0.0]) * (1 if better else -1)
+    )
 
 
 def test_bounds_and_what_a_row_weighs() -> None:
@@ -142,20 +148,28 @@ def test_scorers_of_the_users() -> None:
         assert Metric(key, get_scorer(key))(model, X, y) == get_scorer(key)(model, X, y)
 
 
-@pytest.mark.parametrize("scoring", ["no_such", ["accuracy", "no_such"], {"a": "no_such"}, "", "neg_accuracy"])
+@pytest.mark.parametrize(
+    "scoring", ["no_such", ["accuracy", "no_such"], {"a": "no_such"}, "", "neg_accuracy"]
+)
 def test_a_scorer_that_does_not_exist(scoring: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=r"'scoring' parameter must name a scorer .* Got '") as caught:
+    with pytest.raises(
+        InvalidParameterError, match=r"'scoring' parameter must name a scorer .* Got '"
+    ) as caught:
         resolve_scoring(scoring, "binary")
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("scoring", [5, [], {}, [accuracy_score], {"a": 5}, {"a": None}, b"accuracy", {"accuracy"}])
+@pytest.mark.parametrize(
+    "scoring", [5, [], {}, [accuracy_score], {"a": 5}, {"a": None}, b"accuracy", {"accuracy"}]
+)
 def test_no_scoring(scoring: Any) -> None:
     with pytest.raises(InvalidParameterError, match="'scoring' parameter must"):
         resolve_scoring(scoring, "binary")
 
 
-@pytest.mark.parametrize("name", ["features", "low", "difference", "verdict", "test", "dimensions", "fit_seconds"])
+@pytest.mark.parametrize(
+    "name", ["features", "low", "difference", "verdict", "test", "dimensions", "fit_seconds"]
+)
 def test_names_that_are_columns_of_the_table_already(name: str) -> None:
     with pytest.raises(InvalidParameterError, match=f"'scoring'.*{name}"):
         resolve_scoring({"accuracy": "accuracy", name: "f1"}, "binary")

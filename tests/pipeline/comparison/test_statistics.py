@@ -22,9 +22,15 @@ from bertvectorizer.pipeline.comparison.statistics import (
 )
 
 Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
-SCORES = arrays(np.float64, st.integers(2, 20), elements=st.floats(0, 1).map(lambda number: round(number, 6)))
+SCORES = arrays(
+    np.float64, st.integers(2, 20), elements=st.floats(0, 1).map(lambda number: round(number, 6))
+)
 SHARES = st.floats(0.01, 4)
-P_VALUES = arrays(np.float64, st.integers(0, 12), elements=st.one_of(st.floats(0, 1), st.just(math.nan), st.sampled_from([0.01, 0.05])))
+P_VALUES = arrays(
+    np.float64,
+    st.integers(0, 12),
+    elements=st.one_of(st.floats(0, 1), st.just(math.nan), st.sampled_from([0.01, 0.05])),
+)
 
 
 def same(left: Estimate, right: Estimate) -> None:
@@ -35,7 +41,8 @@ def same(left: Estimate, right: Estimate) -> None:
 
 
 def test_interval_by_hand() -> None:
-    # Mean 0.8; squared deviations 0.0004 + 0 + 0.0004 over 2; standard error sqrt((1/3 + 1/2) * 0.0004); t(2, 0.975) = 4.30265.
+    # Mean 0.8; squared deviations 0.0004 + 0 + 0.0004 over 2; standard error sqrt((1/3 + 1/2) *
+    # 0.0004); t(2, 0.975) = 4.30265.
     estimate = corrected_interval([0.78, 0.80, 0.82], test_share=0.5)
     reach = 4.30265273 * math.sqrt((1 / 3 + 1 / 2) * 0.0004)
     assert estimate[:3] == pytest.approx((0.8, 0.8 - reach, 0.8 + reach))
@@ -59,20 +66,32 @@ def test_without_shared_rows_it_is_the_plain_paired_test() -> None:
 
 
 @given(SCORES, SHARES, st.floats(-100, 100), st.floats(0.01, 100), st.floats(0.5, 0.999))
-def test_shift_and_scale(scores: Vector, share: float, shift: float, scale: float, confidence: float) -> None:
+def test_shift_and_scale(
+    scores: Vector, share: float, shift: float, scale: float, confidence: float
+) -> None:
     mean, low, high, _ = corrected_interval(scores, share, confidence)
     assert low <= mean <= high
     moved = corrected_interval(scores * scale + shift, share, confidence)
-    np.testing.assert_allclose(moved[:3], np.array([mean, low, high]) * scale + shift, rtol=1e-6, atol=1e-6)
-    assert corrected_test(scores * scale, share).p_value == pytest.approx(corrected_test(scores, share).p_value, rel=1e-6, abs=1e-9)
+    np.testing.assert_allclose(
+        moved[:3], np.array([mean, low, high]) * scale + shift, rtol=1e-6, atol=1e-6
+    )
+    assert corrected_test(scores * scale, share).p_value == pytest.approx(
+        corrected_test(scores, share).p_value, rel=1e-6, abs=1e-9
+    )
 
 
 @given(SCORES, SHARES, st.sampled_from([0.0, 0.01]))
 def test_sign_and_order_of_folds(differences: Vector, share: float, resolution: float) -> None:
     differences = differences - 0.5
     mean, low, high, p_value = corrected_test(differences, share, resolution=resolution)
-    same(corrected_test(-differences, share, resolution=resolution), Estimate(-mean, -high, -low, p_value))
-    same(corrected_test(differences[::-1], share, resolution=resolution), Estimate(mean, low, high, p_value))
+    same(
+        corrected_test(-differences, share, resolution=resolution),
+        Estimate(-mean, -high, -low, p_value),
+    )
+    same(
+        corrected_test(differences[::-1], share, resolution=resolution),
+        Estimate(mean, low, high, p_value),
+    )
     interval = corrected_interval(differences, share, resolution=resolution)
     assert interval[:3] == (mean, low, high)
 
@@ -98,7 +117,12 @@ def test_bounds_cut_and_no_more(scores: Vector, share: float) -> None:
 
 def test_differences_all_the_same() -> None:
     assert corrected_test([0.0] * 5, 0.25) == (0, 0, 0, 1)
-    assert corrected_test([0.1] * 5, 0.25) == (0.1, 0.1, 0.1, 0)  # 0.1 * 5 / 5 is rounded; the variance must yet be 0
+    assert corrected_test([0.1] * 5, 0.25) == (
+        0.1,
+        0.1,
+        0.1,
+        0,
+    )  # 0.1 * 5 / 5 is rounded; the variance must yet be 0
     estimate = corrected_test([0.1] * 5, 0.25, resolution=0.01)
     assert 0 < estimate.p_value < 1e-4
     assert estimate.low < 0.1 < estimate.high
@@ -109,7 +133,9 @@ def test_a_faultless_model_has_an_interval() -> None:
     for n_folds, share in ((5, 0.25), (10, 0.25), (10, 1 / 9)):
         n_rows = 1000
         n_test_rows = round(n_rows * share / (1 + share))
-        low = corrected_interval([1.0] * n_folds, share, resolution=1 / n_test_rows, bounds=(0, 1)).low
+        low = corrected_interval(
+            [1.0] * n_folds, share, resolution=1 / n_test_rows, bounds=(0, 1)
+        ).low
         assert 2 < (1 - low) * n_rows < 4.2
         # It is what one fold with one row wrong gives.
         scores = [1.0] * (n_folds - 1) + [1 - 1 / n_test_rows]
@@ -118,7 +144,8 @@ def test_a_faultless_model_has_an_interval() -> None:
 
 
 def test_rows_that_stratified_folds_do_not_show() -> None:
-    # A majority class: 80 % in every fold, yet of 400 other rows another share. The t distribution with 9 degrees of freedom.
+    # A majority class: 80 % in every fold, yet of 400 other rows another share. The t distribution
+    # with 9 degrees of freedom.
     estimate = corrected_interval([0.8] * 10, 0.25, row_error=0.02)
     assert estimate[:3] == pytest.approx((0.8, 0.8 - 2.26215716 * 0.02, 0.8 + 2.26215716 * 0.02))
     scores = [0.7, 0.8, 0.9]
@@ -139,10 +166,15 @@ def test_samples_are_shared_and_repeatable() -> None:
     resampled = resample_rows(score, 20, n_resamples=30, random_state=3)
     assert resampled.shape == (30, 3)
     assert resampled.dtype == np.float64
-    assert all(rows.shape == (20,) and rows.dtype == np.int64 and rows.min() >= 0 and rows.max() < 20 for rows in seen)
+    assert all(
+        rows.shape == (20,) and rows.dtype == np.int64 and rows.min() >= 0 and rows.max() < 20
+        for rows in seen
+    )
     np.testing.assert_allclose(resampled[:, 0] - resampled[:, 1], 1)
     assert np.isnan(resampled[:, 2]).all()
-    np.testing.assert_array_equal(resampled, resample_rows(score, 20, n_resamples=30, random_state=np.random.RandomState(3)))
+    np.testing.assert_array_equal(
+        resampled, resample_rows(score, 20, n_resamples=30, random_state=np.random.RandomState(3))
+    )
     assert len({tuple(rows) for rows in seen[:30]}) == 30
 
 
@@ -155,8 +187,8 @@ def test_percentiles_by_hand() -> None:
 
 
 def test_p_value_by_hand() -> None:
-    # Samples -49 ... 49 around 0, moved to 40; as far from 40 as 0 is: those of at most 0 and at least 80, ten of each.
-    # Of the distances 0, 1, 1, 2, 2, ... the 95th is 47.
+    # Samples -49 ... 49 around 0, moved to 40; as far from 40 as 0 is: those of at most 0 and at
+    # least 80, ten of each. Of the distances 0, 1, 1, 2, 2, ... the 95th is 47.
     samples = np.arange(-49.0, 50) + 40
     estimate = bootstrap_test(40, samples)
     same(estimate, Estimate(40, 40 - 47, 40 + 47, (1 + 20) / 100))
@@ -166,7 +198,9 @@ def test_p_value_by_hand() -> None:
 
 
 def test_rounding_does_not_decide() -> None:
-    samples = np.array([0.9 - 0.6, 0.3 - 0.3, 0.6 - 0.0])  # 0.3 by itself, and as far from it as 0 is
+    samples = np.array(
+        [0.9 - 0.6, 0.3 - 0.3, 0.6 - 0.0]
+    )  # 0.3 by itself, and as far from it as 0 is
     assert bootstrap_test(0.3, samples).p_value == 3 / 4
 
 
@@ -174,21 +208,32 @@ def test_least_reach_is_the_exact_interval_of_a_faultless_model() -> None:
     exact = stats.binomtest(500, 500).proportion_ci(0.95, method="exact")
     estimate = bootstrap_interval(1.0, np.ones(99), resolution=1 / 500, bounds=(0, 1))
     assert (estimate.low, estimate.high) == (pytest.approx(exact.low, abs=1e-4), 1)
-    assert bootstrap_test(0.0, np.zeros(99), resolution=1 / 500).high == pytest.approx(1 - exact.low, abs=1e-4)
+    assert bootstrap_test(0.0, np.zeros(99), resolution=1 / 500).high == pytest.approx(
+        1 - exact.low, abs=1e-4
+    )
 
 
-@given(arrays(np.float64, st.integers(1, 50), elements=st.floats(-1, 1)), st.floats(-1, 1), st.floats(0.5, 0.99))
+@given(
+    arrays(np.float64, st.integers(1, 50), elements=st.floats(-1, 1)),
+    st.floats(-1, 1),
+    st.floats(0.5, 0.99),
+)
 def test_sign_of_the_bootstrap(samples: Vector, value: float, confidence: float) -> None:
     mean, low, high, p_value = bootstrap_test(value, samples, confidence)
     same(bootstrap_test(-value, -samples, confidence), Estimate(-mean, -high, -low, p_value))
     assert low <= mean <= high
     assert 1 / (len(samples) + 1) <= p_value <= 1
     interval = bootstrap_interval(value, samples, confidence)
-    same(bootstrap_interval(-value, -samples, confidence), Estimate(-value, -interval.high, -interval.low, math.nan))
+    same(
+        bootstrap_interval(-value, -samples, confidence),
+        Estimate(-value, -interval.high, -interval.low, math.nan),
+    )
     assert interval.low <= value <= interval.high
 
 
-@pytest.mark.parametrize(("value", "samples"), [(math.nan, [0.1, 0.2]), (0.5, [math.nan] * 3), (0.5, [])])
+@pytest.mark.parametrize(
+    ("value", "samples"), [(math.nan, [0.1, 0.2]), (0.5, [math.nan] * 3), (0.5, [])]
+)
 def test_nothing_to_go_by(value: float, samples: list[float]) -> None:
     for estimate in (bootstrap_interval(value, samples), bootstrap_test(value, samples)):
         same(estimate, Estimate(value, math.nan, math.nan, math.nan))
@@ -239,7 +284,9 @@ def test_holm_keeps_order(p_values: Vector, random: Any) -> None:
 # Bad input
 
 
-@pytest.mark.parametrize("scores", [[], [0.5], [[0.5, 0.6]], 0.5, [0.5, math.nan], [0.5, math.inf], ["a", "b"], None])
+@pytest.mark.parametrize(
+    "scores", [[], [0.5], [[0.5, 0.6]], 0.5, [0.5, math.nan], [0.5, math.inf], ["a", "b"], None]
+)
 def test_bad_scores(scores: Any) -> None:
     with pytest.raises(InvalidParameterError, match="scores"):
         corrected_interval(scores, 0.25)
@@ -249,13 +296,24 @@ def test_bad_scores(scores: Any) -> None:
 
 @pytest.mark.parametrize("share", [0, -0.25, math.nan, math.inf, "0.25", None, True])
 def test_bad_share(share: Any) -> None:
-    with pytest.raises(InvalidParameterError, match="'test_share' parameter must be a finite number above 0"):
+    with pytest.raises(
+        InvalidParameterError, match="'test_share' parameter must be a finite number above 0"
+    ):
         corrected_interval([0.5, 0.6], share)
     with pytest.raises(InvalidParameterError, match="test_share"):
         corrected_test([0.5, 0.6], share)
 
 
-@pytest.mark.parametrize("change", [{"confidence": 1}, {"confidence": 0}, {"confidence": 95}, {"resolution": -1}, {"resolution": math.nan}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"confidence": 1},
+        {"confidence": 0},
+        {"confidence": 95},
+        {"resolution": -1},
+        {"resolution": math.nan},
+    ],
+)
 def test_bad_level(change: dict[str, Any]) -> None:
     (name,) = change
     for function in (corrected_interval, corrected_test):

@@ -32,7 +32,10 @@ CLASSES: dict[str, tuple[Any, list[Any]]] = {
     "Int64": (pd.Series([3, 1, 3], dtype="Int64"), [3, 1, 3]),
     "boolean": (pd.Series([True, False], dtype="boolean"), [True, False]),
     "string": (pd.Series(["b", "a"], dtype="string"), ["b", "a"]),
-    "categorical": (pd.Series(pd.Categorical(["b", "a"], categories=["never", "b", "a"])), ["b", "a"]),
+    "categorical": (
+        pd.Series(pd.Categorical(["b", "a"], categories=["never", "b", "a"])),
+        ["b", "a"],
+    ),
     "categorical of int": (pd.Series(pd.Categorical([7, 3])), [7, 3]),
     "index": (pd.Index(["b", "a"]), ["b", "a"]),
     "array of text": (np.array(["b", "a"]), ["b", "a"]),
@@ -106,7 +109,9 @@ def test_a_task_overrides_the_guess() -> None:
 def test_a_user_hears_of_guesses() -> None:
     target, notes = read_target(["0.5", "1.25", "2"], 3)
     assert target.values.tolist() == [0.5, 1.25, 2.0]
-    assert notes == ["The target came as text and was read as numbers, with fractions: a regression."]
+    assert notes == [
+        "The target came as text and was read as numbers, with fractions: a regression."
+    ]
     target, notes = read_target(range(200), 200)
     assert target.kind == "multiclass"
     assert len(notes) == 1
@@ -141,7 +146,9 @@ SEVERAL: dict[str, Any] = {
     "sets": [set(labels) for labels in LABELS],
     "Series": pd.Series(LABELS),
     "polars": pl.Series(LABELS),
-    "arrays, as parquet gives them": pd.Series([np.array(labels, dtype=object) for labels in LABELS]),
+    "arrays, as parquet gives them": pd.Series(
+        [np.array(labels, dtype=object) for labels in LABELS]
+    ),
     "labels twice": [["sport", "money", "sport"], [], ["money"]],
     "frame": pd.DataFrame(MATRIX, columns=["money", "sport"]),
     "polars frame": pl.DataFrame(MATRIX, schema=["money", "sport"], orient="row"),
@@ -180,7 +187,11 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
     "a text": ("ham", "auto", "must be a column of labels"),
     "three axes": (np.zeros((2, 2, 2)), "auto", r"Got shape \(2, 2, 2\)"),
     "no columns": (pd.DataFrame(index=range(2)), "auto", "column"),
-    "None": (["a", None, "b", None], "auto", r"missing in 2 row\(s\), the first is row 1 \(counted from 0\)"),
+    "None": (
+        ["a", None, "b", None],
+        "auto",
+        r"missing in 2 row\(s\), the first is row 1 \(counted from 0\)",
+    ),
     "NaN": ([0.5, 1.5, math.nan], "auto", r"missing in 1 row\(s\), the first is row 2"),
     "NA": (pd.Series([1, None, 2], dtype="Int64"), "auto", "the first is row 1"),
     "NaT": ([pd.NaT, "a"], "auto", "the first is row 0"),
@@ -189,19 +200,43 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
     "missing row of labels": ([["a"], None], "auto", "the first is row 1"),
     "one class": (["a"] * 3, "auto", "at least 2 classes. Got 1, a in every row"),
     "one number": ([7] * 3, "auto", "at least 2 classes. Got 1, 7 in every row"),
-    "a fraction that never changes": ([0.5] * 3, "auto", "at least 2 values. Got 1, 0.5 in every row"),
-    "a number that never changes": ([2] * 3, "regression", "at least 2 values. Got 1, 2 in every row"),
+    "a fraction that never changes": (
+        [0.5] * 3,
+        "auto",
+        "at least 2 values. Got 1, 0.5 in every row",
+    ),
+    "a number that never changes": (
+        [2] * 3,
+        "regression",
+        "at least 2 values. Got 1, 2 in every row",
+    ),
     "inf": ([1, 2, math.inf], "regression", "finite numbers. Got inf in row 2"),
     "inf among fractions": ([0.5, 1.25, -math.inf], "auto", "finite numbers. Got -inf in row 2"),
     "inf among whole numbers": ([1, 2.0, math.inf], "auto", "finite numbers. Got inf in row 2"),
-    "text for a regression": (["1", "2", "many"], "regression", "finite numbers. Got 'many' in row 2"),
+    "text for a regression": (
+        ["1", "2", "many"],
+        "regression",
+        "finite numbers. Got 'many' in row 2",
+    ),
     "truth for a regression": ([True, False], "regression", "finite numbers. Got True in row 0"),
     "a label in all rows": ([["a"], ["a", "b"]], "auto", "Got 'a' in all rows"),
     "a label in no row": (pd.DataFrame({"a": [0, 1], "b": [0, 0]}), "auto", "Got 'b' in no rows"),
-    "other numbers": (np.array([[0, 1], [2, 0]]), "auto", "0 and 1 only, .* Got .*2.* in row 1, column 0"),
+    "other numbers": (
+        np.array([[0, 1], [2, 0]]),
+        "auto",
+        "0 and 1 only, .* Got .*2.* in row 1, column 0",
+    ),
     "several amounts": (np.array([[0.5, 1], [2, 0]]), "auto", "0 and 1 only"),
-    "NaN in a column": (pd.DataFrame({"a": [0, math.nan], "b": [0, 1]}), "auto", "in row 1, column 0"),
-    "NA in a column": (pd.DataFrame({"a": [0, None], "b": [0, 1]}, dtype="Int64"), "auto", "in row 1, column 0"),
+    "NaN in a column": (
+        pd.DataFrame({"a": [0, math.nan], "b": [0, 1]}),
+        "auto",
+        "in row 1, column 0",
+    ),
+    "NA in a column": (
+        pd.DataFrame({"a": [0, None], "b": [0, 1]}, dtype="Int64"),
+        "auto",
+        "in row 1, column 0",
+    ),
     "labels of a row, and a label": ([["a", "b"], "b", ["a"]], "auto", "row 1"),
 }
 
@@ -221,7 +256,19 @@ def test_each_text_needs_a_label() -> None:
 
 
 @settings(max_examples=60)
-@given(st.lists(st.one_of(st.integers(), st.floats(), st.text(max_size=3), st.booleans(), st.none(), st.binary(max_size=2)), max_size=6))
+@given(
+    st.lists(
+        st.one_of(
+            st.integers(),
+            st.floats(),
+            st.text(max_size=3),
+            st.booleans(),
+            st.none(),
+            st.binary(max_size=2),
+        ),
+        max_size=6,
+    )
+)
 def test_whatever_comes_is_read_or_refused(y: list[Any]) -> None:
     try:
         target, _ = read_target(y, len(y))
@@ -231,7 +278,9 @@ def test_whatever_comes_is_read_or_refused(y: list[Any]) -> None:
     if target.classes is not None:
         assert set(target.classes.tolist()) == set(target.values.tolist())
         assert len(target.classes) >= 2
-        assert [np.array([label], dtype=object)[0] for label in target.values.tolist()] == target.values.tolist()
+        assert [
+            np.array([label], dtype=object)[0] for label in target.values.tolist()
+        ] == target.values.tolist()
     else:
         assert np.isfinite(target.values).all()
 
@@ -244,7 +293,10 @@ def test_rows_held_back_may_have_few_of_the_labels() -> None:
     assert join_target(read([1, 2]), np.array([2, 2]), 2).values.tolist() == [1, 2, 2, 2]
     assert join_target(read([0.5, 2]), [1], 1).values.tolist() == [0.5, 2.0, 1.0]
     assert join_target(read(LABELS), [["sport"]], 1).values.tolist() == [*MATRIX, [0, 1]]
-    assert join_target(read(np.array(MATRIX)), np.array([[0, 1]]), 1).values.tolist() == [*MATRIX, [0, 1]]
+    assert join_target(read(np.array(MATRIX)), np.array([[0, 1]]), 1).values.tolist() == [
+        *MATRIX,
+        [0, 1],
+    ]
     mixed = read([1, "thing", 1])
     assert join_target(mixed, [1], 1).values.tolist() == ["1", "thing", "1", "1"]
 
@@ -268,7 +320,11 @@ def test_joining_changes_no_type() -> None:
         ([0.5, 1], ["x", 1], "finite numbers. Got 'x' in row 0"),
         (LABELS, [["sport"], ["war"]], "no labels but those of the other rows. Got 'war'"),
         (LABELS, ["sport", "money"], "labels"),
-        (np.array(MATRIX), np.array([[1], [0]]), "2 columns of 0 and 1|list of labels|labels for each row"),
+        (
+            np.array(MATRIX),
+            np.array([[1], [0]]),
+            "2 columns of 0 and 1|list of labels|labels for each row",
+        ),
         (np.array(MATRIX), np.array([[1, 2], [0, 0]]), "2 columns of 0 and 1"),
     ],
 )

@@ -20,7 +20,18 @@ from bertvectorizer.errors import InvalidTableError, InvalidTextError
 from bertvectorizer.pipeline import embed_file
 from bertvectorizer.pipeline.files.embed import FORMATS
 
-TEXTS = ["The bat flew.", None, "He hit the ball,\nhard", "A crane", '"quoted"', "The bat flew.", "old money " * 50, "s", "a", "x"]
+TEXTS = [
+    "The bat flew.",
+    None,
+    "He hit the ball,\nhard",
+    "A crane",
+    '"quoted"',
+    "The bat flew.",
+    "old money " * 50,
+    "s",
+    "a",
+    "x",
+]
 
 READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
     ".parquet": lambda path: pd.read_parquet(path).to_numpy(),
@@ -47,10 +58,14 @@ def test_all_formats_are_tried() -> None:
 
 @pytest.mark.parametrize("ending", READERS)
 @pytest.mark.parametrize("chunk_rows", [1, 3, 5, 10, 4096])
-def test_a_file_in_chunks_is_the_column_as_a_whole(ending: str, chunk_rows: int, table: Path, vectorizer: BertVectorizer) -> None:
+def test_a_file_in_chunks_is_the_column_as_a_whole(
+    ending: str, chunk_rows: int, table: Path, vectorizer: BertVectorizer
+) -> None:
     output = table.with_suffix(f".out{ending}")
     done: list[int] = []
-    rows = embed_file(table, "text", output, vectorizer, chunk_rows=chunk_rows, progress=done.append)
+    rows = embed_file(
+        table, "text", output, vectorizer, chunk_rows=chunk_rows, progress=done.append
+    )
     assert rows == len(TEXTS) == sum(done)
     assert max(done) <= chunk_rows
     vectors = READERS[ending](output)
@@ -60,7 +75,9 @@ def test_a_file_in_chunks_is_the_column_as_a_whole(ending: str, chunk_rows: int,
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv"])
-def test_columns_have_the_names_of_the_features(ending: str, table: Path, vectorizer: BertVectorizer) -> None:
+def test_columns_have_the_names_of_the_features(
+    ending: str, table: Path, vectorizer: BertVectorizer
+) -> None:
     output = table.with_suffix(f".out{ending}")
     embed_file(table, "text", output, vectorizer)
     frame = pd.read_parquet(output) if ending == ".parquet" else pd.read_csv(output)
@@ -80,7 +97,9 @@ def test_without_a_header_and_with_a_separator(tmp_path: Path, vectorizer: BertV
     table, output = tmp_path / "table.txt", tmp_path / "OUT.NPY"
     table.write_text("ham;the bat\nspam;a crane\n", encoding="utf-8")
     assert embed_file(table, "1", output, vectorizer, header=False, separator=";") == 2
-    np.testing.assert_allclose(np.load(output), vectorizer.transform(["the bat", "a crane"]), atol=1e-5)
+    np.testing.assert_allclose(
+        np.load(output), vectorizer.transform(["the bat", "a crane"]), atol=1e-5
+    )
 
 
 def test_an_older_output_is_replaced(table: Path, vectorizer: BertVectorizer) -> None:
@@ -96,7 +115,9 @@ def broken_off(path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", READERS)
-def test_a_fault_further_down_keeps_the_rows_before_it(ending: str, tmp_path: Path, vectorizer: BertVectorizer) -> None:
+def test_a_fault_further_down_keeps_the_rows_before_it(
+    ending: str, tmp_path: Path, vectorizer: BertVectorizer
+) -> None:
     table, output = tmp_path / "table.jsonl", tmp_path / f"out{ending}"
     broken_off(table)
     with pytest.raises(InvalidTableError, match="line 4"):
@@ -142,11 +163,15 @@ def test_a_half_written_chunk_is_cut_off(tmp_path: Path) -> None:
         ("table.csv", "is the file to be read"),
     ],
 )
-def test_an_output_at_fault_is_named_before_any_work(output: str, message: str, table: Path) -> None:
+def test_an_output_at_fault_is_named_before_any_work(
+    output: str, message: str, table: Path
+) -> None:
     table.with_name("folder.npy").mkdir()
     before = sorted(table.parent.iterdir())
     with pytest.raises(InvalidTableError, match=message) as caught:
-        embed_file(table, "text", table.with_name("x").parent / output, BertVectorizer("no/such-model"))
+        embed_file(
+            table, "text", table.with_name("x").parent / output, BertVectorizer("no/such-model")
+        )
     assert "\n" not in str(caught.value)
     assert sorted(table.parent.iterdir()) == before
 
@@ -157,7 +182,10 @@ def test_an_input_at_fault_is_named_before_the_model_is_loaded(table: Path) -> N
     assert list(table.parent.iterdir()) == [table]
 
 
-@pytest.mark.skipif(os.name != "posix" or not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+@pytest.mark.skipif(
+    os.name != "posix" or not Path("/dev/full").exists(),
+    reason="needs /dev/full, a device that is always full",
+)
 @pytest.mark.parametrize("ending", [".npy", ".csv", ".parquet"])
 def test_a_full_disk_is_one_line(ending: str, table: Path, vectorizer: BertVectorizer) -> None:
     output = table.with_name(f"out{ending}")
@@ -178,15 +206,22 @@ def test_a_write_protected_folder(table: Path) -> None:
 
 @pytest.mark.parametrize("name", ["table.parquet", "table.jsonl"])
 @pytest.mark.parametrize("missing", ["empty", "error"])
-def test_a_row_at_fault_is_that_of_the_file(name: str, missing: str, tmp_path: Path, tiny_model: Any) -> None:
-    texts: list[Any] = ["a", "b", "c", None, "e"] if missing == "error" else [None, None, None, ["d"], ["e"]]
+def test_a_row_at_fault_is_that_of_the_file(
+    name: str, missing: str, tmp_path: Path, tiny_model: Any
+) -> None:
+    texts: list[Any] = (
+        ["a", "b", "c", None, "e"] if missing == "error" else [None, None, None, ["d"], ["e"]]
+    )
     frame = pd.DataFrame({"words": texts})
     if name.endswith("parquet"):
         frame.to_parquet(tmp_path / name)
     else:
         frame.to_json(tmp_path / name, orient="records", lines=True)
     vectorizer = BertVectorizer(str(tiny_model("bert")), missing=missing)
-    with pytest.raises(InvalidTextError, match=rf"row 3 \(counted from 0\) of column 'words' of the file '.*{name}'") as caught:
+    with pytest.raises(
+        InvalidTextError,
+        match=rf"row 3 \(counted from 0\) of column 'words' of the file '.*{name}'",
+    ) as caught:
         embed_file(tmp_path / name, "words", tmp_path / "out.npy", vectorizer, chunk_rows=2)
     assert "astype" not in str(caught.value)
     assert ("missing='error'" in str(caught.value)) == (missing == "error")
@@ -201,10 +236,21 @@ class Warner(BertVectorizer):
         return super().transform(X)
 
 
-@pytest.mark.parametrize(("chunk_rows", "note"), [(10, "10 of 10 texts"), (4, "In 3 chunks of rows, in the first of them: 4 of 4 texts")])
-def test_warnings_come_once(chunk_rows: int, note: str, table: Path, vectorizer: BertVectorizer) -> None:
+@pytest.mark.parametrize(
+    ("chunk_rows", "note"),
+    [(10, "10 of 10 texts"), (4, "In 3 chunks of rows, in the first of them: 4 of 4 texts")],
+)
+def test_warnings_come_once(
+    chunk_rows: int, note: str, table: Path, vectorizer: BertVectorizer
+) -> None:
     with pytest.warns(UserWarning, match="texts|device") as caught:
-        embed_file(table, "text", table.with_name("out.npy"), Warner(vectorizer.model_name), chunk_rows=chunk_rows)
+        embed_file(
+            table,
+            "text",
+            table.with_name("out.npy"),
+            Warner(vectorizer.model_name),
+            chunk_rows=chunk_rows,
+        )
     assert [str(warning.message) for warning in caught] == [note, "a slow device"]
 
 
@@ -222,12 +268,28 @@ def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path: Path, vectorizer: BertVec
     table, output = tmp_path / "table.csv", tmp_path / "out.parquet"
     table.write_text("\n".join(["text", *texts]), encoding="utf-8")
     part = output.with_name(output.name + ".part")
-    command = [sys.executable, "-m", "bertvectorizer", "embed", str(table), "--text", "text", "-o", str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        "bertvectorizer",
+        "embed",
+        str(table),
+        "--text",
+        "text",
+        "-o",
+        str(output),
+    ]
     with subprocess.Popen(
-        [*command, "--model", vectorizer.model_name, "--layers", "0,-1", "--chunk-rows", "250"], stderr=subprocess.PIPE, text=True
+        [*command, "--model", vectorizer.model_name, "--layers", "0,-1", "--chunk-rows", "250"],
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         deadline = time.monotonic() + 60
-        while not (part.exists() and part.stat().st_size > 100_000) and process.poll() is None and time.monotonic() < deadline:
+        while (
+            not (part.exists() and part.stat().st_size > 100_000)
+            and process.poll() is None
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
@@ -237,5 +299,7 @@ def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path: Path, vectorizer: BertVec
     assert errors.strip() == f"Interrupted: {len(rest):,} rows are kept in {output}.part"
     assert 250 <= len(rest) < len(texts)
     assert len(rest) % 250 == 0
-    np.testing.assert_allclose(rest[-250:], vectorizer.transform(texts[len(rest) - 250 : len(rest)]), atol=1e-5)
+    np.testing.assert_allclose(
+        rest[-250:], vectorizer.transform(texts[len(rest) - 250 : len(rest)]), atol=1e-5
+    )
     assert not output.exists()

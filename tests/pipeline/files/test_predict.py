@@ -17,20 +17,42 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.errors import InvalidParameterError, InvalidTableError, InvalidTextError, ModelNotFoundError
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    InvalidTableError,
+    InvalidTextError,
+    ModelNotFoundError,
+)
 from bertvectorizer.pipeline.files.predict import FORMATS, predict_file
 from bertvectorizer.pipeline.saving.pipeline_file import SavedPipeline
 from tests.tiny import ModelFactory
 
-TRAINING = ["the old bat flew", "a crane hit the ball", "money in the bank", "river bank", "the night", "old money"]
-TEXTS = ["The bat flew.", None, "He hit the ball,\nhard", "=money()", '"quoted"', "The bat flew.", "x \ud800"]
+TRAINING = [
+    "the old bat flew",
+    "a crane hit the ball",
+    "money in the bank",
+    "river bank",
+    "the night",
+    "old money",
+]
+TEXTS = [
+    "The bat flew.",
+    None,
+    "He hit the ball,\nhard",
+    "=money()",
+    '"quoted"',
+    "The bat flew.",
+    "x \ud800",
+]
 SHOWN = [*TEXTS[:6], "x \ufffd"]
 LABELS = ["=a", "b", "=a", "b", "b", "=a"]
 WHICH = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]])
 
 
 def read_jsonl(path: Path) -> pd.DataFrame:
-    return pd.DataFrame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+    return pd.DataFrame(
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    )
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
@@ -62,28 +84,46 @@ def test_all_formats_are_tried() -> None:
 
 @pytest.mark.parametrize("ending", READERS)
 @pytest.mark.parametrize("chunk_rows", [2, 4096])
-def test_predictions_row_for_row(ending: str, chunk_rows: int, table: Path, saved: SavedPipeline) -> None:
+def test_predictions_row_for_row(
+    ending: str, chunk_rows: int, table: Path, saved: SavedPipeline
+) -> None:
     output = table.with_name(f"out{ending}")
     done: list[int] = []
-    assert predict_file(saved, table, output, chunk_rows=chunk_rows, progress=done.append) == len(TEXTS) == sum(done)
+    assert (
+        predict_file(saved, table, output, chunk_rows=chunk_rows, progress=done.append)
+        == len(TEXTS)
+        == sum(done)
+    )
     frame = READERS[ending](output)
     quoted = "'" if ending == ".csv" else ""
     assert frame.columns.tolist() == ["row", "text", "sense", "probability_=a", "probability_b"]
     assert frame["row"].tolist() == list(range(len(TEXTS)))
     assert frame["text"].isna().tolist() == [text is None for text in TEXTS]
-    assert frame["text"].dropna().tolist() == [quoted + text if text[0] == "=" else text for text in SHOWN if text]
+    assert frame["text"].dropna().tolist() == [
+        quoted + text if text[0] == "=" else text for text in SHOWN if text
+    ]
     plain = [text or "" for text in TEXTS]
-    assert frame["sense"].tolist() == [quoted + label if label[0] == "=" else label for label in saved.pipeline.predict(plain)]
-    np.testing.assert_array_equal(frame[["probability_=a", "probability_b"]], saved.pipeline.predict_proba(plain))
+    assert frame["sense"].tolist() == [
+        quoted + label if label[0] == "=" else label for label in saved.pipeline.predict(plain)
+    ]
+    np.testing.assert_array_equal(
+        frame[["probability_=a", "probability_b"]], saved.pipeline.predict_proba(plain)
+    )
     assert sorted(path.name for path in table.parent.iterdir()) == [output.name, "table.jsonl"]
 
 
 @pytest.mark.parametrize("ending", READERS)
-def test_without_probabilities_and_without_rows(ending: str, tmp_path: Path, saved: SavedPipeline) -> None:
+def test_without_probabilities_and_without_rows(
+    ending: str, tmp_path: Path, saved: SavedPipeline
+) -> None:
     (tmp_path / "table.csv").write_text("words\n", encoding="utf-8")
     output = tmp_path / f"out{ending}"
-    assert predict_file(saved, tmp_path / "table.csv", output, text="words", probabilities=False) == 0
-    assert READERS[ending](output).columns.tolist() == ([] if ending == ".jsonl" else ["row", "text", "sense"])
+    assert (
+        predict_file(saved, tmp_path / "table.csv", output, text="words", probabilities=False) == 0
+    )
+    assert READERS[ending](output).columns.tolist() == (
+        [] if ending == ".jsonl" else ["row", "text", "sense"]
+    )
 
 
 def test_amounts(table: Path) -> None:
@@ -91,36 +131,66 @@ def test_amounts(table: Path) -> None:
     predict_file(saved, table, table.with_name("out.parquet"))
     frame = pd.read_parquet(table.with_name("out.parquet"))
     assert frame["stars"].dtype == np.float64
-    np.testing.assert_array_equal(frame["stars"], saved.pipeline.predict([text or "" for text in TEXTS]))
+    np.testing.assert_array_equal(
+        frame["stars"], saved.pipeline.predict([text or "" for text in TEXTS])
+    )
 
 
-@pytest.mark.parametrize("estimator", [RidgeClassifierCV(), MultiOutputClassifier(LogisticRegression()), DummyClassifier()])
+@pytest.mark.parametrize(
+    "estimator",
+    [RidgeClassifierCV(), MultiOutputClassifier(LogisticRegression()), DummyClassifier()],
+)
 def test_several_labels_a_row(estimator: Any, table: Path) -> None:
     pipeline = fitted(estimator, WHICH)
-    predict_file(SavedPipeline(pipeline, "text", ("old", "new", "old_")), table, table.with_name("out.csv"))
+    predict_file(
+        SavedPipeline(pipeline, "text", ("old", "new", "old_")), table, table.with_name("out.csv")
+    )
     frame = pd.read_csv(table.with_name("out.csv"))
     assert frame.columns[2:5].tolist() == ["old", "new", "old_"]
-    np.testing.assert_array_equal(frame.iloc[:, 2:5], pipeline.predict([text or "" for text in TEXTS]))
+    np.testing.assert_array_equal(
+        frame.iloc[:, 2:5], pipeline.predict([text or "" for text in TEXTS])
+    )
     if hasattr(estimator, "predict_proba"):
-        assert frame.columns[5:].tolist() == ["probability_old", "probability_new", "probability_old_"]
-        expected = np.stack([one[:, 1] for one in pipeline.predict_proba([text or "" for text in TEXTS])], axis=1)
+        assert frame.columns[5:].tolist() == [
+            "probability_old",
+            "probability_new",
+            "probability_old_",
+        ]
+        expected = np.stack(
+            [one[:, 1] for one in pipeline.predict_proba([text or "" for text in TEXTS])], axis=1
+        )
         np.testing.assert_array_equal(frame.iloc[:, 5:], expected)
 
 
 def test_names_that_are_taken(table: Path) -> None:
     pipeline = fitted(DummyClassifier(), [1, 2, 1, 2, 1, 2])
-    for target, names in (("row", ["row_"]), (None, ["prediction"]), ("probability_1", ["probability_1"])):
+    for target, names in (
+        ("row", ["row_"]),
+        (None, ["prediction"]),
+        ("probability_1", ["probability_1"]),
+    ):
         predict_file(SavedPipeline(pipeline, "text", target), table, table.with_name("out.parquet"))
         frame = pd.read_parquet(table.with_name("out.parquet"))
         assert frame.columns[2:3].tolist() == names
         assert len(set(frame.columns)) == frame.shape[1] == 5
-    predict_file(SavedPipeline(fitted(DummyClassifier(), WHICH), "text", "t"), table, table.with_name("out.parquet"), probabilities=False)
-    assert pd.read_parquet(table.with_name("out.parquet")).columns[2:].tolist() == ["t_0", "t_1", "t_2"]
+    predict_file(
+        SavedPipeline(fitted(DummyClassifier(), WHICH), "text", "t"),
+        table,
+        table.with_name("out.parquet"),
+        probabilities=False,
+    )
+    assert pd.read_parquet(table.with_name("out.parquet")).columns[2:].tolist() == [
+        "t_0",
+        "t_1",
+        "t_2",
+    ]
 
 
 def test_an_estimator_alone_takes_texts(table: Path) -> None:
     pipeline = make_pipeline(DummyClassifier()).fit(np.array(TRAINING, dtype=object), LABELS)
-    assert predict_file(SavedPipeline(pipeline, "text", "y"), table, table.with_name("out.csv")) == len(TEXTS)
+    assert predict_file(
+        SavedPipeline(pipeline, "text", "y"), table, table.with_name("out.csv")
+    ) == len(TEXTS)
 
 
 class Counter(BertVectorizer):
@@ -135,19 +205,36 @@ class Counter(BertVectorizer):
 
 
 @pytest.mark.filterwarnings("ignore:.*texts")
-def test_texts_are_embedded_once_and_missing_ones_as_the_vectorizer_says(table: Path, tiny_model: ModelFactory) -> None:
-    pipeline = make_pipeline(Counter(str(tiny_model("bert")), missing="zero"), LogisticRegression()).fit(TRAINING, LABELS)
+def test_texts_are_embedded_once_and_missing_ones_as_the_vectorizer_says(
+    table: Path, tiny_model: ModelFactory
+) -> None:
+    pipeline = make_pipeline(
+        Counter(str(tiny_model("bert")), missing="zero"), LogisticRegression()
+    ).fit(TRAINING, LABELS)
     Counter.n_texts = 0
-    with pytest.warns(UserWarning, match=r"In 3 chunks of rows, in the first of them: 1 texts") as caught:
-        predict_file(SavedPipeline(pipeline, "text", "y"), table, table.with_name("out.parquet"), chunk_rows=5)
+    with pytest.warns(
+        UserWarning, match=r"In 3 chunks of rows, in the first of them: 1 texts"
+    ) as caught:
+        predict_file(
+            SavedPipeline(pipeline, "text", "y"),
+            table,
+            table.with_name("out.parquet"),
+            chunk_rows=5,
+        )
     assert len(caught) == 1
     assert Counter.n_texts == len(TEXTS) + 1  # and one to see what comes out
     expected = pipeline.predict_proba(np.array(TEXTS, dtype=object))
-    np.testing.assert_allclose(pd.read_parquet(table.with_name("out.parquet")).iloc[:, 3:], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        pd.read_parquet(table.with_name("out.parquet")).iloc[:, 3:], expected, rtol=0, atol=1e-6
+    )
 
 
-def test_a_model_that_is_gone_is_told_before_anything_is_written(table: Path, tiny_model: ModelFactory) -> None:
-    pipeline = make_pipeline(BertVectorizer(str(tiny_model("bert"))), LogisticRegression()).fit(TRAINING, LABELS)
+def test_a_model_that_is_gone_is_told_before_anything_is_written(
+    table: Path, tiny_model: ModelFactory
+) -> None:
+    pipeline = make_pipeline(BertVectorizer(str(tiny_model("bert"))), LogisticRegression()).fit(
+        TRAINING, LABELS
+    )
     pipeline[0].set_params(model_name="no/such-model", local_files_only=True)
     with pytest.raises(ModelNotFoundError, match="no/such-model"):
         predict_file(SavedPipeline(pipeline, "text", "y"), table, table.with_name("out.csv"))
@@ -155,11 +242,16 @@ def test_a_model_that_is_gone_is_told_before_anything_is_written(table: Path, ti
 
 
 @pytest.mark.parametrize("ending", READERS)
-def test_a_fault_further_down_keeps_the_rows_before_it(ending: str, table: Path, saved: SavedPipeline) -> None:
+def test_a_fault_further_down_keeps_the_rows_before_it(
+    ending: str, table: Path, saved: SavedPipeline
+) -> None:
     with table.open("a", encoding="utf-8") as file:
         file.write('{"text": ["no text"]}\n')
     output = table.with_name(f"out{ending}")
-    with pytest.raises(InvalidTextError, match=r"Got list \['no text'\] in row 7 \(counted from 0\) of column 'text' of the file"):
+    with pytest.raises(
+        InvalidTextError,
+        match=r"Got list \['no text'\] in row 7 \(counted from 0\) of column 'text' of the file",
+    ):
         predict_file(saved, table, output, chunk_rows=3)
     assert not output.exists()
     part = output.with_name(output.name + ".part").rename(output)
@@ -167,7 +259,9 @@ def test_a_fault_further_down_keeps_the_rows_before_it(ending: str, table: Path,
 
 
 @pytest.mark.parametrize("ending", READERS)
-def test_an_interrupt_leaves_whole_rows_or_nothing(ending: str, table: Path, saved: SavedPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_leaves_whole_rows_or_nothing(
+    ending: str, table: Path, saved: SavedPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = table.with_name(f"out{ending}")
 
     def stop(rows: int) -> None:
@@ -184,7 +278,10 @@ def test_an_interrupt_leaves_whole_rows_or_nothing(ending: str, table: Path, sav
     assert list(table.parent.iterdir()) == [table]
 
 
-@pytest.mark.skipif(os.name != "posix" or not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+@pytest.mark.skipif(
+    os.name != "posix" or not Path("/dev/full").exists(),
+    reason="needs /dev/full, a device that is always full",
+)
 @pytest.mark.parametrize("ending", READERS)
 def test_a_full_disk_is_one_line(ending: str, table: Path, saved: SavedPipeline) -> None:
     output = table.with_name(f"out{ending}")
@@ -204,7 +301,9 @@ def test_a_full_disk_is_one_line(ending: str, table: Path, saved: SavedPipeline)
         ("table.jsonl", "is the file to be read"),
     ],
 )
-def test_an_output_at_fault_is_named(output: str, message: str, table: Path, saved: SavedPipeline) -> None:
+def test_an_output_at_fault_is_named(
+    output: str, message: str, table: Path, saved: SavedPipeline
+) -> None:
     table.with_name("folder.csv").mkdir()
     with pytest.raises(InvalidTableError, match=message):
         predict_file(saved, table, table.with_name("x").parent / output)
@@ -213,5 +312,7 @@ def test_an_output_at_fault_is_named(output: str, message: str, table: Path, sav
 def test_a_column_at_fault_is_named(table: Path, saved: SavedPipeline) -> None:
     with pytest.raises(InvalidTableError, match="no column 'txt'"):
         predict_file(saved, table, table.with_name("out.csv"), text="txt")
-    with pytest.raises(InvalidParameterError, match="'text' parameter must be the name of a column"):
+    with pytest.raises(
+        InvalidParameterError, match="'text' parameter must be the name of a column"
+    ):
         predict_file(SavedPipeline(saved.pipeline, None, None), table, table.with_name("out.csv"))

@@ -17,7 +17,17 @@ from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline import read_chunks, read_table
 from bertvectorizer.pipeline.files.read import read_sample
 
-TEXTS = ["plain", 'He said "bat", twice', "two\nlines", "tab\there", "comma, and; semicolon", "naïve café 🦇", "NA", "  spaces  ", "'"]
+TEXTS = [
+    "plain",
+    'He said "bat", twice',
+    "two\nlines",
+    "tab\there",
+    "comma, and; semicolon",
+    "naïve café 🦇",
+    "NA",
+    "  spaces  ",
+    "'",
+]
 LABELS = ["a", "b", "c", "1", "01", "true", "null", "None", "nan"]
 
 
@@ -82,7 +92,9 @@ FORMATS: dict[str, Callable[[pd.DataFrame, Path], Path]] = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_gives_the_same_texts_and_labels(name: str, frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_every_format_gives_the_same_texts_and_labels(
+    name: str, frame: pd.DataFrame, tmp_path: Path
+) -> None:
     path = FORMATS[name](frame, tmp_path / name)
     table = read_table(path, ["label", "text"])
     assert table.columns.tolist() == ["label", "text"]
@@ -93,7 +105,9 @@ def test_every_format_gives_the_same_texts_and_labels(name: str, frame: pd.DataF
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("rows", [1, 2, 4, 9, 1000])
-def test_chunks_put_together_are_the_whole(name: str, rows: int, frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_chunks_put_together_are_the_whole(
+    name: str, rows: int, frame: pd.DataFrame, tmp_path: Path
+) -> None:
     path = FORMATS[name](frame, tmp_path / name)
     chunks = list(read_chunks(path, ["text"], rows))
     assert all(1 <= len(chunk) <= rows for chunk in chunks)
@@ -121,11 +135,15 @@ def test_without_a_header_columns_are_called_by_number(tmp_path: Path) -> None:
         read_table(path, ["2"], header=False)
 
 
-@pytest.mark.parametrize(("separator", "name"), [(";", "table.csv"), ("\t", "SMSSpamCollection"), ("|", "table.txt")])
+@pytest.mark.parametrize(
+    ("separator", "name"), [(";", "table.csv"), ("\t", "SMSSpamCollection"), ("|", "table.txt")]
+)
 def test_a_separator_overrules_the_ending(separator: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(f"text{separator}label\nHello, you{separator}x\n", encoding="utf-8")
-    assert read_table(path, ["text", "label"], separator=separator).to_numpy().tolist() == [["Hello, you", "x"]]
+    assert read_table(path, ["text", "label"], separator=separator).to_numpy().tolist() == [
+        ["Hello, you", "x"]
+    ]
 
 
 @pytest.mark.parametrize("separator", ["", ", ", 1])
@@ -143,7 +161,12 @@ def test_only_an_empty_field_is_missing(tmp_path: Path) -> None:
 
 def test_json_lines_keep_types_and_take_absent_keys_as_missing(tmp_path: Path) -> None:
     path = tmp_path / "table.jsonl"
-    records = [{"0": "a", "date": "2020-01-01"}, {"text": "b", "0": True}, {"text": None, "0": 1}, {"text": "lone \ud800", "0": 2.5}]
+    records = [
+        {"0": "a", "date": "2020-01-01"},
+        {"text": "b", "0": True},
+        {"text": None, "0": 1},
+        {"text": "lone \ud800", "0": 2.5},
+    ]
     path.write_text("\n\n".join(json.dumps(record) for record in records), encoding="utf-8")
     for rows in (1, 100):
         table = pd.concat(list(read_chunks(path, ["text", "0", "date"], rows)))
@@ -154,7 +177,9 @@ def test_json_lines_keep_types_and_take_absent_keys_as_missing(tmp_path: Path) -
 
 def test_parquet_keeps_types(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
-    frame = pd.DataFrame({"text": pd.Categorical(["a", "b", "a"]), "label": [True, False, True], "a.b": [1, 2, 3]})
+    frame = pd.DataFrame(
+        {"text": pd.Categorical(["a", "b", "a"]), "label": [True, False, True], "a.b": [1, 2, 3]}
+    )
     frame.to_parquet(path)
     table = read_table(path, ["text", "label", "a.b"])
     assert table["text"].tolist() == ["a", "b", "a"]
@@ -185,42 +210,106 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "unknown ending": ("table.xlsx", as_bytes(b"x"), "ending that names no known format"),
     "no ending": ("table", as_bytes(b"text\nx\n"), "ending that names no known format"),
     "packed Parquet": ("table.parquet.gz", as_bytes(b"x"), "ending that names no known format"),
-    "missing column": ("table.csv", as_bytes(b"a,b\n1,2\n"), r"no column 'text'\. Its columns are: a, b\. .*--no-header"),
-    "long header": ("table.tsv", as_bytes(b"x" * 500 + b"\t1\n"), r"Its columns are: x{37}\.\.\., 1\."),
-    "many columns": ("table.csv", as_bytes(",".join(f"c{n}" for n in range(99)).encode()), r"c19, \.\.\.\."),
+    "missing column": (
+        "table.csv",
+        as_bytes(b"a,b\n1,2\n"),
+        r"no column 'text'\. Its columns are: a, b\. .*--no-header",
+    ),
+    "long header": (
+        "table.tsv",
+        as_bytes(b"x" * 500 + b"\t1\n"),
+        r"Its columns are: x{37}\.\.\., 1\.",
+    ),
+    "many columns": (
+        "table.csv",
+        as_bytes(",".join(f"c{n}" for n in range(99)).encode()),
+        r"c19, \.\.\.\.",
+    ),
     "empty CSV": ("table.csv", as_bytes(b""), "is empty"),
     "empty TSV": ("table.tsv", as_bytes(b"\n\n"), "is empty"),
     "empty gzip": ("table.csv.gz", as_bytes(gzip.compress(b"")), "is empty"),
     "empty JSON lines": ("table.jsonl", as_bytes(b"\n"), "is empty"),
     "empty Parquet": ("table.parquet", as_bytes(b""), "cannot be read as parquet: "),
     "broken Parquet": ("table.parquet", as_bytes(b"PAR1 and more"), "cannot be read as parquet: "),
-    "Latin-1": ("table.csv", as_bytes("text\ncafé\n".encode("latin-1")), r"cannot be read as csv: .*Save it as UTF-8"),
-    "UTF-16": ("table.jsonl", as_bytes('{"text": "a"}'.encode("utf-16")), r"cannot be read as jsonl: .*Save it as UTF-8"),
+    "Latin-1": (
+        "table.csv",
+        as_bytes("text\ncafé\n".encode("latin-1")),
+        r"cannot be read as csv: .*Save it as UTF-8",
+    ),
+    "UTF-16": (
+        "table.jsonl",
+        as_bytes('{"text": "a"}'.encode("utf-16")),
+        r"cannot be read as jsonl: .*Save it as UTF-8",
+    ),
     "unquoted comma": (
         "table.csv",
         as_bytes(b"text,label\na,x\nHello, world,y\n"),
         r"line 3 has 3 fields, but the first .* 2\. .*--sep",
     ),
-    "unquoted commas": ("table.csv", as_bytes(b"text,label\nHello, world,y\nOh, well,x\n"), r"line 2 has 3 .*quotation marks"),
-    "quoted lines": ("table.csv", as_bytes(b'text,label\n"two\nlines",y\n\nOh, well,x\n'), "line 5 has 3 fields"),
-    "tabs within": ("table.tsv", as_bytes(b"text\tlabel\na\tb\tx\n"), "line 2 has 3 fields.* Replace tabs"),
-    "semicolons": ("table.csv", as_bytes(b"text;label\nx;y\n"), r"no column 'text'.*separated by ';', say so \(--sep ';'"),
+    "unquoted commas": (
+        "table.csv",
+        as_bytes(b"text,label\nHello, world,y\nOh, well,x\n"),
+        r"line 2 has 3 .*quotation marks",
+    ),
+    "quoted lines": (
+        "table.csv",
+        as_bytes(b'text,label\n"two\nlines",y\n\nOh, well,x\n'),
+        "line 5 has 3 fields",
+    ),
+    "tabs within": (
+        "table.tsv",
+        as_bytes(b"text\tlabel\na\tb\tx\n"),
+        "line 2 has 3 fields.* Replace tabs",
+    ),
+    "semicolons": (
+        "table.csv",
+        as_bytes(b"text;label\nx;y\n"),
+        r"no column 'text'.*separated by ';', say so \(--sep ';'",
+    ),
     "tabs": ("table.csv", as_bytes(b"text\tlabel\nx\ty\n"), r"--sep '\\t'"),
     "bars": ("table.tsv", as_bytes(b"text|label\nx|y\n"), r"--sep '\|'"),
-    "open quotation": ("table.csv", as_bytes(b'text,label\n"Hello,y\n'), "cannot be read as csv: EOF inside string"),
+    "open quotation": (
+        "table.csv",
+        as_bytes(b'text,label\n"Hello,y\n'),
+        "cannot be read as csv: EOF inside string",
+    ),
     "no gzip": ("table.csv.gz", as_bytes(b"text\nx\n"), "cannot be read as csv: "),
-    "cut gzip": ("table.csv.gz", as_bytes(gzip.compress(b"text\n" + bytes(range(97, 120)) * 99)[:-20]), "cannot be read as csv: "),
-    "damaged gzip": ("table.jsonl.gz", as_bytes(gzip.compress(b"{}" * 99)[:12] + b"\xff" * 30), "cannot be read as jsonl: "),
+    "cut gzip": (
+        "table.csv.gz",
+        as_bytes(gzip.compress(b"text\n" + bytes(range(97, 120)) * 99)[:-20]),
+        "cannot be read as csv: ",
+    ),
+    "damaged gzip": (
+        "table.jsonl.gz",
+        as_bytes(gzip.compress(b"{}" * 99)[:12] + b"\xff" * 30),
+        "cannot be read as jsonl: ",
+    ),
     "no xz": ("table.csv.xz", as_bytes(b"text\nx\n"), "cannot be read as csv: "),
-    "cut xz": ("table.csv.xz", as_bytes(lzma.compress(b"text\nx\n" * 99)[:-20]), "cannot be read as csv: "),
-    "no bz2": ("table.csv.bz2", as_bytes(bz2.compress(b"text")[:9] + b"x"), "cannot be read as csv: "),
+    "cut xz": (
+        "table.csv.xz",
+        as_bytes(lzma.compress(b"text\nx\n" * 99)[:-20]),
+        "cannot be read as csv: ",
+    ),
+    "no bz2": (
+        "table.csv.bz2",
+        as_bytes(bz2.compress(b"text")[:9] + b"x"),
+        "cannot be read as csv: ",
+    ),
     "no zst": ("table.csv.zst", as_bytes(b"text\nx\n"), "cannot be read as csv: "),
     "no zip": ("table.csv.zip", as_bytes(b"text\nx\n"), "cannot be read as csv: "),
-    "empty zip": ("table.csv.zip", lambda path: zipfile.ZipFile(path, "w").close(), "must hold one file. It holds 0"),
+    "empty zip": (
+        "table.csv.zip",
+        lambda path: zipfile.ZipFile(path, "w").close(),
+        "must hold one file. It holds 0",
+    ),
     "no JSON": ("table.jsonl", as_bytes(b'{"text": "a"}\n{"text": \n'), "line 2 is no JSON: "),
     "a JSON array": ("table.json", as_bytes(b'[{"text": "a"}]'), "Got a list in line 1"),
     "an indented JSON": ("table.json", as_bytes(b'{\n"text": "a"}'), "line 1 is no JSON: "),
-    "JSON without the key": ("table.jsonl", as_bytes(b'{"a": 1}\n{"b": 1}\n'), r"no column 'text'. Its columns are: a, b\.$"),
+    "JSON without the key": (
+        "table.jsonl",
+        as_bytes(b'{"a": 1}\n{"b": 1}\n'),
+        r"no column 'text'. Its columns are: a, b\.$",
+    ),
 }
 
 
@@ -258,7 +347,9 @@ def test_a_long_line_in_a_later_chunk_is_named(tmp_path: Path) -> None:
 
 def test_parquet_with_an_index_of_its_own_counts_rows(tmp_path: Path) -> None:
     pd.DataFrame({"text": ["a", "b", "c"]}, index=[7, 7, 8]).to_parquet(tmp_path / "table.parquet")
-    assert [chunk.index.tolist() for chunk in read_chunks(tmp_path / "table.parquet", ["text"], 2)] == [[0, 1], [2]]
+    assert [
+        chunk.index.tolist() for chunk in read_chunks(tmp_path / "table.parquet", ["text"], 2)
+    ] == [[0, 1], [2]]
 
 
 def test_real_files_without_a_header(shared_data: Path) -> None:
@@ -288,12 +379,18 @@ def test_a_sample_is_rows_of_the_file_in_its_order(numbers: Path) -> None:
 
 @pytest.mark.parametrize("n_rows", [1000, 1001, 10**9])
 def test_a_sample_of_more_rows_than_there_are_is_the_file(n_rows: int, numbers: Path) -> None:
-    pd.testing.assert_frame_equal(read_sample(numbers, ["number"], n_rows), read_table(numbers, ["number"]), check_index_type=False)
+    pd.testing.assert_frame_equal(
+        read_sample(numbers, ["number"], n_rows),
+        read_table(numbers, ["number"]),
+        check_index_type=False,
+    )
 
 
 @pytest.mark.parametrize("rows_at_once", [13, 300])
 @pytest.mark.parametrize("n_rows", [1, 10, 999])
-def test_a_sample_does_not_depend_on_chunks(n_rows: int, rows_at_once: int, numbers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_does_not_depend_on_chunks(
+    n_rows: int, rows_at_once: int, numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = read_sample(numbers, ["number"], n_rows)
     monkeypatch.setattr("bertvectorizer.pipeline.files.read._ROWS_AT_ONCE", rows_at_once)
     assert read_sample(numbers, ["number"], n_rows).equals(expected)
@@ -303,7 +400,9 @@ def test_every_row_has_the_same_chance(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "numbers.csv"
     path.write_text("\n".join(["number", *map(str, range(20))]), encoding="utf-8")
     monkeypatch.setattr("bertvectorizer.pipeline.files.read._ROWS_AT_ONCE", 6)
-    drawn = np.concatenate([read_sample(path, ["number"], 5, random_state=seed).index for seed in range(80)])
+    drawn = np.concatenate(
+        [read_sample(path, ["number"], 5, random_state=seed).index for seed in range(80)]
+    )
     counts = np.bincount(drawn, minlength=20)  # each 20 on average, with a variance of 15
     assert ((counts - 20) ** 2 / 15).sum() < 19 * 2
     assert np.corrcoef(counts, np.arange(20))[0, 1] ** 2 < 0.3
@@ -329,7 +428,9 @@ def test_a_fault_anywhere_in_the_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no module resource")
-def test_a_sample_takes_no_memory_for_the_rest(tmp_path: Path, run_python: Callable[..., str]) -> None:
+def test_a_sample_takes_no_memory_for_the_rest(
+    tmp_path: Path, run_python: Callable[..., str]
+) -> None:
     line = b"%06d," + b"some words that fill a line " * 20 + b"\n"
     for name, n_rows in (("small", 5_000), ("large", 60_000)):
         with (tmp_path / f"{name}.csv").open("wb") as file:

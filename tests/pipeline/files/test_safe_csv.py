@@ -31,7 +31,21 @@ FORMULAS = [
     "＠a",
 ]
 FORMULAS += ["=", "--1", "+1+1", "-1e", "\x00=1", "\xa0@x", "+", "-", "\tplain", "+1\n", "-٣"]
-HARMLESS = ["plain", "a=b", "'=1", "", "1-1", "-1", "+0.5", "-1e-5", "-.5", "e-mail@example.org", '"=1"', "3 = 3", "  indented"]
+HARMLESS = [
+    "plain",
+    "a=b",
+    "'=1",
+    "",
+    "1-1",
+    "-1",
+    "+0.5",
+    "-1e-5",
+    "-.5",
+    "e-mail@example.org",
+    '"=1"',
+    "3 = 3",
+    "  indented",
+]
 
 
 @pytest.mark.parametrize("text", FORMULAS)
@@ -46,7 +60,9 @@ def test_anything_else_stays(text: str) -> None:
 
 def opens_a_formula(cell: str) -> bool:
     """Say so by another rule than the code's: what is left without blanks and invisible characters begins like a formula."""
-    bare = "".join(character for character in cell if character.isprintable() and not character.isspace())
+    bare = "".join(
+        character for character in cell if character.isprintable() and not character.isspace()
+    )
     try:
         float(cell)
         return False
@@ -54,14 +70,20 @@ def opens_a_formula(cell: str) -> bool:
         return bare[:1] in tuple("=+-@＝＋－＠")
 
 
-CELLS = st.text(st.sampled_from([*"=+-@\t\r\n ,;\"'a1.e\x00\ufeff\u200b＝é", "\ud800"]) | st.characters(), max_size=12)
+CELLS = st.text(
+    st.sampled_from([*"=+-@\t\r\n ,;\"'a1.e\x00\ufeff\u200b＝é", "\ud800"]) | st.characters(),
+    max_size=12,
+)
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4), CELLS)
 def test_wild_cells_come_back_and_none_is_a_formula(rows: list[tuple[str, str]], name: str) -> None:
     text = csv_text(pd.DataFrame(rows, columns=["first", name + "x"]))
     header, *lines = csv.reader(io.StringIO(text, newline=""))
-    valid = [[cell.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for cell in row] for row in rows]
+    valid = [
+        [cell.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for cell in row]
+        for row in rows
+    ]
     assert len(lines) == len(rows)
     assert header[1].endswith("x")
     for line, row in zip(lines, valid, strict=True):
@@ -74,13 +96,28 @@ def test_our_own_reader_gives_the_cells_back(tmp_path: Path) -> None:
     texts = ["two\nlines", 'said "no"', "a,b;c\td", "=1+1", "\r\n", "'", "naïve 🦇", None]
     write_csv(pd.DataFrame({"text": texts, "n": range(8)}), tmp_path / "table.csv")
     read = read_table(tmp_path / "table.csv", ["text", "n"])
-    assert read["text"].tolist()[:7] == ["two\nlines", 'said "no"', "a,b;c\td", "'=1+1", "'\r\n", "'", "naïve 🦇"]
+    assert read["text"].tolist()[:7] == [
+        "two\nlines",
+        'said "no"',
+        "a,b;c\td",
+        "'=1+1",
+        "'\r\n",
+        "'",
+        "naïve 🦇",
+    ]
     assert read["text"].isna().tolist() == [False] * 7 + [True]
     assert read["n"].tolist() == [str(number) for number in range(8)]
 
 
 def test_numbers_stay_numbers() -> None:
-    frame = pd.DataFrame({"i": [-1, 2], "f": [-0.1, np.nan], "b": [True, False], "=o": np.array([-1, "-x"], dtype=object)})
+    frame = pd.DataFrame(
+        {
+            "i": [-1, 2],
+            "f": [-0.1, np.nan],
+            "b": [True, False],
+            "=o": np.array([-1, "-x"], dtype=object),
+        }
+    )
     frame["twice"] = frame["i"]
     frame.columns = ["i", "f", "b", "=o", "i"]
     assert csv_text(frame) == '"i","f","b","\'=o","i"\n-1,-0.1,True,-1,-1\n2,"",False,"\'-x",2\n'

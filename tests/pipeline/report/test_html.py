@@ -18,14 +18,40 @@ from bertvectorizer import BertVectorizer, compare
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
 from bertvectorizer.pipeline.files import write as output
 from bertvectorizer.pipeline.report import html as report
-from bertvectorizer.pipeline.report.formatting import one_line, say_bytes, say_p, say_score, say_seconds, say_share, shorten, verdict
+from bertvectorizer.pipeline.report.formatting import (
+    one_line,
+    say_bytes,
+    say_p,
+    say_score,
+    say_seconds,
+    say_share,
+    shorten,
+    verdict,
+)
 from bertvectorizer.pipeline.report.html import render_report, repr_html, write_report
 from bertvectorizer.pipeline.report.tables import find_flips
 from tests.pipeline.comparisons import make_comparison, make_curve
 from tests.tiny import ModelFactory
 
-SECTIONS = ["verdict", "scores", "cost", "layers", "learning-curve", "confusion", "flipped", "word", "settings"]
-EVIL = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "</style><b>", "a\x00b\ud800", "\u202eevil"]
+SECTIONS = [
+    "verdict",
+    "scores",
+    "cost",
+    "layers",
+    "learning-curve",
+    "confusion",
+    "flipped",
+    "word",
+    "settings",
+]
+EVIL = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7 * 7 }}",
+    "</style><b>",
+    "a\x00b\ud800",
+    "\u202eevil",
+]
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 
 
@@ -83,7 +109,16 @@ def check(comparison: Any, word: str | None = None) -> Page:
     assert max(page.ids.values()) == 1, "ids are unique"
     assert all(address.startswith("#") and address[1:] in page.ids for address in page.addresses)
     assert not page.events
-    assert not page.tags.keys() & {"script", "img", "iframe", "object", "link", "form", "video", "base"}
+    assert not page.tags.keys() & {
+        "script",
+        "img",
+        "iframe",
+        "object",
+        "link",
+        "form",
+        "video",
+        "base",
+    }
     assert "@import" not in text
     assert not re.findall(r"url\((?!#)", text)
     assert set(re.findall(r"https?://[^\"'\s<)]+", text)) <= {"http://www.w3.org/1999/xlink"}
@@ -133,7 +168,13 @@ def test_whatever_users_write_stays_text(roster: dict[str, Any]) -> None:
     texts = [f"{EVIL[row % len(EVIL)]} bat {row}" for row in range(60)]
     names = ["majority class", *EVIL[:4], "BERT " + EVIL[0]]
     comparison = make_comparison(
-        "multiclass", names, texts=texts, classes=EVIL, roster=roster, notes=EVIL, settings=dict(zip(EVIL, EVIL, strict=True))
+        "multiclass",
+        names,
+        texts=texts,
+        classes=EVIL,
+        roster=roster,
+        notes=EVIL,
+        settings=dict(zip(EVIL, EVIL, strict=True)),
     )
     comparison.target.name = EVIL[0]
     comparison.index = pd.Index([f"{EVIL[0]} {row}" for row in range(60)])
@@ -156,9 +197,16 @@ def test_every_kind_of_target(kind: str, roster: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("blank_figures")
 def test_a_comparison_that_was_made(roster: dict[str, Any], tmp_path: Path) -> None:
-    texts = [f"{noun} {verb} the bat {number}" for number in range(5) for noun in ("old crane", "a ball") for verb in ("flew", "hit")]
+    texts = [
+        f"{noun} {verb} the bat {number}"
+        for number in range(5)
+        for noun in ("old crane", "a ball")
+        for verb in ("flew", "hit")
+    ]
     features = {"majority class": None, "text": TfidfVectorizer(), **roster}
-    comparison = compare(texts, ["living", "thing"] * 10, features, cv=2, store=None, learning_curve=[0.5, 1.0])
+    comparison = compare(
+        texts, ["living", "thing"] * 10, features, cv=2, store=None, learning_curve=[0.5, 1.0]
+    )
     page = check(comparison, "bat")
     assert "20 rows" in page.text
     assert "20 occurrences" in page.text
@@ -189,16 +237,29 @@ def test_without_any_score(roster: dict[str, Any]) -> None:
 @pytest.mark.usefixtures("blank_figures")
 def test_held_back_rows_have_a_column(roster: dict[str, Any]) -> None:
     comparison = make_comparison(roster=roster)
-    comparison.table["test"], comparison.table["test_low"], comparison.table["test_high"] = 0.913, 0.88, 0.94
+    comparison.table["test"], comparison.table["test_low"], comparison.table["test_high"] = (
+        0.913,
+        0.88,
+        0.94,
+    )
     comparison.table["test_roc_auc"] = 0.951
     page = check(comparison)
-    for words in ("held-back rows", "0.880 to 0.940", "ROC AUC, held-back rows", "on the rows held back 0.913"):
+    for words in (
+        "held-back rows",
+        "0.880 to 0.940",
+        "ROC AUC, held-back rows",
+        "on the rows held back 0.913",
+    ):
         assert words in page.text
 
 
 @pytest.mark.parametrize(
     ("gain", "tone", "answer"),
-    [(0.06, "yes", "Yes, BERT"), (-0.05, "open", "No evidence that BERT is better"), (-0.4, "no", "No, BERT is worse")],
+    [
+        (0.06, "yes", "Yes, BERT"),
+        (-0.05, "open", "No evidence that BERT is better"),
+        (-0.4, "no", "No, BERT is worse"),
+    ],
 )
 def test_the_verdict_is_that_of_the_test(gain: float, tone: str, answer: str) -> None:
     said = verdict(make_comparison(gain=gain))
@@ -210,7 +271,10 @@ def test_the_verdict_is_that_of_the_test(gain: float, tone: str, answer: str) ->
 def test_flipped_rows_are_shown_both_ways_and_twenty_at_most() -> None:
     comparison = make_comparison(n_rows=2000, gain=-0.05)
     shown = find_flips(comparison, "BERT cls")
-    assert [flip.heading.partition(":")[0] for flip in shown] == ["Context helped", "Context misled"]
+    assert [flip.heading.partition(":")[0] for flip in shown] == [
+        "Context helped",
+        "Context misled",
+    ]
     for flip in shown:
         assert flip.table is not None
         assert len(flip.table.rows) == 20
@@ -225,16 +289,22 @@ def test_a_word_that_is_nowhere_is_the_users_error(roster: dict[str, Any]) -> No
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_picture_that_cannot_be_drawn_keeps_no_page_from_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_cannot_be_drawn_keeps_no_page_from_being_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail(*_: object) -> None:
         raise ModelNotFoundError("The model <i>is</i> gone.")
 
     monkeypatch.setattr(report, "word_occurrences", fail)
-    assert "The picture could not be drawn: The model <i>is</i> gone." in check(make_comparison()).text
+    assert (
+        "The picture could not be drawn: The model <i>is</i> gone." in check(make_comparison()).text
+    )
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     comparison = make_comparison(names=["TF-IDF words"])
     path = tmp_path / "report.html"
     assert write_report(comparison, str(path)) == path
@@ -242,8 +312,12 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert first == render_report(comparison).encode()
     assert path.stat().st_mode & 0o777 == 0o666 & ~output._umask()
     monkeypatch.setattr(report, "render_report", lambda *_: "half")
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(InvalidParameterError, match=r"a directory that can be written to.*No space left"):
+    monkeypatch.setattr(
+        Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    with pytest.raises(
+        InvalidParameterError, match=r"a directory that can be written to.*No space left"
+    ):
         write_report(comparison, path)
     assert path.read_bytes() == first
     assert list(tmp_path.iterdir()) == [path]
@@ -261,7 +335,10 @@ def test_a_notebook_shows_the_table() -> None:
     assert page.tags["table"] == 1
     assert page.tags["tr"] == 14
     assert "BERT concat of last 4" in page.text
-    assert all(rule.startswith(".bertvectorizer-comparison") for rule in re.findall(r"^([^{\n<]+)\{", text, re.MULTILINE))
+    assert all(
+        rule.startswith(".bertvectorizer-comparison")
+        for rule in re.findall(r"^([^{\n<]+)\{", text, re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,15 @@ from bertvectorizer.pipeline.report.svg import BLUE, RED, figure_svg
 from tests.pipeline.comparisons import NAMES, make_comparison, make_curve
 from tests.tiny import ModelFactory
 
-WILD = ["$x$ & $\\frac$", "_hidden", "中文标签很长很长很长很长很长很长", "🦇 \u202eevil\x00\n", "a" * 300, "", "<b>\u2801"]
+WILD = [
+    "$x$ & $\\frac$",
+    "_hidden",
+    "中文标签很长很长很长很长很长很长",
+    "🦇 \u202eevil\x00\n",
+    "a" * 300,
+    "",
+    "<b>\u2801",
+]
 
 
 def texts_of(figure: Figure) -> list[str]:
@@ -64,7 +72,9 @@ def test_less_is_better_turns_the_order_and_is_said() -> None:
 
 def test_cost_names_what_nothing_beats() -> None:
     comparison = make_comparison()
-    comparison.table.loc[comparison.table["features"] == "TF-IDF words", "encode_seconds"] = 0.5  # dearer, and worse, than others
+    comparison.table.loc[comparison.table["features"] == "TF-IDF words", "encode_seconds"] = (
+        0.5  # dearer, and worse, than others
+    )
     figure = plots.plot_cost(comparison)
     written = set(texts_of(figure))
     assert {"majority class", comparison.best, comparison.baseline} <= written
@@ -87,7 +97,9 @@ def test_the_curve_has_both_kinds_and_six_lines_at_most() -> None:
     names = [text for text in texts_of(figure) if text in NAMES]
     assert len(names) == 6
     assert sum(name.startswith("BERT") for name in names) == 3
-    assert len({line.get_marker() for line in figure.axes[0].get_lines()}) == 6, "colour is not all that tells them apart"
+    assert len({line.get_marker() for line in figure.axes[0].get_lines()}) == 6, (
+        "colour is not all that tells them apart"
+    )
 
 
 def test_confusions_are_counted() -> None:
@@ -125,13 +137,20 @@ def test_every_target_has_a_picture_of_mistakes(kind: str) -> None:
 
 
 def test_words_are_one_point_and_many(tiny_model: ModelFactory) -> None:
-    comparison = make_comparison(texts=["a bat", "the old bat", "the bat flew"], roster={"BERT": BertVectorizer(tiny_model("bert"))})
+    comparison = make_comparison(
+        texts=["a bat", "the old bat", "the bat flew"],
+        roster={"BERT": BertVectorizer(tiny_model("bert"))},
+    )
     figure = plots.plot_words(comparison, "bat")
-    assert {"without context: one point", "in context", "all 3 occurrences"} <= set(texts_of(figure))
+    assert {"without context: one point", "in context", "all 3 occurrences"} <= set(
+        texts_of(figure)
+    )
     assert draw(figure)
 
 
-@pytest.mark.parametrize("plot", [plots.plot_scores, plots.plot_cost, plots.plot_learning_curve, plots.plot_confusion])
+@pytest.mark.parametrize(
+    "plot", [plots.plot_scores, plots.plot_cost, plots.plot_learning_curve, plots.plot_confusion]
+)
 def test_any_name_can_be_drawn(plot: Callable[[Any], Figure]) -> None:
     figure = plot(wild_comparison())
     assert draw(figure)
@@ -165,12 +184,22 @@ def test_a_page_colours_its_figures() -> None:
     [
         (plots.plot_learning_curve, {}, "learning_curve=True"),
         (plots.plot_layers, {"names": ["majority class", "TF-IDF words"]}, "No single layer"),
-        (lambda c: plots.plot_confusion(c, "mine"), {}, "'name' parameter must be one of 'majority class'"),
-        (lambda c: plots.plot_confusion(c, "mine"), {"kind": "regression"}, "'name' parameter must be one of"),
+        (
+            lambda c: plots.plot_confusion(c, "mine"),
+            {},
+            "'name' parameter must be one of 'majority class'",
+        ),
+        (
+            lambda c: plots.plot_confusion(c, "mine"),
+            {"kind": "regression"},
+            "'name' parameter must be one of",
+        ),
         (count_confusions, {"kind": "regression"}, "no classes"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(plot: Callable[[Any], object], changes: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_drawn_is_said(
+    plot: Callable[[Any], object], changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InvalidParameterError, match=message):
         plot(make_comparison(**changes))
 
@@ -179,7 +208,9 @@ def test_what_cannot_be_drawn_is_said(plot: Callable[[Any], object], changes: di
 def test_without_scores_there_is_nothing_to_plot(plot: Callable[[Any], Figure]) -> None:
     comparison = make_comparison()
     comparison.table[["accuracy", "low", "high"]] = np.nan
-    with pytest.raises(InvalidParameterError, match="No kind of features has a score by 'accuracy'"):
+    with pytest.raises(
+        InvalidParameterError, match="No kind of features has a score by 'accuracy'"
+    ):
         plot(comparison)
 
 
@@ -192,4 +223,6 @@ def test_costs_that_were_not_measured_are_said() -> None:
 
 def test_no_window_is_ever_opened() -> None:
     for module in ("plots", "drawing", "lettering"):
-        assert "pyplot" not in (Path(plots.__file__).parent / f"{module}.py").read_text(encoding="utf-8")
+        assert "pyplot" not in (Path(plots.__file__).parent / f"{module}.py").read_text(
+            encoding="utf-8"
+        )

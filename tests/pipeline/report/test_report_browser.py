@@ -15,7 +15,17 @@ from bertvectorizer.pipeline.report.html import repr_html, write_report
 from tests.pipeline.comparisons import NAMES, make_comparison, make_curve
 from tests.tiny import ModelFactory
 
-SECTIONS = ["verdict", "scores", "cost", "layers", "learning-curve", "confusion", "flipped", "word", "settings"]
+SECTIONS = [
+    "verdict",
+    "scores",
+    "cost",
+    "layers",
+    "learning-curve",
+    "confusion",
+    "flipped",
+    "word",
+    "settings",
+]
 SCRIPT = "<script>window.struck = true; alert(1)</script>"
 IMAGE = '"><img src="http://example.invalid/x.png" onerror="window.struck = true; alert(2)">'
 LONG = "unbreakable" * 40
@@ -36,14 +46,20 @@ def report_page(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelFacto
     )
     comparison.target.name = IMAGE
     comparison.learning_curve = make_curve(comparison)
-    return write_report(comparison, tmp_path_factory.mktemp("page") / f"{SCRIPT.replace('/', '')}.html", "bat")
+    return write_report(
+        comparison, tmp_path_factory.mktemp("page") / f"{SCRIPT.replace('/', '')}.html", "bat"
+    )
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Start Chromium once."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright, which steers the browser, is not installed")
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright, which steers the browser, is not installed"
+    )
+    executable = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if executable is None:
         pytest.skip("there is no Chromium on this machine")
     with playwright.sync_playwright() as started:
@@ -52,22 +68,31 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-def visit(browser: Any, path: Path, width: int = 1280, scheme: str = "light", **options: Any) -> tuple[Any, list[str]]:
+def visit(
+    browser: Any, path: Path, width: int = 1280, scheme: str = "light", **options: Any
+) -> tuple[Any, list[str]]:
     """Open a page, and return it with all that must not happen on it."""
     heard: list[str] = []
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, **options)
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, **options
+    )
     page = context.new_page()
     address = path.as_uri()
     page.on("console", lambda message: heard.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: heard.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (heard.append("dialog"), dialog.dismiss()))
-    page.on("request", lambda request: heard.append(f"request: {request.url}") if request.url != address else None)
+    page.on(
+        "request",
+        lambda request: heard.append(f"request: {request.url}") if request.url != address else None,
+    )
     page.goto(address)
     return page, heard
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_a_report_is_quiet_and_fits(browser: Any, report_page: Path, width: int, scheme: str) -> None:
+def test_a_report_is_quiet_and_fits(
+    browser: Any, report_page: Path, width: int, scheme: str
+) -> None:
     page, heard = visit(browser, report_page, width, scheme, offline=True)
     for section in SECTIONS:
         place = page.locator(f"section#{section}")
@@ -78,9 +103,14 @@ def test_a_report_is_quiet_and_fits(browser: Any, report_page: Path, width: int,
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
         assert box["height"] > 60
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page never scrolls sideways"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+        "the page never scrolls sideways"
+    )
     assert page.locator("svg[role=img]").count() == 7
-    narrow = [box["width"] for box in (figure.bounding_box() for figure in page.locator("svg[role=img]").all())]
+    narrow = [
+        box["width"]
+        for box in (figure.bounding_box() for figure in page.locator("svg[role=img]").all())
+    ]
     assert all(0.6 * min(width, 500) < own <= width for own in narrow)
     assert page.evaluate("window.struck") is None
     assert page.locator("script, img, iframe, link").count() == 0
@@ -130,8 +160,15 @@ def test_the_keyboard_reaches_everything_and_figures_speak(browser: Any, report_
     reached = []
     for _ in range(20):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"))
-    labels = page.eval_on_selector_all("[role=region]", "nodes => nodes.map((node) => node.getAttribute('aria-label'))")
+        reached.append(
+            page.evaluate(
+                "document.activeElement.getAttribute('aria-label') ||"
+                " document.activeElement.textContent"
+            )
+        )
+    labels = page.eval_on_selector_all(
+        "[role=region]", "nodes => nodes.map((node) => node.getAttribute('aria-label'))"
+    )
     assert len(labels) >= 3
     assert set(labels) <= set(reached)
     wide = page.locator(".scroll:has(table.wide)")
@@ -148,7 +185,9 @@ def test_the_keyboard_reaches_everything_and_figures_speak(browser: Any, report_
             .map((id) => document.getElementById(id).textContent.length))""",
     )
     assert all(length > 0 for pair in named for length in pair)
-    levels = page.eval_on_selector_all("h1,h2,h3", "nodes => nodes.map((node) => Number(node.tagName[1]))")
+    levels = page.eval_on_selector_all(
+        "h1,h2,h3", "nodes => nodes.map((node) => Number(node.tagName[1]))"
+    )
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(later - sooner <= 1 for sooner, later in pairwise(levels))
@@ -168,7 +207,9 @@ def test_a_report_can_be_printed(browser: Any, report_page: Path) -> None:
 def test_a_notebook_keeps_the_table_in_its_box(browser: Any, tmp_path: Path) -> None:
     file = tmp_path / "cell.html"
     file.write_text(
-        f"<!doctype html><meta charset=utf-8>{repr_html(make_comparison('multiclass', [*NAMES, SCRIPT, LONG]))}", encoding="utf-8"
+        "<!doctype html><meta"
+        f" charset=utf-8>{repr_html(make_comparison('multiclass', [*NAMES, SCRIPT, LONG]))}",
+        encoding="utf-8",
     )
     page, heard = visit(browser, file, 600)
     assert SCRIPT in page.locator("table").inner_text()

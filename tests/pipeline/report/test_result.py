@@ -25,7 +25,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # f
 WORDS = ("ham", "spam", "eggs", "bread")
 TEXTS = [f"{word} number {number}" for number in range(10) for word in WORDS]
 INDEX = [f"row {number // 2}" for number in range(40)]
-FEATURES: dict[str, Any] = {"majority": None, "words": TfidfVectorizer(), "numbers": CountVectorizer(token_pattern=r"\d+")}
+FEATURES: dict[str, Any] = {
+    "majority": None,
+    "words": TfidfVectorizer(),
+    "numbers": CountVectorizer(token_pattern=r"\d+"),
+}
 LABELS: dict[str, Any] = {
     "text": ["meat" if "am" in text else 'other, "or" <b>🥖</b>' for text in TEXTS],
     "int": [text.split()[0].count("a") + 5 for text in TEXTS],
@@ -83,20 +87,35 @@ def test_the_table(kind: str, compared: dict[str, Comparison]) -> None:
 
 def test_the_table_is_read_by_people(of_text: Comparison) -> None:
     head, *rows = str(of_text).splitlines()
-    assert head.split() == ["features", "accuracy", "low", "high", "difference", "p_value", "verdict", "dimensions"]
+    assert head.split() == [
+        "features",
+        "accuracy",
+        "low",
+        "high",
+        "difference",
+        "p_value",
+        "verdict",
+        "dimensions",
+    ]
     assert len(rows) == 3
     assert "best baseline" in rows[1]
     assert "row 0" not in repr(of_text)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_that_one_gets_right_and_another_wrong(kind: str, compared: dict[str, Comparison]) -> None:
+def test_rows_that_one_gets_right_and_another_wrong(
+    kind: str, compared: dict[str, Comparison]
+) -> None:
     comparison = compared[kind]
     errors = comparison.errors("words", "majority")
     assert errors.columns.tolist() == ["text", "target", "words", "majority"]
     assert len(errors)
-    frame = pd.DataFrame({"text": comparison.texts, "row": range(40)}, index=comparison.index).set_index("text", append=True)["row"]
-    rows = [int(frame[label, text]) for label, text in zip(errors.index, errors["text"], strict=True)]
+    frame = pd.DataFrame(
+        {"text": comparison.texts, "row": range(40)}, index=comparison.index
+    ).set_index("text", append=True)["row"]
+    rows = [
+        int(frame[label, text]) for label, text in zip(errors.index, errors["text"], strict=True)
+    ]
     truth = [LABELS[kind][row] for row in rows]
     given = [tuple(sorted(labels)) for labels in truth] if kind == "several" else truth
     assert errors["target"].tolist() == given
@@ -104,7 +123,9 @@ def test_rows_that_one_gets_right_and_another_wrong(kind: str, compared: dict[st
     for name in ("words", "majority"):
         assert [type(value) for value in errors[name].tolist()] == [type(value) for value in given]
     if kind == "amounts":
-        gains = (errors["majority"] - errors["target"]).abs() - (errors["words"] - errors["target"]).abs()
+        gains = (errors["majority"] - errors["target"]).abs() - (
+            errors["words"] - errors["target"]
+        ).abs()
         assert (gains > 0).all()
         assert gains.is_monotonic_decreasing
     else:
@@ -115,7 +136,9 @@ def test_rows_that_one_gets_right_and_another_wrong(kind: str, compared: dict[st
 
 def test_errors_beside_whom(of_text: Comparison) -> None:
     assert of_text.errors("majority").columns.tolist() == ["text", "target", "majority", "words"]
-    assert of_text.errors("words").empty  # the best baseline is the best of all: beside itself nothing flips
+    assert of_text.errors(
+        "words"
+    ).empty  # the best baseline is the best of all: beside itself nothing flips
     assert of_text.errors("words", "words").empty
     for names in (("no such",), ("words", "no such"), (None,)):
         with pytest.raises(InvalidParameterError, match=r"one of: majority, words, numbers\. Got"):
@@ -124,19 +147,30 @@ def test_errors_beside_whom(of_text: Comparison) -> None:
 
 def test_rows_that_were_never_judged_are_no_errors() -> None:
     judged = np.repeat([-1, 0], [20, 20])
-    comparison = compare(TEXTS, LABELS["text"], FEATURES, LogisticRegression(), PredefinedSplit(judged), "accuracy")
+    comparison = compare(
+        TEXTS, LABELS["text"], FEATURES, LogisticRegression(), PredefinedSplit(judged), "accuracy"
+    )
     assert min(comparison.errors("words", "majority").index) >= 20
 
 
 def test_features_whose_names_are_columns_of_the_errors() -> None:
-    comparison = compare(TEXTS, LABELS["text"], {"text": None, "target": TfidfVectorizer()}, LogisticRegression(), 2, "accuracy")
+    comparison = compare(
+        TEXTS,
+        LABELS["text"],
+        {"text": None, "target": TfidfVectorizer()},
+        LogisticRegression(),
+        2,
+        "accuracy",
+    )
     errors = comparison.errors("target", "text")
     assert errors.shape[1] == 4
     assert set(errors.iloc[:, 0]) <= set(TEXTS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pipeline_predicts_labels_as_they_were_given(kind: str, compared: dict[str, Comparison]) -> None:
+def test_a_pipeline_predicts_labels_as_they_were_given(
+    kind: str, compared: dict[str, Comparison]
+) -> None:
     comparison = compared[kind]
     for name in FEATURES:
         predicted = comparison.pipeline(name).predict(TEXTS[:4])
@@ -147,7 +181,9 @@ def test_a_pipeline_predicts_labels_as_they_were_given(kind: str, compared: dict
         if kind != "amounts":
             assert set(predicted.tolist()) <= set(LABELS[kind])
     if kind != "amounts":
-        np.testing.assert_array_equal(comparison.pipeline().predict(TEXTS), comparison.target.values)
+        np.testing.assert_array_equal(
+            comparison.pipeline().predict(TEXTS), comparison.target.values
+        )
 
 
 def test_pipelines_and_their_names(of_text: Comparison) -> None:
@@ -170,7 +206,9 @@ def test_the_learning_curve(kind: str, compared: dict[str, Comparison]) -> None:
     assert (curve["high"] >= curve[comparison.metric]).all()
     # All training rows of the smallest fold: nearly what the folds themselves gave.
     whole = curve[curve["n_rows"] == 26].set_index("features")[comparison.metric]
-    np.testing.assert_allclose(whole, comparison.table.set_index("features")[comparison.metric], atol=0.15)
+    np.testing.assert_allclose(
+        whole, comparison.table.set_index("features")[comparison.metric], atol=0.15
+    )
 
 
 def test_without_a_learning_curve() -> None:
@@ -181,7 +219,15 @@ def test_without_a_learning_curve() -> None:
 
 def test_a_learning_curve_of_one_fold() -> None:
     split = PredefinedSplit(np.repeat([-1, 0], [24, 16]))
-    comparison = compare(TEXTS, LABELS["text"], FEATURES, LogisticRegression(), split, "accuracy", learning_curve=[0.5, 1.0])
+    comparison = compare(
+        TEXTS,
+        LABELS["text"],
+        FEATURES,
+        LogisticRegression(),
+        split,
+        "accuracy",
+        learning_curve=[0.5, 1.0],
+    )
     curve = comparison.learning_curve
     assert curve is not None
     assert curve["n_rows"].tolist() == [12, 24] * 3
@@ -199,19 +245,29 @@ def test_json(kind: str, compared: dict[str, Comparison], tmp_path: Path) -> Non
     text = comparison.to_json(path)
     found = json.loads(text, parse_constant=refuse)
     assert json.loads(path.read_text(encoding="utf-8")) == found
-    assert (found["best"], found["baseline"], found["metric"]) == ("words", "words", comparison.metric)
+    assert (found["best"], found["baseline"], found["metric"]) == (
+        "words",
+        "words",
+        comparison.metric,
+    )
     assert [row["features"] for row in found["table"]] == list(FEATURES)
     assert found["table"][1]["p_value"] is None
     assert found["table"][0]["p_value"] == pytest.approx(comparison.table["p_value"][0])
     for name, outcome in comparison.outcomes.items():
         for metric, scores in outcome.scores.items():
-            assert found["scores"][name][metric] == [None if math.isnan(score) else score for score in scores.tolist()]
+            assert found["scores"][name][metric] == [
+                None if math.isnan(score) else score for score in scores.tolist()
+            ]
     assert len(found["learning_curve"]) == 6
     assert not any(text_of_a_row in text for text_of_a_row in TEXTS)
 
 
 def test_json_of_numbers_that_are_none() -> None:
-    scoring: dict[str, Any] = {"accuracy": "accuracy", "endless": lambda *_: math.inf, "unknown": lambda *_: math.nan}
+    scoring: dict[str, Any] = {
+        "accuracy": "accuracy",
+        "endless": lambda *_: math.inf,
+        "unknown": lambda *_: math.nan,
+    }
     comparison = compare(TEXTS, LABELS["text"], {'a "name", 🦇': None}, cv=2, scoring=scoring)
     found = json.loads(comparison.to_json())
     assert found["scores"]['a "name", 🦇']["endless"] == [None, None]
@@ -219,7 +275,9 @@ def test_json_of_numbers_that_are_none() -> None:
 
 
 def test_less_is_better() -> None:
-    comparison = compare(TEXTS, LABELS["text"], FEATURES, LogisticRegression(C=100), 3, "neg_brier_score")
+    comparison = compare(
+        TEXTS, LABELS["text"], FEATURES, LogisticRegression(C=100), 3, "neg_brier_score"
+    )
     assert (comparison.metric, comparison.greater_is_better) == ("brier_score", False)
     assert (comparison.table["brier_score"] >= 0).all()
     assert comparison.best == comparison.baseline == "words"
@@ -240,7 +298,10 @@ def test_estimators_without_probabilities() -> None:
 def test_a_comparison_can_be_kept(of_text: Comparison) -> None:
     again = pickle.loads(pickle.dumps(of_text))
     pd.testing.assert_frame_equal(again.table, of_text.table)
-    assert again.pipeline().predict(TEXTS[:2]).tolist() == of_text.pipeline().predict(TEXTS[:2]).tolist()
+    assert (
+        again.pipeline().predict(TEXTS[:2]).tolist()
+        == of_text.pipeline().predict(TEXTS[:2]).tolist()
+    )
 
 
 def test_a_comparison_cannot_be_changed(of_text: Comparison) -> None:

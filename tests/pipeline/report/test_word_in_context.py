@@ -16,7 +16,9 @@ TEXTS = ["The old bat flew.", "A Bat hit the ball; the BAT!", "batty combat bat_
 
 
 def test_a_word_has_one_point_without_context_and_many_in_it(tiny_model: ModelFactory) -> None:
-    found = occurrences_in(TEXTS, ["living", "thing", "x", "thing"], "bat", BertVectorizer(tiny_model("bert")))
+    found = occurrences_in(
+        TEXTS, ["living", "thing", "x", "thing"], "bat", BertVectorizer(tiny_model("bert"))
+    )
     assert found.spans.tolist() == [[8, 11], [2, 5], [24, 27], [4, 7]]
     assert found.labels.tolist() == ["living", "thing", "thing", "thing"]
     assert found.shown_labels == ["thing", "living"]
@@ -28,7 +30,13 @@ def test_a_word_has_one_point_without_context_and_many_in_it(tiny_model: ModelFa
 
 
 def test_one_occurrence_has_no_directions(tiny_model: ModelFactory) -> None:
-    found = occurrences_in(TEXTS[:1], ["living"], "bat", BertVectorizer(tiny_model("bert", num_hidden_layers=1)), layer=-9)
+    found = occurrences_in(
+        TEXTS[:1],
+        ["living"],
+        "bat",
+        BertVectorizer(tiny_model("bert", num_hidden_layers=1)),
+        layer=-9,
+    )
     assert found.contextual.tolist() == [[0, 0]]
     assert np.isnan(found.explained)
     assert np.isnan(found.separation)
@@ -48,7 +56,9 @@ def test_of_many_occurrences_and_labels_some_are_shown(tiny_model: ModelFactory)
 
 
 def test_a_word_that_no_text_has_is_refused(tiny_model: ModelFactory) -> None:
-    with pytest.raises(InvalidParameterError, match="Got 'crane' instead, which none of 4 texts holds"):
+    with pytest.raises(
+        InvalidParameterError, match="Got 'crane' instead, which none of 4 texts holds"
+    ):
         occurrences_in(TEXTS, [0, 1, 0, 1], "crane", BertVectorizer(tiny_model("bert")))
 
 
@@ -61,9 +71,15 @@ def test_a_word_that_no_text_has_is_refused(tiny_model: ModelFactory) -> None:
     ],
 )
 def test_every_target_has_colours(
-    tiny_model: ModelFactory, kind: str, values: list[object], classes: list[object], labels: list[str]
+    tiny_model: ModelFactory,
+    kind: str,
+    values: list[object],
+    classes: list[object],
+    labels: list[str],
 ) -> None:
-    pipeline = SimpleNamespace(get_params=lambda deep: {"vectorize": BertVectorizer(tiny_model("bert"))})
+    pipeline = SimpleNamespace(
+        get_params=lambda deep: {"vectorize": BertVectorizer(tiny_model("bert"))}
+    )
     comparison = SimpleNamespace(
         texts=np.array(["a bat", "the bat"], dtype=object),
         target=SimpleNamespace(kind=kind, values=np.array(values), classes=classes),
@@ -81,6 +97,10 @@ def test_without_a_word_the_example_is_shown(tiny_model: ModelFactory) -> None:
     assert found.n_found >= 15
 
 
-def test_the_default_model_keeps_the_senses_of_the_example_apart(default_model_directory: object) -> None:
-    found = word_occurrences(SimpleNamespace(roster={"BERT": BertVectorizer(local_files_only=True)}))
+def test_the_default_model_keeps_the_senses_of_the_example_apart(
+    default_model_directory: object,
+) -> None:
+    found = word_occurrences(
+        SimpleNamespace(roster={"BERT": BertVectorizer(local_files_only=True)})
+    )
     assert found.separation > 0.2

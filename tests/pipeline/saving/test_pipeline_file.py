@@ -31,7 +31,12 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifierCV, RidgeCV
+from sklearn.linear_model import (
+    LogisticRegression,
+    LogisticRegressionCV,
+    RidgeClassifierCV,
+    RidgeCV,
+)
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -39,7 +44,14 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
-from bertvectorizer import BertVectorizer, EmbeddingStore, StaticVectorizer, Word2VecVectorizer, WordVectors, load_word_vectors
+from bertvectorizer import (
+    BertVectorizer,
+    EmbeddingStore,
+    StaticVectorizer,
+    Word2VecVectorizer,
+    WordVectors,
+    load_word_vectors,
+)
 from bertvectorizer.errors import (
     BertVectorizerError,
     InvalidParameterError,
@@ -63,7 +75,14 @@ from bertvectorizer.pipeline.saving.safe_skops import TRUSTED
 from bertvectorizer.pipeline.tagging.labeler import SequenceLabeler
 from tests.tiny import ModelFactory, save_model
 
-TEXTS = ["the old bat flew", "a crane hit the ball", "money in the bank", "river bank", "the night", "old money"]
+TEXTS = [
+    "the old bat flew",
+    "a crane hit the ball",
+    "money in the bank",
+    "river bank",
+    "the night",
+    "old money",
+]
 LABELS = ["thing", "animal", "thing", "thing", "animal", "animal"]
 NEW = ["bat money cranes", "zebra", "", "the crane \ud800 flew", "bat money cranes"]
 WORDS = pd.DataFrame([[0.1, 0.2], [0.3, -0.1], [1.0, 2.0]], index=["bat", "crane", "money"])
@@ -72,7 +91,9 @@ Change = Callable[[dict[str, Any], dict[str, bytes]], None]
 
 
 def fitted(features: Any, estimator: Any = None, labels: Any = LABELS) -> Pipeline:
-    estimator = LogisticRegression() if estimator is None else estimator  # a forest that is not fitted has no truth value
+    estimator = (
+        LogisticRegression() if estimator is None else estimator
+    )  # a forest that is not fitted has no truth value
     return make_pipeline(features, StandardScaler(with_mean=False), estimator).fit(TEXTS, labels)
 
 
@@ -84,7 +105,9 @@ def model(tiny_model: ModelFactory) -> str:
 @pytest.fixture
 def vectors(tmp_path: Path) -> Path:
     path = tmp_path / "glove.txt"
-    path.write_text("bat 0.1 0.2\ncrane 0.3 -0.1\nmoney 1 2\nriver 0.5 0.1\nthe 0 0.1\n", encoding="utf-8")
+    path.write_text(
+        "bat 0.1 0.2\ncrane 0.3 -0.1\nmoney 1 2\nriver 0.5 0.1\nthe 0 0.1\n", encoding="utf-8"
+    )
     return path
 
 
@@ -92,7 +115,9 @@ def vectors(tmp_path: Path) -> Path:
 def saved(tmp_path: Path) -> Path:
     """A file as it should be, for tests that spoil it."""
     path = tmp_path / "model.skops"
-    save_pipeline(fitted(TfidfVectorizer()), path, text="review", target="sense", metadata={"score": 0.5})
+    save_pipeline(
+        fitted(TfidfVectorizer()), path, text="review", target="sense", metadata={"score": 0.5}
+    )
     return path
 
 
@@ -112,10 +137,23 @@ def features(model: str, vectors: Path, directory: Path) -> dict[str, Any]:
     fasttext = Word2VecVectorizer("fasttext", n_buckets=50, vector_size=4, random_state=0, epochs=1)
     return {
         "words": TfidfVectorizer(),
-        "union": FeatureUnion([("words", TfidfVectorizer()), ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5)))]),
+        "union": FeatureUnion(
+            [
+                ("words", TfidfVectorizer()),
+                ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5))),
+            ]
+        ),
         "bert": BertVectorizer(model, layers=[-1, 0], pooling=("cls", "max")),
-        "bert with a store": BertVectorizer(Path(model), store=EmbeddingStore(directory / "store"), device="cpu"),
-        "word2vec": Word2VecVectorizer(vector_size=4, min_count=1, random_state=np.random.RandomState(0), epochs=1, weighting="tfidf"),
+        "bert with a store": BertVectorizer(
+            Path(model), store=EmbeddingStore(directory / "store"), device="cpu"
+        ),
+        "word2vec": Word2VecVectorizer(
+            vector_size=4,
+            min_count=1,
+            random_state=np.random.RandomState(0),
+            epochs=1,
+            weighting="tfidf",
+        ),
         "fasttext": fasttext,
         "file": StaticVectorizer(vectors, weighting="power_mean", powers=(1, math.inf)),
         "opened file": StaticVectorizer(load_word_vectors(vectors)),
@@ -125,10 +163,15 @@ def features(model: str, vectors: Path, directory: Path) -> dict[str, Any]:
     }
 
 
-def test_a_new_process_predicts_the_same_to_the_last_bit(model: str, vectors: Path, tmp_path: Path) -> None:
+def test_a_new_process_predicts_the_same_to_the_last_bit(
+    model: str, vectors: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
-    pipelines = {name: fitted(transformer) for name, transformer in features(model, vectors, tmp_path).items()}
+    pipelines = {
+        name: fitted(transformer)
+        for name, transformer in features(model, vectors, tmp_path).items()
+    }
     for name, pipeline in pipelines.items():
         save_pipeline(pipeline, folder / f"{name}.skops", text="review", target="sense")
     # The process loads all, predicts, and is killed when it has half saved one of them anew.
@@ -148,14 +191,29 @@ save_pipeline(pipeline, pathlib.Path(sys.argv[1], "words.skops"))
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert (folder / "words.skops").read_bytes() == before
     for name, pipeline in pipelines.items():
-        np.testing.assert_array_equal(np.load(folder / f"{name}.npy"), pipeline.predict_proba(NEW), err_msg=name)
+        np.testing.assert_array_equal(
+            np.load(folder / f"{name}.npy"), pipeline.predict_proba(NEW), err_msg=name
+        )
 
 
 @pytest.mark.parametrize(
     ("estimator", "labels"),
     [
-        (LogisticRegressionCV(cv=StratifiedKFold(2), l1_ratios=(0.0,), use_legacy_attributes=False, scoring="accuracy"), LABELS),
-        (LogisticRegressionCV(cv=2, l1_ratios=(0.0,), use_legacy_attributes=True, scoring="accuracy"), [True, False] * 3),
+        (
+            LogisticRegressionCV(
+                cv=StratifiedKFold(2),
+                l1_ratios=(0.0,),
+                use_legacy_attributes=False,
+                scoring="accuracy",
+            ),
+            LABELS,
+        ),
+        (
+            LogisticRegressionCV(
+                cv=2, l1_ratios=(0.0,), use_legacy_attributes=True, scoring="accuracy"
+            ),
+            [True, False] * 3,
+        ),
         (RidgeClassifierCV(), np.array(LABELS, dtype=object)),
         (RidgeClassifierCV(), np.array([[1, 0], [0, 1], [1, 1]] * 2)),
         (MultiOutputClassifier(LogisticRegression()), np.array([[1, 0], [0, 1], [1, 1]] * 2)),
@@ -169,7 +227,9 @@ save_pipeline(pipeline, pathlib.Path(sys.argv[1], "words.skops"))
 )
 def test_estimators_and_targets(estimator: Any, labels: Any, tmp_path: Path) -> None:
     pipeline = fitted(TfidfVectorizer(), estimator, labels)
-    save_pipeline(pipeline, tmp_path / "model.skops", target=["a", "b"] if np.ndim(labels) == 2 else None)
+    save_pipeline(
+        pipeline, tmp_path / "model.skops", target=["a", "b"] if np.ndim(labels) == 2 else None
+    )
     loaded = load_pipeline(tmp_path / "model.skops")
     expected, got = pipeline.predict(NEW), loaded.pipeline.predict(NEW)
     np.testing.assert_array_equal(got, expected)
@@ -191,14 +251,24 @@ def test_what_is_saved_with_it_comes_back(saved: Path) -> None:
 
 def test_nothing_that_is_saved_is_changed(model: str, tmp_path: Path) -> None:
     store = EmbeddingStore(tmp_path / "store")
-    pipeline = fitted(FeatureUnion([("bert", BertVectorizer(Path(model), store=store)), ("words", StaticVectorizer(WORDS))]))
+    pipeline = fitted(
+        FeatureUnion(
+            [("bert", BertVectorizer(Path(model), store=store)), ("words", StaticVectorizer(WORDS))]
+        )
+    )
     save_pipeline(pipeline, tmp_path / "model.skops")
     (_, bert), (_, words) = pipeline[0].transformer_list
     assert bert.store is store
     assert isinstance(bert.model_name, Path)
     assert words.vectors is WORDS
-    loaded = [part for part in estimators_within(load_pipeline(tmp_path / "model.skops").pipeline) if isinstance(part, BertVectorizer)]
-    assert [(part.store, part.model_name, part.truncation_) for part in loaded] == [("auto", model, bert.truncation_)]
+    loaded = [
+        part
+        for part in estimators_within(load_pipeline(tmp_path / "model.skops").pipeline)
+        if isinstance(part, BertVectorizer)
+    ]
+    assert [(part.store, part.model_name, part.truncation_) for part in loaded] == [
+        ("auto", model, bert.truncation_)
+    ]
     save_pipeline(fitted(BertVectorizer(model, store=None)), tmp_path / "model.skops")
     assert load_pipeline(tmp_path / "model.skops").pipeline[0].store is None
 
@@ -207,18 +277,31 @@ def test_vocabularies_are_small_and_other_tools_see_that_the_file_is_safe(tmp_pa
     words = [f"word{number}" for number in range(20_000)]
     pipeline = make_pipeline(TfidfVectorizer(), DummyClassifier()).fit([" ".join(words)], ["a"])
     save_pipeline(pipeline, tmp_path / "model.skops")
-    assert (tmp_path / "model.skops").stat().st_size < 800_000  # for each word 9 bytes, its length, its number, its weight
-    assert load_pipeline(tmp_path / "model.skops").pipeline[0].vocabulary_ == pipeline[0].vocabulary_
+    assert (
+        tmp_path / "model.skops"
+    ).stat().st_size < 800_000  # for each word 9 bytes, its length, its number, its weight
+    assert (
+        load_pipeline(tmp_path / "model.skops").pipeline[0].vocabulary_ == pipeline[0].vocabulary_
+    )
     assert set(skops.io.get_untrusted_types(file=tmp_path / "model.skops")) <= set(TRUSTED)
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(), max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(), max_size=5),
     lambda values: (
         st.lists(values, max_size=4)
         | st.lists(values, max_size=4).map(tuple)
         | st.dictionaries(
-            st.text(st.characters(), max_size=3) | st.booleans() | st.integers() | st.floats(allow_nan=False), values, max_size=4
+            st.text(st.characters(), max_size=3)
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False),
+            values,
+            max_size=4,
         )
         | st.lists(st.text(st.characters(), max_size=3), min_size=65, max_size=70)
         | st.lists(st.integers(), min_size=65, max_size=70)
@@ -239,7 +322,9 @@ def test_wild_values_are_packed_and_unpacked(value: Any) -> None:
 
 def test_sparse_matrices_and_arrays_of_texts() -> None:
     matrix = sparse.csr_matrix(np.eye(3))
-    packed = pack(FunctionTransformer(kw_args={"m": matrix, "a": np.array(["a", "\ud800"], dtype=object)}))
+    packed = pack(
+        FunctionTransformer(kw_args={"m": matrix, "a": np.array(["a", "\ud800"], dtype=object)})
+    )
     got = unpack(packed).kw_args
     assert (got["m"] != matrix).nnz == 0
     assert got["a"].tolist() == ["a", "\ud800"]
@@ -259,12 +344,21 @@ def shout(text: str) -> list[str]:
     ids=["function", "partial", "method", "bound", "builtin"],
 )
 @pytest.mark.parametrize(
-    "transformer", [TfidfVectorizer(token_pattern=None), StaticVectorizer(WORDS)], ids=lambda value: type(value).__name__
+    "transformer",
+    [TfidfVectorizer(token_pattern=None), StaticVectorizer(WORDS)],
+    ids=lambda value: type(value).__name__,
 )
-def test_functions_are_refused_by_the_name_of_their_parameter(tokenizer: Any, transformer: Any, tmp_path: Path) -> None:
-    pipeline = make_pipeline(transformer.set_params(tokenizer=shout), LogisticRegression()).fit(TEXTS, LABELS)
+def test_functions_are_refused_by_the_name_of_their_parameter(
+    tokenizer: Any, transformer: Any, tmp_path: Path
+) -> None:
+    pipeline = make_pipeline(transformer.set_params(tokenizer=shout), LogisticRegression()).fit(
+        TEXTS, LABELS
+    )
     pipeline[0].set_params(tokenizer=tokenizer)
-    with pytest.raises(InvalidParameterError, match=rf"the 'tokenizer' parameter of {type(transformer).__name__}\. Use what needs none"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=rf"the 'tokenizer' parameter of {type(transformer).__name__}\. Use what needs none",
+    ):
         save_pipeline(pipeline, tmp_path / "model.skops")
     assert list(tmp_path.iterdir()) == []
 
@@ -275,15 +369,23 @@ class Unknown(TfidfVectorizer):
 
 def test_other_types_are_refused_unless_they_are_named(tmp_path: Path) -> None:
     path = tmp_path / "model.skops"
-    forest, unknown = fitted(TfidfVectorizer(), RandomForestClassifier(2, random_state=0)), fitted(Unknown())
+    forest, unknown = (
+        fitted(TfidfVectorizer(), RandomForestClassifier(2, random_state=0)),
+        fitted(Unknown()),
+    )
     for pipeline, name in ((forest, "sklearn.tree._tree.Tree"), (unknown, f"{__name__}.Unknown")):
-        with pytest.raises(UnsafeModelError, match=rf"model\.skops' holds types .*: {name}\..*trusted=\['{name}'\]"):
+        with pytest.raises(
+            UnsafeModelError, match=rf"model\.skops' holds types .*: {name}\..*trusted=\['{name}'\]"
+        ):
             save_pipeline(pipeline, path)
         assert list(tmp_path.iterdir()) == []
         save_pipeline(pipeline, path, trusted=[name])
         with pytest.raises(UnsafeModelError, match=name):
             load_pipeline(path)
-        np.testing.assert_array_equal(load_pipeline(path, trusted=[name]).pipeline.predict_proba(NEW), pipeline.predict_proba(NEW))
+        np.testing.assert_array_equal(
+            load_pipeline(path, trusted=[name]).pipeline.predict_proba(NEW),
+            pipeline.predict_proba(NEW),
+        )
         path.unlink()
 
 
@@ -300,8 +402,14 @@ def test_subwords_of_another_kind_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pipeline": LogisticRegression()}, "'pipeline' parameter must be a fitted scikit-learn Pipeline. Got Log"),
-        ({"pipeline": make_pipeline(TfidfVectorizer(), LogisticRegression())}, "Got one that is not fitted"),
+        (
+            {"pipeline": LogisticRegression()},
+            "'pipeline' parameter must be a fitted scikit-learn Pipeline. Got Log",
+        ),
+        (
+            {"pipeline": make_pipeline(TfidfVectorizer(), LogisticRegression())},
+            "Got one that is not fitted",
+        ),
         ({"path": "model.pkl"}, "'path' parameter must be a file name that ends in '.skops'"),
         ({"path": "nowhere/model.skops"}, "no folder 'nowhere'. Make it first"),
         ({"path": "folder.skops"}, "it is a folder"),
@@ -313,7 +421,9 @@ def test_subwords_of_another_kind_are_refused(tmp_path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
-def test_a_mistake_is_named(changes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_is_named(
+    changes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("folder.skops").mkdir()
     with pytest.raises(BertVectorizerError, match=message):
@@ -326,13 +436,17 @@ def test_a_full_disk_leaves_the_file_that_was_there(small_disk: Path) -> None:
     save_pipeline(fitted(TfidfVectorizer()), path)
     before = path.read_bytes()
     table = StaticVectorizer(pd.DataFrame(np.ones((3, 100_000)), index=["bat", "crane", "money"]))
-    with pytest.raises(ModelError, match=r"model\.skops' cannot be written: No space left on device\."):
+    with pytest.raises(
+        ModelError, match=r"model\.skops' cannot be written: No space left on device\."
+    ):
         save_pipeline(make_pipeline(table, DummyClassifier()).fit(TEXTS, LABELS), path)
     assert path.read_bytes() == before
     assert list(small_disk.iterdir()) == [path]
 
 
-def test_an_error_of_the_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_disk_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(_file: int) -> None:
         raise OSError(5, "Input/output error")
 
@@ -347,7 +461,10 @@ def test_another_model_and_none(tmp_path: Path) -> None:
     save_pipeline(fitted(BertVectorizer(str(own))), path)
     assert b"model.safetensors" not in path.read_bytes()
     assert path.stat().st_size < 100_000
-    shutil.copy(save_model("bert", tmp_path / "other", initializer_range=0.1) / "model.safetensors", own / "model.safetensors")
+    shutil.copy(
+        save_model("bert", tmp_path / "other", initializer_range=0.1) / "model.safetensors",
+        own / "model.safetensors",
+    )
     with pytest.raises(ModelChangedError, match="fitted with a model of fingerprint"):
         load_pipeline(path).pipeline.predict(NEW)
     shutil.rmtree(own)
@@ -379,7 +496,12 @@ def test_code_of_a_model_needs_leave(model: str, tmp_path: Path) -> None:
     save_pipeline(pipeline, tmp_path / "model.skops", metadata={"a": 1})
     with pytest.raises(UnsafeModelError, match=r"with code of its own \(trust_remote_code\)"):
         load_pipeline(tmp_path / "model.skops")
-    assert load_pipeline(tmp_path / "model.skops", trust_remote_code=True).pipeline[0].trust_remote_code is True
+    assert (
+        load_pipeline(tmp_path / "model.skops", trust_remote_code=True)
+        .pipeline[0]
+        .trust_remote_code
+        is True
+    )
 
 
 def replaced(schema: Any, old: str, new: str) -> Any:
@@ -389,7 +511,12 @@ def replaced(schema: Any, old: str, new: str) -> Any:
 def test_a_file_does_not_choose_where_a_store_is_written(model: str, tmp_path: Path) -> None:
     path = tmp_path / "model.skops"
     save_pipeline(fitted(BertVectorizer(model)), path)
-    tamper(path, lambda schema, _: schema.update(replaced(schema, '"auto"', json.dumps(str(tmp_path / "chosen")))))
+    tamper(
+        path,
+        lambda schema, _: schema.update(
+            replaced(schema, '"auto"', json.dumps(str(tmp_path / "chosen")))
+        ),
+    )
     assert load_pipeline(path).pipeline[0].store == "auto"
 
 
@@ -398,10 +525,15 @@ def test_other_versions_are_told_once(saved: Path) -> None:
         facts = json.loads(json.loads(schema["content"]["facts"]["content"]))
         facts["versions"].update(numpy="1.0.0", skrub="9")
         schema["content"]["facts"]["content"] = json.dumps(json.dumps(facts))
-        schema["content"]["pipeline"] = replaced(schema["content"]["pipeline"], json.dumps(facts["versions"]["scikit-learn"]), '"1.0"')
+        schema["content"]["pipeline"] = replaced(
+            schema["content"]["pipeline"], json.dumps(facts["versions"]["scikit-learn"]), '"1.0"'
+        )
 
     tamper(saved, change)
-    with pytest.warns(UserWarning, match=rf"other versions: numpy 1\.0\.0 \(here {np.__version__}\), skrub 9 \(here ") as caught:
+    with pytest.warns(
+        UserWarning,
+        match=rf"other versions: numpy 1\.0\.0 \(here {np.__version__}\), skrub 9 \(here ",
+    ) as caught:
         load_pipeline(saved)
     assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
 
@@ -424,7 +556,12 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "a type": (node("subprocess", "Popen", "TypeNode"), "subprocess.Popen"),
     "an object": (node("subprocess", "Popen", "ObjectNode"), "subprocess.Popen"),
     "a method": (
-        node(VECTORIZER, "BertVectorizer", "MethodNode", content={"func": "fit", "obj": node(VECTORIZER, "BertVectorizer", "ObjectNode")}),
+        node(
+            VECTORIZER,
+            "BertVectorizer",
+            "MethodNode",
+            content={"func": "fit", "obj": node(VECTORIZER, "BertVectorizer", "ObjectNode")},
+        ),
         f"{VECTORIZER}.BertVectorizer",
     ),
     "a partial function": (
@@ -442,34 +579,74 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
         "functools.partial",
     ),
     "an operator": (
-        node("operator", "methodcaller", "OperatorFuncNode", attrs=list_node(text_node("x"), kind="tuple")),
+        node(
+            "operator",
+            "methodcaller",
+            "OperatorFuncNode",
+            attrs=list_node(text_node("x"), kind="tuple"),
+        ),
         "operator.methodcaller",
     ),
     "a constructor": (
-        node("subprocess", "Popen", "ConstructorFromReduceNode", content=list_node(text_node("true"), kind="tuple")),
+        node(
+            "subprocess",
+            "Popen",
+            "ConstructorFromReduceNode",
+            content=list_node(text_node("true"), kind="tuple"),
+        ),
         "subprocess.Popen",
     ),
     "a constructor of ours": (
-        node(VECTORIZER, "BertVectorizer", "ConstructorFromReduceNode", content=list_node(text_node("x"), kind="tuple")),
+        node(
+            VECTORIZER,
+            "BertVectorizer",
+            "ConstructorFromReduceNode",
+            content=list_node(text_node("x"), kind="tuple"),
+        ),
         f"{VECTORIZER}.BertVectorizer",
     ),
-    "a list of ours": (node(VECTORIZER, "BertVectorizer", "ListNode", content=[]), f"{VECTORIZER}.BertVectorizer"),
-    "a type of ours": (node(VECTORIZER, "BertVectorizer", "TypeNode"), f"{VECTORIZER}.BertVectorizer"),
+    "a list of ours": (
+        node(VECTORIZER, "BertVectorizer", "ListNode", content=[]),
+        f"{VECTORIZER}.BertVectorizer",
+    ),
+    "a type of ours": (
+        node(VECTORIZER, "BertVectorizer", "TypeNode"),
+        f"{VECTORIZER}.BertVectorizer",
+    ),
     "a dictionary of another kind": (
         node("shelve", "DbfilenameShelf", "DictNode", key_types=list_node(), content={}),
         "shelve.DbfilenameShelf",
     ),
-    "a tree": (node("sklearn.tree._tree", "Tree", "TreeNode", __reduce__={"args": list_node(kind="tuple")}, content=list_node()), "Tree"),
+    "a tree": (
+        node(
+            "sklearn.tree._tree",
+            "Tree",
+            "TreeNode",
+            __reduce__={"args": list_node(kind="tuple")},
+            content=list_node(),
+        ),
+        "Tree",
+    ),
     "a void": (node("numpy", "void", "TypeNode"), "numpy.void"),
-    "a sparse matrix": (node("scipy.sparse._csr", "csr_matrix", "SparseMatrixNode", type="scipy", file="schema.json"), "csr_matrix"),
+    "a sparse matrix": (
+        node(
+            "scipy.sparse._csr", "csr_matrix", "SparseMatrixNode", type="scipy", file="schema.json"
+        ),
+        "csr_matrix",
+    ),
     "a loader of tomorrow": (node("builtins", "eval", "EvalNode"), "builtins.eval"),
-    "an old protocol": (node("os", "system", "FunctionNode", content={"module_path": "os", "function": "system"}), "os.system"),
+    "an old protocol": (
+        node("os", "system", "FunctionNode", content={"module_path": "os", "function": "system"}),
+        "os.system",
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("place", ["pipeline", "inside"])
-def test_what_could_run_code_is_refused_by_name(kind: str, place: str, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_run_code_is_refused_by_name(
+    kind: str, place: str, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hostile, name = HOSTILE[kind]
 
     def change(schema: dict[str, Any], _: dict[str, bytes]) -> None:
@@ -494,7 +671,9 @@ def test_what_could_run_code_is_refused_by_name(kind: str, place: str, saved: Pa
 
 def npy(shape: tuple[int, ...], dtype: str = "<f8", data: bytes = b"") -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": dtype, "fortran_order": False, "shape": shape}
+    )
     return buffer.getvalue() + data
 
 
@@ -544,21 +723,33 @@ DAMAGE: dict[str, Change] = {
     "no JSON": lambda schema, _: schema["content"].update(facts=text_node("{")),
     "a number for facts": lambda schema, _: schema["content"].update(facts=text_node(3)),
     "no Pipeline": lambda schema, _: schema["content"].update(pipeline=text_node("x")),
-    "steps of another kind": lambda schema, _: schema["content"]["pipeline"]["content"]["content"].update(steps=text_node("x")),
-    "no steps": lambda schema, _: schema["content"]["pipeline"]["content"]["content"].pop("steps") and None,
+    "steps of another kind": (
+        lambda schema, _: schema["content"]["pipeline"]["content"]["content"].update(
+            steps=text_node("x")
+        )
+    ),
+    "no steps": lambda schema, _: (
+        schema["content"]["pipeline"]["content"]["content"].pop("steps") and None
+    ),
     "a protocol of tomorrow": lambda schema, _: schema.update(protocol=99),
-    "strings that do not add up": lambda schema, _: schema["content"]["pipeline"]["content"]["content"].update(
-        memory=node(
-            "bertvectorizer.pipeline.saving.compact",
-            "PackedStrings",
-            "ObjectNode",
-            content=node(
-                "builtins",
-                "dict",
-                "DictNode",
-                key_types=list_node(*[node("builtins", "str", "TypeNode")] * 3),
-                content={"data": text_node([1]), "lengths": text_node([1]), "is_array": text_node(False)},
-            ),
+    "strings that do not add up": (
+        lambda schema, _: schema["content"]["pipeline"]["content"]["content"].update(
+            memory=node(
+                "bertvectorizer.pipeline.saving.compact",
+                "PackedStrings",
+                "ObjectNode",
+                content=node(
+                    "builtins",
+                    "dict",
+                    "DictNode",
+                    key_types=list_node(*[node("builtins", "str", "TypeNode")] * 3),
+                    content={
+                        "data": text_node([1]),
+                        "lengths": text_node([1]),
+                        "is_array": text_node(False),
+                    },
+                ),
+            )
         )
     ),
 }
@@ -578,7 +769,11 @@ def test_damage_is_one_line_and_takes_no_memory(kind: str, saved: Path) -> None:
 
 
 def test_a_bomb_is_not_unpacked(saved: Path) -> None:
-    tamper(saved, lambda _, files: files.update({"bomb.npy": npy((2 << 20,), data=bytes(16 << 20))}), zipfile.ZIP_DEFLATED)
+    tamper(
+        saved,
+        lambda _, files: files.update({"bomb.npy": npy((2 << 20,), data=bytes(16 << 20))}),
+        zipfile.ZIP_DEFLATED,
+    )
     assert saved.stat().st_size < 1 << 17
     with pytest.raises(ModelIntegrityError, match="its files are compressed"):
         load_pipeline(saved)
@@ -589,7 +784,12 @@ def test_files_that_share_their_bytes_are_refused(saved: Path) -> None:
         first = archive.infolist()[0]
         for number in range(2000):
             copy = zipfile.ZipInfo(f"copy{number}.npy")
-            copy.header_offset, copy.file_size, copy.compress_size, copy.CRC = first.header_offset, 1 << 20, 1 << 20, first.CRC
+            copy.header_offset, copy.file_size, copy.compress_size, copy.CRC = (
+                first.header_offset,
+                1 << 20,
+                1 << 20,
+                first.CRC,
+            )
             archive.filelist.append(copy)
         archive._didModify = True  # type: ignore[attr-defined]
     with pytest.raises(ModelIntegrityError, match="lie within each other"):
@@ -608,7 +808,9 @@ def test_a_flipped_bit_is_noticed_or_does_no_harm(saved: Path) -> None:
     whole, expected = saved.read_bytes(), load_pipeline(saved).pipeline.predict_proba(NEW)
     noticed = 0
     for place in np.random.default_rng(0).integers(0, len(whole), 60).tolist():
-        saved.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        saved.write_bytes(
+            whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+        )
         try:
             got = load_pipeline(saved).pipeline.predict_proba(NEW)
         except ModelError:
@@ -633,12 +835,24 @@ def compressed(path: Path) -> None:
 
 
 OTHER_FILES: dict[str, tuple[Callable[[Path], Any], type[ModelError], str]] = {
-    "pickle": (lambda path: path.write_bytes(pickle.dumps(Bomb())), UnsafeModelError, "is a pickle, which could run code"),
+    "pickle": (
+        lambda path: path.write_bytes(pickle.dumps(Bomb())),
+        UnsafeModelError,
+        "is a pickle, which could run code",
+    ),
     "joblib": (lambda path: joblib.dump(Bomb(), path), UnsafeModelError, "is a pickle"),
     "compressed joblib": (compressed, ModelIntegrityError, "is no skops file"),
-    "text": (lambda path: path.write_text("text,label\n"), ModelIntegrityError, "is no skops file. Give one that 'train'"),
+    "text": (
+        lambda path: path.write_text("text,label\n"),
+        ModelIntegrityError,
+        "is no skops file. Give one that 'train'",
+    ),
     "zip": (zipped, ModelIntegrityError, "no skops file: .*schema.json"),
-    "skops": (lambda path: skops.io.dump([1], path), ModelIntegrityError, "a skops file, but none that 'train'"),
+    "skops": (
+        lambda path: skops.io.dump([1], path),
+        ModelIntegrityError,
+        "a skops file, but none that 'train'",
+    ),
     "folder": (lambda path: path.mkdir(), ModelNotFoundError, "There is no file"),
     "nothing": (lambda path: None, ModelNotFoundError, "There is no file"),
 }
@@ -655,7 +869,9 @@ def test_files_of_other_kinds(kind: str, tmp_path: Path) -> None:
 def test_subwords_of_another_width_are_refused() -> None:
     parts = PackedSubwords(np.ones((5, 3), dtype=np.float32), 3, 6)
     with pytest.raises(ValueError, match="another width"):
-        PackedTable(PackedStrings.of(["bat"]), np.ones((1, 2), dtype=np.float32), parts).unpack(["bat"])
+        PackedTable(PackedStrings.of(["bat"]), np.ones((1, 2), dtype=np.float32), parts).unpack(
+            ["bat"]
+        )
 
 
 @pytest.mark.parametrize("name", TRUSTED)
@@ -669,7 +885,9 @@ class TestHidden:
 
     def calibrated(self, vectorizer: BertVectorizer) -> Pipeline:
         classifier = CalibratedClassifierCV(make_pipeline(vectorizer, LogisticRegression()), cv=2)
-        return Pipeline([("calibrated", classifier)]).fit(["a cricket bat", "a sleeping bat"] * 4, ["t", "l"] * 4)
+        return Pipeline([("calibrated", classifier)]).fit(
+            ["a cricket bat", "a sleeping bat"] * 4, ["t", "l"] * 4
+        )
 
     def make(self, model: str, path: Path, **parameters: Any) -> None:
         inner = make_pipeline(BertVectorizer(model, store=None), LogisticRegression())
@@ -684,7 +902,9 @@ class TestHidden:
     def test_it_does_not_choose_where_a_store_is_written(self, model: str, tmp_path: Path) -> None:
         self.make(model, tmp_path / "model.skops", store=str(tmp_path / "chosen.sqlite"))
         pipeline = load_pipeline(tmp_path / "model.skops").pipeline
-        assert {calibrated.estimator[0].store for calibrated in pipeline[0].calibrated_classifiers_} == {"auto"}
+        assert {
+            calibrated.estimator[0].store for calibrated in pipeline[0].calibrated_classifiers_
+        } == {"auto"}
 
     def test_code_of_its_model_needs_leave(self, model: str, tmp_path: Path) -> None:
         self.make(model, tmp_path / "model.skops", trust_remote_code=True)
@@ -692,13 +912,17 @@ class TestHidden:
             load_pipeline(tmp_path / "model.skops")
 
     def test_it_is_saved_without_its_store(self, model: str, tmp_path: Path) -> None:
-        inner = make_pipeline(BertVectorizer(model, store=tmp_path / "own.sqlite"), LogisticRegression())
+        inner = make_pipeline(
+            BertVectorizer(model, store=tmp_path / "own.sqlite"), LogisticRegression()
+        )
         pipeline = Pipeline([("calibrated", CalibratedClassifierCV(inner, cv=2))]).fit(
             ["a cricket bat", "a sleeping bat"] * 4, ["t", "l"] * 4
         )
         loaded = load_pipeline(save_pipeline(pipeline, tmp_path / "model.skops")).pipeline
         assert loaded[0].calibrated_classifiers_[0].estimator[0].store == "auto"
-        np.testing.assert_array_equal(loaded.predict_proba(["a bat"]), pipeline.predict_proba(["a bat"]))
+        np.testing.assert_array_equal(
+            loaded.predict_proba(["a bat"]), pipeline.predict_proba(["a bat"])
+        )
 
 
 def test_what_is_shared_is_unpacked_once() -> None:

@@ -74,7 +74,13 @@ def test_it_comes_apart_as_words_and_tags(write: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ending", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress), (".XZ", lzma.compress)]
+    ("ending", "pack"),
+    [
+        (".gz", gzip.compress),
+        (".xz", lzma.compress),
+        (".bz2", bz2.compress),
+        (".XZ", lzma.compress),
+    ],
 )
 def test_compressed_files(ending: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
     path = tmp_path / f"words.conll{ending}"
@@ -83,7 +89,22 @@ def test_compressed_files(ending: str, pack: Callable[[bytes], bytes], tmp_path:
 
 
 def test_odd_words_are_left_as_they_are(write: Callable[..., Path]) -> None:
-    words = ["New York", " padded ", "\u00a0", "\u200b", "\ufeff", "\x0b", "\x85", "\u2028", "#", "#tag", '"', "-", "", "🦇"]
+    words = [
+        "New York",
+        " padded ",
+        "\u00a0",
+        "\u200b",
+        "\ufeff",
+        "\x0b",
+        "\x85",
+        "\u2028",
+        "#",
+        "#tag",
+        '"',
+        "-",
+        "",
+        "🦇",
+    ]
     sentences = TaggedSentences([["a", *words]], [["X", *"O" * len(words)]])
     assert read_conll(write("a\tX\n" + "".join(f"{word}\tO\n" for word in words))) == sentences
 
@@ -96,27 +117,48 @@ def test_space_that_is_no_blank_is_a_word_between_blanks(write: Callable[..., Pa
     assert read_conll(write("a O\n\u00a0 O\n")).words == [["a", "\u00a0"]]
 
 
-@pytest.mark.parametrize("text", ["#one\tO\ntwo\tO\n", "#one\tO\n#two\tO\n", "a\tO\n\n#one\tO\n#two\tO\n"])
+@pytest.mark.parametrize(
+    "text", ["#one\tO\ntwo\tO\n", "#one\tO\n#two\tO\n", "a\tO\n\n#one\tO\n#two\tO\n"]
+)
 def test_a_hashtag_is_a_word(text: str, write: Callable[..., Path]) -> None:
     assert sum(map(len, read_conll(write(text)).words)) == text.count("O")
 
 
 @pytest.mark.parametrize(
-    "comment", ["# newdoc id = 1", "# text = a longer comment", "#begin document (a); part 000", "###MEDLINE:95369245", "#"]
+    "comment",
+    [
+        "# newdoc id = 1",
+        "# text = a longer comment",
+        "#begin document (a); part 000",
+        "###MEDLINE:95369245",
+        "#",
+    ],
 )
 @pytest.mark.parametrize("separator", [" ", "\t"])
-def test_comments_stand_between_sentences(comment: str, separator: str, write: Callable[..., Path]) -> None:
-    text = "\n".join([comment, separator.join("aXO"), "", comment, comment, separator.join("bXO"), "", comment])
+def test_comments_stand_between_sentences(
+    comment: str, separator: str, write: Callable[..., Path]
+) -> None:
+    text = "\n".join(
+        [comment, separator.join("aXO"), "", comment, comment, separator.join("bXO"), "", comment]
+    )
     assert read_conll(write(text)) == ([["a"], ["b"]], [["O"], ["O"]])
 
 
 @pytest.mark.parametrize(
-    ("columns", "words", "tags"), [((0, -1), "ab", "yz"), ((1, 2), "cd", "yz"), ((-1, 0), "yz", "ab"), ((-2, 0), "cd", "ab")]
+    ("columns", "words", "tags"),
+    [((0, -1), "ab", "yz"), ((1, 2), "cd", "yz"), ((-1, 0), "yz", "ab"), ((-2, 0), "cd", "ab")],
 )
-def test_columns_are_counted_from_either_side(columns: tuple[int, int], words: str, tags: str, write: Callable[..., Path]) -> None:
+def test_columns_are_counted_from_either_side(
+    columns: tuple[int, int], words: str, tags: str, write: Callable[..., Path]
+) -> None:
     path = write("a c y\nb d z\n")
-    assert read_conll(path, word_column=columns[0], tag_column=columns[1]) == ([list(words)], [list(tags)])
-    assert read_conll(path, word_column=np.int64(columns[0]), tag_column=np.int64(columns[1])).words == [list(words)]
+    assert read_conll(path, word_column=columns[0], tag_column=columns[1]) == (
+        [list(words)],
+        [list(tags)],
+    )
+    assert read_conll(
+        path, word_column=np.int64(columns[0]), tag_column=np.int64(columns[1])
+    ).words == [list(words)]
 
 
 @pytest.mark.parametrize("separator", [",", "|", " / ", "\t"])
@@ -131,22 +173,39 @@ def test_a_given_space_is_a_run_of_spaces(write: Callable[..., Path]) -> None:
 def test_rows_of_conllu_that_are_no_words_are_left_out(write: Callable[..., Path]) -> None:
     rows = ["1-2\tdel\t_", "1\tde\tADP", "2\tel\tDET", "2.1\tnada\tX", "3\t3-4\tNUM"]
     path = write("# text = del 3-4\n" + "".join(row + "\t_" * 7 + "\n" for row in rows))
-    assert read_conll(path, word_column=1, tag_column=2) == ([["de", "el", "3-4"]], [["ADP", "DET", "NUM"]])
+    assert read_conll(path, word_column=1, tag_column=2) == (
+        [["de", "el", "3-4"]],
+        [["ADP", "DET", "NUM"]],
+    )
     narrow = write("".join(row + "\n" for row in rows))
-    assert read_conll(narrow, word_column=1, tag_column=2).words == [["del", "de", "el", "nada", "3-4"]]
+    assert read_conll(narrow, word_column=1, tag_column=2).words == [
+        ["del", "de", "el", "nada", "3-4"]
+    ]
     assert read_conll(write("3-4\tO" + "\t_" * 8), tag_column=1).words == [["3-4"]]
     assert read_conll(write("3-4 a O" + " _" * 7), word_column=1, tag_column=2).words == [["a"]]
 
 
-def test_sentences_may_differ_if_columns_are_counted_from_the_left(write: Callable[..., Path]) -> None:
+def test_sentences_may_differ_if_columns_are_counted_from_the_left(
+    write: Callable[..., Path],
+) -> None:
     path = write("a O\nb O\n\nc O x\nd O x\n")
     assert read_conll(path, tag_column=1).words == [["a", "b"], ["c", "d"]]
-    with pytest.raises(InvalidTableError, match=r"line 4, 'c O x', must have 2 columns, as the first of the file\. Got 3.*from the left"):
+    with pytest.raises(
+        InvalidTableError,
+        match=(
+            r"line 4, 'c O x', must have 2 columns, as the first of the file\. Got 3.*from the left"
+        ),
+    ):
         read_conll(path)
 
 
 @pytest.mark.parametrize(
-    ("scheme", "tags"), [("IOB1", ["O", "I-LOC", "I-LOC"]), ("BIO", ["O", "B-LOC", "I-LOC"]), ("IOBES", ["O", "B-LOC", "E-LOC"])]
+    ("scheme", "tags"),
+    [
+        ("IOB1", ["O", "I-LOC", "I-LOC"]),
+        ("BIO", ["O", "B-LOC", "I-LOC"]),
+        ("IOBES", ["O", "B-LOC", "E-LOC"]),
+    ],
 )
 def test_tags_are_converted(scheme: str, tags: list[str], write: Callable[..., Path]) -> None:
     assert read_conll(write(TEXT), scheme=scheme) == SENTENCES._replace(tags=[tags, ["O"]])
@@ -160,19 +219,31 @@ def test_without_a_scheme_any_tags_are_left_as_they_are(write: Callable[..., Pat
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1252", "utf_8", "UTF8"])
 def test_other_encodings(encoding: str, write: Callable[..., Path]) -> None:
-    assert read_conll(write("a\tO\nÑandú\tB-PER\n", encoding), encoding=encoding).words == [["a", "Ñandú"]]
+    assert read_conll(write("a\tO\nÑandú\tB-PER\n", encoding), encoding=encoding).words == [
+        ["a", "Ñandú"]
+    ]
 
 
-WORD = st.text(st.characters(exclude_characters="\t\r\n", exclude_categories=["Cs"]), min_size=1).filter(
-    lambda word: word.strip() and not word.startswith(("#", "-DOCSTART-", "\ufeff"))
-)
+WORD = st.text(
+    st.characters(exclude_characters="\t\r\n", exclude_categories=["Cs"]), min_size=1
+).filter(lambda word: word.strip() and not word.startswith(("#", "-DOCSTART-", "\ufeff")))
 TAG = st.sampled_from(["O", "B-PER", "I-PER", "B-creative-work"])
 
 
-@given(sentences=st.lists(st.lists(st.tuples(WORD, TAG), min_size=1, max_size=6), min_size=1, max_size=4))
-def test_what_was_written_is_read(sentences: list[list[tuple[str, str]]], tmp_path_factory: pytest.TempPathFactory) -> None:
+@given(
+    sentences=st.lists(
+        st.lists(st.tuples(WORD, TAG), min_size=1, max_size=6), min_size=1, max_size=4
+    )
+)
+def test_what_was_written_is_read(
+    sentences: list[list[tuple[str, str]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.getbasetemp() / "written.conll"
-    path.write_text("\n".join("".join(f"{word}\t{tag}\n" for word, tag in words) for words in sentences), encoding="utf-8", newline="")
+    path.write_text(
+        "\n".join("".join(f"{word}\t{tag}\n" for word, tag in words) for words in sentences),
+        encoding="utf-8",
+        newline="",
+    )
     words = [[word for word, _ in sentence] for sentence in sentences]
     tags = [[tag for _, tag in sentence] for sentence in sentences]
     read = read_conll(path)
@@ -186,8 +257,17 @@ def test_what_was_written_is_read(sentences: list[list[tuple[str, str]]], tmp_pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a\tO\nb\nc\tO\n", r"line 2, 'b', must have at least 2 columns, for a word and its tag\. Got 1\. Correct the line"),
-        ("a\tX\tO\n\nb\tO\n", r"line 3, 'b\\tO', must have 3 columns, as the first of the file\. Got 2\."),
+        (
+            "a\tO\nb\nc\tO\n",
+            (
+                r"line 2, 'b', must have at least 2 columns, for a word and its tag\. Got 1\."
+                r" Correct the line"
+            ),
+        ),
+        (
+            "a\tX\tO\n\nb\tO\n",
+            r"line 3, 'b\\tO', must have 3 columns, as the first of the file\. Got 2\.",
+        ),
         ("a O\nNew York O\n", r"line 2, 'New York O', must have 2 columns.*Got 3\. Correct it"),
         ("a\tO\n# inside\nb\tO\n", "line 2, '# inside', must have at least 2 columns"),
         ("a\tO\nb\t\n", r"line 2, 'b\\t', must have a tag in column -1\. Got ''.*tag_column="),
@@ -200,19 +280,32 @@ def test_what_was_written_is_read(sentences: list[list[tuple[str, str]]], tmp_pa
         ("-DOCSTART- -X- O\n\n", "must hold words"),
     ],
 )
-def test_a_fault_is_named_with_file_line_rule_and_remedy(text: str, message: str, write: Callable[..., Path]) -> None:
+def test_a_fault_is_named_with_file_line_rule_and_remedy(
+    text: str, message: str, write: Callable[..., Path]
+) -> None:
     with pytest.raises(InvalidTableError, match=rf"words\.conll'.*{message}"):
         read_conll(write(text))
 
 
 def test_columns_that_are_not_there_are_named(write: Callable[..., Path]) -> None:
-    with pytest.raises(InvalidTableError, match=r"line 1, .* at least 4 columns.*Got 2.*word_column=0, tag_column=3"):
+    with pytest.raises(
+        InvalidTableError,
+        match=r"line 1, .* at least 4 columns.*Got 2.*word_column=0, tag_column=3",
+    ):
         read_conll(write(TEXT), tag_column=3)
     with pytest.raises(InvalidTableError, match=r"line 1, .* at least 3 columns.*word_column=-3"):
         read_conll(write(TEXT), word_column=-3)
-    with pytest.raises(InvalidTableError, match=r"line 1, .* at least 2 columns.*Got 2.*word_column=1, tag_column=-1"):
+    with pytest.raises(
+        InvalidTableError,
+        match=r"line 1, .* at least 2 columns.*Got 2.*word_column=1, tag_column=-1",
+    ):
         read_conll(write(TEXT), word_column=1)
-    with pytest.raises(InvalidTableError, match=r"line 2, .* must have 3 columns, as the first of its sentence\. Got 4\. Correct it\.$"):
+    with pytest.raises(
+        InvalidTableError,
+        match=(
+            r"line 2, .* must have 3 columns, as the first of its sentence\. Got 4\. Correct it\.$"
+        ),
+    ):
         read_conll(write("a X O\nNew York X O\n"), tag_column=2)
 
 
@@ -244,7 +337,11 @@ def test_other_archives_are_to_be_unpacked(ending: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("nothing.conll", "There is no file"), (".", r"is a directory\. Give the path of one file in it")]
+    ("name", "message"),
+    [
+        ("nothing.conll", "There is no file"),
+        (".", r"is a directory\. Give the path of one file in it"),
+    ],
 )
 def test_no_file(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidTableError, match=message):
@@ -253,7 +350,10 @@ def test_no_file(name: str, message: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [None, 7, ["a.conll", "b.conll"], "", b"a.conll"])
 def test_what_is_no_path(path: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=r"'path' parameter must be the path of one file, as a str or Path. Got"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'path' parameter must be the path of one file, as a str or Path. Got",
+    ):
         read_conll(path)
 
 
@@ -267,16 +367,30 @@ def test_what_is_no_path(path: Any) -> None:
         ({"separator": ""}, "'separator' parameter"),
         ({"separator": "\n"}, "'separator' parameter"),
         ({"separator": 9}, "'separator' parameter"),
-        ({"word_column": -1}, r"'word_column' parameter must be another column than tag_column, which is -1, .*\(tag_column=\)\. Got -1"),
+        (
+            {"word_column": -1},
+            (
+                r"'word_column' parameter must be another column than tag_column, which is -1,"
+                r" .*\(tag_column=\)\. Got -1"
+            ),
+        ),
         ({"scheme": "auto"}, "'scheme' parameter must be one of None, 'IOB1'"),
-        ({"scheme": "iob2"}, r"'scheme' parameter .*Got 'iob2' instead\. 'BIO' is its name here\.$"),
-        ({"scheme": "BIOES"}, r"'scheme' parameter .*Got 'BIOES' instead\. 'IOBES' is its name here\.$"),
+        (
+            {"scheme": "iob2"},
+            r"'scheme' parameter .*Got 'iob2' instead\. 'BIO' is its name here\.$",
+        ),
+        (
+            {"scheme": "BIOES"},
+            r"'scheme' parameter .*Got 'BIOES' instead\. 'IOBES' is its name here\.$",
+        ),
         ({"encoding": "klingon"}, "'encoding' parameter.*Got 'klingon'"),
         ({"encoding": "base64"}, "'encoding' parameter"),
         ({"encoding": None}, "'encoding' parameter"),
     ],
 )
-def test_parameters_that_break_their_rule(parameters: dict[str, Any], message: str, write: Callable[..., Path]) -> None:
+def test_parameters_that_break_their_rule(
+    parameters: dict[str, Any], message: str, write: Callable[..., Path]
+) -> None:
     with pytest.raises(InvalidParameterError, match=message):
         read_conll(write(TEXT), **parameters)
 
@@ -288,12 +402,19 @@ def test_a_table_has_a_row_per_word() -> None:
     frame = SENTENCES.to_frame()
     assert frame.columns.tolist() == ["sentence", "word", "tag"]
     assert frame.index.equals(pd.RangeIndex(4))
-    assert frame.to_numpy().tolist() == [[0, "In", "O"], [0, "New", "B-LOC"], [0, "York", "I-LOC"], [1, "Yes", "O"]]
+    assert frame.to_numpy().tolist() == [
+        [0, "In", "O"],
+        [0, "New", "B-LOC"],
+        [0, "York", "I-LOC"],
+        [1, "Yes", "O"],
+    ]
     assert frame["sentence"].dtype == np.int64
 
 
 def test_sentences_of_no_words_have_no_row() -> None:
-    assert TaggedSentences([[], ["a"], []], [[], ["O"], []]).to_frame().to_numpy().tolist() == [[1, "a", "O"]]
+    assert TaggedSentences([[], ["a"], []], [[], ["O"], []]).to_frame().to_numpy().tolist() == [
+        [1, "a", "O"]
+    ]
     for nothing in (TaggedSentences([], []), TaggedSentences([[]], [[]])):
         frame = nothing.to_frame()
         assert frame.shape == (0, 3)
@@ -303,12 +424,21 @@ def test_sentences_of_no_words_have_no_row() -> None:
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
 def test_sentences_come_in_the_order_of_their_first_rows(make: Callable[..., Any]) -> None:
-    frame = make({"doc": ["b", "a", "b", "c"], "w": ["1", "2", "3", "4"], "t": ["O", "B-X", "I-X", "O"]})
-    assert TaggedSentences.from_frame(frame, "doc", "w", "t") == ([["1", "3"], ["2"], ["4"]], [["O", "I-X"], ["B-X"], ["O"]])
+    frame = make(
+        {"doc": ["b", "a", "b", "c"], "w": ["1", "2", "3", "4"], "t": ["O", "B-X", "I-X", "O"]}
+    )
+    assert TaggedSentences.from_frame(frame, "doc", "w", "t") == (
+        [["1", "3"], ["2"], ["4"]],
+        [["O", "I-X"], ["B-X"], ["O"]],
+    )
 
 
 def test_a_table_with_another_index_and_categories() -> None:
-    frame = SENTENCES.to_frame().astype({"tag": "category", "sentence": "float"}).set_index(pd.Index(list("dcba")))
+    frame = (
+        SENTENCES.to_frame()
+        .astype({"tag": "category", "sentence": "float"})
+        .set_index(pd.Index(list("dcba")))
+    )
     assert TaggedSentences.from_frame(frame) == SENTENCES
 
 
@@ -321,36 +451,65 @@ def test_rows_that_lack_something_are_named(column: str, message: str, missing: 
     frame = SENTENCES.to_frame().astype(object).set_index(pd.Index([10, 20, 30, 40]))
     frame.loc[[20, 40], column] = missing
     with pytest.raises(
-        InvalidTableError, match=rf"in the column '{column}'.*in 2 row\(s\): row 1 \(index 20\), row 3 \(index 40\)\. .*{message}"
+        InvalidTableError,
+        match=(
+            rf"in the column '{column}'.*in 2 row\(s\): row 1 \(index 20\), row 3 \(index 40\)\."
+            rf" .*{message}"
+        ),
     ):
         TaggedSentences.from_frame(frame)
 
 
 def test_rows_of_a_polars_table_are_named_by_number() -> None:
-    frame = pl.DataFrame({"sentence": [1] * 9, "word": [None] * 8 + ["a"], "tag": ["O"] * 9}, schema_overrides={"word": pl.String})
-    with pytest.raises(InvalidTableError, match=r"Got None in 8 row\(s\): row 0, row 1, row 2, row 3, row 4, \.{4} In files"):
+    frame = pl.DataFrame(
+        {"sentence": [1] * 9, "word": [None] * 8 + ["a"], "tag": ["O"] * 9},
+        schema_overrides={"word": pl.String},
+    )
+    with pytest.raises(
+        InvalidTableError,
+        match=r"Got None in 8 row\(s\): row 0, row 1, row 2, row 3, row 4, \.{4} In files",
+    ):
         TaggedSentences.from_frame(frame)
 
 
 def test_words_are_texts() -> None:
-    with pytest.raises(InvalidTableError, match=r"must have a str in the column 'word'. Got 7 in 1 row\(s\): row 1"):
-        TaggedSentences.from_frame(pd.DataFrame({"sentence": [0, 0], "word": ["a", 7], "tag": ["O", "O"]}))
+    with pytest.raises(
+        InvalidTableError, match=r"must have a str in the column 'word'. Got 7 in 1 row\(s\): row 1"
+    ):
+        TaggedSentences.from_frame(
+            pd.DataFrame({"sentence": [0, 0], "word": ["a", 7], "tag": ["O", "O"]})
+        )
     with pytest.raises(InvalidTableError, match=r"in the column 'sentence'\. Got"):
-        TaggedSentences.from_frame(pd.DataFrame({"sentence": [[0], [0]], "word": ["a", "b"], "tag": ["O", "O"]}))
+        TaggedSentences.from_frame(
+            pd.DataFrame({"sentence": [[0], [0]], "word": ["a", "b"], "tag": ["O", "O"]})
+        )
 
 
 def test_columns_that_a_table_lacks_are_named() -> None:
     frame = SENTENCES.to_frame()
     with pytest.raises(
-        InvalidTableError, match=r"'word' parameter must name one column .*Got 'token' .*: 'sentence', 'word', 'tag'\. Say which"
+        InvalidTableError,
+        match=(
+            r"'word' parameter must name one column .*Got 'token' .*: 'sentence', 'word', 'tag'\."
+            r" Say which"
+        ),
     ):
         TaggedSentences.from_frame(frame, word="token")
     with pytest.raises(
-        InvalidTableError, match=r"'tag' parameter must name one column .*Got 'tag' instead\. Its columns are: .*, 'tag', \.{4} Say"
+        InvalidTableError,
+        match=(
+            r"'tag' parameter must name one column .*Got 'tag' instead\. Its columns are: .*,"
+            r" 'tag', \.{4} Say"
+        ),
     ):
-        TaggedSentences.from_frame(pd.concat([frame["sentence"], frame["word"], frame[["tag"] * 4]], axis=1))
+        TaggedSentences.from_frame(
+            pd.concat([frame["sentence"], frame["word"], frame[["tag"] * 4]], axis=1)
+        )
     for other in (SENTENCES, frame["word"], pl.LazyFrame({"word": ["a"]}), {"word": ["a"]}, None):
-        with pytest.raises(InvalidParameterError, match=r"'df' parameter must be a DataFrame of pandas or polars\. Got"):
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"'df' parameter must be a DataFrame of pandas or polars\. Got",
+        ):
             TaggedSentences.from_frame(other)
 
 
@@ -359,29 +518,47 @@ def test_columns_that_a_table_lacks_are_named() -> None:
     [
         ([["a"], ["b", "c"]], [["O"], ["O"]], "Got 2 words and 1 tags in sentence 1"),
         ([["a"], ["b"]], [["O"]], "Got 2 of words and 1 of tags"),
-        (["a b"], [["O"]], "'words' parameter must be a list of sentences.*Got 'a b' as sentence 0"),
+        (
+            ["a b"],
+            [["O"]],
+            "'words' parameter must be a list of sentences.*Got 'a b' as sentence 0",
+        ),
         ([["a"]], "O", "'tags' parameter must be a list of sentences.*Got 'O' instead"),
         ([["a"]], None, "'tags' parameter must be a list of sentences.*Got None instead"),
         ([["a"], [7]], [["O"], ["O"]], r"'words' parameter .*Got \[7\] as sentence 1"),
     ],
 )
-def test_tags_without_words_make_no_table(words: list[list[str]], tags: list[list[str]], message: str) -> None:
+def test_tags_without_words_make_no_table(
+    words: list[list[str]], tags: list[list[str]], message: str
+) -> None:
     with pytest.raises(InvalidParameterError, match=message):
         TaggedSentences(words, tags).to_frame()
 
 
 def test_blank_tags_of_a_table_are_refused_as_in_a_file() -> None:
     for blank in ("", " "):
-        with pytest.raises(InvalidTableError, match=r"a str that is not blank in the column 'tag'\. Got .* in 1 row\(s\): row 1"):
-            TaggedSentences.from_frame(pd.DataFrame({"sentence": [0, 0], "word": ["a", "b"], "tag": ["O", blank]}))
+        with pytest.raises(
+            InvalidTableError,
+            match=r"a str that is not blank in the column 'tag'\. Got .* in 1 row\(s\): row 1",
+        ):
+            TaggedSentences.from_frame(
+                pd.DataFrame({"sentence": [0, 0], "word": ["a", "b"], "tag": ["O", blank]})
+            )
 
 
 @pytest.mark.parametrize(
     ("names", "parameter"),
-    [({"word": "sentence"}, "word"), ({"tag": "word"}, "tag"), ({"tag": "sentence"}, "tag"), ({"word": "tag", "tag": "tag"}, "tag")],
+    [
+        ({"word": "sentence"}, "word"),
+        ({"tag": "word"}, "tag"),
+        ({"tag": "sentence"}, "tag"),
+        ({"word": "tag", "tag": "tag"}, "tag"),
+    ],
 )
 def test_two_parameters_may_not_name_one_column(names: dict[str, str], parameter: str) -> None:
-    with pytest.raises(InvalidParameterError, match=f"'{parameter}' parameter must be another column than that of"):
+    with pytest.raises(
+        InvalidParameterError, match=f"'{parameter}' parameter must be another column than that of"
+    ):
         TaggedSentences.from_frame(SENTENCES.to_frame(), **names)
 
 
@@ -394,20 +571,35 @@ def test_tags_of_a_table_are_converted() -> None:
     assert sentences.convert("IOBES").convert("BIO") == SENTENCES
     assert sentences.tags == SENTENCES.tags
     assert isinstance(sentences.convert("IOB1"), TaggedSentences)
-    with pytest.raises(InvalidParameterError, match=r"'scheme' parameter must be one of 'IOB1'.*Got None"):
+    with pytest.raises(
+        InvalidParameterError, match=r"'scheme' parameter must be one of 'IOB1'.*Got None"
+    ):
         sentences.convert(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("text", "scheme", "message"),
     [
-        ("a\tDET\n", "IOBES", "Got 'IOBES' instead, for tags such as 'DET', which are plain and mark no entities"),
-        ("a\tB-X\n", "plain", "Got 'plain' instead, for tags such as 'B-X', which are of the scheme BIO"),
+        (
+            "a\tDET\n",
+            "IOBES",
+            "Got 'IOBES' instead, for tags such as 'DET', which are plain and mark no entities",
+        ),
+        (
+            "a\tB-X\n",
+            "plain",
+            "Got 'plain' instead, for tags such as 'B-X', which are of the scheme BIO",
+        ),
         ("a\tB-X\nb\tDET\n", "IOBES", "Got 'DET' for word 1 of sentence 0"),
     ],
 )
-def test_tags_that_cannot_be_converted(text: str, scheme: str, message: str, write: Callable[..., Path]) -> None:
-    with pytest.raises(InvalidParameterError, match=rf"^The 'scheme' parameter .*{message}.*tag_column=.*'scheme' at None\.$") as caught:
+def test_tags_that_cannot_be_converted(
+    text: str, scheme: str, message: str, write: Callable[..., Path]
+) -> None:
+    with pytest.raises(
+        InvalidParameterError,
+        match=rf"^The 'scheme' parameter .*{message}.*tag_column=.*'scheme' at None\.$",
+    ) as caught:
         read_conll(write(text), scheme=scheme)
     assert "'to'" not in str(caught.value)
     with pytest.raises(InvalidParameterError, match=f"^The 'scheme' parameter .*{message}"):
@@ -427,15 +619,24 @@ WNUT = ("corporation", "creative-work", "group", "location", "person", "product"
         ("emerging.test.annotated", 1287, 23394, (66, 142, 165, 150, 429, 127)),
     ],
 )
-def test_wnut17(name: str, n_sentences: int, n_words: int, n_entities: tuple[int, ...], shared_data: Path) -> None:
+def test_wnut17(
+    name: str, n_sentences: int, n_words: int, n_entities: tuple[int, ...], shared_data: Path
+) -> None:
     words, tags = read_conll(shared_data / "wnut17" / name)
-    assert (len(words), sum(map(len, words)), sum(map(len, tags))) == (n_sentences, n_words, n_words)
+    assert (len(words), sum(map(len, words)), sum(map(len, tags))) == (
+        n_sentences,
+        n_words,
+        n_words,
+    )
     counts = Counter(tag for sentence in tags for tag in sentence)
     assert tuple(counts[f"B-{kind}"] for kind in WNUT) == n_entities
     assert all(words)
 
 
-@pytest.mark.parametrize(("name", "n_sentences", "n_words"), [("train", 8323, 264715), ("testa", 1915, 52923), ("testb", 1517, 51533)])
+@pytest.mark.parametrize(
+    ("name", "n_sentences", "n_words"),
+    [("train", 8323, 264715), ("testa", 1915, 52923), ("testb", 1517, 51533)],
+)
 def test_conll2002(name: str, n_sentences: int, n_words: int, shared_data: Path) -> None:
     path = shared_data / "conll2002_es" / f"esp.{name}"
     read = read_conll(path)

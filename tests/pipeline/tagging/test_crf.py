@@ -17,7 +17,11 @@ from bertvectorizer.pipeline.tagging import crf as module
 from bertvectorizer.pipeline.tagging.crf import LinearChainCrf, _Likelihood
 
 OFFSETS = np.array([0, 4, 4, 5, 9, 12])
-BIO = np.array([True, True, False]), np.array([[True, True, False], [True, True, True], [True, True, True]]), np.ones(3, dtype=bool)
+BIO = (
+    np.array([True, True, False]),
+    np.array([[True, True, False], [True, True, True], [True, True, True]]),
+    np.ones(3, dtype=bool),
+)
 
 
 def sentences(seed: int = 0, n_tags: int = 3) -> tuple[Any, Any]:
@@ -25,7 +29,9 @@ def sentences(seed: int = 0, n_tags: int = 3) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
     labels = np.array([0, 1, 2, 0, 1, 2, 0, 0, 1, 1, 2, 2]) % n_tags
     labels[5] = 0
-    features = rng.normal(size=(12, 4)).astype(np.float32) + 0.5 * labels[:, None] * np.array([1, -1, 0, 2])
+    features = rng.normal(size=(12, 4)).astype(np.float32) + 0.5 * labels[:, None] * np.array(
+        [1, -1, 0, 2]
+    )
     return features.astype(np.float32), labels
 
 
@@ -33,7 +39,9 @@ def sentences(seed: int = 0, n_tags: int = 3) -> tuple[Any, Any]:
 @given(seed=st.integers(0, 2**32 - 1), restricted=st.booleans())
 def test_likelihood_and_gradient(seed: int, restricted: bool) -> None:
     features, labels = sentences(seed % 50)
-    likelihood = _Likelihood(features.astype(np.float64), labels, OFFSETS, 3, BIO if restricted else None)
+    likelihood = _Likelihood(
+        features.astype(np.float64), labels, OFFSETS, 3, BIO if restricted else None
+    )
     parameters = np.random.default_rng(seed).normal(size=likelihood.n_parameters)
     value, gradient = likelihood(parameters)
 
@@ -63,11 +71,16 @@ def test_training_arrives_at_the_optimum() -> None:
     likelihood = _Likelihood(features, labels, OFFSETS, 3, BIO)
     assert likelihood.penalty.tolist() == [4.0] * 12 + [1.0] * 18  # four features
     scaled = crf.weights_ * likelihood.scale[:, None]
-    rules = [np.where(np.isneginf(rule), 0.0, rule).ravel() for rule in (crf.transitions_, crf.start_, crf.end_)]
+    rules = [
+        np.where(np.isneginf(rule), 0.0, rule).ravel()
+        for rule in (crf.transitions_, crf.start_, crf.end_)
+    ]
     best = np.concatenate([scaled.ravel(), crf.bias_ + likelihood.center @ crf.weights_, *rules])
 
     def objective(parameters: Any) -> float:
-        return 0.25 * float(likelihood.penalty * parameters @ parameters) - likelihood(parameters)[0]
+        return (
+            0.25 * float(likelihood.penalty * parameters @ parameters) - likelihood(parameters)[0]
+        )
 
     assert objective(best) == pytest.approx(crf.objective_, rel=1e-5)
     rng = np.random.default_rng(0)
@@ -82,12 +95,19 @@ def test_decode_and_marginals_are_those_of_all_sequences() -> None:
     offsets = np.array([0, 0, 4, 7])
     path, marginals = crf.decode(others, offsets), crf.marginals(others, offsets)
     scores = crf.scores(others)
-    np.testing.assert_allclose(scores, others.astype(np.float64) @ crf.weights_ + crf.bias_, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        scores, others.astype(np.float64) @ crf.weights_ + crf.bias_, rtol=1e-5, atol=1e-5
+    )
     for sentence in (1, 2):
         of_paths = all_paths((scores, offsets, crf.transitions_, crf.start_, crf.end_), sentence)
-        assert tuple(path[offsets[sentence] : offsets[sentence + 1]]) == max(of_paths, key=lambda one: of_paths[one])
+        assert tuple(path[offsets[sentence] : offsets[sentence + 1]]) == max(
+            of_paths, key=lambda one: of_paths[one]
+        )
         total = np.logaddexp.reduce(list(of_paths.values()))
-        first = [np.exp(np.logaddexp.reduce([s for p, s in of_paths.items() if p[0] == tag]) - total) for tag in range(3)]
+        first = [
+            np.exp(np.logaddexp.reduce([s for p, s in of_paths.items() if p[0] == tag]) - total)
+            for tag in range(3)
+        ]
         np.testing.assert_allclose(marginals[offsets[sentence]], first, atol=1e-9)
     np.testing.assert_allclose(marginals.sum(axis=1), 1.0)
 
@@ -99,7 +119,10 @@ def test_what_is_forbidden_stays_so() -> None:
     np.testing.assert_array_equal(np.isneginf(crf.transitions_), ~BIO[1])
     np.testing.assert_array_equal(np.isneginf(crf.end_), ~BIO[2])
     wild = np.random.default_rng(1).normal(size=(200, 4)).astype(np.float32) * 30
-    path, marginals = crf.decode(wild, np.array([0, 100, 200])), crf.marginals(wild, np.array([0, 100, 200]))
+    path, marginals = (
+        crf.decode(wild, np.array([0, 100, 200])),
+        crf.marginals(wild, np.array([0, 100, 200])),
+    )
     assert path[0] != 2
     assert not ((path[:-1] == 0) & (path[1:] == 2))[np.arange(199) != 99].any()
     assert marginals[[0, 100], 2].tolist() == [0.0, 0.0]
@@ -118,23 +141,38 @@ def test_transitions_are_learnt() -> None:
 
 def test_a_stronger_penalty_makes_smaller_weights() -> None:
     features, labels = sentences()
-    sizes = [float(np.square(LinearChainCrf(l2=l2).fit(features, labels, OFFSETS).weights_).sum()) for l2 in (0.01, 1.0, 100.0)]
+    sizes = [
+        float(np.square(LinearChainCrf(l2=l2).fit(features, labels, OFFSETS).weights_).sum())
+        for l2 in (0.01, 1.0, 100.0)
+    ]
     assert sizes[0] > 4 * sizes[1] > 16 * sizes[2]
 
 
 def test_units_of_dense_features_do_not_matter() -> None:
     features, labels = sentences()
-    moved = (features * np.array([1e3, 1e-3, 1.0, 50.0]) + np.array([0.0, 0.0, 5.0, -3.0])).astype(np.float32)
-    plain, other = (LinearChainCrf(l2=0.5, tol=1e-10).fit(matrix, labels, OFFSETS) for matrix in (features, moved))
-    np.testing.assert_allclose(plain.marginals(features, OFFSETS), other.marginals(moved, OFFSETS), atol=1e-3)
+    moved = (features * np.array([1e3, 1e-3, 1.0, 50.0]) + np.array([0.0, 0.0, 5.0, -3.0])).astype(
+        np.float32
+    )
+    plain, other = (
+        LinearChainCrf(l2=0.5, tol=1e-10).fit(matrix, labels, OFFSETS)
+        for matrix in (features, moved)
+    )
+    np.testing.assert_allclose(
+        plain.marginals(features, OFFSETS), other.marginals(moved, OFFSETS), atol=1e-3
+    )
 
 
 def test_constant_and_empty_columns() -> None:
     features, labels = sentences()
     more = np.column_stack([features, np.full(12, 3.0), np.zeros(12)]).astype(np.float32)
-    plain, other = (LinearChainCrf(l2=0.5, tol=1e-10).fit(matrix, labels, OFFSETS) for matrix in (features, more))
+    plain, other = (
+        LinearChainCrf(l2=0.5, tol=1e-10).fit(matrix, labels, OFFSETS)
+        for matrix in (features, more)
+    )
     assert abs(other.weights_[4:]).max() < 1e-6
-    np.testing.assert_allclose(plain.marginals(features, OFFSETS), other.marginals(more, OFFSETS), atol=1e-4)
+    np.testing.assert_allclose(
+        plain.marginals(features, OFFSETS), other.marginals(more, OFFSETS), atol=1e-4
+    )
     none = LinearChainCrf().fit(np.empty((12, 0), dtype=np.float32), labels, OFFSETS)
     assert none.decode(np.empty((12, 0), dtype=np.float32), OFFSETS).shape == (12,)
 
@@ -148,17 +186,26 @@ def test_sparse_features() -> None:
     labels, offsets = np.tile(labels, 2), np.concatenate([OFFSETS, OFFSETS[1:] + 12])
     dense = LinearChainCrf(l2=0.5, tol=1e-10).fit(full, labels, offsets)
     thin = LinearChainCrf(l2=0.5, tol=1e-10).fit(sparse.csr_array(full), labels, offsets)
-    np.testing.assert_allclose(dense.marginals(full, offsets), thin.marginals(sparse.csr_array(full), offsets), atol=1e-3)
-    assert thin.decode(sparse.csr_array(full), offsets).tolist() == dense.decode(full, offsets).tolist()
+    np.testing.assert_allclose(
+        dense.marginals(full, offsets), thin.marginals(sparse.csr_array(full), offsets), atol=1e-3
+    )
+    assert (
+        thin.decode(sparse.csr_array(full), offsets).tolist()
+        == dense.decode(full, offsets).tolist()
+    )
 
 
 def test_training_is_repeatable_and_survives_pickling() -> None:
     features, labels = sentences()
-    first, second = (LinearChainCrf(l2=0.2).fit(features, labels, OFFSETS, allowed=BIO) for _ in range(2))
+    first, second = (
+        LinearChainCrf(l2=0.2).fit(features, labels, OFFSETS, allowed=BIO) for _ in range(2)
+    )
     for name, value in vars(first).items():
         np.testing.assert_array_equal(value, vars(second)[name])
     loaded = pickle.loads(pickle.dumps(first))
-    np.testing.assert_array_equal(loaded.marginals(features, OFFSETS), first.marginals(features, OFFSETS))
+    np.testing.assert_array_equal(
+        loaded.marginals(features, OFFSETS), first.marginals(features, OFFSETS)
+    )
     assert first.weights_.dtype == np.float32
 
 
@@ -183,7 +230,9 @@ def test_no_words() -> None:
     crf = LinearChainCrf().fit(features, labels, OFFSETS)
     assert crf.decode(features[:0], np.array([0, 0])).shape == (0,)
     assert crf.marginals(features[:0], np.array([0])).shape == (0, 3)
-    with pytest.raises(InvalidParameterError, match="'labels' parameter must be the tags of at least one word"):
+    with pytest.raises(
+        InvalidParameterError, match="'labels' parameter must be the tags of at least one word"
+    ):
         LinearChainCrf().fit(features[:0], labels[:0], np.array([0, 0]))
 
 
@@ -196,7 +245,10 @@ def test_no_words() -> None:
         ({"l2": np.nan}, r"'l2' parameter must be a number in the range \(0, inf\). Got nan"),
         ({"tol": -1e-3}, r"'tol' parameter must be a number in the range \(0, inf\). Got -0.001"),
         ({"max_iter": 0}, r"'max_iter' parameter must be an int in the range \[1, inf\). Got 0"),
-        ({"max_iter": 2.5}, r"'max_iter' parameter must be an int in the range \[1, inf\). Got 2.5"),
+        (
+            {"max_iter": 2.5},
+            r"'max_iter' parameter must be an int in the range \[1, inf\). Got 2.5",
+        ),
     ],
 )
 def test_parameters_that_break_their_rule(changes: dict[str, Any], message: str) -> None:
@@ -218,7 +270,9 @@ def test_features_that_are_no_numbers(form: Any, value: float) -> None:
 def test_labels_in_an_order_that_is_not_allowed(place: int) -> None:
     features, labels = sentences()
     labels[place] = 2
-    with pytest.raises(InvalidParameterError, match="'labels' parameter must be tags in an order that is allowed"):
+    with pytest.raises(
+        InvalidParameterError, match="'labels' parameter must be tags in an order that is allowed"
+    ):
         LinearChainCrf().fit(features, labels, OFFSETS, allowed=BIO)
 
 
@@ -226,7 +280,9 @@ def test_a_search_that_was_given_up_has_not_converged(monkeypatch: pytest.Monkey
     features, labels = sentences()
 
     def gives_up(objective: Any, start: Any, **settings: Any) -> OptimizeResult:
-        return OptimizeResult(x=start, fun=objective(start)[0], nit=1, success=False)  # as where no step lowers the objective
+        return OptimizeResult(
+            x=start, fun=objective(start)[0], nit=1, success=False
+        )  # as where no step lowers the objective
 
     monkeypatch.setattr("scipy.optimize.minimize", gives_up)
     crf = LinearChainCrf().fit(features, labels, OFFSETS)

@@ -15,7 +15,11 @@ from bertvectorizer.pipeline.tagging.forward_backward import forward_backward
 def by_all_paths(problem: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     """Log partitions, probabilities of tags and counts of pairs, path by path."""
     scores, offsets, transitions, *_ = problem
-    log_partition, tags, pairs = np.zeros(len(offsets) - 1), np.zeros_like(scores), np.zeros_like(transitions)
+    log_partition, tags, pairs = (
+        np.zeros(len(offsets) - 1),
+        np.zeros_like(scores),
+        np.zeros_like(transitions),
+    )
     for sentence in np.flatnonzero(np.diff(offsets)):
         of_paths = all_paths(problem, sentence)
         log_partition[sentence] = np.logaddexp.reduce(list(of_paths.values()))
@@ -39,7 +43,9 @@ def test_sums_are_those_over_all_paths(quick: bool, problem: tuple[Any, ...]) ->
     scores = problem[0]
     scores[scores == NEVER] = -3.0
     lengths = np.diff(problem[1])
-    if any(max(all_paths(problem, sentence).values()) == NEVER for sentence in np.flatnonzero(lengths)):
+    if any(
+        max(all_paths(problem, sentence).values()) == NEVER for sentence in np.flatnonzero(lengths)
+    ):
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_MOST_QUICK_SPREAD", np.inf if quick else -1.0)
@@ -51,7 +57,13 @@ def test_sums_are_those_over_all_paths(quick: bool, problem: tuple[Any, ...]) ->
 @pytest.mark.usefixtures("one_way")
 def test_expectations_are_gradients_of_the_log_partition() -> None:
     rng = np.random.default_rng(1)
-    problem = [rng.normal(size=(6, 3)), np.array([0, 4, 4, 6]), rng.normal(size=(3, 3)), rng.normal(size=3), rng.normal(size=3)]
+    problem = [
+        rng.normal(size=(6, 3)),
+        np.array([0, 4, 4, 6]),
+        rng.normal(size=(3, 3)),
+        rng.normal(size=3),
+        rng.normal(size=3),
+    ]
     problem[2][0, 1] = NEVER
     found = forward_backward(*problem)
     for place, expected in ((0, found.tags), (2, found.pairs)):
@@ -68,7 +80,8 @@ def test_expectations_are_gradients_of_the_log_partition() -> None:
 
 
 def test_scores_of_any_size_are_summed() -> None:
-    # Each word by itself would be O; only together they are B I: sums in which e ** -1000 must not be lost.
+    # Each word by itself would be O; only together they are B I: sums in which e ** -1000 must not
+    # be lost.
     scores = np.array([[0.0, -1000.0, -3000.0], [-1000.0, -3000.0, 0.0]])
     transitions = np.array([[0.0, 0.0, NEVER], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     start = np.array([0.0, 0.0, NEVER])
@@ -79,14 +92,22 @@ def test_scores_of_any_size_are_summed() -> None:
 
 @pytest.mark.usefixtures("one_way")
 def test_high_scores_of_first_and_last_tags_do_not_overflow() -> None:
-    found = forward_backward(np.full((2, 2), 800.0), np.array([0, 2]), np.full((2, 2), -900.0), np.full(2, 1e4), np.full(2, 1e3))
+    found = forward_backward(
+        np.full((2, 2), 800.0),
+        np.array([0, 2]),
+        np.full((2, 2), -900.0),
+        np.full(2, 1e4),
+        np.full(2, 1e3),
+    )
     assert found.log_partition.tolist() == pytest.approx([1600 - 900 + 11000 + np.log(4)])
     np.testing.assert_allclose(found.tags, 0.5)
 
 
 @pytest.mark.usefixtures("one_way")
 def test_long_sentences_neither_overflow_nor_vanish() -> None:
-    found = forward_backward(np.full((5000, 3), 7.0), np.array([0, 5000]), np.zeros((3, 3)), np.zeros(3), np.zeros(3))
+    found = forward_backward(
+        np.full((5000, 3), 7.0), np.array([0, 5000]), np.zeros((3, 3)), np.zeros(3), np.zeros(3)
+    )
     assert found.log_partition.tolist() == pytest.approx([5000 * (7 + np.log(3))])
     np.testing.assert_allclose(found.tags, 1 / 3)
     assert found.pairs.sum() == pytest.approx(4999)
@@ -94,14 +115,22 @@ def test_long_sentences_neither_overflow_nor_vanish() -> None:
 
 @pytest.mark.usefixtures("one_way")
 def test_what_is_impossible_is_not_hidden() -> None:
-    found = forward_backward(np.zeros((1, 2)), np.array([0, 1]), np.full((2, 2), NEVER), np.array([0.0, NEVER]), np.array([NEVER, 0.0]))
+    found = forward_backward(
+        np.zeros((1, 2)),
+        np.array([0, 1]),
+        np.full((2, 2), NEVER),
+        np.array([0.0, NEVER]),
+        np.array([NEVER, 0.0]),
+    )
     assert found.log_partition.tolist() == [NEVER]
     assert np.isnan(found.tags).any()
 
 
 @pytest.mark.parametrize("offsets", [[0], [0, 0, 0]])
 def test_no_words(offsets: list[int]) -> None:
-    found = forward_backward(np.empty((0, 2)), np.array(offsets), np.zeros((2, 2)), np.zeros(2), np.zeros(2))
+    found = forward_backward(
+        np.empty((0, 2)), np.array(offsets), np.zeros((2, 2)), np.zeros(2), np.zeros(2)
+    )
     assert found.log_partition.tolist() == [0.0] * (len(offsets) - 1)
     assert found.tags.shape == (0, 2)
     assert not found.pairs.any()
@@ -111,7 +140,13 @@ def test_no_words(offsets: list[int]) -> None:
 @settings(max_examples=20)
 def test_arguments_are_left_alone(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    problem = [rng.normal(size=(5, 2)), np.array([0, 3, 5]), rng.normal(size=(2, 2)), rng.normal(size=2), rng.normal(size=2)]
+    problem = [
+        rng.normal(size=(5, 2)),
+        np.array([0, 3, 5]),
+        rng.normal(size=(2, 2)),
+        rng.normal(size=2),
+        rng.normal(size=2),
+    ]
     copies = [array.copy() for array in problem]
     forward_backward(*problem)
     for array, copy in zip(problem, copies, strict=True):

@@ -30,7 +30,12 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from bertvectorizer import BertVectorizer, StaticVectorizer
-from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelNotFoundError, StoreError
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    InvalidTextError,
+    ModelNotFoundError,
+    StoreError,
+)
 from bertvectorizer.pipeline.tagging import labeler as module
 from bertvectorizer.pipeline.tagging.decoding import tag_scores
 from bertvectorizer.pipeline.tagging.labeler import SequenceLabeler
@@ -48,7 +53,9 @@ class HashedWords(BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> HashedWords:
         assert all(isinstance(word, str) for words in X for word in words)
-        assert [len(words) for words in X] == [len(tags) for tags in y], "tags come nested, as they were given"
+        assert [len(words) for words in X] == [len(tags) for tags in y], (
+            "tags come nested, as they were given"
+        )
         self.seen_ = y
         self.n_calls_ = 0
         return self
@@ -57,9 +64,16 @@ class HashedWords(BaseEstimator):
         self.n_calls_ += 1
         words = [word for words in X for word in words]
         assert words, "nothing is asked of no words"
-        rows = [np.random.default_rng(zlib.crc32(word.encode())).normal(size=self.n_features) for word in words]
+        rows = [
+            np.random.default_rng(zlib.crc32(word.encode())).normal(size=self.n_features)
+            for word in words
+        ]
         matrix = np.array(rows)
-        return {"dense": matrix, "sparse": sparse.csr_matrix(matrix), "frame": pd.DataFrame(matrix)}[self.form]
+        return {
+            "dense": matrix,
+            "sparse": sparse.csr_matrix(matrix),
+            "frame": pd.DataFrame(matrix),
+        }[self.form]
 
 
 class Letters(BaseEstimator):
@@ -171,7 +185,9 @@ def test_tags_that_may_not_stand_together_never_do() -> None:
     # Features say nothing, so that by itself each word of the second and third column would be I.
     X, Y = [["x", "y", "y"]] * 9, [["O", "O", "O"], ["B-A", "I-A", "I-A"], ["O", "B-A", "I-A"]] * 3
     for decode in ("viterbi", "greedy", "crf"):
-        labeler = SequenceLabeler(decode=decode, context=0, estimator=LogisticRegression()).fit(X, Y)
+        labeler = SequenceLabeler(decode=decode, context=0, estimator=LogisticRegression()).fit(
+            X, Y
+        )
         assert_legal(labeler.predict([["y"], ["y", "y"], ["y"] * 5, ["x", "y"]]), "BIO")
 
 
@@ -194,15 +210,23 @@ class Fixed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def test_iobes_finds_its_end_though_tags_were_never_seen() -> None:
     # Neither O nor S was seen: one word alone has no other way than O, which is always there.
-    labeler = SequenceLabeler(estimator=Fixed([5.0, 0.0]), scheme="IOBES").fit([["a", "b"]], [["B-X", "E-X"]])
+    labeler = SequenceLabeler(estimator=Fixed([5.0, 0.0]), scheme="IOBES").fit(
+        [["a", "b"]], [["B-X", "E-X"]]
+    )
     assert labeler.tags_.tolist() == ["B-X", "E-X", "O"]
     assert labeler.predict([["a"], ["a", "b"], ["a", "b", "c"]]) in (
         [["O"], ["B-X", "E-X"], ["B-X", "E-X", "O"]],
         [["O"], ["B-X", "E-X"], ["O", "B-X", "E-X"]],
     )
     greedy = clone(labeler).set_params(decode="greedy").fit([["a", "b"]], [["B-X", "E-X"]])
-    assert greedy.predict([["a"], ["a", "b"], ["a", "b", "c"]]) == [["O"], ["B-X", "E-X"], ["B-X", "E-X", "O"]]
-    proba = SequenceLabeler(scheme="IOBES").fit([["a", "b"]], [["B-X", "E-X"]]).predict_proba([["a"]])
+    assert greedy.predict([["a"], ["a", "b"], ["a", "b", "c"]]) == [
+        ["O"],
+        ["B-X", "E-X"],
+        ["B-X", "E-X", "O"],
+    ]
+    proba = (
+        SequenceLabeler(scheme="IOBES").fit([["a", "b"]], [["B-X", "E-X"]]).predict_proba([["a"]])
+    )
     assert proba[0].shape == (1, 3)
     assert proba[0][0, 2] == 0
 
@@ -212,7 +236,9 @@ def test_viterbi_weighs_the_whole_sentence_and_greedy_does_not() -> None:
     scores = {"B-X": 0.0, "I-X": 3.0, "O": 1.0}
     found = {}
     for decode in ("viterbi", "greedy"):
-        labeler = SequenceLabeler(estimator=Fixed([scores[tag] for tag in sorted(scores)]), decode=decode).fit([["a", "b"]] * 2, y)
+        labeler = SequenceLabeler(
+            estimator=Fixed([scores[tag] for tag in sorted(scores)]), decode=decode
+        ).fit([["a", "b"]] * 2, y)
         found[decode] = labeler.predict([["a", "b"]])
     assert found == {"viterbi": [["B-X", "I-X"]], "greedy": [["O", "O"]]}
 
@@ -222,22 +248,37 @@ def test_scores_are_the_best_that_an_estimator_offers() -> None:
     features, labels = rng.normal(size=(60, 3)), np.array(["a", "b", "c"] * 20)
     tags = np.array(["O", "a", "b", "c"])
     logistic = LogisticRegression().fit(features, labels)
-    np.testing.assert_allclose(tag_scores(logistic, features, tags)[:, 1:], logistic.predict_log_proba(features))
+    np.testing.assert_allclose(
+        tag_scores(logistic, features, tags)[:, 1:], logistic.predict_log_proba(features)
+    )
     neighbours = KNeighborsClassifier(3).fit(features, labels)
     probabilities = neighbours.predict_proba(features)
     found = tag_scores(neighbours, features, tags)
-    np.testing.assert_allclose(found[:, 1:][probabilities > 0], np.log(probabilities[probabilities > 0]))
+    np.testing.assert_allclose(
+        found[:, 1:][probabilities > 0], np.log(probabilities[probabilities > 0])
+    )
     assert found[:, 1:][probabilities == 0].max() < -1e5
     assert found[:, 0].max() < found[:, 1:].min()
     vectors = LinearSVC().fit(features, labels)
-    np.testing.assert_allclose(tag_scores(vectors, features, tags)[:, 1:], vectors.decision_function(features))
+    np.testing.assert_allclose(
+        tag_scores(vectors, features, tags)[:, 1:], vectors.decision_function(features)
+    )
     two = LinearSVC().fit(features, np.array(["a", "b"] * 30))
-    np.testing.assert_allclose(tag_scores(two, features, tags)[:, 2], two.decision_function(features))
-    np.testing.assert_allclose(tag_scores(two, features, tags)[:, 1], -two.decision_function(features))
-    one_by_one = SVC(decision_function_shape="ovo").fit(features, np.array(["a", "b", "c", "d"] * 15))
+    np.testing.assert_allclose(
+        tag_scores(two, features, tags)[:, 2], two.decision_function(features)
+    )
+    np.testing.assert_allclose(
+        tag_scores(two, features, tags)[:, 1], -two.decision_function(features)
+    )
+    one_by_one = SVC(decision_function_shape="ovo").fit(
+        features, np.array(["a", "b", "c", "d"] * 15)
+    )
     assert set(np.unique(tag_scores(one_by_one, features, tags))) == {0.0, 1.0}
     only = PredictsOnly().fit(features, labels)
-    np.testing.assert_array_equal(tag_scores(only, features, tags).argmax(axis=1), np.searchsorted(tags, only.predict(features)))
+    np.testing.assert_array_equal(
+        tag_scores(only, features, tags).argmax(axis=1),
+        np.searchsorted(tags, only.predict(features)),
+    )
 
 
 @pytest.mark.parametrize("kind", ["alone", "in a pipeline", "found by a search"])
@@ -253,12 +294,17 @@ def test_scores_of_pairs_of_classes_are_none_of_classes(kind: str) -> None:
     np.testing.assert_array_equal(found, features)
     words, tags = [list("abc")] * 9, [["O", "B-X", "I-X"]] * 9
     assert (
-        SequenceLabeler(StaticVectorizer(LETTERS, unit="word"), clone(estimator), word_shape=False).fit(words, tags).score(words, tags) == 1
+        SequenceLabeler(StaticVectorizer(LETTERS, unit="word"), clone(estimator), word_shape=False)
+        .fit(words, tags)
+        .score(words, tags)
+        == 1
     )
 
 
 @pytest.mark.parametrize("decode", ["viterbi", "greedy"])
-def test_scores_that_are_no_numbers_are_named_by_their_word(decode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_that_are_no_numbers_are_named_by_their_word(
+    decode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labeler = SequenceLabeler(HashedWords(), Fixed([1.0, 0.0, 0.0, 0.0]), decode=decode).fit(X, Y)
 
     def faulty(self: Any, features: Any) -> Any:
@@ -269,14 +315,19 @@ def test_scores_that_are_no_numbers_are_named_by_their_word(decode: str, monkeyp
 
     monkeypatch.setattr(Fixed, "decision_function", faulty)
     monkeypatch.setattr(module, "_MOST_BYTES", 1)
-    with pytest.raises(InvalidParameterError, match=r"The estimator Fixed\(.*gave NaN for word 1 of sentence 2, counted from 0"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"The estimator Fixed\(.*gave NaN for word 1 of sentence 2, counted from 0",
+    ):
         labeler.predict([[], [], ["ann", "bo"]])
 
 
 def test_one_tag_only() -> None:
     for decode in ("viterbi", "greedy", "crf"):
         for tag in ("O", "B-X"):
-            labeler = SequenceLabeler(HashedWords(), LinearSVC(), decode=decode).fit([["a", "b"], ["c"]], [[tag, tag], [tag]])
+            labeler = SequenceLabeler(HashedWords(), LinearSVC(), decode=decode).fit(
+                [["a", "b"], ["c"]], [[tag, tag], [tag]]
+            )
             assert labeler.predict([["a", "x", "y"], []]) == [[tag] * 3, []]
             assert labeler.score([["a"]], [[tag]]) == (tag != "O")
             assert "O" in labeler.tags_
@@ -295,16 +346,27 @@ def test_vectors_reach_the_estimator_with_neighbours_and_shapes() -> None:
     labeler = SequenceLabeler(HashedWords(4), Keeps(), context=2, word_shape=False).fit(words, tags)
     rows = HashedWords(4).fit(words, tags).transform(words)
     zeros = np.zeros(4)
-    expected = [[zeros, zeros, rows[0], rows[1], zeros], [zeros, rows[0], rows[1], zeros, zeros], [zeros, zeros, rows[2], zeros, zeros]]
-    np.testing.assert_allclose(labeler.estimator_.features_, np.reshape(expected, (3, 20)), rtol=1e-6)
+    expected = [
+        [zeros, zeros, rows[0], rows[1], zeros],
+        [zeros, rows[0], rows[1], zeros, zeros],
+        [zeros, zeros, rows[2], zeros, zeros],
+    ]
+    np.testing.assert_allclose(
+        labeler.estimator_.features_, np.reshape(expected, (3, 20)), rtol=1e-6
+    )
     assert labeler.estimator_.features_.dtype == np.float32
     assert labeler.estimator_.labels_.tolist() == ["B-PER", "O", "B-PER"]
     assert labeler.vectorizer_.seen_ == tags
 
-    thin = SequenceLabeler(HashedWords(4, "sparse"), Keeps(), context=2, word_shape=False).fit(words, tags)
+    thin = SequenceLabeler(HashedWords(4, "sparse"), Keeps(), context=2, word_shape=False).fit(
+        words, tags
+    )
     assert sparse.issparse(thin.estimator_.features_)
     np.testing.assert_array_equal(thin.estimator_.features_.toarray(), labeler.estimator_.features_)
-    both = [SequenceLabeler(HashedWords(4, form), Keeps(), context=1).fit(words, tags) for form in ("dense", "sparse", "frame")]
+    both = [
+        SequenceLabeler(HashedWords(4, form), Keeps(), context=1).fit(words, tags)
+        for form in ("dense", "sparse", "frame")
+    ]
     features = both[0].estimator_.features_
     assert features.shape == (3, 3 * (4 + 29))
     for other in both[1:]:
@@ -319,7 +381,10 @@ def test_sparse_vectors(decode: str) -> None:
 
 
 def test_shapes_alone_and_vectors_alone() -> None:
-    words, tags = [["Ann", "saw", "it"], ["we", "saw", "Bo"]] * 5, [["B-PER", "O", "O"], ["O", "O", "B-PER"]] * 5
+    words, tags = (
+        [["Ann", "saw", "it"], ["we", "saw", "Bo"]] * 5,
+        [["B-PER", "O", "O"], ["O", "O", "B-PER"]] * 5,
+    )
     alone = SequenceLabeler(estimator=LogisticRegression()).fit(words, tags)
     assert alone.vectorizer_ is None
     assert alone.predict([["they", "left", "Rio"]]) == [["O", "O", "B-PER"]]
@@ -330,9 +395,13 @@ def test_neighbours_help() -> None:
     # Whether a word is tagged is known from the next word only.
     rng = np.random.default_rng(0)
     words = [[str(word) for word in rng.choice(["a", "b", "c", "!"], 8)] for _ in range(60)]
-    tags = [["B-X" if behind == "!" else "O" for behind in [*sentence[1:], ""]] for sentence in words]
+    tags = [
+        ["B-X" if behind == "!" else "O" for behind in [*sentence[1:], ""]] for sentence in words
+    ]
     scores = [
-        SequenceLabeler(HashedWords(), LogisticRegression(), context=n, word_shape=False).fit(words, tags).score(words, tags)
+        SequenceLabeler(HashedWords(), LogisticRegression(), context=n, word_shape=False)
+        .fit(words, tags)
+        .score(words, tags)
         for n in (0, 1)
     ]
     assert scores[0] < 0.7
@@ -348,17 +417,29 @@ class Wrong(HashedWords):
 
 @pytest.mark.parametrize("form", ["dense", "flat"])
 def test_a_vectorizer_of_texts_is_named_with_a_remedy(form: str) -> None:
-    with pytest.raises(InvalidParameterError, match=r"'vectorizer' parameter .* one row for each word .*Got Wrong\(.*unit='word'"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'vectorizer' parameter .* one row for each word .*Got Wrong\(.*unit='word'",
+    ):
         SequenceLabeler(Wrong(form=form)).fit(X, Y)
 
 
 @pytest.mark.parametrize(
     "vectorizer",
-    [CountVectorizer(), TfidfVectorizer(), StandardScaler(), StaticVectorizer(VECTORS), BertVectorizer("none")],
+    [
+        CountVectorizer(),
+        TfidfVectorizer(),
+        StandardScaler(),
+        StaticVectorizer(VECTORS),
+        BertVectorizer("none"),
+    ],
     ids=lambda vectorizer: type(vectorizer).__name__,
 )
 def test_a_vectorizer_that_takes_no_lists_of_words_is_named(vectorizer: Any) -> None:
-    with pytest.raises(InvalidParameterError, match=rf"'vectorizer' parameter .*Got {type(vectorizer).__name__}\(.*unit='word'") as caught:
+    with pytest.raises(
+        InvalidParameterError,
+        match=rf"'vectorizer' parameter .*Got {type(vectorizer).__name__}\(.*unit='word'",
+    ) as caught:
         SequenceLabeler(vectorizer).fit(X, Y)
     assert caught.value.__cause__ is not None
     assert str(caught.value.__cause__).rstrip(".") in str(caught.value)
@@ -366,10 +447,17 @@ def test_a_vectorizer_that_takes_no_lists_of_words_is_named(vectorizer: Any) -> 
 
 @pytest.mark.parametrize(
     "error",
-    [InvalidParameterError("The 'layers' parameter"), ModelNotFoundError("no model"), StoreError("no store"), KeyError("bug")],
+    [
+        InvalidParameterError("The 'layers' parameter"),
+        ModelNotFoundError("no model"),
+        StoreError("no store"),
+        KeyError("bug"),
+    ],
     ids=repr,
 )
-def test_errors_of_a_vectorizer_about_itself_are_left_as_they_are(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_a_vectorizer_about_itself_are_left_as_they_are(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*args: Any) -> Any:
         raise error
 
@@ -386,7 +474,11 @@ def test_the_estimator_is_refused_before_vectors_are_made(monkeypatch: pytest.Mo
 
 
 def test_searches_for_classifiers_are_classifiers() -> None:
-    search = GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [1.0]}, cv=2)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        {"logisticregression__C": [1.0]},
+        cv=2,
+    )
     assert SequenceLabeler(HashedWords(), search).fit(X, Y).predict(X_NEW) == Y_NEW
 
 
@@ -396,16 +488,25 @@ def test_searches_for_classifiers_are_classifiers() -> None:
 @pytest.mark.parametrize("decode", ["viterbi", "greedy", "crf"])
 @pytest.mark.parametrize("scheme", ["IOB1", "BIO", "IOBES"])
 @pytest.mark.parametrize("coding", [None, "BIO", "IOBES"])
-def test_predictions_are_in_the_scheme_of_the_training_tags(scheme: str, coding: str | None, decode: str) -> None:
+def test_predictions_are_in_the_scheme_of_the_training_tags(
+    scheme: str, coding: str | None, decode: str
+) -> None:
     words = [*X, ["ann", "kim", "kim", "lee"]] * 2
     own = convert_tags([*Y, ["B-PER", "I-PER", "B-PER", "I-PER"]] * 2, scheme)
-    labeler = SequenceLabeler(HashedWords(), LogisticRegression(C=10, max_iter=500), scheme=scheme, coding=coding, decode=decode).fit(
-        words, own
+    labeler = SequenceLabeler(
+        HashedWords(),
+        LogisticRegression(C=10, max_iter=500),
+        scheme=scheme,
+        coding=coding,
+        decode=decode,
+    ).fit(words, own)
+    assert (labeler.scheme_, labeler.coding_) == (
+        scheme,
+        coding or ("BIO" if scheme == "IOB1" else scheme),
     )
-    assert (labeler.scheme_, labeler.coding_) == (scheme, coding or ("BIO" if scheme == "IOB1" else scheme))
-    assert {tag[0] for tag in labeler.tags_} == set("OBIES" if labeler.coding_ == "IOBES" else "OBI") - (
-        {"I"} if labeler.coding_ == "IOBES" else set()
-    )
+    assert {tag[0] for tag in labeler.tags_} == set(
+        "OBIES" if labeler.coding_ == "IOBES" else "OBI"
+    ) - ({"I"} if labeler.coding_ == "IOBES" else set())
     predicted = labeler.predict(X_NEW)
     assert_legal(predicted, scheme)
     assert predicted == convert_tags(predicted, scheme, scheme)
@@ -421,7 +522,11 @@ def test_the_scheme_is_found() -> None:
 
 @pytest.mark.parametrize("decode", ["viterbi", "greedy", "crf"])
 def test_plain_tags(decode: str) -> None:
-    kinds = {**dict.fromkeys(PEOPLE, "NOUN"), **dict.fromkeys(PLACES, "X.Y"), **dict.fromkeys(VERBS, "VERB")}
+    kinds = {
+        **dict.fromkeys(PEOPLE, "NOUN"),
+        **dict.fromkeys(PLACES, "X.Y"),
+        **dict.fromkeys(VERBS, "VERB"),
+    }
     tags, tags_new = ([[kinds[word] for word in words] for words in each] for each in (X, X_NEW))
     labeler = SequenceLabeler(HashedWords(), LinearSVC(), decode=decode).fit(X, tags)
     assert labeler.scheme_ == labeler.coding_ == "plain"
@@ -435,13 +540,17 @@ def test_plain_tags(decode: str) -> None:
     assert "X.Y" in labeler.classification_report(X_NEW, tags_new, digits=3)
     assert labeler.classification_report([[]], [[]]) == "There are no words."
     assert labeler.score([[]], [[]]) == 0
-    with pytest.raises(InvalidParameterError, match="'coding' parameter must be None for plain tags"):
+    with pytest.raises(
+        InvalidParameterError, match="'coding' parameter must be None for plain tags"
+    ):
         clone(labeler).set_params(coding="IOBES").fit(X, tags)
 
 
 def test_bilou_is_scored_without_warnings() -> None:
     letters = {"E": "L", "S": "U"}
-    bilou = [[letters.get(tag[0], tag[0]) + tag[1:] for tag in tags] for tags in convert_tags(Y, "IOBES")]
+    bilou = [
+        [letters.get(tag[0], tag[0]) + tag[1:] for tag in tags] for tags in convert_tags(Y, "IOBES")
+    ]
     labeler = SequenceLabeler(HashedWords(), LogisticRegression()).fit(X, bilou)
     assert labeler.predict(X) == convert_tags(Y, "IOBES")
     assert labeler.score(X, bilou) == 1
@@ -457,8 +566,12 @@ def test_scores_and_reports_are_those_of_seqeval() -> None:
     assert few.score(X_NEW, Y_NEW) == f1_score(Y_NEW, predicted)
     assert 0 < few.score(X_NEW, Y_NEW) < 1
     assert few.classification_report(X_NEW, Y_NEW) == classification_report(Y_NEW, predicted)
-    assert few.classification_report(X_NEW, Y_NEW, digits=4) == classification_report(Y_NEW, predicted, digits=4)
-    assert few.classification_report(X_NEW, Y_NEW, output_dict=True) == classification_report(Y_NEW, predicted, output_dict=True)
+    assert few.classification_report(X_NEW, Y_NEW, digits=4) == classification_report(
+        Y_NEW, predicted, digits=4
+    )
+    assert few.classification_report(X_NEW, Y_NEW, output_dict=True) == classification_report(
+        Y_NEW, predicted, output_dict=True
+    )
 
 
 def test_nothing_to_find_is_no_cause_for_warnings() -> None:
@@ -469,8 +582,14 @@ def test_nothing_to_find_is_no_cause_for_warnings() -> None:
     assert labeler.score([["ann"]], [["O"]]) == 0
     assert "NEW" in labeler.classification_report([["saw"]], [["B-NEW"]])
     labeler = SequenceLabeler().fit([["saw"]], [["O"]])
-    assert labeler.classification_report([["saw"]], [["O"]]) == "There are no entities, neither in y nor among those predicted."
-    assert labeler.classification_report([["saw"]], [["O"]], output_dict=True)["micro avg"]["support"] == 0
+    assert (
+        labeler.classification_report([["saw"]], [["O"]])
+        == "There are no entities, neither in y nor among those predicted."
+    )
+    assert (
+        labeler.classification_report([["saw"]], [["O"]], output_dict=True)["micro avg"]["support"]
+        == 0
+    )
 
 
 def test_true_tags_of_another_kind() -> None:
@@ -482,11 +601,19 @@ def test_true_tags_of_another_kind() -> None:
 
 def test_true_tags_of_another_kind_than_those_learnt() -> None:
     entities = SequenceLabeler(HashedWords(), LogisticRegression()).fit(X, Y)
-    plain = SequenceLabeler(HashedWords(), LogisticRegression()).fit([["ann", "saw"]], [["NAME", "VERB"]])
+    plain = SequenceLabeler(HashedWords(), LogisticRegression()).fit(
+        [["ann", "saw"]], [["NAME", "VERB"]]
+    )
     for method in ("score", "classification_report"):
-        with pytest.raises(InvalidParameterError, match=r"^y must mark entities, .*in BIO\. Got plain tags, such as 'NAME'"):
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"^y must mark entities, .*in BIO\. Got plain tags, such as 'NAME'",
+        ):
             getattr(entities, method)([["ann", "saw"]], [["NAME", "O"]])
-        with pytest.raises(InvalidParameterError, match=r"^y must hold plain tags, .*such as 'NAME'\. Got .*such as 'B-PER'"):
+        with pytest.raises(
+            InvalidParameterError,
+            match=r"^y must hold plain tags, .*such as 'NAME'\. Got .*such as 'B-PER'",
+        ):
             getattr(plain, method)([["ann", "saw"]], [["B-PER", "O"]])
     assert plain.score([["ann", "saw"]], [["NAME", "O"]]) == 0.5
     prefixed = SequenceLabeler(HashedWords(), LogisticRegression(), scheme="plain").fit(X, Y)
@@ -495,17 +622,31 @@ def test_true_tags_of_another_kind_than_those_learnt() -> None:
 
 @pytest.mark.parametrize("is_plain", [False, True])
 def test_numbers_of_a_report_can_be_written_as_json(is_plain: bool) -> None:
-    labeler = SequenceLabeler(HashedWords(), LogisticRegression(), scheme="plain" if is_plain else "auto").fit(X, Y)
+    labeler = SequenceLabeler(
+        HashedWords(), LogisticRegression(), scheme="plain" if is_plain else "auto"
+    ).fit(X, Y)
     report = labeler.classification_report(X, Y, output_dict=True)
     assert json.loads(json.dumps(report)) == report
-    numbers = [number for row in report.values() for number in (row.values() if isinstance(row, dict) else [row])]
+    numbers = [
+        number
+        for row in report.values()
+        for number in (row.values() if isinstance(row, dict) else [row])
+    ]
     assert {type(number) for number in numbers} <= {int, float}
 
 
 # ---- Input
 
 
-@pytest.mark.parametrize("form", [tuple, lambda x: [tuple(words) for words in x], pd.Series, lambda x: [np.array(words) for words in x]])
+@pytest.mark.parametrize(
+    "form",
+    [
+        tuple,
+        lambda x: [tuple(words) for words in x],
+        pd.Series,
+        lambda x: [np.array(words) for words in x],
+    ],
+)
 def test_sentences_and_tags_in_other_containers(form: Any) -> None:
     plain = SequenceLabeler(HashedWords(), LogisticRegression()).fit(X, Y)
     other = SequenceLabeler(HashedWords(), LogisticRegression()).fit(form(X), form(Y))
@@ -534,17 +675,37 @@ def test_empty_sentences(decode: str) -> None:
         ([], [], "at least one word to learn from. Got 0 sentences"),
         ([[], []], [[], []], "at least one word to learn from. Got 2 sentences"),
         ([["a"], ["b", "c"]], [["O"], ["O"]], "Got 1 tags for the 2 words of sentence 1"),
-        ([["a"], ["b"]], [["O"]], r"for each of the 2 sentences of X\. Got 1 instead\. Give as many"),
+        (
+            [["a"], ["b"]],
+            [["O"]],
+            r"for each of the 2 sentences of X\. Got 1 instead\. Give as many",
+        ),
         ([["a"]], None, r"y must hold the tags .*Give \[\[tag"),
         ([["a", "b"]], ["O", "O"], "as sentence 0"),
         ([["a", "b"]], [["O", 3]], "Got 3 for word 1 of sentence 0"),
         ([["a", "b"]], [["O", None]], "Got None for word 1 of sentence 0"),
         ([["a", "b"]], [["O", ""]], "Got '' for word 1 of sentence 0"),
         ([["a", "b"]], "OO", r"Got 'OO' instead\. Give \[tags\]"),
-        ([["a"]], pd.DataFrame({"tag": [["O"]]}), r"Got a DataFrame instead\. Give its column of lists, df\['tag'\]"),
-        ([["a"]], [[["O"]]], r"Got \['O'\] for word 0 of sentence 0, .*too deep\. Give one tag for each word"),
-        ([["a"], ["b"]], [["O"], float("nan")], "Got nan as sentence 1, .* drop sentences whose tags are not known"),
-        ([["a"], ["b"]], [["O"], [float("nan")]], "Got nan for word 0 of sentence 1, .* Give each word a tag"),
+        (
+            [["a"]],
+            pd.DataFrame({"tag": [["O"]]}),
+            r"Got a DataFrame instead\. Give its column of lists, df\['tag'\]",
+        ),
+        (
+            [["a"]],
+            [[["O"]]],
+            r"Got \['O'\] for word 0 of sentence 0, .*too deep\. Give one tag for each word",
+        ),
+        (
+            [["a"], ["b"]],
+            [["O"], float("nan")],
+            "Got nan as sentence 1, .* drop sentences whose tags are not known",
+        ),
+        (
+            [["a"], ["b"]],
+            [["O"], [float("nan")]],
+            "Got nan for word 0 of sentence 1, .* Give each word a tag",
+        ),
         ([["a"]], [["B-"]], "type behind its hyphen.* Got 'B-' for word 0 of sentence 0"),
         ([["a", "b"]], [["B-X", "Y"]], "Got 'Y' for word 1 of sentence 0"),
     ],
@@ -566,27 +727,66 @@ def test_what_is_no_list_of_words(words: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"vectorizer": "bert"}, "'vectorizer' parameter must be an object with the methods 'fit' and 'transform', or None. Got 'bert'"),
+        (
+            {"vectorizer": "bert"},
+            (
+                "'vectorizer' parameter must be an object with the methods 'fit' and 'transform',"
+                " or None. Got 'bert'"
+            ),
+        ),
         ({"vectorizer": HashedWords}, "'vectorizer' parameter must be an object with"),
         (
             {"estimator": LogisticRegression},
-            "'estimator' parameter must be an object with the methods 'fit' and 'predict', or None. Got <class",
+            (
+                "'estimator' parameter must be an object with the methods 'fit' and 'predict', or"
+                " None. Got <class"
+            ),
         ),
-        ({"estimator": StandardScaler()}, r"'estimator' parameter must be .* Got StandardScaler\(\)"),
+        (
+            {"estimator": StandardScaler()},
+            r"'estimator' parameter must be .* Got StandardScaler\(\)",
+        ),
         ({"estimator": Ridge()}, r"'estimator' parameter must be a classifier, .* Got Ridge\(\)"),
-        ({"estimator": make_pipeline(StandardScaler(), Ridge())}, "'estimator' parameter must be a classifier"),
+        (
+            {"estimator": make_pipeline(StandardScaler(), Ridge())},
+            "'estimator' parameter must be a classifier",
+        ),
         ({"estimator": SequenceLabeler()}, "'estimator' parameter must be a classifier"),
-        ({"scheme": "IOB2"}, r"'scheme' parameter must be one of 'auto', .* Got 'IOB2' instead\. 'BIO' is its name here\.$"),
+        (
+            {"scheme": "IOB2"},
+            (
+                r"'scheme' parameter must be one of 'auto', .* Got 'IOB2' instead\. 'BIO' is its"
+                r" name here\.$"
+            ),
+        ),
         ({"context": -1}, r"'context' parameter must be an int in the range \[0, inf\). Got -1"),
         ({"context": 1.5}, "'context' parameter must be an int .* Got 1.5"),
-        ({"decode": "beam"}, "'decode' parameter must be one of 'viterbi', 'greedy', 'crf'. Got 'beam'"),
+        (
+            {"decode": "beam"},
+            "'decode' parameter must be one of 'viterbi', 'greedy', 'crf'. Got 'beam'",
+        ),
         ({"word_shape": 1}, "'word_shape' parameter must be True or False. Got 1"),
-        ({"word_shape": False}, "'word_shape' parameter must be True if there is no vectorizer.* Got False"),
-        ({"scheme": "BILOU"}, "'scheme' parameter must be one of 'auto', 'IOB1', 'BIO', 'IOBES', 'plain'. Got 'BILOU'"),
-        ({"coding": "plain"}, "'coding' parameter must be one of 'IOB1', 'BIO', 'IOBES'.* Got 'plain'"),
+        (
+            {"word_shape": False},
+            "'word_shape' parameter must be True if there is no vectorizer.* Got False",
+        ),
+        (
+            {"scheme": "BILOU"},
+            (
+                "'scheme' parameter must be one of 'auto', 'IOB1', 'BIO', 'IOBES', 'plain'. Got"
+                " 'BILOU'"
+            ),
+        ),
+        (
+            {"coding": "plain"},
+            "'coding' parameter must be one of 'IOB1', 'BIO', 'IOBES'.* Got 'plain'",
+        ),
         ({"coding": 1}, "'coding' parameter must be one of .* Got 1"),
         ({"crf_l2": 0}, r"'crf_l2' parameter must be a number in the range \(0, inf\). Got 0"),
-        ({"crf_l2": "much"}, r"'crf_l2' parameter must be a number in the range \(0, inf\). Got 'much'"),
+        (
+            {"crf_l2": "much"},
+            r"'crf_l2' parameter must be a number in the range \(0, inf\). Got 'much'",
+        ),
         ({"max_iter": 0}, r"'max_iter' parameter must be an int in the range \[1, inf\). Got 0"),
     ],
 )
@@ -599,7 +799,9 @@ def test_digits_and_output_dict_are_checked() -> None:
     labeler = SequenceLabeler(HashedWords()).fit(X, Y)
     with pytest.raises(InvalidParameterError, match="'digits' parameter must be an int"):
         labeler.classification_report(X, Y, digits="2")
-    with pytest.raises(InvalidParameterError, match="'output_dict' parameter must be True or False"):
+    with pytest.raises(
+        InvalidParameterError, match="'output_dict' parameter must be True or False"
+    ):
         labeler.classification_report(X, Y, output_dict="yes")
 
 
@@ -636,7 +838,10 @@ def test_pickled_labelers_go_on() -> None:
 
 def test_training_is_repeatable() -> None:
     for decode in ("viterbi", "crf"):
-        first, second = (SequenceLabeler(HashedWords(), decode=decode).fit(X, Y).predict_proba(X_NEW) for _ in range(2))
+        first, second = (
+            SequenceLabeler(HashedWords(), decode=decode).fit(X, Y).predict_proba(X_NEW)
+            for _ in range(2)
+        )
         np.testing.assert_array_equal(np.concatenate(first), np.concatenate(second))
 
 
@@ -646,7 +851,9 @@ def test_cross_validation_does_not_stratify_and_scores_by_entities() -> None:
     expected = []
     for train, test in KFold(3).split(X):
         fitted = clone(labeler).fit([X[row] for row in train], [Y[row] for row in train])
-        expected.append(f1_score([Y[row] for row in test], fitted.predict([X[row] for row in test])))
+        expected.append(
+            f1_score([Y[row] for row in test], fitted.predict([X[row] for row in test]))
+        )
     np.testing.assert_allclose(scores, expected)
 
 
@@ -655,7 +862,9 @@ def test_grid_search() -> None:
         {"decode": ["viterbi", "greedy"], "estimator__C": [1e-4, 1.0], "context": [0, 1]},
         {"decode": ["crf"], "crf_l2": [0.01, 10.0], "vectorizer__n_features": [4, 24]},
     ]
-    search = GridSearchCV(SequenceLabeler(HashedWords(), LogisticRegression()), grid, cv=2, error_score="raise").fit(X, Y)
+    search = GridSearchCV(
+        SequenceLabeler(HashedWords(), LogisticRegression()), grid, cv=2, error_score="raise"
+    ).fit(X, Y)
     assert len(search.cv_results_["mean_test_score"]) == 12
     assert search.best_score_ > search.cv_results_["mean_test_score"].min() + 0.1
     assert search.predict(X_NEW) == search.best_estimator_.predict(X_NEW)
@@ -666,8 +875,13 @@ def test_two_processes() -> None:
     labeler = SequenceLabeler(estimator=LogisticRegression())
     words, tags = [[word.title() for word in words] for words in X], Y
     grid = {"context": [0, 1], "decode": ["viterbi", "crf"]}
-    one, two = (GridSearchCV(labeler, grid, cv=2, n_jobs=n, error_score="raise").fit(words, tags) for n in (None, 2))
-    np.testing.assert_allclose(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"], atol=1e-12)
+    one, two = (
+        GridSearchCV(labeler, grid, cv=2, n_jobs=n, error_score="raise").fit(words, tags)
+        for n in (None, 2)
+    )
+    np.testing.assert_allclose(
+        one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"], atol=1e-12
+    )
 
 
 def test_probabilities_are_there_where_the_estimator_has_them() -> None:
@@ -685,7 +899,9 @@ def test_probabilities_are_there_where_the_estimator_has_them() -> None:
 def test_decode_may_change_after_fit_unless_it_is_another_model() -> None:
     labeler = SequenceLabeler(HashedWords(), LogisticRegression()).fit(X, Y)
     assert labeler.set_params(decode="greedy").predict(X_NEW) == Y_NEW
-    with pytest.raises(InvalidParameterError, match=r"'decode' parameter must be what it was in fit.*Got 'crf'"):
+    with pytest.raises(
+        InvalidParameterError, match=r"'decode' parameter must be what it was in fit.*Got 'crf'"
+    ):
         labeler.set_params(decode="crf").predict(X)
     with pytest.raises(InvalidParameterError, match="'decode' parameter must be one of"):
         labeler.set_params(decode="beam").predict(X)
@@ -702,7 +918,10 @@ def test_features_may_not_change_after_fit(decode: str) -> None:
         labeler.set_params(**{name: value})
         for method in (labeler.predict, labeler.predict_proba):
             with pytest.raises(
-                InvalidParameterError, match=rf"'{name}' parameter must be what it was in fit, {own}; fit again.*Got {value}"
+                InvalidParameterError,
+                match=(
+                    rf"'{name}' parameter must be what it was in fit, {own}; fit again.*Got {value}"
+                ),
             ):
                 method(X)
         labeler.set_params(**{name: own})
@@ -711,7 +930,9 @@ def test_features_may_not_change_after_fit(decode: str) -> None:
 
 @pytest.mark.parametrize("decode", ["viterbi", "crf"])
 @pytest.mark.parametrize("at", ["tags", "coding", "vectorizer", "estimator"])
-def test_a_fit_that_fails_leaves_the_one_before(decode: str, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_that_fails_leaves_the_one_before(
+    decode: str, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labeler = SequenceLabeler(HashedWords(), LogisticRegression(), decode=decode).fit(X, Y)
     before = dict(vars(labeler))
     words, tags = [["Ann", "saw"]], [["NAME", "VERB"]]
@@ -740,7 +961,9 @@ def test_a_fit_that_fails_leaves_the_one_before(decode: str, at: str, monkeypatc
 def test_a_lack_of_probabilities_is_explained() -> None:
     with pytest.raises(AttributeError) as caught:
         SequenceLabeler(estimator=LinearSVC()).predict_proba  # noqa: B018
-    assert str(caught.value.__cause__).startswith("The estimator LinearSVC() has no predict_proba. Take one that has")
+    assert str(caught.value.__cause__).startswith(
+        "The estimator LinearSVC() has no predict_proba. Take one that has"
+    )
 
 
 def test_a_random_field_that_did_not_converge_warns() -> None:
@@ -770,8 +993,12 @@ def test_portions_change_nothing(decode: str, monkeypatch: pytest.MonkeyPatch) -
     assert labeler.vectorizer_.n_calls_ == calls + len(sizes)
     assert sum(n_words for n_words, _ in sizes) == sum(map(len, words))
     assert all(n_words <= 9 or n_sentences == 1 for n_words, n_sentences in sizes)
-    assert all(a + b > 9 for (a, _), (b, _) in itertools.pairwise(sizes)), "no portion is smaller than it must be"
-    np.testing.assert_allclose(np.concatenate(labeler.predict_proba(words)), np.concatenate(proba), rtol=1e-4, atol=1e-6)
+    assert all(a + b > 9 for (a, _), (b, _) in itertools.pairwise(sizes)), (
+        "no portion is smaller than it must be"
+    )
+    np.testing.assert_allclose(
+        np.concatenate(labeler.predict_proba(words)), np.concatenate(proba), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_memory_of_prediction_does_not_grow_with_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -786,7 +1013,9 @@ def test_memory_of_prediction_does_not_grow_with_the_text(monkeypatch: pytest.Mo
         tracemalloc.stop()
     n_words = sum(map(len, words))
     n_features = 3 * (24 + 29)
-    assert peaks[1] - peaks[0] < 5 * n_words * n_features * 4 / 4, "features of all words would be four times as much"
+    assert peaks[1] - peaks[0] < 5 * n_words * n_features * 4 / 4, (
+        "features of all words would be four times as much"
+    )
 
 
 @settings(max_examples=25)
@@ -801,7 +1030,9 @@ def test_any_sentences_and_tags(data: st.DataObject) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         labeler = SequenceLabeler(
-            scheme=scheme, decode=decode, coding=data.draw(st.sampled_from([None, "IOBES"])) if scheme != "plain" else None
+            scheme=scheme,
+            decode=decode,
+            coding=data.draw(st.sampled_from([None, "IOBES"])) if scheme != "plain" else None,
         )
         predicted = labeler.fit(sentences, tags).predict(sentences)
         score = labeler.score(sentences, tags)

@@ -15,7 +15,12 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.tagging.conll import read_conll
-from bertvectorizer.pipeline.tagging.schemes import SCHEMES, convert_tags, detect_scheme, transitions
+from bertvectorizer.pipeline.tagging.schemes import (
+    SCHEMES,
+    convert_tags,
+    detect_scheme,
+    transitions,
+)
 
 MARKING = SCHEMES[:3]
 LETTERS = {"IOB1": "BI", "BIO": "BI", "IOBES": "BIES"}
@@ -37,7 +42,10 @@ def tag(letter: str, kind: str) -> str:
 
 def any_tags(letters: str = "BIES") -> st.SearchStrategy[list[str]]:
     """Tags in any order, legal or not."""
-    return st.lists(st.one_of(st.just("O"), st.builds(tag, st.sampled_from(letters), st.sampled_from(TYPES))), max_size=12)
+    return st.lists(
+        st.one_of(st.just("O"), st.builds(tag, st.sampled_from(letters), st.sampled_from(TYPES))),
+        max_size=12,
+    )
 
 
 def entities(sentences: list[list[str]]) -> list[Any]:
@@ -74,15 +82,27 @@ def test_any_order_of_tags_is_read_as_seqeval_reads_it(sentences: list[list[str]
     assert set("".join(name[0] for tags in converted for name in tags)) <= set(LETTERS[to] + "O")
 
 
-@given(sentences=st.lists(any_tags(), max_size=4), scheme=st.sampled_from(MARKING), to=st.sampled_from(MARKING))
-def test_there_and_back_again_is_where_it_began(sentences: list[list[str]], scheme: str, to: str) -> None:
+@given(
+    sentences=st.lists(any_tags(), max_size=4),
+    scheme=st.sampled_from(MARKING),
+    to=st.sampled_from(MARKING),
+)
+def test_there_and_back_again_is_where_it_began(
+    sentences: list[list[str]], scheme: str, to: str
+) -> None:
     proper = convert_tags(sentences, scheme, "IOBES")
     assert convert_tags(convert_tags(proper, to, scheme), scheme, to) == proper
     assert convert_tags(proper, scheme, scheme) == proper
 
 
-@given(sentences=st.lists(any_tags(), max_size=4), scheme=st.sampled_from(MARKING), to=st.sampled_from(MARKING))
-def test_detection_never_changes_the_entities(sentences: list[list[str]], scheme: str, to: str) -> None:
+@given(
+    sentences=st.lists(any_tags(), max_size=4),
+    scheme=st.sampled_from(MARKING),
+    to=st.sampled_from(MARKING),
+)
+def test_detection_never_changes_the_entities(
+    sentences: list[list[str]], scheme: str, to: str
+) -> None:
     proper = convert_tags(sentences, scheme, "IOBES")
     if detect_scheme(proper) != "plain":  # letters alone, with no B among them
         assert entities(convert_tags(proper, to)) == entities(sentences)
@@ -102,8 +122,12 @@ def test_plain_tags_stay_as_they_are() -> None:
     assert convert_tags([["B-PER", "X"]], "plain", "plain") == [["B-PER", "X"]]
 
 
-@pytest.mark.parametrize(("sentences", "to"), [([["DET", "O"]], "BIO"), ([["B-PER", "O"]], "plain")])
-def test_plain_tags_and_entities_do_not_become_each_other(sentences: list[list[str]], to: str) -> None:
+@pytest.mark.parametrize(
+    ("sentences", "to"), [([["DET", "O"]], "BIO"), ([["B-PER", "O"]], "plain")]
+)
+def test_plain_tags_and_entities_do_not_become_each_other(
+    sentences: list[list[str]], to: str
+) -> None:
     with pytest.raises(InvalidParameterError, match=r"which plain tags cannot\. Got"):
         convert_tags(sentences, to)
 
@@ -111,7 +135,9 @@ def test_plain_tags_and_entities_do_not_become_each_other(sentences: list[list[s
 @pytest.mark.parametrize("to", SCHEMES)
 @pytest.mark.parametrize("scheme", ["auto", *SCHEMES])
 @pytest.mark.parametrize("sentences", [[], [[]], [["O", "O"], []]])
-def test_nothing_to_mark_is_the_same_in_every_scheme(sentences: list[list[str]], scheme: str, to: str) -> None:
+def test_nothing_to_mark_is_the_same_in_every_scheme(
+    sentences: list[list[str]], scheme: str, to: str
+) -> None:
     assert convert_tags(sentences, to, scheme) == sentences
 
 
@@ -196,18 +222,42 @@ def test_proper_bio_is_never_taken_for_another_scheme(sentences: list[list[str]]
     [
         ("B-PER", "must be a list of sentences.*Got 'B-PER' instead"),
         (5, "must be a list of sentences.*Got 5 instead"),
-        (["O", "B-PER"], r"Got 'O' as sentence 0, counted from 0\. Put the tags of a sentence in a list of its own"),
+        (
+            ["O", "B-PER"],
+            (
+                r"Got 'O' as sentence 0, counted from 0\. Put the tags of a sentence in a list of"
+                r" its own"
+            ),
+        ),
         ([["O"], None], "Got None as sentence 1"),
-        ([["O"], ["O", None]], r"Got None for word 1 of sentence 1, counted from 0\. Give each word a tag"),
+        (
+            [["O"], ["O", None]],
+            r"Got None for word 1 of sentence 1, counted from 0\. Give each word a tag",
+        ),
         ([["O", float("nan")]], "Got nan for word 1 of sentence 0"),
         ([["O"], [], [3]], "Got 3 for word 0 of sentence 2"),
         ([[""]], "not empty"),
-        ([["O", "B-PER"], ["NOUN", "O"]], r"as 'B-PER' has, or none\. Got 'NOUN' for word 0 of sentence 1.*scheme='plain'"),
-        ([["O", "B_PER", "I_PER"]], r"one letter and a hyphen.*Got 'B_PER' for word 1 of sentence 0.*scheme='plain'"),
+        (
+            [["O", "B-PER"], ["NOUN", "O"]],
+            r"as 'B-PER' has, or none\. Got 'NOUN' for word 0 of sentence 1.*scheme='plain'",
+        ),
+        (
+            [["O", "B_PER", "I_PER"]],
+            r"one letter and a hyphen.*Got 'B_PER' for word 1 of sentence 0.*scheme='plain'",
+        ),
         ([["O", "PER-B", "PER-I"]], "one letter and a hyphen.*Got 'PER-B'"),
-        ([["O"], ["O", "b-PER", "i-PER"]], r"capital letter.*Got 'b-PER' for word 1 of sentence 1.*scheme='plain'"),
+        (
+            [["O"], ["O", "b-PER", "i-PER"]],
+            r"capital letter.*Got 'b-PER' for word 1 of sentence 1.*scheme='plain'",
+        ),
         ([["o", "b-per"]], r"capital letter.*Got 'b-per' for word 1 of sentence 0"),
-        ([["B-PER", "B-"]], r"type behind its hyphen, as in 'B-PER'\. Got 'B-' for word 1 of sentence 0, .*Add the type, or write 'B'"),
+        (
+            [["B-PER", "B-"]],
+            (
+                r"type behind its hyphen, as in 'B-PER'\. Got 'B-' for word 1 of sentence 0, .*Add"
+                r" the type, or write 'B'"
+            ),
+        ),
         ([[["O"]]], r"Got \['O'\] for word 0 of sentence 0.*too deep"),
     ],
 )
@@ -220,10 +270,21 @@ def test_what_is_wrong_is_named_with_its_place(sentences: Any, message: str) -> 
 
 @pytest.mark.parametrize(
     ("name", "scheme"),
-    [("E-PER", "BIO"), ("S-PER", "IOB1"), ("PER", "BIO"), ("X-PER", "IOBES"), ("-PER", "IOBES"), ("BI-PER", "BIO"), ("o", "BIO")],
+    [
+        ("E-PER", "BIO"),
+        ("S-PER", "IOB1"),
+        ("PER", "BIO"),
+        ("X-PER", "IOBES"),
+        ("-PER", "IOBES"),
+        ("BI-PER", "BIO"),
+        ("o", "BIO"),
+    ],
 )
 def test_a_tag_of_another_scheme_is_named_with_its_place(name: str, scheme: str) -> None:
-    with pytest.raises(InvalidParameterError, match=f"Tags in {scheme} must be .*Got '{name}' for word 1 of sentence 1, counted from 0"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=f"Tags in {scheme} must be .*Got '{name}' for word 1 of sentence 1, counted from 0",
+    ):
         convert_tags([["O"], ["O", name]], "BIO", scheme)
     with pytest.raises(InvalidParameterError, match=f"Tags in {scheme} must be"):
         transitions(["O", name], scheme)
@@ -231,7 +292,10 @@ def test_a_tag_of_another_scheme_is_named_with_its_place(name: str, scheme: str)
 
 @pytest.mark.parametrize("scheme", ["IOB2", None, 1, ""])
 def test_an_unknown_scheme_is_refused(scheme: Any) -> None:
-    with pytest.raises(InvalidParameterError, match="The 'to' parameter must be one of 'IOB1', 'BIO', 'IOBES', 'plain'"):
+    with pytest.raises(
+        InvalidParameterError,
+        match="The 'to' parameter must be one of 'IOB1', 'BIO', 'IOBES', 'plain'",
+    ):
         convert_tags([], scheme)
     with pytest.raises(InvalidParameterError, match="The 'scheme' parameter must be one of 'auto'"):
         convert_tags([], "BIO", scheme)
@@ -251,7 +315,9 @@ def test_what_transitions_allow_is_what_conversion_leaves_alone(scheme: str) -> 
     for length in (1, 2, 3):
         for names in product(tags, repeat=length):
             path = [number[name] for name in names]
-            is_allowed = start[path[0]] and end[path[-1]] and all(allowed[a, b] for a, b in pairwise(path))
+            is_allowed = (
+                start[path[0]] and end[path[-1]] and all(allowed[a, b] for a, b in pairwise(path))
+            )
             assert is_allowed == (convert_tags([names], scheme, scheme) == [list(names)]), names
             n_allowed += is_allowed
     assert 0 < n_allowed < sum(len(tags) ** length for length in (1, 2, 3))

@@ -36,10 +36,12 @@ def all_paths(problem: tuple[Any, ...], sentence: int) -> dict[tuple[int, ...], 
     scores, offsets, transitions, start, end = problem
     own = scores[offsets[sentence] : offsets[sentence + 1]]
     return {
-        path: start[path[0]]
-        + end[path[-1]]
-        + sum(row[tag] for row, tag in zip(own, path, strict=True))
-        + sum(transitions[pair] for pair in itertools.pairwise(path))
+        path: (
+            start[path[0]]
+            + end[path[-1]]
+            + sum(row[tag] for row, tag in zip(own, path, strict=True))
+            + sum(transitions[pair] for pair in itertools.pairwise(path))
+        )
         for path in itertools.product(range(len(start)), repeat=len(own))
     }
 
@@ -60,7 +62,9 @@ def greedy_path(problem: tuple[Any, ...], sentence: int) -> tuple[int, ...]:
 
 def is_solvable(problem: tuple[Any, ...]) -> bool:
     lengths = np.diff(problem[1])
-    return all(max(all_paths(problem, sentence).values()) > NEVER for sentence in np.flatnonzero(lengths))
+    return all(
+        max(all_paths(problem, sentence).values()) > NEVER for sentence in np.flatnonzero(lengths)
+    )
 
 
 @settings(max_examples=300)
@@ -75,7 +79,9 @@ def test_viterbi_is_the_best_of_all_paths(problem: tuple[Any, ...]) -> None:
     assert path.dtype == np.int64
     for sentence in np.flatnonzero(np.diff(problem[1])):
         of_paths = all_paths(problem, sentence)
-        assert tuple(path[problem[1][sentence] : problem[1][sentence + 1]]) == max(of_paths, key=lambda one: of_paths[one])
+        assert tuple(path[problem[1][sentence] : problem[1][sentence + 1]]) == max(
+            of_paths, key=lambda one: of_paths[one]
+        )
 
 
 @settings(max_examples=300)
@@ -88,7 +94,9 @@ def test_greedy_takes_the_best_tag_that_leads_to_an_end(problem: tuple[Any, ...]
     path = greedy(*problem)
     assert path.dtype == np.int64
     for sentence in np.flatnonzero(np.diff(problem[1])):
-        assert tuple(path[problem[1][sentence] : problem[1][sentence + 1]]) == greedy_path(problem, sentence)
+        assert tuple(path[problem[1][sentence] : problem[1][sentence + 1]]) == greedy_path(
+            problem, sentence
+        )
 
 
 @settings(max_examples=100)
@@ -109,9 +117,14 @@ def test_steps_name_each_word_once(lengths: list[int]) -> None:
 def test_neighbouring_sentences_change_nothing(decode: Callable[..., Any]) -> None:
     rng = np.random.default_rng(0)
     offsets = np.array([0, 5, 5, 6, 13])
-    scores, rules = rng.normal(size=(13, 4)), (rng.normal(size=(4, 4)), rng.normal(size=4), rng.normal(size=4))
+    scores, rules = (
+        rng.normal(size=(13, 4)),
+        (rng.normal(size=(4, 4)), rng.normal(size=4), rng.normal(size=4)),
+    )
     together = decode(scores, offsets, *rules)
-    apart = [decode(scores[a:b], np.array([0, b - a]), *rules) for a, b in itertools.pairwise(offsets)]
+    apart = [
+        decode(scores[a:b], np.array([0, b - a]), *rules) for a, b in itertools.pairwise(offsets)
+    ]
     np.testing.assert_array_equal(together, np.concatenate(apart))
     np.testing.assert_array_equal(together, decode(scores.astype(np.float32), offsets, *rules))
 
@@ -126,7 +139,13 @@ def test_no_words(decode: Callable[..., Any], offsets: list[int]) -> None:
 
 @pytest.mark.parametrize("decode", [viterbi, greedy])
 def test_arguments_are_left_alone(decode: Callable[..., Any]) -> None:
-    problem = np.ones((3, 2)), np.array([0, 2, 3]), np.full((2, 2), 0.5), np.array([0.0, NEVER]), np.array([NEVER, 1.0])
+    problem = (
+        np.ones((3, 2)),
+        np.array([0, 2, 3]),
+        np.full((2, 2), 0.5),
+        np.array([0.0, NEVER]),
+        np.array([NEVER, 1.0]),
+    )
     copies = [array.copy() for array in problem]
     with pytest.raises(InvalidParameterError):
         decode(*problem)
@@ -146,7 +165,10 @@ def test_the_sentence_without_a_path_is_named(decode: Callable[..., Any]) -> Non
 def test_scores_that_are_no_numbers_are_refused(decode: Callable[..., Any]) -> None:
     scores = np.zeros((4, 2))
     scores[3, 1] = np.nan
-    with pytest.raises(InvalidParameterError, match=r"'scores' parameter must be numbers.*NaN for word 1 of sentence 2"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'scores' parameter must be numbers.*NaN for word 1 of sentence 2",
+    ):
         decode(scores, np.array([0, 0, 2, 4]), np.zeros((2, 2)), np.zeros(2), np.zeros(2))
 
 
@@ -157,4 +179,7 @@ def test_greedy_never_reaches_a_dead_end() -> None:
     scores = np.array([[0.0, 9.0, 1.0]] * 3)
     assert greedy(scores, np.array([0, 3]), transitions, start, end).tolist() == [1, 2, 0]
     assert greedy(scores[:1], np.array([0, 1]), transitions, start, end).tolist() == [0]
-    assert viterbi(scores, np.array([0, 3]), transitions, start, end).tolist() in ([1, 2, 0], [0, 1, 2])
+    assert viterbi(scores, np.array([0, 3]), transitions, start, end).tolist() in (
+        [1, 2, 0],
+        [0, 1, 2],
+    )

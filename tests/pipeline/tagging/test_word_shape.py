@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from bertvectorizer.pipeline.tagging.word_shape import WORD_SHAPES, word_shape
 
 OF_WORD = WORD_SHAPES[:-2]
-SMALL, CAPITAL = {"all small letters", "letters only"}, {"begins with a capital", "title case", "letters only"}
+SMALL, CAPITAL = (
+    {"all small letters", "letters only"},
+    {"begins with a capital", "title case", "letters only"},
+)
 CAPITALS = {"begins with a capital", "all capitals", "several capitals", "letters only"}
 
 
@@ -27,9 +30,26 @@ def shapes_of(word: str) -> set[str]:
         ("NATO", CAPITALS),
         ("XIV", CAPITALS | {"Roman numeral", "2 or 3 characters"}),
         ("iPhone", {"capital inside, after a small letter", "letters only"}),
-        ("McDonald", {"begins with a capital", "capital inside, after a small letter", "several capitals", "letters only"}),
+        (
+            "McDonald",
+            {
+                "begins with a capital",
+                "capital inside, after a small letter",
+                "several capitals",
+                "letters only",
+            },
+        ),
         ("I", {"begins with a capital", "all capitals", "letters only", "one character"}),
-        ("J.", {"begins with a capital", "all capitals", "initials", "full stop inside or behind", "2 or 3 characters"}),
+        (
+            "J.",
+            {
+                "begins with a capital",
+                "all capitals",
+                "initials",
+                "full stop inside or behind",
+                "2 or 3 characters",
+            },
+        ),
         ("1999", {"digit", "digits only", "four digits", "number"}),
         ("3,5%", {"digit", "number"}),
         ("21st", {"digit", "number", "letters and digits", "all small letters"}),
@@ -44,7 +64,15 @@ def shapes_of(word: str) -> set[str]:
         ("@ann", {"begins with @", "all small letters"}),
         ("#tea", {"begins with #", "all small letters"}),
         ("#", {"neither letters nor digits", "one character"}),
-        ("https://t.co", {"web or mail address", "full stop inside or behind", "all small letters", "10 characters or more"}),
+        (
+            "https://t.co",
+            {
+                "web or mail address",
+                "full stop inside or behind",
+                "all small letters",
+                "10 characters or more",
+            },
+        ),
         ("a@b.org", {"web or mail address", "full stop inside or behind", "all small letters"}),
         ("中文", {"letters only", "letters beyond ASCII", "2 or 3 characters"}),
         ("🦇", {"neither letters nor digits", "one character"}),
@@ -57,11 +85,16 @@ def test_shapes(word: str, expected: set[str]) -> None:
 
 
 def test_each_shape_is_seen() -> None:
-    capitals, digits = ["House", "NATO", "iPhone", "McDonald", "J.", "XIV", "I"], ["1999", "x86", "3.5"]
+    capitals, digits = (
+        ["House", "NATO", "iPhone", "McDonald", "J.", "XIV", "I"],
+        ["1999", "x86", "3.5"],
+    )
     others = ["so-so", "é", "?", "don't", "“", "@ann", "#tea", "www.a.b", "it", "beautifully"]
     words = [*capitals, *digits, *others]
     shapes = word_shape(words, np.array([0, len(words)]))
-    assert shapes.any(axis=0).all(), [name for name, seen in zip(WORD_SHAPES, shapes.any(axis=0), strict=True) if not seen]
+    assert shapes.any(axis=0).all(), [
+        name for name, seen in zip(WORD_SHAPES, shapes.any(axis=0), strict=True) if not seen
+    ]
     assert len(set(WORD_SHAPES)) == len(WORD_SHAPES) == 29
 
 
@@ -83,4 +116,8 @@ def test_any_words(words: list[str]) -> None:
 
 
 def test_no_words() -> None:
-    assert word_shape([], np.array([0, 0])).shape == word_shape([], np.array([0])).shape == (0, len(WORD_SHAPES))
+    assert (
+        word_shape([], np.array([0, 0])).shape
+        == word_shape([], np.array([0])).shape
+        == (0, len(WORD_SHAPES))
+    )
