@@ -11,14 +11,14 @@ import numpy as np
 from ..models import (
     DEFAULT_MODEL,
     Checkpoint,
-    Readout,
+    OutputSpec,
     TextTokenizer,
     TokenizedTexts,
     Truncation,
-    resolve_readout,
+    resolve_output_spec,
 )
 from ..models.checkpoint.output_spec import Part
-from ..models.checkpoint.post_modules import finish
+from ..models.checkpoint.post_modules import apply_post_modules
 from ..models.encode_texts import encode_once, numeric_settings, open_store
 from ..models.store.embedding_store import EmbeddingStore
 from ..validation import check_flag
@@ -192,8 +192,8 @@ class BertVectorizer(BertBase, TextVectorizer):
         self.store = store
         self.show_progress_bar = show_progress_bar
 
-    def _readout(self, checkpoint: Checkpoint) -> Readout:
-        return resolve_readout(
+    def _readout(self, checkpoint: Checkpoint) -> OutputSpec:
+        return resolve_output_spec(
             checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize
         )
 
@@ -275,7 +275,7 @@ class _Request(NamedTuple):
     """The parameters of an estimator, checked against its model."""
 
     checkpoint: Checkpoint
-    readout: Readout
+    readout: OutputSpec
     tokenizer: TextTokenizer
     device: torch.device
     precision: str
@@ -307,7 +307,7 @@ class _Request(NamedTuple):
                 self.batch_tokens,
                 encode,
             )
-        return finish(readout.merge(vectors), readout), n_tokens, n_lost
+        return apply_post_modules(readout.merge(vectors), readout), n_tokens, n_lost
 
     def _encode(
         self, advance: Callable[[float], Any] | None, texts: Sequence[str], parts: Sequence[Part]

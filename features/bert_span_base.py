@@ -16,7 +16,7 @@ from ..models import Checkpoint
 from ..models.checkpoint.span_tokens import SpanTokenizer
 from ..models.encode_spans import Passage, SpanReader, SpanStates
 from ..models.encode_texts import open_store
-from ..models.pooling.layers import LAYER_MERGES, layers_asked, resolve_layers
+from ..models.pooling.layers import LAYER_MERGES, parse_layers, resolve_layers
 from ..models.pooling.scalar_mix import ScalarMix, fit_scalar_mix
 from ..models.pooling.subwords import SUBTOKEN_POOLINGS, pool_subtokens
 from ..models.ragged import ranges
@@ -76,7 +76,7 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         """Check what can be checked before a model is looked for, which may take a download."""
         check_choice("layer_merge", self.layer_merge, (*LAYER_MERGES, "weighted"))
         check_choice("subtoken_pooling", self.subtoken_pooling, SUBTOKEN_POOLINGS)
-        layers_asked(self.layers, 0)  # how they are written; which there are, the model knows
+        parse_layers(self.layers, 0)  # how they are written; which there are, the model knows
         check_int("stride", self.stride, 0, optional=True)
         check_int("random_state", self.random_state, 0)
         check_flag("show_progress_bar", self.show_progress_bar)

@@ -12,7 +12,7 @@ import pandas as pd
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
 from ..models.encode_spans import Passage
-from ..models.ragged import portions
+from ..models.ragged import chunks
 from ..models.store.embedding_store import EmbeddingStore
 from ..validation import short_repr
 from .bert_span_base import ContextualVectorizer, Opened, is_several, list_targets, read_targets
@@ -265,7 +265,7 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
             read = read_documents(portion, tokenizer, first=first)
             first += len(read)
             passages = _passages(read)
-            for start, end in portions(
+            for start, end in chunks(
                 read.offsets, max(_BYTES_AT_ONCE // (opened.n_features * _NUMBER_BYTES), 1)
             ):
                 vectors = self._vectors(passages[start:end], opened)

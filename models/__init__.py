@@ -8,7 +8,7 @@ torch and are imported where they are used.
 from __future__ import annotations
 
 from .checkpoint.description import Checkpoint, open_checkpoint
-from .checkpoint.output_spec import Readout, resolve_readout
+from .checkpoint.output_spec import OutputSpec, resolve_output_spec
 from .checkpoint.source import DEFAULT_MODEL, locate
 from .checkpoint.text_tokens import TextTokenizer, TokenizedTexts, Truncation
 from .network.devices import check_precision, resolve_device
@@ -16,7 +16,7 @@ from .network.devices import check_precision, resolve_device
 __all__ = [
     "DEFAULT_MODEL",
     "Checkpoint",
-    "Readout",
+    "OutputSpec",
     "TextTokenizer",
     "TokenizedTexts",
     "Truncation",
@@ -24,5 +24,5 @@ __all__ = [
     "locate",
     "open_checkpoint",
     "resolve_device",
-    "resolve_readout",
+    "resolve_output_spec",
 ]

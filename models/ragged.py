@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["portions", "ranges", "runs_of_equal_length"]
+__all__ = ["chunks", "ranges", "runs_of_equal_length"]
 
 
 def runs_of_equal_length(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -41,15 +41,15 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
     return numbers
 
 
-def portions(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
-    """Yield the first item, and the one after the last, of portions that hold ``most`` at most; one
+def chunks(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """Yield the first item, and the one after the last, of chunks that hold ``most`` at most; one
     item at least.
 
     Item *i* holds what lies between ``offsets[i]`` and ``offsets[i + 1]``.
 
     Examples
     --------
-    >>> list(portions(np.array([0, 2, 4, 9]), most=4))
+    >>> list(chunks(np.array([0, 2, 4, 9]), most=4))
     [(0, 2), (2, 3)]
     """
     start, n_items = 0, len(offsets) - 1

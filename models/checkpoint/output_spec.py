@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .description import Checkpoint, LaterModule
 
-__all__ = ["Part", "Readout", "every_part", "resolve_readout"]
+__all__ = ["OutputSpec", "Part", "every_part", "resolve_output_spec"]
 
 
 class Part(NamedTuple):
@@ -45,7 +45,7 @@ def every_part(n_layers: int) -> tuple[Part, ...]:
 
 
 @dataclass(frozen=True)
-class Readout:
+class OutputSpec:
     """A request, resolved against a checkpoint.
 
     Attributes
@@ -103,13 +103,13 @@ class Readout:
         return np.concatenate(blocks, axis=1)
 
 
-def resolve_readout(
+def resolve_output_spec(
     checkpoint: Checkpoint,
     layers: Any = -1,
     layer_merge: str = "concat",
     pooling: Any = "auto",
     normalize: Any = "auto",
-) -> Readout:
+) -> OutputSpec:
     """Resolve what the user asked for.
 
     ``pooling="auto"`` takes the checkpoint's own pooling and, when the last layer alone is read,
@@ -132,6 +132,6 @@ def resolve_readout(
     )
     for module in later:
         width = module.out_features or width
-    return Readout(
+    return OutputSpec(
         numbers, layer_merge, poolings, later, normalize != "auto" and bool(normalize), width
     )

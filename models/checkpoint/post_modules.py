@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .output_spec import Readout
+    from .output_spec import OutputSpec
 
-__all__ = ["finish"]
+__all__ = ["apply_post_modules"]
 
 
-def finish(vectors: NDArray[np.float32], readout: Readout) -> NDArray[np.float32]:
+def apply_post_modules(vectors: NDArray[np.float32], readout: OutputSpec) -> NDArray[np.float32]:
     """Apply the checkpoint's later modules, and scale to unit length where asked.
 
     *Shape:* ``(n_texts, width) -> (n_texts, readout.n_features)``.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel
 from transformers.utils import logging
 
 from ...errors import ModelIntegrityError, UnsupportedModelError
@@ -30,7 +30,7 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
     if hasattr(config, "use_cache"):
         config.use_cache = False
     options: dict[str, Any] = {}
-    known = AutoModel._model_mapping.get(type(config), None)
+    known = MODEL_MAPPING.get(type(config), None)
     if known is not None and "add_pooling_layer" in inspect.signature(known.__init__).parameters:
         options["add_pooling_layer"] = False
     try:

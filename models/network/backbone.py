@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UnsupportedModelError
+from ...private_api import attention_implementation
 from ..checkpoint.weights import load_model, quiet_transformers
 from ..ragged import runs_of_equal_length
 from .early_exit import LayerReader
@@ -179,7 +180,7 @@ class Backbone:
         expected = [
             torch.cat([states[layer][0] for states in alone]) for layer in range(n_layers + 1)
         ]
-        own_attention = self._model.config._attn_implementation
+        own_attention = attention_implementation(self._model.config)
         self.is_packed = self._set_attention(ATTENTION)
         if not self.is_packed:
             return
@@ -198,7 +199,7 @@ class Backbone:
                 self._model.set_attn_implementation(name)
             except (ValueError, KeyError):
                 return False
-        return bool(self._model.config._attn_implementation == name)
+        return attention_implementation(self._model.config) == name
 
     def _packs(self, sequences: list[NDArray[np.int32]], expected: list[Tensor]) -> bool:
         lengths = np.array([len(sequence) for sequence in sequences])

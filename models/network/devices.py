@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UnsupportedModelError
+from ...private_api import has_half_precision
 from ...validation import check_choice, invalid
 
 if TYPE_CHECKING:
@@ -68,17 +69,15 @@ def check_precision(precision: Any, device: torch.device) -> str:
             reason = "int8 runs on the CPU only; on a GPU use 'float16' or 'bfloat16'"
         elif not torch.backends.mkldnn.is_available():
             reason = "int8 needs a PyTorch built with oneDNN; use 'float32'"
-    elif name in ("bfloat16", "float16") and device.type == "cpu":
-        native = (
-            torch.ops.mkldnn._is_mkldnn_bf16_supported
-            if name == "bfloat16"
-            else torch.ops.mkldnn._is_mkldnn_fp16_supported
+    elif (
+        name in ("bfloat16", "float16")
+        and device.type == "cpu"
+        and not (torch.backends.mkldnn.is_available() and has_half_precision(name))
+    ):
+        reason = (
+            f"this CPU has no {name} arithmetic and would be slower and less exact; use"
+            " 'float32' or 'int8'"
         )
-        if not (torch.backends.mkldnn.is_available() and native()):
-            reason = (
-                f"this CPU has no {name} arithmetic and would be slower and less exact; use"
-                " 'float32' or 'int8'"
-            )
     if reason:
         raise UnsupportedModelError(
             f"The precision {name!r} cannot be used on device '{device}': {reason}."

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...validation import invalid
 
-__all__ = ["LAYER_MERGES", "layers_asked", "resolve_layers"]
+__all__ = ["LAYER_MERGES", "parse_layers", "resolve_layers"]
 
 LAYER_MERGES = ("concat", "sum", "mean")
 
@@ -42,9 +42,8 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     >>> resolve_layers("-1,-2", n_layers=6)
     (6, 5)
     """
-    numbers_asked = layers_asked(layers, n_layers)
     resolved = []
-    for number in numbers_asked:
+    for number in parse_layers(layers, n_layers):
         if not -n_layers - 1 <= number <= n_layers:
             raise invalid(
                 "layers",
@@ -57,7 +56,7 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     return tuple(resolved)
 
 
-def layers_asked(layers: Any, n_layers: int) -> list[int]:
+def parse_layers(layers: Any, n_layers: int) -> list[int]:
     """Return the numbers of a layer specification as they are written, whether or not a model of ``n_layers`` has them."""
     if isinstance(layers, str):
         if layers.strip() == "all":

@@ -20,7 +20,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ...errors import InvalidParameterError
-from ...models.ragged import portions
+from ...models.ragged import chunks
 from ...validation import check_choice, check_flag, check_int, check_positive, invalid
 from .crf import LinearChainCrf
 from .decoding import check_classifier, check_scores, rules_as_scores, tag_probabilities, tag_scores
@@ -389,7 +389,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         """Yield features and offsets of some sentences at a time; None for features where they have no word."""
         words = read_sentences(X)
         bounds = offsets_of(words)
-        for start, end in portions(bounds, int(_MOST_BYTES / max(self._bytes_a_word, 1))):
+        for start, end in chunks(bounds, int(_MOST_BYTES / max(self._bytes_a_word, 1))):
             portion, offsets = words[start:end], bounds[start : end + 1] - bounds[start]
             vectors = (
                 None

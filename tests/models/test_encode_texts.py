@@ -19,7 +19,7 @@ from bertvectorizer.models import (
     TextTokenizer,
     TokenizedTexts,
     open_checkpoint,
-    resolve_readout,
+    resolve_output_spec,
 )
 from bertvectorizer.models.checkpoint.output_spec import Part, every_part
 from bertvectorizer.models.encode_texts import encode_once, open_store
@@ -256,7 +256,7 @@ class TestParts:
         engine = Engine(open_checkpoint(str(tiny_model("bert"))))
         store = EmbeddingStore(tmp_path_factory.mktemp("any"), keep=keep, durable=False)
         for texts, layers, layer_merge, poolings in requests:
-            readout = resolve_readout(engine.checkpoint, layers, layer_merge, poolings)
+            readout = resolve_output_spec(engine.checkpoint, layers, layer_merge, poolings)
             expected = readout.merge(engine.direct(texts, readout.parts)[0])
             result = readout.merge(engine.once(store, texts, readout.parts)[0])
             assert result.shape == (len(texts), readout.n_features)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bertvectorizer.errors import InvalidParameterError
-from bertvectorizer.models import Checkpoint, open_checkpoint, resolve_readout
+from bertvectorizer.models import Checkpoint, open_checkpoint, resolve_output_spec
 from tests.tiny import ModelFactory, save_sentence_transformer
 
 
@@ -23,7 +23,7 @@ def checkpoint(tiny_model: ModelFactory, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_auto_is_the_checkpoint_s_own(checkpoint: Checkpoint) -> None:
-    readout = resolve_readout(checkpoint)
+    readout = resolve_output_spec(checkpoint)
     assert (readout.layers, readout.poolings, readout.normalize, readout.n_features) == (
         (3,),
         ("cls", "mean"),
@@ -37,7 +37,7 @@ def test_auto_is_the_checkpoint_s_own(checkpoint: Checkpoint) -> None:
 def test_the_last_layer_under_any_name_keeps_the_later_modules(
     checkpoint: Checkpoint, layers: Any
 ) -> None:
-    assert resolve_readout(checkpoint, layers) == resolve_readout(checkpoint)
+    assert resolve_output_spec(checkpoint, layers) == resolve_output_spec(checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_the_last_layer_under_any_name_keeps_the_later_modules(
 def test_other_layers_keep_the_pooling_alone(
     checkpoint: Checkpoint, layers: Any, n_features: int
 ) -> None:
-    readout = resolve_readout(checkpoint, layers)
+    readout = resolve_output_spec(checkpoint, layers)
     assert (readout.poolings, readout.later_modules, readout.n_features) == (
         ("cls", "mean"),
         (),
@@ -55,7 +55,7 @@ def test_other_layers_keep_the_pooling_alone(
 
 
 def test_a_pooling_asked_for_drops_the_later_modules(checkpoint: Checkpoint) -> None:
-    readout = resolve_readout(checkpoint, pooling=("cls", "mean"))
+    readout = resolve_output_spec(checkpoint, pooling=("cls", "mean"))
     assert (readout.later_modules, readout.n_features) == ((), 64)
 
 
@@ -64,7 +64,7 @@ def test_a_pooling_asked_for_drops_the_later_modules(checkpoint: Checkpoint) -> 
     [(False, ["Dense"]), (True, ["Dense", "Normalize"]), ("auto", ["Dense", "Normalize"])],
 )
 def test_normalize(checkpoint: Checkpoint, normalize: Any, modules: list[str]) -> None:
-    readout = resolve_readout(checkpoint, normalize=normalize)
+    readout = resolve_output_spec(checkpoint, normalize=normalize)
     assert [module.name for module in readout.later_modules] == modules
     assert readout.normalize is (normalize is True)
     assert readout.n_features == 16
@@ -77,7 +77,7 @@ def test_width_of_merged_layers_and_poolings(
     checkpoint: Checkpoint, layer_merge: str, n_features: int
 ) -> None:
     assert (
-        resolve_readout(checkpoint, [1, 2, 3], layer_merge, ["max", "lasttoken"]).n_features
+        resolve_output_spec(checkpoint, [1, 2, 3], layer_merge, ["max", "lasttoken"]).n_features
         == n_features
     )
 
@@ -88,7 +88,7 @@ def test_what_is_no_layer_merge_is_refused(checkpoint: Checkpoint, layer_merge: 
         InvalidParameterError,
         match="'layer_merge' parameter must be one of 'concat', 'sum', 'mean'",
     ):
-        resolve_readout(checkpoint, layer_merge=layer_merge)
+        resolve_output_spec(checkpoint, layer_merge=layer_merge)
 
 
 @pytest.mark.parametrize("normalize", [None, 1, 0, "l2", "True"])
@@ -96,13 +96,13 @@ def test_what_is_no_normalize_is_refused(checkpoint: Checkpoint, normalize: Any)
     with pytest.raises(
         InvalidParameterError, match="'normalize' parameter must be 'auto', True or False"
     ):
-        resolve_readout(checkpoint, normalize=normalize)
+        resolve_output_spec(checkpoint, normalize=normalize)
 
 
 def test_layers_and_poolings_are_checked(checkpoint: Checkpoint) -> None:
     with pytest.raises(
         InvalidParameterError, match=r"in the range \[-4, 3\] for this model of 3 layers"
     ):
-        resolve_readout(checkpoint, layers=4)
+        resolve_output_spec(checkpoint, layers=4)
     with pytest.raises(InvalidParameterError, match="'pooling' parameter must be 'auto', one of"):
-        resolve_readout(checkpoint, pooling="median")
+        resolve_output_spec(checkpoint, pooling="median")

@@ -21,8 +21,8 @@ from sentence_transformers.sentence_transformer.modules import (
 )
 
 from bertvectorizer.errors import ModelIntegrityError
-from bertvectorizer.models import Readout, open_checkpoint, resolve_readout
-from bertvectorizer.models.checkpoint.post_modules import finish
+from bertvectorizer.models import OutputSpec, open_checkpoint, resolve_output_spec
+from bertvectorizer.models.checkpoint.post_modules import apply_post_modules
 from tests.tiny import ModelFactory, save_sentence_transformer
 
 TEXTS = ["the old bat flew in the night", "a ball", "the river bank. " * 5]
@@ -36,12 +36,12 @@ def pooled(model: SentenceTransformer) -> NDArray[np.float32]:
     return vectors
 
 
-def readout(directory: Path, normalize: str | bool = "auto") -> Readout:
-    return resolve_readout(open_checkpoint(str(directory)), normalize=normalize)
+def readout(directory: Path, normalize: str | bool = "auto") -> OutputSpec:
+    return resolve_output_spec(open_checkpoint(str(directory)), normalize=normalize)
 
 
-def plain(normalize: bool = False) -> Readout:
-    return Readout((3,), "concat", ("mean",), (), normalize, 32)
+def plain(normalize: bool = False) -> OutputSpec:
+    return OutputSpec((3,), "concat", ("mean",), (), normalize, 32)
 
 
 def same(result: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
@@ -63,7 +63,7 @@ def test_it_ends_where_sentence_transformers_does(
         tiny_model("bert"), tmp_path, pooling=("cls", "mean"), dense=dense, normalize=normalize
     )
     model = SentenceTransformer(str(tmp_path), device="cpu")
-    result = finish(pooled(model), readout(tmp_path))
+    result = apply_post_modules(pooled(model), readout(tmp_path))
     assert result.shape == (len(TEXTS), dense or 64)
     same(result, model.encode(TEXTS))
 
@@ -92,7 +92,7 @@ def test_every_module_that_may_follow(tiny_model: ModelFactory, tmp_path: Path) 
         "Dense",
     ]
     for _ in range(2):  # nothing is drawn at random
-        same(finish(pooled(model), readout(tmp_path)), model.encode(TEXTS))
+        same(apply_post_modules(pooled(model), readout(tmp_path)), model.encode(TEXTS))
 
 
 class TestNormalize:
@@ -103,34 +103,34 @@ class TestNormalize:
     def test_false_leaves_the_checkpoint_s_own_out(self, directory: Path) -> None:
         vectors = pooled(SentenceTransformer(str(directory), device="cpu"))
         raw, scaled = (
-            finish(vectors, readout(directory, False)),
-            finish(vectors, readout(directory)),
+            apply_post_modules(vectors, readout(directory, False)),
+            apply_post_modules(vectors, readout(directory)),
         )
         assert np.abs(np.linalg.norm(raw, axis=1) - 1).min() > 1e-3
         same(scaled, unit(raw))
 
     def test_true_scales_whatever_comes_out(self) -> None:
         vectors = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float32)
-        same(finish(vectors, plain(normalize=True)), unit(vectors))
+        same(apply_post_modules(vectors, plain(normalize=True)), unit(vectors))
 
     def test_a_row_of_zeros_stays_one(self) -> None:
         vectors = np.zeros((2, 32), dtype=np.float32)
         vectors[1, 3] = 5
-        result = finish(vectors, plain(normalize=True))
+        result = apply_post_modules(vectors, plain(normalize=True))
         assert not result[0].any()
         assert result[1].tolist() == [0, 0, 0, 1, *[0] * 28]
 
 
 def test_where_nothing_follows_nothing_is_done() -> None:
     vectors = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float32)
-    assert finish(vectors, plain()) is vectors
+    assert apply_post_modules(vectors, plain()) is vectors
 
 
 def test_the_vectors_given_stay_as_they_are(tiny_model: ModelFactory, tmp_path: Path) -> None:
     save_sentence_transformer(tiny_model("bert"), tmp_path, dense=8, normalize=True)
     vectors = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float32)
     before = vectors.copy()
-    result = finish(vectors, readout(tmp_path, True))
+    result = apply_post_modules(vectors, readout(tmp_path, True))
     np.testing.assert_array_equal(vectors, before)
     assert result.flags.c_contiguous
     assert result.flags.writeable
@@ -138,7 +138,10 @@ def test_the_vectors_given_stay_as_they_are(tiny_model: ModelFactory, tmp_path: 
 
 def test_no_texts_are_no_rows_of_the_right_width(tiny_model: ModelFactory, tmp_path: Path) -> None:
     save_sentence_transformer(tiny_model("bert"), tmp_path, dense=8, normalize=True)
-    assert finish(np.zeros((0, 32), dtype=np.float32), readout(tmp_path)).shape == (0, 8)
+    assert apply_post_modules(np.zeros((0, 32), dtype=np.float32), readout(tmp_path)).shape == (
+        0,
+        8,
+    )
 
 
 def test_the_company_of_other_texts_changes_nothing(
@@ -146,8 +149,10 @@ def test_the_company_of_other_texts_changes_nothing(
 ) -> None:
     save_sentence_transformer(tiny_model("bert"), tmp_path, dense=8, normalize=True)
     vectors = np.random.default_rng(0).normal(size=(50, 32)).astype(np.float32)
-    alone = np.concatenate([finish(vectors[row : row + 1], readout(tmp_path)) for row in range(50)])
-    same(finish(vectors, readout(tmp_path)), alone)
+    alone = np.concatenate(
+        [apply_post_modules(vectors[row : row + 1], readout(tmp_path)) for row in range(50)]
+    )
+    same(apply_post_modules(vectors, readout(tmp_path)), alone)
 
 
 class TestFiles:
@@ -158,10 +163,10 @@ class TestFiles:
 
     def test_a_module_that_changed_is_read_again(self, weights: Path) -> None:
         vectors = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float32)
-        before = finish(vectors, readout(weights.parents[1]))
+        before = apply_post_modules(vectors, readout(weights.parents[1]))
         tensors = load_file(weights)
         save_file({name: -tensor for name, tensor in tensors.items()}, weights)
-        after = finish(vectors, readout(weights.parents[1]))
+        after = apply_post_modules(vectors, readout(weights.parents[1]))
         assert np.abs(after - before).max() > 1e-2
         same(
             after,
@@ -181,10 +186,12 @@ class TestFiles:
         with pytest.raises(
             ModelIntegrityError, match=r"The module Dense in '.*2_Dense' cannot be loaded: "
         ):
-            finish(np.zeros((1, 32), dtype=np.float32), asked)
+            apply_post_modules(np.zeros((1, 32), dtype=np.float32), asked)
 
     def test_a_model_that_moved_is_the_same(self, weights: Path, tmp_path: Path) -> None:
         vectors = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float32)
-        before = finish(vectors, readout(weights.parents[1]))
+        before = apply_post_modules(vectors, readout(weights.parents[1]))
         shutil.move(weights.parents[1], tmp_path / "elsewhere")
-        np.testing.assert_array_equal(finish(vectors, readout(tmp_path / "elsewhere")), before)
+        np.testing.assert_array_equal(
+            apply_post_modules(vectors, readout(tmp_path / "elsewhere")), before
+        )

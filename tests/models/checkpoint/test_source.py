@@ -540,14 +540,14 @@ def watch(event, arguments):
         raise PermissionError(event)
 sys.addaudithook(watch)
 import torch
-from bertvectorizer.models import TextTokenizer, locate, open_checkpoint, resolve_readout
+from bertvectorizer.models import TextTokenizer, locate, open_checkpoint, resolve_output_spec
 from bertvectorizer.models.network.encoder import load_encoder, load_tokenizer
 from bertvectorizer.errors import ModelNotFoundError
 
 for name in sys.argv[1:]:
     checkpoint = open_checkpoint(name, local_files_only=True)
     tokenized = TextTokenizer(checkpoint, load_tokenizer(checkpoint))(["the old bat flew"])
-    load_encoder(checkpoint, torch.device("cpu"), "float32").encode(tokenized, resolve_readout(checkpoint).parts)
+    load_encoder(checkpoint, torch.device("cpu"), "float32").encode(tokenized, resolve_output_spec(checkpoint).parts)
 for name in ("nobody/nothing", "nothing"):
     try:
         locate(name, local_files_only=True)

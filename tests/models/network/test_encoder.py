@@ -21,13 +21,13 @@ from transformers import AutoModel
 from bertvectorizer.errors import ModelIntegrityError
 from bertvectorizer.models import (
     DEFAULT_MODEL,
-    Readout,
+    OutputSpec,
     TextTokenizer,
     TokenizedTexts,
     open_checkpoint,
-    resolve_readout,
+    resolve_output_spec,
 )
-from bertvectorizer.models.checkpoint.post_modules import finish
+from bertvectorizer.models.checkpoint.post_modules import apply_post_modules
 from bertvectorizer.models.network.encoder import Encoder, load_encoder, load_tokenizer
 from bertvectorizer.models.pooling.tokens import POOLINGS
 from tests.tiny import FAMILIES, ModelFactory, save_sentence_transformer
@@ -53,11 +53,11 @@ def tokenize(directory: Path | str, texts: list[str], **settings: Any) -> Tokeni
 def read(
     encoder: Encoder,
     tokenized: TokenizedTexts,
-    readout: Readout,
+    readout: OutputSpec,
     *options: Any,
     **named_options: Any,
 ) -> NDArray[np.float32]:
-    return finish(
+    return apply_post_modules(
         readout.merge(encoder.encode(tokenized, readout.parts, *options, **named_options)), readout
     )
 
@@ -75,7 +75,7 @@ def encode(
     return read(
         encoder,
         tokenize(directory, texts, **settings),
-        resolve_readout(checkpoint, **(readout or {})),
+        resolve_output_spec(checkpoint, **(readout or {})),
         batch_tokens,
     )
 
@@ -234,7 +234,7 @@ class TestSentenceTransformers:
             encode(tmp_path, ["bat"])
 
 
-class TestReadout:
+class TestOutputSpec:
     @pytest.mark.parametrize("family", ["bert", "gpt2", "deberta-v2"])
     @pytest.mark.parametrize("layer_merge", ["concat", "sum", "mean"])
     def test_layers_merged_and_poolings_side_by_side(
@@ -343,7 +343,7 @@ class TestBatches:
         read(
             load_encoder(checkpoint, CPU, "float32"),
             tokenized,
-            resolve_readout(checkpoint),
+            resolve_output_spec(checkpoint),
             30,
             told.append,
         )
@@ -355,14 +355,16 @@ class TestBatches:
         tokenized.ids[:] = 10_000
         checkpoint = open_checkpoint(str(tiny_model("bert")))
         with pytest.raises(IndexError):
-            read(load_encoder(checkpoint, CPU, "float32"), tokenized, resolve_readout(checkpoint))
+            read(
+                load_encoder(checkpoint, CPU, "float32"), tokenized, resolve_output_spec(checkpoint)
+            )
 
 
 OUT_OF_MEMORY = """
 import resource, sys
 import numpy as np, torch
 torch.set_num_threads(1)
-from bertvectorizer.models import TextTokenizer, open_checkpoint, resolve_readout
+from bertvectorizer.models import TextTokenizer, open_checkpoint, resolve_output_spec
 from bertvectorizer.models.network.encoder import Encoder, load_tokenizer
 from bertvectorizer.errors import OutOfMemoryError
 
@@ -370,7 +372,7 @@ checkpoint = open_checkpoint(sys.argv[1])
 encoder = Encoder(checkpoint, torch.device("cpu"), "float32")
 texts = ["bat " * 120 + "crane " * number for number in range(4)]
 tokenized = TextTokenizer(checkpoint, load_tokenizer(checkpoint))(texts)
-parts = resolve_readout(checkpoint).parts
+parts = resolve_output_spec(checkpoint).parts
 expected = encoder.encode(tokenized, parts, batch_tokens=1)  # also brings every kernel into memory
 
 def allow(mebibytes):
@@ -446,7 +448,7 @@ class TestPrecision:
         checkpoint = open_checkpoint(str(tiny_model("bert")))
         encoder = Encoder(checkpoint, CPU, precision)
         tokenized = tokenize(tiny_model("bert"), TEXTS)
-        readout = resolve_readout(checkpoint, "all", "sum")
+        readout = resolve_output_spec(checkpoint, "all", "sum")
         result = read(encoder, tokenized, readout, batch_tokens=1)
         for row, ids in enumerate(np.split(tokenized.ids, tokenized.offsets[1:-1])):
             states = encoder.backbone.hidden_states(ids, np.array([len(ids)]), range(4))
@@ -504,7 +506,7 @@ def test_threads_sharing_an_encoder_do_not_disturb_each_other(
         (tokenize(tiny_model(family), [f"{text} {word}" for text in TEXTS]), word)
         for word in ("bat", "the old river", "a", "xyz" * 9)
     ]
-    readouts = [resolve_readout(checkpoint, layers) for layers in (-1, 0, "all", [2, 1])]
+    readouts = [resolve_output_spec(checkpoint, layers) for layers in (-1, 0, "all", [2, 1])]
     alone = [
         read(encoder, tokenized, readout, 60)
         for (tokenized, _), readout in zip(shares, readouts, strict=True)
@@ -556,7 +558,7 @@ torch.set_num_threads(2)
 for seed in (torch.manual_seed, np.random.seed, random.seed):
     seed(7)
 logging.set_verbosity_info()
-from bertvectorizer.models import TextTokenizer, open_checkpoint, resolve_readout
+from bertvectorizer.models import TextTokenizer, open_checkpoint, resolve_output_spec
 from bertvectorizer.models.network.encoder import load_encoder, load_tokenizer
 import sentence_transformers
 before = state()
@@ -564,7 +566,7 @@ for name in sys.argv[1:]:
     checkpoint = open_checkpoint(name)
     tokenized = TextTokenizer(checkpoint, load_tokenizer(checkpoint), max_length=6)(["bat " * 9, "", "crane"])
     for precision in ("float32", "int8") if torch.backends.mkldnn.is_available() else ("float32",):
-        load_encoder(checkpoint, torch.device("cpu"), precision).encode(tokenized, resolve_readout(checkpoint).parts)
+        load_encoder(checkpoint, torch.device("cpu"), precision).encode(tokenized, resolve_output_spec(checkpoint).parts)
 after = state()
 print("changed:", [name for name in before if before[name] != after[name]])
 """
@@ -586,7 +588,7 @@ def test_encoding_in_this_process_leaves_the_random_state(tiny_model: ModelFacto
     read(
         Encoder(checkpoint, CPU, "float32"),
         tokenize(tiny_model("distilbert"), TEXTS),
-        resolve_readout(checkpoint),
+        resolve_output_spec(checkpoint),
     )
     assert torch.equal(torch.get_rng_state(), state)
     assert repr(np.random.get_state()) == numpy_state  # noqa: NPY002
