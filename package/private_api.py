@@ -1,16 +1,53 @@
-"""Private interfaces of other libraries that have no public counterpart."""
+"""Private interfaces of other libraries that have no public counterpart.
+
+Libraries are imported inside the functions. `tests/package/test_private_api.py` fails when one of
+these interfaces moves.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["attention_implementation", "has_half_precision"]
+__all__ = [
+    "SCIKIT_LEARN_TYPES",
+    "attention_implementation",
+    "calibrated_classifier",
+    "has_half_precision",
+    "usage_error",
+]
+
+# Parts of fitted estimators that hold only numbers and estimators. skops trusts estimators alone,
+# and names types by the modules that define them.
+SCIKIT_LEARN_TYPES = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.GroupKFold",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.LeaveOneGroupOut",
+    "sklearn.model_selection._split.LeaveOneOut",
+    "sklearn.model_selection._split.RepeatedKFold",
+    "sklearn.model_selection._split.RepeatedStratifiedKFold",
+    "sklearn.model_selection._split.ShuffleSplit",
+    "sklearn.model_selection._split.StratifiedGroupKFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.model_selection._split.StratifiedShuffleSplit",
+    "sklearn.multiclass._ConstantPredictor",
+)
 
 
 def attention_implementation(config: Any) -> str:
     """Return the name of the attention function that a transformers configuration uses."""
     name: str = config._attn_implementation
     return name
+
+
+def calibrated_classifier() -> Any:
+    """Return the type of the elements of `CalibratedClassifierCV.calibrated_classifiers_`."""
+    from sklearn.calibration import _CalibratedClassifier
+
+    return _CalibratedClassifier
 
 
 def has_half_precision(precision: str) -> bool:
@@ -21,3 +58,10 @@ def has_half_precision(precision: str) -> bool:
     if precision == "bfloat16":
         return bool(mkldnn._is_mkldnn_bf16_supported())
     return bool(mkldnn._is_mkldnn_fp16_supported())
+
+
+def usage_error() -> Any:
+    """Return the error of wrong arguments: click's, or typer's own in newer versions."""
+    import typer
+
+    return typer.BadParameter.__base__

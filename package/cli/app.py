@@ -6,13 +6,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.progress import TimeElapsedColumn
 
 from .. import __version__
 from ..errors import BertVectorizerError
+from ..private_api import usage_error
 from .compare import compare_app
 from .options import (
     ChunkRowsOption,
@@ -33,8 +34,6 @@ from .store import store_app
 from .train import train_app
 
 __all__ = ["app", "main"]
-
-_UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or in newer versions typer's own
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -145,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             )
         except BertVectorizerError as error:
             code = _fail(str(error))
-        except _UsageError as error:
+        except usage_error() as error:
             where = error.ctx.command_path if error.ctx else "bertvectorizer"
             message = error.format_message()
             code = _fail(

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.calibration import _CalibratedClassifier
 
 from ...errors import InvalidParameterError
 from ...features import StaticVectorizer
@@ -23,6 +22,7 @@ from ...features.bert_common import BertBase
 from ...features.weighting import Weighting
 from ...models.word_vectors.loading import FastTextSubwords, is_in_memory
 from ...models.word_vectors.table import WordVectors
+from ...private_api import calibrated_classifier
 
 __all__ = [
     "PackedDict",
@@ -43,7 +43,7 @@ _SPARSE = {
     for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)
 }
 _NUMBERS = ({int, np.int64, np.int32}, {float, np.float64})
-_HOLDERS = (BaseEstimator, Weighting, _CalibratedClassifier)
+_HOLDERS = (BaseEstimator, Weighting, calibrated_classifier())
 _FUNCTIONS = (BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, partial)
 
 

@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from ...errors import ModelError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ...private_api import SCIKIT_LEARN_TYPES
 
 __all__ = ["TRUSTED", "read_skops", "write_skops"]
 
@@ -40,30 +41,9 @@ _OWN = {
     "bertvectorizer.pipeline.tagging.labeler": ("SequenceLabeler",),
     "bertvectorizer.pipeline.saving.compact": _PACKED,
 }
-# Beside the estimators, which skops trusts: parts of estimators, and splitters, that hold numbers
-# and estimators only.
-_SCIKIT_LEARN = {
-    "sklearn.calibration": ("_CalibratedClassifier", "_SigmoidCalibration", "_TemperatureScaling"),
-    "sklearn.model_selection._split": (
-        "GroupKFold",
-        "KFold",
-        "LeaveOneGroupOut",
-        "LeaveOneOut",
-        "RepeatedKFold",
-        "RepeatedStratifiedKFold",
-        "ShuffleSplit",
-        "StratifiedGroupKFold",
-        "StratifiedKFold",
-        "StratifiedShuffleSplit",
-    ),
-    "sklearn.metrics._scorer": ("_PassthroughScorer",),
-    "sklearn.multiclass": ("_ConstantPredictor",),
-}
-TRUSTED = tuple(
-    f"{module}.{name}"
-    for types in (_OWN, _SCIKIT_LEARN)
-    for module, names in types.items()
-    for name in names
+TRUSTED = (
+    *(f"{module}.{name}" for module, names in _OWN.items() for name in names),
+    *SCIKIT_LEARN_TYPES,
 )
 
 # Which way things may be made. Left out are methods, partial functions and the like, and what is

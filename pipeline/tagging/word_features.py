@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils._param_validation import InvalidParameterError as ScikitLearnParameterError
 
 from ...errors import BertVectorizerError, InvalidParameterError, InvalidTextError
 from .word_shape import word_shape
@@ -78,10 +77,10 @@ def learn_word_vectors(vectorizer: Any, words: list[list[str]], tags: list[list[
             return vectorizer.fit_transform(words, tags)
         return vectorizer.fit(words, tags).transform(words)
     except (AttributeError, TypeError, ValueError) as error:
-        is_own = isinstance(
-            error, (BertVectorizerError, ScikitLearnParameterError)
-        ) and not isinstance(error, InvalidTextError)
-        if is_own:  # something about its parameters, its model or its files, and said so
+        # scikit-learn's error of an invalid parameter is both a ValueError and a TypeError.
+        is_parameter = isinstance(error, ValueError) and isinstance(error, TypeError)
+        is_own = is_parameter or isinstance(error, BertVectorizerError)
+        if is_own and not isinstance(error, InvalidTextError):
             raise
         shown = " ".join(repr(vectorizer).split())  # that of a table has lines
         raise InvalidParameterError(

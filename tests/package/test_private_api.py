@@ -1,12 +1,45 @@
-"""Each private interface is where package/private_api.py expects it; a new version may move it."""
+"""Private interfaces of other libraries are still where we use them."""
 
 from __future__ import annotations
 
+import importlib
+
+import numpy as np
 import pytest
 import torch
+import typer
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.naive_bayes import GaussianNB
 from transformers import BertConfig, BertModel
 
 from bertvectorizer import private_api
+
+
+@pytest.mark.parametrize("name", private_api.SCIKIT_LEARN_TYPES)
+def test_scikit_learn_s_types(name: str) -> None:
+    module, _, kind = name.rpartition(".")
+    found = getattr(importlib.import_module(module), kind, None)
+    assert isinstance(found, type), f"scikit-learn has moved or removed {name}"
+    assert f"{found.__module__}.{found.__qualname__}" == name, f"{name} is defined elsewhere now"
+
+
+def test_calibrated_classifier() -> None:
+    X, y = np.arange(20.0)[:, np.newaxis], np.arange(20) % 2
+    fitted = CalibratedClassifierCV(GaussianNB(), cv=2).fit(X, y)
+    assert type(fitted.calibrated_classifiers_[0]) is private_api.calibrated_classifier(), (
+        "CalibratedClassifierCV holds objects of another type now"
+    )
+
+
+def test_usage_error() -> None:
+    error = private_api.usage_error()
+    assert error.__name__ == "UsageError", "typer.BadParameter has another parent now"
+    app = typer.Typer()
+    app.command()(lambda: None)
+    with pytest.raises(error) as caught:
+        typer.main.get_command(app).main(["--no-such-option"], standalone_mode=False)
+    assert "--no-such-option" in caught.value.format_message()
+    assert caught.value.ctx.command_path
 
 
 def test_the_attention_implementation_of_a_model() -> None:
