@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
@@ -22,6 +21,7 @@ from ..models.pooling.subwords import SUBTOKEN_POOLINGS, pool_subtokens
 from ..models.ragged import ranges
 from ..validation import check_choice, check_flag, check_int, short_repr
 from .bert_common import BertBase, progress_bar
+from .inputs.frames import read_frame
 from .inputs.texts import is_missing
 
 if TYPE_CHECKING:
@@ -241,13 +241,13 @@ def list_targets(y: Any) -> list[Any]:
         If y is no sequence, or a table of several columns.
     """
     rule = "y must be a list, tuple, array or Series of targets"
-    if hasattr(y, "columns") and hasattr(y, "shape"):
-        if y.shape[1] != 1:
+    if (frame := read_frame(y)) is not None:
+        if len(frame.names) != 1:
             raise InvalidParameterError(
-                f"{rule}. Got a DataFrame with {y.shape[1]} columns: {list(y.columns)[:8]}. Choose"
-                " one: df['tag']."
+                f"{rule}. Got a DataFrame with {len(frame.names)} columns: {frame.names[:8]}."
+                " Choose one: df['tag']."
             )
-        y = y.iloc[:, 0] if isinstance(y, pd.DataFrame) else y.to_series(0)
+        y = frame.column(0)
     if (
         isinstance(y, (str, bytes, Mapping, set, frozenset))
         or not isinstance(y, Iterable)

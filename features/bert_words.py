@@ -7,7 +7,6 @@ from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
@@ -17,6 +16,7 @@ from ..models.store.embedding_store import EmbeddingStore
 from ..validation import short_repr
 from .bert_span_base import ContextualVectorizer, Opened, is_several, list_targets, read_targets
 from .inputs.documents import Documents, read_documents
+from .inputs.frames import iter_slices, read_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,7 +254,7 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
             or getattr(X, "ndim", 1) == 0
         ):
             read_documents(X, self.tokenizer)  # says what is wrong
-        read_documents(X[:0] if hasattr(X, "columns") else (), self.tokenizer)  # type: ignore[index]  # a table may have many columns
+        read_documents(() if read_frame(X) is None else X[:0], self.tokenizer)  # type: ignore[index]
         return self._by_document(X, self.tokenizer, self._open())
 
     def _by_document(
@@ -294,13 +294,9 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
 
 
 def _portions(X: Any) -> Iterator[Any]:
-    """Cut documents into portions, those of a table or Series with their index."""
-    if hasattr(X, "columns") or isinstance(X, pd.Series):  # a table iterates over its columns
-        rows = getattr(X, "iloc", X)
-        yield from (
-            rows[start : start + _DOCUMENTS_AT_ONCE]
-            for start in range(0, len(X), _DOCUMENTS_AT_ONCE)
-        )
+    """Cut documents into portions, those of a data frame or series with their index."""
+    if (slices := iter_slices(X, _DOCUMENTS_AT_ONCE)) is not None:
+        yield from slices
     else:
         documents = iter(X)
         while portion := list(islice(documents, _DOCUMENTS_AT_ONCE)):

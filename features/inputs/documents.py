@@ -9,11 +9,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ...errors import InvalidParameterError, InvalidTextError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...validation import short_repr
+from .frames import list_column, read_frame, row_name
 from .word_splitting import check_tokenizer
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ def read_documents(X: Any, tokenizer: Tokenizer | None = None, *, first: int = 0
     values, labels = _elements(X, tokenizer is not None)
 
     def name(row: int) -> str:
-        index = "" if labels is None else f" (index {labels[row : row + 1].tolist()[0]!r})"
-        return f"document {first + row}{index}"
+        return row_name(row, labels, "document", first)
 
     texts: list[str] = []
     spans: list[tuple[int, int]] = []
@@ -148,22 +147,19 @@ def _elements(X: Any, has_tokenizer: bool) -> tuple[list[Any], Any]:
         raise InvalidTextError(
             f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. {remedy}."
         )
-    library = type(X).__module__.partition(".")[0]
-    if isinstance(X, pd.DataFrame) or (library == "polars" and type(X).__name__ == "DataFrame"):
-        if X.shape[1] != 1:
+    if (frame := read_frame(X)) is not None:
+        if len(frame.names) != 1:
             raise InvalidTextError(
-                f"{_EXPECTED} Got a DataFrame with {X.shape[1]} columns: {list(X.columns)[:8]}."
+                f"{_EXPECTED} Got a DataFrame with {len(frame.names)} columns: {frame.names[:8]}."
                 " Choose one, df['words']; of a row for each word, pandas makes lists:"
                 " df.groupby('sentence', sort=False)['word'].agg(list)."
             )
-        X = X.iloc[:, 0] if isinstance(X, pd.DataFrame) else X.to_series(0)
-    if isinstance(X, pd.Series):
-        return X.tolist(), X.index
+        X = frame.column(0)
+    if (column := list_column(X)) is not None:
+        return column
     if isinstance(X, (list, tuple)):
         return list(X), None
-    if library == "polars" and type(X).__name__ == "Series":
-        return X.to_list(), None
-    if library == "pyarrow" and hasattr(X, "to_pylist"):
+    if hasattr(X, "to_pylist"):
         return X.to_pylist(), None
     if hasattr(X, "__array__") and np.ndim(X) in (1, 2):
         return list(X) if isinstance(X, np.ndarray) else np.asarray(X, dtype=object).tolist(), None

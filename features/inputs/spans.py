@@ -9,11 +9,11 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from ...errors import InvalidParameterError, InvalidTextError
 from ...validation import check_choice, invalid, short_repr
 from .find_word import find_word
+from .frames import lazy_library, read_frame, row_name
 from .texts import TextColumn, is_missing, read_texts
 
 if TYPE_CHECKING:
@@ -169,19 +169,16 @@ class _Columns:
     """The columns of a DataFrame by their names, and the names of its rows."""
 
     def __init__(self, X: Any) -> None:
-        self._is_pandas = isinstance(X, pd.DataFrame)
-        if not self._is_pandas and (type(X).__module__.partition(".")[0], type(X).__name__) != (
-            "polars",
-            "DataFrame",
-        ):
+        frame = read_frame(X)
+        if frame is None:
             remedy = (
                 ".collect() gives one"
-                if type(X).__name__ == "LazyFrame"
+                if lazy_library(X)
                 else "pd.DataFrame({'text': texts, 'start': ..., 'end': ...})"
             )
             raise InvalidTextError(f"{_EXPECTED} Got {type(X).__name__}. Make one of it: {remedy}.")
-        self._frame = X
-        self.names: list[Any] = list(X.columns)
+        self._frame = frame
+        self.names = frame.names
 
     def __getitem__(self, key: tuple[Hashable, str]) -> Any:
         """Return the column of a name that a parameter gave."""
@@ -198,17 +195,11 @@ class _Columns:
                 f"X must have one column {name!r}. Got {len(places)} of that name. Rename or drop"
                 " the others."
             )
-        return (
-            self._frame.iloc[:, places[0]] if self._is_pandas else self._frame.to_series(places[0])
-        )
+        return self._frame.column(places[0])
 
     def row(self, row: int) -> str:
         """Return what to call a row."""
-        return (
-            f"row {row} (index {self._frame.index[row : row + 1].tolist()[0]!r})"
-            if self._is_pandas
-            else f"row {row}"
-        )
+        return row_name(row, self._frame.index)
 
 
 def _by_bounds(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ...errors import InvalidTextError
 from ...validation import check_choice, short_repr
+from .frames import lazy_library, list_column, read_frame, row_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def read_texts(X: Any, missing: str = "empty") -> TextColumn:
             raise InvalidTextError(_not_a_text(row, labels, value))
     if missing == "error" and gone.any():
         rows = np.flatnonzero(gone)
-        named = ", ".join(_row_name(row, labels) for row in rows[:_ROWS_NAMED])
+        named = ", ".join(row_name(row, labels) for row in rows[:_ROWS_NAMED])
         raise InvalidTextError(
             f"X has {len(rows)} missing text(s), and missing='error' allows none:"
             f" {named}{', ...' if len(rows) > _ROWS_NAMED else ''}. Fill them, or set missing to"
@@ -96,23 +97,18 @@ def _column(X: Any) -> tuple[list[Any], Any]:
             f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Reshape your data: put it in"
             f" a list, {remedy}."
         )
-    if isinstance(X, pd.DataFrame):
-        _check_one_column(X.shape[1], list(X.columns))
-        X = X.iloc[:, 0]
-    if isinstance(X, pd.Series):
-        return (
-            X.array.astype(object).tolist()
-            if isinstance(X.dtype, pd.CategoricalDtype)
-            else X.tolist()
-        ), X.index
-    if type(X).__module__.partition(".")[0] == "polars":
-        if type(X).__name__ == "DataFrame":
-            _check_one_column(X.shape[1], X.columns)
-            X = X.to_series(0)
-        if type(X).__name__ == "Series":
-            return X.to_list(), None
+    if (frame := read_frame(X)) is not None:
+        if len(frame.names) != 1:
+            raise InvalidTextError(
+                f"{_EXPECTED} Got a DataFrame with {len(frame.names)} columns: {frame.names[:8]}."
+                " Choose one, df['text'], or give each its own vectorizer in a ColumnTransformer."
+            )
+        X = frame.column(0)
+    if (column := list_column(X)) is not None:
+        return column
+    if library := lazy_library(X):
         raise InvalidTextError(
-            f"{_EXPECTED} Got a polars {type(X).__name__}. Compute it first, as .collect() does."
+            f"{_EXPECTED} Got a {library} {type(X).__name__}. Compute it first, as .collect() does."
         )
     if isinstance(X, (list, tuple)):
         return list(X), None
@@ -144,14 +140,6 @@ def _array_column(X: NDArray[Any]) -> list[Any]:
     return values
 
 
-def _check_one_column(n_columns: int, columns: list[Any]) -> None:
-    if n_columns != 1:
-        raise InvalidTextError(
-            f"{_EXPECTED} Got a DataFrame with {n_columns} columns: {columns[:8]}. Choose one,"
-            " df['text'], or give each its own vectorizer in a ColumnTransformer."
-        )
-
-
 def is_missing(value: Any) -> bool:
     """Whether a value stands for nothing: None, NaN, pd.NA, pd.NaT."""
     return (
@@ -159,14 +147,6 @@ def is_missing(value: Any) -> bool:
         or value is pd.NA
         or value is pd.NaT
         or (isinstance(value, (float, np.floating)) and math.isnan(value))
-    )
-
-
-def _row_name(row: int, labels: Any) -> str:
-    return (
-        f"row {row}"
-        if labels is None
-        else f"row {row} (index {labels[row : row + 1].tolist()[0]!r})"
     )
 
 
@@ -178,5 +158,5 @@ def _not_a_text(row: int, labels: Any, value: Any) -> str:
     }.get(type(value).__name__, "Turn the column into text: X.astype(str)")
     return (
         f"The elements of X must be str, or missing. Got {type(value).__name__} {short_repr(value)}"
-        f" in {_row_name(row, labels)}; a string was expected. {remedy}."
+        f" in {row_name(row, labels)}; a string was expected. {remedy}."
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from ...errors import InvalidTableError
+from ...features.inputs.frames import read_frame
 from ...validation import check_choice
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[s
     [[1, 1], [0, 0], [1, 0]]
     """
     check_choice("task", task, TASKS)
-    name = y.columns[0] if len(getattr(y, "columns", ())) == 1 else getattr(y, "name", None)
+    frame = read_frame(y)
+    name = frame.names[0] if frame and len(frame.names) == 1 else getattr(y, "name", None)
     name = None if name is None or name == "" else str(name)
     rows, labels = _rows(y)
     if len(rows) != n_rows:
@@ -211,11 +213,10 @@ def _more_labels(target: Target, rows: list[Any] | NDArray[Any]) -> NDArray[np.i
 
 def _rows(y: Any) -> tuple[list[Any] | NDArray[Any], list[Any]]:
     """Return one value for each row, NumPy's numbers as Python's; or a matrix with a column for each label, and their names."""
-    columns = list(getattr(y, "columns", ()))
-    if hasattr(y, "columns"):
-        if len(columns) != 1:
-            return _matrix(np.asarray(y, dtype=object)), columns
-        y = y[columns[0]]
+    if (frame := read_frame(y)) is not None:
+        if len(frame.names) != 1:
+            return _matrix(np.asarray(y, dtype=object)), frame.names
+        y = frame.column(0)
     if isinstance(y, (list, tuple)):
         values: Any = list(y)
     elif hasattr(y, "to_list"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import InvalidParameterError
 from ...features.inputs.documents import read_documents
+from ...features.inputs.frames import read_frame
 from .schemes import convert_tags
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def read_tags(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
             "y must hold the tags of each sentence's words. Got None instead. Give [[tag, ...],"
             " ...]."
         )
-    if hasattr(y, "columns"):  # going through a table gives the names of its columns
+    if read_frame(y) is not None:  # a data frame iterates over its columns' names
         raise InvalidParameterError(
             f"y must hold a list of tags for each sentence. Got a {type(y).__name__} instead. Give"
             " its column of lists, df['tag']; if it has a row per word, X, y ="

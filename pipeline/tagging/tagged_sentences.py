@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InvalidParameterError, InvalidTableError
+from ...features.inputs.frames import Frame, list_column, read_frame, row_name
 from ...features.inputs.texts import is_missing
 from ...validation import invalid
 from .schemes import check_scheme, convert_tags, detect_scheme
@@ -135,7 +136,8 @@ class TaggedSentences(NamedTuple):
         >>> TaggedSentences.from_frame(pd.DataFrame({"sentence": [7, 7], "word": ["In", "Lima"], "tag": ["O", "B-LOC"]}))
         TaggedSentences(words=[['In', 'Lima']], tags=[['O', 'B-LOC']])
         """
-        if not hasattr(df, "to_dict") or not hasattr(df, "columns"):
+        frame = read_frame(df)
+        if frame is None:
             raise InvalidParameterError(
                 "The 'df' parameter must be a DataFrame of pandas or polars. Got a"
                 f" {type(df).__name__} instead. Make one of it first."
@@ -148,7 +150,7 @@ class TaggedSentences(NamedTuple):
             if value == taken:
                 raise invalid(name, f"another column than that of {other!r}", value)
         keys = _column(
-            df,
+            frame,
             "sentence",
             sentence,
             Hashable,
@@ -156,13 +158,13 @@ class TaggedSentences(NamedTuple):
             f" df[{sentence!r}].ffill().",
         )
         words = _column(
-            df,
+            frame,
             "word",
             word,
             str,
             "In files, read_csv(..., keep_default_na=False) keeps words such as 'null'.",
         )
-        tags = _column(df, "tag", tag, str, "A word outside all entities has 'O'.")
+        tags = _column(frame, "tag", tag, str, "A word outside all entities has 'O'.")
         found: dict[Any, tuple[list[str], list[str]]] = {}
         for key, a_word, a_tag in zip(keys, words, tags, strict=True):
             own_words, own_tags = found.setdefault(key, ([], []))
@@ -230,9 +232,9 @@ def converted(tags: list[list[str]], scheme: str, remedy: str) -> list[list[str]
     )
 
 
-def _column(df: Any, parameter: str, name: Any, kind: type, remedy: str) -> list[Any]:
+def _column(frame: Frame, parameter: str, name: Any, kind: type, remedy: str) -> list[Any]:
     """Return the values of a column, or name the rows that lack one."""
-    columns = list(df.columns)
+    columns = frame.names
     if columns.count(name) != 1:
         shown = ", ".join(repr(column) for column in columns[:_NAMED])
         raise InvalidTableError(
@@ -240,7 +242,9 @@ def _column(df: Any, parameter: str, name: Any, kind: type, remedy: str) -> list
             f" Its columns are: {shown}{', ...' if len(columns) > _NAMED else ''}. Say which hold"
             " the sentence, the word and its tag (sentence=, word=, tag=)."
         )
-    values: list[Any] = df[name].to_list()
+    column = list_column(frame.column(columns.index(name)))
+    assert column is not None
+    values, labels = column
     rows = [
         row
         for row, value in enumerate(values)
@@ -249,11 +253,7 @@ def _column(df: Any, parameter: str, name: Any, kind: type, remedy: str) -> list
         or (parameter == "tag" and not str(value).strip())
     ]
     if rows:
-        labels = list(df.index) if hasattr(df, "index") else None
-        named = ", ".join(
-            f"row {row}" + ("" if labels is None else f" (index {labels[row]!r})")
-            for row in rows[:_NAMED]
-        )
+        named = ", ".join(row_name(row, labels) for row in rows[:_NAMED])
         rule = {
             "sentence": "a value that is not missing",
             "word": "a str",

@@ -1,0 +1,75 @@
+"""Read data frames and series of pandas, polars and other libraries through narwhals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals.stable.v2 as nw
+from narwhals.exceptions import DuplicateError
+
+__all__ = ["Frame", "iter_slices", "lazy_library", "list_column", "read_frame", "row_name"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The columns of a data frame by position, since pandas allows a name to stand twice."""
+
+    names: list[Any]
+    native: Any
+
+    @property
+    def index(self) -> Any:
+        """The row labels, None in polars."""
+        return nw.maybe_get_index(_wrapped(self.native))
+
+    def column(self, position: int) -> Any:
+        """Return a column as a series of the same library."""
+        return _wrapped(self.native)[:, position].to_native()
+
+
+def read_frame(X: Any) -> Frame | None:
+    """Return a data frame's columns, or None if X is no data frame."""
+    try:
+        frame = _wrapped(X)
+    except DuplicateError:
+        if not nw.dependencies.is_pandas_like_dataframe(X):
+            return None
+        return Frame(list(X.columns), X.set_axis(range(X.shape[1]), axis=1))
+    return Frame(frame.columns, X) if isinstance(frame, nw.DataFrame) else None
+
+
+def list_column(X: Any) -> tuple[list[Any], Any] | None:
+    """Return a series' values and its index (None in polars), or None if X is no series."""
+    series = _wrapped(X)
+    return (series.to_list(), nw.maybe_get_index(series)) if isinstance(series, nw.Series) else None
+
+
+def lazy_library(X: Any) -> str | None:
+    """Return the library of a lazy data frame, or None if X is none."""
+    frame = _wrapped(X)
+    return frame.implementation.value if isinstance(frame, nw.LazyFrame) else None
+
+
+def iter_slices(X: Any, n_rows: int) -> Iterator[Any] | None:
+    """Cut a data frame or series into slices of the same library, or return None."""
+    frame = _wrapped(X)
+    if not isinstance(frame, (nw.DataFrame, nw.Series)):
+        return None
+    return (frame[start : start + n_rows].to_native() for start in range(0, len(frame), n_rows))
+
+
+def row_name(row: int, index: Any, noun: str = "row", first: int = 0) -> str:
+    """Return what messages call a row: its number from ``first`` on, and its label in the index.
+
+    >>> import pandas as pd
+    >>> row_name(1, None), row_name(1, pd.Index(["a", "b"]))
+    ('row 1', "row 1 (index 'b')")
+    """
+    label = "" if index is None else f" (index {index[row : row + 1].tolist()[0]!r})"
+    return f"{noun} {first + row}{label}"
+
+
+def _wrapped(X: Any) -> Any:
+    return nw.from_native(X, pass_through=True, allow_series=True)
