@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from tests import processes
 
 if TYPE_CHECKING:
     from tests.tiny import ModelFactory
@@ -50,23 +51,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelFactory:
 
 @pytest.fixture
 def run_python() -> Callable[..., str]:
-    """``run_python(code, *arguments, **environment)`` runs a fresh interpreter, warnings as errors, and returns what it prints."""
-
-    def run(code: str, *arguments: object, **environment: object) -> str:
-        command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
-        settings = {name: str(value) for name, value in environment.items()}
-        done = subprocess.run(
-            command,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **settings},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+    """See `tests.processes.run_python`."""
+    return processes.run_python
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import ModelChangedError, ModelNotFoundError, UnsupportedModelError
+from tests.processes import Process
 from tests.tiny import save_model
 
 TEXTS = ["the old bat flew in the night", "a ball", "", "the river bank"]
@@ -89,7 +88,8 @@ def test_stored_estimators_load_in_a_fresh_process(bert: str, tmp_path: Path) ->
         f"    numpy.save(library + '.npy', loaded[0].transform({TEXTS!r}))\n"
         f"    numpy.save(library + '.labels.npy', loaded.predict({TEXTS!r}))\n"
     )
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
+    with Process("-c", script, cwd=tmp_path) as process:
+        process.finish()
     for library in DUMPS:
         np.testing.assert_allclose(
             np.load(tmp_path / f"{library}.npy"), pipe[0].transform(TEXTS), rtol=0, atol=1e-6

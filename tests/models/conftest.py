@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 
 import pytest
 import torch
+
+from tests.processes import Process
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -35,33 +36,15 @@ def run_at_once() -> Callable[..., list[str]]:
     an error; warnings are errors."""
 
     def run(code: str, arguments: Sequence[Sequence[object]]) -> list[str]:
-        workers = [
-            subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", code, *map(str, own)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for own in arguments
-        ]
-        try:
+        with ExitStack() as stack:
+            workers = [
+                stack.enter_context(Process("-W", "error", "-c", code, *own)) for own in arguments
+            ]
+            assert [worker.read_line() for worker in workers] == ["ready"] * len(workers)
             for worker in workers:
-                assert worker.stdout is not None
-                assert worker.stdout.readline() == "ready\n"
-            for worker in workers:
-                assert worker.stdin is not None
-                worker.stdin.write("go\n")
-                worker.stdin.flush()
-            printed = [worker.communicate(timeout=60) for worker in workers]
-        finally:
-            for worker in workers:
-                worker.kill()
-                worker.wait()
-        assert [
-            (worker.returncode, errors)
-            for worker, (_, errors) in zip(workers, printed, strict=True)
-        ] == [(0, "")] * len(workers)
-        return [output for output, _ in printed]
+                worker.go_on()
+            printed = [worker.finish() for worker in workers]
+            assert [worker.error_output for worker in workers] == [""] * len(workers)
+        return printed
 
     return run

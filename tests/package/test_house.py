@@ -10,8 +10,6 @@ import inspect
 import pkgutil
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 import tomllib
 import zipfile
@@ -26,6 +24,7 @@ import typer
 
 import bertvectorizer
 from bertvectorizer.cli.app import app
+from tests.processes import Process, run_python
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {
@@ -399,19 +398,6 @@ def test_names_of_the_front_door_load_when_they_are_asked_for() -> None:
         _ = bertvectorizer.Bert  # type: ignore[attr-defined]
 
 
-def run_python(program: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=Path(sys.prefix),
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
 def test_the_version_is_said_once() -> None:
     assert bertvectorizer.__version__ == PYPROJECT["project"]["version"]
 
@@ -460,15 +446,8 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], s
         "import sys; from setuptools import build_meta as b; out = sys.argv[1]; b.build_sdist(out);"
         " b.build_wheel(out)"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program, out],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=copy,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
+    with Process("-c", program, out, cwd=copy) as process:
+        process.finish()
     (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive, tarfile.open(sdist) as tarball:
         return set(archive.namelist()), {name.partition("/")[2] for name in tarball.getnames()}

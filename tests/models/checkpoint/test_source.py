@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -331,7 +332,7 @@ class Answers(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.server.asked.append(path)
         if self.server.silent:
-            self.server.closing.wait(20)
+            self.server.closing.wait()
             return None
         for name, directory in self.server.models.items():
             if path in (
@@ -409,6 +410,9 @@ LOCATE = """
 import sys
 import huggingface_hub
 from bertvectorizer.models import locate
+from bertvectorizer.models.checkpoint import source
+assert source._HUB_SECONDS < 10
+source._HUB_SECONDS = float(sys.argv.pop(1))
 from bertvectorizer.errors import ModelError
 try:
     print("found", locate(*sys.argv[1:]))
@@ -419,7 +423,12 @@ except ModelError as error:
 
 class TestHub:
     def locate(
-        self, run_python: Callable[..., str], address: str, cache: Path, *arguments: str
+        self,
+        run_python: Callable[..., str],
+        address: str,
+        cache: Path,
+        *arguments: str,
+        seconds: float = 1e6,
     ) -> str:
         settings = {
             "HF_ENDPOINT": address,
@@ -427,7 +436,7 @@ class TestHub:
             "HF_HUB_OFFLINE": "0",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
-        return run_python(LOCATE, *arguments, **settings).rstrip("\n")
+        return run_python(LOCATE, seconds, *arguments, **settings).rstrip("\n")
 
     def test_a_model_is_downloaded_once_without_pickles_and_other_formats(
         self,
@@ -518,16 +527,17 @@ class TestHub:
     def test_without_a_network_the_hub_is_not_waited_for(
         self, network: str, hub_cache: Path, start_hub: Any, run_python: Callable[..., str]
     ) -> None:
-        address = start_hub(silent=True).address if network == "silent" else "http://127.0.0.1:9"
-        said = self.locate(run_python, address, hub_cache, "nothing")
+        if network == "silent":
+            address, seconds = start_hub(silent=True).address, 0.5
+        else:
+            address, seconds = "http://127.0.0.1:9", 1e6
+        said = self.locate(run_python, address, hub_cache, "nothing", seconds=seconds)
         assert said.startswith(
             "ModelNotFoundError The model 'nothing' was not found. Places searched:"
         )
-        assert (
-            "- hub: TimeoutError: no answer" in said
-            if network == "silent"
-            else "- hub: ConnectError" in said
-        )
+        # Of two clocks that run in silence, ours and httpx's, either may be the first.
+        reasons = {"silent": "TimeoutError: no answer|ReadTimeout", "absent": "ConnectError"}
+        assert re.search(f"- hub: ({reasons[network]})", said)
         assert "3. where there is a network, run: hf download nothing" in said
 
 

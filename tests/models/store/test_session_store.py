@@ -8,8 +8,6 @@ import platform
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ import pytest
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.models.store.session_store import comparison_store, session_store
+from tests.processes import Process
 from tests.tiny import ModelFactory
 
 USER = os.getuid() if hasattr(os, "getuid") else 0
@@ -54,8 +53,8 @@ def named(pid: int) -> str:
 
 
 def a_dead_process() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
+    with Process("-c", "") as process:
+        process.finish()
     return process.pid
 
 
@@ -99,13 +98,9 @@ class TestDirectory:
     def test_an_error_or_an_interrupt_leaves_nothing_behind(self, temporary: Path) -> None:
         for end in ("raise KeyboardInterrupt", "sys.exit(3)", "1 / 0"):
             program = PRELUDE + f"use(session_store())\n{end}\n"
-            done = subprocess.run(
-                [sys.executable, "-c", program],
-                env=os.environ | {"TMPDIR": str(temporary)},
-                capture_output=True,
-                check=False,
-            )
-            assert done.returncode
+            with Process("-c", program, TMPDIR=temporary) as process:
+                process.finish(expect=None)
+            assert process.returncode
             assert list(temporary.iterdir()) == []
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
@@ -179,12 +174,8 @@ class TestTheStoreOfComparisons:
 class TestSweeping:
     def test_a_killed_session_s_directory_is_removed_by_the_next_one(self, temporary: Path) -> None:
         program = PRELUDE + "use(session_store()); os.kill(os.getpid(), signal.SIGKILL)\n"
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | {"TMPDIR": str(temporary)},
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL
+        with Process("-c", program, TMPDIR=temporary) as process:
+            process.finish(expect=-signal.SIGKILL)
         assert len(list(temporary.iterdir())) == 1
         assert session_store() is not None
         assert [place.name for place in temporary.iterdir()] == [named(os.getpid())]
@@ -305,17 +296,8 @@ def test_workers_use_the_session_of_the_process_that_started_them(
         "    print(os.getpid(), *sorted(session_store()._shelf.database.keys()))\n",
         encoding="utf-8",
     )
-    settings = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env=settings,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    of_workers, of_main = done.stdout.splitlines()
+    with Process(script, TMPDIR=temporary) as process:
+        of_workers, of_main = process.finish().splitlines()
     pid, *keys = of_main.split()
     assert set(of_workers.split()) == {named(int(pid))}
     assert keys == ["b'0'", "b'1'", "b'2'", "b'3'"]

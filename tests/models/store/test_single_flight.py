@@ -369,7 +369,7 @@ class TestManyAtOnce:
         everyone_is_here = threading.Barrier(8)
 
         def work(number: int) -> dict[bytes, Record]:
-            everyone_is_here.wait(60)
+            everyone_is_here.wait()
             return fly(shelves[number % n_shelves], [A], slowly(networks[number]), portion=2)
 
         with ThreadPoolExecutor(8) as pool:
@@ -385,7 +385,7 @@ class TestManyAtOnce:
         everyone_is_here = threading.Barrier(8)
 
         def work(number: int) -> dict[bytes, Record]:
-            everyone_is_here.wait(60)
+            everyone_is_here.wait()
             return fly(
                 Shelf(path, None, durable=False), asked[number], slowly(networks[number]), portion=3
             )

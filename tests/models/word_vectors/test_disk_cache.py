@@ -6,12 +6,11 @@ import json
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from bertvectorizer.models.word_vectors.disk_cache import (
     kept_table,
     tables_directory,
 )
+from tests.processes import Process
 
 WORDS = ["tea", "日本", '"q', "\ud800", "\u2028"]
 VECTORS = np.arange(10, dtype=np.float32).reshape(5, 2)
@@ -281,13 +281,16 @@ from pathlib import Path
 import numpy as np
 from bertvectorizer.models.word_vectors.disk_cache import kept_table
 
-count, pause = Path(sys.argv[1]), float(sys.argv[2])
+count, stop_at = Path(sys.argv[1]), int(sys.argv[2])
 
 def blocks():
     with open(count, "a") as file:
         file.write("x")
     for start in range(0, 50_000, 1000):
-        time.sleep(pause)
+        if start == stop_at:
+            print("stopped", flush=True)
+            input()
+        time.sleep(0.005)
         yield [f"w{row}" for row in range(start, start + 1000)], np.full((1000, 20), start, dtype=np.float32)
 
 table = kept_table("k" * 32, (print, ()), blocks)
@@ -296,32 +299,28 @@ print(len(table))
 """
 
 
-def start_maker(count: Path, pause: float) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", MAKER, str(count), str(pause)], stdout=subprocess.PIPE
-    )
+def start_maker(count: Path, stop_at: int = -1) -> Process:
+    return Process("-W", "error", "-c", MAKER, count, stop_at)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 class TestProcesses:
     def test_several_at_once_make_it_once(self, tmp_path: Path) -> None:
-        makers = [start_maker(tmp_path / "count", 0.01) for _ in range(3)]
-        assert [maker.communicate(timeout=60)[0] for maker in makers] == [b"50000\n"] * 3
+        with ExitStack() as stack:
+            makers = [stack.enter_context(start_maker(tmp_path / "count")) for _ in range(3)]
+            assert [maker.finish() for maker in makers] == ["50000\n"] * 3
         assert (tmp_path / "count").read_text() == "x"
 
-    @pytest.mark.parametrize("n_bytes", [0, 4 * 20 * 1000 * 10])
-    def test_what_a_killed_one_leaves_is_no_table(self, n_bytes: int, tmp_path: Path) -> None:
-        maker = start_maker(tmp_path / "count", 0.05)
-        deadline = time.monotonic() + 60
-        while not any(
-            path.stat().st_size >= n_bytes for path in tables_directory().glob("*/vectors.f32")
-        ):
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        waiting = start_maker(tmp_path / "count", 0)
-        maker.send_signal(signal.SIGKILL)
-        assert maker.communicate()[0] == b""
-        assert waiting.communicate(timeout=60)[0] == b"50000\n"
+    @pytest.mark.parametrize("n_rows", [0, 10_000])
+    def test_what_a_killed_one_leaves_is_no_table(self, n_rows: int, tmp_path: Path) -> None:
+        with start_maker(tmp_path / "count", n_rows) as maker:
+            assert maker.read_line() == "stopped"
+            (vectors,) = tables_directory().glob("*/vectors.f32")
+            assert (vectors.stat().st_size > 0) == (n_rows > 0)
+            with start_maker(tmp_path / "count") as waiting:
+                maker.kill()
+                assert maker.finish(expect=-signal.SIGKILL) == ""
+                assert waiting.finish() == "50000\n"
         assert (tmp_path / "count").read_text() == "xx"
         assert [path.name for path in tables_directory().iterdir() if path.is_dir()] == ["k" * 32]
 

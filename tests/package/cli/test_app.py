@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import bertvectorizer
 from bertvectorizer import BertVectorizer
 from bertvectorizer.cli.app import app
 from tests.package.cli.command import Result, Run, assert_one_line
+from tests.processes import Process
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
@@ -243,34 +243,18 @@ def test_progress_is_shown_to_a_terminal(
 
 
 def test_python_m_bertvectorizer_leaves_no_traceback(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "bertvectorizer",
-        "compare",
-        "none.csv",
-        "--text",
-        "text",
-        "--target",
-        "label",
-    ]
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
-    )
-    assert_one_line(
-        Result(result.returncode, result.stdout, result.stderr), "There is no file 'none.csv'"
-    )
+    command = ["-m", "bertvectorizer", "compare", "none.csv", "--text", "text", "--target", "label"]
+    with Process(*command, cwd=tmp_path) as process:
+        printed = process.finish(expect=2)
+        assert_one_line(
+            Result(process.returncode, printed, process.error_output), "There is no file 'none.csv'"
+        )
 
 
 def test_the_installed_command_does_the_same(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("bertvectorizer")
     if not script.exists():
         pytest.skip("the package's command is not installed beside this interpreter")
-    result = subprocess.run(
-        [script, "--version"], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (
-        0,
-        f"bertvectorizer {bertvectorizer.__version__}\n",
-        "",
-    )
+    with Process(script, "--version", cwd=tmp_path) as process:
+        assert process.finish() == f"bertvectorizer {bertvectorizer.__version__}\n"
+        assert process.error_output == ""

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +16,7 @@ from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import InvalidTableError, InvalidTextError
 from bertvectorizer.pipeline import embed_file
 from bertvectorizer.pipeline.files.embed import FORMATS
+from tests.processes import Process
 
 TEXTS = [
     "The bat flew.",
@@ -268,32 +266,13 @@ def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path: Path, vectorizer: BertVec
     table, output = tmp_path / "table.csv", tmp_path / "out.parquet"
     table.write_text("\n".join(["text", *texts]), encoding="utf-8")
     part = output.with_name(output.name + ".part")
-    command = [
-        sys.executable,
-        "-m",
-        "bertvectorizer",
-        "embed",
-        str(table),
-        "--text",
-        "text",
-        "-o",
-        str(output),
-    ]
-    with subprocess.Popen(
-        [*command, "--model", vectorizer.model_name, "--layers", "0,-1", "--chunk-rows", "250"],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        deadline = time.monotonic() + 60
-        while (
-            not (part.exists() and part.stat().st_size > 100_000)
-            and process.poll() is None
-            and time.monotonic() < deadline
-        ):
-            time.sleep(0.02)
+    command = ["-m", "bertvectorizer", "embed", table, "--text", "text", "-o", output]
+    options = ["--model", vectorizer.model_name, "--layers", "0,-1", "--chunk-rows", "250"]
+    with Process(*command, *options) as process:
+        process.wait_until(lambda: part.exists() and part.stat().st_size > 100_000)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+        process.finish(expect=130)
+        errors = process.error_output
     assert "Traceback" not in errors
     rest = pd.read_parquet(part).to_numpy()
     assert errors.strip() == f"Interrupted: {len(rest):,} rows are kept in {output}.part"

@@ -12,7 +12,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -73,6 +72,7 @@ from bertvectorizer.pipeline.saving.compact import (
 from bertvectorizer.pipeline.saving.pipeline_file import load_pipeline, save_pipeline
 from bertvectorizer.pipeline.saving.safe_skops import TRUSTED
 from bertvectorizer.pipeline.tagging.labeler import SequenceLabeler
+from tests.processes import Process
 from tests.tiny import ModelFactory, save_model
 
 TEXTS = [
@@ -186,9 +186,8 @@ os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
 save_pipeline(pipeline, pathlib.Path(sys.argv[1], "words.skops"))
 """
     before = (folder / "words.skops").read_bytes()
-    command = [sys.executable, "-W", "error", "-c", code, str(folder), repr(NEW)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    with Process("-W", "error", "-c", code, folder, repr(NEW)) as process:
+        process.finish(expect=-signal.SIGKILL)
     assert (folder / "words.skops").read_bytes() == before
     for name, pipeline in pipelines.items():
         np.testing.assert_array_equal(
