@@ -1,4 +1,4 @@
-"""Reading skops files that may be hostile: what is in them is checked before anything is made of it."""
+"""Read skops files that may be hostile: check the content before any object is made."""
 
 from __future__ import annotations
 
@@ -6,48 +6,25 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from ...errors import ModelError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ...output_file import atomic_write
 from ...private_api import SCIKIT_LEARN_TYPES
+from .type_names import FORMER_NAMES, OWN_TYPES, public_names
 
 __all__ = ["TRUSTED", "read_skops", "write_skops"]
 
 _LARGEST_SCHEMA = 16 << 20  # as Python objects it takes thirty times as much
 _SCHEMA = "schema.json"
-_PACKED = (
-    "PackedDict",
-    "PackedMatrix",
-    "PackedNumbers",
-    "PackedStrings",
-    "PackedSubwords",
-    "PackedTable",
-)
-_OWN = {
-    "bertvectorizer.features.bert": ("BertVectorizer",),
-    "bertvectorizer.features.bert_spans": ("BertSpanVectorizer",),
-    "bertvectorizer.features.bert_words": ("BertWordVectorizer",),
-    "bertvectorizer.features.static": ("StaticVectorizer",),
-    "bertvectorizer.features.weighting": ("_Plain", "_PowerMean", "_Sif", "_Tfidf"),
-    "bertvectorizer.features.word2vec": ("Word2VecVectorizer",),
-    "bertvectorizer.features.static_base": ("OovReport",),
-    "bertvectorizer.pipeline.tagging.crf": ("LinearChainCrf",),
-    "bertvectorizer.models.checkpoint.text_tokens": ("Truncation",),
-    "bertvectorizer.pipeline.tagging.labeler": ("SequenceLabeler",),
-    "bertvectorizer.pipeline.saving.compact": _PACKED,
-}
-TRUSTED = (
-    *(f"{module}.{name}" for module, names in _OWN.items() for name in names),
-    *SCIKIT_LEARN_TYPES,
-)
+TRUSTED = (*sorted(OWN_TYPES), *SCIKIT_LEARN_TYPES)
 
-# Which way things may be made. Left out are methods, partial functions and the like, and what is
-# compressed once more inside.
+# Excluded are methods, partial functions and the like, and nodes that are compressed once more.
 _LOADERS = {
     "DTypeNode",
     "DictNode",
@@ -84,65 +61,33 @@ _FAULTS = (
 
 
 def write_skops(content: Any, path: Path, trusted: Sequence[str]) -> None:
-    """Write a skops file beside its place, read it back, and move it there whole.
+    """Write a skops file atomically; it is read back before it takes its place.
 
-    Parameters
-    ----------
-    content : object
-    path : Path
-    trusted : sequence of str
-        Names of types to be trusted beside `TRUSTED`.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be written; nothing is left behind then.
-    UnsafeModelError
-        If it holds types that loading would refuse.
+    Names of types in ``trusted`` are trusted beside `TRUSTED`. Types of this package get their
+    public names.
     """
     import skops.io
 
-    draft = path.with_name(f"{path.name}.part-{os.getpid()}")
     try:
-        try:
-            with open(draft, "wb") as file:
-                skops.io.dump(content, file)
-                file.flush()
-                os.fsync(file.fileno())
+        with atomic_write(path) as draft:
+            with BytesIO() as dumped, draft.open("wb") as file:
+                skops.io.dump(content, dumped)
+                with zipfile.ZipFile(dumped) as archive:
+                    schema = json.loads(archive.read(_SCHEMA))
+                    _rename_types(_nodes(schema), public_names())
+                    _copy(archive, schema, file)
             read_skops(draft, trusted, shown=path)
-            os.replace(draft, path)
-        except OSError as error:
-            raise ModelError(
-                f"The file {str(path)!r} cannot be written: {error.strerror or error}."
-            ) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelError(
+            f"The file {str(path)!r} cannot be written: {error.strerror or error}."
+        ) from error
 
 
 def read_skops(path: Path, trusted: Sequence[str] = (), shown: Path | None = None) -> Any:
     """Read a skops file, without running code and without taking much more memory than its size.
 
-    Parameters
-    ----------
-    path : Path
-    trusted : sequence of str
-        Names of types to be trusted beside `TRUSTED` and those that skops trusts.
-    shown : Path or None
-        What messages call it, if it has another name for now.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    ModelNotFoundError
-        If there is no such file.
-    UnsafeModelError
-        If it holds types that are not trusted, or is a pickle.
-    ModelIntegrityError
-        If it is damaged, or something else than a skops file.
+    Names of types in ``trusted`` are trusted beside `TRUSTED` and those that skops trusts.
+    Messages call the file ``shown``, if that is given.
     """
     shown = shown or path
     if not path.is_file():
@@ -150,7 +95,7 @@ def read_skops(path: Path, trusted: Sequence[str] = (), shown: Path | None = Non
     try:
         with open(path, "rb") as file:
             _check_beginning(shown, file.read(2))
-            return _load(path, file, trusted, shown)
+            return _load(file, trusted, shown)
     except OSError as error:
         raise ModelIntegrityError(
             f"The file {str(shown)!r} cannot be read: {error.strerror or error}."
@@ -177,7 +122,7 @@ def _check_beginning(path: Path, beginning: bytes) -> None:
         )
 
 
-def _load(path: Path, file: IO[bytes], trusted: Sequence[str], shown: Path) -> Any:
+def _load(file: IO[bytes], trusted: Sequence[str], shown: Path) -> Any:
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning
     from skops.io.exceptions import UntrustedTypesFoundException
@@ -186,21 +131,42 @@ def _load(path: Path, file: IO[bytes], trusted: Sequence[str], shown: Path) -> A
     with zipfile.ZipFile(file) as archive:
         sizes = _checked_sizes(archive, size)
         schema = json.loads(archive.read(_SCHEMA))
+        nodes = list(_nodes(schema))
+        if _rename_types(nodes, FORMER_NAMES):
+            file = _copy(archive, schema, BytesIO())
     _check_repeated(schema, {})
-    nodes = list(_nodes(schema))
     _check_nodes(shown, nodes, sizes, size)
     known = [*TRUSTED, *trusted]
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", InconsistentVersionWarning
-        )  # it is told once, for all libraries
+        # load_pipeline warns once, for all libraries.
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
         try:
             return skops.io.load(file, trusted=known)
         except UntrustedTypesFoundException as error:
-            untrusted = sorted(set(skops.io.get_untrusted_types(file=path)) - set(known))
+            untrusted = sorted(set(skops.io.get_untrusted_types(file=file)) - set(known))
             raise _unsafe(
                 shown, untrusted, f" If you trust its maker, name them: trusted={untrusted}."
             ) from error
+
+
+def _rename_types(nodes: Iterable[dict[str, Any]], names: Mapping[str, str]) -> bool:
+    """Rename types in the description of objects; return whether there were any."""
+    renamed = False
+    for node in nodes:
+        name = names.get(f"{node.get('__module__')}.{node.get('__class__')}")
+        if name is not None:
+            node["__module__"], _, node["__class__"] = name.rpartition(".")
+            renamed = True
+    return renamed
+
+
+def _copy(archive: zipfile.ZipFile, schema: Any, file: IO[bytes]) -> IO[bytes]:
+    """Copy an archive with another description, and return the file."""
+    with zipfile.ZipFile(file, "w") as copy:
+        for name in archive.namelist():
+            text = json.dumps(schema, indent=2) if name == _SCHEMA else archive.read(name)
+            copy.writestr(name, text)
+    return file
 
 
 def _unsafe(path: Path, names: list[str], remedy: str = "") -> UnsafeModelError:
@@ -211,7 +177,10 @@ def _unsafe(path: Path, names: list[str], remedy: str = "") -> UnsafeModelError:
 
 
 def _checked_sizes(archive: zipfile.ZipFile, size: int) -> dict[str, int]:
-    """Return the sizes of an archive's files; nothing in it may be larger than it is itself, or than its header says."""
+    """Return the sizes of an archive's files.
+
+    No file may be compressed, larger than the archive, or larger than its header says.
+    """
     files = archive.infolist()
     sizes = {file.filename: file.file_size for file in files}
     if (
@@ -232,7 +201,7 @@ def _checked_sizes(archive: zipfile.ZipFile, size: int) -> dict[str, int]:
 
 
 def _check_array(member: IO[bytes], size: int) -> None:
-    """Check that an array has the size that its header claims: NumPy takes the memory before it reads."""
+    """Check that an array has the size in its header: NumPy takes the memory before it reads."""
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
@@ -252,7 +221,7 @@ def _check_array(member: IO[bytes], size: int) -> None:
 
 
 def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield whatever in a description could be taken for the description of an object."""
+    """Yield every part of a description that skops could take for the description of an object."""
     waiting = [schema]
     while waiting:
         value = waiting.pop()
@@ -265,11 +234,10 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def _check_repeated(value: Any, sizes: dict[Any, int]) -> int:
-    """Check that an object that is there again is described in full, as skops does, and return the
-    size of a description.
+    """Check that objects with the same number have descriptions of the same size; return the size.
 
-    skops believes the number of an object. Lists that refer to lists, ten times each, would become
-    more than any memory holds.
+    skops trusts the number of an object. Lists that refer to lists, ten times each, would otherwise
+    become more than any memory holds.
     """
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     size = 1 + sum(_check_repeated(one, sizes) for one in inside)
@@ -283,24 +251,18 @@ def _check_repeated(value: Any, sizes: dict[Any, int]) -> int:
 
 
 def _check_nodes(path: Path, nodes: list[dict[str, Any]], sizes: dict[str, int], size: int) -> None:
-    own = {f"{module}.{name}" for module, names in _OWN.items() for name in names}
     unsafe = set()
-    read: dict[
-        Any, int
-    ] = {}  # skops reads a file for every object anew, but makes an object with a number once
-    for place, node in enumerate(nodes):
+    # skops reads a file again for every object, but makes an object with a number once.
+    read: dict[Any, int] = {}
+    for index, node in enumerate(nodes):
         name = f"{node['__module__']}.{node['__class__']}"
         loader = node["__loader__"]
-        # An attribute may hold anything, but only `ObjectNode` makes one of our own types: no
-        # constructor of theirs is called.
-        if (
-            loader not in _LOADERS
-            or (name in own and loader != "ObjectNode")
-            or name == "numpy.void"
-        ):
+        # Only `ObjectNode` makes a type of ours: it calls no constructor.
+        is_misused = name in OWN_TYPES and loader != "ObjectNode"
+        if loader not in _LOADERS or is_misused or name == "numpy.void":
             unsafe.add(name)
         if "file" in node:
-            read[node.get("__id__") or -place] = sizes[node["file"]]
+            read[node.get("__id__") or -index] = sizes[node["file"]]
     if unsafe:
         raise _unsafe(path, sorted(unsafe))
     if sum(read.values()) > size:

@@ -1,0 +1,64 @@
+"""Files that are written at once, or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bertvectorizer.output_file import atomic_write, output_fault
+
+
+def test_the_file_appears_when_it_is_finished(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_write(path) as draft:
+        draft.write_text("new")
+        assert draft.parent == tmp_path
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_have_two_drafts(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic_write(path) as first, atomic_write(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # the one that ended last
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_error_leaves_what_was_there(error: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write() -> None:
+        with atomic_write(path) as draft:
+            draft.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_user_s_mask_decides_who_reads_it(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with atomic_write(tmp_path / "a.txt") as draft:
+            draft.write_text("a")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert output_fault(tmp_path / "a.txt") == ""
+    assert output_fault(tmp_path) == "it is a folder."
+    assert output_fault(tmp_path / "no" / "a.txt").endswith("no'. Make it first.")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert output_fault(tmp_path / "a.txt").endswith("is write-protected.")
