@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.models.test_viterbi import NEVER, all_paths, problems
 
 from bertvectorizer.pipeline.tagging import forward_backward as module
 from bertvectorizer.pipeline.tagging.forward_backward import forward_backward
+from tests.pipeline.tagging.test_viterbi import NEVER, all_paths, problems
 
 
 def by_all_paths(problem: tuple[Any, ...]) -> tuple[Any, Any, Any]:
