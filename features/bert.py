@@ -224,8 +224,27 @@ class BertVectorizer(BertBase, TextVectorizer):
         tokenized = self._resolve().tokenizer(texts)
         self._note_truncation(tokenized.n_tokens, tokenized.n_lost, counts)
 
-    def _learn_vectors(self, texts: list[str], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-        vectors, n_tokens, n_lost = self._embed(self._resolve(), texts)
+    def _learn_vectors(
+        self,
+        texts: list[str],
+        counts: NDArray[np.int64],
+        chunk_texts: int | None = None,
+        report: Callable[[int], Any] = lambda n_rows: None,
+    ) -> NDArray[np.float32]:
+        """Fit on distinct texts and return their vectors, in one pass.
+
+        ``report`` is called after each chunk with the number of rows that are done.
+        """
+        request = self._resolve()
+        size = chunk_texts or max(len(texts), 1)
+        chunks = []
+        for start in range(0, max(len(texts), 1), size):
+            chunks.append(self._embed(request, texts[start : start + size]))
+            report(int(counts[: start + size].sum()))
+        vectors, n_tokens, n_lost = (
+            parts[0] if len(parts) == 1 else np.concatenate(parts)
+            for parts in zip(*chunks, strict=True)
+        )
         self._note_truncation(n_tokens, n_lost, counts)
         return vectors
 

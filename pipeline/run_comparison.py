@@ -1,25 +1,26 @@
-"""Is BERT worth it on these texts? Kinds of features side by side, on the same folds, with what they cost."""
+"""Compare feature sets on the same folds: scores, tests against the best baseline, and cost."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from ..errors import BertVectorizerError, InvalidParameterError, InvalidTableError
-from ..features import BertVectorizer, read_texts
+from ..features import read_texts
 from ..models.encode_texts import open_store
+from ..models.store.embedding_store import EmbeddingStore
 from ..models.store.session_store import comparison_store
 from ..validation import check_flag, check_int, invalid
 from ..warning import warn_user
-from .comparison.candidates import can_distill, choose_features, default_features, parts_of
-from .comparison.cross_validation import Trial
+from .comparison.candidates import berts_of, can_distill, choose_features, default_features
+from .comparison.cross_validation import CrossValidation
 from .comparison.fitting import as_texts
 from .comparison.folds import Folds, Split, count_leaks, join_duplicates, make_folds
 from .comparison.metrics import Metric, resolve_scoring
@@ -32,27 +33,35 @@ if TYPE_CHECKING:
 
 __all__ = ["ComparisonInterrupted", "compare"]
 
-_RARE = 100
-_MOST_JOBS = 1 << 20
-_CURVE = (0.1, 0.2, 0.4, 0.7, 1.0)
+Progress = Callable[[str, str, int, int], Any]
+
+_FEW_ROWS = 100
+_MAX_JOBS = 1 << 20
+_CURVE_SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 _LIBRARIES = ("bertvectorizer", "scikit-learn", "torch", "transformers")
 
 
 class _ProgressError(BaseException):
-    """The user's own function of progress has failed: no fault of any features."""
-
-    def __init__(self, reason: Exception) -> None:
-        super().__init__()
-        self.reason = reason
+    """The ``progress`` function of the user failed, which is no failure of a feature set."""
 
 
 class ComparisonInterrupted(KeyboardInterrupt):
-    """Ctrl-C while a comparison ran.
+    """Ctrl-C during a comparison.
 
     Attributes
     ----------
     comparison : Comparison or None
-        The kinds of features that were finished; None where there was none.
+        The comparison of the feature sets that were finished. None if there was none.
+
+    See Also
+    --------
+    compare : Raises it.
+
+    Examples
+    --------
+    >>> from bertvectorizer.pipeline import ComparisonInterrupted
+    >>> ComparisonInterrupted(None).comparison is None
+    True
     """
 
     def __init__(self, comparison: Comparison | None) -> None:
@@ -63,73 +72,70 @@ class ComparisonInterrupted(KeyboardInterrupt):
 def compare(
     X: Any,
     y: Any,
-    features: Any = None,
+    features: Mapping[str, Any] | Sequence[str] | str | None = None,
     estimator: Any = None,
     cv: Any = None,
     scoring: Any = None,
     n_jobs: int | None = None,
     random_state: int | None = 0,
-    store: Any = "auto",
+    store: str | Path | EmbeddingStore | None = "auto",
     *,
     groups: Any = None,
     group_duplicates: bool = False,
     test: tuple[Any, Any] | None = None,
-    task: str = "auto",
+    task: Literal["auto", "classification", "regression"] = "auto",
     learning_curve: bool | Sequence[float] = False,
-    progress: Callable[[str, str, int, int], Any] | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
-    """Cross-validate kinds of features on the same folds, and say which differences are real and
-    what they cost.
+    """Cross-validate feature sets on the same folds and test their differences.
 
     Parameters
     ----------
-    X : list, ndarray, Series or one-column DataFrame of str
-        Texts. *Length:* ``n_rows``.
-    y : array-like
-        Labels, amounts, a list of labels for each row, or a column of 0 and 1 for each label.
-        *Length:* ``n_rows``.
-    features : dict of str to transformer, list of str, or None
-        Any scikit-learn transformers of a column of texts, by name, where None means the majority
-        class; or names in the default roster. None takes `default_features`. To add to it:
+    X : list, ndarray, Series or one-column DataFrame of str, of length n_rows
+        Texts.
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+        Labels, numbers, a list of labels for each row, or a column of 0 and 1 for each label.
+    features : dict of str to transformer, list of str, str or None, default=None
+        Any scikit-learn transformers of a column of texts by name, where None is the majority
+        class; or names of `default_features`. None takes all `default_features`. To add one:
         ``{**default_features(), "mine": transformer}``.
-    estimator : estimator or None
-        Stands on every kind of features. None takes, for dense features, `StandardScaler`, for
-        sparse ones `Normalizer`, and `LogisticRegressionCV`, `RidgeClassifierCV` or `RidgeCV`,
-        whose strength is chosen inside the training rows.
-    cv : None, int, str, splitter or iterable
-        Folds; ``"2x5"`` is two repeats of five folds, and what None means. Any scikit-learn
-        splitter will do; of a `PredefinedSplit` with one fold, intervals come from the bootstrap of
-        its test rows.
-    scoring : None, str, callable, list or dict
-        As in scikit-learn; the first metric decides. None takes accuracy (classes), macro F1
-        (several labels a row) or R2 (amounts), and further ones.
-    n_jobs : int or None
-        Folds that are worked on at once, by processes; None is 1. Texts are encoded before that, by
-        all cores.
-    random_state : int or None
+    estimator : estimator or None, default=None
+        Estimator for every feature set. None takes `StandardScaler` for dense features or
+        `Normalizer` for sparse ones, and `LogisticRegressionCV`, `RidgeClassifierCV` or `RidgeCV`,
+        whose regularization is chosen on the training rows.
+    cv : int, str, splitter, iterable or None, default=None
+        Folds. ``"2x5"`` is two repeats of five folds, and the default. Any scikit-learn splitter,
+        or pairs of training and test rows. With one fold, as of some `PredefinedSplit`, intervals
+        are bootstrapped from its test rows.
+    scoring : str, callable, list, dict or None, default=None
+        Metrics, as in scikit-learn. The first decides. None takes accuracy (classes), macro F1
+        (several labels a row) or R2 (regression), and further ones.
+    n_jobs : int or None, default=None
+        Number of processes that fit folds; None is 1. Texts are encoded before, on all cores.
+    random_state : int or None, default=0
         Seed of folds and bootstrap.
-    store : "auto", str, Path, EmbeddingStore or None
-        Where vectors are kept, as in `BertVectorizer`. ``"auto"`` keeps all layers for the session,
-        so that each text is encoded once.
-    groups : array-like or None
-        Rows of a group, such as the messages of one author, are never on both sides of a fold.
-        *Length:* ``n_rows``.
-    group_duplicates : bool
-        Whether rows of the same text are such a group too.
-    test : tuple of (X, y), or None
-        Rows held back: judged once, after learning from all of ``X``.
-    task : {"auto", "classification", "regression"}
-        ``"auto"`` takes numbers with fractions as amounts, and anything else as classes.
-    learning_curve : bool or sequence of float
-        Whether to learn from growing parts of the training rows too, on the folds of the first
-        repeat; or these parts, in (0, 1].
-    progress : callable or None
-        Called with the name, the unit (``"texts"`` while they are encoded, then ``"folds"``), how
-        many are done, and how many there are.
+    store : "auto", str, Path, EmbeddingStore or None, default="auto"
+        Store of vectors, as in `BertVectorizer`. ``"auto"`` keeps all layers for the session, so
+        that each text is encoded once.
+    groups : array-like of shape (n_rows,) or None, default=None
+        Rows of a group, such as the messages of one author, stay on one side of each fold.
+    group_duplicates : bool, default=False
+        Whether rows with the same text form a group too.
+    test : tuple of (X, y) or None, default=None
+        Held-back rows. They are scored once, after a fit on all of ``X``.
+    task : {"auto", "classification", "regression"}, default="auto"
+        ``"auto"`` reads numbers with fractions as regression, and anything else as classes.
+    learning_curve : bool or sequence of float, default=False
+        Whether to also fit on growing shares of the training rows, on the folds of the first
+        repeat; or these shares, in (0, 1].
+    progress : callable or None, default=None
+        Called with the name of a feature set, the unit (``"texts"`` while encoding, then
+        ``"folds"``), the number done, and their total.
 
     Returns
     -------
     Comparison
+        Table, plots, report, and a pipeline of any feature set.
 
     Raises
     ------
@@ -138,12 +144,19 @@ def compare(
     InvalidParameterError
         If a parameter breaks its rule.
     ComparisonInterrupted
-        On Ctrl-C; it holds what was finished.
+        On Ctrl-C. It holds what was finished.
+
+    See Also
+    --------
+    default_features : The default feature sets.
+    layer_features : Every layer of a model as a feature set.
+    Comparison.to_html : Write the report.
 
     Notes
     -----
-    Features that learn from texts are fitted inside the training rows of each fold, and so is the estimator. Features that learn nothing
-    are computed once. A kind of features that fails is left out with a warning, and the others go on.
+    Features that learn from texts are fitted on the training rows of each fold, and so is the
+    estimator. Features that learn nothing are computed once. A feature set that fails is left out
+    with a warning.
 
     References
     ----------
@@ -151,127 +164,118 @@ def compare(
 
     Examples
     --------
+    >>> from bertvectorizer import compare
     >>> from bertvectorizer.pipeline import load_example
     >>> example = load_example().head(100)
-    >>> comparison = compare(example["text"], example["label"], ["majority class", "TF-IDF words", "BERT"])
-    >>> comparison.table[["features", "verdict"]].to_numpy().tolist()
-    [['majority class', 'best baseline'], ['TF-IDF words', 'no evidence of a difference'], ['BERT', 'better']]
+    >>> names = ["majority class", "TF-IDF words", "BERT"]
+    >>> comparison = compare(example["text"], example["label"], names)
+    >>> comparison.table["verdict"].tolist()
+    ['best baseline', 'no evidence of a difference', 'better']
     """
     texts, n_rows = _read_all(X, test)
+    n_test = len(texts) - n_rows
     target, notes = read_target(y, n_rows, task)
     metrics = resolve_scoring(scoring, target.kind)
     check_flag("group_duplicates", group_duplicates)
-    if n_jobs is not None and check_int("n_jobs", n_jobs, -_MOST_JOBS) == 0:
+    if n_jobs is not None and check_int("n_jobs", n_jobs, -_MAX_JOBS) == 0:
         raise invalid("n_jobs", "a number of processes, -1 for one each core, or None", n_jobs)
-    folds, leaks = _cut(
-        cv, texts[:n_rows], target, _read_groups(groups, n_rows), group_duplicates, random_state
-    )
-    notes += leaks
-    if test is not None and (
-        leaking := count_leaks(texts.tolist(), [(np.arange(n_rows), np.arange(n_rows, len(texts)))])
-    ):
-        notes.append(
-            f"{leaking:,} of {len(texts) - n_rows:,} rows held back are judged after learning from"
-            " the same text in another row (case and spaces apart), which flatters the scores of"
-            " the test."
-        )
-    joint = target if test is None else join_target(target, test[1], len(texts) - n_rows)
-    known = (
-        default_features() if features is None or isinstance(features, (str, list, tuple)) else {}
-    )
-    roster = choose_features(known if features is None else features, known)
-    told: list[str] = []
+    check_int("random_state", random_state, 0, optional=True)
+    group_of = _read_groups(groups, n_rows)
+    if group_duplicates:
+        group_of = join_duplicates(texts[:n_rows].tolist(), group_of)
+    folds = make_folds(cv, target, group_of, random_state)
+    notes += _note_leaks(texts, n_rows, folds)
+    all_targets = target if test is None else join_target(target, test[1], n_test)
+    by_name = features is None or isinstance(features, (str, list, tuple))
+    known = default_features() if by_name else {}
+    candidates = choose_features(known if features is None else features, known)
+    setup_notes = []
     if features is None and not can_distill():
-        told.append(
+        setup_notes.append(
             'Distilled words are left out: they need the extra "distill", pip install'
             ' "bertvectorizer[distill]".'
         )
-    sizes, curve = _curve_splits(learning_curve, folds, target, random_state)
-    notes += _doubts(metrics[0], target)
-    own_store = (
-        comparison_store() if isinstance(store, str) and store == "auto" else open_store(store)
-    )
+    curve_sizes, curve = _curve_splits(learning_curve, folds, target, random_state)
+    notes += _note_rare_class(metrics[0], target)
+    is_auto = isinstance(store, str) and store == "auto"
+    opened_store = comparison_store() if is_auto else open_store(store)
     _check_estimator(estimator)
-    trial = Trial(
-        texts, joint, n_rows, folds, metrics, estimator, curve, n_jobs, own_store, random_state
+    cross_validation = CrossValidation(
+        texts=texts,
+        target=all_targets,
+        n_rows=n_rows,
+        folds=folds,
+        metrics=metrics,
+        estimator=estimator,
+        curve=curve,
+        n_jobs=n_jobs,
+        store=opened_store,
+        random_state=random_state,
     )
-    settings = _describe(
-        target, folds, metrics, roster, len(texts) - n_rows, estimator, random_state
+    comparison = Comparison(
+        outcomes={},
+        failures={},
+        notes=[*setup_notes, *notes],
+        settings=_describe(cross_validation, target, candidates),
+        texts=texts[:n_rows],
+        target=target,
+        index=X.index if isinstance(X, (pd.Series, pd.DataFrame)) else pd.RangeIndex(n_rows),
+        folds=folds,
+        metrics=metrics,
+        n_test=n_test,
+        curve_sizes=curve_sizes,
+        roster=candidates,
+        _estimator=estimator,
+        _store=opened_store,
     )
-    index = X.index if isinstance(X, (pd.Series, pd.DataFrame)) else pd.RangeIndex(n_rows)
-    findings = _Findings()
-
-    def found() -> Comparison:
-        said = [*told, *notes, *findings.notes()]
-        return Comparison(
-            findings.outcomes, findings.failures, said, settings, texts[:n_rows], target, index, folds, metrics, len(texts) - n_rows, sizes,
-            roster, estimator, own_store,
-        )  # fmt: skip
-
-    _check_bert(roster)
+    for part in (part for transformer in candidates.values() for part in berts_of(transformer)):
+        part.__class__(**part.get_params(deep=False)).fit([])  # invalid parameters fail early
     try:
-        _run_all(trial, roster, progress, findings)
+        error = _run_all(cross_validation, comparison, progress)
     except KeyboardInterrupt:
-        raise ComparisonInterrupted(found() if findings.outcomes else None) from None
+        raise ComparisonInterrupted(comparison if comparison.outcomes else None) from None
     except _ProgressError as failed:
-        raise failed.reason from None
-    if not findings.outcomes:
-        error = findings.error
-        raise (
-            error
-            if isinstance(error, BertVectorizerError)
-            else InvalidTableError(_all_failed(findings.failures))
-        ) from error
-    comparison = found()
-    for note in comparison.notes[len(told) :]:
+        raise failed.args[0] from None
+    if not comparison.outcomes:
+        if isinstance(error, BertVectorizerError):
+            raise error
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in comparison.failures.items())
+        raise InvalidTableError(f"No feature set could be used. {reasons}") from error
+    for note in comparison.notes[len(setup_notes) :]:
         warn_user(note)
     return comparison
 
 
-@dataclass
-class _Findings:
-    """What has been found so far: outcomes, failures, and what was warned of by whom."""
-
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    heard: dict[str, list[str]] = field(default_factory=dict)
-    error: Exception | None = None
-
-    def notes(self) -> list[str]:
-        said = [f"{', '.join(names)}: {message}" for message, names in self.heard.items()]
-        return said + [f"{name} failed: {reason}" for name, reason in self.failures.items()]
-
-
 def _run_all(
-    trial: Trial,
-    roster: dict[str, Any],
-    progress: Callable[[str, str, int, int], Any] | None,
-    findings: _Findings,
-) -> None:
-    for name, transformer in roster.items():
-        try:
-            outcome, said = trial.run(name, transformer, partial(_report, progress, name))
-            _check_scores(outcome, trial.metrics[0])
-        except (
-            Exception
-        ) as failure:  # whatever a transformer of the user's raises, the others go on
-            findings.error, findings.failures[name] = (
-                failure,
-                f"{type(failure).__name__}: {failure}",
-            )
-            continue
-        findings.outcomes[name] = outcome
-        for message in said:
-            findings.heard.setdefault(message, []).append(name)
+    cross_validation: CrossValidation, comparison: Comparison, progress: Progress | None
+) -> Exception | None:
+    """Add the outcomes, failures and notes of all feature sets; return the last failure."""
+    warned: dict[str, list[str]] = {}
+    error = None
+    try:
+        for name, transformer in comparison.roster.items():
+            report = partial(_report, progress, name)
+            try:
+                outcome, messages = cross_validation.run(name, transformer, report)
+                _check_scores(outcome, comparison.metrics[0])
+            except Exception as failure:  # whatever a user's transformer raises, others go on
+                error = failure
+                comparison.failures[name] = f"{type(failure).__name__}: {failure}"
+                continue
+            comparison.outcomes[name] = outcome
+            for message in messages:
+                warned.setdefault(message, []).append(name)
+    finally:
+        comparison.notes.extend(
+            f"{', '.join(names)}: {message}" for message, names in warned.items()
+        )
+        comparison.notes.extend(
+            f"{name} failed: {reason}" for name, reason in comparison.failures.items()
+        )
+    return error
 
 
-def _report(
-    progress: Callable[[str, str, int, int], Any] | None,
-    name: str,
-    unit: str,
-    done: int,
-    total: int,
-) -> None:
+def _report(progress: Progress | None, name: str, unit: str, done: int, total: int) -> None:
     if progress is not None:
         try:
             progress(name, unit, done, total)
@@ -279,15 +283,8 @@ def _report(
             raise _ProgressError(error) from None
 
 
-def _all_failed(failures: dict[str, str]) -> str:
-    return (
-        "No kind of features could be used."
-        f" {'; '.join(f'{name}: {reason}' for name, reason in failures.items())}"
-    )
-
-
 def _read_all(X: Any, test: tuple[Any, Any] | None) -> tuple[NDArray[np.object_], int]:
-    """Return the texts of the folds and those held back, and how many the first are."""
+    """Return the texts of the folds, then the held-back ones, and the number of the former."""
     texts = as_texts(X)
     if test is None:
         return texts, len(texts)
@@ -317,62 +314,46 @@ def _read_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
     return pd.factorize(values.astype(str))[0].astype(np.int64)
 
 
-def _cut(
-    cv: Any,
-    texts: NDArray[np.object_],
-    target: Target,
-    groups: NDArray[np.int64] | None,
-    by_text: bool,
-    random_state: int | None,
-) -> tuple[Folds, list[str]]:
-    """Return the folds, and a note where texts leak from one side of a fold to the other."""
-    check_int("random_state", random_state, 0, optional=True)
-    if by_text:
-        groups = join_duplicates(texts.tolist(), groups)
-    folds = make_folds(cv, target, groups, random_state)
-    leaking = count_leaks(texts.tolist(), folds.splits)
-    if not leaking:
-        return folds, []
-    return folds, [
-        f"{leaking:,} of {len(texts):,} rows are judged after learning from the same text in"
-        " another row (case and spaces apart), which flatters all scores. group_duplicates=True"
-        " (--group-duplicates) keeps such rows on one side."
-    ]
+def _note_leaks(texts: NDArray[np.object_], n_rows: int, folds: Folds) -> list[str]:
+    """Return notes on texts that are in training and in test rows."""
+    notes = []
+    if leaking := count_leaks(texts[:n_rows].tolist(), folds.splits):
+        notes.append(
+            f"{leaking:,} of {n_rows:,} rows are judged after learning from the same text in"
+            " another row (case and spaces apart), which flatters all scores. group_duplicates=True"
+            " (--group-duplicates) keeps such rows on one side."
+        )
+    if n_test := len(texts) - n_rows:
+        held_back = (np.arange(n_rows), np.arange(n_rows, len(texts)))
+        if leaking := count_leaks(texts.tolist(), [held_back]):
+            notes.append(
+                f"{leaking:,} of {n_test:,} rows held back are judged after learning from the same"
+                " text in another row (case and spaces apart), which flatters the scores of the"
+                " test."
+            )
+    return notes
 
 
-def _doubts(metric: Metric, target: Target) -> list[str]:
-    """Say where intervals are known to promise too much: simulations show it for averages over classes, one of which is rare."""
-    if (
-        target.classes is None
-        or not metric.is_of_classes
-        or (rarest := target.count_classes()).iloc[0] >= _RARE
-    ):
+def _note_rare_class(metric: Metric, target: Target) -> list[str]:
+    """Return a note where simulations show too narrow intervals: class averages, a rare class."""
+    if target.classes is None or not metric.is_class_average:
+        return []
+    counts = target.count_classes()
+    if counts.iloc[0] >= _FEW_ROWS:
         return []
     return [
-        f"Only {rarest.iloc[0]} rows are of class {str(rarest.index[0])[:100]!r}: 95 % intervals of"
+        f"Only {counts.iloc[0]} rows are of class {str(counts.index[0])[:100]!r}: 95 % intervals of"
         f" {metric.name} may be too narrow, since so few rows do not show how much it would change"
         " with others."
     ]
 
 
 def _check_estimator(estimator: Any) -> None:
-    is_one = (
-        hasattr(estimator, "fit")
-        and hasattr(estimator, "predict")
-        and not isinstance(estimator, type)
-    )
-    if estimator is not None and not is_one:
+    has_methods = hasattr(estimator, "fit") and hasattr(estimator, "predict")
+    if estimator is not None and (not has_methods or isinstance(estimator, type)):
         raise invalid(
             "estimator", "a scikit-learn estimator with fit and predict, or None", estimator
         )
-
-
-def _check_bert(roster: dict[str, Any]) -> None:
-    """Tell a fault in the parameters of a `BertVectorizer` before the others do their work."""
-    for transformer in roster.values():
-        for part in parts_of(transformer):
-            if isinstance(part, BertVectorizer):
-                part.__class__(**part.get_params(deep=False)).fit([])
 
 
 def _check_scores(outcome: Outcome, metric: Metric) -> None:
@@ -389,10 +370,10 @@ def _check_scores(outcome: Outcome, metric: Metric) -> None:
 def _curve_splits(
     wanted: bool | Sequence[float], folds: Folds, target: Target, random_state: int | None
 ) -> tuple[tuple[int, ...], list[list[Split]]]:
-    """Return numbers of training rows, and for each of them the folds of the first repeat with so many: nested parts of the whole."""
+    """Return the sizes of the learning curve, and for each the first repeat with nested subsets."""
     shares: tuple[float, ...]
     if isinstance(wanted, (bool, np.bool_)):
-        shares = _CURVE if wanted else ()
+        shares = _CURVE_SHARES if wanted else ()
     else:
         shares = tuple(wanted) if hasattr(wanted, "__iter__") else ()
         if not shares or not all(
@@ -420,55 +401,38 @@ def _curve_splits(
 def _spread_classes(
     rows: NDArray[np.int64], target: Target, random: np.random.RandomState
 ) -> NDArray[np.int64]:
-    """Return rows in a random order in which every beginning has each class in nearly its share."""
+    """Shuffle rows so that each prefix has nearly the class shares of all."""
     rows = random.permutation(rows)
     if not target.is_classes:
         return rows
     labels = pd.Series(target.values[rows].astype(str))
-    place = labels.groupby(labels).cumcount().to_numpy()
-    shares = place / labels.map(labels.value_counts()).to_numpy()
+    number_in_class = labels.groupby(labels).cumcount().to_numpy()
+    shares = number_in_class / labels.map(labels.value_counts()).to_numpy()
     return rows[np.argsort(shares, kind="stable")]
 
 
 def _describe(
-    target: Target,
-    folds: Folds,
-    metrics: list[Metric],
-    roster: dict[str, Any],
-    n_test: int,
-    estimator: Any,
-    random_state: int | None,
+    cross_validation: CrossValidation, target: Target, candidates: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Say for people what is compared, and how."""
-    berts = [
-        part
-        for transformer in roster.values()
-        for part in parts_of(transformer)
-        if isinstance(part, BertVectorizer)
-    ]
-    kind = {
-        "binary": "2 classes",
-        "multiclass": f"{0 if target.classes is None else len(target.classes)} classes",
-        "regression": "amounts",
-    }
+    """Return the settings of a comparison as text."""
+    berts = [bert for transformer in candidates.values() for bert in berts_of(transformer)]
+    n_classes = 0 if target.classes is None else len(target.classes)
+    kind = {"multilabel": "several labels a row", "regression": "regression"}
+    estimator = cross_validation.estimator
+    n_test = len(cross_validation.texts) - len(target)
     settings = {
         "rows": f"{len(target):,}",
-        "target": f"{target.name or 'target'}: {kind.get(target.kind, 'several labels a row')}",
-        "folds": folds.description,
-        "rows held back for a test": f"{n_test:,}",
-        "metrics": ", ".join(metric.name for metric in metrics),
+        "target": f"{target.name or 'target'}: {kind.get(target.kind, f'{n_classes} classes')}",
+        "folds": cross_validation.folds.description,
+        **({"rows held back for a test": f"{n_test:,}"} if n_test else {}),
+        "metrics": ", ".join(metric.name for metric in cross_validation.metrics),
         "estimator": (
             "scaler and regularised linear model that fit the features"
             if estimator is None
             else str(estimator)
         ),
         "models": ", ".join(dict.fromkeys(str(bert.model_name) for bert in berts)) or "none",
-        "seed": str(random_state),
-        "versions": (
-            ", ".join(f"{name} {metadata.version(name)}" for name in _LIBRARIES)
-            + f", Python {platform.python_version()}"
-        ),
+        "seed": str(cross_validation.random_state),
     }
-    return {name: value for name, value in settings.items() if value != "0"} | {
-        "seed": str(random_state)
-    }
+    versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
+    return settings | {"versions": ", ".join([*versions, f"Python {platform.python_version()}"])}

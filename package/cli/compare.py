@@ -145,7 +145,7 @@ def compare(
                 groups=None if group is None else table[group],
                 group_duplicates=group_duplicates,
                 test=held_back,
-                task=task,
+                task=task,  # type: ignore[arg-type]  # compare checks it
                 learning_curve=learning_curve,
                 progress=report_progress,
             )

@@ -1,4 +1,4 @@
-"""The kinds of features that a comparison sets side by side, and what it must know of each."""
+"""The feature sets of a comparison: the defaults, and what is known of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAJORITY",
+    "berts_of",
     "can_distill",
+    "checkpoint_of",
     "choose_features",
     "default_features",
     "find_cell",
@@ -35,73 +37,76 @@ __all__ = [
 
 MAJORITY = "majority class"
 
-_LAST = 4
+_N_LAST_LAYERS = 4
 
 
 def default_features(
     vectors: str | Path | Sequence[str | Path] = (), **bert: Any
 ) -> dict[str, Any]:
-    """Return the default roster of a comparison.
+    """Return the default feature sets of a comparison.
 
     Parameters
     ----------
-    vectors : str, Path or sequence of these
-        Files of word vectors (GloVe, word2vec, fastText) that join as baselines.
-    **bert
+    vectors : str, Path or sequence of these, default=()
+        Files of word vectors (GloVe, word2vec, fastText), added as baselines.
+    **bert : Any
         Parameters of every `BertVectorizer`, such as ``model_name`` or ``precision``.
 
     Returns
     -------
     dict of str to transformer or None
         The majority class (None); TF-IDF of words, and of words and characters; Word2Vec trained on
-        the folds; the transformer's own words without context, where the extra ``distill`` is
-        installed; the word vectors given; BERT's first token, BERT as its checkpoint pools, the
-        mean of each of the last four layers, the sum and the concatenation of these.
+        the folds; distilled words of the model, if the extra ``distill`` is installed; the given
+        word vectors; BERT's first token; BERT with its own pooling; the mean of each of the last
+        four layers; the sum and the concatenation of these.
+
+    See Also
+    --------
+    layer_features : Every layer of a model.
+    choose_features : Select feature sets by name.
 
     Examples
     --------
+    >>> from bertvectorizer.pipeline import default_features
     >>> list(default_features())[:2]
     ['majority class', 'TF-IDF words']
     """
     model = BertVectorizer(**bert)
     try:
-        n_layers = _checkpoint(model).n_layers
-    except ModelNotFoundError:
-        # Whoever chooses the baselines alone needs no model; others are told when it is used
-        n_layers = _LAST
-    roster: dict[str, Any] = {
+        n_layers = checkpoint_of(model).n_layers
+    except ModelNotFoundError:  # baselines need no model; its use raises the error again
+        n_layers = _N_LAST_LAYERS
+    words = TfidfVectorizer(sublinear_tf=True)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    features: dict[str, Any] = {
         MAJORITY: None,
-        "TF-IDF words": TfidfVectorizer(sublinear_tf=True),
+        "TF-IDF words": words,
         "TF-IDF words + characters": FeatureUnion(
-            [
-                ("words", TfidfVectorizer(sublinear_tf=True)),
-                (
-                    "characters",
-                    TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
-                ),
-            ]
+            [("words", clone(words)), ("characters", characters)]
         ),
         "Word2Vec": Word2VecVectorizer(random_state=0),
     }
     if can_distill():
-        roster["distilled words"] = StaticVectorizer(f"distill:{model.model_name}")
+        features["distilled words"] = StaticVectorizer(f"distill:{model.model_name}")
     paths = [vectors] if isinstance(vectors, (str, Path)) else list(vectors)
     names = [Path(path).name for path in paths]
     for name, path in zip(names, paths, strict=True):
-        roster[f"vectors {name if names.count(name) == 1 else path}"] = StaticVectorizer(path)
-
-    def read(**how: Any) -> BertVectorizer:
-        return BertVectorizer(**{**bert, **how})
-
-    last = [-layer for layer in range(1, min(_LAST, n_layers + 1) + 1)]
-    roster["BERT cls"] = read(layers=-1, pooling="cls")
-    roster["BERT"] = model
-    roster |= {f"BERT mean {layer}": read(layers=layer, pooling="mean") for layer in last}
-    roster |= {
-        f"BERT {merge} of last {len(last)}": read(layers=last, layer_merge=merge, pooling="mean")
-        for merge in ("sum", "concat")
+        features[f"vectors {name if names.count(name) == 1 else path}"] = StaticVectorizer(path)
+    last = [-layer for layer in range(1, min(_N_LAST_LAYERS, n_layers + 1) + 1)]
+    settings: dict[str, dict[str, Any]] = {
+        "BERT cls": {"layers": -1, "pooling": "cls"},
+        "BERT": {},
+        **{f"BERT mean {layer}": {"layers": layer, "pooling": "mean"} for layer in last},
+        **{
+            f"BERT {merge} of last {len(last)}": {
+                "layers": last,
+                "layer_merge": merge,
+                "pooling": "mean",
+            }
+            for merge in ("sum", "concat")
+        },
     }
-    return roster
+    return features | {name: BertVectorizer(**{**bert, **own}) for name, own in settings.items()}
 
 
 def can_distill() -> bool:
@@ -110,51 +115,70 @@ def can_distill() -> bool:
 
 
 def layer_features(poolings: Sequence[str] = ("cls", "mean", "max"), **bert: Any) -> dict[str, Any]:
-    """Return every layer of a model under some poolings, for the whole of the report's map of
-    layers and poolings.
+    """Return every layer of a model under several poolings, for the report's map of layers.
 
     Parameters
     ----------
-    poolings : sequence of str
-    **bert
+    poolings : sequence of str, default=("cls", "mean", "max")
+        Values of the ``pooling`` parameter of `BertVectorizer`.
+    **bert : Any
         Further parameters of `BertVectorizer`.
 
     Returns
     -------
     dict of str to BertVectorizer
+        A feature set for each pooling and layer, the last layer first.
+
+    See Also
+    --------
+    default_features : The default feature sets.
+    Comparison.plot_layers : The map of layers and poolings.
 
     Examples
     --------
+    >>> from bertvectorizer.pipeline import layer_features
     >>> list(layer_features(["mean"]))[:2]
     ['BERT mean -1', 'BERT mean -2']
     """
-    model = BertVectorizer(**bert)
-    n_layers = _checkpoint(model).n_layers
-    layers = range(-1, -n_layers - 2, -1)
+    n_layers = checkpoint_of(BertVectorizer(**bert)).n_layers
     return {
         f"BERT {pooling} {layer}": BertVectorizer(**{**bert, "layers": layer, "pooling": pooling})
         for pooling in poolings
-        for layer in layers
+        for layer in range(-1, -n_layers - 2, -1)
     }
 
 
-def choose_features(features: Any, roster: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a comparison that a ``features`` parameter means.
+def choose_features(
+    features: Mapping[str, Any] | Sequence[str] | str, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the feature sets that a ``features`` parameter selects.
 
     Parameters
     ----------
-    features : dict of str to transformer, or sequence of str
-        Transformers by name (None is the majority class), or names in ``roster``.
-    roster : mapping of str to transformer
+    features : dict of str to transformer, sequence of str, or str
+        Transformers by name, where None is the majority class; or names in ``known``, in any case.
+    known : mapping of str to transformer
+        Feature sets that can be selected by name, such as `default_features`.
 
     Returns
     -------
     dict of str to transformer or None
+        The selected feature sets by name.
 
     Raises
     ------
     InvalidParameterError
-        If it is empty, something is no transformer, or a name is not in the roster.
+        If ``features`` is empty, a value is no transformer, or a name is not in ``known``.
+
+    See Also
+    --------
+    default_features : The feature sets that `compare` knows by name.
+
+    Examples
+    --------
+    >>> from bertvectorizer.pipeline import choose_features, default_features
+    >>> list(choose_features(["bert", "tf-idf words"], default_features()))
+    ['BERT', 'TF-IDF words']
     """
     if isinstance(features, str):
         features = [features]
@@ -163,27 +187,23 @@ def choose_features(features: Any, roster: Mapping[str, Any]) -> dict[str, Any]:
         if len(chosen) < len(features):
             raise invalid("features", "a dict whose names differ as text", list(features))
     elif isinstance(features, Sequence):
-        names = {name.casefold(): name for name in roster}
+        names = {name.casefold(): name for name in known}
         for name in features:
             if not isinstance(name, str) or name.casefold() not in names:
                 raise InvalidParameterError(
-                    f"The 'features' parameter must name some of: {', '.join(roster)}. Got {name!r}"
-                    " instead."
+                    f"The 'features' parameter must name one or more of: {', '.join(known)}. Got"
+                    f" {name!r} instead."
                 )
-        chosen = {names[name.casefold()]: roster[names[name.casefold()]] for name in features}
+        chosen = {names[name.casefold()]: known[names[name.casefold()]] for name in features}
     else:
         raise invalid(
             "features", "a dict of transformers by name, a list of names or None", features
         )
     if not chosen:
-        raise invalid("features", "at least one kind of features", features)
+        raise invalid("features", "at least one feature set", features)
     for name, transformer in chosen.items():
-        is_one = (
-            hasattr(transformer, "fit")
-            and hasattr(transformer, "transform")
-            and not isinstance(transformer, type)
-        )
-        if transformer is not None and not is_one:
+        has_methods = hasattr(transformer, "fit") and hasattr(transformer, "transform")
+        if transformer is not None and (not has_methods or isinstance(transformer, type)):
             raise InvalidParameterError(
                 "Each of 'features' must be a transformer with fit and transform, or None for the"
                 f" majority class. Got {transformer!r} for {name!r}."
@@ -192,7 +212,7 @@ def choose_features(features: Any, roster: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parts_of(transformer: Any) -> Iterator[Any]:
-    """Yield a transformer and the estimators inside it: steps of a Pipeline, members of a FeatureUnion."""
+    """Yield a transformer and the estimators in it: steps of a Pipeline, parts of a FeatureUnion."""
     yield transformer
     if hasattr(transformer, "get_params"):
         for value in transformer.get_params(deep=True).values():
@@ -200,38 +220,41 @@ def parts_of(transformer: Any) -> Iterator[Any]:
                 yield value
 
 
+def berts_of(transformer: Any) -> list[BertVectorizer]:
+    """Return the `BertVectorizer` objects in a transformer."""
+    return [part for part in parts_of(transformer) if isinstance(part, BertVectorizer)]
+
+
 def is_contextual(transformer: Any) -> bool:
     """Whether a `BertVectorizer` is part of a transformer; everything else is a baseline."""
-    return any(isinstance(part, BertVectorizer) for part in parts_of(transformer))
+    return bool(berts_of(transformer))
 
 
 def with_store(transformer: Any, store: str | Path | EmbeddingStore | None) -> Any:
-    r"""Return a clone whose `BertVectorizer`\\ s use a store; those that name one of their own keep it, unless there is to be none."""
+    """Return a clone whose `BertVectorizer` parts use a store. Their own store wins, except over None."""
     copy = clone(transformer)
-    for part in parts_of(copy):
-        if isinstance(part, BertVectorizer) and (
-            store is None or (isinstance(part.store, str) and part.store == "auto")
-        ):
+    for part in berts_of(copy):
+        if store is None or (isinstance(part.store, str) and part.store == "auto"):
             part.store = store
     return copy
 
 
 def find_cell(transformer: Any) -> tuple[int, str] | None:
-    """Return layer (counted from 0, the embeddings) and pooling of a `BertVectorizer` that reads a
-    single one of each.
+    """Return layer (0: embeddings) and pooling of a `BertVectorizer` that reads one of each.
 
-    The pooling of a checkpoint is its own affair, with modules after it, and has no cell.
+    A checkpoint's own pooling has no cell, since further modules may follow it.
     """
     if not isinstance(transformer, BertVectorizer) or transformer.normalize is True:
         return None
     if isinstance(transformer.pooling, str) and transformer.pooling == "auto":
         return None
     poolings = resolve_pooling(transformer.pooling)
-    layers = resolve_layers(transformer.layers, _checkpoint(transformer).n_layers)
+    layers = resolve_layers(transformer.layers, checkpoint_of(transformer).n_layers)
     return (layers[0], poolings[0]) if len(layers) == len(poolings) == 1 else None
 
 
-def _checkpoint(bert: BertVectorizer) -> Checkpoint:
+def checkpoint_of(bert: BertVectorizer) -> Checkpoint:
+    """Return the checkpoint that a `BertVectorizer` names."""
     return open_checkpoint(
         bert.model_name, bert.revision, bert.local_files_only, bert.trust_remote_code
     )

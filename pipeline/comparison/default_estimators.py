@@ -1,4 +1,4 @@
-"""The estimator that stands on features where the user names none: its strength of regularisation is chosen on the training rows."""
+"""The default estimator for features: a linear model with regularization chosen on training rows."""
 
 from __future__ import annotations
 
@@ -22,44 +22,28 @@ if TYPE_CHECKING:
 
 __all__ = ["default_estimator", "majority_estimator"]
 
-_MOST_LOGISTIC_CLASSES = 20
-_MOST_INNER_FOLDS = 3
-_MOST_LEFT_OUT_ONE_BY_ONE = 2000
-# Weights of scaled columns are held back more than those of rows of unit length, whose numbers are
-# small.
-_DENSE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
-_SPARSE_STRENGTHS = (1e-1, 1.0, 10.0, 100.0)
+_MAX_LOGISTIC_CLASSES = 20
+_MAX_INNER_FOLDS = 3
+_MAX_LEAVE_ONE_OUT_ROWS = 2000
+# Scaled dense columns need more regularization than sparse rows of unit length.
+_DENSE_CS = (1e-4, 1e-3, 1e-2, 1e-1)
+_SPARSE_CS = (1e-1, 1.0, 10.0, 100.0)
 
 
 def majority_estimator(kind: str) -> DummyClassifier | DummyRegressor:
-    """Return what knows nothing of the texts: the share of each class, or the mean amount."""
+    """Return an estimator that ignores the features: class frequencies, or the mean."""
     return DummyRegressor() if kind == "regression" else DummyClassifier()
 
 
 def default_estimator(features: Any, kind: str, labels: NDArray[Any]) -> Pipeline:
-    """Return a scaler and a linear estimator that fit features.
+    """Return an unfitted scaler and linear estimator for the features of training rows.
 
-    Parameters
-    ----------
-    features : ndarray or sparse matrix
-        Features of the training rows. *Shape:* ``(n_rows, n_features)``. Dense columns are scaled
-        to unit variance; sparse rows to unit length, since scaling their columns would undo idf
-        weights.
-    kind : {"binary", "multiclass", "multilabel", "regression"}
-    labels : ndarray
-        Of the training rows. *Shape:* ``(n_rows,)`` or ``(n_rows, n_labels)``.
-
-    Returns
-    -------
-    Pipeline
-        `LogisticRegressionCV` for up to 20 classes, `RidgeClassifierCV` for more, whose cost does
-        not grow with them, and for several labels a row, `RidgeCV` for amounts. Not fitted.
-
-    Notes
-    -----
-    The strength of logistic regression is chosen by log loss in three folds of the training rows, that of ridge regression by their
-    leave-one-out error; for more than 2,000 rows in three folds too, since leaving one out takes time with their cube. With a class of
-    one row nothing can be chosen, and the strength is a middling one.
+    Dense columns are scaled to unit variance. Sparse rows are scaled to unit length, since scaling
+    their columns would undo idf weights. `LogisticRegressionCV` serves up to 20 classes;
+    `RidgeClassifierCV` more classes, whose number does not change its cost, and multilabel targets;
+    `RidgeCV` regression. Logistic regression chooses C by log loss in three folds, ridge regression
+    alpha by leave-one-out error; above 2,000 rows in three folds, since the cost of leave-one-out
+    grows with their cube. If a class has one row, C is fixed.
 
     Examples
     --------
@@ -67,41 +51,23 @@ def default_estimator(features: Any, kind: str, labels: NDArray[Any]) -> Pipelin
     StandardScaler()
     """
     is_sparse = sparse.issparse(features)
-    scaler = Normalizer() if is_sparse else StandardScaler()
-    return make_pipeline(
-        scaler,
-        (
-            _ridge(RidgeCV, is_sparse, len(labels))
-            if kind == "regression"
-            else _classifier(is_sparse, kind, labels)
-        ),
-    )
-
-
-def _alphas(is_sparse: bool) -> NDArray[np.float64]:
-    return np.logspace(-2, 2, 5) if is_sparse else np.logspace(0, 5, 6)
-
-
-def _ridge(kind: type[Any], is_sparse: bool, n_rows: int) -> Any:
-    return kind(
-        alphas=_alphas(is_sparse),
-        cv=_MOST_INNER_FOLDS if n_rows > _MOST_LEFT_OUT_ONE_BY_ONE else None,
-    )
-
-
-def _classifier(is_sparse: bool, kind: str, labels: NDArray[Any]) -> Any:
-    if kind == "multilabel":
-        return _ridge(RidgeClassifierCV, is_sparse, len(labels))
     counts = np.unique(labels, return_counts=True)[1]
-    if len(counts) > _MOST_LOGISTIC_CLASSES:
-        return _ridge(RidgeClassifierCV, is_sparse, len(labels))
-    strengths = _SPARSE_STRENGTHS if is_sparse else _DENSE_STRENGTHS
-    if counts.min() < 2:
-        return LogisticRegression(C=strengths[2], max_iter=1000)
-    inner = StratifiedKFold(min(_MOST_INNER_FOLDS, int(counts.min())), shuffle=True, random_state=0)
+    if kind in ("regression", "multilabel") or len(counts) > _MAX_LOGISTIC_CLASSES:
+        estimator = (RidgeCV if kind == "regression" else RidgeClassifierCV)(
+            alphas=np.logspace(-2, 2, 5) if is_sparse else np.logspace(0, 5, 6),
+            cv=_MAX_INNER_FOLDS if len(labels) > _MAX_LEAVE_ONE_OUT_ROWS else None,
+        )
+    else:
+        estimator = _logistic(_SPARSE_CS if is_sparse else _DENSE_CS, int(counts.min()))
+    return make_pipeline(Normalizer() if is_sparse else StandardScaler(), estimator)
+
+
+def _logistic(Cs: tuple[float, ...], rarest: int) -> LogisticRegression | LogisticRegressionCV:
+    if rarest < 2:
+        return LogisticRegression(C=Cs[2], max_iter=1000)
     return LogisticRegressionCV(
-        Cs=list(strengths),
-        cv=inner,
+        Cs=list(Cs),
+        cv=StratifiedKFold(min(_MAX_INNER_FOLDS, rarest), shuffle=True, random_state=0),
         scoring="neg_log_loss",
         max_iter=1000,
         l1_ratios=(0.0,),

@@ -1,4 +1,4 @@
-"""A small labelled data set whose label depends on what a word means in its context."""
+"""A small labelled data set whose label depends on the meaning of a word in its context."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ __all__ = ["load_example"]
 
 
 def load_example() -> pd.DataFrame:
-    """Return 400 sentences, each with one of 20 ambiguous words, such as *bat*, *crane* or
-    *python*.
+    """Load 400 sentences, each with one of 20 ambiguous words, such as *bat*, *crane* or *python*.
 
     Returns
     -------
-    DataFrame
-        Columns ``text``, ``word`` (as it stands in the text) and ``label``: ``"living"`` where the
-        word names a plant or an animal, ``"thing"`` where it names anything else. Each word has ten
-        sentences of either kind, so the word alone tells nothing.
+    DataFrame of shape (400, 3)
+        Columns ``text``, ``word`` (as it is spelled in the text) and ``label``: ``"living"`` if the
+        word names a plant or an animal, else ``"thing"``. Each word has ten sentences of either
+        label, so the word alone does not predict it.
+
+    See Also
+    --------
+    compare : Compare feature sets on such a table.
 
     Examples
     --------
+    >>> from bertvectorizer.pipeline import load_example
     >>> load_example()["label"].value_counts().sort_index().to_dict()
     {'living': 200, 'thing': 200}
     """
-    with (
-        resources.files(__package__)
-        .joinpath("data/words_in_context.csv")
-        .open(encoding="utf-8") as file
-    ):
+    path = resources.files(__package__).joinpath("data/words_in_context.csv")
+    with path.open(encoding="utf-8") as file:
         return pd.read_csv(file)

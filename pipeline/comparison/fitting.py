@@ -1,4 +1,4 @@
-"""Features and the estimator that stands on them."""
+"""Fit a feature set and the estimator on it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from .default_estimators import default_estimator, majority_estimator
 from .target import Target
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-__all__ = ["as_rows", "as_texts", "fit_pipeline", "learn_features", "make_estimator"]
+    from ...models.store.embedding_store import EmbeddingStore
+
+__all__ = ["as_rows", "as_texts", "fit_features", "fit_pipeline", "make_estimator"]
 
 
 def as_texts(X: Any) -> NDArray[np.object_]:
-    """Return a column of texts as an array, of which at least one says something. *Shape:* ``(n_rows,)``, dtype object."""
+    """Return a column of texts as an array; they must not all be empty."""
     texts = read_texts(X).texts
     if texts and not any(text.strip() for text in texts):
         raise InvalidTableError(f"All {len(texts)} texts are missing or empty.")
@@ -30,21 +34,17 @@ def as_texts(X: Any) -> NDArray[np.object_]:
 
 
 def as_rows(features: Any) -> Any:
-    """Return a matrix whose rows can be chosen by number: sparse, or an array."""
+    """Return a matrix whose rows can be indexed: CSR if sparse, else an array."""
     return features.tocsr() if hasattr(features, "tocsr") else np.asarray(features)
 
 
 def make_estimator(estimator: Any, features: Any, kind: str, labels: NDArray[Any]) -> Any:
-    """Return a new estimator for features: a clone of the one given, or what fits them."""
+    """Return an unfitted clone of the estimator, or the default one for these features."""
     return default_estimator(features, kind, labels) if estimator is None else clone(estimator)
 
 
-def learn_features(transformer: Any, texts: NDArray[np.object_], labels: NDArray[Any]) -> Any:
-    """Fit a transformer and return the features of the texts it was fitted on, as a matrix whose rows can be chosen."""
-    return as_rows(_learn(transformer, texts, labels))
-
-
-def _learn(transformer: Any, texts: NDArray[np.object_], labels: NDArray[Any]) -> Any:
+def fit_features(transformer: Any, texts: NDArray[np.object_], labels: NDArray[Any]) -> Any:
+    """Fit a transformer and return the features of the same texts."""
     if hasattr(transformer, "fit_transform"):
         return transformer.fit_transform(texts, labels)
     return transformer.fit(texts, labels).transform(texts)
@@ -55,38 +55,51 @@ def fit_pipeline(
     estimator: Any,
     texts: NDArray[np.object_],
     target: Target,
-    store: Any = "auto",
+    store: str | Path | EmbeddingStore | None = "auto",
 ) -> Pipeline:
-    """Return features and an estimator, fitted on texts.
+    """Fit features and an estimator on texts.
 
     Parameters
     ----------
     transformer : transformer or None
-        None is the majority class.
+        None predicts the majority class or the mean.
     estimator : estimator or None
-        None takes what fits the features.
-    texts : ndarray
-        *Shape:* ``(n_rows,)``, dtype object.
+        None takes the default estimator of `compare`.
+    texts : ndarray of shape (n_rows,), dtype object
+        Texts to fit on.
     target : Target
-    store : "auto", path, EmbeddingStore or None
-        Where vectors are looked for; the pipeline keeps the store that the transformer was given.
+        Target of the texts, as in `Comparison.target`.
+    store : "auto", str, Path, EmbeddingStore or None, default="auto"
+        Store for the fit. The fitted pipeline keeps the transformer's own store.
 
     Returns
     -------
     Pipeline
         Steps ``features`` and ``estimator``.
+
+    See Also
+    --------
+    Comparison.pipeline : Fit a feature set of a comparison on all its rows.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from bertvectorizer.pipeline import compare, fit_pipeline, load_example
+    >>> example = load_example().head(60)
+    >>> comparison = compare(example["text"], example["label"], ["majority class"], cv=3)
+    >>> pipeline = fit_pipeline(TfidfVectorizer(), None, comparison.texts, comparison.target)
+    >>> list(pipeline.named_steps)
+    ['features', 'estimator']
     """
     if transformer is None:
         return Pipeline([("estimator", majority_estimator(target.kind))]).fit(texts, target.values)
     features = with_store(transformer, store)
-    vectors = _learn(features, texts, target.values)
-    model = make_estimator(estimator, vectors, target.kind, target.values).fit(
-        vectors, target.values
-    )
+    vectors = fit_features(features, texts, target.values)
+    model = make_estimator(estimator, vectors, target.kind, target.values)
+    model.fit(vectors, target.values)
     if estimator is None and isinstance(model[-1], LogisticRegressionCV):
-        model[-1].set_params(
-            scoring="accuracy"
-        )  # what score() gives, as of any classifier; the strength was chosen by log loss
+        # score() is to give accuracy, as of any classifier; C was chosen by log loss.
+        model[-1].set_params(scoring="accuracy")
     for part, given in zip(parts_of(features), parts_of(transformer), strict=True):
         if isinstance(part, BertVectorizer):
             part.store = given.store

@@ -1,10 +1,10 @@
-"""Which rows are left out when: repeated, stratified folds that keep groups together, and texts that leak from one fold to another."""
+"""Folds: repeated, stratified, grouped; and texts that leak from training to test rows."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 DEFAULT_CV = "2x5"
 _SEEDS = 2**32
 _REPEATS_BY_FOLDS = re.compile(r"(?:(\d{1,4})\s*[x×]\s*)?(\d{1,4})")
-_SPLITTERS: dict[tuple[bool, bool], Any] = {  # whether there are classes, and groups
+_SPLITTERS: dict[tuple[bool, bool], Any] = {  # by whether there are classes, and groups
     (False, False): KFold,
     (False, True): GroupKFold,
     (True, False): StratifiedKFold,
@@ -37,17 +37,7 @@ _SPLITTERS: dict[tuple[bool, bool], Any] = {  # whether there are classes, and g
 
 @dataclass(frozen=True)
 class Folds:
-    """Rows to learn from and rows to judge by, fold by fold.
-
-    Attributes
-    ----------
-    splits : list of (ndarray, ndarray)
-        Row numbers of the training and the test rows of each fold.
-    n_first : int
-        Folds in the first repeat.
-    description : str
-        For people.
-    """
+    """Training and test rows of each fold; ``n_first`` folds belong to the first repeat."""
 
     splits: list[Split]
     n_first: int
@@ -55,39 +45,15 @@ class Folds:
 
     @property
     def mean_sizes(self) -> tuple[float, float]:
-        """Training and test rows of a fold, the mean over the folds."""
-        return float(np.mean([len(train) for train, _ in self.splits])), float(
-            np.mean([len(test) for _, test in self.splits])
-        )
+        """Mean numbers of training and test rows of a fold."""
+        train, test = np.mean([[len(rows) for rows in split] for split in self.splits], axis=0)
+        return float(train), float(test)
 
 
 def make_folds(
     cv: Any, target: Target, groups: NDArray[Any] | None, random_state: int | None
 ) -> Folds:
-    """Cut rows into folds.
-
-    Parameters
-    ----------
-    cv : None, int, str, splitter or iterable
-        A number of folds; ``"2x5"``, which is two repeats of five folds, and what None means; any
-        scikit-learn splitter, such as `PredefinedSplit`; or pairs of training and test rows.
-    target : Target
-        Classes are spread evenly over the folds.
-    groups : ndarray or None
-        Rows of a group stay together. *Shape:* ``(n_rows,)``.
-    random_state : int or None
-        Seed of the shuffles; a splitter has its own.
-
-    Returns
-    -------
-    Folds
-
-    Raises
-    ------
-    InvalidParameterError
-        If ``cv`` is none of these.
-    InvalidTableError
-        If there are fewer rows, rows of a class, or groups than folds.
+    """Return the folds that a ``cv`` parameter means; rows of a group stay together.
 
     Examples
     --------
@@ -98,29 +64,26 @@ def make_folds(
     """
     cv = DEFAULT_CV if cv is None else cv
     if isinstance(cv, (int, np.integer, str)) and not isinstance(cv, bool):
-        return _repeated(*_read(str(cv)), target, groups, random_state)
-    splits = _split_by(cv, target, groups) if hasattr(cv, "split") else _take(cv)
+        return _repeated(*_parse(str(cv)), target, groups, random_state)
+    splits = _split_by(cv, target, groups) if hasattr(cv, "split") else _read_pairs(cv)
     _check_splits(splits, len(target))
     _check_groups(splits, groups)
-    words = (
-        f"{len(splits)} fold(s) of {type(cv).__name__}"
-        if hasattr(cv, "split")
-        else f"{len(splits)} given fold(s)"
-    )
-    return Folds(splits, _first_repeat(splits), words)
+    is_splitter = hasattr(cv, "split")
+    description = f"fold(s) of {type(cv).__name__}" if is_splitter else "given fold(s)"
+    return Folds(splits, _first_repeat(splits), f"{len(splits)} {description}")
 
 
 def _first_repeat(splits: Sequence[Split]) -> int:
-    """Return the number of folds before a row is judged for the second time."""
-    judged: set[int] = set()
+    """Return the number of folds before a row is in a second test set."""
+    tested: set[int] = set()
     for number, (_, test) in enumerate(splits):
-        if not judged.isdisjoint(test.tolist()):
+        if not tested.isdisjoint(test.tolist()):
             return number
-        judged.update(test.tolist())
+        tested.update(test.tolist())
     return len(splits)
 
 
-def _read(cv: str) -> tuple[int, int]:
+def _parse(cv: str) -> tuple[int, int]:
     match = _REPEATS_BY_FOLDS.fullmatch(cv.strip())
     repeats, folds = (int(match[1] or 1), int(match[2])) if match else (0, 0)
     if repeats < 1 or folds < 2:
@@ -148,15 +111,14 @@ def _repeated(
             np.zeros(len(target)), strata, groups
         )
     _check_splits(splits, len(target))
-    words = (
-        f"{folds}"
-        f" {'stratified ' if stratified else ''}folds{'' if groups is None else ' that keep groups together'}"
-    )
-    return Folds(splits, folds, words if repeats == 1 else f"{repeats} repeats of {words}")
+    description = f"{folds} {'stratified ' if stratified else ''}folds"
+    description += "" if groups is None else " that keep groups together"
+    description = description if repeats == 1 else f"{repeats} repeats of {description}"
+    return Folds(splits, folds, description)
 
 
 def _strata(target: Target, folds: int) -> NDArray[Any] | None:
-    """Return what is to be spread evenly: classes, or sets of labels, of which rare ones count as the most frequent."""
+    """Return the strata: classes, or label sets, where rare sets count as the most frequent one."""
     if target.kind != "multilabel":
         return target.values if target.is_classes else None
     _, sets, counts = np.unique(target.values, axis=0, return_inverse=True, return_counts=True)
@@ -184,7 +146,7 @@ def _check_enough(folds: int, target: Target, groups: NDArray[Any] | None) -> No
         raise InvalidTableError(
             f"Each class needs at least as many rows as there are folds ({folds}). Got"
             f" {counts.iloc[0]} row(s) of class {str(counts.index[0])[:100]!r}{others}. Use fewer"
-            " folds (--cv), leave rare classes out, or, if these are amounts, say so by task"
+            " folds (--cv), leave rare classes out, or, if the target is numeric, use task"
             " 'regression'."
         )
 
@@ -192,9 +154,8 @@ def _check_enough(folds: int, target: Target, groups: NDArray[Any] | None) -> No
 def _split_by(splitter: Any, target: Target, groups: NDArray[Any] | None) -> list[Split]:
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "The groups parameter is ignored"
-            )  # whether they are kept together is looked at after that
+            # _check_groups checks them.
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")
             return list(splitter.split(np.zeros(len(target)), target.values, groups))
     except (TypeError, ValueError) as error:
         raise InvalidParameterError(
@@ -202,7 +163,7 @@ def _split_by(splitter: Any, target: Target, groups: NDArray[Any] | None) -> lis
         ) from error
 
 
-def _take(pairs: Any) -> list[Split]:
+def _read_pairs(pairs: Any) -> list[Split]:
     try:
         splits = [(np.asarray(train), np.asarray(test)) for train, test in pairs]
     except (TypeError, ValueError):
@@ -251,63 +212,37 @@ def _check_groups(splits: Sequence[Split], groups: NDArray[Any] | None) -> None:
             )
 
 
-def _plain(texts: Sequence[str]) -> NDArray[np.int64]:
-    """Number texts, alike where they differ in case and white space only. *Shape:* ``(n_texts,)``."""
-    numbers: dict[str, int] = {}
-    return np.array(
-        [numbers.setdefault(" ".join(text.casefold().split()), len(numbers)) for text in texts],
-        dtype=np.int64,
-    )
+def _text_numbers(texts: Sequence[str]) -> NDArray[np.int64]:
+    """Number texts; those that differ only in case and white space get the same number."""
+    plain = [" ".join(text.casefold().split()) for text in texts]
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(plain))}
+    return np.array([numbers[text] for text in plain], dtype=np.int64)
 
 
 def join_duplicates(texts: Sequence[str], groups: NDArray[Any] | None = None) -> NDArray[np.int64]:
-    """Return groups that hold all rows of the same text, and of the same group, together.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        Case and white space make no difference.
-    groups : ndarray or None
-        *Shape:* ``(n_texts,)``.
-
-    Returns
-    -------
-    ndarray
-        *Shape:* ``(n_texts,)``, int64.
+    """Return groups that keep rows of the same text together, and rows of the same group.
 
     Examples
     --------
     >>> join_duplicates(["Free entry!", "Hi", "free  entry!"]).tolist()
     [0, 1, 0]
     """
-    plain = _plain(texts)
+    numbers = _text_numbers(texts)
     if groups is None:
-        return plain
+        return numbers
     own = np.unique(groups, return_inverse=True)[1]
-    size = len(plain)
-    nodes = size + 1 + max(int(plain.max(initial=0)), int(own.max(initial=0)))
-    # Rows hang together where they share a text or a group: a graph with a node for each row, text
-    # and group.
+    # The components of a graph with a node for each row, text and group.
+    size = len(numbers)
+    nodes = size + 1 + max(int(numbers.max(initial=0)), int(own.max(initial=0)))
     rows = np.tile(np.arange(size), 2)
-    hubs = np.concatenate([size + plain, nodes + own])
+    hubs = np.concatenate([size + numbers, nodes + own])
     links = coo_array((np.ones(2 * size), (rows, hubs)), shape=(2 * nodes, 2 * nodes))
-    return np.unique(connected_components(links, directed=False)[1][:size], return_inverse=True)[
-        1
-    ].astype(np.int64)
+    components = connected_components(links, directed=False)[1][:size]
+    return np.unique(components, return_inverse=True)[1].astype(np.int64)
 
 
 def count_leaks(texts: Sequence[str], splits: Sequence[Split]) -> int:
-    """Return how many rows are judged at least once by features that were learnt from the same
-    text.
-
-    Parameters
-    ----------
-    texts : sequence of str
-    splits : sequence of (ndarray, ndarray)
-
-    Returns
-    -------
-    int
+    """Return the number of test rows whose text is also in the training rows of the same fold.
 
     Examples
     --------
@@ -315,10 +250,6 @@ def count_leaks(texts: Sequence[str], splits: Sequence[Split]) -> int:
     >>> count_leaks(["Hi", "hi", "Bye"], [(np.array([0]), np.array([1, 2]))])
     1
     """
-    plain = _plain(texts)
-    return len({row for rows in _leaks(plain, splits) for row in rows.tolist()})
-
-
-def _leaks(plain: NDArray[np.int64], splits: Sequence[Split]) -> Iterator[NDArray[np.int64]]:
-    for train, test in splits:
-        yield test[np.isin(plain[test], plain[train])]
+    numbers = _text_numbers(texts)
+    leaks = [test[np.isin(numbers[test], numbers[train])] for train, test in splits]
+    return len(np.unique(np.concatenate(leaks))) if leaks else 0

@@ -1,4 +1,4 @@
-"""By what estimators are judged, and how it is called."""
+"""Metrics of a comparison: scorers with names, directions and bounds."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ...validation import invalid
 from .outcome import Cost
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
 __all__ = ["Metric", "Scorer", "resolve_scoring"]
@@ -28,102 +29,71 @@ _DEFAULTS = {
     "multilabel": ("f1_macro", "accuracy", "roc_auc"),
     "regression": ("r2", "spearman", "neg_mean_absolute_error"),
 }
-_TAKEN = {
-    *(
-        "features",
-        "is_contextual",
-        "low",
-        "high",
-        "difference",
-        "difference_low",
-        "difference_high",
-        "p_value",
-        "verdict",
-    ),
-    *("test", "test_low", "test_high", "n_rows", *(field.name for field in fields(Cost))),
+_TABLE_COLUMNS = {
+    *("features", "is_contextual", "low", "high", "difference", "difference_low"),
+    *("difference_high", "p_value", "verdict", "test", "test_low", "test_high", "n_rows"),
+    *(field.name for field in fields(Cost)),
 }
-_OF_CLASSES = ("f1", "balanced_accuracy", "precision", "recall", "jaccard", "average_precision")
+_CLASS_AVERAGES = ("f1", "balanced_accuracy", "precision", "recall", "jaccard", "average_precision")
 _BELOW_ONE = ("r2", "explained_variance")
 _CORRELATIONS = ("spearman", "matthews_corrcoef")
 _SHARES = (
-    "accuracy",
-    "balanced_accuracy",
-    "f1",
-    "precision",
-    "recall",
-    "jaccard",
-    "roc_auc",
-    "average_precision",
-    "top_k_accuracy",
+    *("accuracy", "balanced_accuracy", "f1", "precision", "recall", "jaccard", "roc_auc"),
+    *("average_precision", "top_k_accuracy"),
 )
 
 
 class Metric:
-    """A scorer with the name under which people know what it measures.
+    """A scorer with its name for people.
 
-    Parameters
-    ----------
-    key : str
-        scikit-learn's name. Its ``neg_`` is dropped where numbers are shown, and so is their sign.
-    scorer : callable
-        Called with an estimator, features and the truth; more is better.
-    known_as : str
-        scikit-learn's name of the scorer, where ``key`` is another; "" for one that it does not
-        know.
-
-    Attributes
-    ----------
-    name : str
-    greater_is_better : bool
-        Of the numbers shown.
-    bounds : tuple of float
-        Least and greatest number that can be shown.
-    reason : str
-        Why there was no score when there was none for the last time.
+    ``key`` is scikit-learn's name. Numbers are shown without its ``neg_`` and without that sign.
+    ``known_as`` is scikit-learn's name of the scorer where ``key`` is another; "" if it has none.
     """
 
     def __init__(self, key: str, scorer: Scorer, known_as: str = "") -> None:
         self.key = key
         self.name = key.removeprefix("neg_")
-        self.greater_is_better = self.name == key
+        self.greater_is_better = self.name == key  # of the numbers shown
         self.scorer = scorer
-        self.reason = ""
         self.known_as = known_as
+        self.reason = ""  # why the last score is NaN
         self._is_share = known_as.startswith(_SHARES)
-        self.bounds = (
-            (0.0, 1.0)
-            if self._is_share
-            else (-math.inf, math.inf)
-            if self.greater_is_better
-            else (0.0, math.inf)
-        )
-        if known_as in (*_BELOW_ONE, *_CORRELATIONS):
+        self.bounds = (0.0, math.inf)  # of the numbers shown
+        if self._is_share:
+            self.bounds = (0.0, 1.0)
+        elif known_as in (*_BELOW_ONE, *_CORRELATIONS):
             self.bounds = (-1.0 if known_as in _CORRELATIONS else -math.inf, 1.0)
+        elif self.greater_is_better:
+            self.bounds = (-math.inf, math.inf)
 
     def resolution(self, n_rows: float) -> float:
-        """Return what a single one of so many rows weighs, where the metric counts rows; 0 where it does not."""
+        """Return the weight of one row in the score; 0 if the metric does not count rows."""
         return 1 / n_rows if self._is_share else 0.0
 
     def row_error(self, score: float, n_rows: int) -> float:
-        """Return the standard error that a share of so many rows has at least; 0 for metrics that are none."""
+        """Return the binomial standard error of an accuracy; 0 for other metrics."""
         return math.sqrt(score * (1 - score) / n_rows) if self.is_accuracy else 0.0
 
     @property
-    def is_of_classes(self) -> bool:
-        """Whether a rare class weighs more in it than its rows do."""
-        return self.known_as.startswith(_OF_CLASSES)
+    def is_class_average(self) -> bool:
+        """Whether a rare class has more weight than its rows."""
+        return self.known_as.startswith(_CLASS_AVERAGES)
 
     @property
     def is_accuracy(self) -> bool:
-        """Whether it is the share of rows that come out right."""
+        """Whether it is the share of rows that are right."""
         return self.known_as == "accuracy"
 
     def shown(self, scores: Any) -> Any:
-        """Return scores as people know them."""
+        """Return scores as they are shown."""
         return scores if self.greater_is_better else -scores
 
+    def best_first(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a table, the best by this metric first; missing scores come last."""
+        return table.sort_values(self.name, ascending=not self.greater_is_better, kind="stable")
+
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
-        """Return the score; NaN where the estimator cannot give what is asked, or the rows have too few classes for it."""
+        """Return the score; NaN if the estimator lacks a method or the rows lack classes."""
         try:
             return float(self.scorer(estimator, X, y))
         except (AttributeError, ValueError) as error:
@@ -133,23 +103,6 @@ class Metric:
 
 def resolve_scoring(scoring: Any, kind: str) -> list[Metric]:
     """Return the metrics that a ``scoring`` parameter means, the one that decides first.
-
-    Parameters
-    ----------
-    scoring : None, str, callable, sequence of str, or dict of str to (str or callable)
-        As in scikit-learn. None takes, for classes, accuracy, macro-averaged F1, area under the ROC
-        curve and Brier score; for several labels a row, macro-averaged F1 first; for amounts, R2,
-        Spearman's correlation and mean absolute error.
-    kind : {"binary", "multiclass", "multilabel", "regression"}
-
-    Returns
-    -------
-    list of Metric
-
-    Raises
-    ------
-    InvalidParameterError
-        If scikit-learn knows no such scorer.
 
     Examples
     --------
@@ -175,7 +128,7 @@ def resolve_scoring(scoring: Any, kind: str) -> list[Metric]:
     metrics = [Metric(name, _scorer(scorer), _known_as(scorer)) for name, scorer in named.items()]
     names = [metric.name for metric in metrics]
     for name in names:
-        if name in _TAKEN or names.count(name) > 1:
+        if name in _TABLE_COLUMNS or names.count(name) > 1:
             raise InvalidParameterError(
                 "The 'scoring' parameter must have names that are no other columns of the table."
                 f" Got {name!r}."
@@ -207,7 +160,7 @@ def _scorer(scorer: str | Scorer) -> Scorer:
 
 
 def _brier(estimator: Any, X: Any, y: NDArray[Any]) -> float:
-    """scikit-learn's own scorer refuses two classes that are neither {0, 1} nor {-1, 1}."""
+    """Brier score; scikit-learn's scorer refuses two classes other than {0, 1} and {-1, 1}."""
     probabilities, classes = estimator.predict_proba(X), estimator.classes_
     if len(classes) == 2:
         return -float(brier_score_loss(y, probabilities[:, 1], pos_label=classes[1]))
@@ -215,7 +168,7 @@ def _brier(estimator: Any, X: Any, y: NDArray[Any]) -> float:
 
 
 def _spearman(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
-    """Rank correlation; NaN, and no warning, where one side never changes."""
+    """Rank correlation; NaN without a warning if one side is constant."""
     if np.ptp(truth) == 0 or np.ptp(predicted) == 0:
         return float("nan")
     return float(spearmanr(truth, predicted).statistic)

@@ -1,7 +1,8 @@
-"""What a comparison keeps of each kind of features: its scores, its predictions, its cost."""
+"""Results of one feature set: scores, predictions, cost."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,68 +15,89 @@ __all__ = ["Cost", "Outcome"]
 
 @dataclass(frozen=True)
 class Cost:
-    """What a kind of features costs; numbers that do not apply are NaN.
+    """Cost of a feature set. Numbers that do not apply are NaN.
 
     Attributes
     ----------
-    dimensions : int
+    dimensions : int, default=0
         Columns of the features.
-    encode_seconds : float
-        To turn 1,000 texts into features, nothing remembered from before.
-    fit_seconds : float
-        To fit on 1,000 rows: the estimator, and features that learn.
-    predict_seconds : float
-        To predict 1,000 rows whose features are at hand.
-    peak_mib : float
-        Most memory that a process at work on it took, in MiB, with all it held before.
-    kept_bytes : int
+    encode_seconds : float, default=nan
+        Seconds to turn 1,000 texts into features, without a store.
+    fit_seconds : float, default=nan
+        Seconds to fit on 1,000 rows: the estimator, and features that learn.
+    predict_seconds : float, default=nan
+        Seconds to predict 1,000 rows whose features are computed.
+    peak_mib : float, default=nan
+        Peak memory of a process that worked on it, in MiB.
+    kept_bytes : int, default=0
         Size of the features of all rows.
-    oov_rate : float
+    oov_rate : float, default=nan
         Share of words without a static vector.
-    truncation_rate : float
-        Share of texts that were longer than the model reads.
+    truncation_rate : float, default=nan
+        Share of texts that are longer than the model reads.
+
+    See Also
+    --------
+    Outcome : Results of one feature set, its cost among them.
+    Comparison.table : The costs of all feature sets.
+
+    Examples
+    --------
+    >>> from bertvectorizer.pipeline import Cost
+    >>> Cost(dimensions=384, encode_seconds=4.2).dimensions
+    384
     """
 
-    dimensions: int
-    encode_seconds: float
-    fit_seconds: float
-    predict_seconds: float
-    peak_mib: float
-    kept_bytes: int
-    oov_rate: float
-    truncation_rate: float
+    dimensions: int = 0
+    encode_seconds: float = math.nan
+    fit_seconds: float = math.nan
+    predict_seconds: float = math.nan
+    peak_mib: float = math.nan
+    kept_bytes: int = 0
+    oov_rate: float = math.nan
+    truncation_rate: float = math.nan
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one kind of features did.
+    """Results of one feature set in cross-validation.
 
     Attributes
     ----------
     name : str
+        Name of the feature set.
     is_contextual : bool
-        Whether a `BertVectorizer` is part of it; everything else is a baseline.
+        Whether a `BertVectorizer` is part of it. Everything else is a baseline.
     cell : tuple of (int, str), or None
-        The layer (counted from 0, the embeddings) and the pooling, where it is a single layer under
-        a single pooling.
-    scores : dict of str to ndarray
-        What each metric gave on each fold, as people know it: an error is a positive number. *Shape
-        of each:* ``(n_folds,)``, float64.
+        Layer (counted from 0, the embeddings) and pooling, if it reads one of each.
+    scores : dict of str to ndarray of shape (n_folds,)
+        Scores on the folds, float64, for each metric. Errors are positive numbers.
     test_scores : dict of str to float
-        The same on rows held back for a test, fitted on all others; empty where there are none.
-    predictions : ndarray
-        For each row what was predicted while it was left out, in the first repeat; None where it
-        never was. *Shape:* ``(n_rows,)`` or ``(n_rows, n_labels)``, dtype object.
+        Scores on the held-back rows, after a fit on all others. Empty without such rows.
+    predictions : ndarray of shape (n_rows,) or (n_rows, n_labels), dtype object
+        Out-of-fold predictions of the first repeat. None for rows that are in no test fold.
     cost : Cost
-    curve : ndarray or None
-        The deciding metric after learning from a growing number of rows. *Shape:* ``(n_sizes,
-        n_folds of the first repeat)``, float64.
-    reason : str
-        Why the deciding metric has no value on a fold, where it has none.
-    resampled, test_resampled : ndarray or None
-        The deciding metric on bootstrap samples of the test rows, the same samples for all kinds of
-        features: where there is but one fold, and on rows held back. *Shape:* ``(n_resamples,)``,
-        float64.
+        What it took.
+    curve : ndarray of shape (n_sizes, n_folds_of_first_repeat) or None, default=None
+        First metric after learning from a growing number of rows.
+    resampled : ndarray of shape (n_resamples,) or None, default=None
+        First metric on bootstrap samples of the test rows, if there is one fold. All feature sets
+        get the same samples.
+    test_resampled : ndarray of shape (n_resamples,) or None, default=None
+        First metric on bootstrap samples of the held-back rows.
+    reason : str, default=""
+        Why the first metric has no value on a fold.
+
+    See Also
+    --------
+    Comparison.outcomes : The outcomes of all feature sets.
+
+    Examples
+    --------
+    >>> from bertvectorizer import compare
+    >>> outcomes = compare(["ham", "spam"] * 5, [0, 1] * 5, ["majority class"], cv=2).outcomes
+    >>> outcomes["majority class"].scores["accuracy"].tolist()
+    [0.5, 0.5]
     """
 
     name: str
@@ -88,12 +110,10 @@ class Outcome:
     curve: NDArray[np.float64] | None = None
     resampled: NDArray[np.float64] | None = None
     test_resampled: NDArray[np.float64] | None = None
-
     reason: str = ""
 
     @property
     def n_judged(self) -> int:
-        """Rows for which something was predicted while they were left out."""
-        return sum(
-            row is not None for row in self.predictions.reshape(len(self.predictions), -1)[:, 0]
-        )
+        """Number of rows with an out-of-fold prediction."""
+        first = self.predictions.reshape(len(self.predictions), -1)[:, 0]
+        return sum(value is not None for value in first)

@@ -1,4 +1,4 @@
-"""How much memory this process takes at most."""
+"""Peak memory of this process."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["forget_peak", "read_peak"]
-
-_MIB = 1 << 20
+__all__ = ["read_peak", "reset_peak"]
 
 
-def forget_peak() -> None:
-    """Measure from now on, where the system allows that (Linux); elsewhere the peak is that of the whole life of the process."""
+def reset_peak() -> None:
+    """Start measuring anew where the system can (Linux); elsewhere the peak is that since start."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def read_peak() -> float:
-    """Return the most memory that this process has taken, in MiB; NaN where the system does not
-    say.
+    """Return the peak memory of this process in MiB; NaN where the system does not report it.
 
     Examples
     --------
@@ -29,14 +26,12 @@ def read_peak() -> float:
     True
     """
     with suppress(OSError):
-        match = re.search(
-            r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii")
-        )
-        if match:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        if match := re.search(r"VmHWM:\s+(\d+) kB", status):
             return int(match[1]) / 1024
     try:
         import resource
     except ImportError:  # Windows
         return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (_MIB if sys.platform == "darwin" else 1024)
+    return peak / (2**20 if sys.platform == "darwin" else 1024)

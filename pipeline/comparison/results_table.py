@@ -1,4 +1,4 @@
-"""The table of a comparison: scores with intervals, differences to the best baseline with tests, costs."""
+"""The table of a comparison: scores with intervals, tests against the best baseline, costs."""
 
 from __future__ import annotations
 
@@ -34,13 +34,7 @@ NO_EVIDENCE = "no evidence of a difference"
 
 
 def best_of(outcomes: Mapping[str, Outcome], metric: Metric) -> str:
-    """Return the name of the outcome with the best mean score; the first of equals.
-
-    Raises
-    ------
-    ValueError
-        If there are no outcomes.
-    """
+    """Return the name of the outcome with the best mean score, the first of equals."""
     sign = 1 if metric.greater_is_better else -1
     return max(outcomes, key=lambda name: sign * float(outcomes[name].scores[metric.name].mean()))
 
@@ -48,35 +42,11 @@ def best_of(outcomes: Mapping[str, Outcome], metric: Metric) -> str:
 def rank(
     outcomes: Mapping[str, Outcome], metrics: list[Metric], folds: Folds, n_test: int
 ) -> tuple[pd.DataFrame, str]:
-    """Build the table of a comparison.
+    """Build the table of a comparison; return it and the name of the best baseline.
 
-    Parameters
-    ----------
-    outcomes : mapping of str to Outcome
-        At least one.
-    metrics : list of Metric
-        The one that decides first.
-    folds : Folds
-    n_test : int
-        Rows held back for a test.
-
-    Returns
-    -------
-    table : DataFrame
-        A row for each kind of features; columns as `Comparison.table` has them.
-    baseline : str
-        Name of the best baseline: the best of what is not contextual, or of all where everything
-        is.
-
-    Notes
-    -----
-    Everything is compared with the best baseline, and Holm's correction spans all these tests. That the baseline is picked by the same
-    scores makes it look a little better than it is, which speaks against what is compared with it.
-
-    References
-    ----------
-    C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
-    S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979.
+    The baseline is the best feature set that is not contextual, or of all if all are. Everything is
+    compared with it, and Holm's correction spans these tests. Since it is chosen by the same scores
+    it looks slightly too good, which makes the tests conservative.
     """
     metric = metrics[0]
     baseline = best_of(
@@ -115,7 +85,7 @@ def rank(
             "test_high": [test.high for test in tests],
         }
     for other in metrics[1:]:
-        columns[other.name] = [_mean(outcome.scores[other.name]) for outcome in outcomes.values()]
+        columns[other.name] = [float(own.scores[other.name].mean()) for own in outcomes.values()]
         if n_test:
             columns[f"test_{other.name}"] = [
                 outcome.test_scores[other.name] for outcome in outcomes.values()
@@ -124,41 +94,21 @@ def rank(
     return pd.concat([pd.DataFrame(columns), costs], axis=1), baseline
 
 
-def _mean(scores: Any) -> float:
-    """Return the mean; NaN where a fold has no score, and no warning."""
-    return float(np.mean(scores))
-
-
 def estimate_score(
     scores: NDArray[np.float64], metric: Metric, n_train: float, n_test: float, n_rows: int
 ) -> Estimate:
-    """Return the mean score of folds with its interval.
+    """Return the mean score of folds with its interval, where one can be estimated.
 
-    Parameters
-    ----------
-    scores : ndarray
-        *Shape:* ``(n_folds,)``.
-    metric : Metric
-    n_train, n_test : float
-        Training and test rows of a fold.
-    n_rows : int
-        Rows that are judged by in all folds together.
-
-    Returns
-    -------
-    Estimate
-        Without an interval where there is but one score, a fold has none, or all are the same and
-        nobody knows what a row weighs.
+    ``n_train`` and ``n_test`` are rows of a fold, ``n_rows`` the distinct test rows of all folds.
     """
-    if _says_nothing(scores, metric.resolution(n_test)):
+    if _has_no_interval(scores, metric.resolution(n_test)):
         return Estimate(float(scores.mean()), np.nan, np.nan, np.nan)
-    error = metric.row_error(float(scores.mean()), n_rows)
     return corrected_interval(
         scores,
         n_test / n_train,
         CONFIDENCE,
         resolution=metric.resolution(n_test),
-        row_error=error,
+        row_error=metric.row_error(float(scores.mean()), n_rows),
         bounds=metric.bounds,
     )
 
@@ -184,16 +134,16 @@ def _difference(outcome: Outcome, reference: Outcome, metric: Metric, folds: Fol
             CONFIDENCE,
             resolution=resolution,
         )
-    elif _says_nothing(differences, resolution):
+    elif _has_no_interval(differences, resolution):
         return Estimate(float(differences.mean()), np.nan, np.nan, np.nan)
     else:
         found = corrected_test(differences, n_test / n_train, CONFIDENCE, resolution=resolution)
-    reach = metric.bounds[1] - metric.bounds[0]  # no two scores are further apart
+    reach = metric.bounds[1] - metric.bounds[0]  # the largest possible difference
     return found._replace(low=max(found.low, -reach), high=min(found.high, reach))
 
 
-def _says_nothing(scores: NDArray[np.float64], resolution: float) -> bool:
-    """Whether nothing can be said of how sure a mean is: one score, or all the same where it is unknown what a row weighs."""
+def _has_no_interval(scores: NDArray[np.float64], resolution: float) -> bool:
+    """Whether scores allow no interval: one score, or equal scores of a metric without resolution."""
     return (
         len(scores) < 2
         or not np.isfinite(scores).all()

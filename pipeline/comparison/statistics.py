@@ -1,4 +1,17 @@
-"""What scores of folds, or of one test set, allow one to say: intervals, paired tests, and their correction for many tests."""
+"""Intervals and paired tests for scores of folds or of one test set, and Holm's correction.
+
+References
+----------
+C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
+R. Bouckaert and E. Frank, "Evaluating the Replicability of Significance Tests for Comparing
+Learning Algorithms", PAKDD 2004.
+B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+P. Hall and S. Wilson, "Two Guidelines for Bootstrap Hypothesis Testing", Biometrics 47, 1991.
+B. Phipson and G. Smyth, "Permutation P-values Should Never Be Zero", Stat. Appl. Genet. Mol. Biol.
+9, 2010.
+S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
+Statistics 6, 1979.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +42,7 @@ __all__ = [
 
 
 class Estimate(NamedTuple):
-    """A number with its interval, and the p-value of "it is 0".
-
-    Attributes
-    ----------
-    mean : float
-        The score, or the difference of two scores.
-    low, high : float
-        Ends of the interval.
-    p_value : float
-        Two-sided; NaN where no test was asked for.
-    """
+    """A score or a difference, its interval, and the two-sided p-value of "it is 0" (NaN: no test)."""
 
     mean: float
     low: float
@@ -56,59 +59,22 @@ def corrected_interval(
     row_error: float = 0.0,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate:
-    """Return the mean score of cross-validation with an interval that knows that folds share their
-    rows.
+    """Return the mean score of cross-validation with its corrected confidence interval.
 
-    Parameters
-    ----------
-    scores : array-like of shape (n_folds,)
-        One score for each fold; of all repeats, where folds were drawn several times.
-    test_share : float
-        Rows that a fold is scored on, divided by rows that it is fitted on: 0.25 for 5 folds.
-    confidence : float
-        How often such intervals hold the true score: the one expected of a model fitted on as many
-        rows.
-    resolution : float
-        What a single row weighs in the score of a fold: ``1 / n_test_rows`` for accuracy. See
-        Notes.
-    row_error : float
-        Standard error that the score has as other rows might have been drawn, the model being the
-        same, if it is known: ``sqrt(score * (1 - score) / n_rows)`` for accuracy, with all rows.
-        See Notes.
-    bounds : tuple of float
-        Least and greatest value that the score can take. The interval is cut there, which costs no
-        confidence.
+    ``test_share`` is the ratio of test rows to training rows of a fold, ``resolution`` the weight
+    of one row in the score of a fold (``1 / n_test_rows`` for accuracy), ``row_error`` the standard
+    error from sampling rows, and ``bounds`` the range of the score.
 
-    Returns
-    -------
-    Estimate
-        Without a p-value.
+    Training sets of folds overlap, so ``variance / n_folds`` is too small. Nadeau and Bengio
+    replace it by ``(1 / n_folds + test_share) * variance``; Bouckaert and Frank found that this
+    also suits repeated cross-validation. Two effects do not show in the variance of folds:
 
-    Raises
-    ------
-    InvalidParameterError
-        If there are fewer than two scores, one of them is not finite, or a parameter breaks its
-        rule.
-
-    Notes
-    -----
-    Rows serve in several training sets, so that folds depend on one another, and the plain ``variance / n_folds`` is too small.
-    Nadeau and Bengio put ``(1 / n_folds + test_share) * variance`` in its place; Bouckaert and Frank found that it serves repeated
-    cross-validation too. The t distribution has ``n_folds - 1`` degrees of freedom. Two things no variance of folds can show:
-
-    - Stratified folds have the same share of each class; other data would not. A majority class
-      even scores the same in all
-      folds. The standard error is therefore taken to be no less than ``row_error``.
-    - With every row right in every fold, other rows may still come out wrong. The variance is
-      therefore taken to be no less
-      than with one row in one fold otherwise, ``resolution ** 2 / n_folds``: a faultless model's
-      interval then reaches 2.1 (2 x 5 folds) or 4.2 (5 folds) of all rows down at 95 %; the rule of
-      three says 3 to 3.7.
-
-    References
-    ----------
-    C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
-    R. Bouckaert and E. Frank, "Evaluating the Replicability of Significance Tests for Comparing Learning Algorithms", PAKDD 2004.
+    - Stratified folds have equal class shares, which other data would not have. The standard error
+      is therefore at least ``row_error``.
+    - If every row is right in every fold, other rows may still be wrong. The variance is therefore
+      at least that of one row in one fold, ``resolution ** 2 / n_folds``. The 95 % interval of a
+      faultless model then reaches 2.1 (2 x 5 folds) or 4.2 (5 folds) rows down; the rule of three
+      gives 3 to 3.7.
 
     Examples
     --------
@@ -117,46 +83,19 @@ def corrected_interval(
     0.810, from 0.768 to 0.852
     """
     lowest, highest = _check_bounds(bounds)
-    mean, fold_error, spread = _corrected("scores", scores, test_share, confidence, resolution)
-    error = max(fold_error, _check_error("row_error", row_error))
-    return Estimate(
-        mean, max(mean - spread * error, lowest), min(mean + spread * error, highest), math.nan
-    )
+    mean, error, quantile = _corrected("scores", scores, test_share, confidence, resolution)
+    reach = quantile * max(error, _check_error("row_error", row_error))
+    return Estimate(mean, max(mean - reach, lowest), min(mean + reach, highest), math.nan)
 
 
 def corrected_test(
     differences: ArrayLike, test_share: float, confidence: float = 0.95, *, resolution: float = 0.0
 ) -> Estimate:
-    """Test whether two kinds of features do equally well in cross-validation, by the corrected
-    resampled t-test.
+    """Test whether two feature sets score equally, by the corrected resampled t-test.
 
-    Parameters
-    ----------
-    differences : array-like of shape (n_folds,)
-        The score of the one less that of the other, on the same folds.
-    test_share, confidence, resolution
-        As in `corrected_interval`.
-
-    Returns
-    -------
-    Estimate
-        The mean difference, its interval, and the two-sided p-value; it is below ``1 - confidence``
-        just where the interval does not hold 0.
-
-    Raises
-    ------
-    InvalidParameterError
-        As in `corrected_interval`.
-
-    Notes
-    -----
-    Where all differences are the same, their variance is 0. With a ``resolution`` the test takes that of one row in one fold, see
-    `corrected_interval`. Without it there remains what the test tends to as the variance vanishes: a p-value of 1 where all
-    differences are 0, else of 0. That is more than any data can show, so give the resolution of scores that are counted.
-
-    References
-    ----------
-    As in `corrected_interval`.
+    ``differences`` are paired by fold; the other parameters are those of `corrected_interval`. The
+    p-value is below ``1 - confidence`` exactly if the interval excludes 0. Without a resolution,
+    equal differences have no variance: p is 1 if they are 0, else 0.
 
     Examples
     --------
@@ -164,14 +103,13 @@ def corrected_test(
     >>> print(f"{estimate.mean:+.3f}, from {estimate.low:+.3f} to {estimate.high:+.3f}, p = {estimate.p_value:.3f}")
     +0.024, from +0.003 to +0.045, p = 0.035
     """
-    mean, error, spread = _corrected("differences", differences, test_share, confidence, resolution)
-    ratio = abs(mean) / error if error else math.inf if mean else 0.0
-    return Estimate(
-        mean,
-        mean - spread * error,
-        mean + spread * error,
-        float(2 * stats.t.sf(ratio, np.size(differences) - 1)),
+    mean, error, quantile = _corrected(
+        "differences", differences, test_share, confidence, resolution
     )
+    reach = quantile * error
+    ratio = abs(mean) / error if error else math.inf if mean else 0.0
+    p_value = float(2 * stats.t.sf(ratio, np.size(differences) - 1))
+    return Estimate(mean, mean - reach, mean + reach, p_value)
 
 
 def resample_rows(
@@ -181,30 +119,11 @@ def resample_rows(
     n_resamples: int = 999,
     random_state: int | RandomState | None,
 ) -> NDArray[np.float64]:
-    """Score bootstrap samples of the rows of a test set: as many rows, drawn with replacement.
+    """Score bootstrap samples of the rows of a test set.
 
-    Parameters
-    ----------
-    score : callable
-        Takes the rows of a sample, ``(n_rows,)`` int64, and returns the scores of all members on
-        them, ``(n_members,)``, so that differences are paired. NaN says that a sample has no score,
-        such as a ROC AUC where all rows are of one class.
-    n_rows : int
-        Rows of the test set.
-    n_resamples : int
-        Number of samples; the smallest p-value is ``1 / (n_resamples + 1)``.
-    random_state : int, RandomState or None
-        Seed of the samples.
-
-    Returns
-    -------
-    ndarray of shape (n_resamples, n_members)
-        Scores, float64.
-
-    Raises
-    ------
-    InvalidParameterError
-        If a parameter breaks its rule, or ``score`` returns anything but as many numbers each time.
+    ``score`` takes the row numbers of a sample and returns a score for each model, so that
+    differences are paired; NaN where a sample has no score. The result has shape ``(n_resamples,
+    n_models)``. The smallest p-value is ``1 / (n_resamples + 1)``.
 
     Examples
     --------
@@ -222,12 +141,11 @@ def resample_rows(
         raise invalid("random_state", "an int, a RandomState or None", random_state) from None
     resampled: list[NDArray[np.float64]] = []
     for _ in range(n_resamples):
-        scores = np.asarray(
-            score(random.randint(n_rows, size=n_rows, dtype=np.int64)), dtype=np.float64
-        )
+        rows = random.randint(n_rows, size=n_rows, dtype=np.int64)
+        scores = np.asarray(score(rows), dtype=np.float64)
         if scores.ndim != 1 or (resampled and len(scores) != len(resampled[0])):
             raise invalid(
-                "score", "a function that returns a vector with a number for each member", scores
+                "score", "a function that returns a vector with a number for each model", scores
             )
         resampled.append(scores)
     return np.stack(resampled)
@@ -243,40 +161,10 @@ def bootstrap_interval(
 ) -> Estimate:
     """Return the score on a test set with the percentile interval of its bootstrap.
 
-    Parameters
-    ----------
-    value : float
-        Score on the rows as they are.
-    resampled : array-like of shape (n_resamples,)
-        Its scores on bootstrap samples: a column of what `resample_rows` returns. NaN are left out.
-    confidence : float
-        How often such intervals hold the true score: that of this fitted model on endlessly many
-        rows. How much another training set would change is not in it.
-    resolution : float
-        What a single row weighs in the score: ``1 / n_rows`` for accuracy. The interval reaches at
-        least ``-log((1 - confidence) / 2)`` rows to either side, 3.7 at 95 %: so far off may the
-        truth be though not a single row came out wrong, and then no bootstrap sample shows it.
-    bounds : tuple of float
-        Least and greatest value that the score can take; the interval is cut there.
-
-    Returns
-    -------
-    Estimate
-        Its ``p_value`` is NaN. Without a finite score, or samples that have one, the ends are NaN
-        too.
-
-    Raises
-    ------
-    InvalidParameterError
-        If ``resampled`` is not a vector, or a parameter breaks its rule.
-
-    Notes
-    -----
-    The basic, normal and bias-corrected forms covered no better anywhere, and less where a score is near its end.
-
-    References
-    ----------
-    B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    ``resampled`` are scores on bootstrap samples; NaN are left out. The interval is that of this
+    fitted model, not of another training set. It reaches at least ``-log((1 - confidence) / 2)``
+    rows of weight ``resolution`` to either side, 3.7 at 95 %, since a faultless score has no
+    spread. Basic, normal and bias-corrected intervals covered no better, and worse near the bounds.
 
     Examples
     --------
@@ -292,13 +180,9 @@ def bootstrap_interval(
     if not len(samples):
         return Estimate(value, math.nan, math.nan, math.nan)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail], method="weibull")
-    return Estimate(
-        value,
-        max(min(float(low), value - reach), lowest),
-        min(max(float(high), value + reach), highest),
-        math.nan,
-    )
+    low, high = map(float, np.quantile(samples, [tail, 1 - tail], method="weibull"))
+    low, high = min(low, value - reach), max(high, value + reach)
+    return Estimate(value, max(low, lowest), min(high, highest), math.nan)
 
 
 def bootstrap_test(
@@ -308,35 +192,10 @@ def bootstrap_test(
     *,
     resolution: float = 0.0,
 ) -> Estimate:
-    """Test whether two fitted models do equally well on a test set, by the bootstrap of their
-    difference.
+    """Test whether two fitted models score equally on a test set, by their bootstrapped difference.
 
-    Parameters
-    ----------
-    value : float
-        Difference of their scores on the rows as they are.
-    resampled_differences : array-like of shape (n_resamples,)
-        The same on bootstrap samples: the difference of two columns of what `resample_rows`
-        returns. NaN are left out.
-    confidence, resolution
-        As in `bootstrap_interval`.
-
-    Returns
-    -------
-    Estimate
-        The difference, a symmetric interval, and the two-sided p-value: the share of samples as far
-        from the difference as that is from 0, one added to both counts. All but the difference are
-        NaN where it or all samples are.
-
-    Raises
-    ------
-    InvalidParameterError
-        If ``resampled_differences`` is not a vector, or a parameter breaks its rule.
-
-    References
-    ----------
-    P. Hall and S. Wilson, "Two Guidelines for Bootstrap Hypothesis Testing", Biometrics 47, 1991.
-    B. Phipson and G. Smyth, "Permutation P-values Should Never Be Zero", Stat. Appl. Genet. Mol. Biol. 9, 2010.
+    The p-value is the share of samples whose difference deviates from ``value`` by at least
+    ``value``, with one added to both counts. All but the difference are NaN if no sample has one.
 
     Examples
     --------
@@ -354,33 +213,13 @@ def bootstrap_test(
         return Estimate(value, math.nan, math.nan, math.nan)
     distances = np.abs(samples - value)
     reach = max(reach, float(np.quantile(distances, confidence, method="weibull")))
-    # Distances of counted scores are often exactly as far as 0 is, but for rounding.
+    # Counted scores often deviate by exactly the value, except for rounding.
     n_as_far = int((distances >= abs(value) * (1 - 1e-9)).sum())
     return Estimate(value, value - reach, value + reach, (1 + n_as_far) / (1 + len(samples)))
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Correct p-values for their number, so that false alarms in all of them together stay as rare
-    as in one.
-
-    Parameters
-    ----------
-    p_values : array-like of shape (n_tests,)
-        NaN stands for a test that was not made: it stays NaN and does not count.
-
-    Returns
-    -------
-    ndarray of shape (n_tests,)
-        Corrected p-values, float64, in the same order; never less than before, never above 1.
-
-    Raises
-    ------
-    InvalidParameterError
-        If they are no vector of numbers from 0 to 1.
-
-    References
-    ----------
-    S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979.
+    """Correct p-values for multiple tests; NaN stays NaN and does not count as a test.
 
     Examples
     --------
@@ -400,7 +239,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 def _corrected(
     name: str, values: ArrayLike, test_share: float, confidence: float, resolution: float
 ) -> tuple[float, float, float]:
-    """Return the mean, its corrected standard error, and how many of these an interval reaches."""
+    """Return the mean, its corrected standard error, and the t quantile of the interval."""
     array = _vector(name, values)
     if len(array) < 2 or not np.isfinite(array).all():
         raise invalid(name, "at least two finite numbers, one for each fold", values)
@@ -408,32 +247,22 @@ def _corrected(
         "test_share", test_share, "a finite number above 0", lambda number: 0 < number < math.inf
     )
     _check_level(confidence, resolution)
-    deviations = (
-        array - array[0]
-    )  # exactly 0 where all are the same, which deviations from a rounded mean would not be
+    deviations = array - array[0]  # exactly 0 if all are equal, unlike deviations from the mean
     variance = max(float(deviations.var(ddof=1)), resolution**2 / len(array))
     error = math.sqrt((1 / len(array) + test_share) * variance)
-    return (
-        float(array[0] + deviations.mean()),
-        error,
-        float(stats.t.ppf((1 + confidence) / 2, len(array) - 1)),
-    )
+    quantile = float(stats.t.ppf((1 + confidence) / 2, len(array) - 1))
+    return float(array[0] + deviations.mean()), error, quantile
 
 
 def _sampled(
     name: str, value: Any, samples: ArrayLike, confidence: float, resolution: float
 ) -> tuple[float, NDArray[np.float64], float]:
-    """Return the value, the samples that have a score (none where the value is no score), and the least reach."""
+    """Return the value, the finite samples (none without a finite value), and the least reach."""
     _check_level(confidence, resolution)
-    value, array = (
-        _check_number("value", value, "a number", lambda number: True),
-        _vector(name, samples),
-    )
-    return (
-        value,
-        array[np.isfinite(array) & math.isfinite(value)],
-        -math.log((1 - confidence) / 2) * resolution,
-    )
+    value = _check_number("value", value, "a number", lambda number: True)
+    array = _vector(name, samples)
+    reach = -math.log((1 - confidence) / 2) * resolution
+    return value, array[np.isfinite(array) & math.isfinite(value)], reach
 
 
 def _vector(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -475,5 +304,5 @@ def _check_bounds(bounds: Any) -> tuple[float, float]:
         if lowest < highest:
             return lowest, highest
     except (TypeError, ValueError):
-        pass  # for the same error
+        pass
     raise invalid("bounds", "two numbers, the lesser first", bounds)

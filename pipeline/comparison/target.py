@@ -1,4 +1,4 @@
-"""What is to be predicted: classes, several labels a row, or amounts."""
+"""The target of a comparison: classes, several labels a row, or numbers."""
 
 from __future__ import annotations
 
@@ -21,25 +21,19 @@ __all__ = ["TASKS", "Target", "join_target", "read_target"]
 
 TASKS = ("auto", "classification", "regression")
 
-_MOST_PLAUSIBLE_CLASSES = 50
-_MOST_EXACT = 2**53  # greater whole numbers are not told apart as float64
-_SEVERAL = (list, tuple, set, frozenset, np.ndarray)
+_MAX_PLAUSIBLE_CLASSES = 50
+_MAX_EXACT = 2**53  # greater integers are not exact as float64
+_COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A column of labels or amounts.
+    """The values to predict.
 
-    Attributes
-    ----------
-    values : ndarray
-        Labels, each as it was given, *shape:* ``(n_rows,)``; amounts, float64; or for each row and
-        label whether it has it, *shape:* ``(n_rows, n_labels)``, int64.
-    kind : {"binary", "multiclass", "multilabel", "regression"}
-    classes : ndarray or None
-        The distinct labels, sorted; None for amounts. *Shape:* ``(n_classes,)``.
-    name : str or None
-        What the column was called.
+    ``values`` holds labels as they were given, of shape ``(n_rows,)``; numbers, float64; or 0 and
+    1 for each row and label, of shape ``(n_rows, n_labels)``. ``kind`` is "binary", "multiclass",
+    "multilabel" or "regression"; ``classes`` the sorted labels, None for regression; ``name`` the
+    name of the column.
     """
 
     values: NDArray[Any]
@@ -52,7 +46,7 @@ class Target:
 
     @property
     def is_classes(self) -> bool:
-        """Whether each row has one of several classes."""
+        """Whether each row has one class."""
         return self.kind in ("binary", "multiclass")
 
     def count_classes(self) -> pd.Series:
@@ -66,30 +60,10 @@ class Target:
 
 
 def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[str]]:
-    """Read a target and say what it is.
+    """Read a target; return it with notes for the user.
 
-    Parameters
-    ----------
-    y : array-like
-        One label or amount a row; or a list of labels a row; or a column of 0 and 1 for each label.
-        *Length:* ``n_rows``.
-    n_rows : int
-        Number of texts.
-    task : {"auto", "classification", "regression"}
-        ``"auto"`` takes numbers with a fraction as amounts and everything else as classes, numbers
-        that came as text too.
-
-    Returns
-    -------
-    target : Target
-    notes : list of str
-        What a user should know of how it was read.
-
-    Raises
-    ------
-    InvalidTableError
-        If the length is wrong, a value is missing, all values are the same, or an amount is no
-        finite number.
+    ``task="auto"`` reads numbers with fractions as regression and everything else as classes,
+    numbers as text included.
 
     Examples
     --------
@@ -104,7 +78,7 @@ def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[s
     frame = read_frame(y)
     name = frame.names[0] if frame and len(frame.names) == 1 else getattr(y, "name", None)
     name = None if name is None or name == "" else str(name)
-    rows, labels = _rows(y)
+    rows, labels = _read_rows(y)
     if len(rows) != n_rows:
         raise InvalidTableError(
             f"There are {n_rows} texts but {len(rows)} labels; each text needs one."
@@ -112,16 +86,16 @@ def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[s
     if not n_rows:
         raise InvalidTableError("There are no texts: the table has no rows.")
     if isinstance(rows, np.ndarray):
-        return _several_labels(rows, labels, name), []
+        return _multilabel(rows, labels, name), []
     _check_missing(rows, name)
-    if any(isinstance(value, _SEVERAL) for value in rows):
+    if any(isinstance(value, _COLLECTIONS) for value in rows):
         binarizer = MultiLabelBinarizer()
-        return _several_labels(binarizer.fit_transform(_sets(rows)), binarizer.classes_, name), []
-    amounts = _as_amounts(rows)
+        return _multilabel(binarizer.fit_transform(_label_sets(rows)), binarizer.classes_, name), []
+    numbers = _as_numbers(rows)
     if task == "regression" or (
-        task == "auto" and amounts is not None and _have_fractions(rows, amounts)
+        task == "auto" and numbers is not None and _have_fractions(rows, numbers)
     ):
-        return _amounts(rows, amounts, name)
+        return _regression(rows, numbers, name)
     values = _as_labels(rows)
     classes = np.unique(values)
     if len(classes) < 2:
@@ -129,32 +103,16 @@ def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[s
             f"The target must have at least 2 classes. Got 1, {classes[0]!s:.100} in every row."
         )
     notes = []
-    if task == "auto" and amounts is not None and len(classes) > _MOST_PLAUSIBLE_CLASSES:
+    if task == "auto" and numbers is not None and len(classes) > _MAX_PLAUSIBLE_CLASSES:
         notes.append(
             f"The target holds {len(classes)} distinct whole numbers, taken as classes; task"
-            " 'regression' takes them as amounts."
+            " 'regression' takes them as numbers."
         )
     return Target(values, "binary" if len(classes) == 2 else "multiclass", classes, name), notes
 
 
 def join_target(target: Target, y: Any, n_rows: int) -> Target:
-    """Return a target with further rows, which are read as the same kind.
-
-    Parameters
-    ----------
-    target : Target
-    y : array-like
-        *Length:* ``n_rows``.
-    n_rows : int
-
-    Returns
-    -------
-    Target
-
-    Raises
-    ------
-    InvalidTableError
-        If the length is wrong, a value is missing, or a label is new.
+    """Return a target with further rows of the same kind; they have no new labels.
 
     Examples
     --------
@@ -162,7 +120,7 @@ def join_target(target: Target, y: Any, n_rows: int) -> Target:
     >>> join_target(target, ["spam"], 1).values.tolist()
     ['ham', 'spam', 'spam']
     """
-    rows, _ = _rows(y)
+    rows, _ = _read_rows(y)
     if len(rows) != n_rows:
         raise InvalidTableError(
             f"There are {n_rows} texts in 'test' but {len(rows)} labels; each text needs one."
@@ -177,10 +135,12 @@ def join_target(target: Target, y: Any, n_rows: int) -> Target:
             "The target of 'test' must be one column, as that of the other rows. Got"
             f" {rows.shape[1]} columns."
         )
-    elif target.values.dtype == bool and any(isinstance(row, _SEVERAL) for row in rows):
-        values = np.array([[bool(labels)] for labels in _known(_sets(rows), {target.name})])[:, 0]
+    elif target.values.dtype == bool and any(isinstance(row, _COLLECTIONS) for row in rows):
+        values = np.array(
+            [[bool(labels)] for labels in _check_known(_label_sets(rows), {target.name})]
+        )[:, 0]
     elif target.kind == "regression":
-        values = _finite(rows, _as_amounts(rows))
+        values = _finite(rows, _as_numbers(rows))
     else:
         values = (
             np.array([str(row) for row in rows], dtype=object)
@@ -205,14 +165,14 @@ def _more_labels(target: Target, rows: list[Any] | NDArray[Any]) -> NDArray[np.i
                 " of the other rows."
             )
         return rows.astype(np.int64)
-    sets = _known(_sets(rows), set(target.classes))
+    sets = _check_known(_label_sets(rows), set(target.classes))
     return np.array(
         [[label in labels for label in target.classes] for labels in sets], dtype=np.int64
     )
 
 
-def _rows(y: Any) -> tuple[list[Any] | NDArray[Any], list[Any]]:
-    """Return one value for each row, NumPy's numbers as Python's; or a matrix with a column for each label, and their names."""
+def _read_rows(y: Any) -> tuple[list[Any] | NDArray[Any], list[Any]]:
+    """Return a value for each row as Python objects; or a matrix of labels and their names."""
     if (frame := read_frame(y)) is not None:
         if len(frame.names) != 1:
             return _matrix(np.asarray(y, dtype=object)), frame.names
@@ -247,10 +207,10 @@ def _matrix(values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def _sets(rows: list[Any]) -> list[set[str]]:
+def _label_sets(rows: list[Any]) -> list[set[str]]:
     """Return the labels of each row as text."""
     for number, row in enumerate(rows):
-        if not isinstance(row, _SEVERAL):
+        if not isinstance(row, _COLLECTIONS):
             raise InvalidTableError(
                 f"The target must be a list of labels for each row, as for others. Got {row!r} in"
                 f" row {number}, counted from 0."
@@ -258,7 +218,7 @@ def _sets(rows: list[Any]) -> list[set[str]]:
     return [{str(label) for label in row} for row in rows]
 
 
-def _known(sets: list[set[str]], labels: set[Any]) -> list[set[str]]:
+def _check_known(sets: list[set[str]], labels: set[Any]) -> list[set[str]]:
     if new := set().union(*sets) - labels:
         raise InvalidTableError(
             "The target of 'test' must have no labels but those of the other rows. Got"
@@ -289,8 +249,8 @@ def _check_missing(column: list[Any], name: str | None) -> None:
         )
 
 
-def _as_amounts(column: list[Any]) -> NDArray[np.float64] | None:
-    """Return numbers, among them such as came as text; None where there is anything else."""
+def _as_numbers(column: list[Any]) -> NDArray[np.float64] | None:
+    """Return numbers, those written as text included; None if a value is anything else."""
     if any(isinstance(value, bool) for value in column):
         return None
     try:
@@ -299,65 +259,61 @@ def _as_amounts(column: list[Any]) -> NDArray[np.float64] | None:
         return None
 
 
-def _have_fractions(rows: list[Any], amounts: NDArray[np.float64]) -> bool:
-    """Whether there are fractions; infinite numbers are amounts too, and refused as such, unless they came as text."""
-    finite = np.isfinite(amounts)
+def _have_fractions(rows: list[Any], numbers: NDArray[np.float64]) -> bool:
+    """Whether there are fractions, or infinite floats, which regression then refuses."""
+    finite = np.isfinite(numbers)
     return bool(
-        (amounts[finite] != np.round(amounts[finite])).any()
+        (numbers[finite] != np.round(numbers[finite])).any()
         or any(isinstance(row, float) and math.isinf(row) for row in rows)
     )
 
 
-def _amounts(
-    column: list[Any], amounts: NDArray[np.float64] | None, name: str | None
+def _regression(
+    column: list[Any], numbers: NDArray[np.float64] | None, name: str | None
 ) -> tuple[Target, list[str]]:
-    amounts = _finite(column, amounts)
-    if (amounts == amounts[0]).all():
+    numbers = _finite(column, numbers)
+    if (numbers == numbers[0]).all():
         raise InvalidTableError(
-            f"The target must have at least 2 values. Got 1, {amounts[0]:g} in every row."
+            f"The target must have at least 2 values. Got 1, {numbers[0]:g} in every row."
         )
-    came_as_text = [isinstance(value, str) for value in column]
-    notes = (
-        ["The target came as text and was read as numbers, with fractions: a regression."]
-        if any(came_as_text)
-        else []
-    )
-    return Target(amounts, "regression", None, name), notes
+    notes = ["The target came as text and was read as numbers, with fractions: a regression."]
+    is_text = any(isinstance(value, str) for value in column)
+    return Target(numbers, "regression", None, name), notes if is_text else []
 
 
-def _finite(column: list[Any], amounts: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Return amounts, all of them finite numbers."""
-    if amounts is None or not np.isfinite(amounts).all():
+def _finite(column: list[Any], numbers: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Return the numbers if all are finite."""
+    if numbers is None or not np.isfinite(numbers).all():
         row = next(
             row
             for row, value in enumerate(column)
-            if (one := _as_amounts([value])) is None or not np.isfinite(one[0])
+            if (one := _as_numbers([value])) is None or not np.isfinite(one[0])
         )
         raise InvalidTableError(
             f"For task 'regression' the target must hold finite numbers. Got {column[row]!r} in row"
             f" {row}, counted from 0."
         )
-    return amounts
+    return numbers
 
 
 def _as_labels(column: list[Any]) -> NDArray[Any]:
-    """Return labels of one type: whole numbers, truth values, or text where there is anything else."""
+    """Return labels of one type: integers, booleans, or else text."""
     kinds = {type(value) for value in column}
     if kinds == {bool} or (kinds == {int} and all(-(2**63) <= value < 2**63 for value in column)):
         return np.array(column)
-    if kinds <= {int, float} and all(abs(value) < _MOST_EXACT for value in column):
+    if kinds <= {int, float} and all(abs(value) < _MAX_EXACT for value in column):
         return np.array(column, dtype=np.int64)
     if kinds <= {int, float}:
         return np.array(column, dtype=object if kinds == {int} else np.float64)
     return np.array([str(value) for value in column], dtype=object)
 
 
-def _several_labels(values: NDArray[Any], classes: Any, name: str | None) -> Target:
-    if not (is_good := _is_0_or_1(values)).all():
-        place = np.argwhere(~is_good)[0]
+def _multilabel(values: NDArray[Any], classes: Any, name: str | None) -> Target:
+    if not (is_valid := _is_0_or_1(values)).all():
+        row, column = np.argwhere(~is_valid)[0]
         raise InvalidTableError(
             "A target of several columns must hold 0 and 1 only, a column for each label. "
-            f"Got {values[tuple(place)]!r} in row {place[0]}, column {place[1]}, counted from 0."
+            f"Got {values[row, column]!r} in row {row}, column {column}, counted from 0."
         )
     values = values.astype(np.int64)
     same = (values == values[0]).all(axis=0)
@@ -367,7 +323,7 @@ def _several_labels(values: NDArray[Any], classes: Any, name: str | None) -> Tar
             f"Each label must be in some rows and not in others. Got {label!r} in"
             f" {'all' if values[0, same][0] else 'no'} rows."
         )
-    if len(classes) == 1:  # which a row has or has not: two classes
+    if len(classes) == 1:  # with and without it: two classes
         return Target(values[:, 0].astype(bool), "binary", np.array([False, True]), str(classes[0]))
     return Target(
         values, "multilabel", np.array([str(label) for label in classes], dtype=object), name

@@ -38,6 +38,7 @@ from bertvectorizer.errors import (
     InvalidTextError,
     ModelNotFoundError,
 )
+from bertvectorizer.models.checkpoint.text_tokens import TextTokenizer
 from bertvectorizer.models.store.session_store import comparison_store, session_store
 from bertvectorizer.pipeline import (
     ComparisonInterrupted,
@@ -45,7 +46,7 @@ from bertvectorizer.pipeline import (
     load_example,
     read_table,
 )
-from bertvectorizer.pipeline.comparison import cross_validation as trial
+from bertvectorizer.pipeline.comparison import cross_validation
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
@@ -85,7 +86,7 @@ def one_thread() -> Any:
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "resample_rows", partial(resample_rows, n_resamples=49))
+    monkeypatch.setattr(cross_validation, "resample_rows", partial(resample_rows, n_resamples=49))
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +195,30 @@ def test_the_default_roster_encodes_each_text_once(model: str) -> None:
     assert store.stats.encoded == 60
 
 
+def test_two_layers_of_a_model_tokenize_each_text_once(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenized: Counter[str] = Counter()
+    tokenize = TextTokenizer.__call__
+
+    def count(self: TextTokenizer, texts: Any) -> Any:
+        tokenized.update(texts)
+        return tokenize(self, texts)
+
+    monkeypatch.setattr(TextTokenizer, "__call__", count)
+    # The seconds of encoding are measured on a sample, without the store.
+    monkeypatch.setattr(cross_validation, "_time_encoding", lambda *_: 0.0)
+    texts = [*TEXTS, *TEXTS[:10]]
+    layers = {f"layer {n}": BertVectorizer(model, layers=n, max_length=4) for n in (-1, -2)}
+    with (
+        pytest.warns(UserWarning, match="judged after learning from the same text"),
+        pytest.warns(UserWarning, match="layer -1, layer -2: 70 of 70 texts are longer"),
+    ):
+        comparison = quick(texts, [*LABELS, *LABELS[:10]], layers)
+    assert tokenized == dict.fromkeys(TEXTS, 1)
+    assert comparison.table["truncation_rate"].tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("given", ["none", "path", "store"])
 def test_stores_of_the_users(given: str, model: str, tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
@@ -217,7 +242,7 @@ def test_names_of_the_default_roster(monkeypatch: pytest.MonkeyPatch, model: str
     assert list(quick(TEXTS, LABELS, "words").outcomes) == ["words"]
     with pytest.raises(
         InvalidParameterError,
-        match=r"must name some of: majority class, words, BERT\. Got 'word2vec'",
+        match=r"must name one or more of: majority class, words, BERT\. Got 'word2vec'",
     ):
         quick(TEXTS, LABELS, ["word2vec"])
 
@@ -445,7 +470,7 @@ def test_amounts() -> None:
     assert comparison.baseline == "letters"
     assert math.isnan(comparison.table.loc[0, "spearman"])
     assert comparison.table.loc[1, "mean_absolute_error"] >= 0
-    assert comparison.settings["target"] == "text: amounts"
+    assert comparison.settings["target"] == "text: regression"
     with pytest.warns(UserWarning, match="came as text and was read as numbers"):
         from_text = compare(TEXTS, amounts.astype(str), MAJORITY, LinearRegression(), 3)
     assert scores(from_text, "majority class") == scores(comparison, "majority class")
@@ -553,7 +578,7 @@ FAULTS: dict[str, tuple[Any, Any, type[Exception], str]] = {
         ["a", "b"] * 5,
         ["a", "b"] * 5,
         InvalidTableError,
-        "No kind of features could be used. words: .*empty vocabulary",
+        "No feature set could be used. words: .*empty vocabulary",
     ),
 }
 

@@ -362,16 +362,16 @@ def test_an_interrupt_before_anything_is_finished(
 def test_an_interrupt_prints_and_writes_what_is_finished(
     compare: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from bertvectorizer.pipeline.comparison.cross_validation import Trial
+    from bertvectorizer.pipeline.comparison.cross_validation import CrossValidation
 
-    run_trial = Trial.run
+    run = CrossValidation.run
 
-    def stop(self: Trial, name: str, *rest: Any) -> Any:
+    def stop(self: CrossValidation, name: str, *rest: Any) -> Any:
         if name != "majority class":
             raise KeyboardInterrupt
-        return run_trial(self, name, *rest)
+        return run(self, name, *rest)
 
-    monkeypatch.setattr(Trial, "run", stop)
+    monkeypatch.setattr(CrossValidation, "run", stop)
     numbers = tmp_path / "numbers.json"
     result = compare("--cv", "2", "--json", numbers)
     assert result.code == 130

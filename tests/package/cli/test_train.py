@@ -176,7 +176,7 @@ def test_amounts_several_labels_and_samples(tmp_path: Path, model: Path, run: Ru
         ({"-o": "model.pkl"}, ["ends in '.skops'", "model.pkl"]),
         ({"-o": "folder.skops"}, ["it is a folder"]),
         ({"-o": "nowhere/model.skops"}, ["no folder 'nowhere'"]),
-        ({"--features": "ELMo"}, ["must name some of", "'ELMo'"]),
+        ({"--features": "ELMo"}, ["must name one or more of", "'ELMo'"]),
         ({"--features": "TF-IDF words", "--cv": "5"}, ["nothing is compared"]),
         ({"--task": "ranking"}, ["'task'", "'ranking'"]),
         ({"--sample": "0"}, ["--sample"]),

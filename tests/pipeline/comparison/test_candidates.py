@@ -208,7 +208,7 @@ class TestChoosing:
     def test_unknown_names(self, features: Any) -> None:
         with pytest.raises(
             InvalidParameterError,
-            match=r"'features' parameter must name some of: majority class, words\. Got",
+            match=r"'features' parameter must name one or more of: majority class, words\. Got",
         ) as caught:
             choose_features(features, {"majority class": None, "words": self.words})
         assert "\n" not in str(caught.value)

@@ -17,7 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from bertvectorizer import BertVectorizer, StaticVectorizer
 from bertvectorizer.pipeline.comparison import cross_validation as module
-from bertvectorizer.pipeline.comparison.cross_validation import Trial, _Recorded
+from bertvectorizer.pipeline.comparison.cross_validation import CrossValidation, _CachedPredictions
 from bertvectorizer.pipeline.comparison.folds import Folds, make_folds
 from bertvectorizer.pipeline.comparison.metrics import resolve_scoring
 from bertvectorizer.pipeline.comparison.outcome import Outcome
@@ -62,7 +62,7 @@ def new_spy() -> None:
         seen.clear()
 
 
-def make_trial(**changes: Any) -> Trial:
+def make_cross_validation(**changes: Any) -> CrossValidation:
     parts: dict[str, Any] = {
         "texts": TEXTS,
         "target": TARGET,
@@ -76,11 +76,11 @@ def make_trial(**changes: Any) -> Trial:
         "random_state": 0,
         **changes,
     }
-    return Trial(**parts)
+    return CrossValidation(**parts)
 
 
 def run(transformer: Any, **changes: Any) -> Outcome:
-    return make_trial(**changes).run("it", transformer, lambda *_news: None)[0]
+    return make_cross_validation(**changes).run("it", transformer, lambda *_news: None)[0]
 
 
 def test_features_learn_from_the_training_rows_only() -> None:
@@ -182,14 +182,14 @@ def test_features_that_learn_nothing_are_computed_once(
         return whole(self, X)
 
     monkeypatch.setattr(HashingVectorizer, "transform", count)
-    monkeypatch.setattr(module, "_TEXTS_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "_CHUNK_TEXTS", at_once)
     news: list[tuple[str, int, int]] = []
     texts = np.concatenate([TEXTS, TEXTS])
     target = read_target(np.tile(LABELS, 2), 60)[0]
     folds = make_folds(3, target, None, 0)
     hashes = HashingVectorizer(n_features=32)
-    trial = make_trial(texts=texts, target=target, n_rows=60, folds=folds)
-    outcome, _ = trial.run("it", hashes, lambda *call: news.append(call))
+    cross_validation = make_cross_validation(texts=texts, target=target, n_rows=60, folds=folds)
+    outcome, _ = cross_validation.run("it", hashes, lambda *call: news.append(call))
     of_texts = [call for call in news if call[0] == "texts"]
     assert sum(calls) == 30 + 1 + 30  # all, one that loads the model, those that are timed
     assert of_texts[0] == ("texts", 0, 60)
@@ -245,10 +245,12 @@ def test_warnings_are_heard_once_and_shown_to_nobody(tiny_model: Any) -> None:
         [f"the old bat number {number} of the river" for number in range(60)], dtype=object
     )
     target = read_target([0, 1] * 30, 60)[0]
-    trial = make_trial(texts=texts, target=target, n_rows=60, folds=make_folds(2, target, None, 0))
+    cross_validation = make_cross_validation(
+        texts=texts, target=target, n_rows=60, folds=make_folds(2, target, None, 0)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, said = trial.run(
+        _, said = cross_validation.run(
             "it", BertVectorizer(str(tiny_model("bert")), max_length=4), lambda *_news: None
         )
     assert len(said) == 1
@@ -275,13 +277,13 @@ class TestAnswers:
         y = (self.y == "spam").astype(int) if scorer == "average_precision" else self.y
         model = LogisticRegression().fit(self.X, y)
         score = get_scorer(scorer)
-        answers = _Recorded(model, sparse.csr_matrix(self.X))
+        answers = _CachedPredictions(model, sparse.csr_matrix(self.X))
         assert score(answers, self.rows, y[self.rows]) == score(
             model, self.X[self.rows], y[self.rows]
         )
 
     def test_what_the_estimator_cannot_they_cannot(self) -> None:
-        answers = _Recorded(RidgeClassifier().fit(self.X, self.y), self.X)
+        answers = _CachedPredictions(RidgeClassifier().fit(self.X, self.y), self.X)
         assert not hasattr(answers, "predict_proba")
         assert hasattr(answers, "decision_function")
         np.testing.assert_array_equal(answers.classes_, ["ham", "spam"])
@@ -294,7 +296,7 @@ class TestAnswers:
                 Asked.times += 1
                 return super().predict(X)
 
-        answers = _Recorded(Asked().fit(self.X, self.y), self.X)
+        answers = _CachedPredictions(Asked().fit(self.X, self.y), self.X)
         for _ in range(5):
             get_scorer("accuracy")(answers, self.rows, self.y[self.rows])
         assert Asked.times == 1
@@ -303,13 +305,13 @@ class TestAnswers:
         several = np.column_stack([self.X[:, 0] > 0, self.X[:, 1] > 0]).astype(int)
         model = KNeighborsClassifier(3).fit(self.X, several)
         score = get_scorer("roc_auc")
-        assert score(_Recorded(model, self.X), self.rows, several[self.rows]) == score(
+        assert score(_CachedPredictions(model, self.X), self.rows, several[self.rows]) == score(
             model, self.X[self.rows], several[self.rows]
         )
 
     def test_a_scorer_of_the_users_that_asks_for_the_score(self) -> None:
         model = LogisticRegression().fit(self.X, self.y)
-        answers: Any = _Recorded(model, self.X)
+        answers: Any = _CachedPredictions(model, self.X)
         assert answers.score(self.rows, self.y[self.rows]) == model.score(
             self.X[self.rows], self.y[self.rows]
         )

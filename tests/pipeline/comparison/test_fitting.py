@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from bertvectorizer import BertVectorizer, EmbeddingStore, Word2VecVectorizer
 from bertvectorizer.pipeline.comparison.fitting import (
     as_rows,
+    fit_features,
     fit_pipeline,
-    learn_features,
     make_estimator,
 )
 from bertvectorizer.pipeline.comparison.target import read_target
@@ -67,12 +67,12 @@ def test_rows_can_be_chosen_from_any_matrix() -> None:
 
 
 def test_features_that_learn() -> None:
-    features = learn_features(transformer := TwoSteps(), TEXTS, LABELS)
+    features = as_rows(fit_features(transformer := TwoSteps(), TEXTS, LABELS))
     assert isinstance(features, np.ndarray)
     assert features[:, 1].tolist() == [0.5] * len(TEXTS)
     assert transformer.mean_ == 0.5
     words = TfidfVectorizer()
-    assert (learn_features(words, TEXTS, LABELS) != clone(words).fit_transform(TEXTS)).nnz == 0
+    assert (fit_features(words, TEXTS, LABELS) != clone(words).fit_transform(TEXTS)).nnz == 0
 
 
 def test_an_estimator_given_is_cloned() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bertvectorizer.pipeline.comparison import peak_memory as memory
-from bertvectorizer.pipeline.comparison.peak_memory import forget_peak, read_peak
+from bertvectorizer.pipeline.comparison.peak_memory import read_peak, reset_peak
 
 
 def test_a_peak_is_remembered() -> None:
@@ -25,7 +25,7 @@ def test_a_peak_is_forgotten() -> None:
     held = np.ones(12 << 20)  # 96 MiB
     high = read_peak()
     del held
-    forget_peak()
+    reset_peak()
     assert read_peak() < high - 48
 
 
@@ -45,7 +45,7 @@ class Nowhere:
 def test_without_proc_the_peak_is_that_of_the_whole_life(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("resource")
     monkeypatch.setattr(memory, "Path", Nowhere)
-    forget_peak()
+    reset_peak()
     assert 10 < read_peak() < 1 << 20
     monkeypatch.setattr(sys, "platform", "darwin")  # counts bytes there
     assert read_peak() < 10_000

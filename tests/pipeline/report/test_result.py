@@ -17,7 +17,7 @@ from sklearn.model_selection import PredefinedSplit
 
 from bertvectorizer import Comparison, compare
 from bertvectorizer.errors import InvalidParameterError
-from bertvectorizer.pipeline.comparison import cross_validation as trial
+from bertvectorizer.pipeline.comparison import cross_validation
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
@@ -44,7 +44,7 @@ SCORING = {"several": ["f1_macro", "accuracy"], "amounts": None}
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "resample_rows", partial(resample_rows, n_resamples=49))
+    monkeypatch.setattr(cross_validation, "resample_rows", partial(resample_rows, n_resamples=49))
 
 
 @pytest.fixture(scope="module")
