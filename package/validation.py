@@ -1,4 +1,4 @@
-"""Messages for parameters that break their rule, worded alike everywhere."""
+"""Checks of parameters, and the messages of those that fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ import numpy as np
 
 from .errors import InvalidParameterError
 
-__all__ = ["check_choice", "check_flag", "check_int", "check_positive", "invalid", "short_repr"]
+__all__ = [
+    "check_choice",
+    "check_flag",
+    "check_int",
+    "check_positive",
+    "invalid",
+    "short_repr",
+    "short_text",
+]
 
 _LONGEST_SHOWN = 59
 
@@ -64,7 +72,11 @@ def check_positive(name: str, value: Any) -> float:
     return float(value)
 
 
-def short_repr(value: object) -> str:
-    """Return what stands for a value in a message: its ``repr``, cut where it is long."""
-    shown = repr(value)
-    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 2] + "..."
+def short_repr(value: object, longest: int = _LONGEST_SHOWN) -> str:
+    """Return the ``repr`` of a value for a message, shortened to about ``longest`` characters."""
+    return short_text(repr(value), longest)
+
+
+def short_text(text: str, longest: int = _LONGEST_SHOWN) -> str:
+    """Return a text for a message, shortened to about ``longest`` characters."""
+    return text if len(text) <= longest else text[: longest - 2] + "..."

@@ -1,4 +1,4 @@
-"""Tables on disk: CSV, TSV, Parquet and JSON lines, whole, in chunks, or a sample."""
+"""Read tables: CSV, TSV, Parquet and JSON lines, at once, in chunks, or a sample."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InvalidTableError
-from ...validation import check_int, invalid
+from ...validation import check_int, invalid, short_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -405,10 +405,7 @@ def _check_columns(
     names = list(present)
     for name in wanted:
         if name not in names:
-            shown = ", ".join(
-                known if len(known) <= 40 else known[:37] + "..."
-                for known in names[:_COLUMNS_NAMED]
-            )
+            shown = ", ".join(short_text(known, 39) for known in names[:_COLUMNS_NAMED])
             more = ", ..." if len(names) > _COLUMNS_NAMED else ""
             raise InvalidTableError(
                 f"The file {str(path)!r} has no column {name!r}. Its columns are:"

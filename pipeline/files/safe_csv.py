@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import InvalidTableError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["csv_text", "defuse", "write_csv"]
+__all__ = ["csv_text", "defuse"]
 
-# Spreadsheets pass over blanks and invisible characters, and take full-width signs for the plain
-# ones.
+# Spreadsheets skip blanks and invisible characters, and read full-width signs as the plain ones.
 _FORMULA = re.compile(
     r"[\t\r\n]|[\s\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]"
 )
@@ -24,23 +21,10 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.ASCII
 
 
 def defuse(text: str) -> str:
-    """Return a text with an apostrophe before it, if a spreadsheet could take it for a formula.
+    """Put an apostrophe before a text that a spreadsheet could take for a formula.
 
-    Parameters
-    ----------
-    text : str
+    Numbers stay as they are. See OWASP, "CSV Injection".
 
-    Returns
-    -------
-    str
-        The text itself where it is harmless, and where it is a number.
-
-    References
-    ----------
-    OWASP, "CSV Injection".
-
-    Examples
-    --------
     >>> [defuse(text) for text in ["=1+1", "1+1=2", "-0.5", "- no"]]
     ["'=1+1", '1+1=2', '-0.5', "'- no"]
     """
@@ -48,23 +32,10 @@ def defuse(text: str) -> str:
 
 
 def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
-    r"""Return a table as CSV: texts and names of columns in quotation marks, formulas after an
-    apostrophe, numbers as they are.
+    """Return a table as CSV without its index, in which no spreadsheet finds a formula.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Its index is left out.
-    header : bool
-        Whether the first line has the names.
+    Texts and the names of columns are in quotation marks; missing values are empty.
 
-    Returns
-    -------
-    str
-        Lines that end in ``"\n"``. Missing values are empty.
-
-    Examples
-    --------
     >>> import pandas as pd
     >>> print(csv_text(pd.DataFrame({"text": ["=1+1", "a, b"], "number": [-1.5, 2.0]})), end="")
     "text","number"
@@ -72,10 +43,10 @@ def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
     "a, b",2.0
     """
     safe = frame.set_axis([_cell(str(name)) for name in frame.columns], axis=1)
-    for place in range(safe.shape[1]):
-        column = safe.iloc[:, place]
+    for index in range(safe.shape[1]):
+        column = safe.iloc[:, index]
         if column.dtype.kind not in "biuf":
-            safe.isetitem(place, list(map(_cell, column)))
+            safe.isetitem(index, list(map(_cell, column)))
     return safe.to_csv(
         header=header, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
     )
@@ -83,24 +54,3 @@ def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
 
 def _cell(value: Any) -> Any:
     return replace_lone_surrogates(defuse(value)) if isinstance(value, str) else value
-
-
-def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as CSV that a spreadsheet opens as data, see `csv_text`.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    path : str or Path
-
-    Raises
-    ------
-    InvalidTableError
-        If it cannot be written.
-    """
-    try:
-        Path(path).write_bytes(csv_text(frame).encode())
-    except OSError as error:
-        raise InvalidTableError(
-            f"The output {str(path)!r} cannot be written: {error.strerror or error}."
-        ) from error

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from ...errors import BertVectorizerError, InvalidParameterError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
-from ..files.write import write_whole
+from ..files.write import write_text
 from . import plots
 from .confusion import count_confusions
 from .formatting import (
@@ -139,7 +139,7 @@ def write_report(comparison: Any, path: str | Path, word: str | None = None) -> 
     InvalidParameterError
         If the directory does not exist or cannot be written to, or the word is in no text.
     """
-    return write_whole(path, render_report(comparison, word))
+    return write_text(path, render_report(comparison, word))
 
 
 def repr_html(comparison: Any) -> str:

@@ -20,7 +20,7 @@ from ..comparison.metrics import Metric
 from ..comparison.outcome import Outcome
 from ..comparison.results_table import best_of, estimate_score, rank
 from ..comparison.target import Target
-from ..files.write import write_whole
+from ..files.write import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -324,7 +324,7 @@ class Comparison:
         }
         text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            write_whole(path, text + "\n")
+            write_text(path, text + "\n")
         return text
 
     def __str__(self) -> str:

@@ -23,6 +23,7 @@ from ...features.weighting import Weighting
 from ...models.word_vectors.loading import FastTextSubwords, is_in_memory
 from ...models.word_vectors.table import WordVectors
 from ...private_api import calibrated_classifier
+from ...validation import short_repr
 
 __all__ = [
     "PackedDict",
@@ -211,7 +212,7 @@ def pack(value: Any, where: str = "it", memo: dict[int, Any] | None = None) -> A
     if isinstance(value, _FUNCTIONS):
         raise InvalidParameterError(
             "The 'pipeline' parameter must hold no functions, which a file could carry as code"
-            f" only. Got {value!r:.100} as {where}. Use what needs none, such as a pattern for"
+            f" only. Got {short_repr(value, 100)} as {where}. Use what needs none, such as a pattern for"
             " 'tokenizer', or do that step before the pipeline."
         )
     packed = _packed(value, where, memo)

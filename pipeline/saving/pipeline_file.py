@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...errors import InvalidParameterError, ModelError, ModelIntegrityError, UnsafeModelError
 from ...features.bert_common import BertBase
-from ...validation import check_flag, invalid
+from ...validation import check_flag, invalid, short_text
 from ...warning import warn_user
 from .compact import estimators_within, pack, unpack
 from .safe_skops import read_skops, write_skops
@@ -156,7 +156,8 @@ def save_pipeline(
         if isinstance(error, (InvalidParameterError, ModelError)):
             raise
         raise InvalidParameterError(
-            f"The 'pipeline' parameter must hold only what skops can save. It says: {error!s:.300}"
+            f"The 'pipeline' parameter must hold only what skops can save. It says:"
+            f" {short_text(str(error), 300)}"
         ) from error
     return path
 
@@ -330,7 +331,8 @@ def load_pipeline(
     ) as error:
         raise ModelIntegrityError(
             f"The file {str(path)!r} is a skops file, but none that 'train' or save_pipeline of"
-            f" this version has written, or it is damaged: {error!s:.200}."
+            f" this version has written, or it is damaged:"
+            f" {short_text(str(error), 200)}."
         ) from error
     for part in estimators_within(pipeline):
         if isinstance(part, BertBase):

@@ -16,6 +16,7 @@ import numpy as np
 from ...errors import ModelError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from ...output_file import atomic_write
 from ...private_api import SCIKIT_LEARN_TYPES
+from ...validation import short_text
 from .type_names import FORMER_NAMES, OWN_TYPES, public_names
 
 __all__ = ["TRUSTED", "read_skops", "write_skops"]
@@ -105,7 +106,7 @@ def read_skops(path: Path, trusted: Sequence[str] = (), shown: Path | None = Non
     except _FAULTS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelIntegrityError(
-            f"The file {str(shown)!r} is damaged, or no skops file: {reason:.200}."
+            f"The file {str(shown)!r} is damaged, or no skops file: {short_text(reason, 200)}."
         ) from error
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InvalidTableError
-from ...validation import invalid
+from ...validation import invalid, short_repr
 from .schemes import check_scheme
 from .tagged_sentences import TaggedSentences, converted
 
@@ -160,7 +160,7 @@ def _rows(
         fault = _fault(fields, columns, n_expected, is_fixed)
         if fault:
             raise InvalidTableError(
-                f"The file {str(path)!r} cannot be read: line {number}, {_shortened(line)}, {fault}"
+                f"The file {str(path)!r} cannot be read: line {number}, {short_repr(line)}, {fault}"
             )
         is_conllu = (
             len(fields) == _CONLLU_COLUMNS
@@ -256,10 +256,6 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
         raise InvalidTableError(
             f"The file {str(path)!r} cannot be read: {str(error) or type(error).__name__}."
         ) from error
-
-
-def _shortened(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def _check_column(name: str, value: Any) -> int:

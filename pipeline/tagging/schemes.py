@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InvalidParameterError
-from ...validation import invalid
+from ...validation import invalid, short_repr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -264,7 +264,7 @@ def _checked(sentences: Iterable[Iterable[Any]]) -> list[list[str]]:
     """Return the tags as lists of str, or name the first that is none."""
     if isinstance(sentences, str) or not isinstance(sentences, Iterable):
         raise InvalidParameterError(
-            f"Tags must be a list of sentences, each a list of str. Got {sentences!r:.60} instead."
+            f"Tags must be a list of sentences, each a list of str. Got {short_repr(sentences)} instead."
             " Give [[tag, ...], ...]."
         )
     checked: list[list[str]] = []
@@ -279,14 +279,14 @@ def _checked(sentences: Iterable[Iterable[Any]]) -> list[list[str]]:
                 )
             )
             raise InvalidParameterError(
-                f"Tags must be a list of sentences, each a list of str. Got {tags!r:.60} as"
+                f"Tags must be a list of sentences, each a list of str. Got {short_repr(tags)} as"
                 f" sentence {number}, counted from 0. {remedy}"
             )
         checked.append([])
         for word, tag in enumerate(tags):
             if isinstance(tag, (list, tuple, np.ndarray)):
                 raise InvalidParameterError(
-                    f"Tags must be a list of sentences, each a list of str. Got {tag!r:.60} for"
+                    f"Tags must be a list of sentences, each a list of str. Got {short_repr(tag)} for"
                     f" word {word} of sentence {number}, counted from 0: these lists are too deep."
                     " Give one tag for each word, without a list of its own."
                 )

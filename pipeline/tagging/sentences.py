@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import InvalidParameterError
 from ...features.inputs.documents import read_documents
 from ...features.inputs.frames import read_frame
+from ...validation import short_repr
 from .schemes import convert_tags
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def read_tags(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         )
     if isinstance(y, str):
         raise InvalidParameterError(
-            f"y must hold a list of tags for each sentence. Got {y!r:.60} instead. Give [tags],"
+            f"y must hold a list of tags for each sentence. Got {short_repr(y)} instead. Give [tags],"
             " with the tags of each sentence as a list."
         )
     tags = convert_tags(y, "plain", "plain")  # as they are, each checked to be a text

@@ -11,7 +11,7 @@ import pandas as pd
 from ...errors import InvalidParameterError, InvalidTableError
 from ...features.inputs.frames import Frame, list_column, read_frame, row_name
 from ...features.inputs.texts import is_missing
-from ...validation import invalid
+from ...validation import invalid, short_repr
 from .schemes import check_scheme, convert_tags, detect_scheme
 
 __all__ = ["TaggedSentences", "converted"]
@@ -188,7 +188,7 @@ def _check_lists(name: str, sentences: Any) -> None:
         ):
             raise InvalidParameterError(
                 f"The {name!r} parameter must be a list of sentences, each a list of str. Got"
-                f" {own!r:.60} as sentence {number}, counted from 0. Give each sentence as a list."
+                f" {short_repr(own)} as sentence {number}, counted from 0. Give each sentence as a list."
             )
 
 

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from bertvectorizer.errors import InvalidParameterError
-from bertvectorizer.validation import check_choice, check_flag, check_int, invalid
+from bertvectorizer.validation import (
+    check_choice,
+    check_flag,
+    check_int,
+    invalid,
+    short_repr,
+    short_text,
+)
 
 
 def test_invalid_names_parameter_rule_and_value() -> None:
@@ -64,3 +71,10 @@ def test_check_int_refuses_other_values(value: Any) -> None:
         match=r"'max_length' parameter must be an int in the range \[1, inf\) or None\. Got",
     ):
         check_int("max_length", value, 1, optional=True)
+
+
+@pytest.mark.parametrize("length", [57, 59, 60, 1000])
+def test_long_values_are_shortened(length: int) -> None:
+    text = "x" * (length - 2)
+    assert short_repr(text) == (repr(text) if length <= 59 else repr(text)[:57] + "...")
+    assert short_text("a" * length, 58) == ("a" * length if length <= 58 else "a" * 56 + "...")

@@ -141,10 +141,10 @@ def test_an_interrupt_in_the_middle_of_writing_leaves_whole_rows(
 
 
 def test_a_half_written_chunk_is_cut_off(tmp_path: Path) -> None:
-    vectors = np.arange(6, dtype=np.float32).reshape(3, 2)
+    vectors = pd.DataFrame(np.arange(6, dtype=np.float32).reshape(3, 2), columns=["a", "b"])
     for ending in (".csv", ".npy"):
         path = tmp_path / f"out{ending}"
-        writer = FORMATS[ending](path, ["a", "b"])
+        writer = FORMATS[ending](path, vectors)
         writer.write(vectors)
         writer._file.write(b"0.5,0.")  # type: ignore[attr-defined]
         writer.close()

@@ -438,9 +438,9 @@ def test_a_sample_takes_no_memory_for_the_rest(
             file.writelines(line % row for row in range(n_rows))
     code = """
 import resource, sys
-from bertvectorizer.pipeline import tables
-tables._ROWS_AT_ONCE = 1024
-read_sample = tables.read_sample
+from bertvectorizer.pipeline.files import read
+read._ROWS_AT_ONCE = 1024
+read_sample = read.read_sample
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 if sys.platform == "darwin" else 1024)
 read_sample(sys.argv[1], ["number", "text"], 200)
 before = peak()

@@ -274,7 +274,7 @@ def test_what_was_written_is_read(
         ("a\tO\n\nb\t \n", r"line 3, .*must have a tag"),
         ("a,O\n", r"line 1, 'a,O', must have at least 2 columns.*separator="),
         ("a O\nb\tO\n", "line 2"),
-        ("x" * 100 + "\n", r"line 1, 'x{57}\.\.\.', must"),
+        ("x" * 100 + "\n", r"line 1, 'x{56}\.\.\., must"),
         ("", "must hold words"),
         ("\n \t\n", "must hold words"),
         ("-DOCSTART- -X- O\n\n", "must hold words"),
