@@ -32,6 +32,8 @@ from bertvectorizer.errors import (
 )
 from tests.tiny import save_model, watched_network
 
+pytestmark = pytest.mark.numeric
+
 TinyModel = Callable[..., Path]
 
 TEXTS = [

@@ -22,6 +22,8 @@ from sklearn.preprocessing import StandardScaler
 from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import InvalidTextError, ModelChangedError
 
+pytestmark = pytest.mark.numeric
+
 DATA = pd.DataFrame(
     {
         "text": (

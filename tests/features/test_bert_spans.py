@@ -31,6 +31,8 @@ from bertvectorizer.errors import InvalidParameterError, InvalidTextError, Model
 from tests.plain import POOLINGS, by_offsets, in_windows
 from tests.tiny import ModelFactory, save_model, save_sentence_transformer
 
+pytestmark = pytest.mark.numeric
+
 ROWS = [
     ("The old bat flew in the night.", 8, 11),
     ("A bat hit the ball, the bat!", 24, 27),

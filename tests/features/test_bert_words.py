@@ -40,6 +40,8 @@ from bertvectorizer.errors import InvalidParameterError, InvalidTextError, Model
 from tests.plain import POOLINGS, by_offsets, by_word_ids, in_windows
 from tests.tiny import ModelFactory, save_model
 
+pytestmark = pytest.mark.numeric
+
 DOCUMENTS = [
     ["The", "unbelievable", "bat", "flew", "."],
     ["¿", "Qué", "hacías", "tú", "en", "A", "Coruña", "el", "año", "2019", "?"],

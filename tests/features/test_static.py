@@ -35,6 +35,8 @@ from bertvectorizer.errors import (
 )
 from bertvectorizer.features.weighting import WEIGHTINGS
 
+pytestmark = pytest.mark.numeric
+
 WORDS = ["the", "bat", "hit", "ball", "flew", "in", "night", "old", "river", "bank"]
 VECTORS = np.random.default_rng(0).normal(size=(10, 8)).astype(np.float32)
 TEXTS = [

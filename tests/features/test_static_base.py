@@ -36,6 +36,8 @@ from bertvectorizer.errors import InvalidParameterError, InvalidTableError, Inva
 from bertvectorizer.features import OovReport, TextVectorizer, WordVectorizer
 from bertvectorizer.features.weighting import WEIGHTINGS
 
+pytestmark = pytest.mark.numeric
+
 WORDS = ["the", "bat", "hit", "ball", "flew", "in", "night", "old", "river", "bank"]
 TABLE = WordVectors(WORDS, np.random.default_rng(0).normal(size=(10, 8)))
 TEXTS = [

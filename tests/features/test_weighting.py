@@ -25,6 +25,8 @@ from bertvectorizer.features.weighting import (
     read_frequencies,
 )
 
+pytestmark = pytest.mark.numeric
+
 WORDS = ["the", "bat", "hit", "ball", "flew", "in", "night", "old", "river", "bank", "of", "money"]
 TABLE: dict[str, NDArray[np.float32]] = dict(
     zip(WORDS, np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32), strict=True)

@@ -18,6 +18,8 @@ from sklearn.pipeline import make_pipeline
 from bertvectorizer import Word2VecVectorizer
 from bertvectorizer.errors import InvalidTextError, UnknownWordError
 
+pytestmark = pytest.mark.numeric
+
 TEXTS = [
     "The old bat flew in the night",
     "the bat hit the ball",

@@ -21,6 +21,8 @@ from bertvectorizer.models.store.embedding_store import EmbeddingStore
 from tests.plain import by_offsets
 from tests.tiny import ModelFactory, watched_network
 
+pytestmark = pytest.mark.numeric
+
 
 def passage(text: str, *spans: tuple[int, int]) -> Passage:
     return Passage(text, np.array(spans, dtype=np.int64).reshape(-1, 2))

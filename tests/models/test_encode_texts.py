@@ -29,6 +29,8 @@ from bertvectorizer.models.store.embedding_store import EmbeddingStore
 from bertvectorizer.models.store.session_store import session_store
 from tests.tiny import WORDS, ModelFactory
 
+pytestmark = pytest.mark.numeric
+
 Encode = Callable[[Sequence[str], Sequence[Part]], tuple[NDArray[np.float32], TokenizedTexts]]
 TEXTS = [
     "the old bat flew in the night",

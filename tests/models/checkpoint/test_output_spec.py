@@ -11,6 +11,8 @@ from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models import Checkpoint, open_checkpoint, resolve_output_spec
 from tests.tiny import ModelFactory, save_sentence_transformer
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tiny_model: ModelFactory, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:

@@ -25,6 +25,8 @@ from bertvectorizer.models import OutputSpec, open_checkpoint, resolve_output_sp
 from bertvectorizer.models.checkpoint.post_modules import apply_post_modules
 from tests.tiny import ModelFactory, save_sentence_transformer
 
+pytestmark = pytest.mark.numeric
+
 TEXTS = ["the old bat flew in the night", "a ball", "the river bank. " * 5]
 
 

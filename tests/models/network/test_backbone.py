@@ -22,6 +22,8 @@ from bertvectorizer.models.checkpoint.weights import quiet_transformers
 from bertvectorizer.models.network.backbone import Backbone
 from tests.tiny import FAMILIES, MORE_FAMILIES, PADDED_FAMILIES, SIZE, ModelFactory, save_tokenizer
 
+pytestmark = pytest.mark.numeric
+
 CPU = torch.device("cpu")
 LENGTHS = np.array([128, 61, 61, 33, 17, 16, 15, 5, 5, 2, 1, 1])
 N_LAYERS = 3

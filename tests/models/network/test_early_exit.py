@@ -12,6 +12,8 @@ from transformers import AutoModel
 from bertvectorizer.models.network.early_exit import LayerReader
 from tests.tiny import FAMILIES, ModelFactory
 
+pytestmark = pytest.mark.numeric
+
 IDS = torch.tensor([[5, 9, 30, 31, 7]])
 N_LAYERS = 3
 

@@ -32,6 +32,8 @@ from bertvectorizer.models.network.encoder import Encoder, load_encoder, load_to
 from bertvectorizer.models.pooling.tokens import POOLINGS
 from tests.tiny import FAMILIES, ModelFactory, save_sentence_transformer
 
+pytestmark = pytest.mark.numeric
+
 CPU = torch.device("cpu")
 TEXTS = [
     "The old bat flew in the night.",

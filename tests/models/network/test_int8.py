@@ -13,9 +13,10 @@ from bertvectorizer.errors import UnsupportedModelError
 from bertvectorizer.models.network.int8 import Int8Linear, quantize_linear_layers
 from tests.tiny import ModelFactory
 
-pytestmark = pytest.mark.skipif(
-    not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN"
-)
+pytestmark = [
+    pytest.mark.numeric,
+    pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN"),
+]
 
 
 @pytest.fixture(autouse=True)

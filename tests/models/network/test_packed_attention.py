@@ -14,6 +14,8 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from bertvectorizer.models.network.packed_attention import ATTENTION, packed, register
 
+pytestmark = pytest.mark.numeric
+
 register()
 attention = AttentionInterface()[ATTENTION]
 RUNS = [(2, 9), (1, 5), (3, 1)]

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models.pooling.layers import resolve_layers
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize(
     ("layers", "resolved"),

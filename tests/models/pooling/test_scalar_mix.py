@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from bertvectorizer.models.pooling.scalar_mix import ScalarMix, fit_scalar_mix
 
+pytestmark = pytest.mark.numeric
+
 CLASSES = np.random.default_rng(0).integers(0, 3, 150)
 AMOUNTS = np.random.default_rng(1).normal(1000.0, 50.0, 150).astype(np.float32)
 

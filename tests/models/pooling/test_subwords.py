@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from bertvectorizer.models.pooling.subwords import SUBTOKEN_POOLINGS, pool_subtokens
 from tests.plain import POOLINGS, pooled
 
+pytestmark = pytest.mark.numeric
+
 
 def test_the_poolings_are_those_that_plain_code_knows() -> None:
     assert set(SUBTOKEN_POOLINGS) == set(POOLINGS)

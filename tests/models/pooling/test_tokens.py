@@ -11,6 +11,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.models.pooling.tokens import POOLINGS, pool, resolve_pooling
 
+pytestmark = pytest.mark.numeric
+
 
 def reference(
     states: torch.Tensor, poolings: tuple[str, ...], skip: int = 0, padding: int = 0

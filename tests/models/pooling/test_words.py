@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from bertvectorizer.models.pooling.words import _tensor, pool_words, power_means
 
+pytestmark = pytest.mark.numeric
+
 HUGE = np.finfo(np.float32).max
 
 Case = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]

@@ -28,6 +28,8 @@ from bertvectorizer.models.word_vectors.disk_cache import forget_tables
 from bertvectorizer.models.word_vectors.distill import TokenSubwords, distilled_blocks, distiller
 from tests.tiny import LETTERS, WORDS, ModelFactory
 
+pytestmark = pytest.mark.numeric
+
 CORPUS = [
     "the old bat flew in the night",
     "and hit the crane of the river bank",

@@ -20,6 +20,8 @@ from bertvectorizer.models.word_vectors.evaluation import (
     SimilarityScore,
 )
 
+pytestmark = pytest.mark.numeric
+
 RNG = np.random.default_rng(5)
 WORDS = [f"w{n}" for n in range(60)]
 VECTORS = RNG.standard_normal((60, 6), dtype=np.float32)

@@ -18,6 +18,8 @@ from bertvectorizer import StaticVectorizer, WordVectors, load_word_vectors
 from bertvectorizer.errors import InvalidParameterError, UnknownWordError
 from bertvectorizer.models.word_vectors import table as word_vectors
 
+pytestmark = pytest.mark.numeric
+
 RNG = np.random.default_rng(11)
 WORDS = [f"w{n}" for n in range(300)]
 VECTORS = RNG.standard_normal((300, 12), dtype=np.float32)

@@ -19,6 +19,8 @@ from sklearn.metrics import (
 from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.comparison.metrics import Metric, resolve_scoring
 
+pytestmark = pytest.mark.numeric
+
 RANDOM = np.random.RandomState(0)
 X = RANDOM.normal(size=(60, 3))
 

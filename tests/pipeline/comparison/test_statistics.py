@@ -21,6 +21,8 @@ from bertvectorizer.pipeline.comparison.statistics import (
     resample_rows,
 )
 
+pytestmark = pytest.mark.numeric
+
 Vector = np.ndarray[tuple[int], np.dtype[np.float64]]
 SCORES = arrays(
     np.float64, st.integers(2, 20), elements=st.floats(0, 1).map(lambda number: round(number, 6))

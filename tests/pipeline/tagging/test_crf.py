@@ -16,6 +16,8 @@ from bertvectorizer.pipeline.tagging import crf as module
 from bertvectorizer.pipeline.tagging.crf import LinearChainCrf, _Likelihood
 from tests.pipeline.tagging.test_viterbi import all_paths
 
+pytestmark = pytest.mark.numeric
+
 OFFSETS = np.array([0, 4, 4, 5, 9, 12])
 BIO = (
     np.array([True, True, False]),

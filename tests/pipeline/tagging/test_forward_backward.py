@@ -11,6 +11,8 @@ from bertvectorizer.pipeline.tagging import forward_backward as module
 from bertvectorizer.pipeline.tagging.forward_backward import forward_backward
 from tests.pipeline.tagging.test_viterbi import NEVER, all_paths, problems
 
+pytestmark = pytest.mark.numeric
+
 
 def by_all_paths(problem: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     """Log partitions, probabilities of tags and counts of pairs, path by path."""

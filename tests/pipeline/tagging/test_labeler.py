@@ -41,6 +41,8 @@ from bertvectorizer.pipeline.tagging.decoding import tag_scores
 from bertvectorizer.pipeline.tagging.labeler import SequenceLabeler
 from bertvectorizer.pipeline.tagging.schemes import convert_tags, transitions
 
+pytestmark = pytest.mark.numeric
+
 PEOPLE, PLACES, VERBS = ["ann", "bo", "kim", "lee"], ["ulm", "rio", "oslo"], ["saw", "met", "left"]
 
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.tagging.viterbi import greedy, viterbi, word_steps
 
+pytestmark = pytest.mark.numeric
+
 NEVER = -np.inf
 
 
