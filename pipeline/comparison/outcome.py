@@ -95,7 +95,7 @@ class Outcome:
     Examples
     --------
     >>> from bertvectorizer import compare
-    >>> outcomes = compare(["ham", "spam"] * 5, [0, 1] * 5, ["majority class"], cv=2).outcomes
+    >>> outcomes = compare(list("abcdefgh"), [0, 1] * 4, ["majority class"], cv=2).outcomes
     >>> outcomes["majority class"].scores["accuracy"].tolist()
     [0.5, 0.5]
     """

@@ -222,7 +222,7 @@ def test_costs_that_were_not_measured_are_said() -> None:
 
 
 def test_no_window_is_ever_opened() -> None:
-    for module in ("plots", "drawing", "lettering"):
+    for module in ("plots", "figure_style", "svg"):
         assert "pyplot" not in (Path(plots.__file__).parent / f"{module}.py").read_text(
             encoding="utf-8"
         )
