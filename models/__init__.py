@@ -1,8 +1,8 @@
-"""What turns words into numbers: transformers read at any layer, in batches without padding.
+"""From words to numbers: transformers read at any layer, in batches without padding.
 
-Nothing here knows scikit-learn; :mod:`bertvectorizer.features` builds on it. What this package
-exports is light; :mod:`bertvectorizer.models.network.encoder` and all that runs the network import
-torch and are imported where they are used.
+Nothing here depends on scikit-learn; :mod:`bertvectorizer.features` builds on it. The exports are
+light; :mod:`bertvectorizer.models.network.encoder` and what runs the network import torch. Import
+those modules where they are used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ranges and runs in arrays of different lengths that lie one after another."""
+"""Ranges, runs and chunks of arrays that lie one after another."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def runs_of_equal_length(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the numbers from each start on, as many as its count, in one row.
+    """Return ``count`` numbers from each start on, in one row.
 
     Examples
     --------
@@ -35,17 +35,15 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
     [5, 6, 0, 1, 2]
     """
     ends = np.cumsum(counts)
-    numbers: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(
-        starts - (ends - counts), counts
-    )
+    offsets = np.repeat(starts - (ends - counts), counts)
+    numbers: NDArray[np.int64] = np.arange(counts.sum()) + offsets
     return numbers
 
 
 def chunks(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
-    """Yield the first item, and the one after the last, of chunks that hold ``most`` at most; one
-    item at least.
+    """Yield start and end of chunks that hold at most ``most``, but one item at least.
 
-    Item *i* holds what lies between ``offsets[i]`` and ``offsets[i + 1]``.
+    Item *i* holds ``offsets[i + 1] - offsets[i]``.
 
     Examples
     --------

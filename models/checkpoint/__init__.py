@@ -1,4 +1,4 @@
-"""What a model's files say: where they are, what they describe, how they cut texts into tokens.
+"""A model's files: where they are, what they describe, how they tokenize texts, their weights.
 
-Nothing here imports torch at the top.
+Only `weights` imports torch at the top.
 """

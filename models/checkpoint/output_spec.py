@@ -1,4 +1,4 @@
-"""What is read out of the network for each text: layers, their merge, poolings, and what follows."""
+"""Which vectors of a text are computed: layers, their merge, poolings, and what follows."""
 
 from __future__ import annotations
 
@@ -21,16 +21,7 @@ __all__ = ["OutputSpec", "Part", "every_part", "resolve_output_spec"]
 
 
 class Part(NamedTuple):
-    """One vector of ``hidden`` numbers that the network gives for a text.
-
-    Attributes
-    ----------
-    layers : tuple of int
-        One layer, or several that are merged token by token before the pooling.
-    merge : {"sum", "mean"}
-        How several layers are merged; of no account for one.
-    pooling : str
-    """
+    """One vector ``(hidden,)`` of a text; several layers are merged by token before the pooling."""
 
     layers: tuple[int, ...]
     merge: str
@@ -38,7 +29,7 @@ class Part(NamedTuple):
 
 
 def every_part(n_layers: int) -> tuple[Part, ...]:
-    """Return all that can be kept of a text: every layer under every pooling."""
+    """Return every layer under every pooling."""
     return tuple(
         Part((layer,), "sum", pooling) for pooling in POOLINGS for layer in range(n_layers + 1)
     )
@@ -46,22 +37,26 @@ def every_part(n_layers: int) -> tuple[Part, ...]:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """A request, resolved against a checkpoint.
+    """What to compute of each text, resolved against a checkpoint.
 
-    Attributes
+    Parameters
     ----------
     layers : tuple of int
         Layers from 0 (embeddings) to the model's number of layers.
     layer_merge : {"concat", "sum", "mean"}
         How the layers' token vectors become one.
     poolings : tuple of str
-        Their vectors stand side by side.
+        Names of poolings. Their vectors are concatenated.
     later_modules : tuple of LaterModule
         The checkpoint's own modules to apply after the pooling.
     normalize : bool
         Whether the result is scaled to unit length.
     n_features : int
         Width of the result.
+
+    See Also
+    --------
+    resolve_output_spec : Make one from the parameters of a vectorizer.
     """
 
     layers: tuple[int, ...]
@@ -73,9 +68,9 @@ class OutputSpec:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """What the network must give, from which `merge` makes the result.
+        """The vectors that the network must give, from which `merge` makes the result.
 
-        The sum of layers may be taken after pooling as well as before, but for the maximum.
+        Layers may be summed after pooling as well as before, but for the maximum.
         """
         found: list[Part] = []
         for pooling in self.poolings:
@@ -86,20 +81,16 @@ class OutputSpec:
         return tuple(found)
 
     def merge(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Merge the vectors of `parts`. *Shape:* ``(n_texts, n_parts, hidden) -> (n_texts, n_parts_merged * hidden)``."""
+        """Merge parts, ``(n_texts, n_parts, hidden)``, into ``(n_texts, n_merged * hidden)``."""
         if self.layer_merge == "concat" or len(self.layers) == 1:
             return vectors.reshape(len(vectors), vectors.shape[1] * vectors.shape[2])
         blocks = []
         for pooling in self.poolings:
-            block = vectors[
-                :, [place for place, part in enumerate(self.parts) if part.pooling == pooling]
-            ]
-            total = block.sum(axis=1)
-            blocks.append(
-                total / len(self.layers)
-                if self.layer_merge == "mean" and pooling != "max"
-                else total
-            )
+            of_pooling = [part.pooling == pooling for part in self.parts]
+            block = vectors[:, of_pooling].sum(axis=1)
+            if self.layer_merge == "mean" and pooling != "max":
+                block = block / len(self.layers)
+            blocks.append(block)
         return np.concatenate(blocks, axis=1)
 
 
@@ -110,28 +101,53 @@ def resolve_output_spec(
     pooling: Any = "auto",
     normalize: Any = "auto",
 ) -> OutputSpec:
-    """Resolve what the user asked for.
+    """Resolve the parameters of a vectorizer against a checkpoint.
 
-    ``pooling="auto"`` takes the checkpoint's own pooling and, when the last layer alone is read,
-    its later modules too. ``normalize=False`` leaves the checkpoint's Normalize out, True scales
-    whatever comes out to unit length.
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    layers : int, list of int or str, default=-1
+        Layers in Hugging Face's numbering.
+    layer_merge : {"concat", "sum", "mean"}, default="concat"
+        How several layers become one vector.
+    pooling : str or tuple of str, default="auto"
+        ``"auto"`` takes the checkpoint's own pooling and, if only the last layer is read, its later
+        modules too.
+    normalize : bool or "auto", default="auto"
+        False leaves the checkpoint's Normalize out, True scales any result to unit length.
+
+    Returns
+    -------
+    OutputSpec
+        What to compute.
+
+    Raises
+    ------
+    InvalidParameterError
+        If a parameter breaks its rule, or the model has no such layer.
+
+    Examples
+    --------
+    >>> from bertvectorizer.models import open_checkpoint, resolve_output_spec
+    >>> checkpoint = open_checkpoint("sentence-transformers/all-MiniLM-L6-v2")
+    >>> spec = resolve_output_spec(checkpoint, layers=[-1, -2], pooling="mean")
+    >>> spec.layers, spec.n_features
+    ((6, 5), 768)
     """
     check_choice("layer_merge", layer_merge, LAYER_MERGES)
-    if not isinstance(normalize, (bool, np.bool_)) and not (
-        isinstance(normalize, str) and normalize == "auto"
-    ):
+    is_auto = isinstance(normalize, str) and normalize == "auto"
+    if not is_auto and not isinstance(normalize, (bool, np.bool_)):
         raise invalid("normalize", "'auto', True or False", normalize)
     numbers = resolve_layers(layers, checkpoint.n_layers)
     own = isinstance(pooling, str) and pooling == "auto"
     poolings = checkpoint.pooling if own else resolve_pooling(pooling)
     later = checkpoint.later_modules if own and numbers == (checkpoint.n_layers,) else ()
-    if normalize != "auto" and not normalize:
+    if not normalize:
         later = tuple(module for module in later if module.name != "Normalize")
-    width = (
-        checkpoint.hidden_size * len(poolings) * (len(numbers) if layer_merge == "concat" else 1)
-    )
+    n_merged = len(numbers) if layer_merge == "concat" else 1
+    width = checkpoint.hidden_size * len(poolings) * n_merged
     for module in later:
         width = module.out_features or width
-    return OutputSpec(
-        numbers, layer_merge, poolings, later, normalize != "auto" and bool(normalize), width
-    )
+    normalizes = not is_auto and bool(normalize)
+    return OutputSpec(numbers, layer_merge, poolings, later, normalizes, width)

@@ -1,4 +1,4 @@
-"""From texts to token sequences that fit the model, and an account of what did not fit."""
+"""Token sequences of texts that fit the model, and counts of the tokens that did not fit."""
 
 from __future__ import annotations
 
@@ -35,14 +35,23 @@ _UNLIMITED = 1 << 30
 
 @dataclass(frozen=True)
 class Truncation:
-    """How much of the texts the model does not see.
+    """How many tokens of the texts were cut off.
 
-    Attributes
+    Parameters
     ----------
-    n_texts, n_truncated : int
-        Texts in all, and those that lost tokens.
-    n_tokens, n_lost : int
-        Tokens in all (special tokens left out), and those that were cut off.
+    n_texts : int
+        Number of texts.
+    n_truncated : int
+        Texts that lost tokens.
+    n_tokens : int
+        Tokens of all texts, without special tokens.
+    n_lost : int
+        Tokens that were cut off.
+
+    Examples
+    --------
+    >>> Truncation(n_texts=2, n_truncated=1, n_tokens=600, n_lost=90).share_lost
+    0.15
     """
 
     n_texts: int
@@ -52,52 +61,48 @@ class Truncation:
 
     @classmethod
     def of(cls, n_tokens: NDArray[np.int64], n_lost: NDArray[np.int64]) -> Self:
-        """Add up the numbers of single texts. *Shape of each:* ``(n_texts,)``."""
+        """Add up the numbers of single texts, each ``(n_texts,)``."""
         return cls(
             len(n_tokens), int(np.count_nonzero(n_lost)), int(n_tokens.sum()), int(n_lost.sum())
         )
 
     @property
     def share_lost(self) -> float:
-        """Share of all tokens that was cut off, in [0, 1]."""
+        """Share of all tokens that were cut off, in [0, 1]."""
         return self.n_lost / self.n_tokens if self.n_tokens else 0.0
 
 
 @dataclass(frozen=True)
 class TokenSequences:
-    """Token sequences without padding.
-
-    Attributes
-    ----------
-    ids : ndarray
-        Tokens of all sequences, one after another. *Shape:* ``(n_tokens,)``, int32.
-    offsets : ndarray
-        Sequence *i* is ``ids[offsets[i]:offsets[i + 1]]``. *Shape:* ``(n_sequences + 1,)``, int64.
-    """
+    """Token sequences without padding: ``ids[offsets[i]:offsets[i + 1]]`` is sequence *i*."""
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each sequence. *Shape:* ``(n_sequences,)``."""
+        """Number of tokens of each sequence, ``(n_sequences,)``."""
         return np.diff(self.offsets)
 
 
 @dataclass(frozen=True)
 class TokenizedTexts(TokenSequences):
-    """Token sequences of many texts: `TokenSequences`, and which text they are of.
+    """Token sequences of texts.
 
-    Attributes
+    Parameters
     ----------
-    first_window : ndarray
+    ids : ndarray of shape (n_all_tokens,)
+        Tokens of all sequences, one after another, int32.
+    offsets : ndarray of shape (n_sequences + 1,)
+        Where each sequence begins in ``ids``, int64.
+    first_window : ndarray of shape (n_texts + 1,)
         Text *i* has the sequences ``first_window[i]:first_window[i + 1]``: one, or its windows.
-        *Shape:* ``(n_texts + 1,)``, int64.
     n_prompt_tokens : int
-        Tokens at the start of each sequence that stay out of the pooling.
-    n_tokens, n_lost : ndarray
-        Tokens of each text (special tokens left out), and those that were cut off. *Shape:*
-        ``(n_texts,)``, int64.
+        Tokens at the start of each sequence that are not pooled.
+    n_tokens : ndarray of shape (n_texts,)
+        Tokens of each text, without special tokens, int64.
+    n_lost : ndarray of shape (n_texts,)
+        Tokens of each text that were cut off, int64.
     """
 
     first_window: NDArray[np.int64]
@@ -107,23 +112,16 @@ class TokenizedTexts(TokenSequences):
 
     @property
     def truncation(self) -> Truncation:
-        """How much of the texts the model does not see."""
+        """Sums over the texts."""
         return Truncation.of(self.n_tokens, self.n_lost)
 
 
 class ModelTokenizer:
     """A checkpoint's tokenizer, with its prompt and its length limit.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    tokenizer : PreTrainedTokenizerBase
-    prompt : str or None
-        Text before every text; None takes the checkpoint's default, a name one of its prompts.
-    max_length : int or None
-        Longest sequence, special tokens included; None takes the checkpoint's limit.
-    keeps_prompt : bool
-        Whether each sequence must have room for the prompt and something else.
+    ``prompt=None`` takes the checkpoint's default prompt; the name of one of its prompts stands for
+    that prompt. ``max_length=None`` takes the checkpoint's limit. With ``keeps_prompt``, each
+    sequence must have room for the prompt and something else.
     """
 
     def __init__(
@@ -141,40 +139,30 @@ class ModelTokenizer:
         self._prompt = checkpoint.resolve_prompt(prompt)
         self._prefix, self._suffix = _special_tokens(tokenizer)
         self._n_prompt = len(self._encode([""])["input_ids"][0]) if self._prompt else 0
-        self.max_length = self._resolve_max_length(
-            checkpoint, max_length, self._n_prompt if keeps_prompt else 0
-        )
-        self._room = self.max_length - len(self._prefix) - len(self._suffix)
+        n_special = len(self._prefix) + len(self._suffix)
+        shortest = n_special + (self._n_prompt if keeps_prompt else 0) + 1
+        self.max_length = self._resolve_max_length(checkpoint, max_length, shortest)
+        self._room = self.max_length - n_special
         if keeps_prompt and self._room <= self._n_prompt:
             raise invalid(
                 "prompt", f"shorter than the {self._room} tokens that the model reads", prompt
             )
 
     def _resolve_max_length(
-        self, checkpoint: Checkpoint, max_length: int | None, n_prompt: int
+        self, checkpoint: Checkpoint, max_length: int | None, shortest: int
     ) -> int:
         positions = checkpoint.n_positions or _UNLIMITED
-        limit = min(positions, self._tokenizer.model_max_length)
-        if max_length is None:
-            own = checkpoint.max_seq_length
-            return int(min(own, limit) if own else limit)
-        length = check_int(
-            "max_length",
-            max_length,
-            len(self._prefix) + len(self._suffix) + n_prompt + 1,
-            optional=True,
-        )
-        assert length is not None
+        length = check_int("max_length", max_length, shortest, optional=True)
+        if length is None:
+            limit = min(positions, self._tokenizer.model_max_length)
+            return int(min(checkpoint.max_seq_length or limit, limit))
         if length > positions:
-            raise invalid(
-                "max_length",
-                f"at most {positions}, the number of positions of this model, or None",
-                max_length,
-            )
+            rule = f"at most {positions}, the number of positions of this model, or None"
+            raise invalid("max_length", rule, max_length)
         return length
 
     def _resolve_stride(self, stride: int | None, is_used: bool, share: float = 0.25) -> int:
-        """Tokens that neighbouring windows share; None takes a share of the window."""
+        """Return how many tokens neighbouring windows share; None takes a share of the window."""
         room = self._room - self._n_prompt
         if not is_used or stride is None:
             check_int("stride", stride, 0, optional=True)
@@ -185,12 +173,12 @@ class ModelTokenizer:
         return resolved
 
     def _prepare(self, text: str) -> str:
-        """Return what is given to the tokenizer for a text."""
+        """Return a text as the tokenizer gets it."""
         prepared = replace_lone_surrogates(self._prompt + text)
         return prepared.lower() if self._lower_case else prepared
 
     def _encode(self, texts: Sequence[str], **more: bool) -> Any:
-        """Tokenize texts, prompt included, special tokens left out."""
+        """Tokenize texts, with the prompt and without special tokens."""
         return self._tokenizer(
             [self._prepare(text) for text in texts],
             add_special_tokens=False,
@@ -204,24 +192,27 @@ class ModelTokenizer:
 
 
 class TextTokenizer(ModelTokenizer):
-    """Makes token sequences of texts, with a rule for those that are longer than the model reads.
+    """Makes token sequences of texts, with a rule for texts that are longer than the model reads.
 
     Parameters
     ----------
     checkpoint : Checkpoint
+        The model.
     tokenizer : PreTrainedTokenizerBase
-    prompt, max_length
-        As for `ModelTokenizer`.
-    overflow : {"truncate", "head_tail", "window"}
-        What becomes of longer texts: their start, or a quarter from the start and the rest from the
-        end (Sun et al. 2019, section 5.3.1), or windows that overlap by ``stride`` tokens. The
-        prompt stays before each.
-    stride : int or None
+        Its tokenizer.
+    prompt : str or None, default=None
+        Text before every text; None takes the checkpoint's default, a name one of its prompts.
+    max_length : int or None, default=None
+        Longest sequence, special tokens included; None takes the checkpoint's limit.
+    overflow : {"truncate", "head_tail", "window"}, default="truncate"
+        What to keep of longer texts: their start, or a quarter from the start and the rest from the
+        end [1]_, or windows that overlap by ``stride`` tokens. The prompt stays before each.
+    stride : int or None, default=None
         Tokens that neighbouring windows share; None takes a quarter of the window.
 
     References
     ----------
-    C. Sun, X. Qiu, Y. Xu, X. Huang, "How to Fine-Tune BERT for Text Classification?", CCL 2019, section 5.3.1.
+    .. [1] C. Sun et al., "How to Fine-Tune BERT for Text Classification?", CCL 2019, section 5.3.1.
     """
 
     def __init__(
@@ -239,22 +230,14 @@ class TextTokenizer(ModelTokenizer):
         )
         self._from_the_end = getattr(tokenizer, "truncation_side", "right") == "left"
         self._stride = self._resolve_stride(stride, overflow == "window")
-        self._n_left_out = (
-            len(self._prefix) + self._n_prompt
-            if self._n_prompt and not checkpoint.include_prompt
-            else 0
-        )
+        leaves_out = self._n_prompt and not checkpoint.include_prompt
+        self._n_left_out = len(self._prefix) + self._n_prompt if leaves_out else 0
 
     @property
     def settings(self) -> tuple[str, ...]:
         """Everything that changes the tokens of a text, as strings."""
-        return (
-            self._prompt,
-            str(self.max_length),
-            self.overflow,
-            str(self._stride),
-            str(self._n_left_out),
-        )
+        others = (self.max_length, self.overflow, self._stride, self._n_left_out)
+        return (self._prompt, *map(str, others))
 
     def __call__(self, texts: Sequence[str]) -> TokenizedTexts:
         """Tokenize texts.
@@ -262,11 +245,12 @@ class TextTokenizer(ModelTokenizer):
         Parameters
         ----------
         texts : sequence of str
-            Lone surrogates are read as U+FFFD, since no tokenizer takes them.
+            Lone surrogates are read as U+FFFD, since no tokenizer accepts them.
 
         Returns
         -------
         TokenizedTexts
+            The token sequences of all texts.
         """
         blocks: list[NDArray[np.int32]] = []
         lengths: list[int] = []
@@ -274,9 +258,8 @@ class TextTokenizer(ModelTokenizer):
         n_tokens, n_lost = np.zeros((2, len(texts)), dtype=np.int64)
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             block: list[int] = []
-            for row, body in enumerate(
-                self._encode(texts[start : start + _TEXTS_AT_ONCE])["input_ids"], start=start
-            ):
+            encoded = self._encode(texts[start : start + _TEXTS_AT_ONCE])
+            for row, body in enumerate(encoded["input_ids"], start=start):
                 n_tokens[row] = len(body)
                 pieces = [body]
                 if len(body) > self._room:
@@ -297,18 +280,15 @@ class TextTokenizer(ModelTokenizer):
         )
 
     def _fit(self, body: list[int]) -> tuple[list[list[int]], int]:
-        """Return the pieces of a text that is too long, and how many of its tokens are in none of them."""
+        """Return the pieces of a text that is too long, and how many tokens are in none of them."""
         excess = len(body) - self._room
         if self.overflow == "truncate":
             return [body[excess:] if self._from_the_end else body[: self._room]], excess
         prompt, text = body[: self._n_prompt], body[self._n_prompt :]
         room = self._room - len(prompt)
         if self.overflow == "window":
-            step = room - self._stride
-            return [
-                prompt + text[start : start + room]
-                for start in range(0, len(text) - self._stride, step)
-            ], 0
+            starts = range(0, len(text) - self._stride, room - self._stride)
+            return [prompt + text[start : start + room] for start in starts], 0
         head = room // 4
         return [prompt + text[:head] + text[len(text) - (room - head) :]], excess
 

@@ -22,7 +22,7 @@ __all__ = ["load_model", "quiet_transformers"]
 
 
 def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
-    """Load the weights in float32."""
+    """Load the weights in float32, ready for inference; of an encoder-decoder, the encoder."""
     # A fresh configuration, since loading writes into the one it is given.
     config = AutoConfig.from_pretrained(
         checkpoint.directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
@@ -47,16 +47,13 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
                 **options,
             )
     except (SafetensorError, OSError) as error:
-        weights = ", ".join(
-            sorted(path.name for path in checkpoint.directory.glob("*.safetensors"))
-        )
+        files = sorted(path.name for path in checkpoint.directory.glob("*.safetensors"))
+        weights = ", ".join(files) or "no safetensors file"
         raise ModelIntegrityError(
-            f"The weights in '{checkpoint.directory}' ({weights or 'no safetensors file'}) cannot"
+            f"The weights in '{checkpoint.directory}' ({weights}) cannot"
             f" be read: {error}. The file is damaged or cut short; download the model again."
         ) from error
-    wrong = sorted(info.get("missing_keys", ())) + [
-        str(key) for key in info.get("mismatched_keys", ())
-    ]
+    wrong = [*sorted(info.get("missing_keys", ())), *map(str, info.get("mismatched_keys", ()))]
     if wrong:
         raise ModelIntegrityError(
             f"The weights in '{checkpoint.directory}' do not fit its config.json: {len(wrong)} are"
@@ -69,15 +66,13 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
     return model.eval().requires_grad_(False)
 
 
-_one_at_a_time = threading.RLock()
+_settings_lock = threading.RLock()
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence transformers' loading messages and keep the random state; both are as before afterwards."""
-    with (
-        _one_at_a_time
-    ):  # these are the process's own settings: two threads would put back each other's
+    """Silence transformers' loading messages and keep the random state; restore both afterwards."""
+    with _settings_lock:  # the settings are the process's own
         verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
         logging.set_verbosity_error()
         logging.disable_progress_bar()

@@ -1,6 +1,4 @@
-"""The network itself: which device it runs on, how batches are made, and the pass that gives hidden
-states.
+"""The network: its device, its batches, and the pass that gives hidden states.
 
-All of these modules import torch, but for `batching` and `devices`; they are imported where they
-are used.
+All modules import torch, but for `batching` and `devices`; import them where they are used.
 """

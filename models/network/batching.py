@@ -1,4 +1,4 @@
-"""Batches of equal work: sequences of like length, filled up to a budget of tokens."""
+"""Batches of sequences of like length, filled up to a budget of tokens."""
 
 from __future__ import annotations
 
@@ -14,14 +14,10 @@ __all__ = ["Batches"]
 
 
 class Batches:
-    """Sequences in batches, longest first, so that memory peaks in the first one.
+    """Indices of sequences in batches, the longest first, so that memory peaks in the first batch.
 
-    Parameters
-    ----------
-    lengths : ndarray
-        Tokens of each sequence; empty ones are left out. *Shape:* ``(n_sequences,)``.
-    budget : int
-        Most tokens in a batch, unless a single sequence has more. It may be halved on the way.
+    ``lengths (n_sequences,)`` counts tokens; empty sequences are left out. A batch exceeds
+    ``budget`` tokens only if it is a single sequence.
 
     Examples
     --------
@@ -46,7 +42,7 @@ class Batches:
             yield batch
 
     def halve(self, failed: NDArray[np.int64]) -> bool:
-        """Take a batch back that was too large and halve the budget; False if it was one sequence."""
+        """Take back a batch that was too large and halve it; False if it was one sequence."""
         if len(failed) == 1:
             return False
         self._position -= len(failed)

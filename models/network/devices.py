@@ -28,17 +28,35 @@ PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
 def resolve_device(device: Any) -> torch.device:
-    """Return the device to run on; None picks CUDA, MPS or the CPU, in that order."""
+    """Return the device to run on.
+
+    Parameters
+    ----------
+    device : str, torch.device or None
+        None picks CUDA, MPS or the CPU, in that order.
+
+    Returns
+    -------
+    torch.device
+        A device that is available on this machine.
+
+    Raises
+    ------
+    InvalidParameterError
+        If ``device`` does not name a device.
+    UnsupportedModelError
+        If the device is not available.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
     import torch
 
     if device is None:
-        device = (
-            "cuda"
-            if torch.cuda.is_available()
-            else "mps"
-            if torch.backends.mps.is_available()
-            else "cpu"
-        )
+        other = "mps" if torch.backends.mps.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else other
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError):
@@ -46,8 +64,7 @@ def resolve_device(device: Any) -> torch.device:
             "device", "None or a torch device such as 'cpu', 'cuda', 'cuda:1' or 'mps'", device
         ) from None
     try:
-        # The one test that every kind of device passes or fails; it also names the device that a
-        # bare "cuda" means.
+        # Every kind of device passes or fails this; it also names the device that "cuda" means.
         probe = torch.empty(1, device=resolved)
         probe.tolist()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -59,7 +76,32 @@ def resolve_device(device: Any) -> torch.device:
 
 
 def check_precision(precision: Any, device: torch.device) -> str:
-    """Return ``precision`` if ``device`` is good at it."""
+    """Return ``precision`` if ``device`` computes well in it.
+
+    Parameters
+    ----------
+    precision : {"float32", "bfloat16", "float16", "int8"}
+        The number format.
+    device : torch.device
+        Where the network runs.
+
+    Returns
+    -------
+    str
+        ``precision``.
+
+    Raises
+    ------
+    InvalidParameterError
+        If ``precision`` is not one of the four.
+    UnsupportedModelError
+        If the device does not support it, or is slower with it.
+
+    Examples
+    --------
+    >>> check_precision("float32", resolve_device("cpu"))
+    'float32'
+    """
     import torch
 
     name = check_choice("precision", precision, PRECISIONS)
@@ -86,18 +128,11 @@ def check_precision(precision: Any, device: torch.device) -> str:
 
 
 def tokens_per_batch(device: torch.device, widest: int) -> int:
-    """Return how many tokens make a good batch.
+    """Return how many tokens make a good batch, ``widest`` being numbers per token at most.
 
-    Parameters
-    ----------
-    device : torch.device
-    widest : int
-        Width of the widest activation, in numbers per token (the feed-forward layer's, as a rule).
-
-    Notes
-    -----
-    On a CPU the widest activation should stay inside the last-level cache: 8 to 32 MiB of float32 were fastest (case
-    "batch size" of benchmarks/README.md), and the smaller needs less memory. A GPU wants large batches.
+    On a CPU the widest activation should stay inside the last-level cache: 8 to 32 MiB of float32
+    were fastest (case "batch size" of benchmarks/README.md), and the smaller needs less memory. A
+    GPU wants large batches.
     """
     if device.type == "cpu":
         return max(256, (8 << 20) // (4 * widest))
@@ -105,42 +140,39 @@ def tokens_per_batch(device: torch.device, widest: int) -> int:
 
 
 def arithmetic_settings(device: torch.device) -> tuple[str, ...]:
-    """Return what PyTorch is told of the arithmetic on a device, as strings: all that may change a number."""
+    """Return PyTorch's settings that may change a number on a device, as strings."""
     import torch
 
-    told = [device.type]
+    settings = [device.type]
     if torch.is_autocast_enabled(device.type):
-        told.append(str(torch.get_autocast_dtype(device.type)))
+        settings.append(str(torch.get_autocast_dtype(device.type)))
     for name in ("fp32_precision", "cuda.matmul.fp32_precision", "mkldnn.matmul.fp32_precision"):
         with suppress(AttributeError, RuntimeError):  # PyTorch 2.9 and later
-            told.append(str(attrgetter(name)(torch.backends)))
+            settings.append(str(attrgetter(name)(torch.backends)))
     with suppress(RuntimeError):  # it is refused once the settings above were used
-        told.append(torch.get_float32_matmul_precision())
-    return tuple(told)
+        settings.append(torch.get_float32_matmul_precision())
+    return tuple(settings)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether ``error`` says that memory ran out, on any device."""
+    """Return whether ``error`` says that memory ran out, on any device."""
     import torch
 
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(
-        sign in str(error).lower()
-        for sign in ("out of memory", "can't allocate memory", "not enough memory")
-    )
+    signs = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)
 
 
 @functools.cache
 def keep_freed_memory() -> None:
     """Let the C library keep the memory of freed activations for the next layer.
 
-    glibc hands every large block back to the kernel until it has seen one such block freed; then it
+    glibc returns every large block to the kernel until it has seen one such block freed; then it
     raises its own threshold to that size. Touching fresh pages for each activation cost 15-40 % of
     the time on the machine of benchmarks/README.md. Freeing one 31 MiB block, never written to, is
-    enough; other C libraries don't mind. It is what any program does that frees such a block, but
-    it stays: from then on the process gives large freed blocks back less eagerly, up to 62 MiB of
-    them.
+    enough, and other C libraries don't mind. It lasts: from then on the process keeps up to 62 MiB
+    of large freed blocks.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Read the layers asked for, and stop the network after the deepest of them."""
+"""Read the requested layers, and stop the network after the deepest of them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,16 @@ __all__ = ["LayerReader"]
 
 
 class _DepthReached(Exception):
-    """Unwinds the forward pass once the deepest layer asked for is known."""
+    """Unwinds the forward pass once the deepest requested layer is known."""
 
 
 class LayerReader:
-    """Collect hidden states where they enter a layer, without computing what lies beyond.
+    """Collects hidden states where they enter a layer, without computing later layers.
 
-    The modules that hidden states enter are found by watching one forward pass, not by their names;
-    models whose layers can't be told apart that way are run to the end, with the library's own
-    ``output_hidden_states``.
-
-    Parameters
-    ----------
-    model : nn.Module
-        A Hugging Face base model.
-    n_layers : int
-        Number of its layers.
-    example : callable
-        Runs the model on a small input, passing on the keyword arguments given to it.
+    The modules that hidden states enter are found by watching one forward pass of ``example``, not
+    by their names. Models whose layers can't be told apart that way are run to the end, with the
+    library's own ``output_hidden_states``. ``example`` runs the model on a small input and passes
+    its keyword arguments on.
     """
 
     def __init__(self, model: nn.Module, n_layers: int, example: Callable[..., Any]) -> None:
@@ -72,16 +64,12 @@ class LayerReader:
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         reading = getattr(self._local, "reading", None)
-        if reading is not None:
-            state = _first_tensor(args, kwargs)
-            if state is not None:
-                reading.add(state)
+        state = _first_tensor(args, kwargs)
+        if reading is not None and state is not None:
+            reading.add(state)
 
     def __call__(self, forward: Callable[..., Any], layers: Iterable[int]) -> dict[int, Tensor]:
-        """Run ``forward`` as far as needed and return the hidden states of ``layers``.
-
-        *Shape of each:* that of the model's hidden states, ``(batch_size, length, hidden)``.
-        """
+        """Run ``forward`` as far as needed; return ``(batch_size, length, hidden)`` by layer."""
         wanted = set(layers)
         if not self.stops_early:
             states = forward(output_hidden_states=True).hidden_states

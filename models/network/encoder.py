@@ -1,4 +1,4 @@
-"""The engine: token sequences in, one vector per text out."""
+"""From token sequences to vectors: batches, the network, poolings."""
 
 from __future__ import annotations
 
@@ -32,14 +32,7 @@ __all__ = ["Encoder", "load_encoder", "load_tokenizer"]
 
 
 class Encoder:
-    """A transformer that turns tokenized texts into vectors.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    device : torch.device
-    precision : {"float32", "bfloat16", "float16", "int8"}
-    """
+    """A transformer that turns tokenized texts into vectors."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> None:
         self.checkpoint = checkpoint
@@ -55,37 +48,19 @@ class Encoder:
         batch_tokens: int | None = None,
         progress: Callable[[int], Any] | None = None,
     ) -> NDArray[np.float32]:
-        """Encode texts.
+        """Return the vectors of texts, ``(n_texts, n_parts, hidden)``; zeros without any token.
 
-        Parameters
-        ----------
-        tokenized : TokenizedTexts
-        parts : sequence of Part
-            The vectors wanted of each text.
-        batch_tokens : int or None
-            Most tokens in a batch; None fits the device. It is halved whenever memory runs out.
-        progress : callable or None
-            Called with the number of tokens done after each batch.
-
-        Returns
-        -------
-        ndarray
-            *Shape:* ``(n_texts, n_parts, hidden)``, float32. A text without a single token gets
-            zeros.
-
-        Raises
-        ------
-        OutOfMemoryError
-            If a single sequence does not fit.
+        ``batch_tokens`` bounds a batch; None fits the device, and it is halved whenever memory runs
+        out. ``progress`` is called with the number of tokens in each batch. `OutOfMemoryError` is
+        raised if a single sequence does not fit.
         """
-        pooled = np.zeros(
-            (len(tokenized.lengths), len(parts), self.checkpoint.hidden_size), dtype=np.float32
-        )
+        shape = (len(tokenized.lengths), len(parts), self.checkpoint.hidden_size)
+        pooled = np.zeros(shape, dtype=np.float32)
 
         def take(
             batch: NDArray[np.int64], lengths: NDArray[np.int64], states: dict[int, Tensor]
         ) -> None:
-            pooled[batch] = _pooled(states, lengths, parts, tokenized.n_prompt_tokens)
+            pooled[batch] = _pool_batch(states, lengths, parts, tokenized.n_prompt_tokens)
 
         layers = {layer for part in parts for layer in part.layers}
         self.run(tokenized, tokenized.lengths, layers, take, batch_tokens, progress)
@@ -102,22 +77,9 @@ class Encoder:
     ) -> None:
         """Run the network over sequences, batch by batch.
 
-        Parameters
-        ----------
-        sequences : TokenSequences
-        lengths : ndarray
-            Their lengths; 0 leaves a sequence out. *Shape:* ``(n_sequences,)``, int64.
-        layers : iterable of int
-        take : callable
-            Called after each batch with the places of its sequences, their lengths, and the hidden
-            states of each layer, of *shape* ``(n_tokens, hidden)``, sequence after sequence.
-        batch_tokens, progress
-            As for `encode`.
-
-        Raises
-        ------
-        OutOfMemoryError
-            If a single sequence does not fit.
+        ``lengths`` is ``(n_sequences,)``; 0 leaves a sequence out. ``take`` gets the indices of the
+        sequences in a batch, their lengths, and the hidden states ``(n_tokens, hidden)`` of each
+        layer, sequence after sequence. The rest is as for `encode`.
         """
         wanted = set(layers)
         batches = Batches(
@@ -128,39 +90,33 @@ class Encoder:
             ids = np.concatenate(
                 [sequences.ids[start:end] for start, end in zip(starts, ends, strict=True)]
             )
+            n_tokens = ends - starts
             try:
                 with torch.inference_mode():
-                    take(
-                        batch,
-                        ends - starts,
-                        self.backbone.hidden_states(ids, ends - starts, wanted),
-                    )
+                    take(batch, n_tokens, self.backbone.hidden_states(ids, n_tokens, wanted))
                 fits = True
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 fits = False  # what failed holds on to its memory until this block is left
-            if not fits:
-                if not batches.halve(batch):
-                    raise OutOfMemoryError(
-                        f"One sequence of {lengths[batch[0]]} tokens does not fit into the memory"
-                        f" of device '{self.device}'. Lower 'max_length', ask for fewer layers, or"
-                        " use another device."
-                    )
-                self._free_memory()
-                continue
-            if progress is not None:
-                progress(len(ids))
-
-    def _free_memory(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            if fits:
+                if progress is not None:
+                    progress(len(ids))
+            elif batches.halve(batch):
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+            else:
+                raise OutOfMemoryError(
+                    f"One sequence of {lengths[batch[0]]} tokens does not fit into the memory of"
+                    f" device '{self.device}'. Lower 'max_length', ask for fewer layers, or use"
+                    " another device."
+                )
 
 
-def _pooled(
+def _pool_batch(
     states: dict[int, Tensor], lengths: NDArray[np.int64], parts: Sequence[Part], skip: int
 ) -> NDArray[np.float32]:
-    """Pool one batch of sequences. *Shape:* ``(n_batch, n_parts, hidden)``."""
+    """Pool layers of ``(n_tokens, hidden)`` into ``(n_sequences, n_parts, hidden)``."""
     merged = {
         part[:2]: _merge([states[layer] for layer in part.layers], part.merge) for part in parts
     }
@@ -180,7 +136,7 @@ def _pooled(
 
 
 def _merge(layers: list[Tensor], merge: str) -> Tensor:
-    """Merge layers token by token; *shape of each:* ``(n_tokens, hidden)``."""
+    """Merge layers of ``(n_tokens, hidden)`` token by token."""
     if len(layers) == 1:
         return layers[0]
     total = layers[0].float()
@@ -190,18 +146,17 @@ def _merge(layers: list[Tensor], merge: str) -> Tensor:
 
 
 def _join_windows(pooled: NDArray[np.float32], tokenized: TokenizedTexts) -> NDArray[np.float32]:
-    """Average the windows of each text, weighted by their lengths. *Shape:* ``(n_texts, n_parts, hidden)``."""
+    """Average the windows of each text by their lengths: ``(n_texts, n_parts, hidden)``."""
     first = tokenized.first_window
     if len(first) - 1 == len(pooled):
         return pooled
     joined = np.empty((len(first) - 1, *pooled.shape[1:]), dtype=np.float32)
     for row, (start, end) in enumerate(pairwise(first)):
-        single = end - start == 1
-        joined[row] = (
-            pooled[start]
-            if single
-            else np.average(pooled[start:end], axis=0, weights=tokenized.lengths[start:end])
-        )
+        if end - start == 1:
+            joined[row] = pooled[start]
+        else:
+            weights = tokenized.lengths[start:end]
+            joined[row] = np.average(pooled[start:end], axis=0, weights=weights)
     return joined
 
 
@@ -218,9 +173,8 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
         raise ModelIntegrityError(
             f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again."
         ) from error
-    if len(tokenizer) <= len(
-        tokenizer.all_special_tokens
-    ):  # transformers makes one up where the files are missing
+    # Where the files are missing, transformers makes a tokenizer up.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ModelIntegrityError(
             f"The tokenizer in '{directory}' knows no words, as its files are missing. Download the"
             " model again."

@@ -1,12 +1,12 @@
-"""Linear layers in 8 bits on the CPU: a scale per output channel for weights, one per token for
-activations.
+"""Linear layers in 8 bits on the CPU: a scale per output channel and a scale per token.
 
 Activations get 7 bits, since processors without VNNI add products of 8-bit numbers in 16 bits,
-which overflow. A scale of its own for each token keeps a text's vector independent of the texts
-beside it.
+which overflow. Each token has its own scale, so a text's vector does not depend on other texts.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,15 @@ __all__ = ["Int8Linear", "quantize_linear_layers"]
 
 _ZERO = 64
 _LARGEST = 63
+# Scale, zero point and type of the output, then the operation that follows: none.
+_PLAIN_OUTPUT: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
 
 
 class Int8Linear(nn.Module):
     """A linear layer on integers, by oneDNN's kernels.
 
-    Parameters
-    ----------
-    weight : Tensor
-        *Shape:* ``(out_features, in_features)``, float32.
-    bias : Tensor or None
-        *Shape:* ``(out_features,)``.
-
-    References
-    ----------
-    T. Dettmers et al., "LLM.int8()", NeurIPS 2022, section 2.1 (vector-wise quantization).
+    ``weight`` is ``(out_features, in_features)``, float32, ``bias (out_features,)``. Vector-wise
+    quantization: T. Dettmers et al., "LLM.int8()", NeurIPS 2022, section 2.1.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -45,31 +39,18 @@ class Int8Linear(nn.Module):
         self._bias = bias
 
     def forward(self, states: Tensor) -> Tensor:
-        """*Shape:* ``(..., in_features) -> (..., out_features)``."""
+        """Map ``(..., in_features)`` to ``(..., out_features)``."""
         rows = states.reshape(-1, states.shape[-1])
         largest = torch.maximum(
             rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_()
         )
         scale = largest.clamp_(min=1e-12).div_(_LARGEST)
-        # Half above the integer wanted, then cut off: rounds, and int8 is converted several times
-        # faster than uint8.
+        # Adding a half and cutting off rounds; int8 is converted several times faster than uint8.
         integers = (
             torch.mul(rows, scale.reciprocal()).add_(_ZERO + 0.5).to(torch.int8).view(torch.uint8)
         )
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
-            integers,
-            1.0,
-            _ZERO,
-            self._weight,
-            self._scale,
-            self._zero,
-            None,
-            1.0,
-            0,
-            torch.float32,
-            "none",
-            [],
-            "",
+            integers, 1.0, _ZERO, self._weight, self._scale, self._zero, None, *_PLAIN_OUTPUT
         )
         product.mul_(scale)
         if self._bias is not None:
@@ -84,14 +65,10 @@ def quantize_linear_layers(model: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if isinstance(child, (nn.Linear, Conv1D)):
                 weight = child.weight.detach()
+                if isinstance(child, Conv1D):
+                    weight = weight.T.contiguous()
                 bias = None if child.bias is None else child.bias.detach()
-                setattr(
-                    parent,
-                    name,
-                    Int8Linear(
-                        weight.T.contiguous() if isinstance(child, Conv1D) else weight, bias
-                    ),
-                )
+                setattr(parent, name, Int8Linear(weight, bias))
                 n_replaced += 1
     if not n_replaced:
         raise UnsupportedModelError(

@@ -1,8 +1,7 @@
 """Attention over sequences that lie one after another in a single row, so that nothing is padded.
 
-Everything else in a transformer works on one token at a time, so a row of many sequences goes
-through the library's own model code unchanged. Only attention must know where sequences end: it is
-computed for each run of sequences of equal length, as a dense batch.
+All else in a transformer works on one token at a time, so the library's own model code runs such a
+row unchanged. Attention is computed for each run of sequences of equal length, as a dense batch.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def register() -> None:
 
 
 def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
-    """Masks would be of the row's length squared, and `_attention` needs none."""
+    """Return no mask for a packed row: it would be quadratic, and `_attention` needs none."""
     return None if getattr(_row, "runs", None) else sdpa_mask(*args, **kwargs)
 
 
@@ -57,17 +56,16 @@ def _attention(
     attention_mask: Tensor | None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend within each sequence.
+    """Attend within sequences: ``(1, heads, n_tokens, size)`` to ``(1, n_tokens, heads, size)``.
 
-    ``query`` has *shape* ``(1, heads, n_tokens, head_size)``; ``key`` and ``value`` may have fewer
-    heads. The result has *shape* ``(1, n_tokens, heads, head_size)``.
+    ``key`` and ``value`` may have fewer heads than ``query``.
     """
     runs = getattr(_row, "runs", None)
     if not runs:
-        attended_by_sdpa: tuple[Tensor, None] = sdpa_attention_forward(
+        by_sdpa: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **kwargs
         )
-        return attended_by_sdpa
+        return by_sdpa
     if kwargs.get("position_bias") is not None or kwargs.get("softcap") is not None:
         raise NotImplementedError("attention with a position bias or a soft cap cannot be packed")
 
@@ -79,11 +77,9 @@ def _attention(
     start = 0
     for count, length in runs:
         tokens, shape = slice(start, start + count * length), (count, length)
-        near = (
-            _nearby(length, window, causal, query.device)
-            if window is not None and length > window
-            else None
-        )
+        near = None
+        if window is not None and length > window:
+            near = _window_mask(length, window, causal, query.device)
         queries, keys, values = (
             states[0, :, tokens].unflatten(1, shape).transpose(0, 1)
             for states in (query, key, value)
@@ -102,8 +98,8 @@ def _attention(
     return result[None], None
 
 
-def _nearby(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
-    """Which tokens see which under a sliding window: those less than ``window`` away."""
+def _window_mask(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
+    """Return which tokens see which, those less than ``window`` away: ``(length, length)``."""
     position = torch.arange(length, device=device)
     distance = position[:, None] - position
     return (distance.abs() < window) & ((distance >= 0) | (not causal))

@@ -1,1 +1,1 @@
-"""How vectors of layers, of a text's tokens, of a word's pieces and of words become one."""
+"""Pooling: one vector from those of layers, of a text's tokens, of a word's tokens, or of words."""

@@ -18,20 +18,13 @@ _MOST_STEPS = 100
 
 @dataclass(frozen=True)
 class ScalarMix:
-    """``scale`` times the sum of layers under ``weights``.
-
-    Attributes
-    ----------
-    weights : ndarray
-        Positive, and 1 together. *Shape:* ``(n_layers,)``, float32.
-    scale : float
-    """
+    """``scale`` times the sum of layers under positive ``weights (n_layers,)`` that add up to 1."""
 
     weights: NDArray[np.float32]
     scale: float
 
     def __call__(self, layers: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mix layers. *Shape:* ``(n_layers, n, width) -> (n, width)``, float32."""
+        """Mix layers: ``(n_layers, n, width)`` to ``(n, width)``."""
         mixed: NDArray[np.float32] = self.weights[0] * layers[0]
         for weight, layer in zip(self.weights[1:], layers[1:], strict=True):
             mixed += weight * layer
@@ -42,37 +35,25 @@ class ScalarMix:
 def fit_scalar_mix(
     layers: NDArray[np.float32], targets: NDArray[Any], n_classes: int | None
 ) -> ScalarMix:
-    """Learn the mix of layers from which a linear model tells the targets best.
+    """Learn the mix of layers ``(n_layers, n, width)`` from which a linear model predicts best.
 
-    Parameters
-    ----------
-    layers : ndarray
-        *Shape:* ``(n_layers, n, width)``, float32.
-    targets : ndarray
-        Numbers of classes, or amounts. *Shape:* ``(n,)``, int64 or float32.
-    n_classes : int or None
-        None for amounts.
-
-    Returns
-    -------
-    ScalarMix
-
-    Notes
-    -----
-    Softmax weights, scale and the linear model are found together, by L-BFGS on the cross-entropy (for amounts, the squared error) and a
-    small penalty on squares: of the model's coefficients and of the scale, since the one could grow at the cost of the other for ever,
-    and of the weights' logits, which draws them towards the plain mean. The linear model is then thrown away. Nothing is drawn at random.
+    ``targets (n,)`` are class numbers, int64, or regression targets, float32, with
+    ``n_classes=None``. Softmax weights, scale and the linear model are found together, by L-BFGS on
+    cross-entropy or squared error. A small penalty on squares keeps the scale and the coefficients
+    from growing at each other's cost, and draws the weights' logits towards the plain mean. The
+    linear model is then thrown away. Nothing is random.
 
     References
     ----------
-    M. Peters et al., "Deep Contextualized Word Representations", NAACL 2018, section 3.2, equation 1.
+    M. Peters et al., "Deep Contextualized Word Representations", NAACL 2018, section 3.2.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> classes = rng.integers(0, 2, 200)
-    >>> told, noise = np.eye(2)[classes] + rng.normal(0, 0.1, (200, 2)), rng.normal(0, 1, (200, 2))
-    >>> mix = fit_scalar_mix(np.stack([noise, told]).astype(np.float32), classes, n_classes=2)
+    >>> noise = rng.normal(0, 1, (200, 2))
+    >>> layers = np.stack([noise, np.eye(2)[classes] + 0.1 * noise]).astype(np.float32)
+    >>> mix = fit_scalar_mix(layers, classes, n_classes=2)
     >>> bool(mix.weights[1] > 0.9)
     True
     """
@@ -90,7 +71,7 @@ def fit_scalar_mix(
     if n_classes is None:
         spread = float(wanted.std()) if len(wanted) > 1 else 0.0
         wanted = (wanted - wanted.mean()) / (spread or 1.0)
-    # Curvature is told wrongly by layers whose numbers are tiny or huge.
+    # L-BFGS misjudges curvature where numbers are tiny or huge.
     states = states / (float(states.square().mean().sqrt()) or 1.0)
     optimizer = torch.optim.LBFGS(
         parameters, max_iter=_MOST_STEPS, history_size=10, line_search_fn="strong_wolfe"
@@ -99,8 +80,11 @@ def fit_scalar_mix(
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
         mixed = scale * torch.tensordot(torch.softmax(mix, 0), states, dims=1)
-        told = mixed @ coefficients + intercept
-        error = mse_loss(told[:, 0], wanted) if n_classes is None else cross_entropy(told, wanted)
+        predicted = mixed @ coefficients + intercept
+        if n_classes is None:
+            error = mse_loss(predicted[:, 0], wanted)
+        else:
+            error = cross_entropy(predicted, wanted)
         total = error + _PENALTY * sum(
             (parameter.square().sum() for parameter in (coefficients, scale, mix)),
             start=torch.zeros(()),

@@ -1,4 +1,4 @@
-"""From the vectors of a word's tokens to one vector, under flair's names."""
+"""From the vectors of a word's tokens to one vector, under flair's names of poolings."""
 
 from __future__ import annotations
 
@@ -19,27 +19,14 @@ def pool_subtokens(
 ) -> NDArray[np.float32]:
     """Pool the tokens of each word; a word without tokens gets zeros.
 
-    Parameters
-    ----------
-    states : ndarray
-        Vectors of tokens, word after word. *Shape:* ``(n_tokens, width)``, float32.
-    counts : ndarray
-        Tokens of each word. *Shape:* ``(n_words,)``, int64.
-    pooling : {"first", "last", "first_last", "mean"}
-        ``"first_last"`` puts both side by side.
-
-    Returns
-    -------
-    ndarray
-        *Shape:* ``(n_words, width)``, or ``(n_words, 2 * width)`` for ``"first_last"``, float32.
-
-    References
-    ----------
-    J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, "BERT", NAACL 2019, section 5.3 (first).
+    ``states`` is ``(n_tokens, width)``, word after word, and ``counts (n_words,)`` the tokens of
+    each word. The result is ``(n_words, width)``; ``"first_last"`` puts both side by side. On
+    ``"first"``, see J. Devlin et al., "BERT", NAACL 2019, section 5.3.
 
     Examples
     --------
-    >>> pool_subtokens(np.array([[1], [3], [5]], dtype=np.float32), np.array([2, 0, 1]), "mean").tolist()
+    >>> states = np.array([[1], [3], [5]], dtype=np.float32)
+    >>> pool_subtokens(states, np.array([2, 0, 1]), "mean").tolist()
     [[2.0], [0.0], [5.0]]
     """
     ends = np.cumsum(counts)

@@ -18,53 +18,35 @@ POOLINGS = ("cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lastt
 
 
 def resolve_pooling(pooling: Any) -> tuple[str, ...]:
-    """Return the poolings asked for as a tuple of names, without ``"auto"``.
+    """Return the requested poolings as a tuple of names; ``"auto"`` must be resolved before.
 
     Examples
     --------
     >>> resolve_pooling("mean"), resolve_pooling(["cls", "max"])
     (('mean',), ('cls', 'max'))
     """
-    names = (
-        (pooling,)
-        if isinstance(pooling, str)
-        else pooling.tolist()
-        if isinstance(pooling, np.ndarray)
-        else pooling
-    )
-    rule = "'auto', one of " + ", ".join(repr(name) for name in POOLINGS) + ", or a tuple of these"
+    names = pooling.tolist() if isinstance(pooling, np.ndarray) else pooling
+    names = (names,) if isinstance(names, str) else names
+    rule = "'auto', one of " + ", ".join(map(repr, POOLINGS)) + ", or a tuple of these"
     if not isinstance(names, (tuple, list)) or not names:
         raise invalid("pooling", rule, pooling)
-    for name in names:
-        if not isinstance(name, str) or name not in POOLINGS:
-            raise invalid("pooling", rule, pooling)
+    if not all(isinstance(name, str) and name in POOLINGS for name in names):
+        raise invalid("pooling", rule, pooling)
     if len(set(names)) < len(names):
         raise invalid("pooling", "free of repetition", pooling)
     return tuple(names)
 
 
 def pool(states: Tensor, pooling: str, skip: int = 0) -> Tensor:
-    """Pool sequences of equal length.
+    """Pool sequences of equal length, ``(..., n_tokens, hidden)`` to ``(..., hidden)``, in float32.
 
-    Parameters
-    ----------
-    states : Tensor
-        Token vectors. *Shape:* ``(..., n_tokens, hidden)``; half precision is pooled in float32.
-    pooling : str
-        One of `POOLINGS`. ``weightedmean`` weighs token *i* (from 1) by *i*.
-    skip : int
-        Tokens at the start that stay out, as when a prompt must not count; the others keep their
-        place in ``weightedmean``. At least one token is always left in.
-
-    Returns
-    -------
-    Tensor
-        *Shape:* ``(..., hidden)``, float32.
+    The first ``skip`` tokens, those of a prompt, stay out, but at least one token is always pooled.
+    ``weightedmean`` weighs token *i* (from 1, skipped ones included) by *i*.
 
     References
     ----------
     N. Reimers, I. Gurevych, "Sentence-BERT", EMNLP 2019, section 3 (cls, mean, max).
-    N. Muennighoff, "SGPT: GPT Sentence Embeddings for Semantic Search", 2022, section 3 (weightedmean, lasttoken).
+    N. Muennighoff, "SGPT", 2022, section 3 (weightedmean, lasttoken).
     """
     import torch
 

@@ -26,22 +26,9 @@ def pool_words(
 ) -> NDArray[_Float]:
     """Pool the words of each text; a text without words gets zeros.
 
-    Parameters
-    ----------
-    vectors : ndarray
-        *Shape:* ``(n_words, n_dims)``, float32 or float64.
-    ids : ndarray
-        Rows of ``vectors``, text after text. *Shape:* ``(n_tokens,)``, int64.
-    offsets : ndarray
-        Where each text begins in ``ids``. *Shape:* ``(n_texts,)``, int64.
-    kind : {"sum", "mean", "max"}
-    weights : ndarray or None
-        Weights of the tokens, for the sum. *Shape:* ``(n_tokens,)``, float32.
-
-    Returns
-    -------
-    ndarray
-        *Shape:* ``(n_texts, n_dims)``, of the type of ``vectors``.
+    ``ids (n_tokens,)`` are rows of ``vectors (n_words, n_dims)``, text after text, and
+    ``offsets (n_texts,)`` say where each text begins. ``kind`` is "sum", "mean" or "max";
+    ``weights (n_tokens,)`` go with the sum. The result is ``(n_texts, n_dims)``, in the same dtype.
     """
     import torch
 
@@ -59,11 +46,14 @@ def pool_words(
         return result
 
 
-class _Lent:
-    """The memory of an array, said to be writeable: PyTorch warns of others, and filters of warnings are not safe among threads."""
+class _Writeable:
+    """The memory of an array, declared writeable.
+
+    PyTorch warns of read-only arrays, and filters of warnings are not safe among threads.
+    """
 
     def __init__(self, array: NDArray[Any]) -> None:
-        self._array = array  # lives as long as what was lent
+        self._array = array  # keeps the memory alive
         self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
@@ -71,7 +61,7 @@ def _tensor(vectors: NDArray[Any]) -> Tensor:
     """Return a tensor over the memory of an array, for reading only."""
     import torch
 
-    return torch.from_numpy(np.asarray(_Lent(vectors)))
+    return torch.from_numpy(np.asarray(_Writeable(vectors)))
 
 
 def power_means(
@@ -80,29 +70,17 @@ def power_means(
     offsets: NDArray[np.int64],
     powers: Sequence[float],
 ) -> NDArray[np.float32]:
-    """Put power means of the words of each text side by side.
+    """Return power means of the words of each text, ``(n_texts, n_dims * n_powers)``.
 
-    Odd powers keep their sign under the root. A text without words gets zeros.
-
-    Parameters
-    ----------
-    vectors, ids, offsets : ndarray
-        As for `pool_words`.
-    powers : sequence of float
-        Whole numbers from 1, and plus or minus infinity: the maximum and the minimum.
-
-    Returns
-    -------
-    ndarray
-        *Shape:* ``(n_texts, n_dims * n_powers)``, float32.
+    ``powers`` are integers from 1, and plus or minus infinity: the maximum and the minimum. Odd
+    powers keep their sign under the root. A text without words gets zeros.
 
     References
     ----------
-    A. Rücklé, S. Eger, M. Peyrard, I. Gurevych, "Concatenated Power Mean Word Embeddings as Universal Cross-Lingual Sentence
-    Representations", 2018, section 3.
+    A. Rücklé et al., "Concatenated Power Mean Word Embeddings", 2018, section 3.
     """
     used, ids = np.unique(ids, return_inverse=True)
-    vectors = vectors[used]  # a table is large, and powers of it are no less so
+    vectors = vectors[used]  # a table is large, and so are powers of it
     return np.concatenate([_power_mean(vectors, ids, offsets, power) for power in powers], axis=1)
 
 
@@ -112,11 +90,9 @@ def _power_mean(
     if power == math.inf:
         return pool_words(vectors, ids, offsets, "max")
     if power == -math.inf:
-        return 0 - pool_words(
-            -vectors, ids, offsets, "max"
-        )  # no text of zeros becomes one of negative zeros
-    # Scaled, so that no power overflows; by a power of two, which is exact, so that no text depends
-    # on the others' words.
+        # Subtracted, since a minus sign would make negative zeros.
+        return 0 - pool_words(-vectors, ids, offsets, "max")
+    # Scaled so that no power overflows, by a power of two: exact, so that texts stay independent.
     scale = np.exp2(np.frexp(np.abs(vectors).max(initial=0.0))[1], dtype=np.float64)
     mean = pool_words((vectors.astype(np.float64) / scale) ** int(power), ids, offsets, "mean")
     result: NDArray[np.float64] = np.sign(mean) * np.abs(mean) ** (1 / power) * scale
