@@ -201,7 +201,7 @@ class BertVectorizer(BertBase, TextVectorizer):
         return self._readout(self._checkpoint()).n_features
 
     def _request(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> _Request:
-        from ..models.network.encoder import load_tokenizer
+        from ..models.checkpoint.text_tokens import load_tokenizer
 
         return _Request(
             checkpoint,

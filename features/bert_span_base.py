@@ -107,7 +107,7 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         return self._n_features()
 
     def _reader(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> SpanReader:
-        from ..models.network.encoder import load_tokenizer
+        from ..models.checkpoint.text_tokens import load_tokenizer
 
         return SpanReader(
             checkpoint,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ...errors import UnsupportedModelError
+from ...errors import ModelIntegrityError, UnsupportedModelError
 from ...validation import check_choice, check_int, invalid
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "TokenSequences",
     "TokenizedTexts",
     "Truncation",
+    "load_tokenizer",
     "replace_lone_surrogates",
 ]
 
@@ -291,6 +293,32 @@ class TextTokenizer(ModelTokenizer):
             return [prompt + text[start : start + room] for start in starts], 0
         head = room // 4
         return [prompt + text[:head] + text[len(text) - (room - head) :]], excess
+
+
+@lru_cache(maxsize=4)
+def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    """Return the checkpoint's tokenizer; the last few stay in memory."""
+    from transformers import AutoTokenizer
+
+    from .weights import quiet_transformers
+
+    directory = checkpoint.directory
+    try:
+        with quiet_transformers():
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
+            )
+    except Exception as error:  # damaged files raise many kinds, a bare Exception among them
+        raise ModelIntegrityError(
+            f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again."
+        ) from error
+    # Where the files are missing, transformers makes a tokenizer up.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ModelIntegrityError(
+            f"The tokenizer in '{directory}' knows no words, as its files are missing. Download the"
+            " model again."
+        )
+    return tokenizer
 
 
 def replace_lone_surrogates(text: str) -> str:

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from ...errors import ModelIntegrityError, OutOfMemoryError
-from ..checkpoint.weights import quiet_transformers
+from ...errors import OutOfMemoryError
 from ..pooling.tokens import pool
 from ..ragged import runs_of_equal_length
 from .backbone import Backbone
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from ..checkpoint.output_spec import Part
     from ..checkpoint.text_tokens import TokenizedTexts, TokenSequences
 
-__all__ = ["Encoder", "load_encoder", "load_tokenizer"]
+__all__ = ["Encoder", "load_encoder"]
 
 
 class Encoder:
@@ -158,28 +156,6 @@ def _join_windows(pooled: NDArray[np.float32], tokenized: TokenizedTexts) -> NDA
             weights = tokenized.lengths[start:end]
             joined[row] = np.average(pooled[start:end], axis=0, weights=weights)
     return joined
-
-
-@lru_cache(maxsize=4)
-def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
-    """Return the checkpoint's tokenizer; the last few stay in memory."""
-    directory = checkpoint.directory
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(
-                directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
-            )
-    except Exception as error:  # damaged files raise many kinds, a bare Exception among them
-        raise ModelIntegrityError(
-            f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again."
-        ) from error
-    # Where the files are missing, transformers makes a tokenizer up.
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise ModelIntegrityError(
-            f"The tokenizer in '{directory}' knows no words, as its files are missing. Download the"
-            " model again."
-        )
-    return tokenizer
 
 
 _loading = threading.Lock()

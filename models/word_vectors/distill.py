@@ -66,8 +66,8 @@ def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArra
     """
     from model2vec.distill import distill_from_model
 
+    from ..checkpoint.text_tokens import load_tokenizer
     from ..checkpoint.weights import load_model
-    from ..network.encoder import load_tokenizer
 
     network: Any = load_model(checkpoint)  # by our own rules: safetensors only
     try:
@@ -96,7 +96,7 @@ class _TokenNames:
     """Names of tokens, alike for all kinds of vocabularies: a token that begins a word is spelt as words are, others begin with ``##``."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        from ..network.encoder import load_tokenizer
+        from ..checkpoint.text_tokens import load_tokenizer
 
         self._tokenizer = load_tokenizer(checkpoint)
         self._special = set(self._tokenizer.all_special_tokens)

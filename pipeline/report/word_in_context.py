@@ -126,7 +126,7 @@ def occurrences_in(
     >>> occurrences.spans.tolist(), len(np.unique(occurrences.static, axis=0))
     ([[2, 5], [11, 14]], 1)
     """
-    from ...models.network.encoder import load_tokenizer
+    from ...models.checkpoint.text_tokens import load_tokenizer
 
     found = find_word(texts, word)
     if not found:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from bertvectorizer.errors import OutOfMemoryError
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.checkpoint.span_tokens import SpanTokenizer
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.encode_spans import Passage, SpanReader
 from bertvectorizer.models.network.backbone import Backbone
-from bertvectorizer.models.network.encoder import load_tokenizer
 from bertvectorizer.models.store.embedding_store import EmbeddingStore
 from tests.plain import by_offsets
 from tests.tiny import ModelFactory, watched_network

@@ -22,8 +22,9 @@ from bertvectorizer.models import (
     resolve_output_spec,
 )
 from bertvectorizer.models.checkpoint.output_spec import Part, every_part
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.encode_texts import encode_once, open_store
-from bertvectorizer.models.network.encoder import load_encoder, load_tokenizer
+from bertvectorizer.models.network.encoder import load_encoder
 from bertvectorizer.models.pooling.tokens import POOLINGS
 from bertvectorizer.models.store.embedding_store import EmbeddingStore
 from bertvectorizer.models.store.session_store import session_store

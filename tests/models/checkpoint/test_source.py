@@ -551,7 +551,8 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 import torch
 from bertvectorizer.models import TextTokenizer, locate, open_checkpoint, resolve_output_spec
-from bertvectorizer.models.network.encoder import load_encoder, load_tokenizer
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
+from bertvectorizer.models.network.encoder import load_encoder
 from bertvectorizer.errors import ModelNotFoundError
 
 for name in sys.argv[1:]:

@@ -18,7 +18,7 @@ from bertvectorizer.models.checkpoint.span_tokens import (
     TokenizedSpans,
     input_vectors,
 )
-from bertvectorizer.models.network.encoder import load_tokenizer
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from tests.plain import overlapping
 from tests.tiny import ModelFactory, save_sentence_transformer
 

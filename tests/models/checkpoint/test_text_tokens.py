@@ -23,8 +23,7 @@ from bertvectorizer.models import (
     Truncation,
     open_checkpoint,
 )
-from bertvectorizer.models.checkpoint.text_tokens import replace_lone_surrogates
-from bertvectorizer.models.network.encoder import load_tokenizer
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer, replace_lone_surrogates
 from tests.tiny import ModelFactory
 
 LONG = "the old bat flew in the night and hit the crane of the river bank. money in un bank s ing"

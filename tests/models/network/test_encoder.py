@@ -28,7 +28,8 @@ from bertvectorizer.models import (
     resolve_output_spec,
 )
 from bertvectorizer.models.checkpoint.post_modules import apply_post_modules
-from bertvectorizer.models.network.encoder import Encoder, load_encoder, load_tokenizer
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
+from bertvectorizer.models.network.encoder import Encoder, load_encoder
 from bertvectorizer.models.pooling.tokens import POOLINGS
 from tests.tiny import FAMILIES, ModelFactory, save_sentence_transformer
 
@@ -367,7 +368,8 @@ import resource, sys
 import numpy as np, torch
 torch.set_num_threads(1)
 from bertvectorizer.models import TextTokenizer, open_checkpoint, resolve_output_spec
-from bertvectorizer.models.network.encoder import Encoder, load_tokenizer
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
+from bertvectorizer.models.network.encoder import Encoder
 from bertvectorizer.errors import OutOfMemoryError
 
 checkpoint = open_checkpoint(sys.argv[1])
@@ -561,7 +563,8 @@ for seed in (torch.manual_seed, np.random.seed, random.seed):
     seed(7)
 logging.set_verbosity_info()
 from bertvectorizer.models import TextTokenizer, open_checkpoint, resolve_output_spec
-from bertvectorizer.models.network.encoder import load_encoder, load_tokenizer
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
+from bertvectorizer.models.network.encoder import load_encoder
 import sentence_transformers
 before = state()
 for name in sys.argv[1:]:
