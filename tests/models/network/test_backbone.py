@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,10 @@ import pytest
 import torch
 import transformers
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, BertConfig, BertForMaskedLM, BertModel
+from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
-from bertvectorizer.errors import ModelIntegrityError, UnsupportedModelError
+from bertvectorizer.errors import UnsupportedModelError
 from bertvectorizer.models import open_checkpoint
-from bertvectorizer.models.checkpoint.weights import quiet_transformers
 from bertvectorizer.models.network.backbone import Backbone
 from tests.tiny import FAMILIES, MORE_FAMILIES, PADDED_FAMILIES, SIZE, ModelFactory, save_tokenizer
 
@@ -224,89 +220,6 @@ class TestCheck:
         )
 
 
-class TestWeights:
-    @pytest.fixture
-    def model(self, tiny_model: ModelFactory, tmp_path: Path) -> Path:
-        return Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
-
-    def rewrite(self, model: Path, **tensors: torch.Tensor | None) -> None:
-        path = model / "model.safetensors"
-        weights = load_file(path) | tensors
-        save_file(
-            {name: tensor for name, tensor in weights.items() if tensor is not None},
-            path,
-            metadata={"format": "pt"},
-        )
-
-    @pytest.mark.parametrize("kept", [0.9, 0.5, 0.0])
-    def test_a_file_cut_short(self, model: Path, kept: float) -> None:
-        path = model / "model.safetensors"
-        content = path.read_bytes()
-        path.write_bytes(content[: int(len(content) * kept)])
-        with pytest.raises(
-            ModelIntegrityError,
-            match=(
-                r"\(model\.safetensors\) cannot be read: .* damaged or cut short; download the"
-                r" model again"
-            ),
-        ):
-            backbone_of(model)
-
-    def test_a_file_of_something_else(self, model: Path) -> None:
-        (model / "model.safetensors").write_bytes(b"\xff" * 4096)
-        with pytest.raises(ModelIntegrityError, match="cannot be read"):
-            backbone_of(model)
-
-    def test_missing_tensors(self, model: Path) -> None:
-        self.rewrite(
-            model,
-            **{
-                "encoder.layer.1.attention.self.query.weight": None,
-                "embeddings.word_embeddings.weight": None,
-            },
-        )
-        with pytest.raises(
-            ModelIntegrityError,
-            match=(
-                r"do not fit its config\.json: 2 are missing or of another shape,"
-                r" \['embeddings\.word"
-            ),
-        ):
-            backbone_of(model)
-
-    def test_a_tensor_of_another_shape(self, model: Path) -> None:
-        self.rewrite(model, **{"encoder.layer.1.attention.self.query.weight": torch.zeros(32, 16)})
-        with pytest.raises(ModelIntegrityError, match="do not fit its"):
-            backbone_of(model)
-
-    def test_more_layers_in_the_configuration_than_in_the_file(self, model: Path) -> None:
-        config = (model / "config.json").read_text()
-        (model / "config.json").write_text(
-            config.replace('"num_hidden_layers": 3', '"num_hidden_layers": 4')
-        )
-        with pytest.raises(ModelIntegrityError, match="16 are missing"):
-            backbone_of(model)
-
-    def test_a_pooler_is_not_missed(self, model: Path) -> None:
-        self.rewrite(model, **{"pooler.dense.weight": None, "pooler.dense.bias": None})
-        assert_equal_to_one_by_one(model, backbone_of(model), tokens(np.array([3])))
-
-    def test_weights_of_a_model_with_a_head(self, tmp_path: Path) -> None:
-        BertForMaskedLM(FAMILIES["bert"]()).save_pretrained(tmp_path)
-        save_tokenizer(tmp_path)
-        backbone = backbone_of(tmp_path)
-        assert backbone.is_packed
-        assert_equal_to_one_by_one(tmp_path, backbone, tokens())
-
-    def test_weights_stored_in_half_precision_run_in_float32(
-        self, tiny_model: ModelFactory, tmp_path: Path
-    ) -> None:
-        AutoModel.from_pretrained(tiny_model("bert")).half().save_pretrained(tmp_path)
-        save_tokenizer(tmp_path)
-        backbone = backbone_of(tmp_path)
-        assert backbone.hidden_states(tokens()[-1], np.array([1]), [3])[3].dtype == torch.float32
-
-
 class TestPrecision:
     @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
     def test_half_precision_comes_close(self, tiny_model: ModelFactory, precision: str) -> None:
@@ -324,73 +237,6 @@ class TestPrecision:
         states = backbone.hidden_states(np.concatenate(tokens()), LENGTHS, [N_LAYERS])[N_LAYERS]
         expected = one_by_one(tiny_model(family), tokens())[N_LAYERS]
         assert torch.nn.functional.cosine_similarity(states, expected, dim=-1).mean() > 0.97
-
-
-def test_loading_changes_neither_the_checkpoint_nor_its_configuration(
-    tiny_model: ModelFactory,
-) -> None:
-    checkpoint = open_checkpoint(str(tiny_model("gpt2")))
-    before = checkpoint.config.to_dict()
-    Backbone(checkpoint, CPU, "float32")
-    assert checkpoint.config.to_dict() == before
-    assert before["use_cache"]
-
-
-def test_nothing_can_be_trained(tiny_model: ModelFactory) -> None:
-    backbone = backbone_of(tiny_model("bert"))
-    assert not backbone._model.training
-    assert not any(parameter.requires_grad for parameter in backbone._model.parameters())
-    assert not backbone.hidden_states(tokens()[-1], np.array([1]), [3])[3].requires_grad
-
-
-def fail_quietly() -> None:
-    from transformers.utils import logging
-
-    with quiet_transformers():
-        assert logging.get_verbosity() == logging.ERROR
-        assert not logging.is_progress_bar_enabled()
-        torch.rand(3)
-        raise ZeroDivisionError
-
-
-@pytest.mark.parametrize("bars", [True, False])
-@pytest.mark.parametrize("verbosity", [10, 40])
-def test_quiet_transformers_puts_everything_back(verbosity: int, bars: bool) -> None:
-    from transformers.utils import logging
-
-    before, bars_before = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    switch = logging.enable_progress_bar if bars else logging.disable_progress_bar
-    try:
-        logging.set_verbosity(verbosity)
-        switch()
-        state = torch.get_rng_state()
-        with pytest.raises(ZeroDivisionError):
-            fail_quietly()
-        assert logging.get_verbosity() == verbosity
-        assert logging.is_progress_bar_enabled() is bars
-        assert torch.equal(torch.get_rng_state(), state)
-    finally:
-        logging.set_verbosity(before)
-        (logging.enable_progress_bar if bars_before else logging.disable_progress_bar)()
-
-
-def test_quiet_transformers_in_many_threads_puts_everything_back() -> None:
-    from transformers.utils import logging
-
-    before = logging.get_verbosity(), logging.is_progress_bar_enabled(), torch.get_rng_state()
-
-    def hush() -> None:
-        for _ in range(50):
-            with quiet_transformers():
-                torch.rand(1)
-
-    threads = [threading.Thread(target=hush) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before[:2]
-    assert torch.equal(torch.get_rng_state(), before[2])
 
 
 def test_sixteen_bits_leave_the_positions_of_rotary_models_alone(tiny_model: ModelFactory) -> None:

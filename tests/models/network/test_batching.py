@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bertvectorizer.models.network.batching import Batches
-from bertvectorizer.models.ragged import ranges, runs_of_equal_length
 
 LENGTHS = st.lists(st.integers(0, 40), max_size=60).map(
     lambda lengths: np.array(lengths, dtype=np.int64)
@@ -75,20 +72,3 @@ def test_a_single_sequence_cannot_be_halved() -> None:
 @pytest.mark.parametrize("lengths", [[], [0, 0]])
 def test_nothing_to_do(lengths: list[int]) -> None:
     assert list(Batches(np.array(lengths, dtype=np.int64), budget=8)) == []
-
-
-@given(LENGTHS)
-def test_runs_describe_the_lengths_and_are_as_long_as_can_be(lengths: np.ndarray) -> None:
-    runs = runs_of_equal_length(lengths)
-    assert [length for count, length in runs for _ in range(count)] == lengths.tolist()
-    assert all(one[1] != other[1] for one, other in pairwise(runs))
-
-
-@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 20)), max_size=30))
-def test_ranges_are_python_ranges_in_one_row(some: list[tuple[int, int]]) -> None:
-    starts, counts = np.array(some, dtype=np.int64).reshape(-1, 2).T
-    numbers = ranges(starts, counts)
-    assert numbers.tolist() == [
-        number for start, count in some for number in range(start, start + count)
-    ]
-    assert numbers.dtype == np.int64
