@@ -7,16 +7,16 @@ import warnings
 
 __all__ = ["warn_user"]
 
-_PASSED_OVER = {"bertvectorizer", "joblib", "sklearn"}
+_SKIPPED = {"bertvectorizer", "joblib", "sklearn"}
 
 
 def warn_user(message: str) -> None:
-    """Warn as if from the nearest caller outside this package and scikit-learn's machinery (pipelines, searches, joblib)."""
+    """Warn at the nearest caller outside this package, scikit-learn and joblib."""
     level = 1
     frame = sys._getframe(1)
     while (
         frame.f_back is not None
-        and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_OVER
+        and frame.f_globals.get("__name__", "").partition(".")[0] in _SKIPPED
     ):
         frame = frame.f_back
         level += 1

@@ -1,4 +1,4 @@
-"""The command line of comparisons: ``bertvectorizer compare``."""
+"""The command ``bertvectorizer compare``."""
 
 from __future__ import annotations
 
@@ -14,95 +14,85 @@ from rich.table import Table
 
 from ..errors import InvalidTableError
 from .options import (
+    GroupDuplicatesOption,
+    LabelSeparatorOption,
     ModelOption,
     NoHeaderOption,
     OfflineOption,
     PrecisionOption,
     SampleOption,
+    SeedOption,
     SeparatorOption,
     StoreOption,
+    TaskOption,
     VectorsOption,
     bert_parameters,
     table_parameters,
 )
-from .shared import make_roster, read_rows, showing_progress, split_labels
+from .shared import comparison_progress, interrupted, make_feature_sets, read_rows, split_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..pipeline import Comparison
 
-__all__ = ["compare", "compare_app"]
-
-compare_app = typer.Typer(rich_markup_mode=None)
+__all__ = ["compare"]
 
 
 class _Columns(NamedTuple):
-    """Names of the columns that matter."""
+    """Names of the columns of texts, targets and groups."""
 
     text: str
     target: str
     group: str | None
 
 
-@compare_app.command()
 def compare(
     file: Annotated[
         Path | None,
-        typer.Argument(help="CSV, TSV, Parquet or JSON lines; the built-in example if left out."),
+        typer.Argument(help="CSV, TSV, Parquet or JSON lines. Default: the built-in example."),
     ] = None,
     text: Annotated[str | None, typer.Option(help="Column with the texts.")] = None,
-    target: Annotated[str | None, typer.Option(help="Column with what is to be predicted.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column with the values to predict.")] = None,
     features: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Kind of features as the table names it; may be given again. All if left out."
-        ),
+        typer.Option(help="Feature set, as the table names it. Repeatable. Default: all."),
     ] = None,
     vectors: VectorsOption = None,
     all_layers: Annotated[
-        bool, typer.Option("--all-layers", help="Try every layer under cls, mean and max too.")
+        bool,
+        typer.Option("--all-layers", help="Try every layer with cls, mean and max pooling too."),
     ] = False,
     cv: Annotated[str, typer.Option(help="Folds: 5, or 2x5 for two repeats of five.")] = "2x5",
     test: Annotated[
         Path | None,
-        typer.Option("--test", help="File with rows held back, judged once; columns as in FILE."),
+        typer.Option("--test", help="File of held-out rows, scored once; columns as in FILE."),
     ] = None,
     group: Annotated[
         str | None,
         typer.Option("--group", help="Column whose equal values stay on one side of every fold."),
     ] = None,
-    group_duplicates: Annotated[
-        bool, typer.Option("--group-duplicates", help="Keep equal texts on one side of every fold.")
-    ] = False,
-    task: Annotated[str, typer.Option(help="auto, classification or regression.")] = "auto",
-    label_sep: Annotated[
-        str | None,
-        typer.Option(
-            "--label-sep",
-            help="What separates the labels of a row, such as ';', where rows may have several.",
-        ),
-    ] = None,
+    group_duplicates: GroupDuplicatesOption = False,
+    task: TaskOption = "auto",
+    label_sep: LabelSeparatorOption = None,
     scoring: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Metric, as scikit-learn names it; may be given again, and the first decides."
-        ),
+        typer.Option(help="Metric, as scikit-learn names it. Repeatable; the first one ranks."),
     ] = None,
     learning_curve: Annotated[
-        bool, typer.Option("--learning-curve", help="Learn from growing parts of the rows too.")
+        bool, typer.Option("--learning-curve", help="Train on growing parts of the rows too.")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="File to write the report to: .html.")] = None,
     json: Annotated[Path | None, typer.Option(help="File to write all numbers to: .json.")] = None,
     word: Annotated[
         str | None,
-        typer.Option(help="Word whose occurrences the report draws; an example if left out."),
+        typer.Option(help="Word whose occurrences the report plots. Default: an example."),
     ] = None,
     sample: SampleOption = None,
     n_jobs: Annotated[
-        int, typer.Option(help="Folds that are worked on at once; -1 is one for each core.")
+        int, typer.Option(help="Folds computed at the same time; -1 is one for each core.")
     ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and samples.")] = 0,
+    seed: SeedOption = 0,
     no_header: NoHeaderOption = False,
     sep: SeparatorOption = None,
     model: ModelOption = None,
@@ -112,8 +102,8 @@ def compare(
 ) -> None:
     """Compare BERT features with baselines: what is better, and what it costs.
 
-    Without FILE it runs on a small example that comes with the package: is the bat an animal, or
-    for hitting balls? Ctrl-C prints what is finished.
+    Without FILE it runs on a small built-in example: is the bat an animal, or for hitting balls?
+    Ctrl-C prints the finished part.
     """
     from ..pipeline import ComparisonInterrupted
 
@@ -127,16 +117,16 @@ def compare(
         from ..pipeline import compare as run
 
         bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
-        roster = make_roster(features, vectors, all_layers, bert)
+        candidates = make_feature_sets(features, vectors, all_layers, bert)
         held_back = None
         if test is not None:
             rows = read_rows(test, [columns.text, columns.target], None, seed, options)
             held_back = rows[columns.text], split_labels(rows[columns.target], label_sep)
-        with showing_progress(len(roster)) as report_progress:
+        with comparison_progress(len(candidates)) as progress:
             comparison = run(
                 table[columns.text],
                 split_labels(table[columns.target], label_sep),
-                roster,
+                candidates,
                 cv=cv,
                 scoring=scoring or None,
                 n_jobs=n_jobs,
@@ -147,28 +137,25 @@ def compare(
                 test=held_back,
                 task=task,  # type: ignore[arg-type]  # compare checks it
                 learning_curve=learning_curve,
-                progress=report_progress,
+                progress=progress,
             )
     except ComparisonInterrupted as interrupt:
         if interrupt.comparison is None:
-            print("Interrupted: no kind of features is finished.", file=sys.stderr)
-            raise typer.Exit(130) from None
+            raise interrupted("no feature set is finished.") from None
         comparison, stopped = interrupt.comparison, True
     except KeyboardInterrupt:
-        print("Interrupted: the comparison is not finished.", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise interrupted("the comparison is not finished.") from None
     _print(comparison)
     if json is not None:
         comparison.to_json(json)
     if report is not None:
         comparison.to_html(report, word)
     if stopped:
-        print("Interrupted: the table has what is finished.", file=sys.stderr)
-        raise typer.Exit(130)
+        raise interrupted("the table has what is finished.")
 
 
 def _check_outputs(report: Path | None, json: Path | None, *sources: Path | None) -> None:
-    """Tell before the work is done that its result has no place."""
+    """Check the outputs before the work begins."""
     from ..pipeline.files.write import check_output
 
     known = [source for source in sources if source is not None]
@@ -238,25 +225,18 @@ def _print(comparison: Comparison) -> None:
     settings = comparison.settings
     print(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")
     found = comparison.table
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )  # 80 columns are enough for the default roster
+    # The default feature sets fit into 80 columns.
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("features", overflow="fold")
-    for name in (
-        "score",
-        "95 % interval",
-        *(["test"] if comparison.n_test else []),
-        "p",
-        "dims",
-        "s/1,000",
-    ):
+    test = ["test"] if comparison.n_test else []
+    for name in ("score", "95 % interval", *test, "p", "dims", "s/1,000"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.to_dict("records"):
         table.add_row(
             str(row["features"]),
             f"{row[comparison.metric]:.3f}",
             f"{row['low']:.3f} {row['high']:.3f}",
-            *([f"{row['test']:.3f}"] if comparison.n_test else []),
+            *(f"{row[name]:.3f}" for name in test),
             "" if isnan(row["p_value"]) else say_p(row["p_value"]),
             f"{row['dimensions']:,}",
             "" if isnan(row["encode_seconds"]) else f"{row['encode_seconds']:.2f}",

@@ -1,4 +1,4 @@
-"""What several commands share: options, what they mean for the library, and progress."""
+"""Options that several commands share, and the parameters of the library that they stand for."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task
-from rich.text import Text
 
 __all__ = [
     "ChunkRowsOption",
+    "FileArgument",
+    "GroupDuplicatesOption",
+    "LabelSeparatorOption",
     "LayersOption",
     "ModelOption",
     "NoHeaderOption",
     "OfflineOption",
     "PoolingOption",
     "PrecisionOption",
-    "RowsColumn",
     "SampleOption",
+    "SeedOption",
     "SeparatorOption",
     "StoreOption",
+    "TargetOption",
+    "TaskOption",
+    "TextOption",
     "VectorsOption",
     "bert_parameters",
-    "progress_on_stderr",
     "table_parameters",
 ]
 
@@ -38,23 +40,43 @@ def _read_separator(separator: str | None) -> str | None:
     return separator
 
 
+FileArgument = Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or JSON lines.")]
+TextOption = Annotated[str, typer.Option(help="Column with the texts.")]
+TargetOption = Annotated[str, typer.Option(help="Column with the values to predict.")]
 NoHeaderOption = Annotated[
-    bool,
-    typer.Option(
-        "--no-header", help="The first line is no header; the columns are then called 0, 1, ..."
-    ),
+    bool, typer.Option("--no-header", help="The first line is data; columns are called 0, 1, ...")
 ]
 SeparatorOption = Annotated[
     str | None,
     typer.Option(
         "--sep",
         callback=_read_separator,
-        help="What separates two fields, such as ';' or '\\t'; by the ending of FILE if left out.",
+        help="Character between fields, such as ';' or '\\t'. Default: by the ending of FILE.",
+    ),
+]
+SampleOption = Annotated[
+    int | None, typer.Option("--sample", min=1, help="Number of rows of FILE to draw at random.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of folds and samples.")]
+TaskOption = Annotated[str, typer.Option(help="auto, classification or regression.")]
+LabelSeparatorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label-sep", help="Separator of labels, such as ';', where a row may have several."
+    ),
+]
+GroupDuplicatesOption = Annotated[
+    bool, typer.Option("--group-duplicates", help="Keep equal texts on one side of every fold.")
+]
+VectorsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--vectors",
+        help="File of word vectors (GloVe, word2vec, fastText) to compare too. Repeatable.",
     ),
 ]
 ModelOption = Annotated[
-    str | None,
-    typer.Option("--model", help="Name or directory of the model; the default one if left out."),
+    str | None, typer.Option("--model", help="Name or directory of the model. Default: MiniLM.")
 ]
 LayersOption = Annotated[str, typer.Option(help="Layers to read: -1, 0, '-1,-2,-3,-4' or 'all'.")]
 PoolingOption = Annotated[
@@ -66,22 +88,10 @@ PoolingOption = Annotated[
 PrecisionOption = Annotated[
     str, typer.Option(help="float32 (exact), int8 (CPU, faster), bfloat16 or float16.")
 ]
-OfflineOption = Annotated[bool, typer.Option("--local-files-only", help="Never open a connection.")]
+OfflineOption = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
 StoreOption = Annotated[
     Path | None,
-    typer.Option(
-        "--store", help="File to keep vectors in between runs, so that no text is encoded twice."
-    ),
-]
-VectorsOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--vectors",
-        help="File of word vectors (GloVe, word2vec, fastText) to try too; may be given again.",
-    ),
-]
-SampleOption = Annotated[
-    int | None, typer.Option("--sample", min=1, help="Take so many rows of FILE, drawn at random.")
+    typer.Option("--store", help="File that keeps vectors, so that no text is encoded twice."),
 ]
 ChunkRowsOption = Annotated[
     int, typer.Option("--chunk-rows", min=1, help="Rows in memory at a time.")
@@ -96,18 +106,3 @@ def bert_parameters(model: str | None, **others: Any) -> dict[str, Any]:
 def table_parameters(no_header: bool, sep: str | None) -> dict[str, Any]:
     """Return parameters of `read_table`."""
     return {"header": not no_header, "separator": sep}
-
-
-class RowsColumn(ProgressColumn):
-    """Rows done, and how many a second once that is known."""
-
-    def render(self, task: Task) -> Text:
-        """Return what is shown."""
-        speed = f", {task.speed:,.0f} rows/s" if task.speed else ""
-        return Text(f"{task.completed:,.0f} rows{speed}")
-
-
-def progress_on_stderr(*columns: ProgressColumn) -> Progress:
-    """Return progress that is shown only where somebody watches: a log gets no control characters."""
-    console = Console(stderr=True)
-    return Progress(SpinnerColumn(), *columns, console=console, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""The command line of stores: ``bertvectorizer store info | verify | clear``."""
+"""The commands ``bertvectorizer store info``, ``verify`` and ``clear``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["store_app"]
 
-store_app = typer.Typer(rich_markup_mode=None, help="Look after a store of embeddings.")
+store_app = typer.Typer(rich_markup_mode=None, help="Inspect or clear a store of embeddings.")
 
-PathArgument = Annotated[
-    Path, typer.Argument(help="The store's file, or the directory that it lies in.")
-]
+PathArgument = Annotated[Path, typer.Argument(help="The store's file, or its directory.")]
 
 
 @store_app.callback(invoke_without_command=True)
@@ -30,7 +28,7 @@ def _help(context: typer.Context) -> None:
 
 @store_app.command()
 def info(path: PathArgument) -> None:
-    """Print what a store holds and what it has saved."""
+    """Print the size of a store and the time it has saved."""
     store = _existing(path)
     stats = store.read_stats()
     rows = {
@@ -50,7 +48,7 @@ def info(path: PathArgument) -> None:
 def verify(path: PathArgument) -> None:
     """Check all texts and the file itself.
 
-    Faults are printed, a line each, and the exit code is then 1.
+    Faults are printed, a line each, and make the exit code 1.
     """
     store = _existing(path)
     wrong = store.verify()
@@ -59,7 +57,7 @@ def verify(path: PathArgument) -> None:
     if wrong:
         print(
             f"{len(wrong):,} fault(s) in {store.path}. Damaged texts are encoded anew when they are"
-            " next asked for.",
+            " next requested.",
             file=sys.stderr,
         )
         raise typer.Exit(1)
@@ -68,9 +66,9 @@ def verify(path: PathArgument) -> None:
 
 @store_app.command()
 def clear(path: PathArgument) -> None:
-    """Forget all that a store holds.
+    """Remove all vectors from a store.
 
-    A store that is damaged or of another format is removed; a file that is no store is left alone.
+    A damaged store, or one of another format, is removed. Other files are left alone.
     """
     store = _existing(path)
     store.clear()
@@ -83,6 +81,6 @@ def _existing(path: Path) -> EmbeddingStore:
     store = EmbeddingStore(path)
     if not store.path.is_file() or not store.path.stat().st_size:
         raise StoreError(
-            f"There is no store at '{store.path}'. Give the path that 'store=' was given."
+            f"There is no store at '{store.path}'. Give the path that you gave to 'store='."
         )
     return store

@@ -25,8 +25,11 @@ def model(tiny_model: Any) -> Path:
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "table.csv"
-    rows = [f"the {animal} number {row},{animal},,x,{row / 7},{row % 4},{'a;b' if row % 2 else ('a' if row % 3 else '')}"
-            for row, animal in enumerate(["bat", "crane"] * 6)]  # fmt: skip
+    labels = ["a;b" if row % 2 else ("a" if row % 3 else "") for row in range(12)]
+    rows = [
+        f"the {animal} number {row},{animal},,x,{row / 7},{row % 4},{labels[row]}"
+        for row, animal in enumerate(["bat", "crane"] * 6)
+    ]
     path.write_text(
         "text,label,none,one,amount,author,tags\n" + "\n".join(rows) + "\n", encoding="utf-8"
     )

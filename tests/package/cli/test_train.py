@@ -265,6 +265,6 @@ def test_an_interrupt_is_one_line(
         130, "", "Interrupted: no model was written.\n"
     )
     assert trained.read_bytes() == before
-    monkeypatch.setattr("bertvectorizer.pipeline.files.predict.predict_file", stop)
+    monkeypatch.setattr("bertvectorizer.pipeline.predict_file", stop)
     result = run("predict", trained, table, "-o", table.with_name("out.csv"))
     assert result == Result(130, "", "Interrupted: nothing was written\n")

@@ -1,0 +1,81 @@
+"""The command ``bertvectorizer predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import (
+    ChunkRowsOption,
+    FileArgument,
+    NoHeaderOption,
+    OfflineOption,
+    SeparatorOption,
+    StoreOption,
+    table_parameters,
+)
+from .shared import writing_rows
+
+if TYPE_CHECKING:
+    from ..pipeline import SavedPipeline
+
+__all__ = ["predict"]
+
+
+def predict(
+    model_file: Annotated[Path, typer.Argument(help="File that 'train' has written.")],
+    file: FileArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .csv, .parquet or .jsonl.")
+    ],
+    text: Annotated[
+        str | None, typer.Option(help="Column with the texts. Default: the one trained on.")
+    ] = None,
+    no_probabilities: Annotated[
+        bool, typer.Option("--no-probabilities", help="Write the predictions alone.")
+    ] = False,
+    no_header: NoHeaderOption = False,
+    sep: SeparatorOption = None,
+    model: Annotated[
+        str | None, typer.Option(help="New name or directory of the transformer, if it has moved.")
+    ] = None,
+    local_files_only: OfflineOption = False,
+    store: StoreOption = None,
+    chunk_rows: ChunkRowsOption = 4096,
+) -> None:
+    """Predict for a file of any size with a file of 'train', row for row.
+
+    Loading runs no code. Until it is finished, the output is called OUTPUT.part; after Ctrl-C it
+    holds the rows done.
+    """
+    options = {**table_parameters(no_header, sep), "chunk_rows": chunk_rows}
+    with writing_rows(output) as progress:
+        from ..pipeline import load_pipeline, predict_file
+
+        saved = load_pipeline(model_file)
+        _configure(saved, model, local_files_only, store)
+        predict_file(
+            saved,
+            file,
+            output,
+            text=text,
+            **options,
+            probabilities=not no_probabilities,
+            progress=progress,
+        )
+
+
+def _configure(
+    saved: SavedPipeline, model: str | None, local_files_only: bool, store: Path | None
+) -> None:
+    """Set where transformers are searched for, and where vectors are kept: nowhere by default."""
+    from ..features import BertVectorizer
+    from ..pipeline.saving.compact import estimators_within
+
+    for part in estimators_within(saved.pipeline):
+        if isinstance(part, BertVectorizer):
+            part.set_params(store=store, local_files_only=local_files_only or part.local_files_only)
+            if model is not None:
+                part.set_params(model_name=model)
