@@ -149,7 +149,7 @@ class PackedTable:
         """Pack a table with its subwords."""
         subwords = None
         if isinstance(table.subwords, FastTextSubwords):
-            trained = table.subwords._keyed_vectors
+            trained = table.subwords.keyed_vectors
             subwords = PackedSubwords(
                 trained.vectors_ngrams, int(trained.min_n), int(trained.max_n)
             )
