@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -88,9 +89,9 @@ class Store(Kept):
             records += store.fetch(
                 keys,
                 sizes,
-                self._store.Parts(part, part, part, part),
+                self._store.PartNames(part, part, part, part),
                 sum(sizes),
-                partial(compute, some),
+                SimpleNamespace(encode=partial(compute, some)),
             )
         return np.concatenate([record.vectors for record in records])
 

@@ -105,7 +105,7 @@ def run(
     for name, n_train in sizes.items():
         split = tagged_set(data, name, n_train, n_others)
         with tempfile.TemporaryDirectory() as folder:
-            store = EmbeddingStore(Path(folder) / "words.sqlite", keep="asked", durable=False)
+            store = EmbeddingStore(Path(folder) / "words.sqlite", keep="requested", durable=False)
             yield {
                 "set": name,
                 **{

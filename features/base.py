@@ -1,4 +1,4 @@
-"""What every vectorizer shares: input, missing texts, repeated texts, names of columns, tags."""
+"""What every vectorizer shares: input, missing texts, repeated texts, column names, tags."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from ..errors import InvalidTextError
 from .inputs.texts import TextColumn, read_texts
@@ -19,54 +19,62 @@ __all__ = ["TextVectorizer"]
 
 
 class _Distinct:
-    """The distinct texts of a column, and where each row finds its own."""
+    """The distinct texts of a column, and the index of each row's text among them."""
 
     def __init__(self, column: TextColumn) -> None:
-        places: dict[str, int] = {}
-        rows = (places.setdefault(text, len(places)) for text in column.texts)
-        self.inverse = np.fromiter(rows, dtype=np.int64, count=len(column.texts))
-        self.texts = list(places)
-        self.counts = np.bincount(self.inverse, minlength=len(places))
+        self.texts = list(dict.fromkeys(column.texts))
+        index_of = dict(zip(self.texts, range(len(self.texts)), strict=True))
+        self.inverse = np.array(list(map(index_of.__getitem__, column.texts)), dtype=np.int64)
+        self.counts = np.bincount(self.inverse, minlength=len(self.texts))
         self.is_missing = column.is_missing
 
 
-class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[misc]  # scikit-learn has no types
+class TextVectorizer(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]  # scikit-learn has no types
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+    metaclass=ABCMeta,
+):
     """Base of the vectorizers: a column of texts in, a float32 matrix out.
 
-    A subclass stores its parameters in ``__init__``, among them ``missing``, and says how it learns
-    from texts and how it turns distinct texts into vectors; everything else is done here.
+    A subclass stores its parameters in ``__init__``, among them ``missing``, and implements
+    ``_learn``, ``_vectors`` and ``_n_features``.
     """
 
     missing: str
 
     def _read(self, X: Any) -> TextColumn:
-        """Return a text for each row of the result; for a subclass that takes more than a column of texts."""
+        """Return a text for each row of the result; subclasses may accept other inputs."""
         return read_texts(X, self.missing)
 
     def _reads_one_column(self) -> bool:
-        """Whether the input is one column, whose name is all that ``get_feature_names_out`` may be given."""
+        """Whether the input is one column, the only name to give to `get_feature_names_out`."""
         return True
 
     @abstractmethod
     def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
-        """Learn from distinct texts, each ``counts`` times in the training set, and set the fitted attributes."""
+        """Learn from distinct texts, each ``counts`` times in X, and set the fitted attributes."""
 
     @abstractmethod
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
-        """Return the vectors of distinct texts. *Shape:* ``(n_texts, n_features)``."""
+        """Return the vectors of distinct texts, of shape (n_texts, n_features)."""
 
     def _learn_vectors(self, texts: list[str], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Learn from distinct texts and return their vectors; for a subclass that does both in one go."""
+        """Learn from distinct texts and return their vectors."""
         self._learn(texts, counts)
         return self._vectors(texts)
 
     @abstractmethod
     def _n_features(self) -> int:
-        """Width of the result under the present parameters."""
+        """Return the number of columns under the present parameters."""
 
     @property
     def n_features_out_(self) -> int:
-        """Width of the result."""
+        """Number of columns of the result."""
+        return self._n_features()
+
+    @property
+    def _n_features_out(self) -> int:  # read by ClassNamePrefixFeaturesOutMixin
         return self._n_features()
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -74,33 +82,41 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-            The texts. *Length:* ``n_texts``.
-        y : ignored
-            Here for scikit-learn's sake.
+        X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_texts,)
+            The texts. Accepts Series and DataFrames of pandas and polars.
+        y : object, default=None
+            Ignored.
 
         Returns
         -------
-        self
+        self : object
+            The fitted vectorizer.
         """
         distinct = _Distinct(self._read(X))
         self._learn(distinct.texts, distinct.counts)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
-        """Learn from a column of texts and return their vectors; the same as
-        ``fit(X).transform(X)``.
+        """Learn from a column of texts and return their vectors, as ``fit(X).transform(X)`` does.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-            The texts. *Length:* ``n_texts``.
-        y : ignored
+        X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_texts,)
+            The texts.
+        y : object, default=None
+            Ignored.
+        **fit_params : dict
+            None are accepted.
 
         Returns
         -------
-        ndarray
-            *Shape:* ``(n_texts, n_features)``, float32.
+        vectors : ndarray of shape (n_texts, n_features), float32
+            A row for each text.
+
+        Raises
+        ------
+        TypeError
+            If there are fit parameters.
         """
         if fit_params:
             raise TypeError(f"{type(self).__name__}.fit_transform() takes no {sorted(fit_params)}.")
@@ -112,19 +128,19 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-            The texts. *Length:* ``n_texts``.
+        X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_texts,)
+            The texts.
 
         Returns
         -------
-        ndarray
-            *Shape:* ``(n_texts, n_features)``, float32. Zero texts give shape ``(0, n_features)``.
+        vectors : ndarray of shape (n_texts, n_features), float32
+            A row for each text.
         """
         distinct = _Distinct(self._read(X))
         return self._spread(self._vectors(distinct.texts), distinct)
 
     def _spread(self, vectors: NDArray[np.float32], distinct: _Distinct) -> NDArray[np.float32]:
-        """Give each row its vector, and missing texts what they are to have."""
+        """Give each row the vector of its text, and fill the rows of missing texts."""
         if len(distinct.texts) < len(distinct.inverse):
             vectors = vectors[distinct.inverse]
         if self.missing in ("zero", "nan"):
@@ -136,21 +152,26 @@ class TextVectorizer(TransformerMixin, BaseEstimator, metaclass=ABCMeta):  # typ
 
         Parameters
         ----------
-        input_features : sequence of one str, or None
-            Name of the text column; only its number is checked.
+        input_features : sequence of one str or None, default=None
+            Name of the text column. Only their number is checked.
 
         Returns
         -------
-        ndarray
-            The class's name in lower case, and a number. *Shape:* ``(n_features,)``, dtype object.
+        names : ndarray of shape (n_features,), dtype object
+            The class name in lower case followed by the number of the column.
+
+        Raises
+        ------
+        InvalidTextError
+            If ``input_features`` has another length than 1.
         """
         if input_features is not None and len(input_features) != 1 and self._reads_one_column():
             raise InvalidTextError(
                 f"The 'input_features' parameter must hold one name. Got {len(input_features)}"
                 " instead."
             )
-        prefix = type(self).__name__.lower()
-        return np.array([f"{prefix}{number}" for number in range(self._n_features())], dtype=object)
+        names: NDArray[np.object_] = super().get_feature_names_out(input_features)
+        return names
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -1,10 +1,11 @@
-"""What all estimators over a transformer share: its model, its device, and the care that both stay what they were."""
+"""What the Bert vectorizers share: parameters, model, device, encoder and progress bar."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from ..errors import ModelChangedError, UnsupportedModelError
 from ..models import Checkpoint, check_precision, open_checkpoint, resolve_device
@@ -13,6 +14,7 @@ from ..validation import check_flag, check_int
 from ..warning import warn_user
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
@@ -20,43 +22,86 @@ if TYPE_CHECKING:
 
     from ..models.store.embedding_store import EmbeddingStore
 
-__all__ = ["BertBase", "progress_bar"]
+__all__ = ["BertBase", "Precision", "progress_bar"]
+
+Precision: TypeAlias = Literal["float32", "int8", "bfloat16", "float16"]
+
+_MAX_ENCODERS = 8
+_encoders: dict[tuple[object, ...], Any] = {}
 
 
 class BertBase:
-    """Base of the estimators that read a transformer; a subclass stores the parameters named below in ``__init__``."""
+    """Base of the estimators that read a transformer."""
 
     model_name: str | Path
-    precision: str
+    layers: int | Sequence[int] | str
+    layer_merge: str
+    max_length: int | None
+    stride: int | None
+    prompt: str | None
+    precision: Precision
     device: str | torch.device | None
     batch_tokens: int | None
     revision: str | None
     local_files_only: bool
     trust_remote_code: bool
     store: str | Path | EmbeddingStore | None
+    show_progress_bar: bool
+
+    # Parameters that an encoder depends on, beside the checkpoint.
+    _encoder_parameters: ClassVar[tuple[str, ...]] = (
+        "layers", "max_length", "stride", "prompt", "precision", "device", "batch_tokens",
+    )  # fmt: skip
+
+    def _set_parameters(self, parameters: dict[str, Any]) -> None:
+        """Store the parameters of ``__init__``, given its ``locals()``, as they are."""
+        for name, value in parameters.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     def _checkpoint(self) -> Checkpoint:
+        check_flag("show_progress_bar", self.show_progress_bar)
         check_flag("local_files_only", self.local_files_only)
         check_flag("trust_remote_code", self.trust_remote_code)
         return open_checkpoint(
             self.model_name, self.revision, self.local_files_only, self.trust_remote_code
         )
 
-    def _device_to_fit(self) -> tuple[torch.device, str]:
-        """Device and precision, as they are asked for."""
-        device = resolve_device(self.device)
-        return device, check_precision(self.precision, device)
+    @abstractmethod
+    def _make_encoder(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> Any:
+        """Return the encoder of these parameters, or raise if one breaks its rule."""
 
-    def _device_to_transform(self) -> tuple[torch.device, str]:
-        """Device and precision; an estimator fitted on a GPU that isn't here goes on without it."""
+    def _encoder(self, *, is_fitting: bool = False) -> Any:
+        """Return the encoder of the present parameters; the last few stay in memory.
+
+        An estimator fitted on a device that this machine lacks continues without it.
+        """
+        checkpoint = self._checkpoint()
+        if not is_fitting:
+            self._check_same_model(checkpoint)
+        # By their representation: lists cannot be keys, and True must not be taken for 1.
+        parameters = repr([getattr(self, name) for name in self._encoder_parameters])
+        key = (
+            *(type(self), checkpoint.directory, checkpoint.fingerprint),
+            *(checkpoint.trust_remote_code, parameters),
+        )
+        encoder = _encoders.get(key)
+        if encoder is not None:
+            return encoder
         try:
-            return self._device_to_fit()
+            device = resolve_device(self.device)
+            precision = check_precision(self.precision, device)
         except UnsupportedModelError as error:
-            if not self._is_elsewhere():
+            if is_fitting or not self._is_elsewhere():
                 raise
             device = resolve_device(None)
             warn_user(f"{error} This fitted estimator runs on '{device}' in float32 instead.")
-            return device, "float32"
+            return self._make_encoder(checkpoint, device, "float32")
+        encoder = self._make_encoder(checkpoint, device, precision)
+        while len(_encoders) >= _MAX_ENCODERS:
+            _encoders.pop(next(iter(_encoders)), None)
+        _encoders[key] = encoder
+        return encoder
 
     def _is_elsewhere(self) -> bool:
         """Whether this estimator was fitted on a device that this machine lacks."""
@@ -66,16 +111,11 @@ class BertBase:
             return True
         return False
 
-    def _budget(self, device: torch.device, checkpoint: Checkpoint) -> int:
+    def _batch_size(self, device: torch.device, checkpoint: Checkpoint) -> int:
         """Most tokens in a batch."""
         return check_int("batch_tokens", self.batch_tokens, 1, optional=True) or tokens_per_batch(
             device, checkpoint.widest
         )
-
-    def _keep_model(self, checkpoint: Checkpoint, device: torch.device) -> None:
-        """Set the fitted attributes that say which model this is, and where it ran."""
-        self.model_fingerprint_ = checkpoint.fingerprint
-        self.device_ = str(device)
 
     def _check_same_model(self, checkpoint: Checkpoint) -> None:
         fitted = getattr(self, "model_fingerprint_", checkpoint.fingerprint)
@@ -88,19 +128,21 @@ class BertBase:
             )
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()  # type: ignore[misc]  # what comes next in the order of bases
+        tags = super().__sklearn_tags__()  # type: ignore[misc]  # of the next base
         tags.requires_fit = False
         return tags
 
 
 @contextmanager
-def progress_bar(estimator: Any, total: int, unit: str) -> Iterator[Callable[[float], Any] | None]:
-    """Show a bar if ``show_progress_bar`` asks for one, and yield what moves it on; at the end it is full."""
-    if not check_flag("show_progress_bar", estimator.show_progress_bar):
+def progress_bar(
+    estimator: BertBase, total: int, unit: str
+) -> Iterator[Callable[[float], Any] | None]:
+    """Show a bar if ``show_progress_bar`` is set, and yield the function that advances it."""
+    if not estimator.show_progress_bar:
         yield None
         return
     from tqdm.auto import tqdm
 
     with tqdm(total=total, unit=f" {unit}", unit_scale=True, desc=type(estimator).__name__) as bar:
         yield bar.update
-        bar.update(total - bar.n)  # what came from the store
+        bar.update(total - bar.n)  # texts that the store had

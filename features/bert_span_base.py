@@ -13,13 +13,13 @@ from sklearn.exceptions import NotFittedError
 from ..errors import InvalidParameterError
 from ..models import Checkpoint
 from ..models.checkpoint.span_tokens import SpanTokenizer
-from ..models.encode_spans import Passage, SpanReader, SpanStates
+from ..models.encode_spans import Passage, SpanEncoder, SpanStates, encode_spans
 from ..models.encode_texts import open_store
 from ..models.pooling.layers import LAYER_MERGES, parse_layers, resolve_layers
 from ..models.pooling.scalar_mix import ScalarMix, fit_scalar_mix
 from ..models.pooling.subwords import SUBTOKEN_POOLINGS, pool_subtokens
 from ..models.ragged import ranges
-from ..validation import check_choice, check_flag, check_int, short_repr
+from ..validation import check_choice, check_int, short_repr
 from .bert_common import BertBase, progress_bar
 from .inputs.frames import read_frame
 from .inputs.texts import is_missing
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.utils import Tags
 
+    from ..models.store.embedding_store import EmbeddingStore
+
 __all__ = ["ContextualVectorizer", "Opened", "is_several", "list_targets", "read_targets"]
 
 _LEARNT_BYTES = 256 << 20
@@ -37,36 +39,21 @@ _NUMBER_BYTES = 4
 
 @dataclass(frozen=True)
 class Opened:
-    """A model that is ready to read spans, and what becomes of their states.
+    """A model that is ready to read spans; ``merge`` makes one vector of a token's layers."""
 
-    Attributes
-    ----------
-    reader : SpanReader
-    merge : callable
-        Makes one vector of a token's layers.
-    n_features : int
-        Width of the result.
-    """
-
-    reader: SpanReader
+    encoder: SpanEncoder
+    store: EmbeddingStore | None
     merge: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     n_features: int
 
 
 class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Base of `BertWordVectorizer` and `BertSpanVectorizer`: spans of texts in, a float32 matrix
-    with a row for each span out.
+    """Base of `BertWordVectorizer` and `BertSpanVectorizer`: one row for each span of a text.
 
     A subclass stores the parameters in ``__init__`` and says what the passages of X are.
     """
 
-    layers: int | Sequence[int] | str
-    layer_merge: str
     subtoken_pooling: str
-    max_length: int | None
-    stride: int | None
-    prompt: str | None
-    show_progress_bar: bool
     random_state: int
 
     _overlap = 0.25
@@ -79,7 +66,6 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         parse_layers(self.layers, 0)  # how they are written; which there are, the model knows
         check_int("stride", self.stride, 0, optional=True)
         check_int("random_state", self.random_state, 0)
-        check_flag("show_progress_bar", self.show_progress_bar)
 
     def _checkpoint(self) -> Checkpoint:
         self._check_parameters()
@@ -106,39 +92,43 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         """Width of the result."""
         return self._n_features()
 
-    def _reader(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> SpanReader:
+    def _make_encoder(
+        self, checkpoint: Checkpoint, device: torch.device, precision: str
+    ) -> SpanEncoder:
         from ..models.checkpoint.text_tokens import load_tokenizer
 
-        return SpanReader(
+        tokenizer = SpanTokenizer(
             checkpoint,
-            SpanTokenizer(
-                checkpoint,
-                load_tokenizer(checkpoint),
-                self.prompt,
-                self.max_length,
-                self.stride,
-                self._overlap,
-            ),
-            resolve_layers(self.layers, checkpoint.n_layers),
-            device,
-            precision,
-            self._budget(device, checkpoint),
-            open_store(self.store),
+            load_tokenizer(checkpoint),
+            self.prompt,
+            self.max_length,
+            self.stride,
+            self._overlap,
         )
+        layers = resolve_layers(self.layers, checkpoint.n_layers)
+        batch_tokens = self._batch_size(device, checkpoint)
+        return SpanEncoder(checkpoint, tokenizer, layers, device, precision, batch_tokens)
 
     def _learn(self, passages: Sequence[Passage], targets: NDArray[Any] | None) -> None:
-        """Resolve the model, and learn the mix of layers if one is asked for; ``targets`` has one for each span."""
-        reader = self._reader(self._checkpoint(), *self._device_to_fit())
-        mix = self._learn_mix(reader, passages, targets) if self.layer_merge == "weighted" else None
-        # Attributes come last and together, so that a fit that fails leaves the estimator as it
-        # was.
-        self._keep_model(reader.checkpoint, reader.device)
-        self.layers_ = reader.layers
+        """Find the model, and learn the layer weights; ``targets`` has one for each span."""
+        encoder: SpanEncoder = self._encoder(is_fitting=True)
+        store = open_store(self.store)
+        mix = None
+        if self.layer_merge == "weighted":
+            mix = self._learn_mix(encoder, store, passages, targets)
+        # Attributes are set last and together, so that a fit that fails changes nothing.
+        self.model_fingerprint_ = encoder.checkpoint.fingerprint
+        self.device_ = str(encoder.device)
+        self.layers_ = encoder.layers
         self.layer_weights_ = None if mix is None else mix.weights
         self.layer_scale_ = None if mix is None else mix.scale
 
     def _learn_mix(
-        self, reader: SpanReader, passages: Sequence[Passage], targets: NDArray[Any] | None
+        self,
+        encoder: SpanEncoder,
+        store: EmbeddingStore | None,
+        passages: Sequence[Passage],
+        targets: NDArray[Any] | None,
     ) -> ScalarMix:
         """Learn the mix from as many passages as fit into some memory, drawn at random."""
         if targets is None:
@@ -147,14 +137,14 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
                 " since the weights of 'weighted' are learnt from it. Got 'weighted' and y=None"
                 " instead. Give y to fit."
             )
-        width = reader.checkpoint.hidden_size * self._sides
-        room = _LEARNT_BYTES // (len(reader.layers) * width * _NUMBER_BYTES)
+        width = encoder.checkpoint.hidden_size * self._sides
+        room = _LEARNT_BYTES // (len(encoder.layers) * width * _NUMBER_BYTES)
         first = _starts(passages)
         order = np.random.default_rng(self.random_state).permutation(len(passages))
         n_chosen = int(np.searchsorted(np.cumsum(np.diff(first)[order]), room, side="right"))
         chosen = np.sort(order[: max(n_chosen, 1)])
         learnt = targets[ranges(first[chosen], np.diff(first)[chosen])]
-        states = np.zeros((len(reader.layers), len(learnt), width), dtype=np.float32)
+        states = np.zeros((len(encoder.layers), len(learnt), width), dtype=np.float32)
 
         def pool_each(found: SpanStates) -> NDArray[np.float32]:
             return np.stack(
@@ -165,34 +155,34 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
                 axis=1,
             )
 
-        _fill(np.moveaxis(states, 0, 1), reader, [passages[row] for row in chosen], pool_each, None)
+        chosen_passages = [passages[row] for row in chosen]
+        _fill(np.moveaxis(states, 0, 1), encoder, store, chosen_passages, pool_each, None)
         if np.issubdtype(learnt.dtype, np.floating):
             return fit_scalar_mix(states, learnt.astype(np.float32), None)
         classes, numbers = np.unique(learnt.astype(str), return_inverse=True)
         return fit_scalar_mix(states, numbers.astype(np.int64), len(classes))
 
     def _open(self) -> Opened:
-        """Make the model ready for ``transform``, or say what is wrong with the parameters."""
-        checkpoint = self._checkpoint()
-        self._check_same_model(checkpoint)
-        reader = self._reader(checkpoint, *self._device_to_transform())
-        return Opened(reader, self._merge(reader.layers), self._width(checkpoint, reader.layers))
+        """Make the model ready for ``transform``, or raise if a parameter breaks its rule."""
+        encoder: SpanEncoder = self._encoder()
+        width = self._width(encoder.checkpoint, encoder.layers)
+        return Opened(encoder, open_store(self.store), self._merge(encoder.layers), width)
 
     def _vectors(self, passages: Sequence[Passage], opened: Opened) -> NDArray[np.float32]:
-        """Return the vectors of all spans of passages. *Shape:* ``(n_spans, n_features)``, float32."""
+        """Return the vectors of all spans, of shape (n_spans, n_features)."""
         vectors = np.zeros((int(_starts(passages)[-1]), opened.n_features), dtype=np.float32)
 
         def pool(found: SpanStates) -> NDArray[np.float32]:
             return pool_subtokens(opened.merge(found.states), found.counts, self.subtoken_pooling)
 
         with progress_bar(self, len(vectors), self._unit) as advance:
-            _fill(vectors, opened.reader, passages, pool, advance)
+            _fill(vectors, opened.encoder, opened.store, passages, pool, advance)
         return vectors
 
     def _merge(
         self, layers: tuple[int, ...]
     ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        """Return what makes one vector of a token's layers. *Shape:* ``(n_layers, n_tokens, hidden) -> (n_tokens, width)``."""
+        """Return the function from (n_layers, n_tokens, hidden) to (n_tokens, width)."""
         if self.layer_merge == "concat":
             return _side_by_side
         if self.layer_merge == "weighted":
@@ -316,27 +306,28 @@ def read_targets(
 
 def _fill(
     vectors: NDArray[np.float32],
-    reader: SpanReader,
+    encoder: SpanEncoder,
+    store: EmbeddingStore | None,
     passages: Sequence[Passage],
     make: Callable[[SpanStates], NDArray[np.float32]],
     advance: Callable[[float], Any] | None,
 ) -> None:
-    """Write what is made of the states of spans into their rows, reading the same passage once."""
+    """Write what ``make`` returns for the states of spans into their rows.
+
+    Equal passages are read once.
+    """
     first = _starts(passages)
-    number_of: dict[tuple[str, bytes], int] = {}
-    copies: list[list[int]] = []
+    rows_of: dict[tuple[str, bytes], list[int]] = {}
     for row, passage in enumerate(passages):
-        number = number_of.setdefault((passage.text, passage.spans.tobytes()), len(copies))
-        if number == len(copies):
-            copies.append([])
-        copies[number].append(row)
-    for found in reader.read([passages[some[0]] for some in copies]):
+        rows_of.setdefault((passage.text, passage.spans.tobytes()), []).append(row)
+    copies = list(rows_of.values())
+    for found in encode_spans(encoder, [passages[rows[0]] for rows in copies], store):
         made = make(found)
         n_spans = np.array(
-            [len(passages[copies[place][0]].spans) for place in found.places], dtype=np.int64
+            [len(passages[copies[index][0]].spans) for index in found.indices], dtype=np.int64
         )
-        n_copies = np.array([len(copies[place]) for place in found.places], dtype=np.int64)
-        rows = np.array([row for place in found.places for row in copies[place]], dtype=np.int64)
+        n_copies = np.array([len(copies[index]) for index in found.indices], dtype=np.int64)
+        rows = np.array([row for index in found.indices for row in copies[index]], dtype=np.int64)
         sources = ranges(
             np.repeat(np.cumsum(n_spans) - n_spans, n_copies), np.repeat(n_spans, n_copies)
         )
@@ -346,7 +337,7 @@ def _fill(
 
 
 def _starts(passages: Sequence[Passage]) -> NDArray[np.int64]:
-    """Return the first row of each passage, and the one after the last. *Shape:* ``(n_passages + 1,)``, int64."""
+    """Return the first row of each passage, and the one after the last."""
     return np.cumsum([0, *(len(passage.spans) for passage in passages)], dtype=np.int64)
 
 

@@ -11,6 +11,7 @@ from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
 from ..models.encode_spans import Passage
 from ..models.store.embedding_store import EmbeddingStore
+from .bert_common import Precision
 from .bert_span_base import ContextualVectorizer, list_targets, read_targets
 from .inputs.spans import SpanTable, read_spans
 
@@ -145,7 +146,7 @@ class BertSpanVectorizer(ContextualVectorizer):
         max_length: int | None = None,
         stride: int | None = None,
         prompt: str | None = None,
-        precision: str = "float32",
+        precision: Precision = "float32",
         device: str | torch.device | None = None,
         batch_tokens: int | None = None,
         revision: str | None = None,
@@ -155,27 +156,7 @@ class BertSpanVectorizer(ContextualVectorizer):
         show_progress_bar: bool = False,
         random_state: int = 0,
     ) -> None:
-        self.model_name = model_name
-        self.text = text
-        self.start = start
-        self.end = end
-        self.word = word
-        self.missing = missing
-        self.layers = layers
-        self.layer_merge = layer_merge
-        self.subtoken_pooling = subtoken_pooling
-        self.max_length = max_length
-        self.stride = stride
-        self.prompt = prompt
-        self.precision = precision
-        self.device = device
-        self.batch_tokens = batch_tokens
-        self.revision = revision
-        self.local_files_only = local_files_only
-        self.trust_remote_code = trust_remote_code
-        self.store = store
-        self.show_progress_bar = show_progress_bar
-        self.random_state = random_state
+        self._set_parameters(locals())
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the model; with ``layer_merge="weighted"``, learn the weights of the layers.

@@ -14,6 +14,7 @@ from ..models.encode_spans import Passage
 from ..models.ragged import chunks
 from ..models.store.embedding_store import EmbeddingStore
 from ..validation import short_repr
+from .bert_common import Precision
 from .bert_span_base import ContextualVectorizer, Opened, is_several, list_targets, read_targets
 from .inputs.documents import Documents, read_documents
 from .inputs.frames import iter_slices, read_frame
@@ -151,7 +152,7 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         max_length: int | None = None,
         stride: int | None = None,
         prompt: str | None = None,
-        precision: str = "float32",
+        precision: Precision = "float32",
         device: str | torch.device | None = None,
         batch_tokens: int | None = None,
         revision: str | None = None,
@@ -161,23 +162,7 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         show_progress_bar: bool = False,
         random_state: int = 0,
     ) -> None:
-        self.model_name = model_name
-        self.layers = layers
-        self.layer_merge = layer_merge
-        self.subtoken_pooling = subtoken_pooling
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.stride = stride
-        self.prompt = prompt
-        self.precision = precision
-        self.device = device
-        self.batch_tokens = batch_tokens
-        self.revision = revision
-        self.local_files_only = local_files_only
-        self.trust_remote_code = trust_remote_code
-        self.store = store
-        self.show_progress_bar = show_progress_bar
-        self.random_state = random_state
+        self._set_parameters(locals())
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the model; with ``layer_merge="weighted"``, learn the weights of the layers.

@@ -1,17 +1,20 @@
-"""Between an estimator and its store: encode what the store does not have, and only that."""
+"""Vectors of texts: read from the store, or computed by the network and kept there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..validation import invalid
-from .checkpoint.output_spec import Part, every_part
+from .checkpoint.output_spec import OutputSpec, Part, every_part
+from .checkpoint.post_modules import apply_post_modules
 from .network.devices import arithmetic_settings
-from .store.embedding_store import EmbeddingStore, Parts, absolute, reopen, text_keys
+from .store.embedding_store import EmbeddingStore, PartNames, absolute, reopen, text_keys
 from .store.records import Record, part_name
 from .store.session_store import session_store
 
@@ -20,21 +23,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .checkpoint.description import Checkpoint
-    from .checkpoint.text_tokens import TokenizedTexts
+    from .checkpoint.text_tokens import TextTokenizer, TokenizedTexts
 
-    Encode = Callable[[Sequence[str], Sequence[Part]], tuple[NDArray[np.float32], TokenizedTexts]]
+__all__ = ["BATCHES_PER_WRITE", "TextEncoder", "encode_texts", "open_store", "record_keys"]
 
-__all__ = ["BATCHES_AT_ONCE", "encode_once", "numeric_settings", "open_store", "record_keys"]
-
-# To be raised by whoever changes the numbers that the engine gives, so that stores made before are
-# not believed.
+# To be raised with every change of the numbers that the network code gives: records of older
+# versions are then not used.
 _ENGINE = "1"
 _CHARACTERS_PER_TOKEN = 4
-BATCHES_AT_ONCE = 4
+BATCHES_PER_WRITE = 4
 
 
 def open_store(store: Any) -> EmbeddingStore | None:
-    """Return the store that a ``store`` parameter means: ``"auto"``, a path, an `EmbeddingStore` or None."""
+    """Return the store that a ``store`` parameter means."""
     if store is None or isinstance(store, EmbeddingStore):
         return store
     if isinstance(store, str) and store == "auto":
@@ -44,80 +45,134 @@ def open_store(store: Any) -> EmbeddingStore | None:
     raise invalid("store", "'auto', a path, an EmbeddingStore or None", store)
 
 
-def numeric_settings(
-    checkpoint: Checkpoint, precision: str, device: torch.device
-) -> tuple[str, ...]:
-    """Return all that decides which numbers a network gives for a sequence of tokens, as strings."""
-    return (
-        checkpoint.fingerprint,
-        str(checkpoint.trust_remote_code),
-        precision,
-        *arithmetic_settings(device),
+def record_keys(
+    checkpoint: Checkpoint,
+    precision: str,
+    device: torch.device,
+    settings: Sequence[str],
+    units: Sequence[str],
+) -> list[bytes]:
+    """Return the key of each unit (a text, or the tokens of spans) in a store.
+
+    It depends on all that changes the numbers: ``settings`` are those of the tokenizer.
+    """
+    return text_keys(
+        (
+            _ENGINE,
+            checkpoint.fingerprint,
+            str(checkpoint.trust_remote_code),
+            precision,
+            *arithmetic_settings(device),
+            *settings,
+        ),
+        units,
     )
 
 
-def record_keys(settings: Sequence[str], units: Sequence[str]) -> list[bytes]:
-    """Return the key of each unit, a text or what else vectors are kept of, under settings that change its numbers."""
-    return text_keys((_ENGINE, *settings), units)
+@dataclass(frozen=True)
+class TextEncoder:
+    """A model that is ready to encode texts, and what is read out of it."""
+
+    checkpoint: Checkpoint
+    output: OutputSpec
+    tokenizer: TextTokenizer
+    device: torch.device
+    precision: str
+    batch_tokens: int
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        parts: Sequence[Part],
+        progress: Callable[[float], Any] | None = None,
+    ) -> tuple[NDArray[np.float32], TokenizedTexts]:
+        """Run the network: return vectors of shape (n_texts, n_parts, hidden), and the tokens.
+
+        ``progress`` is called with a number of characters after each batch.
+        """
+        from .network.encoder import load_encoder
+
+        tokenized = self.tokenizer(texts)
+        network = load_encoder(self.checkpoint, self.device, self.precision)
+        per_token = sum(map(len, texts)) / max(len(tokenized.ids), 1)
+        advance = None if progress is None else lambda n_tokens: progress(n_tokens * per_token)
+        return network.encode(tokenized, parts, self.batch_tokens, advance), tokenized
 
 
-def encode_once(
-    store: EmbeddingStore,
-    settings: Sequence[str],
+def encode_texts(
+    encoder: TextEncoder,
     texts: Sequence[str],
-    parts: Sequence[Part],
-    n_layers: int,
-    batch_tokens: int,
-    encode: Encode,
+    store: EmbeddingStore | None,
+    progress: Callable[[float], Any] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Return vectors of texts, encoding those that are not in the store.
+    """Return vectors of distinct texts, encoding those that are not in the store.
 
-    Parameters
-    ----------
-    store : EmbeddingStore
-    settings : sequence of str
-        Everything that changes the numbers, but for the parts.
-    texts : sequence of str
-        Distinct texts.
-    parts : sequence of Part
-        Vectors wanted of each.
-    n_layers : int
-        Layers of the model.
-    batch_tokens : int
-        Tokens in a batch; what is written down at a time is a few batches.
-    encode : callable
-        Encodes texts, given the parts wanted.
-
-    Returns
-    -------
-    vectors : ndarray
-        *Shape:* ``(n_texts, n_parts, hidden)``, float32.
-    n_tokens, n_lost : ndarray
-        Tokens of each text, and those that were cut off. *Shape of each:* ``(n_texts,)``, int64.
+    The arrays have the shapes (n_texts, n_features), (n_texts,) and (n_texts,): vectors, tokens of
+    each text, and how many of them are cut off.
     """
-    every = every_part(n_layers)
-    by_name = {_name(part): part for part in (*parts, *every)}
-    deepest = max(max(part.layers) for part in parts)
-    poolings = {part.pooling for part in parts}
-    layers = [part for part in every if part.pooling in poolings]
-    passed = [part for part in layers if part.layers <= (deepest,)]
-    names = Parts(*([_name(part) for part in some] for some in (parts, passed, layers, every)))
+    output = encoder.output
+    if not texts:
+        none = np.zeros(0, dtype=np.int64)
+        return np.empty((0, output.n_features), dtype=np.float32), none, none
+    if store is None:
+        vectors, tokenized = encoder.encode(texts, output.parts, progress)
+        n_tokens, n_lost = tokenized.n_tokens, tokenized.n_lost
+    else:
+        vectors, n_tokens, n_lost = _fetch(encoder, texts, store, progress)
+    return apply_post_modules(output.merge(vectors), output), n_tokens, n_lost
 
-    def compute(places: Sequence[int], names: Sequence[bytes]) -> list[Record]:
-        vectors, tokenized = encode(
-            [texts[place] for place in places], [by_name[name] for name in names]
+
+def _fetch(
+    encoder: TextEncoder,
+    texts: Sequence[str],
+    store: EmbeddingStore,
+    progress: Callable[[float], Any] | None,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the vectors of parts, of shape (n_texts, n_parts, hidden), and numbers of tokens."""
+    names, part_of = _part_names(encoder.output.parts, encoder.checkpoint.n_layers)
+    records = store.fetch(
+        record_keys(
+            encoder.checkpoint, encoder.precision, encoder.device, encoder.tokenizer.settings, texts
+        ),
+        list(map(len, texts)),
+        names,
+        encoder.batch_tokens * _CHARACTERS_PER_TOKEN * BATCHES_PER_WRITE,
+        _RecordEncoder(encoder, texts, part_of, progress),
+    )
+    n_tokens, n_lost, vectors = zip(*records, strict=True)
+    return np.stack(vectors), np.array(n_tokens, np.int64), np.array(n_lost, np.int64)
+
+
+@dataclass(frozen=True)
+class _RecordEncoder:
+    """Encodes texts of one request for the store."""
+
+    encoder: TextEncoder
+    texts: Sequence[str]
+    part_of: dict[bytes, Part]
+    progress: Callable[[float], Any] | None
+
+    def encode(self, indices: Sequence[int], parts: Sequence[bytes]) -> list[Record]:
+        vectors, tokenized = self.encoder.encode(
+            [self.texts[index] for index in indices],
+            [self.part_of[name] for name in parts],
+            self.progress,
         )
         return list(map(Record, tokenized.n_tokens.tolist(), tokenized.n_lost.tolist(), vectors))
 
-    records = store.fetch(
-        record_keys(settings, texts),
-        [len(text) for text in texts],
-        names,
-        batch_tokens * _CHARACTERS_PER_TOKEN * BATCHES_AT_ONCE,
-        compute,
+
+@lru_cache(maxsize=64)
+def _part_names(parts: tuple[Part, ...], n_layers: int) -> tuple[PartNames, dict[bytes, Part]]:
+    """Return the names of what is requested and what may be kept beside it, and their parts."""
+    every = every_part(n_layers)
+    deepest = max(max(part.layers) for part in parts)
+    poolings = {part.pooling for part in parts}
+    same_pooling = [part for part in every if part.pooling in poolings]
+    passed = [part for part in same_pooling if part.layers <= (deepest,)]
+    names = PartNames(
+        *([_name(part) for part in group] for group in (parts, passed, same_pooling, every))
     )
-    n_tokens, n_lost = np.array([record[:2] for record in records], dtype=np.int64).T
-    return np.stack([record.vectors for record in records]), n_tokens, n_lost
+    return names, {_name(part): part for part in (*parts, *every)}
 
 
 def _name(part: Part) -> bytes:

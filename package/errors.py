@@ -9,7 +9,7 @@
     ├── StoreError (OSError)                            a store of embeddings cannot be used
     ├── UnknownWordError (KeyError)                     a table of word vectors lacks the word
     └── ModelError (RuntimeError)
-        ├── ModelNotFoundError      the model was found nowhere
+        ├── ModelNotFoundError      no place that was searched holds the model
         ├── ModelIntegrityError     a file of the model is damaged or not the expected one
         ├── ModelChangedError       the model differs from the one the estimator was fitted with
         ├── UnsafeModelError        the model would run code while loading
@@ -37,17 +37,7 @@ __all__ = [
 
 
 class BertVectorizerError(Exception):
-    """Base class of all errors of this package.
-
-    Examples
-    --------
-    >>> from bertvectorizer import BertVectorizer
-    >>> try:
-    ...     BertVectorizer(pooling="median").fit(["a bat"])
-    ... except BertVectorizerError as error:
-    ...     print(type(error).__name__)
-    InvalidParameterError
-    """
+    """Root of every error that this package raises on purpose."""
 
 
 class InvalidParameterError(BertVectorizerError, ValueError, TypeError):
@@ -67,7 +57,7 @@ class StoreError(BertVectorizerError, OSError):
 
 
 class UnknownWordError(BertVectorizerError, KeyError):
-    """A table of word vectors lacks the requested word."""
+    """A table of word vectors lacks the word that was asked for."""
 
     def __str__(self) -> str:
         return str(self.args[0])  # a KeyError shows the repr of its message
@@ -78,7 +68,7 @@ class ModelError(BertVectorizerError, RuntimeError):
 
 
 class ModelNotFoundError(ModelError):
-    """The model is in none of the directories and caches that were searched."""
+    """None of the places that were searched holds the model."""
 
 
 class ModelIntegrityError(ModelError):
@@ -94,7 +84,7 @@ class UnsafeModelError(ModelError):
 
 
 class UnsupportedModelError(ModelError):
-    """The model's architecture, or the device, cannot serve the request."""
+    """The model's architecture, or the device, cannot serve what was asked."""
 
 
 class OutOfMemoryError(ModelError):

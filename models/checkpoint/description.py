@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -161,6 +162,10 @@ class Checkpoint:
         return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
 
 
+_MAX_OPENED = 16
+_opened: dict[tuple[Path, bool], tuple[tuple[tuple[Any, ...], ...], Checkpoint]] = {}
+
+
 def open_checkpoint(
     model_name: str | Path,
     revision: str | None = None,
@@ -180,6 +185,34 @@ def open_checkpoint(
             f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40"
             f" hexadecimal digits, as 'revision'. Got {revision!r} instead."
         )
+    state = tuple(_file_states(root))  # before reading: a change in between is noticed next time
+    key = (root, trust_remote_code)
+    if (known := _opened.get(key)) is not None and known[0] == state:
+        return known[1]
+    checkpoint = _read_checkpoint(root, trust_remote_code)
+    while len(_opened) >= _MAX_OPENED:
+        _opened.pop(next(iter(_opened)), None)
+    _opened[key] = state, checkpoint
+    return checkpoint
+
+
+def _file_states(directory: str | Path) -> Iterator[tuple[Any, ...]]:
+    """Yield what changes whenever a file below a directory is written or replaced."""
+    with os.scandir(directory) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _file_states(entry.path)
+            elif entry.is_file():
+                state = entry.stat()
+                yield (
+                    *(entry.path, state.st_dev, state.st_ino, state.st_size),
+                    *(state.st_mtime_ns, state.st_ctime_ns),
+                )
+
+
+def _read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
     described: dict[str, Any] = {}
     transformer = root
     modules: list[LaterModule] = []

@@ -1,51 +1,55 @@
-"""Embed once: the vectors of texts, shared by folds, candidates, runs and processes."""
+"""A store of embeddings in one file, shared by folds, candidates, runs and processes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ...errors import StoreError
 from ...validation import check_choice, check_flag, check_int, invalid
-from .fail_safe import Shelf
-from .memory_cache import Remembered
+from .fail_safe import FailSafeCache
+from .memory_cache import MemoryCache
 from .records import Record, is_sound
-from .single_flight import Compute, Flight
+from .single_flight import Encoder, Lookup
 from .sqlite import FAULTS, OtherFormatError, is_busy, is_ours
 
-__all__ = ["KEEP", "EmbeddingStore", "Parts", "StoreStats", "absolute", "reopen", "text_keys"]
+__all__ = [
+    "KEEP",
+    "EmbeddingStore",
+    "Keep",
+    "PartNames",
+    "StoreStats",
+    "absolute",
+    "reopen",
+    "text_keys",
+]
 
-KEEP = ("asked", "passed", "all_layers")
+Keep: TypeAlias = Literal["requested", "passed", "all_layers"]
+KEEP: tuple[Keep, ...] = ("requested", "passed", "all_layers")
 
-_ROOMY = 1 / 4
-_NOTED_SECONDS = 60.0
+# Share of max_bytes above which less is kept.
+_LARGE = 1 / 4
+_NOTE_SECONDS = 60.0
 
 
-class Parts(NamedTuple):
-    """Names of the parts of a text that a request is about, each more than the one before.
+class PartNames(NamedTuple):
+    """Names of the parts of a text that a request is about; each field includes the one before.
 
-    Attributes
-    ----------
-    asked : sequence of bytes
-        What is asked for.
-    passed : sequence of bytes
-        Layers that are passed on the way there, under the poolings asked for.
-    layers : sequence of bytes
-        All layers under the poolings asked for.
-    whole : sequence of bytes
-        All layers under all poolings.
+    A part is one layer under one pooling. ``passed`` are the layers below the deepest one
+    requested, and ``same_pooling`` all layers, under the poolings requested; ``every`` is all
+    layers under all poolings.
     """
 
-    asked: Sequence[bytes]
+    requested: Sequence[bytes]
     passed: Sequence[bytes]
-    layers: Sequence[bytes]
-    whole: Sequence[bytes]
+    same_pooling: Sequence[bytes]
+    every: Sequence[bytes]
 
 
 class StoreStats(NamedTuple):
@@ -53,8 +57,10 @@ class StoreStats(NamedTuple):
 
     Attributes
     ----------
-    hits, misses : int
-        Texts asked for that were there, and that were not.
+    hits : int
+        Requested texts that the store had.
+    misses : int
+        Requested texts that it did not have.
     encoded : int
         Texts that went through a network.
     texts : int
@@ -74,17 +80,17 @@ class StoreStats(NamedTuple):
 
 
 def absolute(path: str | Path) -> Path:
-    """Return a path that stays the same when the working directory changes, and ``~`` as the home directory."""
+    """Return an absolute path, with ``~`` expanded."""
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
-        raise invalid("path", "a path whose home directory can be told", path) from error
+        raise invalid("path", "a path whose home directory is known", path) from error
 
 
 def text_keys(settings: Sequence[str], texts: Sequence[str]) -> list[bytes]:
     """Return the key of each text under settings that change its numbers.
 
-    Fields are hashed with their lengths before them, so that no two lists of fields meet.
+    Each field is hashed with its length before it, so that no two lists of fields collide.
 
     Examples
     --------
@@ -108,48 +114,56 @@ def _field(text: str) -> bytes:
 
 
 class EmbeddingStore:
-    """Keeps the vectors of texts in one file, so that no text goes through a network twice.
+    """Keep the vectors of texts in one file, so that no text is encoded twice.
 
     Many processes may share a store: of those that need a text, one encodes it and the others wait
-    for it. Whatever goes wrong with the file costs one warning and no result: the run goes on
-    without it.
+    for it. If the file fails, the store warns once, and texts are encoded without it.
 
     Parameters
     ----------
     path : str or Path
-        A file, made if need be; or a directory, in which ``embeddings.sqlite`` is made. Its owner
-        alone may use it.
-    max_bytes : int or None
-        Largest size of the file, in bytes; the least recently used texts make room. None sets no
+        A file, which is created if need be, or a directory, in which ``embeddings.sqlite`` is
+        created. Only its owner may use it.
+    max_bytes : int or None, default=None
+        Largest size of the file, in bytes; the least recently used texts are evicted. None sets no
         limit.
-    keep : {"asked", "passed", "all_layers"}
-        What is kept of a text: what was asked for; the layers that were passed on the way there
-        too, under the poolings asked for, which cost space and no work; or the whole, all layers
-        under all poolings. Whichever it is, a text that is asked for anything else is encoded once
-        more and then kept whole. While the file takes more than a quarter of ``max_bytes``, less is
-        kept (but with ``"all_layers"`` at first): what was asked for, and then all layers under the
-        poolings asked for.
-    durable : bool
-        Whether what is written must survive a power cut; what a killed process wrote survives
-        anyway.
+    keep : {"requested", "passed", "all_layers"}, default="requested"
+        What is kept of a new text:
+
+        - ``"requested"``: the layers and poolings requested.
+        - ``"passed"``: also the layers below them, which cost space and no work.
+        - ``"all_layers"``: all layers under all poolings.
+
+        A text that is requested again with other layers or poolings is encoded once more; then all
+        its layers are kept. While the file takes more than a quarter of ``max_bytes``,
+        ``"requested"`` and ``"passed"`` keep less.
+    durable : bool, default=True
+        Whether what is written survives a power cut. It survives a killed process in any case.
 
     Attributes
     ----------
-    path, max_bytes, keep, durable
-        As given; the path made absolute.
+    path : Path
+        The absolute path of the file.
+    max_bytes, keep, durable
+        As given.
     stats : StoreStats
-        What the store has done.
+        What the store has done, over all processes.
 
     Raises
     ------
     InvalidParameterError
-        If a parameter breaks its rule. What is wrong with the file is only told when it is used.
+        If a parameter breaks its rule. The file is only checked when it is used.
+
+    See Also
+    --------
+    BertVectorizer : Takes a store as its ``store`` parameter.
 
     Notes
     -----
-    Each process also remembers what it used last, up to 256 MiB. An empty file takes 115 kB. A text kept whole takes
-    ``(layers + 1) x 6 x hidden x 4`` bytes, 64 kB for the default model. The maximum over a sum or mean of layers cannot be
-    told from the layers themselves and is kept apart, after a pass of its own.
+    Each process also keeps the records that it used last in memory, up to 256 MiB. An empty file
+    takes 115 kB. A text with all its layers takes ``(layers + 1) x 6 x hidden x 4`` bytes, 64 kB
+    for the default model. The maximum over a sum or mean of layers does not follow from the layers
+    themselves; it is computed and kept apart.
 
     Examples
     --------
@@ -166,22 +180,22 @@ class EmbeddingStore:
         self,
         path: str | Path,
         max_bytes: int | None = None,
-        keep: str = "asked",
+        keep: Keep = "requested",
         durable: bool = True,
     ) -> None:
         if not isinstance(path, (str, Path)) or not str(path):
             raise invalid("path", "the path of a file or directory", path)
         self.path = absolute(path)
-        if os.path.isdir(self.path):  # which, other than Path.is_dir(), never raises
+        if os.path.isdir(self.path):  # unlike Path.is_dir(), this never raises
             self.path = self.path / "embeddings.sqlite"
         self.max_bytes = check_int("max_bytes", max_bytes, 1, optional=True)
-        self.keep = check_choice("keep", keep, KEEP)
+        self.keep: Keep = check_choice("keep", keep, KEEP)  # type: ignore[assignment]
         self.durable = check_flag("durable", durable)
         self._open()
 
     def _open(self) -> None:
-        self._shelf = Shelf(self.path, self.max_bytes, self.durable)
-        self._remembered = Remembered()
+        self._cache = FailSafeCache(self.path, self.max_bytes, self.durable)
+        self._memory = MemoryCache()
         self._noted = time.monotonic()
 
     def __repr__(self) -> str:
@@ -194,57 +208,64 @@ class EmbeddingStore:
         self,
         keys: Sequence[bytes],
         sizes: Sequence[int],
-        parts: Parts,
-        portion: int,
-        compute: Compute,
+        parts: PartNames,
+        batch_size: int,
+        encoder: Encoder,
     ) -> list[Record]:
-        """Return the vectors of texts, computing those that are nowhere.
+        """Return the requested parts of distinct texts, computing those that are not in the store.
 
-        Parameters
-        ----------
-        keys : sequence of bytes
-            Keys of distinct texts, see `text_keys`.
-        sizes : sequence of int
-            Roughly the work that each text is.
-        parts : Parts
-            What is asked for, and what may be kept beside it.
-        portion : int
-            Work to claim, do and write down at a time, in the unit of ``sizes``.
-        compute : callable
-            Given places in ``keys`` and names of parts, returns the records.
-
-        Returns
-        -------
-        list of Record
-            The parts asked for, in the order of ``keys``.
+        ``sizes`` estimates the work of each text, and ``batch_size`` is the work to do and write at
+        a time.
         """
-        first, again = (
-            {"asked": (), "passed": parts.passed, "all_layers": parts.whole}[self.keep],
-            parts.whole,
-        )
-        if self.max_bytes is not None and self._size() > _ROOMY * self.max_bytes:
-            first, again = first if self.keep == "all_layers" else (), parts.layers
-        flight = Flight(self._shelf, keys, parts.asked, first, again, compute)
-        asked = b"".join(parts.asked)
-        remembered = self._remembered.recall(keys, asked)
-        flight.found.update(remembered)
-        missing = flight.look_up([place for place, key in enumerate(keys) if key not in remembered])
-        # What is remembered was noted as used when it was read; to note it now and then is enough.
-        if is_due := time.monotonic() - self._noted > _NOTED_SECONDS:
+        requested = b"".join(parts.requested)
+        cached = self._memory.get(keys, requested)
+        if len(cached) == len(keys):
+            self._note(cached, cached, 0)
+            return list(map(cached.__getitem__, keys))
+        lookup = Lookup(self._cache, keys, parts.requested, *self._parts_to_keep(parts))
+        lookup.found.update(cached)
+        missing = lookup.read([index for index, key in enumerate(keys) if key not in cached])
+        self._note(lookup.found, cached, len(missing))
+        if missing:
+            lookup.complete(encoder, missing, sizes, batch_size)
+        self._memory.add(lookup.found, requested)
+        return [lookup.found[key] for key in keys]
+
+    def _parts_to_keep(self, parts: PartNames) -> tuple[Sequence[bytes], Sequence[bytes]]:
+        """Return what to keep of a new text beside what is requested, and of a known one."""
+        first = {"requested": (), "passed": parts.passed, "all_layers": parts.every}[self.keep]
+        if self.max_bytes is not None and self._size() > _LARGE * self.max_bytes:
+            return first if self.keep == "all_layers" else (), parts.same_pooling
+        return first, parts.every
+
+    def _note(self, found: Mapping[bytes, Record], cached: Collection[bytes], misses: int) -> None:
+        """Count hits and misses, and note which records were used.
+
+        Records in memory were noted when they were read; once a minute they are noted again.
+        """
+        used: list[bytes] = []
+        if time.monotonic() - self._noted > _NOTE_SECONDS:
             self._noted = time.monotonic()
-        used = [key for key in flight.found if is_due or key not in remembered]
-        self._shelf.note(used, hits=len(flight.found), misses=len(missing))
-        flight.land(missing, sizes, portion)
-        self._remembered.add(flight.found, asked)
-        return [flight.found[key] for key in keys]
+            used = list(found)
+        elif len(found) > len(cached):
+            used = [key for key in found if key not in cached]
+        self._cache.note(used, hits=len(found), misses=misses)
 
     @property
     def stats(self) -> StoreStats:
-        """What the store has done, over all processes that used it; zeros, after a warning, if it cannot be read."""
-        return self._shelf.attempt(self._count, StoreStats(0, 0, 0, 0, 0, 0.0))
+        """What the store has done, over all processes; zeros, after a warning, if unreadable."""
+        if not self._cache.is_broken:
+            with self._cache.guard:
+                return self._count()
+        return StoreStats(0, 0, 0, 0, 0, 0.0)
 
     def read_stats(self) -> StoreStats:
         """Return what the store has done, over all processes that used it.
+
+        Returns
+        -------
+        StoreStats
+            The same as ``stats``.
 
         Raises
         ------
@@ -262,8 +283,8 @@ class EmbeddingStore:
         return size
 
     def _count(self) -> StoreStats:
-        self._shelf.flush()
-        database = self._shelf.database
+        self._cache.flush()
+        database = self._cache.database
         counted = database.counters()
         encoded, hits = int(counted.get("encoded", 0)), int(counted.get("hits", 0))
         saved = hits * counted.get("seconds", 0.0) / encoded if encoded else 0.0
@@ -273,7 +294,7 @@ class EmbeddingStore:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Say of what cannot be read how to be rid of it."""
+        """Turn a fault of the file into a StoreError that names the remedy."""
         try:
             yield
         except FAULTS as error:
@@ -285,7 +306,12 @@ class EmbeddingStore:
             raise StoreError(f"The store '{self.path}' cannot be read: {error}.{remedy}") from error
 
     def verify(self) -> list[str]:
-        """Check every record and the file's structure; return what is wrong, in words.
+        """Check every record and the structure of the file.
+
+        Returns
+        -------
+        list of str
+            What is wrong; empty if nothing is.
 
         Raises
         ------
@@ -293,7 +319,7 @@ class EmbeddingStore:
             If the file cannot be read at all.
         """
         with self._reading():
-            database = self._shelf.database
+            database = self._cache.database
             wrong = database.check()
             keys = database.keys()
             for start in range(0, len(keys), 256):
@@ -306,16 +332,15 @@ class EmbeddingStore:
         return wrong
 
     def clear(self) -> None:
-        """Forget everything; a store that is damaged or of another format makes room for an empty
-        one.
+        """Delete all records; a store that is damaged or of another format is replaced.
 
         Raises
         ------
         StoreError
-            If the file is in use, or is no store as far as can be told: it is left alone.
+            If the file is in use, or is not a store; it is left as it is.
         """
         try:
-            self._shelf.database.clear()
+            self._cache.database.clear()
         except FAULTS as error:
             if is_busy(error):
                 raise StoreError(
@@ -331,10 +356,10 @@ class EmbeddingStore:
                 raise
             for suffix in ("", "-journal", "-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        self._shelf.close()
+        self._cache.close()
         self._open()
         with self._reading():
-            self._shelf.database.connection()
+            self._cache.database.connection()
 
     def __deepcopy__(self, memo: Any) -> EmbeddingStore:
         return self  # the clones of an estimator share one store
@@ -344,9 +369,9 @@ class EmbeddingStore:
 
 
 def reopen(
-    path: Path, max_bytes: int | None = None, keep: str = "asked", durable: bool = True
+    path: Path, max_bytes: int | None = None, keep: Keep = "requested", durable: bool = True
 ) -> EmbeddingStore:
-    """Return this process's store of these parameters, so that all estimators that name a path, or were unpickled, share one."""
+    """Return this process's store with these parameters; estimators with the same path share it."""
     return _reopen(path, max_bytes, keep, durable)
 
 

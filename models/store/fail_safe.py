@@ -1,4 +1,4 @@
-"""The store's file, made harmless: whatever goes wrong with it costs one warning and no result."""
+"""Fault-tolerant cache access: on error, warn once and bypass."""
 
 from __future__ import annotations
 
@@ -7,141 +7,154 @@ import os
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
 
 from ...warning import warn_user
-from .leases import Claims
+from .leases import Leases
 from .sqlite import FAULTS, Database
 
-__all__ = ["Shelf"]
+__all__ = ["FailSafeCache"]
 
 _FLUSH_SECONDS = 1.0
 
-T = TypeVar("T")
 
+class FailSafeCache:
+    """Packed records in a file that other processes share, for as long as the file can be used.
 
-class Shelf:
-    """Packed records in a file, shared with other processes, for as long as the file can be used.
-
-    Parameters
-    ----------
-    path : Path
-    max_bytes : int or None
-        Largest size of the file.
-    durable : bool
-        Whether a commit must survive a power cut.
-
-    Attributes
-    ----------
-    is_broken : bool
-        Whether the file was given up: reads find nothing from then on, and writes do nothing.
+    Once the file has failed (``is_broken``), reads find nothing and writes do nothing.
     """
 
     def __init__(self, path: Path, max_bytes: int | None, durable: bool) -> None:
         self.path = path
         self.is_broken = False
         self.database = Database(path, durable)
-        self._has_told_of_damage = False
+        self.guard = _Guard(self)
+        self._has_warned_of_damage = False
         self._max_bytes = max_bytes
         self._durable = durable
-        self._claims = Claims(self.database)
+        self._leases = Leases(self.database)
         self._notes: deque[tuple[Sequence[bytes], Mapping[str, float]]] = deque()
         self._pid = os.getpid()
         self._flushed = time.monotonic()
         atexit.register(_flush, weakref.ref(self))
 
-    def attempt(self, action: Callable[[], T], otherwise: T) -> T:
-        """Return what an action on the file returns; should it fail, warn, give the file up, and return ``otherwise``."""
-        if self.is_broken:
-            return otherwise
-        try:
-            return action()
-        except FAULTS as error:
-            # An action within this one, or another thread, may have told already.
-            is_told, self.is_broken = self.is_broken, True
-            with suppress(OSError):  # others need not wait for what will never be written
-                self._claims.close()
-            if not is_told:
-                warn_user(
-                    f"The store '{self.path}' cannot be used, so texts are encoded without it:"
-                    f" {error}."
-                )
-            return otherwise
+    def give_up(self, error: BaseException) -> None:
+        """Stop using the file, and warn, unless a nested call or another thread has done so."""
+        has_warned, self.is_broken = self.is_broken, True
+        with suppress(OSError):  # other processes need not wait for records that never come
+            self._leases.close()
+        if not has_warned:
+            warn_user(
+                f"The store '{self.path}' cannot be used, so texts are encoded without it: {error}."
+            )
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return those records that are there."""
-        return self.attempt(lambda: self.database.read(keys), {}) if keys else {}
+        """Return the records that the file holds."""
+        if keys and not self.is_broken:
+            with self.guard:
+                return self.database.read(keys)
+        return {}
 
-    def write(self, records: Mapping[bytes, bytes], **counted: float) -> None:
-        """Write records, give the claims on them back, count, and make room if need be."""
-        self._add((), counted)
-
-        def action() -> None:
-            self.database.write(records, *self._noted())
-            if self._max_bytes is not None:
-                self.database.evict(self._max_bytes)
-
-        self.attempt(action, None)
+    def write(self, records: Mapping[bytes, bytes], **counts: float) -> None:
+        """Write records, release their leases, add to the counters, and evict if need be."""
+        self._add((), counts)
+        if not self.is_broken:
+            with self.guard:
+                self.database.write(records, *self._take_notes())
+                if self._max_bytes is not None:
+                    self.database.evict(self._max_bytes)
 
     def drop_damaged(self, keys: Sequence[bytes]) -> None:
-        """Forget records that are damaged, and say so the first time."""
-        if not self._has_told_of_damage:
-            self._has_told_of_damage = True
+        """Delete damaged records; warn the first time."""
+        if not self._has_warned_of_damage:
+            self._has_warned_of_damage = True
             warn_user(
                 f"{len(keys)} text(s) in the store '{self.path}' were damaged; they are encoded"
                 " anew."
             )
-        self.attempt(lambda: self.database.drop(keys), None)
+        if not self.is_broken:
+            with self.guard:
+                self.database.drop(keys)
 
-    def claim(self, keys: Sequence[bytes], most: int) -> list[bytes]:
-        """Claim up to ``most`` keys, so that no other process computes their records; without a file, all that are asked for."""
-        return self.attempt(lambda: self._claims.take(keys, most), list(keys[:most]))
+    def claim(self, keys: Sequence[bytes], n_most: int) -> list[bytes]:
+        """Lease up to ``n_most`` keys, so that no other process computes them.
+
+        Without a file, the first ``n_most`` keys are returned.
+        """
+        if not self.is_broken:
+            with self.guard:
+                return self._leases.take(keys, n_most)
+        return list(keys[:n_most])
 
     def release(self, keys: Sequence[bytes]) -> None:
-        """Give claims back."""
-        self.attempt(lambda: self._claims.release(keys), None)
+        """Give leases back."""
+        if not self.is_broken:
+            with self.guard:
+                self._leases.release(keys)
 
-    def note(self, used: Sequence[bytes], **counted: float) -> None:
-        """Remember what was used, and count; where a commit is slow, notes of a second are written down together."""
-        self._add(used if self._max_bytes is not None else (), counted)
+    def note(self, used: Sequence[bytes], **counts: float) -> None:
+        """Remember which records were used, and count.
+
+        Where commits are slow, the notes of a second are written together.
+        """
+        self._add(used if self._max_bytes is not None else (), counts)
         if not self._durable or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
-    def _add(self, used: Sequence[bytes], counted: Mapping[str, float]) -> None:
-        if self._pid != os.getpid():  # what was noted before a fork, the parent writes down
+    def _add(self, used: Sequence[bytes], counts: Mapping[str, float]) -> None:
+        if self._pid != os.getpid():  # the parent of a fork writes its own notes
             self._notes, self._pid = deque(), os.getpid()
         if not self.is_broken:
-            self._notes.append((used, counted))
+            self._notes.append((used, counts))
 
     def flush(self) -> None:
-        """Write down what was noted."""
+        """Write the notes."""
         self._flushed = time.monotonic()
-        if self._notes and self._pid == os.getpid():
-            self.attempt(lambda: self.database.write({}, *self._noted()), None)
+        if self._notes and self._pid == os.getpid() and not self.is_broken:
+            with self.guard:
+                self.database.write({}, *self._take_notes())
 
-    def _noted(self) -> tuple[list[bytes], Mapping[str, float]]:
-        """Take the notes; a queue hands each to one thread only."""
+    def _take_notes(self) -> tuple[list[bytes], Mapping[str, float]]:
+        """Empty the queue of notes; it hands each note to one thread only."""
         used: set[bytes] = set()
-        counted: Counter[str] = Counter()
+        totals: Counter[str] = Counter()
         while self._notes:
             try:
-                some, counts = self._notes.popleft()
+                keys, counts = self._notes.popleft()
             except IndexError:  # another thread was quicker
                 break
-            used.update(some)
-            counted.update(counts)
-        return list(used), counted
+            used.update(keys)
+            totals.update(counts)
+        return list(used), totals
 
     def close(self) -> None:
-        """Forget what was noted, and let go of all claims."""
+        """Discard the notes and release all leases."""
         self._notes.clear()
-        self._claims.close()
+        self._leases.close()
 
 
-def _flush(reference: weakref.ref[Shelf]) -> None:
-    shelf = reference()
-    if shelf is not None:
-        shelf.flush()
+class _Guard:
+    """Context manager: a fault of the file ends the block, and the cache gives the file up."""
+
+    def __init__(self, cache: FailSafeCache) -> None:
+        self._cache = weakref.proxy(cache)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _type: object, error: BaseException | None, _traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, FAULTS):
+            return False
+        self._cache.give_up(error)
+        return True
+
+
+def _flush(reference: weakref.ref[FailSafeCache]) -> None:
+    cache = reference()
+    if cache is not None:
+        cache.flush()

@@ -1,4 +1,4 @@
-"""Single flight: of several processes that need the same record, one computes it and the others wait."""
+"""Leases on records that are being computed: they end with the process that holds them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,16 @@ from filelock import FileLock, Timeout
 
 from .sqlite import Database
 
-__all__ = ["Claims"]
+__all__ = ["Leases"]
 
 _SWEPT_AFTER_SECONDS = 60.0
 
 
-class Claims:
-    """Claims on records that are being computed.
+class Leases:
+    """Leases on records that are being computed.
 
-    A claim names its owner and the thread, and an owner holds a lock on a file of its own beside
-    the store. The kernel releases that lock when the owner dies, however it dies, so that a claim
-    is never worth more than its owner's life.
-
-    Parameters
-    ----------
-    database : Database
+    A lease names its owner and the thread. The owner holds a lock on a file of its own beside the
+    store; the kernel releases that lock when the owner dies, and its leases count for nothing then.
     """
 
     def __init__(self, database: Database) -> None:
@@ -46,33 +41,33 @@ class Claims:
         return path.with_name(f"{path.name}.{owner}.lock")
 
     def _me(self) -> str:
-        """Return this owner's name; a fork is another owner."""
+        """Return the owner's name; a fork is another owner."""
         if self._owner is None or self._pid != os.getpid():
             owner = uuid.uuid4().hex
             lock = FileLock(self._lock_file(owner), mode=0o600, thread_local=False)
             lock.acquire(timeout=0)
             self._owner, self._lock, self._pid = owner, lock, os.getpid()
-            weakref.finalize(self, _let_go, lock, self._pid)
+            weakref.finalize(self, _unlock, lock, self._pid)
             self._sweep(owner)
         return self._owner
 
     def _sweep(self, me: str) -> None:
-        """Remove what owners that were killed left behind."""
+        """Remove the lock files of owners that were killed."""
         name = self._database.path.name
         for path in self._database.path.parent.glob(f"{glob.escape(name)}.*.lock"):
             owner = path.name[len(name) + 1 : -len(".lock")]
-            with suppress(FileNotFoundError):  # others sweep, too
-                # A file that was just made may be about to be locked.
+            with suppress(FileNotFoundError):  # other processes sweep too
+                # A new file may be about to be locked.
                 if owner != me and time.time() - path.stat().st_mtime > _SWEPT_AFTER_SECONDS:
                     self._is_alive(owner)
 
-    def take(self, keys: Sequence[bytes], most: int) -> list[bytes]:
-        """Claim up to ``most`` of the keys that nobody alive has claimed, in their order."""
+    def take(self, keys: Sequence[bytes], n_most: int) -> list[bytes]:
+        """Lease up to ``n_most`` of the keys that no living owner holds, in their order."""
         owner = self._me()
-        # A thread that claims is at nothing, so claims of its own were left behind by an interrupt.
+        # A thread that takes leases computes nothing yet: an interrupt left its older ones behind.
         me = self._local.me = f"{owner}.{threading.get_ident()}"
         with self._database.transaction() as connection:
-            # All of the table: it holds no more than what is being computed just now.
+            # The whole table: it holds only what is being computed now.
             held: dict[bytes, str] = dict(
                 connection.execute("SELECT key, owner FROM claims").fetchall()
             )
@@ -85,12 +80,12 @@ class Claims:
                 "DELETE FROM claims WHERE owner = ?", [(other,) for other in dead]
             )
             free = (key for key in keys if key not in held or held[key] in dead)
-            taken = list(islice(free, most))
+            taken = list(islice(free, n_most))
             connection.executemany("INSERT INTO claims VALUES (?, ?)", [(key, me) for key in taken])
         return taken
 
     def release(self, keys: Sequence[bytes]) -> None:
-        """Give this thread's claims back; what it has written meanwhile, others may have claimed since."""
+        """Give this thread's leases back, and none that others have taken since."""
         me = getattr(self._local, "me", None)
         if me is None or self._pid != os.getpid():
             return
@@ -100,7 +95,7 @@ class Claims:
             )
 
     def _is_alive(self, owner: str) -> bool:
-        """Tell whether an owner lives, and tidy up after it if not."""
+        """Return whether an owner lives; remove its lock file if not."""
         if owner == self._owner:
             return True
         path = self._lock_file(owner)
@@ -115,13 +110,13 @@ class Claims:
         return False
 
     def close(self) -> None:
-        """Let go of this owner's lock; its claims count for nothing from now on."""
+        """Release the owner's lock, which ends its leases."""
         if self._lock is not None:
-            _let_go(self._lock, self._pid)
+            _unlock(self._lock, self._pid)
         self._owner = self._lock = None
 
 
-def _let_go(lock: FileLock, pid: int) -> None:
+def _unlock(lock: FileLock, pid: int) -> None:
     if pid == os.getpid():
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Vectors that this process used last, so that the same fold need not be read from disk for every candidate."""
+"""In-process cache of the records used last, which candidates share from fold to fold."""
 
 from __future__ import annotations
 
@@ -6,39 +6,34 @@ from collections.abc import Iterable, Mapping
 
 from .records import Record
 
-__all__ = ["Remembered"]
+__all__ = ["MemoryCache"]
 
-_MOST_BYTES = 256 << 20
+_MAX_BYTES = 256 << 20
 _OVERHEAD_BYTES = 300
 
 
-class Remembered:
-    """The records used last, by key and by what was asked for of them.
+class MemoryCache:
+    """The records used last, by key and by the parts requested.
 
-    They are kept in two generations: what is used moves into the younger one, and when that is full
-    the older one is forgotten. Nothing here needs a lock: threads that meet lose a record at worst,
-    which is then read again.
-
-    Parameters
-    ----------
-    most_bytes : int
+    There are two generations. A record that is used moves into the younger one; when that is full,
+    the older one is dropped. No lock is needed: threads that meet lose a record at worst, which is
+    then read again.
     """
 
-    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
+        self._generation_bytes = max_bytes // 2
         self._young: dict[tuple[bytes, bytes], Record] = {}
         self._old: dict[tuple[bytes, bytes], Record] = {}
         self._bytes = 0
 
-    def recall(self, keys: Iterable[bytes], parts: bytes) -> dict[bytes, Record]:
-        """Return the records that are remembered under these parts."""
+    def get(self, keys: Iterable[bytes], parts: bytes) -> dict[bytes, Record]:
+        """Return the records that are cached under these parts."""
         young, old = self._young, self._old
         found: dict[bytes, Record] = {}
         aged: dict[bytes, Record] = {}
         for key in keys:
-            place = (key, parts)
-            record = young.get(place)
-            if record is None and (record := old.get(place)) is not None:
+            record = young.get((key, parts))
+            if record is None and (record := old.get((key, parts))) is not None:
                 aged[key] = record
             if record is not None:
                 found[key] = record
@@ -46,12 +41,12 @@ class Remembered:
         return found
 
     def add(self, records: Mapping[bytes, Record], parts: bytes) -> None:
-        """Remember records under these parts."""
+        """Cache records under these parts."""
         for key, record in records.items():
             size = record.vectors.nbytes + _OVERHEAD_BYTES
-            if size > self._most_bytes // 2 or (key, parts) in self._young:
+            if size > self._generation_bytes or (key, parts) in self._young:
                 continue
-            if self._bytes + size > self._most_bytes // 2:
+            if self._bytes + size > self._generation_bytes:
                 self._young, self._old, self._bytes = {}, self._young, 0
             self._young[key, parts] = record
             self._bytes += size

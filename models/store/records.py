@@ -1,4 +1,4 @@
-"""What the store keeps of one text: vectors of some layers under some poolings, each with a checksum."""
+"""What the store keeps of one text: vectors of layers under poolings, each with a checksum."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ __all__ = [
     "unpack",
 ]
 
-# Checksum of what follows up to the vectors; tokens of the text, tokens lost, parts, numbers in a
-# vector.
+# Checksum of all that follows up to the vectors; tokens of the text, tokens lost, number of parts,
+# width of a vector.
 _HEADER = struct.Struct("<IIIII")
 _NAME_BYTES = 8
 _CHECKSUM_BYTES = 4
@@ -38,14 +38,9 @@ class DamagedRecordError(ValueError):
 
 
 class Record(NamedTuple):
-    """Vectors of one text.
+    """Vectors of one text, of shape (n_parts, hidden), float32.
 
-    Attributes
-    ----------
-    n_tokens, n_lost : int
-        Tokens of the text, and those that the model does not see.
-    vectors : ndarray
-        The parts that were asked for, in that order. *Shape:* ``(n_parts, hidden)``, float32.
+    ``n_lost`` of its ``n_tokens`` tokens are not seen by the model.
     """
 
     n_tokens: int
@@ -54,9 +49,9 @@ class Record(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def part_name(words: str) -> bytes:
-    """Return the name under which a record holds a part: 8 bytes that stand for its description."""
-    return hashlib.blake2b(words.encode(), digest_size=_NAME_BYTES).digest()
+def part_name(description: str) -> bytes:
+    """Return the name of a part in a record: a digest of its description, 8 bytes."""
+    return hashlib.blake2b(description.encode(), digest_size=_NAME_BYTES).digest()
 
 
 def pack(record: Record, names: Sequence[bytes]) -> bytes:
@@ -76,7 +71,7 @@ def pack(record: Record, names: Sequence[bytes]) -> bytes:
 
 
 def extend(data: bytes, record: Record, names: Sequence[bytes]) -> bytes:
-    """Return a packed record with further parts; those that it holds stay as they are, bit for bit."""
+    """Return a packed record with further parts; those that it holds stay bit for bit."""
     old = _Layout.of(data)
     new = _Layout.of(more := pack(record, names))
     return _assemble(
@@ -90,24 +85,16 @@ def extend(data: bytes, record: Record, names: Sequence[bytes]) -> bytes:
 
 
 def unpack(data: Any, names: Sequence[bytes]) -> Record | None:
-    """Return the parts asked for.
+    """Return the parts with these names, or None if the record lacks one.
 
-    Returns
-    -------
-    Record or None
-        None if the record lacks one of the parts.
-
-    Raises
-    ------
-    DamagedRecordError
-        If a checksum is wrong.
+    A wrong checksum raises `DamagedRecordError`.
     """
     layout = _Layout.of(data)
-    places = _places(layout.names(data), tuple(names))
-    if places is None:
+    positions = _positions(layout.names(data), tuple(names))
+    if positions is None:
         return None
     size = layout.width * _NUMBER_BYTES
-    vectors = [layout.vector(data, place) for place in places]
+    vectors = [layout.vector(data, position) for position in positions]
     joined = vectors[0] if len(vectors) == 1 else b"".join(vectors)
     return Record(
         layout.n_tokens,
@@ -123,7 +110,7 @@ def names_in(data: Any) -> tuple[bytes, ...]:
 
 
 def is_sound(data: Any) -> bool:
-    """Tell whether every checksum of a record is right."""
+    """Return whether every checksum of a record is right."""
     try:
         unpack(data, names_in(data))
     except DamagedRecordError:
@@ -132,7 +119,7 @@ def is_sound(data: Any) -> bool:
 
 
 class _Layout(NamedTuple):
-    """Where things lie in a record."""
+    """Offsets of the fields of a record."""
 
     n_tokens: int
     n_lost: int
@@ -142,9 +129,9 @@ class _Layout(NamedTuple):
 
     @classmethod
     def of(cls, data: Any) -> _Layout:
-        """Read the header, and check that what it says of the rest is so."""
+        """Read the header, and check that the rest fits it."""
         if not isinstance(data, bytes) or len(data) < _HEADER.size:
-            raise DamagedRecordError("it is no record")
+            raise DamagedRecordError("it is not a record")
         checksum, n_tokens, n_lost, n_parts, width = _HEADER.unpack_from(data)
         checksums = _HEADER.size + n_parts * _NAME_BYTES
         vectors = checksums + n_parts * _CHECKSUM_BYTES
@@ -159,10 +146,10 @@ class _Layout(NamedTuple):
     def names(self, data: bytes) -> bytes:
         return data[_HEADER.size : self.checksums]
 
-    def vector(self, data: bytes, place: int) -> bytes:
+    def vector(self, data: bytes, position: int) -> bytes:
         size = self.width * _NUMBER_BYTES
-        vector = data[self.vectors + place * size : self.vectors + (place + 1) * size]
-        at = self.checksums + place * _CHECKSUM_BYTES
+        vector = data[self.vectors + position * size : self.vectors + (position + 1) * size]
+        at = self.checksums + position * _CHECKSUM_BYTES
         if zlib.crc32(vector) != int.from_bytes(data[at : at + _CHECKSUM_BYTES], "little"):
             raise DamagedRecordError("its numbers are damaged")
         return vector
@@ -178,12 +165,14 @@ def _assemble(
 
 
 @lru_cache(maxsize=1024)
-def _places(held: bytes, wanted: tuple[bytes, ...]) -> tuple[int, ...] | None:
-    """Where a record with these names holds the parts asked for; a handful of patterns serves all records."""
-    places = {
+def _positions(held: bytes, names: tuple[bytes, ...]) -> tuple[int, ...] | None:
+    """Return the positions of names among those that a record holds; few patterns serve all."""
+    positions = {
         held[start : start + _NAME_BYTES]: start // _NAME_BYTES
         for start in range(0, len(held), _NAME_BYTES)
     }
     return (
-        tuple(places[name] for name in wanted) if all(name in places for name in wanted) else None
+        tuple(positions[name] for name in names)
+        if all(name in positions for name in names)
+        else None
     )

@@ -1,4 +1,4 @@
-"""The store of a session: in the temporary directory, shared with worker processes, gone at exit."""
+"""The store of a session: in the temporary directory, shared with workers, removed at exit."""
 
 from __future__ import annotations
 
@@ -20,31 +20,29 @@ from .embedding_store import EmbeddingStore, reopen
 
 __all__ = ["comparison_store", "session_store"]
 
-_MOST_BYTES = 8 << 30
-_LEAST_BYTES = 16 << 20
+_MAX_BYTES = 8 << 30
+_MIN_FREE_BYTES = 16 << 20
 
 
 @cache
 def session_store() -> EmbeddingStore | None:
-    """Return the store of this session, made when it is first asked for; None, after a warning,
-    where there can be none.
+    """Return the store of this session; None, after a warning, where it cannot be created.
 
-    A worker process uses the store of the process that started it, and finds it by that process's
-    number: nothing of it travels in an estimator, whose pickle and hash therefore stay the same
-    from session to session.
+    A worker process uses the store of its parent, which it finds by the parent's process number.
+    An estimator holds nothing of it, so that pickles and hashes are the same in every session.
     """
     parent = multiprocessing.parent_process()
     try:
         directory = _directory(os.getpid() if parent is None or parent.pid is None else parent.pid)
         _make(directory)
         path = directory / "embeddings.sqlite"
-        room = shutil.disk_usage(directory).free + (path.stat().st_size if path.exists() else 0)
-        if room < _LEAST_BYTES:
+        free = shutil.disk_usage(directory).free + (path.stat().st_size if path.exists() else 0)
+        if free < _MIN_FREE_BYTES:
             raise StoreError(
-                f"there are only {room:,} bytes free in '{directory.parent}'; TMPDIR may name"
+                f"there are only {free:,} bytes free in '{directory.parent}'; TMPDIR may name"
                 " another directory"
             )
-        return reopen(path, min(_MOST_BYTES, room // 2), "passed", durable=False)
+        return reopen(path, min(_MAX_BYTES, free // 2), "passed", durable=False)
     except OSError as error:
         warn_user(
             f"There can be no store for this session, so texts are encoded without it: {error}."
@@ -53,7 +51,7 @@ def session_store() -> EmbeddingStore | None:
 
 
 def comparison_store() -> EmbeddingStore | None:
-    """Return a second store of this session, which keeps all layers: for uses that ask for many of them, one after the other."""
+    """Return a second store of this session, which keeps all layers."""
     session = session_store()
     return session and reopen(
         session.path.with_name("layers.sqlite"), session.max_bytes, "all_layers", durable=False
@@ -79,7 +77,7 @@ def _make(directory: Path) -> None:
         ):
             raise StoreError(
                 f"'{directory}' is in the way and no directory of this user; TMPDIR may name"
-                " another place"
+                " another directory"
             ) from None
     else:
         _sweep()
@@ -89,10 +87,10 @@ def _sweep() -> None:
     """Remove the directories of sessions that were killed."""
     if os.name != "posix":  # elsewhere os.kill() cannot ask whether a process lives
         return
-    for place in Path(tempfile.gettempdir()).glob(f"{glob.escape(_prefix())}*"):
-        number = place.name.removeprefix(_prefix())
+    for path in Path(tempfile.gettempdir()).glob(f"{glob.escape(_prefix())}*"):
+        number = path.name.removeprefix(_prefix())
         if number.isdecimal() and not _is_alive(int(number)):
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_alive(pid: int) -> bool:

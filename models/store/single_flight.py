@@ -1,71 +1,65 @@
-"""Single flight: of all who need the vectors of a text, one computes them and the others wait for that text only."""
+"""Single flight: of all who need the vectors of a text, one computes them and the others wait."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from ...errors import OutOfMemoryError
-from .fail_safe import Shelf
+from .fail_safe import FailSafeCache
 from .records import DamagedRecordError, Record, extend, is_sound, names_in, pack, unpack
 
-__all__ = ["Compute", "Flight"]
+__all__ = ["Encoder", "Lookup"]
 
-_TEXTS_AT_ONCE = 2048
-_ROWS_AT_ONCE = 256
+_MAX_BATCH_TEXTS = 2048
+_ROWS_PER_READ = 256
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.2
 _PATIENCE_SECONDS = 120.0
 
-Compute = Callable[[Sequence[int], Sequence[bytes]], Sequence[Record]]
+
+class Encoder(Protocol):
+    """Computes the records that a store does not have."""
+
+    def encode(self, indices: Sequence[int], parts: Sequence[bytes]) -> Sequence[Record]:
+        """Return the records of the texts at ``indices`` of the request."""
 
 
-class Flight:
-    """One request for the vectors of texts that were not at hand.
+class Lookup:
+    """One request for the records of distinct texts: ``found`` holds those that are ready.
 
-    Parameters
-    ----------
-    shelf : Shelf
-    keys : sequence of bytes
-        Keys of distinct texts.
-    asked : sequence of bytes
-        Names of the parts asked for.
-    first, again : sequence of bytes
-        Names of the parts to keep beside those asked for, of a text that was never seen, and of one
-        that was asked for something else before.
-    compute : callable
-        Given places in ``keys`` and names of parts, returns the records.
+    ``requested`` names the parts to return. ``first`` and ``again`` name the parts to keep beside
+    them: of a text that is new, and of one that the file has with other parts.
     """
 
     def __init__(
         self,
-        shelf: Shelf,
+        cache: FailSafeCache,
         keys: Sequence[bytes],
-        asked: Sequence[bytes],
+        requested: Sequence[bytes],
         first: Sequence[bytes],
         again: Sequence[bytes],
-        compute: Compute,
     ) -> None:
         self.found: dict[bytes, Record] = {}
-        self._shelf = shelf
+        self._cache = cache
         self._keys = keys
-        self._asked = asked
+        self._requested = requested
         self._first = first
         self._again = again
-        self._compute = compute
         self._incomplete: set[bytes] = set()
 
-    def look_up(self, places: Sequence[int]) -> list[int]:
-        """Read what is on the shelf, and return the places of what is not."""
-        keys = [self._keys[place] for place in places]
-        # A few rows at a time: a text that is kept whole is much larger than what is asked for.
-        for start in range(0, len(keys), _ROWS_AT_ONCE):
+    def read(self, indices: Sequence[int]) -> list[int]:
+        """Read what the file holds, and return the indices of what it does not hold."""
+        keys = [self._keys[index] for index in indices]
+        # A few rows at a time: a text with all its layers is much larger than the parts requested.
+        for start in range(0, len(keys), _ROWS_PER_READ):
             damaged = []
-            for key, data in self._shelf.read(keys[start : start + _ROWS_AT_ONCE]).items():
+            for key, data in self._cache.read(keys[start : start + _ROWS_PER_READ]).items():
                 try:
-                    record = unpack(data, self._asked)
+                    record = unpack(data, self._requested)
                     if record is not None:
                         self.found[key] = record
                     elif is_sound(data):
@@ -75,106 +69,102 @@ class Flight:
                 except DamagedRecordError:
                     damaged.append(key)
             if damaged:
-                self._shelf.drop_damaged(damaged)
-        return self._missing(places)
+                self._cache.drop_damaged(damaged)
+        return self._missing(indices)
 
-    def land(self, places: Sequence[int], sizes: Sequence[int], portion: int) -> None:
-        """Compute all that is missing, or wait for those who do.
+    def complete(
+        self, encoder: Encoder, missing: Sequence[int], sizes: Sequence[int], batch_size: int
+    ) -> None:
+        """Compute what is missing, or wait for those who do.
 
-        Parameters
-        ----------
-        places : sequence of int
-            Places in ``keys``.
-        sizes : sequence of int
-            Roughly the work that each of all ``keys`` is.
-        portion : int
-            Work to claim, do and write down at a time, in the unit of ``sizes``.
+        ``sizes`` estimates the work of each text; ``batch_size`` is the work to lease, do and write
+        at a time, in the same unit.
         """
-        # The longest come first: what is last decides how evenly two workers end.
-        order = sorted(places, key=lambda place: -sizes[place])
+        # The longest come first: the last batches decide how evenly two workers end.
+        order = sorted(missing, key=lambda index: -sizes[index])
         waiting: list[int] = []
-        for some in _portions(order, sizes, portion):
-            waiting += self._settle(some, len(some))
+        for batch in _batches(order, sizes, batch_size):
+            waiting += self._compute(encoder, batch, len(batch))
         n_waiting, since, pause = len(waiting), time.monotonic(), _FIRST_PAUSE_SECONDS
-        while waiting := self.look_up(waiting):
-            # What nobody is at any longer was given up, or its owner died.
-            some = next(_portions(waiting, sizes, portion))
-            waiting = self._settle(waiting, len(some))
+        while waiting := self.read(waiting):
+            # Texts without a lease are left: their owner gave up or died.
+            batch = next(_batches(waiting, sizes, batch_size))
+            waiting = self._compute(encoder, waiting, len(batch))
             if len(waiting) < n_waiting:
                 n_waiting, since, pause = len(waiting), time.monotonic(), _FIRST_PAUSE_SECONDS
             elif time.monotonic() - since > _PATIENCE_SECONDS:
-                self._fill(some)  # whoever is at it was stopped, or hangs
+                self._encode(encoder, batch)  # the owner of the lease was stopped, or hangs
             else:
                 time.sleep(pause)
                 pause = min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _missing(self, places: Sequence[int]) -> list[int]:
-        return [place for place in places if self._keys[place] not in self.found]
+    def _missing(self, indices: Sequence[int]) -> list[int]:
+        return [index for index in indices if self._keys[index] not in self.found]
 
-    def _settle(self, places: Sequence[int], most: int) -> list[int]:
-        """Compute up to ``most`` of those that nobody else is at; return the places that are still missing."""
-        if self._shelf.is_broken:
-            most = len(places)
-        place_of = {self._keys[place]: place for place in places}
-        mine = self._shelf.claim(list(place_of), most)
-        if mine:
+    def _compute(self, encoder: Encoder, indices: Sequence[int], n_most: int) -> list[int]:
+        """Compute up to ``n_most`` texts that nobody else computes; return those still missing."""
+        index_of = {self._keys[index]: index for index in indices}
+        leased = self._cache.claim(
+            list(index_of), len(indices) if self._cache.is_broken else n_most
+        )
+        if leased:
             try:
-                # Somebody may have finished some of these between the last look and the claim.
-                self._fill(self.look_up([place_of[key] for key in mine]))
+                # Another process may have finished some of these since they were last read.
+                self._encode(encoder, self.read([index_of[key] for key in leased]))
             finally:
-                self._shelf.release(mine)
-        return self._missing(places)
+                self._cache.release(leased)
+        return self._missing(indices)
 
-    def _fill(self, places: Sequence[int]) -> None:
-        """Compute what texts lack, those that hold the same together, and write it down."""
-        rows = self._shelf.read(
-            [self._keys[place] for place in places if self._keys[place] in self._incomplete]
+    def _encode(self, encoder: Encoder, indices: Sequence[int]) -> None:
+        """Compute and write the parts that texts lack; texts that lack the same go together."""
+        rows = self._cache.read(
+            [self._keys[index] for index in indices if self._keys[index] in self._incomplete]
         )
         groups: dict[tuple[bytes, ...], list[int]] = {}
-        for place in places:
-            data = rows.get(self._keys[place])
-            groups.setdefault(names_in(data) if data and is_sound(data) else (), []).append(place)
+        for index in indices:
+            data = rows.get(self._keys[index])
+            groups.setdefault(names_in(data) if data and is_sound(data) else (), []).append(index)
         for held, group in groups.items():
-            # A text that is asked for something else than before is likely to be asked for more.
+            # A text that is requested with other parts than before is likely to be again.
             kept = self._again if held else self._first
-            least, wanted = (
-                [name for name in dict.fromkeys([*self._asked, *more]) if name not in held]
+            required, parts = (
+                [name for name in dict.fromkeys([*self._requested, *more]) if name not in held]
                 for more in ((), kept)
             )
             started = time.perf_counter()
             try:
-                records = self._compute(group, wanted)
+                records = encoder.encode(group, parts)
             except (OutOfMemoryError, MemoryError):
-                if wanted == least:
+                if parts == required:
                     raise
-                wanted = least
-                records = self._compute(group, wanted)
+                parts = required
+                records = encoder.encode(group, parts)
             seconds = time.perf_counter() - started
             packed = {}
-            for place, record in zip(group, records, strict=True):
-                key = self._keys[place]
+            for index, record in zip(group, records, strict=True):
+                key = self._keys[index]
                 if held:
-                    packed[key] = extend(rows[key], record, wanted)
-                    complete = unpack(packed[key], self._asked)
+                    packed[key] = extend(rows[key], record, parts)
+                    complete = unpack(packed[key], self._requested)
                     assert complete is not None
                     self.found[key] = complete
                 else:
-                    packed[key] = pack(record, wanted)
+                    packed[key] = pack(record, parts)
                     self.found[key] = record._replace(
-                        vectors=np.array(record.vectors[: len(self._asked)])
+                        vectors=np.array(record.vectors[: len(self._requested)])
                     )
-            self._shelf.write(packed, encoded=len(packed), seconds=seconds)
+            self._cache.write(packed, encoded=len(packed), seconds=seconds)
 
 
-def _portions(places: Sequence[int], sizes: Sequence[int], portion: int) -> Iterator[list[int]]:
-    """Cut places into portions of work, none of them empty."""
-    some: list[int] = []
+def _batches(indices: Sequence[int], sizes: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Cut indices into batches of at most ``batch_size`` work, none of them empty."""
+    batch: list[int] = []
     work = 0
-    for place in places:
-        if some and (work + sizes[place] > portion or len(some) == _TEXTS_AT_ONCE):
-            yield some
-            some, work = [], 0
-        some.append(place)
-        work += sizes[place]
-    if some:
-        yield some
+    for index in indices:
+        if batch and (work + sizes[index] > batch_size or len(batch) == _MAX_BATCH_TEXTS):
+            yield batch
+            batch, work = [], 0
+        batch.append(index)
+        work += sizes[index]
+    if batch:
+        yield batch

@@ -1,4 +1,4 @@
-"""The store's file: SQLite, a row for each text, read and written by many processes at once."""
+"""The store's file: an SQLite database with a row for each text, shared by many processes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ __all__ = ["FAULTS", "Database", "OtherFormatError", "is_busy", "is_ours", "jour
 _APPLICATION = 0x42565354
 _VERSION = 1
 _BUSY_SECONDS = 60.0
-_KEYS_AT_ONCE = 500
+_KEYS_PER_QUERY = 500
 _PAGE_BYTES = 16384
 _EVICT_TO = 0.9
 
 _SCHEMA = """
-CREATE TABLE records (key BLOB PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE records
+    (key BLOB PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE INDEX records_used ON records (used, size);
 CREATE TABLE claims (key BLOB PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE counters (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
@@ -34,8 +35,8 @@ _COUNT = (
     " excluded.value"
 )
 
-# What may be raised on the way to and from a file, a damaged one included: SQLite then gives values
-# of any type, and messages that are no text.
+# Errors of a file, a damaged one included: SQLite then returns values of any type, and messages
+# that are not text.
 FAULTS = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
 
@@ -49,23 +50,12 @@ _inherited: list[sqlite3.Connection] = []
 class Database:
     """Records by key, and counters, in one SQLite file.
 
-    Every process and thread opens a connection of its own when it first needs one, so an instance
-    may be used from many threads and after a fork. Reads are fetched whole before they return,
-    since an open cursor keeps others from committing.
+    Every process and thread opens its own connection when it first needs one, so that an instance
+    may be used from many threads and after a fork. Reads fetch all rows before they return, since
+    an open cursor keeps others from committing.
 
-    Parameters
-    ----------
-    path : Path
-        The file. Its directory is made if need be, for its owner only.
-    durable : bool
-        Whether a commit must survive a power cut.
-
-    Raises
-    ------
-    StoreError
-        From any method, if the file is none of ours, of another format, or open to other users.
-    FAULTS
-        From any method, as they come.
+    Every method raises `StoreError` if the file is not a store, has another format or is open to
+    other users, and the errors in ``FAULTS`` as they come.
     """
 
     def __init__(self, path: Path, durable: bool = True) -> None:
@@ -90,8 +80,8 @@ class Database:
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            # Before anything is set: what is none of ours stays as it is. In one transaction:
-            # somebody may be at it.
+            # First, so that a file that is not a store stays as it is. In one transaction, since
+            # another process may be creating it.
             connection.execute("BEGIN")
             is_new = not self._is_ours(connection)
             connection.execute("COMMIT")
@@ -103,7 +93,7 @@ class Database:
             connection.execute("PRAGMA cache_size = -32768")
             if is_new:
                 with _transaction(connection):
-                    if not self._is_ours(connection):  # still, now that nobody else can write
+                    if not self._is_ours(connection):  # checked again: now nobody else can write
                         for statement in _SCHEMA.strip().rstrip(";").split(";"):
                             connection.execute(statement)
                         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
@@ -114,7 +104,7 @@ class Database:
         return connection
 
     def _is_ours(self, connection: sqlite3.Connection) -> bool:
-        """Tell whether the file is a store; an empty one is none yet."""
+        """Return whether the file is a store; an empty file is not one yet."""
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if (
@@ -136,18 +126,18 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Begin at once, so that no two writers find out too late; commit, or roll back on an error."""
+        """Begin as a writer; commit at the end, or roll back on an error."""
         connection = self.connection()
         with _transaction(connection):
             yield connection
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return those records that are there; b"" for one that belongs to another key."""
+        """Return the records found; b"" for a row that belongs to another key."""
         connection = self.connection()
         found: dict[bytes, bytes] = {}
-        for some, marks in _portions(keys):
+        for chunk, marks in _chunks(keys):
             for key, data in connection.execute(
-                f"SELECT key, data FROM records WHERE key IN ({marks})", some
+                f"SELECT key, data FROM records WHERE key IN ({marks})", chunk
             ).fetchall():
                 # In a damaged file an index may lead to the record of another key.
                 found[key] = (
@@ -158,19 +148,19 @@ class Database:
     def write(
         self, records: Mapping[bytes, bytes], used: Sequence[bytes], counters: Mapping[str, float]
     ) -> None:
-        """Write records, free the claims on them, note which others were used, and add to the counters: all or nothing."""
+        """Write records, end the leases on them, note which others were used, and count."""
         rows = [(key, _now(), len(data), key + data) for key, data in records.items()]
         with self.transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
             connection.executemany("DELETE FROM claims WHERE key = ?", [(key,) for key in records])
-            for some, marks in _portions(used):
+            for chunk, marks in _chunks(used):
                 connection.execute(
-                    f"UPDATE records SET used = {_now()} WHERE key IN ({marks})", some
+                    f"UPDATE records SET used = {_now()} WHERE key IN ({marks})", chunk
                 )
             connection.executemany(_COUNT, list(counters.items()))
 
     def drop(self, keys: Iterable[bytes]) -> None:
-        """Forget records."""
+        """Delete records."""
         with self.transaction() as connection:
             connection.executemany("DELETE FROM records WHERE key = ?", [(key,) for key in keys])
 
@@ -187,12 +177,12 @@ class Database:
         return int(self.connection().execute("SELECT count(*) FROM records").fetchone()[0])
 
     def check(self) -> list[str]:
-        """Return what SQLite finds wrong with the file's structure."""
+        """Return what SQLite finds wrong with the structure of the file."""
         found = [row[0] for row in self.connection().execute("PRAGMA integrity_check").fetchall()]
         return [] if found == ["ok"] else found
 
     def size(self) -> int:
-        """Return the bytes of the file that hold something."""
+        """Return the size of the pages in use, in bytes."""
         connection = self.connection()
         pages, free = (
             connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -201,11 +191,14 @@ class Database:
         return int(pages - free) * int(connection.execute("PRAGMA page_size").fetchone()[0])
 
     def evict(self, max_bytes: int) -> int:
-        """If the file is larger, forget the least recently used records until it is a tenth smaller; return how many."""
+        """Evict the least recently used records of a file that is too large; return how many.
+
+        The file then has nine tenths of ``max_bytes``.
+        """
         connection = self.connection()
         evicted = 0
         if self.size() <= max_bytes:
-            if self.path.stat().st_size > max_bytes:  # for pages that others left empty
+            if self.path.stat().st_size > max_bytes:  # pages that others left empty
                 self._shrink()
             return 0
         with self.transaction():
@@ -224,14 +217,14 @@ class Database:
                     if excess <= 0:
                         break
                 gone = connection.executemany("DELETE FROM records WHERE rowid = ?", rows).rowcount
-                if gone < 1:  # nothing is left, or a damaged index leads to nothing
+                if gone < 1:  # no records are left, or a damaged index leads nowhere
                     break
                 evicted += gone
         self._shrink()
         return evicted
 
     def clear(self) -> None:
-        """Forget everything, and give the space back."""
+        """Delete everything, and give the space back."""
         with self.transaction() as connection:
             for table in ("records", "claims", "counters"):
                 connection.execute(f"DELETE FROM {table}")
@@ -244,20 +237,25 @@ class Database:
         )
 
 
-def _portions(keys: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], str]]:
-    """Cut keys into portions that fit a query, each with its question marks."""
-    for start in range(0, len(keys), _KEYS_AT_ONCE):
-        some = keys[start : start + _KEYS_AT_ONCE]
-        yield some, ",".join("?" * len(some))
+def _chunks(keys: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], str]]:
+    """Cut keys into chunks that fit a query, each with its placeholders."""
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        chunk = keys[start : start + _KEYS_PER_QUERY]
+        yield chunk, ",".join("?" * len(chunk))
 
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    # An interrupt may come on the way into this function, and leave a transaction open.
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
     try:
         # An interrupt that came while this waited for its turn is raised right after it.
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
+    except GeneratorExit:
+        raise  # abandoned by such an interrupt: by now the connection may be in another transaction
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -269,7 +267,7 @@ def _now() -> int:
 
 
 def is_ours(path: Path) -> bool:
-    """Tell by its first bytes whether a file is, or was, one of ours; it is not opened as a database."""
+    """Return whether the first bytes of a file are those of a store."""
     with path.open("rb") as file:
         head = file.read(100)
     return not head or (
@@ -278,7 +276,7 @@ def is_ours(path: Path) -> bool:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Tell whether an error says no more than that another process is at the file."""
+    """Return whether an error only says that another process uses the file."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
@@ -286,20 +284,19 @@ def is_busy(error: BaseException) -> bool:
 
 
 def journal_mode(version: tuple[int, int, int]) -> str:
-    """Return WAL for versions of SQLite in which its corruption race is mended (3.51.3, 3.50.7, 3.44.6), else TRUNCATE."""
-    mended = (
+    """Return WAL for versions of SQLite without its corruption race, else TRUNCATE."""
+    is_safe = (
         version >= (3, 51, 3)
         or (3, 50, 7) <= version < (3, 51, 0)
         or (3, 44, 6) <= version < (3, 45, 0)
     )
-    return "WAL" if mended else "TRUNCATE"
+    return "WAL" if is_safe else "TRUNCATE"
 
 
 def _set_journal_mode(connection: sqlite3.Connection) -> None:
     wanted = journal_mode(sqlite3.sqlite_version_info)
     if wanted == "WAL":
-        # This waits for nobody: while others are at the file, it stays as it is until somebody
-        # finds it idle.
+        # This does not wait: while others use the file, the mode stays as it is.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
     if wanted == "TRUNCATE" or connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -307,23 +304,23 @@ def _set_journal_mode(connection: sqlite3.Connection) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the store's directory for its owner alone, and refuse one that others could write to."""
+    """Create the directory for its owner alone, and refuse one that others can write to."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
         raise StoreError(f"'{path}' is not a file. Choose another path")
     if not hasattr(os, "getuid"):
         return
-    for place in (path.parent, path):
-        if not place.exists():
-            descriptor = os.open(place, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    for entry in (path.parent, path):
+        if not entry.exists():
+            descriptor = os.open(entry, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
             os.close(descriptor)
-        state = place.stat()
+        state = entry.stat()
         if state.st_uid not in (os.getuid(), 0):
             raise StoreError(
-                f"'{place}' belongs to another user (uid {state.st_uid}). Choose another path"
+                f"'{entry}' belongs to another user (uid {state.st_uid}). Choose another path"
             )
         # In a sticky directory, such as the temporary one, others can remove nothing of ours.
         if state.st_mode & stat.S_IWOTH and not (
-            place == path.parent and state.st_mode & stat.S_ISVTX
+            entry == path.parent and state.st_mode & stat.S_ISVTX
         ):
-            raise StoreError(f"'{place}' can be written by every user; run: chmod o-w '{place}'")
+            raise StoreError(f"'{entry}' can be written by every user; run: chmod o-w '{entry}'")

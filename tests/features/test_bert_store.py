@@ -26,6 +26,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_pre
 from sklearn.pipeline import Pipeline, make_pipeline
 from threadpoolctl import threadpool_limits
 
+from benchmarks.call_counts import CallCounter
 from bertvectorizer import BertVectorizer, EmbeddingStore
 from bertvectorizer.errors import InvalidParameterError, ModelChangedError
 from bertvectorizer.models.store.session_store import session_store
@@ -220,7 +221,7 @@ def test_two_searches_at_once_on_one_path_encode_each_text_once(
 import os
 path, model = sys.argv[1:]
 BertVectorizer(model, store=None).transform(TEXTS)  # so that no process needs to import and load
-for keep, grid in (("asked", ONLY_C), ("all_layers", LAYERS_AND_POOLINGS)):
+for keep, grid in (("requested", ONLY_C), ("all_layers", LAYERS_AND_POOLINGS)):
     both = []
     for number in range(2):
         pid = os.fork()
@@ -347,7 +348,7 @@ def quietly(
         return transform(texts)
 
 
-@pytest.mark.parametrize("keep", ["asked", "all_layers"])
+@pytest.mark.parametrize("keep", ["requested", "all_layers"])
 @pytest.mark.parametrize("readout", READOUTS)
 def test_what_is_read_is_what_was_first_returned(
     models: dict[str, str], path: Path, readout: str, keep: str
@@ -508,7 +509,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("keep", ["asked", "all_layers"])
+@pytest.mark.parametrize("keep", ["requested", "all_layers"])
 def test_settings_that_change_numbers_never_meet(
     bert: str, models: dict[str, str], path: Path, keep: str
 ) -> None:
@@ -671,6 +672,7 @@ ARITHMETIC = """
 import sys
 import numpy as np
 import torch
+from bertvectorizer.models.encode_texts import open_store
 from bertvectorizer import BertVectorizer
 
 texts = ["the old bat", "a crane"]
@@ -684,9 +686,18 @@ if hasattr(torch.backends, "fp32_precision"):
     # From now on torch.get_float32_matmul_precision() raises
     torch.backends.mkldnn.matmul.fp32_precision = "bf16"
     vectorizer.transform(texts)
-    assert vectorizer._request(vectorizer._checkpoint(), *vectorizer._device_to_transform()).store.stats.encoded == 6
+    assert open_store(vectorizer.store).stats.encoded == 6
 """
 
 
 def test_other_arithmetic_is_another_key(bert: str, run_python: Callable[..., str]) -> None:
     run_python(ARITHMETIC, bert)
+
+
+def test_a_transform_of_known_texts_takes_few_steps(bert: str) -> None:
+    vectorizer = BertVectorizer(bert)
+    vectorizer.fit_transform(["the old bat", "a crane"])
+    with CallCounter() as counter:
+        vectorizer.transform(["the old bat", "a crane"])
+    assert 20 < len(counter.functions) <= 60
+    assert len(counter.files) <= 18

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from bertvectorizer.errors import OutOfMemoryError
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.checkpoint.span_tokens import SpanTokenizer
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
-from bertvectorizer.models.encode_spans import Passage, SpanReader
+from bertvectorizer.models.encode_spans import Passage, SpanEncoder, SpanStates, encode_spans
 from bertvectorizer.models.network.backbone import Backbone
 from bertvectorizer.models.store.embedding_store import EmbeddingStore
 from tests.plain import by_offsets
@@ -52,26 +54,36 @@ def store(tmp_path: Path) -> EmbeddingStore:
     return EmbeddingStore(tmp_path / "store.sqlite")
 
 
+@dataclass
+class Reader:
+    encoder: SpanEncoder
+    store: EmbeddingStore | None
+
+    def read(self, passages: list[Passage]) -> Iterator[SpanStates]:
+        return encode_spans(self.encoder, passages, self.store)
+
+
 def reader(
     directory: Path,
     layers: tuple[int, ...] = (3,),
     store: EmbeddingStore | None = None,
     budget: int = 1000,
     **options: Any,
-) -> SpanReader:
+) -> Reader:
     checkpoint = open_checkpoint(directory)
     tokenizer = SpanTokenizer(checkpoint, load_tokenizer(checkpoint), **options)
-    return SpanReader(checkpoint, tokenizer, layers, torch.device("cpu"), "float32", budget, store)
+    encoder = SpanEncoder(checkpoint, tokenizer, layers, torch.device("cpu"), "float32", budget)
+    return Reader(encoder, store)
 
 
-def read(own: SpanReader, passages: list[Passage]) -> list[list[NDArray[np.float32]]]:
+def read(own: Reader, passages: list[Passage]) -> list[list[NDArray[np.float32]]]:
     """The states of each span of each passage; each passage must come once. *Shape of each:* ``(n_layers, n_tokens, hidden)``."""
     found: dict[int, list[NDArray[np.float32]]] = {}
     for portion in own.read(passages):
         assert portion.states.dtype == np.float32
-        assert portion.states.shape == (len(own.layers), portion.counts.sum(), 32)
+        assert portion.states.shape == (len(own.encoder.layers), portion.counts.sum(), 32)
         spans = iter(pairwise(np.cumsum([0, *portion.counts]).tolist()))
-        for place in portion.places:
+        for place in portion.indices:
             assert place not in found
             found[place] = [portion.states[:, slice(*next(spans))] for _ in passages[place].spans]
         assert next(spans, None) is None
@@ -130,18 +142,18 @@ def test_portions_change_nothing(
 ) -> None:
     expected = read(reader(bert), PASSAGES)
     kept = store if with_store else None
-    monkeypatch.setattr("bertvectorizer.models.encode_spans._MOST_TEXTS", 2)
-    portions = [sorted(portion.places) for portion in reader(bert).read(PASSAGES)]
+    monkeypatch.setattr("bertvectorizer.models.encode_spans._MAX_CHUNK_TEXTS", 2)
+    portions = [sorted(portion.indices) for portion in reader(bert).read(PASSAGES)]
     assert portions == [[0, 1, 3, 7], [2, 4], [5, 6]], "passages of one text come together"
     assert_same(read(reader(bert, store=kept), PASSAGES), expected)
-    monkeypatch.setattr("bertvectorizer.models.encode_spans._LEAST_CHARACTERS", 1)
-    monkeypatch.setattr("bertvectorizer.models.encode_spans._PORTION_BYTES", 1)
+    monkeypatch.setattr("bertvectorizer.models.encode_spans._MIN_CHUNK_CHARACTERS", 1)
+    monkeypatch.setattr("bertvectorizer.models.encode_spans._CHUNK_BYTES", 1)
     assert len(list(reader(bert).read(PASSAGES))) == 6
     assert_same(read(reader(bert, store=kept, budget=7), PASSAGES), expected)
 
 
 def test_reading_is_lazy(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertvectorizer.models.encode_spans._MOST_TEXTS", 1)
+    monkeypatch.setattr("bertvectorizer.models.encode_spans._MAX_CHUNK_TEXTS", 1)
     portions = reader(bert).read(PASSAGES)
     list(reader(bert).read(PASSAGES[:1]))  # loads the model and tries it out
     with watched_network() as seen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from bertvectorizer.models import (
 )
 from bertvectorizer.models.checkpoint.output_spec import Part, every_part
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
-from bertvectorizer.models.encode_texts import encode_once, open_store
+from bertvectorizer.models.encode_texts import _fetch, open_store
 from bertvectorizer.models.network.encoder import load_encoder
 from bertvectorizer.models.pooling.tokens import POOLINGS
 from bertvectorizer.models.store.embedding_store import EmbeddingStore
@@ -77,9 +78,16 @@ class Engine:
         batch_tokens: int = 1000,
         settings: Sequence[str] = ("tiny",),
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-        return encode_once(
-            store, settings, texts, parts, self.checkpoint.n_layers, batch_tokens, self
+        encoder: Any = SimpleNamespace(
+            checkpoint=self.checkpoint,
+            output=SimpleNamespace(parts=tuple(parts)),
+            tokenizer=SimpleNamespace(settings=settings),
+            device=torch.device("cpu"),
+            precision="float32",
+            batch_tokens=batch_tokens,
+            encode=lambda texts, parts, _progress: self(texts, parts),
         )
+        return _fetch(encoder, texts, store, None)
 
 
 @pytest.fixture
@@ -247,7 +255,7 @@ class TestParts:
             min_size=1,
             max_size=6,
         ),
-        st.sampled_from(["asked", "all_layers"]),
+        st.sampled_from(["requested", "all_layers"]),
     )
     def test_whatever_was_asked_for_before(
         self,

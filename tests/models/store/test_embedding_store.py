@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import joblib
@@ -28,7 +29,7 @@ from bertvectorizer.errors import InvalidParameterError, StoreError
 from bertvectorizer.models.store.embedding_store import (
     KEEP,
     EmbeddingStore,
-    Parts,
+    PartNames,
     StoreStats,
     reopen,
     text_keys,
@@ -65,7 +66,13 @@ def fetch(
             for place in places
         ]
 
-    records = store.fetch(keys, [1] * len(keys), Parts(asked, PASSED, LAYERS, WHOLE), 10, compute)
+    records = store.fetch(
+        keys,
+        [1] * len(keys),
+        PartNames(asked, PASSED, LAYERS, WHOLE),
+        10,
+        SimpleNamespace(encode=compute),
+    )
     assert [record.n_tokens for record in records] == list(numbers)
     for key, record in zip(keys, records, strict=True):
         np.testing.assert_array_equal(record.vectors, [vector(key, name) for name in asked])
@@ -132,11 +139,11 @@ class TestParameters:
         ):
             EmbeddingStore(tmp_path / "s", max_bytes=max_bytes)
 
-    @pytest.mark.parametrize("keep", ["all", "all_layer", None, True, ("asked",)])
+    @pytest.mark.parametrize("keep", ["all", "all_layer", None, True, ("requested",)])
     def test_keep(self, keep: Any, tmp_path: Path) -> None:
         with pytest.raises(
             InvalidParameterError,
-            match="'keep' parameter must be one of 'asked', 'passed', 'all_layers'",
+            match="'keep' parameter must be one of 'requested', 'passed', 'all_layers'",
         ):
             EmbeddingStore(tmp_path / "s", keep=keep)
 
@@ -269,7 +276,7 @@ class TestKeep:
 
     @pytest.mark.parametrize(
         ("keep", "computed"),
-        [("asked", [[B], [A, C]]), ("passed", [[B, A], [C]]), ("all_layers", [[B, A, C]])],
+        [("requested", [[B], [A, C]]), ("passed", [[B, A], [C]]), ("all_layers", [[B, A, C]])],
     )
     def test_what_is_computed_for_a_sweep(
         self, tmp_path: Path, keep: str, computed: list[list[bytes]]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bertvectorizer.models.store.fail_safe import Shelf
+from bertvectorizer.models.store.fail_safe import FailSafeCache
 from bertvectorizer.models.store.sqlite import Database
 
 GIVEN_UP = r"The store '.*' cannot be used, so texts are encoded without it: "
@@ -20,7 +20,7 @@ PRELUDE = (
     "from pathlib import Path\n"
     "from bertvectorizer.models.store import fail_safe as module\n"
     "module._FLUSH_SECONDS = 1e9\n"
-    "shelf = module.Shelf(Path(sys.argv[1]), None, durable=True)\n"
+    "shelf = module.FailSafeCache(Path(sys.argv[1]), None, durable=True)\n"
 )
 
 
@@ -35,8 +35,8 @@ def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bertvectorizer.models.store.fail_safe._FLUSH_SECONDS", 1e9)
 
 
-def shelf(path: Path, max_bytes: int | None = None, durable: bool = False) -> Shelf:
-    return Shelf(path, max_bytes, durable)
+def shelf(path: Path, max_bytes: int | None = None, durable: bool = False) -> FailSafeCache:
+    return FailSafeCache(path, max_bytes, durable)
 
 
 class TestWhileItWorks:
@@ -209,16 +209,16 @@ class TestWhenItFails:
         program = (
             "import os, sys, shutil, tempfile, warnings\n"
             "from pathlib import Path\n"
-            "from bertvectorizer.models.store.fail_safe import Shelf\n"
+            "from bertvectorizer.models.store.fail_safe import FailSafeCache\n"
             "if os.getuid() == 0:\n"
             "    os.setgroups([]); os.setgid(65534); os.setuid(65534)  # whom modes bind\n"
             "path = Path(tempfile.mkdtemp()) / 'store.sqlite'\n"
             "try:\n"
-            "    first = Shelf(path, None, True)\n"
+            "    first = FailSafeCache(path, None, True)\n"
             "    first.write({b'k': b'data'})\n"
             "    first.close()\n"
             "    path.chmod(int(sys.argv[1]))\n"
-            "    shelf = Shelf(path, None, True)\n"
+            "    shelf = FailSafeCache(path, None, True)\n"
             "    with warnings.catch_warnings(record=True) as caught:\n"
             "        warnings.simplefilter('always')\n"
             "        found = shelf.read([b'k'])\n"
@@ -242,8 +242,8 @@ class TestWhenItFails:
         one, other = shelf(path), shelf(path)
         one.claim([b"k"], 1)
         assert other.claim([b"k"], 1) == []
-        with pytest.warns(UserWarning, match=GIVEN_UP + "disk I/O error"):
-            one.attempt(self.fail, None)
+        with pytest.warns(UserWarning, match=GIVEN_UP + "disk I/O error"), one.guard:
+            self.fail()
         one.release([b"k"])
         assert other.claim([b"k"], 1) == [b"k"]
 
@@ -269,6 +269,6 @@ class TestWhenItFails:
         def fail() -> None:
             raise error
 
-        with pytest.raises(error):
-            one.attempt(fail, None)
+        with pytest.raises(error), one.guard:
+            fail()
         assert not one.is_broken

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bertvectorizer.models.store.leases import Claims
+from bertvectorizer.models.store.leases import Leases
 from bertvectorizer.models.store.sqlite import Database
 from tests.processes import Process, wait_until
 
@@ -21,9 +21,9 @@ KEYS = [b"1", b"2", b"3", b"4"]
 PRELUDE = (
     "import os, signal, sys\n"
     "from pathlib import Path\n"
-    "from bertvectorizer.models.store.leases import Claims\n"
+    "from bertvectorizer.models.store.leases import Leases\n"
     "from bertvectorizer.models.store.sqlite import Database\n"
-    "claims = Claims(Database(Path(sys.argv[1])))\n"
+    "claims = Leases(Database(Path(sys.argv[1])))\n"
 )
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
@@ -34,8 +34,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "store.sqlite"
 
 
-def claims(path: Path) -> Claims:
-    return Claims(Database(path, durable=False))
+def claims(path: Path) -> Leases:
+    return Leases(Database(path, durable=False))
 
 
 def locks(path: Path) -> list[Path]:
@@ -52,7 +52,7 @@ def owner_elsewhere(
         yield owner
 
 
-def take_when_free(mine: Claims, keys: list[bytes]) -> list[bytes]:
+def take_when_free(mine: Leases, keys: list[bytes]) -> list[bytes]:
     taken: list[bytes] = []
     wait_until(lambda: taken.extend(mine.take(keys, len(keys))) or taken)
     return taken
@@ -77,7 +77,7 @@ class TestOwners:
     def test_nobody_gives_back_what_another_one_claimed(self, path: Path) -> None:
         """What is written is free at once, so that another may be at a further part of it when this one is done with the rest."""
         database = Database(path, durable=False)
-        one, other, third = Claims(database), claims(path), claims(path)
+        one, other, third = Leases(database), claims(path), claims(path)
         one.take(KEYS[:2], 2)
         database.write({b"1": b"data"}, [], {})
         assert other.take(KEYS, 1) == [b"1"]
@@ -92,7 +92,7 @@ class TestOwners:
 
     def test_a_written_record_is_no_longer_claimed(self, path: Path) -> None:
         database = Database(path, durable=False)
-        one = Claims(database)
+        one = Leases(database)
         one.take(KEYS, 4)
         database.write({b"1": b"data"}, [], {})
         assert claims(path).take(KEYS, 4) == [b"1"]
@@ -237,7 +237,7 @@ class TestForks:
             "def work():\n"
             f"    claims.take([b'1', b'2'], 9); {end}\n"
             "in_a_fork(work)\n"
-            "print(Claims(Database(Path(sys.argv[1]))).take([b'1', b'2'], 9))\n"
+            "print(Leases(Database(Path(sys.argv[1]))).take([b'1', b'2'], 9))\n"
         )
         assert run_python(program, path) == "[b'2']\n"
 

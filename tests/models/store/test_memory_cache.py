@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from bertvectorizer.models.store.memory_cache import Remembered
+from bertvectorizer.models.store.memory_cache import MemoryCache
 from bertvectorizer.models.store.records import Record
 
 PARTS, OTHERS = b"parts", b"others"
@@ -21,35 +21,35 @@ def keys(*numbers: int) -> list[bytes]:
     return [number.to_bytes(4, "big") for number in numbers]
 
 
-def add(remembered: Remembered, *numbers: int) -> None:
+def add(remembered: MemoryCache, *numbers: int) -> None:
     for number, key in zip(numbers, keys(*numbers), strict=True):
         remembered.add({key: record(number)}, PARTS)
 
 
-def recalled(remembered: Remembered, *numbers: int) -> set[int]:
-    return {found.n_tokens for found in remembered.recall(keys(*numbers), PARTS).values()}
+def recalled(remembered: MemoryCache, *numbers: int) -> set[int]:
+    return {found.n_tokens for found in remembered.get(keys(*numbers), PARTS).values()}
 
 
 def test_what_was_added_comes_back_and_nothing_else() -> None:
-    remembered = Remembered()
+    remembered = MemoryCache()
     kept = record(1)
     remembered.add({b"k": kept}, PARTS)
-    found = remembered.recall([b"k", b"other"], PARTS)
+    found = remembered.get([b"k", b"other"], PARTS)
     assert list(found) == [b"k"]
     assert found[b"k"] is kept
 
 
 def test_a_record_is_known_only_under_the_parts_that_it_was_added_for() -> None:
-    remembered = Remembered()
+    remembered = MemoryCache()
     remembered.add({b"k": record(1)}, PARTS)
-    assert remembered.recall([b"k"], OTHERS) == {}
-    assert remembered.recall([b"k"], PARTS + OTHERS) == {}
+    assert remembered.get([b"k"], OTHERS) == {}
+    assert remembered.get([b"k"], PARTS + OTHERS) == {}
     remembered.add({b"k": record(2)}, OTHERS)
-    assert [remembered.recall([b"k"], parts)[b"k"].n_tokens for parts in (PARTS, OTHERS)] == [1, 2]
+    assert [remembered.get([b"k"], parts)[b"k"].n_tokens for parts in (PARTS, OTHERS)] == [1, 2]
 
 
 def test_what_is_used_outlives_what_is_not() -> None:
-    remembered = Remembered(most_bytes=4 * BYTES)  # two in each generation
+    remembered = MemoryCache(max_bytes=4 * BYTES)  # two in each generation
     add(remembered, 1, 2, 3)
     assert recalled(remembered, 1) == {1}
     add(remembered, 4)
@@ -57,7 +57,7 @@ def test_what_is_used_outlives_what_is_not() -> None:
 
 
 def test_what_is_used_again_and_again_is_never_forgotten() -> None:
-    remembered = Remembered(most_bytes=4 * BYTES)
+    remembered = MemoryCache(max_bytes=4 * BYTES)
     add(remembered, 0)
     for number in range(1, 100):
         add(remembered, number)
@@ -65,7 +65,7 @@ def test_what_is_used_again_and_again_is_never_forgotten() -> None:
 
 
 def test_no_more_bytes_are_kept_than_allowed() -> None:
-    remembered = Remembered(most_bytes=50 * BYTES)
+    remembered = MemoryCache(max_bytes=50 * BYTES)
     for number in range(1000):
         add(remembered, number)
         assert len(recalled(remembered, *range(number + 1))) <= 50
@@ -73,7 +73,7 @@ def test_no_more_bytes_are_kept_than_allowed() -> None:
 
 
 def test_a_record_added_twice_is_reckoned_once() -> None:
-    remembered = Remembered(most_bytes=6 * BYTES)
+    remembered = MemoryCache(max_bytes=6 * BYTES)
     add(remembered, 1, 2, 3)
     for _ in range(50):
         add(remembered, 1, 2, 3)
@@ -81,7 +81,7 @@ def test_a_record_added_twice_is_reckoned_once() -> None:
 
 
 def test_a_record_larger_than_all_that_may_be_kept_drives_out_nothing() -> None:
-    remembered = Remembered(most_bytes=4 * BYTES)
+    remembered = MemoryCache(max_bytes=4 * BYTES)
     add(remembered, 1, 2)
     for number in (7, 8, 9):
         remembered.add({number.to_bytes(4, "big"): record(number, 1000)}, PARTS)
@@ -89,13 +89,13 @@ def test_a_record_larger_than_all_that_may_be_kept_drives_out_nothing() -> None:
 
 
 def test_threads_that_meet_never_get_another_text_s_record() -> None:
-    remembered = Remembered(most_bytes=20 * BYTES)
+    remembered = MemoryCache(max_bytes=20 * BYTES)
 
     def work(seed: int) -> bool:
         right = True
         for number in np.random.default_rng(seed).integers(0, 60, 2000).tolist():
             add(remembered, number)
-            for key, found in remembered.recall(keys(number, number + 1), PARTS).items():
+            for key, found in remembered.get(keys(number, number + 1), PARTS).items():
                 right &= found.n_tokens == int.from_bytes(key, "big")
         return right
 

@@ -192,7 +192,7 @@ class TestDamage:
     def test_what_is_no_bytes_at_all_is_noticed(self, data: Any) -> None:
         assert not is_sound(data)
         for read in (names_in, lambda value: unpack(value, NAMES[:1])):
-            with pytest.raises(DamagedRecordError, match="it is no record"):
+            with pytest.raises(DamagedRecordError, match="it is not a record"):
                 read(data)
 
     @pytest.mark.parametrize(

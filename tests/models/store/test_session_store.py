@@ -37,7 +37,7 @@ PRELUDE = (
     "import os, signal, sys, tempfile\n"
     "from bertvectorizer.models.store.session_store import session_store\n"
     "def use(store):\n"
-    "    store._shelf.write({b'k': b'data'})\n"
+    "    store._cache.write({b'k': b'data'})\n"
     "    return str(store.path.parent)\n"
 )
 
@@ -115,7 +115,7 @@ class TestDirectory:
             "    sys.exit()\n"
             "assert os.wait()[1] == 0\n"
             "assert directory.is_dir()\n"
-            "assert session_store()._shelf.read([b'k'])\n"
+            "assert session_store()._cache.read([b'k'])\n"
         )
         run_python(program, TMPDIR=temporary)
         assert list(temporary.iterdir()) == []
@@ -208,8 +208,8 @@ class TestSweeping:
         (temporary / named(os.getpid())).mkdir(mode=0o700)
         store = session_store()
         assert store is not None
-        store._shelf.write({b"k": b"data"})
-        assert store._shelf.read([b"k"])
+        store._cache.write({b"k": b"data"})
+        assert store._cache.read([b"k"])
 
 
 class TestWhereThereCanBeNone:
@@ -288,12 +288,12 @@ def test_workers_use_the_session_of_the_process_that_started_them(
         "from bertvectorizer.models.store.session_store import session_store\n"
         "def directory(number):\n"
         "    store = session_store()\n"
-        "    store._shelf.write({b'%d' % number: b'data'})\n"
+        "    store._cache.write({b'%d' % number: b'data'})\n"
         "    return store.path.parent.name\n"
         "if __name__ == '__main__':\n"
         f"    session_store() if {used_before} else None\n"
         f"    {WORKERS[kind]}\n"
-        "    print(os.getpid(), *sorted(session_store()._shelf.database.keys()))\n",
+        "    print(os.getpid(), *sorted(session_store()._cache.database.keys()))\n",
         encoding="utf-8",
     )
     with Process(script, TMPDIR=temporary) as process:

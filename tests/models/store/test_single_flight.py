@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from bertvectorizer.errors import OutOfMemoryError
-from bertvectorizer.models.store.fail_safe import Shelf
+from bertvectorizer.models.store.fail_safe import FailSafeCache
 from bertvectorizer.models.store.records import Record, is_sound, names_in, part_name
-from bertvectorizer.models.store.single_flight import Compute, Flight
+from bertvectorizer.models.store.single_flight import Lookup
 
 pytestmark = pytest.mark.usefixtures("rollback_journal")
 
@@ -33,8 +34,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(path: Path) -> Shelf:
-    return Shelf(path, None, durable=False)
+def shelf(path: Path) -> FailSafeCache:
+    return FailSafeCache(path, None, durable=False)
 
 
 def vector(key: bytes, name: bytes) -> NDArray[np.float32]:
@@ -62,18 +63,19 @@ class Network:
 
 
 def fly(
-    shelf: Shelf,
+    shelf: FailSafeCache,
     asked: Sequence[bytes],
-    compute: Compute,
+    compute: Callable[[Sequence[int], Sequence[bytes]], list[Record]],
     keys: Sequence[bytes] = KEYS,
     *,
     sizes: Sequence[int] = (),
     portion: int = 10**9,
     keep_whole: bool = False,
 ) -> dict[bytes, Record]:
-    flight = Flight(shelf, keys, asked, WHOLE if keep_whole else (), WHOLE, compute)
-    flight.land(flight.look_up(range(len(keys))), sizes or [1] * len(keys), portion)
-    return flight.found
+    lookup = Lookup(shelf, keys, asked, WHOLE if keep_whole else (), WHOLE)
+    encoder = SimpleNamespace(encode=compute)
+    lookup.complete(encoder, lookup.read(range(len(keys))), sizes or [1] * len(keys), portion)
+    return lookup.found
 
 
 def assert_right(
@@ -85,7 +87,7 @@ def assert_right(
         np.testing.assert_array_equal(record.vectors, [vector(key, name) for name in asked])
 
 
-def held(shelf: Shelf, keys: Sequence[bytes] = KEYS) -> set[tuple[bytes, ...]]:
+def held(shelf: FailSafeCache, keys: Sequence[bytes] = KEYS) -> set[tuple[bytes, ...]]:
     """What the file holds of these texts."""
     rows = shelf.database.read(keys)
     assert len(rows) == len(keys)
@@ -93,7 +95,7 @@ def held(shelf: Shelf, keys: Sequence[bytes] = KEYS) -> set[tuple[bytes, ...]]:
     return {names_in(data) for data in rows.values()}
 
 
-def spoil(shelf: Shelf, key: bytes) -> None:
+def spoil(shelf: FailSafeCache, key: bytes) -> None:
     """Flip a bit of the last number of a text."""
     data = bytearray(shelf.database.read([key])[key])
     data[-1] ^= 1
@@ -101,19 +103,19 @@ def spoil(shelf: Shelf, key: bytes) -> None:
 
 
 class TestOneAlone:
-    def test_what_is_missing_is_computed_once(self, shelf: Shelf) -> None:
+    def test_what_is_missing_is_computed_once(self, shelf: FailSafeCache) -> None:
         network = Network()
         assert_right(fly(shelf, [A], network), [A])
         assert_right(fly(shelf, [A], network), [A])
         assert network.calls == [(KEYS, (A,))]
 
-    def test_only_what_is_missing(self, shelf: Shelf, path: Path) -> None:
+    def test_only_what_is_missing(self, shelf: FailSafeCache, path: Path) -> None:
         network = Network()
         fly(shelf, [B, A], network, KEYS[:5])
-        assert_right(fly(Shelf(path, None, durable=False), [B, A], network), [B, A])
+        assert_right(fly(FailSafeCache(path, None, durable=False), [B, A], network), [B, A])
         assert network.calls == [(KEYS[:5], (B, A)), (KEYS[5:], (B, A))]
 
-    def test_a_kept_text_is_counted_and_its_time_too(self, shelf: Shelf) -> None:
+    def test_a_kept_text_is_counted_and_its_time_too(self, shelf: FailSafeCache) -> None:
         network = Network()
         fly(shelf, [A], network)
         fly(shelf, [A], network)
@@ -121,18 +123,20 @@ class TestOneAlone:
         assert counted["encoded"] == len(KEYS)
         assert counted["seconds"] > 0
 
-    def test_what_is_found_does_not_hold_on_to_what_was_not_asked_for(self, shelf: Shelf) -> None:
+    def test_what_is_found_does_not_hold_on_to_what_was_not_asked_for(
+        self, shelf: FailSafeCache
+    ) -> None:
         found = fly(shelf, [A], Network(), keep_whole=True)
         assert {record.vectors.base is None for record in found.values()} == {True}
 
-    def test_no_text_is_no_work(self, shelf: Shelf) -> None:
+    def test_no_text_is_no_work(self, shelf: FailSafeCache) -> None:
         network = Network([])
         assert fly(shelf, [A], network, []) == {}
         assert network.calls == []
 
 
 class TestPortions:
-    def test_the_longest_come_first_and_portions_are_full(self, shelf: Shelf) -> None:
+    def test_the_longest_come_first_and_portions_are_full(self, shelf: FailSafeCache) -> None:
         network = Network()
         fly(shelf, [A], network, KEYS[:6], sizes=[1, 5, 3, 3, 1, 20], portion=6)
         assert [keys for keys, _ in network.calls] == [
@@ -142,15 +146,15 @@ class TestPortions:
             [KEYS[0], KEYS[4]],
         ]
 
-    def test_not_too_many_texts_at_once_however_short(self, shelf: Shelf) -> None:
+    def test_not_too_many_texts_at_once_however_short(self, shelf: FailSafeCache) -> None:
         keys = [b"%06d" % number for number in range(5000)]
         network = Network(keys)
         assert_right(fly(shelf, [A], network, keys, sizes=[0] * 5000), [A], keys)
         assert max(len(some) for some, _ in network.calls) <= 2048
         assert set(network.counts().values()) == {1}
 
-    def test_others_may_take_what_is_not_in_hand(self, shelf: Shelf, path: Path) -> None:
-        other = Shelf(path, None, durable=False)
+    def test_others_may_take_what_is_not_in_hand(self, shelf: FailSafeCache, path: Path) -> None:
+        other = FailSafeCache(path, None, durable=False)
         free = []
 
         class Watched(Network):
@@ -164,7 +168,7 @@ class TestPortions:
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ValueError])
     def test_an_error_keeps_what_is_finished_and_frees_the_rest(
-        self, shelf: Shelf, path: Path, error: type[BaseException]
+        self, shelf: FailSafeCache, path: Path, error: type[BaseException]
     ) -> None:
         network = Network()
 
@@ -177,13 +181,13 @@ class TestPortions:
             fly(shelf, [A], fail_at_the_third, portion=4)
         assert held(shelf, KEYS[:8]) == {(A,)}
         assert not shelf.is_broken
-        other = Shelf(path, None, durable=False)
+        other = FailSafeCache(path, None, durable=False)
         assert other.claim(KEYS, 99) == KEYS
         other.release(KEYS)
         assert_right(fly(other, [A], network), [A])
         assert set(network.counts().values()) == {1}
 
-    def test_records_too_few_are_an_error_and_not_kept(self, shelf: Shelf) -> None:
+    def test_records_too_few_are_an_error_and_not_kept(self, shelf: FailSafeCache) -> None:
         network = Network()
         with pytest.raises(ValueError, match="shorter"):
             fly(shelf, [A], lambda places, names: network(places, names)[:-1])
@@ -191,7 +195,7 @@ class TestPortions:
 
 
 class TestFurtherParts:
-    def test_a_text_asked_for_something_else_is_kept_whole(self, shelf: Shelf) -> None:
+    def test_a_text_asked_for_something_else_is_kept_whole(self, shelf: FailSafeCache) -> None:
         network = Network()
         for asked in ([A], [B], [A], [B], [C], [C, B, A]):
             assert_right(fly(shelf, asked, network), asked)
@@ -200,7 +204,7 @@ class TestFurtherParts:
 
     @pytest.mark.parametrize("first", [A, MERGED])
     def test_no_part_is_computed_twice_nor_lost_in_whatever_order(
-        self, shelf: Shelf, first: bytes
+        self, shelf: FailSafeCache, first: bytes
     ) -> None:
         network = Network()
         others = [part for part in (A, MERGED, B, OTHER) if part != first]
@@ -220,14 +224,14 @@ class TestFurtherParts:
         }
         assert {frozenset(names) for names in held(shelf)} == {frozenset([A, B, C, MERGED, OTHER])}
 
-    def test_a_merged_part_of_a_whole_text_is_computed_alone(self, shelf: Shelf) -> None:
+    def test_a_merged_part_of_a_whole_text_is_computed_alone(self, shelf: FailSafeCache) -> None:
         network = Network()
         fly(shelf, [A], network, keep_whole=True)
         fly(shelf, [B, MERGED], network)
         assert network.calls == [(KEYS, (A, B, C)), (KEYS, (MERGED,))]
         assert held(shelf) == {(A, B, C, MERGED)}
 
-    def test_texts_that_hold_the_same_are_computed_together(self, shelf: Shelf) -> None:
+    def test_texts_that_hold_the_same_are_computed_together(self, shelf: FailSafeCache) -> None:
         network = Network()
         fly(shelf, [A], network, KEYS[:3])
         fly(shelf, [B], network, KEYS[3:6])
@@ -235,13 +239,13 @@ class TestFurtherParts:
         assert_right(fly(shelf, [A, C], network), [A, C])
         assert network.calls == [(KEYS[:3], (C, B)), (KEYS[3:6], (A, C)), (KEYS[6:], (A, C))]
 
-    def test_keeping_the_whole_asks_once(self, shelf: Shelf) -> None:
+    def test_keeping_the_whole_asks_once(self, shelf: FailSafeCache) -> None:
         network = Network()
         for asked in ([B], [A], [C, A], [B]):
             assert_right(fly(shelf, asked, network, keep_whole=True), asked)
         assert network.calls == [(KEYS, (B, A, C))]
 
-    def test_a_merged_part_is_kept_beside_the_whole(self, shelf: Shelf) -> None:
+    def test_a_merged_part_is_kept_beside_the_whole(self, shelf: FailSafeCache) -> None:
         network = Network()
         for asked in ([MERGED, B], [A], [MERGED]):
             assert_right(fly(shelf, asked, network, keep_whole=True), asked)
@@ -249,7 +253,7 @@ class TestFurtherParts:
 
 
 class TestDamage:
-    def test_a_damaged_text_is_computed_anew_with_a_warning(self, shelf: Shelf) -> None:
+    def test_a_damaged_text_is_computed_anew_with_a_warning(self, shelf: FailSafeCache) -> None:
         network = Network()
         fly(shelf, [A], network)
         for key in KEYS[:3]:
@@ -264,7 +268,9 @@ class TestDamage:
         assert_right(fly(shelf, [A], network), [A])
         assert held(shelf) == {(A,)}
 
-    def test_damage_to_a_part_that_is_not_asked_for_is_not_built_upon(self, shelf: Shelf) -> None:
+    def test_damage_to_a_part_that_is_not_asked_for_is_not_built_upon(
+        self, shelf: FailSafeCache
+    ) -> None:
         network = Network()
         fly(shelf, [A, B], network)
         spoil(shelf, KEYS[0])  # the last number of B
@@ -278,7 +284,9 @@ class TestDamage:
         assert held(shelf, KEYS[1:]) == {(A, B, C)}
 
     @pytest.mark.parametrize("data", [b"", b"short", b"\xff" * 300])
-    def test_what_is_no_record_at_all_counts_as_damaged(self, shelf: Shelf, data: bytes) -> None:
+    def test_what_is_no_record_at_all_counts_as_damaged(
+        self, shelf: FailSafeCache, data: bytes
+    ) -> None:
         network = Network()
         shelf.database.write(dict.fromkeys(KEYS, data), [], {})
         with pytest.warns(UserWarning, match=r"^12 text\(s\)"):
@@ -288,7 +296,7 @@ class TestDamage:
 
 class TestLittleMemory:
     def test_what_was_asked_for_is_computed_alone_where_the_whole_does_not_fit(
-        self, shelf: Shelf
+        self, shelf: FailSafeCache
     ) -> None:
         network = Network()
 
@@ -310,14 +318,16 @@ class TestWithoutAFile:
         with pytest.warns(
             UserWarning, match="cannot be used, so texts are encoded without it"
         ) as caught:
-            assert_right(fly(Shelf(tmp_path, None, durable=False), [A], network, portion=5), [A])
+            assert_right(
+                fly(FailSafeCache(tmp_path, None, durable=False), [A], network, portion=5), [A]
+            )
         assert len(caught) == 1
         assert set(network.counts().values()) == {1}
 
     def test_one_that_waits_goes_on_alone_when_the_file_fails(
-        self, shelf: Shelf, path: Path
+        self, shelf: FailSafeCache, path: Path
     ) -> None:
-        other = Shelf(path, None, durable=False)
+        other = FailSafeCache(path, None, durable=False)
         assert other.claim(KEYS[:6], 6) == KEYS[:6]
         network = Network()
 
@@ -333,8 +343,10 @@ class TestWithoutAFile:
 
 
 class TestManyAtOnce:
-    def test_one_that_waits_gets_what_another_one_wrote(self, shelf: Shelf, path: Path) -> None:
-        other, network = Shelf(path, None, durable=False), Network()
+    def test_one_that_waits_gets_what_another_one_wrote(
+        self, shelf: FailSafeCache, path: Path
+    ) -> None:
+        other, network = FailSafeCache(path, None, durable=False), Network()
         assert other.claim(KEYS[:2], 2) == KEYS[:2]
         from_elsewhere = Network()
 
@@ -351,9 +363,9 @@ class TestManyAtOnce:
 
     @pytest.mark.parametrize("portion", [1, 6, 10**9])
     def test_what_another_one_gave_up_is_taken_over(
-        self, shelf: Shelf, path: Path, portion: int
+        self, shelf: FailSafeCache, path: Path, portion: int
     ) -> None:
-        other, network = Shelf(path, None, durable=False), Network()
+        other, network = FailSafeCache(path, None, durable=False), Network()
         assert other.claim(KEYS[:2], 2) == KEYS[:2]
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(fly, shelf, [A], network, sizes=[5] * len(KEYS), portion=portion)
@@ -364,7 +376,7 @@ class TestManyAtOnce:
 
     @pytest.mark.parametrize("n_shelves", [1, 8])
     def test_threads_compute_each_text_once(self, path: Path, n_shelves: int) -> None:
-        shelves = [Shelf(path, None, durable=False) for _ in range(n_shelves)]
+        shelves = [FailSafeCache(path, None, durable=False) for _ in range(n_shelves)]
         networks = [Network() for _ in range(8)]
         everyone_is_here = threading.Barrier(8)
 
@@ -387,7 +399,10 @@ class TestManyAtOnce:
         def work(number: int) -> dict[bytes, Record]:
             everyone_is_here.wait()
             return fly(
-                Shelf(path, None, durable=False), asked[number], slowly(networks[number]), portion=3
+                FailSafeCache(path, None, durable=False),
+                asked[number],
+                slowly(networks[number]),
+                portion=3,
             )
 
         with ThreadPoolExecutor(8) as pool:
@@ -401,18 +416,24 @@ class TestManyAtOnce:
         self, path: Path, run_at_once: Callable[..., list[str]]
     ) -> None:
         program = (
-            "import sys, time\nimport numpy as np\nfrom pathlib import Path\nfrom"
-            " bertvectorizer.models.store.single_flight import Flight\nfrom"
-            " bertvectorizer.models.store.records import Record\nfrom"
-            " bertvectorizer.models.store.fail_safe import Shelf\nkeys = [b'%04d' % number for"
-            " number in range(100)]\ndef compute(places, names):\n    time.sleep(0.005 *"
-            " len(places))\n    print(*places, flush=True)\n    return [Record(place, 0,"
-            " np.full((len(names), 4), place, dtype=np.float32)) for place in"
-            " places]\nprint('ready', flush=True)\nsys.stdin.readline()\nflight ="
-            " Flight(Shelf(Path(sys.argv[1]), None, False), keys, [b'8 bytes.'], (), [b'8 bytes.'],"
-            " compute)\nflight.land(flight.look_up(range(100)), [1] * 100, 4)\nassert"
-            " all(record.vectors.tolist() == [[float(key)] * 4] for key, record in"
-            " flight.found.items())\nassert len(flight.found) == 100\n"
+            "import sys, time\nimport numpy as np\nfrom pathlib import Path\n"
+            "from bertvectorizer.models.store.single_flight import Lookup\n"
+            "from bertvectorizer.models.store.records import Record\n"
+            "from bertvectorizer.models.store.fail_safe import FailSafeCache\n"
+            "keys = [b'%04d' % number for number in range(100)]\n"
+            "class Encoder:\n"
+            "    def encode(self, indices, parts):\n"
+            "        time.sleep(0.005 * len(indices))\n"
+            "        print(*indices, flush=True)\n"
+            "        return [Record(index, 0, np.full((len(parts), 4), index, dtype=np.float32))"
+            " for index in indices]\n"
+            "print('ready', flush=True)\nsys.stdin.readline()\n"
+            "cache = FailSafeCache(Path(sys.argv[1]), None, False)\n"
+            "lookup = Lookup(cache, keys, [b'8 bytes.'], (), [b'8 bytes.'])\n"
+            "lookup.complete(Encoder(), lookup.read(range(100)), [1] * 100, 4)\n"
+            "assert all(record.vectors.tolist() == [[float(key)] * 4]"
+            " for key, record in lookup.found.items())\n"
+            "assert len(lookup.found) == 100\n"
         )
         printed = run_at_once(program, [(path,)] * 4)
         computed = [int(place) for output in printed for place in output.split()]

@@ -17,13 +17,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from bertvectorizer.errors import StoreError
-from bertvectorizer.models.store.embedding_store import EmbeddingStore, Parts, text_keys
+from bertvectorizer.models.store.embedding_store import EmbeddingStore, PartNames, text_keys
 from bertvectorizer.models.store.records import Record, part_name
 from tests.processes import Process
 
@@ -66,9 +67,9 @@ def fetch(
     records = store.fetch(
         text_keys(["settings"], texts),
         [1] * len(texts),
-        Parts(names[:n_parts], names[:n_parts], names, names),
+        PartNames(names[:n_parts], names[:n_parts], names, names),
         portion,
-        compute,
+        SimpleNamespace(encode=compute),
     )
     assert len(records) == len(texts)
     for text, record in zip(texts, records, strict=True):
@@ -96,7 +97,8 @@ PRELUDE = "\n".join(
         "import itertools, os, random, signal, sqlite3, sys, threading, time, warnings, zlib",
         "import numpy as np",
         "from bertvectorizer.models.store.records import Record, part_name",
-        "from bertvectorizer.models.store.embedding_store import EmbeddingStore, Parts, text_keys",
+        "from types import SimpleNamespace",
+        "from bertvectorizer.models.store.embedding_store import EmbeddingStore, PartNames, text_keys",
         "warnings.filterwarnings('ignore', '.*fork', DeprecationWarning)",
         "path = sys.argv[1]",
         "sqlite3.sqlite_version_info = (3, 40, 1)",  # as in the fixture rollback_journal
@@ -197,7 +199,7 @@ for number in range(int(sys.argv[2])):
     in_flight += claims(path) > 0
     for n_parts in (1, 2):
         fetch(store, sorted(acknowledged), refuse if n_parts == 1 else None, n_parts)
-    store._shelf.close()
+    store._cache.close()
 print(len(acknowledged), in_flight, open_transactions)
 """
 
@@ -388,7 +390,7 @@ def test_read_only_directory(
     if has_store:
         store = EmbeddingStore(path)
         fetch(store, TEXTS)
-        store._shelf.close()
+        store._cache.close()
     content = path.read_bytes() if has_store else None
     public_directory.chmod(0o555)
     code = """
@@ -469,7 +471,7 @@ def filled(path: Path) -> Path:
     store = EmbeddingStore(path, durable=False)
     fetch(store, TEXTS, portion=100)
     assert store.verify() == []
-    store._shelf.close()
+    store._cache.close()
     return path
 
 
@@ -567,7 +569,9 @@ def test_flipped_bits_never_change_a_number(filled_bytes: bytes, path: Path, see
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         store = EmbeddingStore(
-            path, max_bytes=rng.choice([None, 150_000]), keep=rng.choice(["asked", "all_layers"])
+            path,
+            max_bytes=rng.choice([None, 150_000]),
+            keep=rng.choice(["requested", "all_layers"]),
         )
         for n_parts in rng.choice([(1, 2), (2, 1)]):
             fetch(store, rng.sample(TEXTS, 200), n_parts=n_parts, portion=100)
@@ -579,7 +583,7 @@ def test_flipped_bits_never_change_a_number(filled_bytes: bytes, path: Path, see
         "were damaged" in str(one.message) or "cannot be used" in str(one.message) for one in caught
     )
     assert max(said.values(), default=0) <= 1
-    store._shelf.close()
+    store._cache.close()
 
 
 @pytest.fixture(scope="module")
@@ -587,7 +591,7 @@ def filled_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("filled") / "store.sqlite"
     store = EmbeddingStore(path)
     fetch(store, TEXTS, portion=100)
-    store._shelf.close()
+    store._cache.close()
     return path.read_bytes()
 
 
@@ -605,7 +609,7 @@ def test_flipped_bits_are_noticed(filled_bytes: bytes, path: Path) -> None:
             fetch(store, TEXTS)
         n_noticed += len(caught)
         assert store.verify() == []
-        store._shelf.close()
+        store._cache.close()
     assert n_noticed == 5
 
 
@@ -695,7 +699,7 @@ for place in range(3):
                     fetch(store, [f"text {number}" for number in rng.sample(range(400), 50)], n_parts=rng.choice([1, 2]))
                 else:
                     fetch(store, [f"text {number}" for number in rng.sample(range(1000), 100)], portion=50)
-            store._shelf.close()
+            store._cache.close()
         sys.exit()
     workers.append(pid)
 assert [os.waitpid(pid, 0)[1] for pid in workers] == [0] * 3
@@ -745,7 +749,7 @@ for place in range(4):
         for number in range(20):
             store = EmbeddingStore(path)
             fetch(store, [f"{place} {number}"])
-            store._shelf.close()
+            store._cache.close()
         sys.exit()
     workers.append(pid)
 assert [os.waitpid(pid, 0)[1] for pid in workers] == [0] * 4
