@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bertvectorizer.pipeline import compare, default_features
-from bertvectorizer.pipeline.report.formatting import say_p
+from bertvectorizer.pipeline.report.formatting import format_p
 
 from .common import ROOT, machine, parser, write
 from .markdown import describe_machine, markdown
@@ -124,7 +124,7 @@ def _table(found: dict[str, Any]) -> str:
             name,
             f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
             difference,
-            "" if row["p_value"] is None else say_p(row["p_value"]),
+            "" if row["p_value"] is None else format_p(row["p_value"]),
             row["verdict"],
             f"{row['f1_macro']:.3f}",
             f"{row.get('roc_auc', row.get('roc_auc_ovr')) or math.nan:.3f}",

@@ -220,7 +220,7 @@ def _rows(
 
 def _print(comparison: Comparison) -> None:
     from ..pipeline.comparison.results_table import BEST_BASELINE
-    from ..pipeline.report.formatting import say_p
+    from ..pipeline.report.formatting import format_p
 
     settings = comparison.settings
     print(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")
@@ -237,7 +237,7 @@ def _print(comparison: Comparison) -> None:
             f"{row[comparison.metric]:.3f}",
             f"{row['low']:.3f} {row['high']:.3f}",
             *(f"{row[name]:.3f}" for name in test),
-            "" if isnan(row["p_value"]) else say_p(row["p_value"]),
+            "" if isnan(row["p_value"]) else format_p(row["p_value"]),
             f"{row['dimensions']:,}",
             "" if isnan(row["encode_seconds"]) else f"{row['encode_seconds']:.2f}",
         )

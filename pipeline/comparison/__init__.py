@@ -1,1 +1,1 @@
-"""Comparing kinds of features: the same folds for all, scores with intervals and tests, and what each costs."""
+"""Compare feature sets on the same folds: scores with intervals, tests, and costs."""

@@ -1,1 +1,1 @@
-"""What a comparison looks like: plots, tables and the report, one HTML file."""
+"""Present a comparison: plots, tables, and the report, one HTML file."""

@@ -1,4 +1,4 @@
-"""What all figures share: size, colours, names beside rows, legends, cells."""
+"""The common style of figures: size, colours, row names, legends, cells."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ __all__ = [
     "square",
 ]
 
-WIDTH = 4.5  # of every figure, in inches: what a phone shows without making letters too small
+WIDTH = 4.5  # of every figure, in inches: readable on a phone
 LETTERS = 9.5
 SMALL = 8.5
 FAINT = (0, 0, 0, 0.14)
 DASHES = (0, (4, 3))
-_LONGEST_NAME = 26
-_LONGEST_COLUMN = 16
+_MAX_NAME = 26
+_MAX_COLUMN = 16
 _LETTERS_IN_A_LINE = 34
 
 
 def new_figure(height: float) -> tuple[Figure, Axes]:
-    """Return a figure of the common width and a height in inches, with one pair of axes."""
+    """Return a figure of the common width and a height in inches, with one axes."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, bare(figure.add_subplot())
 
 
 def bare(axes: Axes) -> Axes:
-    """Leave of axes only what is needed."""
+    """Remove the top and right spines and the tick marks."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=SMALL, length=0)
     axes.set_axisbelow(True)
@@ -62,12 +62,12 @@ def bare(axes: Axes) -> Axes:
 
 
 def look(is_contextual: bool) -> tuple[str, str]:
-    """Return the colour and the marker of a kind of features."""
+    """Return the colour and the marker of a feature set."""
     return (BLUE, "o") if is_contextual else (RED, "s")
 
 
 def padded(values: NDArray[np.float64], share: float = 0.06) -> tuple[float, float]:
-    """Return limits with a margin, apart even where all values are the same."""
+    """Return axis limits with a margin, also for equal values."""
     low, high = float(np.min(values)), float(np.max(values))
     margin = share * (high - low) or 0.05 * max(abs(low), 1.0)
     return low - margin, high + margin
@@ -75,33 +75,21 @@ def padded(values: NDArray[np.float64], share: float = 0.06) -> tuple[float, flo
 
 def name_row(axes: Axes, name: str, height: float, bold: bool = False) -> None:
     """Write a name to the left of the axes."""
+    transform = axes.get_yaxis_transform()
     artist = axes.text(
-        -0.015,
-        height,
-        "",
-        transform=axes.get_yaxis_transform(),
-        ha="right",
-        va="center",
-        fontsize=LETTERS,
+        -0.015, height, "", transform=transform, ha="right", va="center", fontsize=LETTERS
     )
     artist.set_fontweight("bold" if bold else "normal")
-    inscribe(artist, name, width=_LONGEST_NAME)
+    inscribe(artist, name, width=_MAX_NAME)
 
 
 def kind_legend(figure: Figure, is_contextual: pd.Series, line: str | None) -> None:
-    """Say below what the looks of contextual features, of baselines and of a dashed line mean."""
-    handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker=look(kind)[1],
-            color=look(kind)[0],
-            label="contextual" if kind else "baseline",
-        )
-        for kind in (True, False)
-        if kind in set(is_contextual.astype(bool))
-    ]
+    """Add a legend of contextual features, baselines and a dashed line below the axes."""
+    handles = []
+    for kind, label in ((True, "contextual"), (False, "baseline")):
+        if kind in set(is_contextual.astype(bool)):
+            colour, marker = look(kind)
+            handles.append(Line2D([], [], linestyle="", marker=marker, color=colour, label=label))
     if line:
         handles.append(
             Line2D([], [], color="black", alpha=0.55, linewidth=1, linestyle=DASHES, label=line)
@@ -110,7 +98,7 @@ def kind_legend(figure: Figure, is_contextual: pd.Series, line: str | None) -> N
 
 
 def legend_below(figure: Figure, handles: Any, columns: int) -> None:
-    """Put a legend below, its words being a user's."""
+    """Add a legend with the users' names below the axes."""
     legend = figure.legend(
         list(handles),
         ["" for _ in handles],
@@ -126,46 +114,28 @@ def legend_below(figure: Figure, handles: Any, columns: int) -> None:
 
 def square(row: int, column: int) -> list[tuple[float, float]]:
     """Return the corners of a cell."""
-    return [
-        (column - 0.5, row - 0.5),
-        (column + 0.5, row - 0.5),
-        (column + 0.5, row + 0.5),
-        (column - 0.5, row + 0.5),
-    ]
+    return [(column + x, row + y) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
 
 
 def fill_cells(axes: Axes, depth: NDArray[np.float64], written: list[list[str]] | None) -> None:
-    """Fill cells with more or less of one colour, so thin that black or white letters on it can be read; NaN stays empty."""
+    """Colour cells by depth, light enough for black or white text; NaN stays empty."""
     n_rows, n_columns = depth.shape
-    cells = [
-        (row, column)
-        for row in range(n_rows)
-        for column in range(n_columns)
-        if depth[row, column] > 0
-    ]
+    cells = [(row, column) for row, column in np.ndindex(depth.shape) if depth[row, column] > 0]
     colours = [(*to_rgba(BLUE)[:3], 0.6 * float(depth[cell])) for cell in cells]
+    squares = [square(*cell) for cell in cells]
     axes.add_collection(
-        PolyCollection(
-            [square(*cell) for cell in cells], facecolors=colours, edgecolors="white", linewidths=1
-        )
+        PolyCollection(squares, facecolors=colours, edgecolors="white", linewidths=1)
     )
-    for row, words in enumerate(written or []):
-        for column, number in enumerate(words):
-            axes.text(
-                column,
-                row,
-                number,
-                ha="center",
-                va="center",
-                fontsize=LETTERS,
-                alpha=0.6 if number in ("0", "–") else 1,
-            )
+    for row, texts in enumerate(written or []):
+        for column, text in enumerate(texts):
+            alpha = 0.6 if text in ("0", "–") else 1
+            axes.text(column, row, text, ha="center", va="center", fontsize=LETTERS, alpha=alpha)
     axes.set_xlim(-0.5, n_columns - 0.5)
     axes.set_ylim(n_rows - 0.5, -0.5)
 
 
 def name_cells(axes: Axes, rows: list[str], columns: list[str]) -> None:
-    """Name the rows to the left and the columns above, upright where they have no room."""
+    """Name the rows on the left and the columns above, rotated if they are too wide."""
     axes.xaxis.set_major_locator(NullLocator())
     axes.yaxis.set_major_locator(NullLocator())
     for spine in axes.spines.values():
@@ -173,20 +143,13 @@ def name_cells(axes: Axes, rows: list[str], columns: list[str]) -> None:
         spine.set_alpha(0.3)
     for row, name in enumerate(rows):
         name_row(axes, name, row)
-    steep = (
-        len(columns) * max(len(shorten(name, _LONGEST_COLUMN)) for name in columns)
-        > _LETTERS_IN_A_LINE
-    )
+    widest = max(len(shorten(name, _MAX_COLUMN)) for name in columns)
+    steep = len(columns) * widest > _LETTERS_IN_A_LINE
+    transform = axes.get_xaxis_transform()
     for column, name in enumerate(columns):
         artist = axes.text(
-            column,
-            1.02,
-            "",
-            transform=axes.get_xaxis_transform(),
-            fontsize=LETTERS,
-            ha="center",
-            va="bottom",
+            column, 1.02, "", transform=transform, fontsize=LETTERS, ha="center", va="bottom"
         )
         if steep:
             artist.set(rotation=90)
-        inscribe(artist, name, width=_LONGEST_COLUMN)
+        inscribe(artist, name, width=_MAX_COLUMN)

@@ -1,37 +1,43 @@
-"""A comparison in plain words and in numbers that people read."""
+"""Format numbers, names and the verdict of a comparison as text."""
 
 from __future__ import annotations
 
 import math
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
+from ..comparison.results_table import NO_EVIDENCE
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .result import Comparison
+
 __all__ = [
+    "MAX_NAME",
     "Verdict",
     "best_contextual",
+    "format_bytes",
+    "format_count",
+    "format_interval",
+    "format_p",
+    "format_score",
+    "format_seconds",
+    "format_share",
     "metric_name",
     "one_line",
-    "say_amount",
-    "say_bytes",
-    "say_p",
-    "say_score",
-    "say_seconds",
-    "say_share",
+    "scored",
     "shorten",
     "verdict",
 ]
 
-_NOTHING = "–"
+_MISSING = "–"
 _JOINERS = "\u200c\u200d"
-_LONGEST_NAME = 60
+MAX_NAME = 60  # width of names in sentences
 _METRICS = {
     "f1_macro": "macro F1",
     "roc_auc": "ROC AUC",
@@ -43,8 +49,7 @@ _METRICS = {
 
 
 def one_line(text: object) -> str:
-    r"""Return a text in one line: without control characters, marks of direction and lone
-    surrogates.
+    r"""Return a text in one line, without control characters, bidi marks and lone surrogates.
 
     Examples
     --------
@@ -61,8 +66,7 @@ def one_line(text: object) -> str:
 
 
 def shorten(text: object, width: int = 28) -> str:
-    """Return a text in one line, without its middle where it is longer than ``width`` letters (wide
-    ones count twice).
+    """Return a text in one line, without its middle if it is wider than ``width`` letters.
 
     Examples
     --------
@@ -85,43 +89,40 @@ def _width(line: str) -> int:
 
 
 def metric_name(key: str) -> str:
-    """Return what people call a metric."""
+    """Return the name of a metric for people."""
     return _METRICS.get(key, key.replace("_", " "))
 
 
-def say_score(value: Any, signed: bool = False) -> str:
-    """Return a score with three decimals, or three digits where it is large or tiny."""
+def format_score(value: Any, signed: bool = False) -> str:
+    """Return a score with three decimals, or three digits if it is large or tiny."""
     number = float(value)
     if not math.isfinite(number):
-        return _NOTHING
-    plain = 0.001 <= abs(number) < 100 or number == 0
-    text = (
-        f"{number:{'+' if signed else ''}.3f}" if plain else f"{number:{'+' if signed else ''}.3g}"
-    )
-    return text.replace("-", "−")
+        return _MISSING
+    style = ".3f" if 0.001 <= abs(number) < 100 or number == 0 else ".3g"
+    return f"{number:{'+' if signed else ''}{style}}".replace("-", "−")
 
 
-def say_p(value: Any) -> str:
+def format_p(value: Any) -> str:
     """Return a p-value."""
     number = float(value)
-    return _NOTHING if math.isnan(number) else "< 0.001" if number < 0.001 else f"{number:.3f}"
+    return _MISSING if math.isnan(number) else "< 0.001" if number < 0.001 else f"{number:.3f}"
 
 
-def say_seconds(value: Any) -> str:
-    """Return a duration in the unit that suits it."""
+def format_seconds(value: Any) -> str:
+    """Return a duration in ms, s or min."""
     number = float(value)
     if not math.isfinite(number):
-        return _NOTHING
+        return _MISSING
     if number < 0.9995:
         return f"{1000 * number:.3g} ms"
     return f"{number:.3g} s" if number < 120 else f"{number / 60:.3g} min"
 
 
-def say_bytes(value: Any) -> str:
-    """Return a size in the unit that suits it."""
+def format_bytes(value: Any) -> str:
+    """Return a size in B, kB, MB or GB."""
     number = float(value)
     if not math.isfinite(number):
-        return _NOTHING
+        return _MISSING
     for unit in ("B", "kB", "MB", "GB"):
         if number < 999.5 or unit == "GB":
             break
@@ -129,154 +130,132 @@ def say_bytes(value: Any) -> str:
     return f"{number:.3g} {unit}"
 
 
-def say_share(value: Any) -> str:
+def format_share(value: Any) -> str:
     """Return a share in per cent."""
     number = float(value)
-    return _NOTHING if not math.isfinite(number) else f"{100 * number:.3g} %"
+    return _MISSING if not math.isfinite(number) else f"{100 * number:.3g} %"
 
 
-def say_amount(value: Any) -> str:
-    """Return a whole number with its thousands apart."""
+def format_count(value: Any) -> str:
+    """Return a whole number with commas between thousands."""
     number = float(value)
-    return _NOTHING if not math.isfinite(number) else f"{number:,.0f}"
+    return _MISSING if not math.isfinite(number) else f"{number:,.0f}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison says, in words.
-
-    Attributes
-    ----------
-    answer : str
-        In a few words.
-    reasons : list of str
-        A sentence each: how good, how sure, at what cost.
-    tone : {"yes", "no", "open"}
-    """
+    """The conclusion of a comparison: a short answer, a sentence for each reason, and its tone."""
 
     answer: str
     reasons: list[str]
-    tone: str
+    tone: Literal["yes", "no", "open"]
 
 
-def best_contextual(comparison: Any) -> str | None:
-    """Return the name of the contextual features with the best score, None where there are none with a score."""
-    table: pd.DataFrame = comparison.table
-    rows = table[
-        table["is_contextual"].astype(bool) & np.isfinite(table[comparison.metric].to_numpy(float))
-    ]
-    if rows.empty:
-        return None
-    scores = rows[comparison.metric].astype(float)
-    return str(
-        rows["features"].loc[scores.idxmax() if comparison.greater_is_better else scores.idxmin()]
-    )
+def best_contextual(comparison: Comparison) -> str | None:
+    """Return the contextual feature set with the best score, if one has a score."""
+    rows = scored(comparison)
+    names = rows.loc[rows["is_contextual"].astype(bool), "features"]
+    return None if names.empty else str(names.iloc[0])
 
 
-def verdict(comparison: Any) -> Verdict:
-    """Say who won, whether BERT is worth it on these texts, and what it costs."""
-    table = comparison.table.set_index("features", drop=False)
-    if not np.isfinite(table[comparison.metric].to_numpy(float)).any():
-        return Verdict(
-            "Nothing could be scored",
-            [
-                f"No kind of features has a score by {metric_name(comparison.metric)}: see the"
-                " notes below."
-            ],
-            "open",
+def scored(comparison: Comparison) -> pd.DataFrame:
+    """Return the rows of the table that have a score, the best first."""
+    table = comparison.metrics[0].best_first(comparison.table)
+    has_score = np.isfinite(table[comparison.metric].to_numpy(float))
+    return table.iloc[np.flatnonzero(has_score)]
+
+
+def verdict(comparison: Comparison) -> Verdict:
+    """Return the winner, whether BERT is better on these texts, and its cost."""
+    if scored(comparison).empty:
+        reason = (
+            f"No feature set has a score by {metric_name(comparison.metric)}: see the notes below."
         )
-    winner = _scored(comparison, table.loc[comparison.best])
-    contextual = best_contextual(comparison)
-    baseline = comparison.baseline
-    best = _named(comparison.best)
+        return Verdict("Nothing could be scored", [reason], "open")
+    winner = _winner(comparison, _row(comparison, comparison.best))
+    contextual, baseline = best_contextual(comparison), comparison.baseline
+    best = _short(comparison.best)
     if contextual is None:
-        return Verdict(
-            f"The best baseline is {best}",
-            [winner, "No contextual features were compared, so nothing is said of BERT."],
-            "open",
-        )
-    if baseline is None or bool(table.loc[baseline, "is_contextual"]):
-        return Verdict(
-            f"The best is {best}",
-            [winner, "No baseline was compared, so nothing says whether context helps here."],
-            "open",
-        )
-    row = table.loc[contextual]
-    found = str(row["verdict"])
-    gap = _gap(comparison, row, baseline)
-    cost = _cost(row, table.loc[baseline])
-    if found == "better":
-        return Verdict("Yes, BERT is better on these texts", [winner, gap, *cost], "yes")
-    if found == "worse":
-        return Verdict(
-            "No, BERT is worse on these texts",
-            [winner, gap, *cost, f"Take {_named(baseline)}."],
-            "no",
-        )
-    advice = f"Until more rows decide it, {_named(baseline)} is the simpler choice."
-    return Verdict(
-        "No evidence that BERT is better on these texts", [winner, gap, *cost, advice], "open"
+        missing = "No contextual features were compared, so nothing is known about BERT."
+        return Verdict(f"The best baseline is {best}", [winner, missing], "open")
+    if comparison.outcomes[baseline].is_contextual:
+        missing = "No baseline was compared, so it is unknown whether context helps here."
+        return Verdict(f"The best is {best}", [winner, missing], "open")
+    row = _row(comparison, contextual)
+    reasons = [
+        winner,
+        _difference(comparison, row, baseline),
+        *_cost(row, _row(comparison, baseline)),
+    ]
+    if row["verdict"] == "better":
+        return Verdict("Yes, BERT is better on these texts", reasons, "yes")
+    if row["verdict"] == "worse":
+        reasons.append(f"Take {_short(baseline)}.")
+        return Verdict("No, BERT is worse on these texts", reasons, "no")
+    reasons.append(f"Until more rows decide it, {_short(baseline)} is the simpler choice.")
+    return Verdict("No evidence that BERT is better on these texts", reasons, "open")
+
+
+def _row(comparison: Comparison, name: str) -> pd.Series:
+    """Return the row of a feature set in the table."""
+    return comparison.table.iloc[list(comparison.outcomes).index(name)]
+
+
+def format_interval(row: pd.Series, low: str, high: str, signed: bool = False) -> str:
+    """Return the interval between two columns of a row; "" if it has none."""
+    if not np.isfinite([row[low], row[high]]).all():
+        return ""
+    return f"{format_score(row[low], signed)} to {format_score(row[high], signed)}"
+
+
+def _short(name: str) -> str:
+    return shorten(name, MAX_NAME)
+
+
+def _winner(comparison: Comparison, row: pd.Series) -> str:
+    text = (
+        f"{_short(row['features'])} has the best {metric_name(comparison.metric)},"
+        f" {format_score(row[comparison.metric])}"
     )
-
-
-def _named(name: str) -> str:
-    return shorten(name, _LONGEST_NAME)
-
-
-def _scored(comparison: Any, row: pd.Series) -> str:
-    said = (
-        f"{_named(row['features'])} has the best {metric_name(comparison.metric)},"
-        f" {say_score(row[comparison.metric])}"
-    )
-    if np.isfinite([row["low"], row["high"]]).all():
-        said += f" (95 % interval {say_score(row['low'])} to {say_score(row['high'])})"
+    if interval := format_interval(row, "low", "high"):
+        text += f" (95 % interval {interval})"
     if "test" in row.index and math.isfinite(row["test"]):
-        said += f"; on the rows held back {say_score(row['test'])}"
-    return said + "."
+        text += f"; on the rows held back {format_score(row['test'])}"
+    return text + "."
 
 
-def _gap(comparison: Any, row: pd.Series, baseline: str) -> str:
-    metric = metric_name(comparison.metric)
-    if not math.isfinite(row["difference"]):
-        return (
-            f"How far {_named(row['features'])} is from the best baseline, {_named(baseline)},"
-            " could not be told."
-        )
-    if row["difference"] == 0:
-        said = f"{_named(row['features'])} is level with the best baseline, {_named(baseline)}"
+def _difference(comparison: Comparison, row: pd.Series, baseline: str) -> str:
+    name, difference = _short(row["features"]), row["difference"]
+    reference = f"the best baseline, {_short(baseline)}"
+    if not math.isfinite(difference):
+        return f"The difference between {name} and {reference}, is unknown."
+    if difference == 0:
+        text = f"{name} is level with {reference}"
     else:
-        more = "above" if row["difference"] > 0 else "below"
-        said = (
-            f"{_named(row['features'])} is {say_score(abs(row['difference']))} {metric} {more} the"
-            f" best baseline, {_named(baseline)}"
+        text = (
+            f"{name} is {format_score(abs(difference))} {metric_name(comparison.metric)}"
+            f" {'above' if difference > 0 else 'below'} {reference}"
         )
     details = []
-    if np.isfinite([row["difference_low"], row["difference_high"]]).all():
-        details.append(
-            f"95 % interval {say_score(row['difference_low'], True)} to"
-            f" {say_score(row['difference_high'], True)}"
-        )
+    if interval := format_interval(row, "difference_low", "difference_high", signed=True):
+        details.append(f"95 % interval {interval}")
     if math.isfinite(row["p_value"]):
-        details.append(f"p {'' if row['p_value'] < 0.001 else '= '}{say_p(row['p_value'])}")
-    said += f" ({', '.join(details)})" if details else ""
-    if row["verdict"] not in ("better", "worse"):
-        said += ": no evidence of a difference"
-    return said + "."
+        details.append(f"p {'' if row['p_value'] < 0.001 else '= '}{format_p(row['p_value'])}")
+    text += f" ({', '.join(details)})" if details else ""
+    return text + ("." if row["verdict"] in ("better", "worse") else f": {NO_EVIDENCE}.")
 
 
 def _cost(row: pd.Series, baseline: pd.Series) -> list[str]:
-    own, other = (
-        float(np.nansum([one["encode_seconds"], one["predict_seconds"]])) for one in (row, baseline)
-    )
+    columns = ["encode_seconds", "predict_seconds"]
+    own, other = (float(np.nansum(one[columns].to_numpy(float))) for one in (row, baseline))
     if own <= 0 or other <= 0:
         return []
-    times = own / other
-    compared = (
-        f", {say_amount(times) if times >= 10 else f'{times:.2g}'} times as long as"
-        if times >= 1.05
-        else "; for"
-    )
-    named = f"{_named(baseline['features'])} ({say_seconds(other)})"
+    ratio = own / other
+    compared = "; for"
+    if ratio >= 1.05:
+        times = format_count(ratio) if ratio >= 10 else f"{ratio:.2g}"
+        compared = f", {times} times as long as"
     return [
-        f"It takes about {say_seconds(own)} to encode and predict 1,000 rows{compared} {named}."
+        f"It takes about {format_seconds(own)} to encode and predict 1,000 rows{compared}"
+        f" {_short(baseline['features'])} ({format_seconds(other)})."
     ]

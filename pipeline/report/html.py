@@ -1,29 +1,29 @@
-"""A comparison as one web page that needs nothing else: no network, no script."""
+"""Render a comparison as one HTML page without scripts or external resources."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...errors import BertVectorizerError, InvalidParameterError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
-from ..files.write import write_text
 from . import plots
 from .confusion import count_confusions
 from .formatting import (
+    MAX_NAME,
     best_contextual,
+    format_score,
+    format_share,
     metric_name,
     one_line,
-    say_score,
-    say_share,
     shorten,
     verdict,
 )
@@ -34,12 +34,13 @@ from .word_in_context import Occurrences, word_occurrences
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["render_report", "repr_html", "write_report"]
+    from .result import Comparison
 
-_LETTERS_AROUND = 100
-_LONGEST_NAME = 60
-_MOST_MISTAKES = 5
-_EXAMPLES_OF_A_LABEL = 3
+__all__ = ["render_report", "repr_html"]
+
+_CONTEXT_CHARACTERS = 100
+_MAX_MISTAKES = 5
+_MAX_EXAMPLES = 3
 _SECTIONS = (
     ("scores", "Scores"),
     ("cost", "Cost"),
@@ -60,36 +61,23 @@ class _Picture:
     caption: str
 
 
-def render_report(comparison: Any, word: str | None = None) -> str:
-    """Return a comparison as a web page.
+def render_report(comparison: Comparison, word: str | None = None) -> str:
+    """Return a comparison as an HTML page.
 
-    Parameters
-    ----------
-    comparison : Comparison
-    word : str or None
-        Word of the texts whose occurrences are shown in context; None takes the embedded example.
-
-    Returns
-    -------
-    str
-        HTML with everything inside it. Whatever users wrote stays text.
-
-    Raises
-    ------
-    InvalidParameterError
-        If the word is in no text.
+    ``word`` is a word of the texts whose occurrences are shown; None takes the embedded example.
+    Everything that users wrote is escaped.
 
     Examples
     --------
     >>> from bertvectorizer.pipeline import compare, load_example
     >>> example = load_example().head(40)
-    >>> comparison = compare(example["text"], example["label"], ["majority class", "TF-IDF words"], cv=2)
+    >>> comparison = compare(example["text"], example["label"], ["TF-IDF words"], cv=2)
     >>> render_report(comparison)[:15]
     '<!doctype html>'
     """
     contextual = best_contextual(comparison)
     occurrences, no_word = _find_occurrences(comparison, word)
-    is_amount = comparison.target.kind == "regression"
+    is_regression = comparison.target.kind == "regression"
     page = (
         _environment()
         .get_template("report.html")
@@ -101,7 +89,7 @@ def render_report(comparison: Any, word: str | None = None) -> str:
             score_table=score_table(comparison),
             cost_table=cost_table(comparison),
             confusion_heading=(
-                "Predicted against actual" if is_amount else "What was taken for what"
+                "Predicted against actual" if is_regression else "What was taken for what"
             ),
             confusions=list(_confusions(comparison, contextual)),
             flips=find_flips(comparison, contextual),
@@ -119,31 +107,8 @@ def render_report(comparison: Any, word: str | None = None) -> str:
     return replace_lone_surrogates(page.strip() + "\n").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def write_report(comparison: Any, path: str | Path, word: str | None = None) -> Path:
-    """Write a comparison as a web page.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    path : str or Path
-        A file there is replaced at once, or stays as it is if anything fails.
-    word : str or None
-        As for `render_report`.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    InvalidParameterError
-        If the directory does not exist or cannot be written to, or the word is in no text.
-    """
-    return write_text(path, render_report(comparison, word))
-
-
-def repr_html(comparison: Any) -> str:
-    """Return the table of a comparison as a fragment of HTML, for notebooks."""
+def repr_html(comparison: Comparison) -> str:
+    """Return the table of a comparison as an HTML fragment for notebooks."""
     fragment = (
         _environment()
         .get_template("fragment.html")
@@ -163,34 +128,35 @@ def _environment() -> Environment:
     )
 
 
-def _about(comparison: Any) -> str:
-    kind = {"multilabel": "labels", "regression": "amounts"}.get(comparison.target.kind, "classes")
-    target = shorten(comparison.target.name or "the target", _LONGEST_NAME)
+def _about(comparison: Comparison) -> str:
+    kinds = {"multilabel": "labels", "regression": "regression"}
+    target = shorten(comparison.target.name or "the target", MAX_NAME)
     return (
-        f"{len(comparison.outcomes)} kinds of features side by side on {len(comparison.texts):,}"
-        f" rows; they predict {target} ({kind})."
+        f"{len(comparison.outcomes)} feature sets side by side on {len(comparison.texts):,} rows;"
+        f" they predict {target} ({kinds.get(comparison.target.kind, 'classes')})."
     )
 
 
-def _pictures(comparison: Any) -> dict[str, _Picture | None]:
+def _pictures(comparison: Comparison) -> dict[str, _Picture | None]:
     metric = metric_name(comparison.metric)
-    found: dict[str, _Picture | None] = {
-        "scores": _picture(
-            partial(plots.plot_scores, comparison),
-            "scores",
-            f"{metric} of each kind of features",
-            "The numbers are in the table below.",
-            is_shown=False,
-        ),
+    scores = _picture(
+        comparison.plot_scores,
+        "scores",
+        f"{metric} of each feature set",
+        "The numbers are in the table below.",
+    )
+    pictures: dict[str, _Picture | None] = {
+        # The caption is for screen readers only.
+        "scores": replace(scores, caption="") if scores.svg else scores,
         "cost": _picture(
-            partial(plots.plot_cost, comparison),
+            comparison.plot_cost,
             "cost",
             f"{metric} against seconds for 1,000 rows",
             "Named are the best, the best baseline, and all that nothing beats in both quality and"
             " time. The numbers are in the tables.",
         ),
         "layers": _picture(
-            partial(plots.plot_layers, comparison),
+            comparison.plot_layers,
             "layers",
             f"{metric} of each layer under each pooling",
             "Framed is the best. Layer 0 is the embeddings; empty cells were not compared.",
@@ -198,70 +164,57 @@ def _pictures(comparison: Any) -> dict[str, _Picture | None]:
         "curve": None,
     }
     if comparison.learning_curve is not None:
-        found["curve"] = _picture(
-            partial(plots.plot_learning_curve, comparison),
+        pictures["curve"] = _picture(
+            comparison.plot_learning_curve,
             "curve",
             f"{metric} against the number of labelled rows",
             "The best three that are contextual (lines) and the best three that are not (dashes);"
-            " the bands are the 95 % intervals of the best of either. A curve that still rises asks"
-            " for more rows.",
+            " the bands are the 95 % intervals of the best of either. A curve that still rises"
+            " calls for more rows.",
         )
-    return found
+    return pictures
 
 
-def _picture(
-    draw: Callable[[], Figure], name: str, title: str, caption: str, is_shown: bool = True
-) -> _Picture:
-    """Draw a figure; a caption that is not shown is still told to screen readers."""
+def _picture(draw: Callable[[], Figure], name: str, title: str, caption: str) -> _Picture:
+    """Draw a figure; if that fails, the caption is the reason."""
     try:
-        return _Picture(
-            Markup(figure_svg(draw, f"figure-{name}", title, caption)), caption if is_shown else ""
-        )
+        return _Picture(Markup(figure_svg(draw, f"figure-{name}", title, caption)), caption)
     except BertVectorizerError as error:
         return _Picture(None, str(error))
 
 
-def _confusions(comparison: Any, contextual: str | None) -> Iterator[dict[str, Any]]:
-    is_amount = comparison.target.kind == "regression"
-    for name, kind in ((contextual, "best contextual"), (comparison.baseline, "best baseline")):
-        if name is None or (name == contextual and kind == "best baseline"):
+def _confusions(comparison: Comparison, contextual: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the mistakes of the best contextual features and of the best baseline."""
+    members = [(contextual, "best contextual"), (comparison.baseline, "best baseline")]
+    for name, kind in members[: 1 if contextual == comparison.baseline else 2]:
+        if name is None:
             continue
-        shown, mistakes, caption = shorten(name, _LONGEST_NAME), [], ""
-        if not is_amount:
+        shown = shorten(name, MAX_NAME)
+        title, caption, mistakes = f"Predicted against actual, {shown}", "", []
+        if comparison.target.kind != "regression":
             found = count_confusions(comparison, name)
             mistakes = [
-                (shorten(truth), shorten(taken), f"{count:,}")
-                for truth, taken, count in found.mistakes[:_MOST_MISTAKES]
+                (shorten(truth), shorten(predicted), f"{count:,}")
+                for truth, predicted, count in found.mistakes[:_MAX_MISTAKES]
             ]
-            many = (
-                f"{len(found.rows)} of {found.n_classes}"
-                if len(found.rows) < found.n_classes
-                else str(found.n_classes)
-            )
+            n_shown = len(found.rows)
+            share = f"{n_shown} of " if n_shown < found.n_classes else ""
             what = "classes" if found.rows == found.columns else "labels"
+            title = f"Confusion matrix, {shown}"
             caption = (
-                f"Rows are the truth: {many} {what}. The stronger a cell's colour, the larger its"
-                " share of the row."
+                f"Rows are the truth: {share}{found.n_classes} {what}. The stronger a cell's"
+                " colour, the larger its share of the row."
             )
-        title = f"{'Predicted against actual' if is_amount else 'Confusion matrix'}, {shown}"
-        drawn = _picture(
-            partial(plots.plot_confusion, comparison, name), kind.replace(" ", "-"), title, caption
-        )
-        yield {"name": shown, "kind": kind, "mistakes": mistakes, "picture": drawn}
+        draw = partial(comparison.plot_confusion, name)
+        picture = _picture(draw, kind.replace(" ", "-"), title, caption)
+        yield {"name": shown, "kind": kind, "mistakes": mistakes, "picture": picture}
 
 
-def _find_occurrences(comparison: Any, word: str | None) -> tuple[Occurrences | None, str]:
-    """Return the occurrences of a word, or why there are none: a picture that cannot be drawn keeps no page from being written."""
-    if (
-        word is None and best_contextual(comparison) is None
-    ):  # no model need be loaded for a picture that nobody asked for
-        return (
-            None,
-            (
-                "This needs contextual features. A word of the texts can be asked for by name:"
-                " to_html(path, word=…)."
-            ),
-        )
+def _find_occurrences(comparison: Comparison, word: str | None) -> tuple[Occurrences | None, str]:
+    """Return the occurrences of a word, or the reason why there are none."""
+    if word is None and best_contextual(comparison) is None:  # load no model for an example
+        reason = "This needs contextual features, or a word of the texts: to_html(path, word=…)."
+        return None, reason
     try:
         return word_occurrences(comparison, word), ""
     except InvalidParameterError:
@@ -271,44 +224,40 @@ def _find_occurrences(comparison: Any, word: str | None) -> tuple[Occurrences | 
 
 
 def _word(found: Occurrences) -> dict[str, Any]:
-    told = f"Colours are {'its senses' if found.is_example else 'the labels of the texts'}."
+    caption = f"Colours are {'its senses' if found.is_example else 'the labels of the texts'}."
     if math.isfinite(found.explained):
-        told += f" Two dimensions show {say_share(found.explained)} of what differs in context."
+        share = format_share(found.explained)
+        caption += f" Two dimensions show {share} of what differs in context."
     if math.isfinite(found.separation):
-        silhouette = f" Silhouette of the colours in all dimensions: {say_score(found.separation)}"
-        told += f"{silhouette} (1 is apart, 0 is mixed; without context it is 0)."
+        caption += (
+            f" Silhouette of the colours in all dimensions: {format_score(found.separation)}"
+            " (1 is apart, 0 is mixed; without context it is 0)."
+        )
     count = f"{found.n_found} occurrences"
     if len(found.texts) < found.n_found:
         count = f"{len(found.texts)} of {found.n_found:,} occurrences, drawn at random,"
     where = (
         f"Here are {count} in {'the embedded example' if found.is_example else 'your texts'}, read"
-        f" at layer {found.layer} of "
+        f" at layer {found.layer} of {shorten(found.model_name, MAX_NAME)}."
     )
-    where += f"{shorten(found.model_name, _LONGEST_NAME)}."
     if found.is_example:
-        where += " A word of your own texts is shown where it is asked for by name."
+        where += " Name a word of your own texts to see it here."
     examples = []
     for label in found.shown_labels:
-        rows = [row for row, own in enumerate(found.labels) if own == label][:_EXAMPLES_OF_A_LABEL]
-        examples.append(
-            (
-                shorten(label, _LONGEST_NAME),
-                [_around(found.texts[row], *found.spans[row].tolist()) for row in rows],
-            )
-        )
-    title = f"{count} of the word “{one_line(found.word)}”, without and with context"
-    return {
-        "word": one_line(found.word),
-        "where": where,
-        "picture": _picture(partial(plots.plot_occurrences, found), "word", title, told),
-        "examples": examples,
-    }
+        rows = np.flatnonzero(found.labels == label)[:_MAX_EXAMPLES]
+        contexts = [_context(found.texts[row], *found.spans[row].tolist()) for row in rows]
+        examples.append((shorten(label, MAX_NAME), contexts))
+    word = one_line(found.word)
+    title = f"{count} of the word “{word}”, without and with context"
+    picture = _picture(partial(plots.plot_occurrences, found), "word", title, caption)
+    return {"word": word, "where": where, "picture": picture, "examples": examples}
 
 
-def _around(text: str, start: int, end: int) -> tuple[str, str, str]:
-    """Return what stands before a word, the word, and what stands after it, not too much of either."""
-    room = _LETTERS_AROUND
+def _context(text: str, start: int, end: int) -> tuple[str, str, str]:
+    """Return the text before a word, the word, and the text after it, both shortened."""
     before, after = text[:start], text[end:]
-    left = ("… " + before[-room:]) if len(before) > room else before
-    right = (after[:room] + " …") if len(after) > room else after
-    return left, text[start:end], right
+    if len(before) > _CONTEXT_CHARACTERS:
+        before = "… " + before[-_CONTEXT_CHARACTERS:]
+    if len(after) > _CONTEXT_CHARACTERS:
+        after = after[:_CONTEXT_CHARACTERS] + " …"
+    return before, text[start:end], after

@@ -1,4 +1,4 @@
-"""What a comparison found: the table, the winner, the rows that flipped, pictures, a report."""
+"""The result of `compare`: table, winner, flipped rows, plots, report and pipelines."""
 
 from __future__ import annotations
 
@@ -31,39 +31,46 @@ __all__ = ["Comparison"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """Result of `compare`.
 
     Attributes
     ----------
     outcomes : dict of str to Outcome
-        Scores, predictions and cost of each kind of features, in the order of the roster.
+        Scores, predictions and cost of each feature set, in the order of ``features``.
     failures : dict of str to str
-        Kinds of features that could not be used, and why.
+        Feature sets that failed, and why.
     notes : list of str
-        What a reader of the table should know.
+        Warnings and remarks on the table.
     settings : dict of str to str
-        What was compared and how, for people.
-    texts : ndarray
-        *Shape:* ``(n_rows,)``, dtype object.
+        What was compared, and how, as text.
+    texts : ndarray of shape (n_rows,), dtype object
+        The texts.
     target : Target
-    index : Index
-        Labels of the rows, as they were given. *Length:* ``n_rows``.
+        The values to predict.
+    index : Index of length n_rows
+        Index of the rows as it was given.
     folds : Folds
+        Training and test rows of each fold.
     metrics : list of Metric
-        The one that decides first.
+        The metrics. The first decides.
     n_test : int
-        Rows held back for a test.
+        Number of held-back rows.
     curve_sizes : tuple of int
-        Training rows of the learning curve.
+        Numbers of training rows of the learning curve.
     roster : dict of str to transformer or None
-        As they were given, not fitted.
+        The transformers as they were given, not fitted.
+
+    See Also
+    --------
+    compare : Make a comparison.
 
     Examples
     --------
     >>> from bertvectorizer import compare
     >>> from bertvectorizer.pipeline import load_example
     >>> example = load_example().head(60)
-    >>> comparison = compare(example["text"], example["label"], ["majority class", "TF-IDF words", "BERT"], cv=3)
+    >>> names = ["majority class", "TF-IDF words", "BERT"]
+    >>> comparison = compare(example["text"], example["label"], names, cv=3)
     >>> comparison.best
     'BERT'
     >>> comparison.pipeline().predict(["The crane waded in the marsh and caught a frog."]).tolist()
@@ -91,41 +98,41 @@ class Comparison:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each kind of features.
+        """A row for each feature set.
 
-        Columns: ``features``; ``is_contextual``; the deciding metric under its name, its mean over
-        the folds, with the 95 % interval ``low`` to ``high``; ``difference`` to the best baseline,
-        from ``difference_low`` to ``difference_high``, ``p_value`` (corrected by Holm) and
-        ``verdict``; where there are held-back rows, ``test``, ``test_low`` and ``test_high``;
-        further metrics; and the cost, as `Cost` describes it.
+        Columns: ``features``; ``is_contextual``; the mean of the first metric, under its name, with
+        the 95 % interval ``low`` to ``high``; ``difference`` to the best baseline, from
+        ``difference_low`` to ``difference_high``, ``p_value`` (corrected by Holm) and ``verdict``;
+        with held-back rows ``test``, ``test_low`` and ``test_high``; the other metrics; and the
+        cost, as in `Cost`.
         """
         return self._ranked[0].copy()
 
     @property
     def metric(self) -> str:
-        """Name of the metric that decides."""
+        """Name of the first metric."""
         return self.metrics[0].name
 
     @property
     def greater_is_better(self) -> bool:
-        """Whether a greater number of the deciding metric is better."""
+        """Whether a greater value of the first metric is better."""
         return self.metrics[0].greater_is_better
 
     @property
     def baseline(self) -> str:
-        """Name of the best baseline, which everything is compared with."""
+        """Name of the best baseline, with which all others are compared."""
         return self._ranked[1]
 
     @property
     def best(self) -> str:
-        """Name of the features with the best mean score."""
+        """Name of the feature set with the best mean score."""
         return best_of(self.outcomes, self.metrics[0])
 
     @property
     def learning_curve(self) -> pd.DataFrame | None:
-        """Score against number of training rows; None where it was not asked for.
+        """Score by number of training rows; None if it was not requested.
 
-        Columns: ``features``, ``n_rows``, the deciding metric, ``low``, ``high``.
+        Columns: ``features``, ``n_rows``, the first metric, ``low``, ``high``.
         """
         if not self.curve_sizes:
             return None
@@ -140,25 +147,29 @@ class Comparison:
         return pd.DataFrame(rows, columns=["features", "n_rows", self.metric, "low", "high"])
 
     def errors(self, name: str, other: str | None = None) -> pd.DataFrame:
-        """Return the rows that one kind of features gets right and another wrong.
+        """Return the rows that one feature set predicts right and another wrong.
 
         Parameters
         ----------
         name : str
-        other : str or None
-            None takes the best baseline; or, for that itself, the best of all.
+            Feature set that is right.
+        other : str or None, default=None
+            Feature set that is wrong. None takes the best baseline; for that itself, the best.
 
         Returns
         -------
         DataFrame
-            Columns ``text``, ``target`` and the two predictions, under their names; the index is
-            that of the rows. Amounts are not right or wrong: there, rows to which the one comes
-            nearer, the greatest gain first.
+            Columns ``text``, ``target``, and the predictions under the two names, with the index of
+            the rows. For regression, the rows that ``name`` predicts closer, the largest gain first.
 
         Raises
         ------
         InvalidParameterError
-            If there is no such kind of features.
+            If there is no such feature set.
+
+        See Also
+        --------
+        plot_confusion : Count the mistakes.
         """
         first = self._outcome(name)
         if other is None:
@@ -168,9 +179,10 @@ class Comparison:
         known = ~(_is_none(first.predictions) | _is_none(second.predictions))
         if self.target.kind == "regression":
             gains = np.full(len(truth), -np.inf)
-            gains[known] = np.abs(second.predictions[known] - truth[known]) - np.abs(
-                first.predictions[known] - truth[known]
+            own, others = (
+                np.abs(outcome.predictions[known] - truth[known]) for outcome in (first, second)
             )
+            gains[known] = others - own
             rows = [row for row in np.argsort(-gains, kind="stable") if gains[row] > 0]
         else:
             rows = np.flatnonzero(
@@ -181,13 +193,13 @@ class Comparison:
             columns[f"{kind} (features)" if kind in columns else kind] = self._labels(
                 outcome.predictions[rows]
             )
-        # pandas' own columns of strings take no lone surrogate, which texts may hold.
+        # pandas' string dtype refuses lone surrogates, which texts may hold.
         return pd.DataFrame(
             {name: pd.Series(values, dtype=object) for name, values in columns.items()}
         ).set_axis(self.index[rows])
 
     def _labels(self, values: NDArray[Any]) -> list[Any]:
-        """Return labels or amounts one by one; several labels of a row as a tuple."""
+        """Return labels or numbers as Python objects; the labels of a multilabel row as a tuple."""
         if self.target.kind != "multilabel":
             return values.tolist()  # type: ignore[no-any-return]
         assert self.target.classes is not None
@@ -196,29 +208,32 @@ class Comparison:
     def _outcome(self, name: str) -> Outcome:
         if name not in self.outcomes:
             raise InvalidParameterError(
-                f"The name of features must be one of: {', '.join(self.outcomes)}. Got {name!r}"
+                f"The 'name' parameter must be one of: {', '.join(self.outcomes)}. Got {name!r}"
                 " instead."
             )
         return self.outcomes[name]
 
     def pipeline(self, name: str | None = None) -> Pipeline:
-        """Return features and estimator, fitted on all rows of the comparison but those held back
-        for a test.
+        """Fit a feature set and its estimator on all rows but the held-back ones.
 
         Parameters
         ----------
-        name : str or None
-            None takes the best.
+        name : str or None, default=None
+            Name of the feature set. None takes the best.
 
         Returns
         -------
         Pipeline
-            Ready to predict from texts.
+            Predicts from texts.
 
         Raises
         ------
         InvalidParameterError
-            If there is no such kind of features.
+            If there is no such feature set.
+
+        See Also
+        --------
+        bertvectorizer.pipeline.save_pipeline : Save it.
         """
         name = self.best if name is None else name
         self._outcome(name)
@@ -227,57 +242,88 @@ class Comparison:
         )
 
     def plot_scores(self) -> Figure:
-        """Draw the deciding metric of each kind of features with its interval."""
+        """Plot the first metric of each feature set with its interval."""
         from .plots import plot_scores
 
         return plot_scores(self)
 
     def plot_cost(self) -> Figure:
-        """Draw quality against cost."""
+        """Plot quality against the seconds for 1,000 rows."""
         from .plots import plot_cost
 
         return plot_cost(self)
 
     def plot_layers(self) -> Figure:
-        """Draw the map of layers and poolings."""
+        """Plot the map of layers and poolings."""
         from .plots import plot_layers
 
         return plot_layers(self)
 
     def plot_learning_curve(self) -> Figure:
-        """Draw quality against the number of training rows."""
+        """Plot quality against the number of training rows."""
         from .plots import plot_learning_curve
 
         return plot_learning_curve(self)
 
     def plot_confusion(self, name: str | None = None) -> Figure:
-        """Draw which classes one kind of features takes for which; None takes the best."""
+        """Plot the confusion matrix, or predicted against actual values.
+
+        Parameters
+        ----------
+        name : str or None, default=None
+            Name of the feature set. None takes the best.
+
+        Returns
+        -------
+        Figure
+        """
         from .plots import plot_confusion
 
-        return plot_confusion(self, self.best if name is None else name)
+        return plot_confusion(self, name)
 
     def plot_words(self, word: str | None = None) -> Figure:
-        """Draw the occurrences of a word in two dimensions, static beside contextual; None takes an example that comes with the package."""
+        """Plot the occurrences of a word in two dimensions, without and with context.
+
+        Parameters
+        ----------
+        word : str or None, default=None
+            A word of the texts. None takes the embedded example.
+
+        Returns
+        -------
+        Figure
+        """
         from .plots import plot_words
 
         return plot_words(self, word)
 
     def to_html(self, path: str | Path, word: str | None = None) -> Path:
-        """Write a report that is one file and needs no network.
+        """Write the report as one HTML file that needs no network.
 
         Parameters
         ----------
         path : str or Path
-        word : str or None
-            The word whose occurrences are drawn; None takes an example that comes with the package.
+            The file. An existing one is replaced when the new one is complete.
+        word : str or None, default=None
+            A word of the texts, to show its occurrences. None takes the embedded example.
 
         Returns
         -------
         Path
-        """
-        from .html import write_report
+            The file.
 
-        return write_report(self, path, word)
+        Raises
+        ------
+        InvalidParameterError
+            If the file cannot be written, or no text has the word.
+
+        See Also
+        --------
+        to_json : Write the numbers.
+        """
+        from .html import render_report
+
+        return write_text(path, render_report(self, word))
 
     def _repr_html_(self) -> str:
         from .html import repr_html
@@ -289,17 +335,22 @@ class Comparison:
 
         Parameters
         ----------
-        path : str, Path or None
+        path : str, Path or None, default=None
+            A file to write.
 
         Returns
         -------
         str
-            Numbers that are unknown are null.
+            The JSON. Unknown numbers are null.
 
         Raises
         ------
         InvalidParameterError
             If the file cannot be written.
+
+        See Also
+        --------
+        to_html : Write the report.
         """
         curve = self.learning_curve
         found = {
@@ -311,16 +362,12 @@ class Comparison:
             "settings": self.settings,
             "notes": self.notes,
             "failures": self.failures,
-            "table": json.loads(self.table.to_json(orient="records", double_precision=15)),
+            "table": _records(self.table),
             "scores": {
                 name: {metric: _plain(scores) for metric, scores in outcome.scores.items()}
                 for name, outcome in self.outcomes.items()
             },
-            "learning_curve": (
-                None
-                if curve is None
-                else json.loads(curve.to_json(orient="records", double_precision=15))
-            ),
+            "learning_curve": None if curve is None else _records(curve),
         }
         text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
         if path is not None:
@@ -328,35 +375,26 @@ class Comparison:
         return text
 
     def __str__(self) -> str:
-        shown = self.table.loc[
-            :,
-            [
-                "features",
-                self.metric,
-                "low",
-                "high",
-                "difference",
-                "p_value",
-                "verdict",
-                "dimensions",
-            ],
+        columns = [
+            *("features", self.metric, "low", "high"),
+            *("difference", "p_value", "verdict", "dimensions"),
         ]
-        return shown.to_string(index=False, float_format="{:.3f}".format)
+        return self.table[columns].to_string(index=False, float_format="{:.3f}".format)
 
 
 def _is_none(predictions: NDArray[np.object_]) -> NDArray[np.bool_]:
-    return np.array(
-        [
-            row is None or (isinstance(row, np.ndarray) and any(value is None for value in row))
-            for row in predictions
-        ],
-        dtype=bool,
-    )
+    """Whether each row lacks an out-of-fold prediction."""
+    first = predictions.reshape(len(predictions), -1)[:, 0]
+    return np.array([value is None for value in first], dtype=bool)
 
 
 def _agree(predictions: NDArray[np.object_], truth: NDArray[Any]) -> NDArray[np.bool_]:
     same = predictions == truth
     return np.asarray(same if same.ndim == 1 else same.all(axis=1), dtype=bool)
+
+
+def _records(table: pd.DataFrame) -> Any:
+    return json.loads(table.to_json(orient="records", double_precision=15))
 
 
 def _plain(scores: NDArray[np.float64]) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""Words of users in figures, whatever is in them; and figures as SVG that stands inside a page."""
+"""Write any text into figures, and render figures as SVG elements of a page."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from .formatting import shorten
 
 __all__ = ["BLUE", "COLOURS", "RED", "figure_svg", "inscribe"]
 
-# Colours that are told apart with every kind of colour vision. A page gives each a lighter twin on
-# a dark ground.
+# Colours for every kind of colour vision (Okabe and Ito). A dark page uses lighter ones.
 COLOURS = {
     "blue": "#0072b2",
     "red": "#d55e00",
@@ -34,21 +33,20 @@ COLOURS = {
 BLUE, RED = COLOURS["blue"], COLOURS["red"]
 
 _MISSING = "\N{WHITE SQUARE}"
-_STAND_INS = [
-    chr(number) for number in range(0x2801, 0x2900)
-]  # Braille: nobody's labels, and about as wide as a letter
+# Braille patterns: hardly in any label, and about as wide as a letter.
+_PLACEHOLDERS = [chr(number) for number in range(0x2801, 0x2900)]
 _STYLE = {"svg.fonttype": "none", "text.usetex": False}
-_in_turn = threading.RLock()
+_lock = threading.RLock()
 
 
 def inscribe(artist: Text, text: object, width: int = 28) -> Text:
-    """Give an artist the words of a user: shortened, never read as mathematics, with squares for letters that the font lacks."""
-    words = shorten(text, width)
+    """Set a text, shortened and never read as mathematics; squares for letters the font lacks."""
+    shown = shorten(text, width)
     artist.set_parse_math(False)
     artist.set_usetex(False)
-    artist.set_label(words)  # what was meant, for `figure_svg`
+    artist.set_label(shown)  # the original, for `figure_svg`
     known = _letters(artist)
-    artist.set_text("".join(c if c in known else _MISSING for c in words))
+    artist.set_text("".join(c if c in known else _MISSING for c in shown))
     return artist
 
 
@@ -69,28 +67,16 @@ def _letters_of(properties: FontProperties) -> frozenset[str]:
 
 
 def figure_svg(draw: Callable[[], Figure], name: str, title: str, description: str) -> str:
-    """Return a figure as an SVG element for a page.
+    """Return a figure, drawn in matplotlib's default style, as an SVG element of a page.
 
-    Parameters
-    ----------
-    draw : callable
-        Makes the figure, in matplotlib's own style.
-    name : str
-        Begins every id, so that no two figures of a page share one: letters, digits and hyphens.
-    title, description : str
-        What a screen reader says.
-
-    Returns
-    -------
-    str
-        It scales with its ``viewBox``, takes its black from the page's ``color``, its white from
-        ``--paper``, and other colours from ``--blue`` and its kin, where the page sets them. Text
-        stays text, in the fonts of the reader.
+    ``name`` is the prefix of every id: letters, digits and hyphens. ``title`` and ``description``
+    are for screen readers. The figure scales with its viewBox. Black becomes the page's ``color``,
+    white ``--paper``, and the other colours ``--blue`` etc. Text stays text.
     """
-    with _in_turn, mpl.rc_context():  # settings of matplotlib are the whole process's
+    with _lock, mpl.rc_context():  # settings are global
         mpl.style.use(["default", {**_STYLE, "svg.hashsalt": name}])
         figure = draw()
-        originals = _put_stand_ins(figure)
+        originals = _set_placeholders(figure)
         target = io.StringIO()
         figure.savefig(
             target,
@@ -106,10 +92,9 @@ def figure_svg(draw: Callable[[], Figure], name: str, title: str, description: s
         drawn,
         flags=re.DOTALL,
     )
-    drawn = re.sub(
-        r"<[^>]*>", lambda tag: _page_tag(tag.group(), name), drawn
-    )  # words are never within a tag, nor hold a "<"
-    drawn = drawn.translate({ord(stand_in): letter for stand_in, letter in originals.items()})
+    # Text is never within a tag, nor does it hold a "<".
+    drawn = re.sub(r"<[^>]*>", lambda tag: _page_tag(tag.group(), name), drawn)
+    drawn = drawn.translate({ord(placeholder): letter for placeholder, letter in originals.items()})
     _, viewbox, rest = re.split(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', drawn, maxsplit=1)
     width = viewbox.split()[2]
     return (
@@ -121,24 +106,24 @@ def figure_svg(draw: Callable[[], Figure], name: str, title: str, description: s
     )
 
 
-def _put_stand_ins(figure: Figure) -> dict[str, str]:
-    """Let other letters stand for those that the font lacks, as a reader's fonts may have them; return which for which."""
+def _set_placeholders(figure: Figure) -> dict[str, str]:
+    """Replace letters that the font lacks; return the original of each placeholder."""
     artists: list[Any] = [artist for artist in figure.findobj(Text) if artist.get_label()]
     used = {c for artist in artists for c in str(artist.get_label())}
-    free = iter([c for c in _STAND_INS if c not in used])
-    stand_in: dict[str, str] = {}
+    free = iter([c for c in _PLACEHOLDERS if c not in used])
+    placeholder: dict[str, str] = {}
     for artist in artists:
         known = _letters(artist)
-        words = str(artist.get_label())
-        for c in words:
-            if c not in known and c not in stand_in:
-                stand_in[c] = next((other for other in free if other in known), _MISSING)
-        artist.set_text("".join(c if c in known else stand_in[c] for c in words))
-    return {other: c for c, other in stand_in.items() if other != _MISSING}
+        text = str(artist.get_label())
+        for c in text:
+            if c not in known and c not in placeholder:
+                placeholder[c] = next((other for other in free if other in known), _MISSING)
+        artist.set_text("".join(c if c in known else placeholder[c] for c in text))
+    return {other: c for c, other in placeholder.items() if other != _MISSING}
 
 
 def _page_tag(tag: str, name: str) -> str:
-    """Make a tag fit for a page: ids of its own, the page's colours and fonts."""
+    """Adapt a tag to the page: unique ids, the page's colours and fonts."""
     tag = (
         re.sub(r' id="[^"]*"', "", tag)
         if tag.startswith("<g ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -9,28 +10,26 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from bertvectorizer import BertVectorizer, compare
+from bertvectorizer import BertVectorizer, Comparison, compare
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
-from bertvectorizer.pipeline.files import write as output
 from bertvectorizer.pipeline.report import html as report
 from bertvectorizer.pipeline.report.formatting import (
+    format_bytes,
+    format_p,
+    format_score,
+    format_seconds,
+    format_share,
     one_line,
-    say_bytes,
-    say_p,
-    say_score,
-    say_seconds,
-    say_share,
     shorten,
     verdict,
 )
-from bertvectorizer.pipeline.report.html import render_report, repr_html, write_report
+from bertvectorizer.pipeline.report.html import render_report, repr_html
 from bertvectorizer.pipeline.report.tables import find_flips
-from tests.pipeline.comparisons import make_comparison, make_curve
+from tests.pipeline.comparisons import make_comparison
 from tests.tiny import ModelFactory
 
 SECTIONS = [
@@ -143,9 +142,7 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_page_has_everything(roster: dict[str, Any]) -> None:
-    comparison = make_comparison(roster=roster, notes=["12 texts occur twice."])
-    comparison.learning_curve = make_curve(comparison)
-    page = check(comparison)
+    page = check(make_comparison(roster=roster, notes=["12 texts occur twice."], curve=True))
     assert page.tags["svg"] == 7
     assert page.tags["title"] == 1 + page.tags["svg"]
     assert page.tags["desc"] == page.tags["svg"]
@@ -175,10 +172,10 @@ def test_whatever_users_write_stays_text(roster: dict[str, Any]) -> None:
         roster=roster,
         notes=EVIL,
         settings=dict(zip(EVIL, EVIL, strict=True)),
+        target_name=EVIL[0],
+        index=pd.Index([f"{EVIL[0]} {row}" for row in range(60)]),
+        curve=True,
     )
-    comparison.target.name = EVIL[0]
-    comparison.index = pd.Index([f"{EVIL[0]} {row}" for row in range(60)])
-    comparison.learning_curve = make_curve(comparison)
     page = check(comparison, "bat")
     for words in EVIL[:4]:
         assert words in page.text
@@ -225,9 +222,7 @@ def test_a_single_member(roster: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("blank_figures")
 def test_without_any_score(roster: dict[str, Any]) -> None:
-    comparison = make_comparison(roster=roster)
-    numbers = comparison.table.columns.difference(["features", "is_contextual", "verdict"])
-    comparison.table[numbers] = comparison.table[numbers].astype(float) * np.nan
+    comparison = make_comparison(roster=roster, has_scores=False, has_costs=False)
     page = check(comparison)
     assert "Nothing could be scored" in page.text
     assert page.tags["svg"] <= 2
@@ -236,19 +231,13 @@ def test_without_any_score(roster: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("blank_figures")
 def test_held_back_rows_have_a_column(roster: dict[str, Any]) -> None:
-    comparison = make_comparison(roster=roster)
-    comparison.table["test"], comparison.table["test_low"], comparison.table["test_high"] = (
-        0.913,
-        0.88,
-        0.94,
-    )
-    comparison.table["test_roc_auc"] = 0.951
+    comparison = make_comparison(roster=roster, scoring=("accuracy", "roc_auc"), n_test=1000)
     page = check(comparison)
     for words in (
         "held-back rows",
-        "0.880 to 0.940",
+        "0.947 to 1.000",
         "ROC AUC, held-back rows",
-        "on the rows held back 0.913",
+        "on the rows held back 0.976",
     ):
         assert words in page.text
 
@@ -268,7 +257,9 @@ def test_the_verdict_is_that_of_the_test(gain: float, tone: str, answer: str) ->
     assert ("no evidence of a difference" in " ".join(said.reasons)) == (tone == "open")
 
 
-def test_flipped_rows_are_shown_both_ways_and_twenty_at_most() -> None:
+def test_flipped_rows_are_shown_both_ways_and_twenty_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     comparison = make_comparison(n_rows=2000, gain=-0.05)
     shown = find_flips(comparison, "BERT cls")
     assert [flip.heading.partition(":")[0] for flip in shown] == [
@@ -279,7 +270,8 @@ def test_flipped_rows_are_shown_both_ways_and_twenty_at_most() -> None:
         assert flip.table is not None
         assert len(flip.table.rows) == 20
         assert re.fullmatch(r"The first 20 of \d+ rows", flip.table.caption)
-    comparison.errors = lambda name, other: pd.DataFrame(columns=["text", "target", name, other])
+    nothing = comparison.errors("BERT", "BERT")
+    monkeypatch.setattr(Comparison, "errors", lambda *_: nothing)
     assert [flip.table for flip in find_flips(comparison, "BERT cls")] == [None, None]
 
 
@@ -307,10 +299,11 @@ def test_a_file_is_replaced_whole_or_not_at_all(
 ) -> None:
     comparison = make_comparison(names=["TF-IDF words"])
     path = tmp_path / "report.html"
-    assert write_report(comparison, str(path)) == path
+    assert comparison.to_html(str(path)) == path
     first = path.read_bytes()
     assert first == render_report(comparison).encode()
-    assert path.stat().st_mode & 0o777 == 0o666 & ~output._umask()
+    os.umask(umask := os.umask(0))
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
     monkeypatch.setattr(report, "render_report", lambda *_: "half")
     monkeypatch.setattr(
         Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
@@ -318,7 +311,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(
     with pytest.raises(
         InvalidParameterError, match=r"a directory that can be written to.*No space left"
     ):
-        write_report(comparison, path)
+        comparison.to_html(path)
     assert path.read_bytes() == first
     assert list(tmp_path.iterdir()) == [path]
 
@@ -326,7 +319,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(
 @pytest.mark.usefixtures("blank_figures")
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameterError, match="No such file or directory"):
-        write_report(make_comparison(names=["TF-IDF words"]), tmp_path / "nowhere" / "report.html")
+        make_comparison(names=["TF-IDF words"]).to_html(tmp_path / "nowhere" / "report.html")
 
 
 def test_a_notebook_shows_the_table() -> None:
@@ -344,19 +337,19 @@ def test_a_notebook_shows_the_table() -> None:
 @pytest.mark.parametrize(
     ("say", "value", "said"),
     [
-        (say_score, -0.0123, "−0.012"),
-        (say_score, 1234567.0, "1.23e+06"),
-        (say_score, float("nan"), "–"),
-        (say_p, 0.0004, "< 0.001"),
-        (say_p, 0.05, "0.050"),
-        (say_seconds, 0.9996, "1 s"),
-        (say_seconds, 0.0123, "12.3 ms"),
-        (say_seconds, 600, "10 min"),
-        (say_seconds, float("nan"), "–"),
-        (say_bytes, 999, "999 B"),
-        (say_bytes, 2.5e12, "2.5e+03 GB"),
-        (say_bytes, 12_345_678, "12.3 MB"),
-        (say_share, 0.0123, "1.23 %"),
+        (format_score, -0.0123, "−0.012"),
+        (format_score, 1234567.0, "1.23e+06"),
+        (format_score, float("nan"), "–"),
+        (format_p, 0.0004, "< 0.001"),
+        (format_p, 0.05, "0.050"),
+        (format_seconds, 0.9996, "1 s"),
+        (format_seconds, 0.0123, "12.3 ms"),
+        (format_seconds, 600, "10 min"),
+        (format_seconds, float("nan"), "–"),
+        (format_bytes, 999, "999 B"),
+        (format_bytes, 2.5e12, "2.5e+03 GB"),
+        (format_bytes, 12_345_678, "12.3 MB"),
+        (format_share, 0.0123, "1.23 %"),
     ],
 )
 def test_numbers_are_for_people(say: Any, value: float, said: str) -> None:

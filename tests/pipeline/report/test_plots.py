@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -18,7 +17,7 @@ from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.report import plots
 from bertvectorizer.pipeline.report.confusion import count_confusions
 from bertvectorizer.pipeline.report.svg import BLUE, RED, figure_svg
-from tests.pipeline.comparisons import NAMES, make_comparison, make_curve
+from tests.pipeline.comparisons import NAMES, make_comparison
 from tests.tiny import ModelFactory
 
 WILD = [
@@ -43,9 +42,7 @@ def draw(figure: Figure) -> bytes:
 
 
 def wild_comparison(kind: str = "multiclass") -> Any:
-    comparison = make_comparison(kind, [*WILD, "BERT"], classes=WILD)
-    comparison.learning_curve = make_curve(comparison)
-    return comparison
+    return make_comparison(kind, [*WILD, "BERT"], classes=WILD, curve=True)
 
 
 def test_scores_stand_in_order_with_the_best_baseline_marked() -> None:
@@ -64,17 +61,15 @@ def test_scores_stand_in_order_with_the_best_baseline_marked() -> None:
 
 
 def test_less_is_better_turns_the_order_and_is_said() -> None:
-    comparison = make_comparison(greater_is_better=False)
+    comparison = make_comparison(scoring=("neg_brier_score",))
     written = texts_of(plots.plot_scores(comparison))
     assert next(text for text in written if text in NAMES) == "majority class"
     assert any("less is better" in text for text in written)
 
 
 def test_cost_names_what_nothing_beats() -> None:
-    comparison = make_comparison()
-    comparison.table.loc[comparison.table["features"] == "TF-IDF words", "encode_seconds"] = (
-        0.5  # dearer, and worse, than others
-    )
+    # More expensive, and worse, than others.
+    comparison = make_comparison(encode_seconds={"TF-IDF words": 0.5})
     figure = plots.plot_cost(comparison)
     written = set(texts_of(figure))
     assert {"majority class", comparison.best, comparison.baseline} <= written
@@ -91,9 +86,7 @@ def test_layers_show_each_cell_and_leave_out_what_was_not_compared() -> None:
 
 
 def test_the_curve_has_both_kinds_and_six_lines_at_most() -> None:
-    comparison = make_comparison()
-    comparison.learning_curve = make_curve(comparison)
-    figure = plots.plot_learning_curve(comparison)
+    figure = plots.plot_learning_curve(make_comparison(curve=True))
     names = [text for text in texts_of(figure) if text in NAMES]
     assert len(names) == 6
     assert sum(name.startswith("BERT") for name in names) == 3
@@ -187,7 +180,7 @@ def test_a_page_colours_its_figures() -> None:
         (
             lambda c: plots.plot_confusion(c, "mine"),
             {},
-            "'name' parameter must be one of 'majority class'",
+            "'name' parameter must be one of: majority class",
         ),
         (
             lambda c: plots.plot_confusion(c, "mine"),
@@ -206,17 +199,13 @@ def test_what_cannot_be_drawn_is_said(
 
 @pytest.mark.parametrize("plot", [plots.plot_scores, plots.plot_cost, plots.plot_layers])
 def test_without_scores_there_is_nothing_to_plot(plot: Callable[[Any], Figure]) -> None:
-    comparison = make_comparison()
-    comparison.table[["accuracy", "low", "high"]] = np.nan
-    with pytest.raises(
-        InvalidParameterError, match="No kind of features has a score by 'accuracy'"
-    ):
+    comparison = make_comparison(has_scores=False)
+    with pytest.raises(InvalidParameterError, match="No feature set has a score by 'accuracy'"):
         plot(comparison)
 
 
 def test_costs_that_were_not_measured_are_said() -> None:
-    comparison = make_comparison()
-    comparison.table[["encode_seconds", "predict_seconds"]] = np.nan
+    comparison = make_comparison(has_costs=False)
     with pytest.raises(InvalidParameterError, match="costs of this comparison were not measured"):
         plots.plot_cost(comparison)
 

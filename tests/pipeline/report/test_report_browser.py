@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.pipeline.report.html import repr_html, write_report
-from tests.pipeline.comparisons import NAMES, make_comparison, make_curve
+from bertvectorizer.pipeline.report.html import repr_html
+from tests.pipeline.comparisons import NAMES, make_comparison
 from tests.tiny import ModelFactory
 
 SECTIONS = [
@@ -43,12 +43,11 @@ def report_page(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelFacto
         roster={"BERT": BertVectorizer(tiny_model("bert"))},
         settings={"file": f"{SCRIPT}{IMAGE}.csv", LONG: LONG},
         notes=[SCRIPT + LONG],
+        target_name=IMAGE,
+        curve=True,
     )
-    comparison.target.name = IMAGE
-    comparison.learning_curve = make_curve(comparison)
-    return write_report(
-        comparison, tmp_path_factory.mktemp("page") / f"{SCRIPT.replace('/', '')}.html", "bat"
-    )
+    path = tmp_path_factory.mktemp("page") / f"{SCRIPT.replace('/', '')}.html"
+    return comparison.to_html(path, "bat")
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import InvalidParameterError
+from bertvectorizer.pipeline.comparison.target import Target
 from bertvectorizer.pipeline.report.word_in_context import occurrences_in, word_occurrences
+from tests.pipeline.comparisons import make_comparison
 from tests.tiny import ModelFactory
 
 TEXTS = ["The old bat flew.", "A Bat hit the ball; the BAT!", "batty combat bat_2", "the bat"]
@@ -74,16 +78,13 @@ def test_every_target_has_colours(
     tiny_model: ModelFactory,
     kind: str,
     values: list[object],
-    classes: list[object],
+    classes: list[object] | None,
     labels: list[str],
 ) -> None:
-    pipeline = SimpleNamespace(
-        get_params=lambda deep: {"vectorize": BertVectorizer(tiny_model("bert"))}
-    )
-    comparison = SimpleNamespace(
-        texts=np.array(["a bat", "the bat"], dtype=object),
-        target=SimpleNamespace(kind=kind, values=np.array(values), classes=classes),
-        roster={"majority": None, "mine": pipeline},
+    pipeline = make_pipeline(BertVectorizer(tiny_model("bert")), StandardScaler())
+    comparison = replace(
+        make_comparison(texts=["a bat", "the bat"], roster={"majority": None, "mine": pipeline}),
+        target=Target(np.array(values), kind, None if classes is None else np.array(classes), "y"),
     )
     found = word_occurrences(comparison, "bat")
     assert found.labels.tolist() == labels
@@ -91,7 +92,7 @@ def test_every_target_has_colours(
 
 
 def test_without_a_word_the_example_is_shown(tiny_model: ModelFactory) -> None:
-    found = word_occurrences(SimpleNamespace(roster={"BERT": BertVectorizer(tiny_model("bert"))}))
+    found = word_occurrences(make_comparison(roster={"BERT": BertVectorizer(tiny_model("bert"))}))
     assert found.is_example
     assert sorted(found.shown_labels) == ["living", "thing"]
     assert found.n_found >= 15
@@ -101,6 +102,6 @@ def test_the_default_model_keeps_the_senses_of_the_example_apart(
     default_model_directory: object,
 ) -> None:
     found = word_occurrences(
-        SimpleNamespace(roster={"BERT": BertVectorizer(local_files_only=True)})
+        make_comparison(roster={"BERT": BertVectorizer(local_files_only=True)})
     )
     assert found.separation > 0.2
