@@ -212,7 +212,7 @@ def choose_features(
 
 
 def parts_of(transformer: Any) -> Iterator[Any]:
-    """Yield a transformer and the estimators in it: steps of a Pipeline, parts of a FeatureUnion."""
+    """Yield a transformer and the estimators in it, as steps of a Pipeline or FeatureUnion."""
     yield transformer
     if hasattr(transformer, "get_params"):
         for value in transformer.get_params(deep=True).values():
@@ -231,7 +231,7 @@ def is_contextual(transformer: Any) -> bool:
 
 
 def with_store(transformer: Any, store: str | Path | EmbeddingStore | None) -> Any:
-    """Return a clone whose `BertVectorizer` parts use a store. Their own store wins, except over None."""
+    """Return a clone whose `BertVectorizer` parts use a store; their own wins, except over None."""
     copy = clone(transformer)
     for part in berts_of(copy):
         if store is None or (isinstance(part.store, str) and part.store == "auto"):

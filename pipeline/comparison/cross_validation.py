@@ -256,7 +256,7 @@ class _Job:
 class _CachedPredictions:
     """A fitted estimator that predicts once and answers for any choice of rows.
 
-    Scorers and bootstrap samples pass row numbers in place of features.
+    Scorers and bootstrap samples pass row numbers instead of features.
     """
 
     def __init__(self, model: Any, features: Any) -> None:

@@ -1,4 +1,4 @@
-"""The default estimator for features: a linear model with regularization chosen on training rows."""
+"""The default estimator: a linear model with regularization chosen on training rows."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def _difference(outcome: Outcome, reference: Outcome, metric: Metric, folds: Fol
 
 
 def _has_no_interval(scores: NDArray[np.float64], resolution: float) -> bool:
-    """Whether scores allow no interval: one score, or equal scores of a metric without resolution."""
+    """Whether there is one score, or equal scores of a metric without resolution."""
     return (
         len(scores) < 2
         or not np.isfinite(scores).all()

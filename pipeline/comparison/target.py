@@ -320,7 +320,7 @@ def _multilabel(values: NDArray[Any], classes: Any, name: str | None) -> Target:
     if same.any():
         label = classes[int(same.argmax())]
         raise InvalidTableError(
-            f"Each label must be in some rows and not in others. Got {label!r} in"
+            f"Each label must be in at least one row, and not in all. Got {label!r} in"
             f" {'all' if values[0, same][0] else 'no'} rows."
         )
     if len(classes) == 1:  # with and without it: two classes

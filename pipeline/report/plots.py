@@ -302,7 +302,7 @@ def plot_occurrences(occurrences: Occurrences) -> Figure:
 
 
 def _scored(comparison: Comparison) -> pd.DataFrame:
-    """Return the rows of the table that have a score, the best first; there must be some."""
+    """Return the rows of the table that have a score, the best first; raise if none has."""
     table = scored(comparison)
     if table.empty:
         raise InvalidParameterError(

@@ -160,7 +160,7 @@ class Comparison:
         -------
         DataFrame
             Columns ``text``, ``target``, and the predictions under the two names, with the index of
-            the rows. For regression, the rows that ``name`` predicts closer, the largest gain first.
+            the rows. For regression, rows that ``name`` predicts closer, the largest gain first.
 
         Raises
         ------

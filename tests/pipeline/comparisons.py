@@ -1,4 +1,4 @@
-"""Comparisons for tests of figures and reports: real ones from made-up outcomes, without a model."""
+"""Comparisons for tests of figures and reports: real, with made-up outcomes."""
 
 from __future__ import annotations
 

@@ -290,7 +290,9 @@ def test_a_seed_reproduces_everything() -> None:
     def found(seed: int | None) -> Any:
         comparison = quick(TEXTS, LABELS, ROSTER, cv="2x2", random_state=seed, learning_curve=[0.5])
         seconds = ["encode_seconds", "fit_seconds", "predict_seconds", "peak_mib"]
-        return comparison.table.drop(columns=seconds).to_json(), comparison.learning_curve.to_json()  # type: ignore[union-attr]
+        curve = comparison.learning_curve
+        assert curve is not None
+        return comparison.table.drop(columns=seconds).to_json(), curve.to_json()
 
     assert found(1) == found(1)
     assert found(1) != found(2)
@@ -658,7 +660,7 @@ def test_a_fault_of_bert_is_told_before_the_work() -> None:
 
 
 class Raises(TransformerMixin, BaseEstimator):
-    """Raises what it is given, when it has been fitted often enough; else warns and gives the length of texts."""
+    """Raises a given error after several fits; before, it warns and returns text lengths."""
 
     def __init__(self, error: Any = None, warning: str = "") -> None:
         self.error = error

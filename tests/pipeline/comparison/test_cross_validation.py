@@ -159,9 +159,7 @@ def test_the_learning_curve_has_a_row_for_each_size() -> None:
     np.testing.assert_array_equal(outcome.curve[1], outcome.scores["accuracy"])
 
 
-def test_a_part_of_the_rows_that_is_too_small_for_a_transformer_costs_a_point_of_the_curve_only() -> (
-    None
-):
+def test_too_few_rows_for_a_transformer_cost_one_point_of_the_curve() -> None:
     folds = make_folds(3, TARGET, None, 0)
     curve = [[(train[:size], test) for train, test in folds.splits] for size in (3, 20)]
     outcome = run(CountVectorizer(min_df=4), folds=folds, curve=curve)

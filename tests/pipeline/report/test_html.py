@@ -1,4 +1,4 @@
-"""The report: one page with everything in it, whatever was compared and whatever is in the texts."""
+"""The report: one page with everything in it, for any comparison and any texts."""
 
 from __future__ import annotations
 

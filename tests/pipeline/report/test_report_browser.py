@@ -126,7 +126,8 @@ def test_a_report_is_quiet_and_fits(
 def test_colours_follow_the_scheme_and_can_be_read(browser: Any, report_page: Path) -> None:
     contrasts = """() => {
         const levels = (colour) => colour.match(/[\\d.]+/g).map(Number);
-        const light = ([r, g, b]) => [r, g, b].map((c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        const linear = (c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+        const light = (colour) => colour.slice(0, 3).map((c) => linear(c / 255))
             .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
         const ground = (node) => {
             for (; node; node = node.parentElement) {
@@ -135,10 +136,12 @@ def test_colours_follow_the_scheme_and_can_be_read(browser: Any, report_page: Pa
             }
             return [255, 255, 255];
         };
-        const seen = 'h1,h2,h3,p,a,th,td,dt,dd,li,caption,figcaption,footer,.detail,.kind,.mark,svg text';
+        const seen = 'h1,h2,h3,p,a,th,td,dt,dd,li,caption,figcaption,footer,.detail,.kind,.mark,'
+            + 'svg text';
         return [...document.querySelectorAll(seen)].map((node) => {
             const style = getComputedStyle(node);
-            const pair = [light(levels(node.closest('svg') ? style.fill : style.color)), light(ground(node))].sort((a, b) => b - a);
+            const colour = node.closest('svg') ? style.fill : style.color;
+            const pair = [light(levels(colour)), light(ground(node))].sort((a, b) => b - a);
             return (pair[0] + 0.05) / (pair[1] + 0.05);
         });
     }"""
