@@ -1,7 +1,7 @@
 """Contextual embeddings as features for scikit-learn.
 
-Names are imported when they are first used, so that ``import bertvectorizer`` costs nothing: torch
-and transformers load with the first vectorizer that needs them.
+Names are imported when they are first used: ``import bertvectorizer`` loads neither torch nor
+transformers.
 """
 
 from __future__ import annotations
@@ -52,31 +52,26 @@ __all__ = [
     "save_pipeline",
 ]
 
-_HOMES = {
-    "BertSpanVectorizer": ".features",
-    "BertVectorizer": ".features",
-    "BertWordVectorizer": ".features",
-    "Comparison": ".pipeline",
-    "EmbeddingStore": ".models.store",
-    "SequenceLabeler": ".pipeline",
-    "StaticVectorizer": ".features",
-    "TaggedSentences": ".pipeline",
-    "Word2VecVectorizer": ".features",
-    "WordVectors": ".models.word_vectors",
-    "compare": ".pipeline",
-    "default_features": ".pipeline",
-    "load_pipeline": ".pipeline",
-    "load_word_vectors": ".models.word_vectors",
-    "read_conll": ".pipeline",
-    "save_pipeline": ".pipeline",
+_MODULES = {
+    ".features": (
+        "BertSpanVectorizer",
+        "BertVectorizer",
+        "BertWordVectorizer",
+        "StaticVectorizer",
+        "Word2VecVectorizer",
+    ),
+    ".models.store": ("EmbeddingStore",),
+    ".models.word_vectors": ("WordVectors", "load_word_vectors"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = globals()[name] = getattr(importlib.import_module(_HOMES[name], __name__), name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    homes = (module for module, names in _MODULES.items() if name in names)
+    value = getattr(importlib.import_module(next(homes, ".pipeline"), __name__), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@
     ├── StoreError (OSError)                            a store of embeddings cannot be used
     ├── UnknownWordError (KeyError)                     a table of word vectors lacks the word
     └── ModelError (RuntimeError)
-        ├── ModelNotFoundError      no place that was searched holds the model
+        ├── ModelNotFoundError      the model was found nowhere
         ├── ModelIntegrityError     a file of the model is damaged or not the expected one
         ├── ModelChangedError       the model differs from the one the estimator was fitted with
         ├── UnsafeModelError        the model would run code while loading
@@ -37,7 +37,17 @@ __all__ = [
 
 
 class BertVectorizerError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """Base class of all errors of this package.
+
+    Examples
+    --------
+    >>> from bertvectorizer import BertVectorizer
+    >>> try:
+    ...     BertVectorizer(pooling="median").fit(["a bat"])
+    ... except BertVectorizerError as error:
+    ...     print(type(error).__name__)
+    InvalidParameterError
+    """
 
 
 class InvalidParameterError(BertVectorizerError, ValueError, TypeError):
@@ -57,7 +67,7 @@ class StoreError(BertVectorizerError, OSError):
 
 
 class UnknownWordError(BertVectorizerError, KeyError):
-    """A table of word vectors lacks the word that was asked for."""
+    """A table of word vectors lacks the requested word."""
 
     def __str__(self) -> str:
         return str(self.args[0])  # a KeyError shows the repr of its message
@@ -68,7 +78,7 @@ class ModelError(BertVectorizerError, RuntimeError):
 
 
 class ModelNotFoundError(ModelError):
-    """None of the places that were searched holds the model."""
+    """The model is in none of the directories and caches that were searched."""
 
 
 class ModelIntegrityError(ModelError):
@@ -84,7 +94,7 @@ class UnsafeModelError(ModelError):
 
 
 class UnsupportedModelError(ModelError):
-    """The model's architecture, or the device, cannot serve what was asked."""
+    """The model's architecture, or the device, cannot serve the request."""
 
 
 class OutOfMemoryError(ModelError):

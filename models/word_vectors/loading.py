@@ -166,14 +166,14 @@ class FastTextSubwords:
     """
 
     def __init__(self, keyed_vectors: Any) -> None:
-        self._keyed_vectors = keyed_vectors
+        self.keyed_vectors = keyed_vectors
 
     def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
-        result = np.zeros((len(words), self._keyed_vectors.vector_size), dtype=np.float32)
+        result = np.zeros((len(words), self.keyed_vectors.vector_size), dtype=np.float32)
         for place, word in enumerate(words):
             with suppress(KeyError):  # of a model without n-grams
-                result[place] = self._keyed_vectors.get_vector(replace_lone_surrogates(word))
+                result[place] = self.keyed_vectors.get_vector(replace_lone_surrogates(word))
         known: NDArray[np.bool_] = np.any(
             result != 0, axis=1
         )  # words too short for an n-gram get zeros

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...errors import ModelIntegrityError
+from ...validation import short_repr
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -327,4 +328,4 @@ def _matrix(table: pa.Table, n_dims: int) -> NDArray[np.float32]:
 
 
 def _shown(line: bytes) -> str:
-    return repr(line[:60].decode("utf-8", "backslashreplace")) + ("..." if len(line) > 60 else "")
+    return short_repr(line.decode("utf-8", "backslashreplace"))

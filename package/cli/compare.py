@@ -13,22 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import InvalidTableError
-from .options import (
-    GroupDuplicatesOption,
-    LabelSeparatorOption,
-    ModelOption,
-    NoHeaderOption,
-    OfflineOption,
-    PrecisionOption,
-    SampleOption,
-    SeedOption,
-    SeparatorOption,
-    StoreOption,
-    TaskOption,
-    VectorsOption,
-    bert_parameters,
-    table_parameters,
-)
+from . import options
 from .shared import comparison_progress, interrupted, make_feature_sets, read_rows, split_labels
 
 if TYPE_CHECKING:
@@ -58,7 +43,7 @@ def compare(
         list[str] | None,
         typer.Option(help="Feature set, as the table names it. Repeatable. Default: all."),
     ] = None,
-    vectors: VectorsOption = None,
+    vectors: options.VectorsOption = None,
     all_layers: Annotated[
         bool,
         typer.Option("--all-layers", help="Try every layer with cls, mean and max pooling too."),
@@ -72,9 +57,9 @@ def compare(
         str | None,
         typer.Option("--group", help="Column whose equal values stay on one side of every fold."),
     ] = None,
-    group_duplicates: GroupDuplicatesOption = False,
-    task: TaskOption = "auto",
-    label_sep: LabelSeparatorOption = None,
+    group_duplicates: options.GroupDuplicatesOption = False,
+    task: options.TaskOption = "auto",
+    label_sep: options.LabelSeparatorOption = None,
     scoring: Annotated[
         list[str] | None,
         typer.Option(help="Metric, as scikit-learn names it. Repeatable; the first one ranks."),
@@ -88,17 +73,17 @@ def compare(
         str | None,
         typer.Option(help="Word whose occurrences the report plots. Default: an example."),
     ] = None,
-    sample: SampleOption = None,
+    sample: options.SampleOption = None,
     n_jobs: Annotated[
         int, typer.Option(help="Folds computed at the same time; -1 is one for each core.")
     ] = 1,
-    seed: SeedOption = 0,
-    no_header: NoHeaderOption = False,
-    sep: SeparatorOption = None,
-    model: ModelOption = None,
-    precision: PrecisionOption = "float32",
-    local_files_only: OfflineOption = False,
-    store: StoreOption = None,
+    seed: options.SeedOption = 0,
+    no_header: options.NoHeaderOption = False,
+    sep: options.SeparatorOption = None,
+    model: options.ModelOption = None,
+    precision: options.PrecisionOption = "float32",
+    local_files_only: options.OfflineOption = False,
+    store: options.StoreOption = None,
 ) -> None:
     """Compare BERT features with baselines: what is better, and what it costs.
 
@@ -110,17 +95,19 @@ def compare(
     stopped = False
     try:
         _check_outputs(report, json, file, test, store, *(vectors or []))
-        options = table_parameters(no_header, sep)
-        columns = _columns(file, text, target, group, test, sample, label_sep, options)
-        table = _rows(file, columns, sample, seed, options)
+        table_options = options.table_parameters(no_header, sep)
+        columns = _columns(file, text, target, group, test, sample, label_sep, table_options)
+        table = _rows(file, columns, sample, seed, table_options)
         _check_word(word, report, table[columns.text])
         from ..pipeline import compare as run
 
-        bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
+        bert = options.bert_parameters(
+            model, precision=precision, local_files_only=local_files_only
+        )
         candidates = make_feature_sets(features, vectors, all_layers, bert)
         held_back = None
         if test is not None:
-            rows = read_rows(test, [columns.text, columns.target], None, seed, options)
+            rows = read_rows(test, [columns.text, columns.target], None, seed, table_options)
             held_back = rows[columns.text], split_labels(rows[columns.target], label_sep)
         with comparison_progress(len(candidates)) as progress:
             comparison = run(
@@ -185,12 +172,11 @@ def _columns(
     test: Path | None,
     sample: int | None,
     label_sep: str | None,
-    options: dict[str, Any],
+    table_options: dict[str, Any],
 ) -> _Columns:
     if file is None:
-        if any((text, target, group, test, sample, label_sep)) or options != table_parameters(
-            False, None
-        ):
+        is_default = table_options == options.table_parameters(False, None)
+        if any((text, target, group, test, sample, label_sep)) or not is_default:
             raise InvalidTableError(
                 "--text, --target, --group, --test, --sample, --label-sep, --no-header and --sep"
                 " describe a FILE; give the file too."
@@ -207,11 +193,15 @@ def _columns(
 
 
 def _rows(
-    file: Path | None, columns: _Columns, sample: int | None, seed: int, options: dict[str, Any]
+    file: Path | None,
+    columns: _Columns,
+    sample: int | None,
+    seed: int,
+    table_options: dict[str, Any],
 ) -> pd.DataFrame:
     if file is not None:
         return read_rows(
-            file, [column for column in columns if column is not None], sample, seed, options
+            file, [column for column in columns if column is not None], sample, seed, table_options
         )
     from ..pipeline import load_example
 

@@ -7,41 +7,27 @@ from typing import Annotated
 
 import typer
 
-from .options import (
-    ChunkRowsOption,
-    FileArgument,
-    LayersOption,
-    ModelOption,
-    NoHeaderOption,
-    OfflineOption,
-    PoolingOption,
-    PrecisionOption,
-    SeparatorOption,
-    StoreOption,
-    TextOption,
-    bert_parameters,
-    table_parameters,
-)
+from . import options
 from .shared import writing_rows
 
 __all__ = ["embed"]
 
 
 def embed(
-    file: FileArgument,
-    text: TextOption,
+    file: options.FileArgument,
+    text: options.TextOption,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .parquet, .npy or .csv.")
     ],
-    no_header: NoHeaderOption = False,
-    sep: SeparatorOption = None,
-    model: ModelOption = None,
-    layers: LayersOption = "-1",
-    pooling: PoolingOption = "auto",
-    precision: PrecisionOption = "float32",
-    local_files_only: OfflineOption = False,
-    store: StoreOption = None,
-    chunk_rows: ChunkRowsOption = 4096,
+    no_header: options.NoHeaderOption = False,
+    sep: options.SeparatorOption = None,
+    model: options.ModelOption = None,
+    layers: options.LayersOption = "-1",
+    pooling: options.PoolingOption = "auto",
+    precision: options.PrecisionOption = "float32",
+    local_files_only: options.OfflineOption = False,
+    store: options.StoreOption = None,
+    chunk_rows: options.ChunkRowsOption = 4096,
 ) -> None:
     """Write the embeddings of a column, row for row, for files of any size.
 
@@ -51,7 +37,7 @@ def embed(
     from ..features import BertVectorizer
     from ..pipeline import embed_file
 
-    bert = bert_parameters(
+    bert = options.bert_parameters(
         model,
         layers=layers,
         pooling=pooling,
@@ -59,6 +45,6 @@ def embed(
         local_files_only=local_files_only,
         store=store,
     )
-    options = {**table_parameters(no_header, sep), "chunk_rows": chunk_rows}
+    table_options = {**options.table_parameters(no_header, sep), "chunk_rows": chunk_rows}
     with writing_rows(output) as progress:
-        embed_file(file, text, output, BertVectorizer(**bert), **options, progress=progress)
+        embed_file(file, text, output, BertVectorizer(**bert), **table_options, progress=progress)

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import (
-    ChunkRowsOption,
-    FileArgument,
-    NoHeaderOption,
-    OfflineOption,
-    SeparatorOption,
-    StoreOption,
-    table_parameters,
-)
+from . import options
 from .shared import writing_rows
 
 if TYPE_CHECKING:
@@ -26,7 +18,7 @@ __all__ = ["predict"]
 
 def predict(
     model_file: Annotated[Path, typer.Argument(help="File that 'train' has written.")],
-    file: FileArgument,
+    file: options.FileArgument,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .csv, .parquet or .jsonl.")
     ],
@@ -36,21 +28,21 @@ def predict(
     no_probabilities: Annotated[
         bool, typer.Option("--no-probabilities", help="Write the predictions alone.")
     ] = False,
-    no_header: NoHeaderOption = False,
-    sep: SeparatorOption = None,
+    no_header: options.NoHeaderOption = False,
+    sep: options.SeparatorOption = None,
     model: Annotated[
         str | None, typer.Option(help="New name or directory of the transformer, if it has moved.")
     ] = None,
-    local_files_only: OfflineOption = False,
-    store: StoreOption = None,
-    chunk_rows: ChunkRowsOption = 4096,
+    local_files_only: options.OfflineOption = False,
+    store: options.StoreOption = None,
+    chunk_rows: options.ChunkRowsOption = 4096,
 ) -> None:
     """Predict for a file of any size with a file of 'train', row for row.
 
     Loading runs no code. Until it is finished, the output is called OUTPUT.part; after Ctrl-C it
     holds the rows done.
     """
-    options = {**table_parameters(no_header, sep), "chunk_rows": chunk_rows}
+    table_options = {**options.table_parameters(no_header, sep), "chunk_rows": chunk_rows}
     with writing_rows(output) as progress:
         from ..pipeline import load_pipeline, predict_file
 
@@ -61,7 +53,7 @@ def predict(
             file,
             output,
             text=text,
-            **options,
+            **table_options,
             probabilities=not no_probabilities,
             progress=progress,
         )

@@ -9,25 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InvalidParameterError, InvalidTableError
-from .options import (
-    FileArgument,
-    GroupDuplicatesOption,
-    LabelSeparatorOption,
-    ModelOption,
-    NoHeaderOption,
-    OfflineOption,
-    PrecisionOption,
-    SampleOption,
-    SeedOption,
-    SeparatorOption,
-    StoreOption,
-    TargetOption,
-    TaskOption,
-    TextOption,
-    VectorsOption,
-    bert_parameters,
-    table_parameters,
-)
+from . import options
 from .shared import comparison_progress, interrupted, make_feature_sets, read_rows, split_labels
 
 if TYPE_CHECKING:
@@ -37,30 +19,30 @@ __all__ = ["train"]
 
 
 def train(
-    file: FileArgument,
-    text: TextOption,
-    target: TargetOption,
+    file: options.FileArgument,
+    text: options.TextOption,
+    target: options.TargetOption,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .skops.")],
     features: Annotated[
         list[str] | None,
         typer.Option(help="Feature set of 'compare'. Repeatable; a single one is not compared."),
     ] = None,
-    vectors: VectorsOption = None,
+    vectors: options.VectorsOption = None,
     cv: Annotated[
         str | None,
         typer.Option(help="Folds of the comparison: 5, or 2x5 (default), two repeats of five."),
     ] = None,
-    task: TaskOption = "auto",
-    label_sep: LabelSeparatorOption = None,
-    group_duplicates: GroupDuplicatesOption = False,
-    sample: SampleOption = None,
-    seed: SeedOption = 0,
-    no_header: NoHeaderOption = False,
-    sep: SeparatorOption = None,
-    model: ModelOption = None,
-    precision: PrecisionOption = "float32",
-    local_files_only: OfflineOption = False,
-    store: StoreOption = None,
+    task: options.TaskOption = "auto",
+    label_sep: options.LabelSeparatorOption = None,
+    group_duplicates: options.GroupDuplicatesOption = False,
+    sample: options.SampleOption = None,
+    seed: options.SeedOption = 0,
+    no_header: options.NoHeaderOption = False,
+    sep: options.SeparatorOption = None,
+    model: options.ModelOption = None,
+    precision: options.PrecisionOption = "float32",
+    local_files_only: options.OfflineOption = False,
+    store: options.StoreOption = None,
 ) -> None:
     """Train on a file with its best feature set, and save the pipeline.
 
@@ -74,8 +56,12 @@ def train(
             raise InvalidTableError(
                 f"--text and --target must be two columns. Got {text!r} for both."
             )
-        table = read_rows(file, [text, target], sample, seed, table_parameters(no_header, sep))
-        bert = bert_parameters(model, precision=precision, local_files_only=local_files_only)
+        table = read_rows(
+            file, [text, target], sample, seed, options.table_parameters(no_header, sep)
+        )
+        bert = options.bert_parameters(
+            model, precision=precision, local_files_only=local_files_only
+        )
         candidates = make_feature_sets(features, vectors, False, bert)
         values = split_labels(table[target], label_sep)
         if len(candidates) == 1:

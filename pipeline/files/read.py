@@ -45,7 +45,7 @@ _ROWS_AT_ONCE = 1 << 14
 def read_table(
     path: str | Path, columns: Sequence[str], *, header: bool = True, separator: str | None = None
 ) -> pd.DataFrame:
-    r"""Read some columns of a file.
+    r"""Read columns of a file.
 
     Parameters
     ----------
@@ -53,29 +53,36 @@ def read_table(
         ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``; all but Parquet may be compressed (``.gz``,
         ``.bz2``, ``.xz``, ``.zst``, ``.zip``). Text must be UTF-8.
     columns : sequence of str
-        Columns wanted. They are read as text where the format has no types, and nothing but an
-        empty field is missing.
-    header : bool
+        Columns to read. They are read as text where the format has no types, and only an empty
+        field is missing.
+    header : bool, default=True
         Whether the first line of a CSV or TSV file names the columns. Without it they are called
         "0", "1", ...
-    separator : str or None
-        What stands between two fields. None goes by the ending of the file; with a separator any
-        ending is read as CSV.
+    separator : str, default=None
+        Character between two fields. None chooses it by the ending of the file; with a separator
+        any ending is read as CSV.
 
     Returns
     -------
-    DataFrame
-        The columns, in the order asked for.
+    table : DataFrame of shape (n_rows, n_columns)
+        The columns, in the order of ``columns``.
 
     Raises
     ------
+    InvalidParameterError
+        If the separator is not one character.
     InvalidTableError
         If the file is missing, empty, cannot be read, or lacks a column.
 
+    See Also
+    --------
+    read_chunks : Read a file that is larger than memory.
+    read_sample : Read rows drawn at random.
+
     Notes
     -----
-    In tab-separated files quotation marks are plain characters: such files seldom quote, and a lone mark would swallow
-    lines. Empty lines are skipped, as pandas does.
+    In tab-separated files quotation marks are plain characters: such files seldom quote, and a
+    single mark would swallow lines. Empty lines are skipped.
 
     Examples
     --------
@@ -102,22 +109,43 @@ def read_chunks(
     header: bool = True,
     separator: str | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Read some columns of a file piece by piece, so that the file may be larger than memory.
+    r"""Read columns of a file in chunks, so that the file may be larger than memory.
 
     Parameters
     ----------
     path : str or Path
+        File to read, see `read_table`.
     columns : sequence of str
+        Columns to read.
     rows : int
-        Most rows in a piece.
-    header : bool
-    separator : str or None
-        As in `read_table`, whose errors are the same.
+        Most rows in a chunk.
+    header : bool, default=True
+        Whether the first line of a CSV or TSV file names the columns.
+    separator : str, default=None
+        Character between two fields, see `read_table`.
 
     Yields
     ------
-    DataFrame
+    chunk : DataFrame of shape (n_rows, n_columns)
         Up to ``rows`` rows. Their index counts the rows of the file, from 0.
+
+    Raises
+    ------
+    InvalidTableError
+        If the file is missing, empty, cannot be read, or lacks a column.
+
+    See Also
+    --------
+    read_table : Read a file at once.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = Path(directory, "numbers.csv")
+    ...     _ = path.write_text("number\n1\n2\n3\n", encoding="utf-8")
+    ...     [chunk["number"].tolist() for chunk in read_chunks(path, ["number"], 2)]
+    [['1', '2'], ['3']]
     """
     start = 0
     for chunk in _chunks(path, columns, rows, header, separator):
@@ -134,36 +162,50 @@ def read_sample(
     header: bool = True,
     separator: str | None = None,
 ) -> pd.DataFrame:
-    r"""Read rows of a file that are drawn at random, each with the same chance and none twice.
+    r"""Read rows of a file that are drawn at random without replacement.
 
-    The file may be larger than memory: it is gone through once, and never are many more rows held
-    than are asked for.
+    The file may be larger than memory: it is read once, and few more rows are held than returned.
 
     Parameters
     ----------
     path : str or Path
+        File to read, see `read_table`.
     columns : sequence of str
+        Columns to read.
     n_rows : int
-        How many; of a file with fewer rows all are returned.
-    random_state : int or None
+        Number of rows; all rows of a file that has fewer.
+    random_state : int, default=0
         An int draws the same rows every time.
-    header : bool
-    separator : str or None
-        As in `read_table`, whose errors are the same.
+    header : bool, default=True
+        Whether the first line of a CSV or TSV file names the columns.
+    separator : str, default=None
+        Character between two fields, see `read_table`.
 
     Returns
     -------
-    DataFrame
-        Rows in the order of the file. Their index has their numbers in it, counted from 0.
+    table : DataFrame of shape (n_rows, n_columns)
+        Rows in the order of the file. Their index counts the rows of the file, from 0.
+
+    Raises
+    ------
+    InvalidParameterError
+        If ``n_rows`` or ``random_state`` is out of range.
+    InvalidTableError
+        If the file is missing, empty, cannot be read, or lacks a column.
+
+    See Also
+    --------
+    read_table : Read all rows.
 
     Notes
     -----
-    Each row draws a number, and the rows with the smallest ones are kept. They do not depend on how the file is cut into chunks.
+    Each row draws a number, and the rows with the smallest ones are kept [1]_. They do not depend
+    on the size of chunks.
 
     References
     ----------
-    P. S. Efraimidis, P. G. Spirakis, "Weighted random sampling with a reservoir", Information Processing Letters 97, 2006, section 2, with
-    equal weights.
+    .. [1] P. S. Efraimidis, P. G. Spirakis, "Weighted random sampling with a reservoir",
+       Information Processing Letters 97, 2006, section 2, with equal weights.
 
     Examples
     --------
@@ -194,7 +236,7 @@ def read_sample(
 
 
 def _smallest(numbers: NDArray[np.float64], n: int) -> NDArray[np.int64]:
-    """Return the places of the smallest numbers, in order. *Shape:* ``(min(n, len(numbers)),)``."""
+    """Return the indices of the ``n`` smallest numbers, sorted."""
     if n >= len(numbers):
         return np.arange(len(numbers))
     return np.sort(np.argpartition(numbers, n - 1)[:n])
@@ -273,7 +315,7 @@ def _next_chunk(
 
 
 def _long_line(path: Path, compression: str, separator: str) -> str:
-    """Describe the first line with more fields than the first line of all; empty if there is none."""
+    """Describe the first line that has more fields than line 1; empty if there is none."""
     with (
         _open(path, compression) as file,
         io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines,
@@ -304,7 +346,7 @@ def _long_line(path: Path, compression: str, separator: str) -> str:
 
 
 def _other_reading(first: pd.DataFrame, separator: str, header: bool) -> str:
-    """Suggest how else a table could be read that lacks a column."""
+    """Suggest another way to read a table that lacks a column."""
     if first.shape[1] == 1:
         line = str(first.columns[0] if header else first.iloc[0, 0])
         for other in ";\t|,":
@@ -340,7 +382,7 @@ def _json_chunks(
 
 
 def _json_names(path: Path, compression: str, wanted: Sequence[str]) -> list[str]:
-    """Return the keys, as far down the file as it takes to have met all that are wanted."""
+    """Return the keys of records, until all that are wanted were found."""
     names: dict[str, None] = {}
     for record in _json_records(path, compression):
         names.update(dict.fromkeys(record))

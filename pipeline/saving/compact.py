@@ -1,4 +1,4 @@
-"""Fitted pipelines in a form that is small and quick to write: vocabularies and tables as arrays, nothing that is code."""
+"""Pack fitted pipelines: vocabularies and tables become arrays, and functions are refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _FUNCTIONS = (BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodTyp
 
 @dataclass
 class PackedStrings:
-    """Many strings as two arrays: their bytes in utf-8, and how many belong to each."""
+    """Many strings as two arrays: their bytes in utf-8, and the length of each."""
 
     data: NDArray[np.uint8]
     lengths: NDArray[np.int64]
@@ -78,7 +78,7 @@ class PackedStrings:
 
 @dataclass
 class PackedNumbers:
-    """A long list of whole numbers, or of floats."""
+    """A long list of ints, or of floats."""
 
     values: NDArray[Any]
 
@@ -115,14 +115,14 @@ class PackedMatrix:
 
 @dataclass
 class PackedSubwords:
-    """What fastText's vectors of unseen words are made of."""
+    """The n-gram vectors from which fastText makes those of unseen words."""
 
     ngrams: NDArray[np.float32]
     shortest: int
     longest: int
 
     def unpack(self, words: list[str], vectors: NDArray[np.float32]) -> FastTextSubwords:
-        """Return them for the words of a table."""
+        """Return the subwords for the words of a table."""
         from gensim.models.fasttext import FastTextKeyedVectors
 
         if self.ngrams.ndim != 2 or self.ngrams.shape[1] != vectors.shape[1]:
@@ -138,7 +138,7 @@ class PackedSubwords:
 
 @dataclass
 class PackedTable:
-    """A table of word vectors that lies in memory."""
+    """A table of word vectors in memory."""
 
     words: PackedStrings
     vectors: NDArray[np.float32]
@@ -146,10 +146,10 @@ class PackedTable:
 
     @classmethod
     def of(cls, table: WordVectors) -> PackedTable:
-        """Pack a table with what it makes vectors of unseen words from."""
+        """Pack a table with its subwords."""
         subwords = None
         if isinstance(table.subwords, FastTextSubwords):
-            trained = table.subwords._keyed_vectors
+            trained = table.subwords.keyed_vectors
             subwords = PackedSubwords(
                 trained.vectors_ngrams, int(trained.min_n), int(trained.max_n)
             )
@@ -173,28 +173,11 @@ _Packed = (PackedDict, PackedMatrix, PackedNumbers, PackedStrings, PackedTable)
 
 
 def pack(value: Any, where: str = "it", memo: dict[int, Any] | None = None) -> Any:
-    """Return a copy of an estimator, or of what one holds, in which everything large is packed;
-    nothing given is changed.
+    """Return a copy of an estimator or of a value in one, with everything large packed.
 
-    Parameters
-    ----------
-    value : object
-    where : str
-        What the value is, for messages.
-    memo : dict or None
-        Copies by the numbers of their originals, so that what was shared stays so.
+    ``where`` names the value in messages. ``memo`` holds copies by the ids of their originals, so
+    that shared objects stay shared.
 
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    InvalidParameterError
-        If there is a function in it, which could be saved as code only.
-
-    Examples
-    --------
     >>> unpack(pack({True: "yes", False: "no"}))
     {True: 'yes', False: 'no'}
     """
@@ -203,10 +186,7 @@ def pack(value: Any, where: str = "it", memo: dict[int, Any] | None = None) -> A
         return memo[id(value)][1]
     if isinstance(value, _HOLDERS):
         copy = object.__new__(type(value))
-        memo[id(value)] = (
-            value,
-            copy,
-        )  # the original is kept, or another object might get its number
+        memo[id(value)] = value, copy  # the original is kept, or another object might get its id
         vars(copy).update(_packed_attributes(value, memo))
         return copy
     if isinstance(value, _FUNCTIONS):
@@ -228,16 +208,16 @@ def _packed(value: Any, where: str, memo: dict[int, Any]) -> Any:
         return PackedDict(pack(list(value), where, memo), pack(list(value.values()), where, memo))
     if type(value) is list:
         return _packed_list(value) or [
-            pack(one, f"element {place} of {where}", memo) for place, one in enumerate(value)
+            pack(one, f"element {index} of {where}", memo) for index, one in enumerate(value)
         ]
     if type(value) is tuple:
         return tuple(
-            pack(one, f"element {place} of {where}", memo) for place, one in enumerate(value)
+            pack(one, f"element {index} of {where}", memo) for index, one in enumerate(value)
         )
-    return _packed_whole(value)
+    return _packed_value(value)
 
 
-def _packed_whole(value: Any) -> Any:
+def _packed_value(value: Any) -> Any:
     if (
         isinstance(value, np.ndarray)
         and value.dtype == object
@@ -263,9 +243,8 @@ def _packed_list(values: list[Any]) -> PackedStrings | PackedNumbers | None:
         return PackedStrings.of(values)
     if any(kinds <= numbers for numbers in _NUMBERS):
         array = np.array(values)
-        return (
-            PackedNumbers(array) if array.dtype.kind in "if" else None
-        )  # larger numbers than int64 holds stay as they are
+        # Numbers beyond int64 stay as they are.
+        return PackedNumbers(array) if array.dtype.kind in "if" else None
     return None
 
 
@@ -282,9 +261,8 @@ def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
             )
         elif isinstance(owner.vectors, WordVectors):
             _, (source, *_rest) = owner.vectors.__reduce__()
-            attributes["vectors"] = (
-                source if isinstance(source, str) else owner.vectors
-            )  # one that was read from a file is found again
+            # A table that was read from a file is found again.
+            attributes["vectors"] = source if isinstance(source, str) else owner.vectors
     return {
         name: pack(value, f"the {name!r} parameter of {type(owner).__name__}", memo)
         for name, value in attributes.items()
@@ -292,17 +270,7 @@ def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
 
 
 def unpack(value: Any) -> Any:
-    """Return what was packed; estimators are changed in place.
-
-    Parameters
-    ----------
-    value : object
-        What `pack` returned, written and read in between.
-
-    Returns
-    -------
-    object
-    """
+    """Undo `pack`, after writing and reading; estimators are changed in place."""
     memo: dict[int, Any] = {}
     if not isinstance(value, _Packed):
         for owner in estimators_within(value):
@@ -312,7 +280,7 @@ def unpack(value: Any) -> Any:
 
 
 def _unpacked(value: Any, memo: dict[int, Any]) -> Any:
-    """Unpack each object once, however often it is referred to: a small file could otherwise ask for all memory."""
+    """Unpack each object once, however often it is referred to: else a small file could fill memory."""
     if id(value) in memo:
         return memo[id(value)][1]
     found = value
@@ -326,23 +294,14 @@ def _unpacked(value: Any, memo: dict[int, Any]) -> Any:
         found = {key: _unpacked(one, memo) for key, one in value.items()}
     elif type(value) in (list, tuple):
         found = type(value)(_unpacked(one, memo) for one in value)
-    memo[id(value)] = value, found  # the value is kept, or another object might get its number
+    memo[id(value)] = value, found  # the value is kept, or another object might get its id
     return found
 
 
 def estimators_within(value: Any) -> Iterator[Any]:
-    """Yield whatever holds estimators or learnt numbers within an object, itself included, each
-    once.
+    """Yield all objects with attributes within an object, itself included, each once.
 
-    Parameters
-    ----------
-    value : object
-
-    Yields
-    ------
-    object
-        Estimators, and anything else that has attributes: an estimator may hide in objects that are
-        none.
+    An estimator may be inside an object that is none itself.
     """
     waiting, seen = [value], {}
     while waiting:

@@ -1,9 +1,8 @@
-"""Trained pipelines as files that anyone can send: no pickle, no code, no weights of a transformer."""
+"""Save and load trained pipelines: no pickle, no code, no weights of a transformer."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...errors import InvalidParameterError, ModelError, ModelIntegrityError, UnsafeModelError
 from ...features.bert_common import BertBase
+from ...output_file import output_fault
 from ...validation import check_flag, invalid, short_text
 from ...warning import warn_user
 from .compact import estimators_within, pack, unpack
@@ -27,27 +27,39 @@ if TYPE_CHECKING:
 
 __all__ = ["SavedPipeline", "check_model_output", "load_pipeline", "save_pipeline"]
 
-_FORMAT = 1  # to be raised by whoever changes what is written
+_FORMAT = 1  # to be raised when the content changes
 _LIBRARIES = ("bertvectorizer", "numpy", "scikit-learn")
 _LIBRARIES_OF_BERT = ("torch", "transformers")
 
 
 @dataclass(frozen=True)
 class SavedPipeline:
-    """A pipeline from a file, and what it was trained on.
+    """A pipeline from a file, with what it was trained on.
 
-    Attributes
+    Parameters
     ----------
     pipeline : Pipeline
-        Fitted; texts in, predictions out.
+        Fitted; it takes texts and returns predictions.
     text : str or None
         Name of the column that held the texts.
-    target : str, tuple of str, or None
-        Name of what is predicted; one for each label where a row may have several.
-    versions : dict of str to str
-        Libraries that it was saved with.
-    metadata : dict
-        Whatever else was saved with it.
+    target : str, tuple of str or None
+        Name of the target; one for each label where a row may have several.
+    versions : dict of str to str, default={}
+        Versions of the libraries that it was saved with.
+    metadata : dict, default={}
+        Other values that were saved with it.
+
+    See Also
+    --------
+    load_pipeline : Load one from a file.
+    predict_file : Predict for a file of any size.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> pipeline = Pipeline([("majority", DummyClassifier())]).fit(["a bat"], ["animal"])
+    >>> SavedPipeline(pipeline, "text", "sense").classes.tolist()
+    ['animal']
     """
 
     pipeline: Pipeline
@@ -58,13 +70,10 @@ class SavedPipeline:
 
     @property
     def classes(self) -> NDArray[Any] | None:
-        """The classes that can be predicted; None for amounts, and where a row may have several labels. *Shape:* ``(n_classes,)``."""
+        """The classes, ndarray of shape (n_classes,); None for regression and for several labels."""
         classes = getattr(self.pipeline, "classes_", None)
-        return (
-            classes
-            if isinstance(classes, np.ndarray) and not isinstance(self.target, tuple)
-            else None
-        )
+        is_single = isinstance(classes, np.ndarray) and not isinstance(self.target, tuple)
+        return classes if is_single else None
 
 
 def save_pipeline(
@@ -84,20 +93,20 @@ def save_pipeline(
         Fitted. It may hold the vectorizers of this package, scikit-learn's estimators, and unions
         of them.
     path : str or Path
-        A name that ends in ``.skops``. It is written beside its place and moved there whole.
-    text : str or None
+        A name that ends in ``.skops``. The file is written atomically.
+    text : str, default=None
         Name of the column that held the texts.
-    target : str, sequence of str, or None
-        Name of what is predicted; one for each label where a row may have several.
-    metadata : mapping or None
-        Anything else to keep with it, as JSON can hold it.
-    trusted : sequence of str
-        Full names of other types in the pipeline; `load_pipeline` must be given them too.
+    target : str or sequence of str, default=None
+        Name of the target; one for each label where a row may have several.
+    metadata : mapping, default=None
+        Other values to save with it, of the types of JSON.
+    trusted : sequence of str, default=()
+        Full names of other types in the pipeline; `load_pipeline` needs them too.
 
     Returns
     -------
-    Path
-        That of the file.
+    path : Path
+        Path of the file.
 
     Raises
     ------
@@ -106,13 +115,20 @@ def save_pipeline(
     UnsafeModelError
         If it holds types that loading would refuse.
     ModelError
-        If the file cannot be written. What was there before is then still there.
+        If the file cannot be written. An older file then stays as it was.
+
+    See Also
+    --------
+    load_pipeline : Load the file.
+    SequenceLabeler : A tagger; put it into a pipeline to save it.
 
     Notes
     -----
-    Word vectors that were trained, or given as an object, are in the file; those that came from a file are not, nor is a transformer:
-    they are found again by name, and their digest is compared. `EmbeddingStore` and other stores become ``"auto"``, since a path of one
-    machine means nothing on another. The file is read back before it takes its place, so that it takes memory a few times its size.
+    Word vectors that were trained, or given as an object, are in the file. Those that came from a
+    file are not, nor is a transformer: they are found again by name, and their digest is compared.
+    An `EmbeddingStore` or the path of a store becomes ``"auto"``, since a path of one machine means
+    nothing on another. The file is read back before it replaces an older one, so that saving takes
+    memory of a few times its size.
 
     Examples
     --------
@@ -120,9 +136,10 @@ def save_pipeline(
     >>> from sklearn.feature_extraction.text import TfidfVectorizer
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["a cricket bat", "a sleeping bat"], ["thing", "animal"])
+    >>> texts, senses = ["a cricket bat", "a sleeping bat"], ["thing", "animal"]
+    >>> pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, senses)
     >>> with tempfile.TemporaryDirectory() as directory:
-    ...     path = save_pipeline(pipeline, Path(directory, "bats.skops"), text="text", target="sense")
+    ...     path = save_pipeline(pipeline, Path(directory, "bats.skops"), target="sense")
     ...     saved = load_pipeline(path)
     >>> saved.target, saved.pipeline.predict(["cricket"]).tolist()
     ('sense', ['thing'])
@@ -163,45 +180,20 @@ def save_pipeline(
 
 
 def check_model_output(path: str | Path) -> Path:
-    """Return the path of a model's file if one can be written there.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    InvalidParameterError
-        If it ends in something else than ``.skops``.
-    ModelError
-        If there is no such folder, the folder is write-protected, or the path is a folder.
-    """
+    """Return the path of a model's file if one can be written there."""
     path = Path(path)
     if path.suffix.lower() != ".skops":
         raise invalid("path", "a file name that ends in '.skops'", str(path))
-    fault = ""
-    if not path.parent.is_dir():
-        fault = f"there is no folder {str(path.parent)!r}. Make it first."
-    elif path.is_dir():
-        fault = "it is a folder."
-    elif not os.access(path.parent, os.W_OK):
-        fault = f"the folder {str(path.parent)!r} is write-protected."
-    if fault:
+    if fault := output_fault(path):
         raise ModelError(f"The file {str(path)!r} cannot be written: {fault}")
     return path
 
 
 def _name(parameter: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
+        rule = "the name of a column, a str"
         raise invalid(
-            parameter,
-            "the name of a column, a str"
-            + (" or a sequence of str" if parameter == "target" else ""),
-            value,
+            parameter, rule + (" or a sequence of str" if parameter == "target" else ""), value
         )
     return value
 
@@ -238,7 +230,7 @@ def _versions(pipeline: Pipeline) -> dict[str, str]:
 
 def _version(library: str) -> str:
     try:
-        return version(library).partition("+")[0]  # what stands after it names a build
+        return version(library).partition("+")[0]  # the rest names a build
     except PackageNotFoundError:
         return "unknown"
 
@@ -251,16 +243,16 @@ def load_pipeline(
     Parameters
     ----------
     path : str or Path
-    trusted : sequence of str
-        Full names of types to be trusted beside those of this package and of scikit-learn. Whatever
-        the file holds of them is made.
-    trust_remote_code : bool
-        Let a pipeline pass whose transformer comes with code of its own; it runs when texts are
-        embedded.
+        The file.
+    trusted : sequence of str, default=()
+        Full names of types that you trust beside those that are known to be safe.
+    trust_remote_code : bool, default=False
+        Whether the pipeline may use a transformer that runs code of its own.
 
     Returns
     -------
-    SavedPipeline
+    saved : SavedPipeline
+        The pipeline, and what it was trained on.
 
     Raises
     ------
@@ -277,22 +269,29 @@ def load_pipeline(
     UserWarning
         If libraries have other versions now.
 
+    See Also
+    --------
+    save_pipeline : Write the file.
+    predict_file : Predict for a file of any size.
+
     Notes
     -----
-    The file is never taken at its word: its parts may not be compressed, arrays must have the size that they claim, and all types are
-    checked before the first object is made. A transformer is looked for when texts are first embedded; if it is not there, or is
-    another one, that is an error. Where it has moved, set ``model_name`` anew. A file that you do not trust may still
-    predict what its maker wants.
+    A file is not trusted: its parts may not be compressed, arrays must have the size in their
+    header, and all types are checked before the first object is made. A transformer is searched for
+    when texts are first embedded; if it is missing or another one, that is an error. If it has
+    moved, set ``model_name``. The predictions of a file that you do not trust may still be what its
+    maker wants.
 
     Examples
     --------
     >>> import tempfile
     >>> from sklearn.dummy import DummyClassifier
-    >>> pipeline = Pipeline([("majority", DummyClassifier())]).fit(["a bat", "a crane"], ["animal", "animal"])
+    >>> pipeline = Pipeline([("majority", DummyClassifier())]).fit(["a bat"], ["animal"])
     >>> with tempfile.TemporaryDirectory() as directory:
-    ...     saved = load_pipeline(save_pipeline(pipeline, Path(directory, "bats.skops"), text="text", target="sense"))
-    >>> saved.text, saved.target
-    ('text', 'sense')
+    ...     path = save_pipeline(pipeline, Path(directory, "bats.skops"), text="text")
+    ...     saved = load_pipeline(path)
+    >>> saved.text, saved.pipeline.predict(["a crane"]).tolist()
+    ('text', ['animal'])
     """
     check_flag("trust_remote_code", trust_remote_code)
     path = Path(path)

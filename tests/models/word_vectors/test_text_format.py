@@ -348,7 +348,7 @@ class TestFaults:
 
     def test_a_long_line_is_shown_in_part(self) -> None:
         message = fault(b"tea 1 2\n" + b"x" * 100 + b"\n")
-        assert message.endswith(f": '{'x' * 60}'....")
+        assert message.endswith(f": '{'x' * 56}....")
 
     def test_old_line_ends_are_no_line_ends(self) -> None:
         assert fault(b"tea 1 2\rcup 3 4\npot 5 6\n").startswith("Line 1 (byte 0) of 'v.txt' ")

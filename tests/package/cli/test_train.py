@@ -232,27 +232,6 @@ def trained(table: Path) -> Path:
     return table.with_name("model.skops")
 
 
-def test_predict_names_what_is_wrong(trained: Path, table: Path, tmp_path: Path, run: Run) -> None:
-    assert_one_line(
-        run("predict", trained, tmp_path / "none.csv", "-o", tmp_path / "out.csv"),
-        "There is no file",
-        "none.csv",
-    )
-    assert_one_line(
-        run("predict", trained, table, "-o", tmp_path / "out.csv", "--text", "txt"),
-        "no column 'txt'",
-    )
-    assert_one_line(run("predict", trained, table, "-o", table), "is the file to be read")
-    assert_one_line(
-        run("predict", trained, table, "-o", tmp_path / "out.npy"),
-        "must end in one of .csv, .parquet, .jsonl",
-    )
-    broken = tmp_path / "broken.jsonl"
-    broken.write_text('{"text": "a"}\n{"text": "b"}\nrubbish\n', encoding="utf-8")
-    result = run("predict", trained, broken, "-o", tmp_path / "out.csv", "--chunk-rows", "2")
-    assert_one_line(result, "line 3 is no JSON", f"2 rows are kept in {tmp_path / 'out.csv'}.part")
-
-
 def test_an_interrupt_is_one_line(
     trained: Path, table: Path, model: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +244,3 @@ def test_an_interrupt_is_one_line(
         130, "", "Interrupted: no model was written.\n"
     )
     assert trained.read_bytes() == before
-    monkeypatch.setattr("bertvectorizer.pipeline.predict_file", stop)
-    result = run("predict", trained, table, "-o", table.with_name("out.csv"))
-    assert result == Result(130, "", "Interrupted: nothing was written\n")
