@@ -1,4 +1,8 @@
-"""scikit-learn transformers that turn texts into numbers."""
+"""scikit-learn transformers that turn texts into numbers.
+
+`bert_common` and `bert_span_base` are what the Bert vectorizers share; `weighting` pools word
+vectors.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,5 @@
-"""Pooling: one vector from those of layers, of a text's tokens, of a word's tokens, or of words."""
+"""Pooling: several vectors become one.
+
+`layers` resolves layers, `scalar_mix` weights them, `tokens` pools the tokens of a text,
+`subwords` those of a word, `words` word vectors.
+"""

@@ -1,1 +1,5 @@
-"""The command line: `app.main` runs ``bertvectorizer``; one module for each command."""
+"""The command line: `app.main` runs ``bertvectorizer``.
+
+One module per command: `compare`, `train`, `predict`, `embed` and `store`. They share the types of
+`options`, and reading rows, progress and Ctrl-C of `shared`.
+"""

@@ -1,1 +1,5 @@
-"""Tables on disk: read in chunks, embedded or predicted, and written."""
+"""Tables on disk, read and written in chunks.
+
+`read` reads them, `embed` and `predict` add vectors and predictions, `write` writes them, and
+`safe_csv` keeps spreadsheets from running cells.
+"""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -108,11 +111,12 @@ def convert_file(
                     except InvalidTextError as error:
                         fault = describe_fault(chunk[column], path)
                         raise InvalidTextError(fault or str(error)) from error
-                    with _as_table_error(output):
-                        writer.write(frame)
-                    rows += len(chunk)
-                    if progress is not None:
-                        progress(len(chunk))
+                    with _interrupt_deferred():
+                        with _as_table_error(output):
+                            writer.write(frame)
+                        rows += len(chunk)
+                        if progress is not None:
+                            progress(len(chunk))
         except BaseException:
             if not rows:
                 part.unlink(missing_ok=True)
@@ -120,6 +124,23 @@ def convert_file(
         with _as_table_error(output):
             part.replace(output)
     return rows
+
+
+@contextmanager
+def _interrupt_deferred() -> Iterator[None]:
+    """Deliver Ctrl-C after the block, so that no chunk is written without being counted."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pending.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if pending:
+        handler(*pending[0])
 
 
 @contextmanager

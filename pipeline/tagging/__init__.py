@@ -1,1 +1,6 @@
-"""Tagging words: tagged sentences, schemes of tags, features of words, decoding, and scores of entities."""
+"""Tag words: sequences, features, classifiers, decoding, and scores of entities.
+
+`labeler` is the estimator. `conll` reads `tagged_sentences`, `sentences` checks inputs,
+`word_features` and `word_shape` make features, `crf` (with `forward_backward`) learns transitions,
+`decoding` and `viterbi` find the best tags under `schemes`, and `scoring` scores them.
+"""

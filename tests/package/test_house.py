@@ -90,8 +90,17 @@ def test_folders_with_code_are_the_listed_packages() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_folder_has_few_modules(package: str) -> None:
-    assert len(modules_in(package)) <= 14
+def test_a_folder_has_few_modules_and_its_init_says_what_it_offers(package: str) -> None:
+    modules = modules_in(package)
+    assert len(modules) <= 14
+    init = importlib.import_module(package)
+    exported_from = {
+        getattr(init, name).__module__.rpartition(".")[2]
+        for name in exported(package)
+        if hasattr(getattr(init, name), "__module__")
+    }
+    named = set(re.findall(r"\w+", init.__doc__ or ""))
+    assert set(modules) - exported_from - named == set()
 
 
 def exported(module: str) -> list[str]:
