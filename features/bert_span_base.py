@@ -1,4 +1,4 @@
-"""What the vectorizers of words and spans share: a transformer read at the tokens of each span."""
+"""Base of the word and span vectorizers: read a transformer at the tokens of each span."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from ..errors import InvalidParameterError
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
     from ..models.store.embedding_store import EmbeddingStore
 
-__all__ = ["ContextualVectorizer", "Opened", "is_several", "list_targets", "read_targets"]
+__all__ = ["BertSpanBase", "SpanReader", "is_container", "list_targets", "read_targets"]
 
-_LEARNT_BYTES = 256 << 20
-_NUMBER_BYTES = 4
+_MAX_TRAINING_BYTES = 256 << 20
+_BYTES_PER_NUMBER = 4
 
 
 @dataclass(frozen=True)
-class Opened:
+class SpanReader:
     """A model that is ready to read spans; ``merge`` makes one vector of a token's layers."""
 
     encoder: SpanEncoder
@@ -47,10 +47,15 @@ class Opened:
     n_features: int
 
 
-class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class BertSpanBase(
+    BertBase,
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]  # scikit-learn has no types
+    TransformerMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """Base of `BertWordVectorizer` and `BertSpanVectorizer`: one row for each span of a text.
 
-    A subclass stores the parameters in ``__init__`` and says what the passages of X are.
+    A subclass stores the parameters in ``__init__`` and turns X into passages.
     """
 
     subtoken_pooling: str
@@ -60,10 +65,10 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
     _unit = "words"
 
     def _check_parameters(self) -> None:
-        """Check what can be checked before a model is looked for, which may take a download."""
+        """Check what needs no model, before one is searched and perhaps downloaded."""
         check_choice("layer_merge", self.layer_merge, (*LAYER_MERGES, "weighted"))
         check_choice("subtoken_pooling", self.subtoken_pooling, SUBTOKEN_POOLINGS)
-        parse_layers(self.layers, 0)  # how they are written; which there are, the model knows
+        parse_layers(self.layers, 0)  # only the notation; the range depends on the model
         check_int("stride", self.stride, 0, optional=True)
         check_int("random_state", self.random_state, 0)
 
@@ -76,20 +81,21 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         return self._width(checkpoint, resolve_layers(self.layers, checkpoint.n_layers))
 
     def _width(self, checkpoint: Checkpoint, layers: tuple[int, ...]) -> int:
-        return (
-            checkpoint.hidden_size
-            * self._sides
-            * (len(layers) if self.layer_merge == "concat" else 1)
-        )
+        """Return the number of columns."""
+        n_merged = len(layers) if self.layer_merge == "concat" else 1
+        return n_merged * self._pooled_width(checkpoint)
 
-    @property
-    def _sides(self) -> int:
-        """Vectors side by side that pooling makes of a word's tokens."""
-        return 2 if self.subtoken_pooling == "first_last" else 1
+    def _pooled_width(self, checkpoint: Checkpoint) -> int:
+        """Return the width of one layer after pooling a span's tokens."""
+        return checkpoint.hidden_size * (2 if self.subtoken_pooling == "first_last" else 1)
 
     @property
     def n_features_out_(self) -> int:
-        """Width of the result."""
+        """Number of columns of the result."""
+        return self._n_features()
+
+    @property
+    def _n_features_out(self) -> int:  # read by ClassNamePrefixFeaturesOutMixin
         return self._n_features()
 
     def _make_encoder(
@@ -110,13 +116,13 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         return SpanEncoder(checkpoint, tokenizer, layers, device, precision, batch_tokens)
 
     def _learn(self, passages: Sequence[Passage], targets: NDArray[Any] | None) -> None:
-        """Find the model, and learn the layer weights; ``targets`` has one for each span."""
+        """Find the model and learn the layer weights; ``targets`` has one target for each span."""
         encoder: SpanEncoder = self._encoder(is_fitting=True)
         store = open_store(self.store)
         mix = None
         if self.layer_merge == "weighted":
             mix = self._learn_mix(encoder, store, passages, targets)
-        # Attributes are set last and together, so that a fit that fails changes nothing.
+        # Set last and together, so that a failing fit changes nothing.
         self.model_fingerprint_ = encoder.checkpoint.fingerprint
         self.device_ = str(encoder.device)
         self.layers_ = encoder.layers
@@ -130,21 +136,21 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
         passages: Sequence[Passage],
         targets: NDArray[Any] | None,
     ) -> ScalarMix:
-        """Learn the mix from as many passages as fit into some memory, drawn at random."""
+        """Learn the layer weights from a random sample of passages that fits in 256 MiB."""
         if targets is None:
             raise InvalidParameterError(
-                "The 'layer_merge' parameter must be 'concat', 'sum' or 'mean' where there is no y,"
-                " since the weights of 'weighted' are learnt from it. Got 'weighted' and y=None"
-                " instead. Give y to fit."
+                "The 'layer_merge' parameter must be 'concat', 'sum' or 'mean' without y, since"
+                " 'weighted' learns its weights from y. Got 'weighted' and y=None instead. Give y"
+                " to fit."
             )
-        width = encoder.checkpoint.hidden_size * self._sides
-        room = _LEARNT_BYTES // (len(encoder.layers) * width * _NUMBER_BYTES)
+        width = self._pooled_width(encoder.checkpoint)
+        max_spans = _MAX_TRAINING_BYTES // (len(encoder.layers) * width * _BYTES_PER_NUMBER)
         first = _starts(passages)
         order = np.random.default_rng(self.random_state).permutation(len(passages))
-        n_chosen = int(np.searchsorted(np.cumsum(np.diff(first)[order]), room, side="right"))
+        n_chosen = int(np.searchsorted(np.cumsum(np.diff(first)[order]), max_spans, side="right"))
         chosen = np.sort(order[: max(n_chosen, 1)])
-        learnt = targets[ranges(first[chosen], np.diff(first)[chosen])]
-        states = np.zeros((len(encoder.layers), len(learnt), width), dtype=np.float32)
+        sampled = targets[ranges(first[chosen], np.diff(first)[chosen])]
+        states = np.zeros((len(encoder.layers), len(sampled), width), dtype=np.float32)
 
         def pool_each(found: SpanStates) -> NDArray[np.float32]:
             return np.stack(
@@ -157,63 +163,45 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
 
         chosen_passages = [passages[row] for row in chosen]
         _fill(np.moveaxis(states, 0, 1), encoder, store, chosen_passages, pool_each, None)
-        if np.issubdtype(learnt.dtype, np.floating):
-            return fit_scalar_mix(states, learnt.astype(np.float32), None)
-        classes, numbers = np.unique(learnt.astype(str), return_inverse=True)
-        return fit_scalar_mix(states, numbers.astype(np.int64), len(classes))
+        if np.issubdtype(sampled.dtype, np.floating):
+            return fit_scalar_mix(states, sampled.astype(np.float32), None)
+        classes, class_ids = np.unique(sampled.astype(str), return_inverse=True)
+        return fit_scalar_mix(states, class_ids.astype(np.int64), len(classes))
 
-    def _open(self) -> Opened:
-        """Make the model ready for ``transform``, or raise if a parameter breaks its rule."""
+    def _open(self) -> SpanReader:
+        """Return the model for ``transform``, or raise if a parameter breaks its rule."""
         encoder: SpanEncoder = self._encoder()
         width = self._width(encoder.checkpoint, encoder.layers)
-        return Opened(encoder, open_store(self.store), self._merge(encoder.layers), width)
+        return SpanReader(encoder, open_store(self.store), self._merge(encoder.layers), width)
 
-    def _vectors(self, passages: Sequence[Passage], opened: Opened) -> NDArray[np.float32]:
-        """Return the vectors of all spans, of shape (n_spans, n_features)."""
-        vectors = np.zeros((int(_starts(passages)[-1]), opened.n_features), dtype=np.float32)
+    def _vectors(self, passages: Sequence[Passage], reader: SpanReader) -> NDArray[np.float32]:
+        """Return the vectors of all spans, ``(n_spans, n_features)``."""
+        vectors = np.zeros((int(_starts(passages)[-1]), reader.n_features), dtype=np.float32)
 
         def pool(found: SpanStates) -> NDArray[np.float32]:
-            return pool_subtokens(opened.merge(found.states), found.counts, self.subtoken_pooling)
+            return pool_subtokens(reader.merge(found.states), found.counts, self.subtoken_pooling)
 
         with progress_bar(self, len(vectors), self._unit) as advance:
-            _fill(vectors, opened.encoder, opened.store, passages, pool, advance)
+            _fill(vectors, reader.encoder, reader.store, passages, pool, advance)
         return vectors
 
     def _merge(
         self, layers: tuple[int, ...]
     ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        """Return the function from (n_layers, n_tokens, hidden) to (n_tokens, width)."""
+        """Return the function from ``(n_layers, n_tokens, hidden)`` to ``(n_tokens, width)``."""
         if self.layer_merge == "concat":
-            return _side_by_side
+            return lambda states: states[0] if len(states) == 1 else np.concatenate(states, axis=1)
         if self.layer_merge == "weighted":
-            weights, scale = (
-                getattr(self, "layer_weights_", None),
-                getattr(self, "layer_scale_", None),
-            )
+            weights = getattr(self, "layer_weights_", None)
+            scale = getattr(self, "layer_scale_", None)
             if weights is None or scale is None or self.layers_ != layers:
                 raise NotFittedError(
-                    f"The weights of the layers {list(layers)} that layer_merge='weighted' needs"
-                    " are not learnt yet. Call 'fit' with y first."
+                    f"layer_merge='weighted' has not learned weights of the layers {list(layers)}"
+                    " yet. Call 'fit' with y first."
                 )
             return ScalarMix(weights, scale)
         share = 1.0 if self.layer_merge == "sum" else 1.0 / len(layers)
         return ScalarMix(np.full(len(layers), share, dtype=np.float32), 1.0)
-
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Return the names of the columns.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Here for scikit-learn's sake.
-
-        Returns
-        -------
-        ndarray
-            The class's name in lower case, and a number. *Shape:* ``(n_features,)``, dtype object.
-        """
-        prefix = type(self).__name__.lower()
-        return np.array([f"{prefix}{number}" for number in range(self._n_features())], dtype=object)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -223,13 +211,7 @@ class ContextualVectorizer(BertBase, TransformerMixin, BaseEstimator):  # type: 
 
 
 def list_targets(y: Any) -> list[Any]:
-    """Return the elements of y, whatever holds them.
-
-    Raises
-    ------
-    InvalidParameterError
-        If y is no sequence, or a table of several columns.
-    """
+    """Return the elements of a list, array, Series or one-column DataFrame of targets."""
     rule = "y must be a list, tuple, array or Series of targets"
     if (frame := read_frame(y)) is not None:
         if len(frame.names) != 1:
@@ -238,11 +220,7 @@ def list_targets(y: Any) -> list[Any]:
                 " Choose one: df['tag']."
             )
         y = frame.column(0)
-    if (
-        isinstance(y, (str, bytes, Mapping, set, frozenset))
-        or not isinstance(y, Iterable)
-        or getattr(y, "ndim", 1) == 0
-    ):
+    if isinstance(y, (Mapping, set, frozenset)) or not is_container(y):
         raise InvalidParameterError(
             f"{rule}. Got {type(y).__name__} {short_repr(y)}. Put them in a list, in the order"
             " of X."
@@ -250,56 +228,40 @@ def list_targets(y: Any) -> list[Any]:
     return list(y)
 
 
-def is_several(target: Any) -> bool:
-    """Whether a target is a list or another container, not one class or amount."""
+def is_container(value: Any) -> bool:
+    """Whether a value is a list, array or other container, not a string or number."""
     return (
-        isinstance(target, Iterable)
-        and not isinstance(target, (str, bytes))
-        and getattr(target, "ndim", 1) > 0
+        isinstance(value, Iterable)
+        and not isinstance(value, (str, bytes))
+        and getattr(value, "ndim", 1) > 0
     )
 
 
 def read_targets(
     values: Sequence[Any], name: Callable[[int], str] = "target {}".format
 ) -> NDArray[Any]:
-    """Return targets as an array: amounts if they are floats, else classes.
+    """Return targets ``(n_targets,)``: regression targets if they are floats, else classes.
 
-    Parameters
-    ----------
-    values : sequence
-        A target for each row of the result.
-    name : callable
-        What to call a target in a message.
-
-    Returns
-    -------
-    ndarray
-        *Shape:* ``(n_targets,)``.
-
-    Raises
-    ------
-    InvalidParameterError
-        If one of them is missing or infinite, or several in place of one; the message says which.
+    ``name`` returns what a message calls the target of an index.
     """
     values = list(values)
-    several = next((number for number, value in enumerate(values) if is_several(value)), None)
-    if several is not None:
+    wrong = [index for index, value in enumerate(values) if is_container(value)]
+    if wrong:
         raise InvalidParameterError(
-            "y must hold one class or amount for each row of the result. Got"
-            f" {type(values[several]).__name__} {short_repr(values[several])} as {name(several)}."
-            " Choose one of them."
+            "y must hold one class or number for each row of the result. Got"
+            f" {type(values[wrong[0]]).__name__} {short_repr(values[wrong[0]])} as"
+            f" {name(wrong[0])}. Choose one of them."
         )
     targets = np.asarray(values)
-    is_amount = np.issubdtype(targets.dtype, np.floating)
-    wrong = np.flatnonzero(
-        ~np.isfinite(targets)
-        if is_amount
-        else np.fromiter(map(is_missing, values), dtype=bool, count=len(values))
-    )
-    if len(wrong):
+    if np.issubdtype(targets.dtype, np.floating):
+        wrong = np.flatnonzero(~np.isfinite(targets)).tolist()
+    else:
+        wrong = [index for index, value in enumerate(values) if is_missing(value)]
+    if wrong:
         raise InvalidParameterError(
-            f"y must hold classes or finite amounts. Got {values[wrong[0]]!r} as"
-            f" {name(int(wrong[0]))}, and {len(wrong)} such in all. Leave out what has no target."
+            f"y must hold classes or finite numbers. Got {values[wrong[0]]!r} as"
+            f" {name(wrong[0])}. Missing or infinite targets: {len(wrong)}. Leave out what has no"
+            " target."
         )
     return targets
 
@@ -312,10 +274,7 @@ def _fill(
     make: Callable[[SpanStates], NDArray[np.float32]],
     advance: Callable[[float], Any] | None,
 ) -> None:
-    """Write what ``make`` returns for the states of spans into their rows.
-
-    Equal passages are read once.
-    """
+    """Write what ``make`` returns for the states of spans into their rows, equal passages once."""
     first = _starts(passages)
     rows_of: dict[tuple[str, bytes], list[int]] = {}
     for row, passage in enumerate(passages):
@@ -337,9 +296,5 @@ def _fill(
 
 
 def _starts(passages: Sequence[Passage]) -> NDArray[np.int64]:
-    """Return the first row of each passage, and the one after the last."""
+    """Return the first row of each passage, and the number of rows."""
     return np.cumsum([0, *(len(passage.spans) for passage in passages)], dtype=np.int64)
-
-
-def _side_by_side(layers: NDArray[np.float32]) -> NDArray[np.float32]:
-    return layers[0] if len(layers) == 1 else np.concatenate(list(layers), axis=1)

@@ -1,9 +1,9 @@
-"""Contextual embeddings of spans: a word or phrase of each text, as it is meant there."""
+"""Contextual embeddings of spans of texts, as a scikit-learn transformer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..models import DEFAULT_MODEL
 from ..models.encode_spans import Passage
 from ..models.store.embedding_store import EmbeddingStore
 from .bert_common import Precision
-from .bert_span_base import ContextualVectorizer, list_targets, read_targets
+from .bert_span_base import BertSpanBase, list_targets, read_targets
 from .inputs.spans import SpanTable, read_spans
 
 if TYPE_CHECKING:
@@ -24,91 +24,108 @@ if TYPE_CHECKING:
 __all__ = ["BertSpanVectorizer"]
 
 
-class BertSpanVectorizer(ContextualVectorizer):
-    """Turn spans of texts into contextual vectors: of a word whose sense is asked for, an aspect,
-    an entity.
+class BertSpanVectorizer(BertSpanBase):
+    """Turn spans of texts into contextual vectors: an ambiguous word, an aspect, an entity.
 
     Parameters
     ----------
-    model_name : str or Path
-        A directory, or a name on the Hugging Face hub; looked for as by `BertVectorizer`.
-    text : str
-        Name of the column that holds the text.
-    start, end : str or None
-        Names of the columns that hold the first character of the span, and the one after its last.
-        ``start=None, end=None`` reads the column ``word`` even where there are bounds.
-    word : str or None
-        Name of the column that holds the span itself, which is the word's first occurrence in the
-        text, as a whole word if there is one, whatever the case. It is read where there are no
-        columns ``start`` and ``end``; under another name than ``"word"``, always.
-    missing : {"error", "zero", "nan"}
-        What becomes of a row whose text, bounds or word are missing, or whose word is not in the
-        text: an error that names the first such rows, zeros or NaN.
-    layers : int, list of int, or str
+    model_name : str or Path, default="sentence-transformers/all-MiniLM-L6-v2"
+        A directory, or a name on the Hugging Face hub, searched as in `BertVectorizer`.
+    text : str, default="text"
+        Name of the column of texts.
+    start : str or None, default="start"
+        Name of the column with the first character of each span. With ``start=None, end=None``, the
+        column ``word`` is read even if there are bounds.
+    end : str or None, default="end"
+        Name of the column with the character after the last of each span.
+    word : str or None, default="word"
+        Name of the column with the span itself: its first occurrence in the text, as a separate
+        word if there is one, ignoring case. It is read if the columns ``start`` and ``end`` do not
+        exist, and always if its name is not ``"word"``.
+    missing : {"error", "zero", "nan"}, default="error"
+        What a row becomes whose text, bounds or word are missing, or whose word is not in the text:
+        an error that names the first such rows, zeros or NaN.
+    layers : int, list of int or str, default=-1
         Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"``
         and ``"all"``.
-    layer_merge : {"concat", "sum", "mean", "weighted"}
-        How the layers' vectors become one. ``"weighted"`` is ELMo's scalar mix: softmax weights and
-        a scale, learnt in ``fit`` from y, for which they serve a linear model best.
-    subtoken_pooling : {"first", "last", "first_last", "mean"}
-        How the vectors of a span's tokens become one; ``"first_last"`` puts both side by side.
-    max_length : int or None
-        Longest sequence in tokens, special tokens included; None takes the checkpoint's limit. A
-        longer text is read in windows, of which only those are encoded that a span needs.
-    stride : int or None
-        Tokens that neighbouring windows share; None takes three quarters of a window, which leaves
-        every span at least three eighths of a window, less half of the span, on either side. Each
-        span is taken from the window in which it has most context.
-    prompt : str or None
-        Text put before every text, or the name of one of the checkpoint's prompts; None takes its
-        default prompt.
-    precision : {"float32", "int8", "bfloat16", "float16"}
-        float32 is exact. int8 (CPU) is faster again at a small cost in accuracy.
-    device : str, torch.device or None
-        None picks CUDA, MPS or the CPU, in that order.
-    batch_tokens : int or None
-        Most tokens in a batch; None fits the device. It is halved when memory runs out.
-    revision : str or None
+    layer_merge : {"concat", "sum", "mean", "weighted"}, default="concat"
+        How the vectors of several layers are merged, before pooling. ``"weighted"`` is ELMo's
+        scalar mix: softmax weights and a scale that ``fit`` learns from y, with a linear model.
+    subtoken_pooling : {"first", "last", "first_last", "mean"}, default="mean"
+        How the token vectors of a span are pooled. ``"first_last"`` concatenates both.
+    max_length : int or None, default=None
+        Longest sequence in tokens, special tokens included. None takes the checkpoint's limit. A
+        longer text is read in windows, and only windows with a span are encoded.
+    stride : int or None, default=None
+        Tokens that neighbouring windows share. None takes three quarters of a window, which leaves
+        every span at least three eighths of a window, less half of the span, on either side. A span
+        is read in the window in which it has most context.
+    prompt : str or None, default=None
+        Text to put before every text, or the name of one of the checkpoint's prompts. None takes
+        the checkpoint's default prompt.
+    precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
+        Number format. float32 is exact. int8 (CPU only) is faster and less accurate. The 16-bit
+        formats need a device with such arithmetic.
+    device : str, torch.device or None, default=None
+        Where the network runs. None picks CUDA, MPS or the CPU, in that order.
+    batch_tokens : int or None, default=None
+        Most tokens in a batch, halved when memory runs out. None fits the device.
+    revision : str or None, default=None
         Branch, tag or commit on the hub.
-    local_files_only : bool
-        Never open a connection.
-    trust_remote_code : bool
-        Let code of the checkpoint run; a hub model then needs a full commit as ``revision``.
-    store : "auto", str, Path, EmbeddingStore or None
-        Where vectors are kept, as for `BertVectorizer`: a span is encoded once for the layers that
-        are asked for first, once more when others are asked for, and then never again.
-    show_progress_bar : bool
-        Show a bar, in spans.
-    random_state : int
-        Seed of the sample of rows from which ``"weighted"`` learns where there are many: it reads
-        at most 256 MiB of states, which are about 25,000 spans for all layers of the default model.
+    local_files_only : bool, default=False
+        Whether to never open a connection.
+    trust_remote_code : bool, default=False
+        Whether code of the checkpoint may run. A model of the hub then needs a full commit as
+        ``revision``.
+    store : "auto", str, Path, EmbeddingStore or None, default="auto"
+        Where vectors are kept, as in `BertVectorizer`. A span is encoded for the layers requested
+        first, a second time for all layers when others are requested, and never again.
+    show_progress_bar : bool, default=False
+        Whether to show a progress bar, in spans.
+    random_state : int, default=0
+        Seed of the sample of rows from which ``"weighted"`` learns. The sample has at most
+        256 MiB of hidden states, about 25,000 spans for all layers of the default model.
 
     Attributes
     ----------
     n_features_out_ : int
-        Width of the result.
+        Number of columns of the result.
     layers_ : tuple of int
-        The layers that ``fit`` found in ``layers``, counted from the embeddings.
-    layer_weights_ : ndarray or None
-        With ``"weighted"``, the weight of each of ``layers_``; they are positive and 1 together.
-        *Shape:* ``(n_layers,)``, float32.
+        Numbers of the layers read; 0 is the output of the embeddings.
+    layer_weights_ : ndarray of shape (n_layers,), float32, or None
+        With ``"weighted"``, the weight of each of ``layers_``. They are positive and add up to 1.
     layer_scale_ : float or None
-        With ``"weighted"``, by what the weighted sum is multiplied.
+        With ``"weighted"``, the factor of the weighted sum.
     device_ : str
-        Where it was fitted. On a machine that lacks the device, ``transform`` goes on without it
-        and says so.
+        Where the estimator was fitted. On a machine without this device, ``transform`` warns and
+        uses another one.
     model_fingerprint_ : str
-        Digest of the content of weights, tokenizer and configuration; ``transform`` compares it.
+        Digest of the weights, tokenizer and configuration. ``transform`` compares it, so that a
+        fitted estimator never uses another model.
 
     Raises
     ------
-    ModelNotFoundError, ModelChangedError, InvalidTextError, InvalidParameterError
-        See :mod:`bertvectorizer.errors` for the whole tree.
+    InvalidParameterError
+        If a parameter breaks its rule, or ``layer_merge="weighted"`` and y is missing or has not
+        one target for each span.
+    InvalidTextError
+        If X is not a table with these columns, or a row is missing and ``missing="error"``.
+    ModelNotFoundError
+        If the model is in none of the places searched.
+    ModelChangedError
+        If the model is not the one that the estimator was fitted with.
+    NotFittedError
+        If ``layer_merge="weighted"`` and ``transform`` is called before ``fit``.
+
+    See Also
+    --------
+    BertVectorizer : A vector for each text.
+    BertWordVectorizer : A vector for each word of a document.
 
     Notes
     -----
-    Every token with a character of the span belongs to it, as the tokenizer itself tells where its tokens stand. A span of which the
-    tokenizer leaves nothing gets zeros. Several rows may have the same text: it is then encoded once.
+    The tokens of a span are those that have a character of it, by the tokenizer's own offsets. A
+    span without tokens gets zeros. A text that several rows share is encoded once.
 
     References
     ----------
@@ -121,7 +138,8 @@ class BertSpanVectorizer(ContextualVectorizer):
     --------
     >>> import pandas as pd
     >>> from bertvectorizer import BertSpanVectorizer
-    >>> df = pd.DataFrame({"text": ["The bat squeaked.", "She oiled the bat."], "start": [4, 14], "end": [7, 17]})
+    >>> texts = ["The bat squeaked.", "She oiled the bat."]
+    >>> df = pd.DataFrame({"text": texts, "start": [4, 14], "end": [7, 17]})
     >>> BertSpanVectorizer(layers=-2).fit_transform(df).shape
     (2, 384)
     >>> BertSpanVectorizer().fit_transform(df[["text"]].assign(word="bat")).shape
@@ -139,10 +157,10 @@ class BertSpanVectorizer(ContextualVectorizer):
         start: str | None = "start",
         end: str | None = "end",
         word: str | None = "word",
-        missing: str = "error",
+        missing: Literal["error", "zero", "nan"] = "error",
         layers: int | Sequence[int] | str = -1,
-        layer_merge: str = "concat",
-        subtoken_pooling: str = "mean",
+        layer_merge: Literal["concat", "sum", "mean", "weighted"] = "concat",
+        subtoken_pooling: Literal["first", "last", "first_last", "mean"] = "mean",
         max_length: int | None = None,
         stride: int | None = None,
         prompt: str | None = None,
@@ -163,15 +181,23 @@ class BertSpanVectorizer(ContextualVectorizer):
 
         Parameters
         ----------
-        X : pandas or polars DataFrame
-            With the columns that the parameters name; others are left alone. *Length:* ``n_rows``.
-        y : sequence, or None
-            What is to be told of each row: classes, or amounts if they are floats. Only
-            ``"weighted"`` reads it.
+        X : pandas or polars DataFrame of shape (n_rows, n_columns)
+            Has the columns that the parameters name; other columns are ignored.
+        y : list, tuple, ndarray or Series of shape (n_rows,), default=None
+            The target of each row: regression targets if they are floats, else classes, such as
+            senses. Used by ``layer_merge="weighted"`` only.
 
         Returns
         -------
-        self
+        self : object
+            The fitted vectorizer.
+
+        Raises
+        ------
+        InvalidTextError
+            If X is no table of spans.
+        InvalidParameterError
+            If a parameter breaks its rule, or a target is missing.
         """
         table = self._table(X)
         targets = None
@@ -190,13 +216,13 @@ class BertSpanVectorizer(ContextualVectorizer):
 
         Parameters
         ----------
-        X : pandas or polars DataFrame
-            With the columns that the parameters name; others are left alone. *Length:* ``n_rows``.
+        X : pandas or polars DataFrame of shape (n_rows, n_columns)
+            Has the columns that the parameters name; other columns are ignored.
 
         Returns
         -------
-        ndarray
-            *Shape:* ``(n_rows, n_features)``, float32.
+        vectors : ndarray of shape (n_rows, n_features), float32
+            A row for each span.
         """
         table = self._table(X)
         vectors = self._vectors(_passages(table), self._open())

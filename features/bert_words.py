@@ -1,10 +1,10 @@
-"""Contextual embeddings of single words: one vector for each word of each document."""
+"""Contextual embeddings of words, as a scikit-learn transformer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ..models.ragged import chunks
 from ..models.store.embedding_store import EmbeddingStore
 from ..validation import short_repr
 from .bert_common import Precision
-from .bert_span_base import ContextualVectorizer, Opened, is_several, list_targets, read_targets
+from .bert_span_base import BertSpanBase, SpanReader, is_container, list_targets, read_targets
 from .inputs.documents import Documents, read_documents
 from .inputs.frames import iter_slices, read_frame
 
@@ -28,96 +28,112 @@ if TYPE_CHECKING:
 
 __all__ = ["BertWordVectorizer"]
 
-_DOCUMENTS_AT_ONCE = 1024
-_BYTES_AT_ONCE = 64 << 20
-_NUMBER_BYTES = 4
-_COUNT = "Give one for each of the words that words(X) returns, blank ones among them"
+_DOCUMENTS_PER_CHUNK = 1024
+_BYTES_PER_CHUNK = 64 << 20
+_BYTES_PER_NUMBER = 4
+_REMEDY = "Give one for each of the words that words(X) returns, blank ones included"
 
 
-class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # rows are words, X has documents
+class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     r"""Turn documents into one contextual vector for each of their words.
 
-    The same word has another vector in another context. Every word has a row, whatever becomes of
-    it: one that vanishes when the tokenizer normalises it gets zeros, and one beyond the length
-    that the model reads is read in a further window.
+    The same word has another vector in another context. Every word has a row: a word that the
+    tokenizer normalises to nothing gets zeros, and a word beyond the model's length limit is read
+    in a further window.
 
     Parameters
     ----------
-    model_name : str or Path
-        A directory, or a name on the Hugging Face hub; looked for as by `BertVectorizer`.
-    layers : int, list of int, or str
+    model_name : str or Path, default="sentence-transformers/all-MiniLM-L6-v2"
+        A directory, or a name on the Hugging Face hub, searched as in `BertVectorizer`.
+    layers : int, list of int or str, default=-1
         Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"``
         and ``"all"``.
-    layer_merge : {"concat", "sum", "mean", "weighted"}
-        How the layers' vectors become one. ``"weighted"`` is ELMo's scalar mix: softmax weights and
-        a scale, learnt in ``fit`` from y, for which they serve a linear model best.
-    subtoken_pooling : {"first", "last", "first_last", "mean"}
-        How the vectors of a word's tokens become one; ``"first_last"`` puts both side by side.
-    tokenizer : str, callable or None
-        For documents that are texts: a pattern whose matches are the words, such as
-        ``r"\w+|[^\w\s]"``, or a callable that returns the words of a text as they stand there. None
-        takes documents that are lists of words only.
-    max_length : int or None
-        Longest sequence in tokens, special tokens included; None takes the checkpoint's limit. A
+    layer_merge : {"concat", "sum", "mean", "weighted"}, default="concat"
+        How the vectors of several layers are merged, before pooling. ``"weighted"`` is ELMo's
+        scalar mix: softmax weights and a scale that ``fit`` learns from y, with a linear model.
+    subtoken_pooling : {"first", "last", "first_last", "mean"}, default="mean"
+        How the token vectors of a word are pooled. ``"first_last"`` concatenates both.
+    tokenizer : str, callable or None, default=None
+        How to find the words of a text: a pattern that matches words, such as
+        ``r"\w+|[^\w\s]"``, or a callable that returns the words of a text, unchanged and in
+        order. None accepts lists of words only.
+    max_length : int or None, default=None
+        Longest sequence in tokens, special tokens included. None takes the checkpoint's limit. A
         longer document is read in windows.
-    stride : int or None
-        Tokens that neighbouring windows share; None takes a quarter of a window. Each word is taken
-        from the window in which it has most context.
-    prompt : str or None
-        Text put before every document, or the name of one of the checkpoint's prompts; None takes
-        its default prompt.
-    precision : {"float32", "int8", "bfloat16", "float16"}
-        float32 is exact. int8 (CPU) is faster again at a small cost in accuracy.
-    device : str, torch.device or None
-        None picks CUDA, MPS or the CPU, in that order.
-    batch_tokens : int or None
-        Most tokens in a batch; None fits the device. It is halved when memory runs out.
-    revision : str or None
+    stride : int or None, default=None
+        Tokens that neighbouring windows share. None takes a quarter of a window. A word is read in
+        the window in which it has most context.
+    prompt : str or None, default=None
+        Text to put before every document, or the name of one of the checkpoint's prompts. None takes
+        the checkpoint's default prompt.
+    precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
+        Number format. float32 is exact. int8 (CPU only) is faster and less accurate. The 16-bit
+        formats need a device with such arithmetic.
+    device : str, torch.device or None, default=None
+        Where the network runs. None picks CUDA, MPS or the CPU, in that order.
+    batch_tokens : int or None, default=None
+        Most tokens in a batch, halved when memory runs out. None fits the device.
+    revision : str or None, default=None
         Branch, tag or commit on the hub.
-    local_files_only : bool
-        Never open a connection.
-    trust_remote_code : bool
-        Let code of the checkpoint run; a hub model then needs a full commit as ``revision``.
-    store : "auto", str, Path, EmbeddingStore or None
-        Where vectors are kept, as for `BertVectorizer`: a document is encoded once for the layers
-        that are asked for first, once more when others are asked for, and then never again.
-    show_progress_bar : bool
-        Show a bar, in words.
-    random_state : int
-        Seed of the sample of documents from which ``"weighted"`` learns where there are many: it
-        reads at most 256 MiB of states, which are about 25,000 words for all layers of the default
-        model.
+    local_files_only : bool, default=False
+        Whether to never open a connection.
+    trust_remote_code : bool, default=False
+        Whether code of the checkpoint may run. A model of the hub then needs a full commit as
+        ``revision``.
+    store : "auto", str, Path, EmbeddingStore or None, default="auto"
+        Where vectors are kept, as in `BertVectorizer`. A document is encoded for the layers requested
+        first, a second time for all layers when others are requested, and never again.
+    show_progress_bar : bool, default=False
+        Whether to show a progress bar, in words.
+    random_state : int, default=0
+        Seed of the sample of documents from which ``"weighted"`` learns. The sample has at most
+        256 MiB of hidden states, about 25,000 words for all layers of the default model.
 
     Attributes
     ----------
     n_features_out_ : int
-        Width of the result.
+        Number of columns of the result.
     layers_ : tuple of int
-        The layers that ``fit`` found in ``layers``, counted from the embeddings.
-    layer_weights_ : ndarray or None
-        With ``"weighted"``, the weight of each of ``layers_``; they are positive and 1 together.
-        *Shape:* ``(n_layers,)``, float32.
+        Numbers of the layers read; 0 is the output of the embeddings.
+    layer_weights_ : ndarray of shape (n_layers,), float32, or None
+        With ``"weighted"``, the weight of each of ``layers_``. They are positive and add up to 1.
     layer_scale_ : float or None
-        With ``"weighted"``, by what the weighted sum is multiplied.
+        With ``"weighted"``, the factor of the weighted sum.
     device_ : str
-        Where it was fitted. On a machine that lacks the device, ``transform`` goes on without it
-        and says so.
+        Where the estimator was fitted. On a machine without this device, ``transform`` warns and
+        uses another one.
     model_fingerprint_ : str
-        Digest of the content of weights, tokenizer and configuration; ``transform`` compares it.
+        Digest of the weights, tokenizer and configuration. ``transform`` compares it, so that a
+        fitted estimator never uses another model.
 
     Raises
     ------
-    ModelNotFoundError, ModelChangedError, InvalidTextError, InvalidParameterError
-        See :mod:`bertvectorizer.errors` for the whole tree.
+    InvalidParameterError
+        If a parameter breaks its rule, or ``layer_merge="weighted"`` and y is missing or has not
+        one target for each word.
+    InvalidTextError
+        If X does not hold documents, or a word is missing or not a str.
+    ModelNotFoundError
+        If the model is in none of the places searched.
+    ModelChangedError
+        If the model is not the one that the estimator was fitted with.
+    NotFittedError
+        If ``layer_merge="weighted"`` and ``transform`` is called before ``fit``.
+
+    See Also
+    --------
+    BertVectorizer : A vector for each text.
+    BertSpanVectorizer : A vector for a word or phrase of each text.
+    SequenceLabeler : A tagger over vectors of words.
 
     Notes
     -----
-    A document that is a list of words is read as these words with single spaces between them. Which tokens a word consists of is told by
-    the tokenizer, by the characters at which each token stands.
+    A list of words is read as these words with single spaces between them. The tokens of a word are
+    those that have a character of it, by the tokenizer's own offsets.
 
-    The network is never trained: but for ``"weighted"``, ``transform`` works without ``fit``.
+    The network is never trained. Without ``"weighted"``, ``transform`` works without ``fit``.
 
-    The rows of the result are words, and no index of documents fits them: there is no
+    The rows of the result are words, so an index of documents does not fit them: there is no
     ``set_output``, and ``transform`` always returns an array.
 
     References
@@ -135,7 +151,7 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
     >>> vectors = vectorizer.fit_transform(documents)
     >>> vectors.shape
     (9, 1536)
-    >>> [len(of_document) for of_document in vectorizer.iter_transform(documents)]
+    >>> [len(vectors) for vectors in vectorizer.iter_transform(documents)]
     [4, 0, 5]
     >>> BertWordVectorizer(tokenizer=r"\w+|[^\w\s]").words(["A bat's wing."])
     [['A', 'bat', "'", 's', 'wing', '.']]
@@ -146,8 +162,8 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         model_name: str | Path = DEFAULT_MODEL,
         *,
         layers: int | Sequence[int] | str = -1,
-        layer_merge: str = "concat",
-        subtoken_pooling: str = "mean",
+        layer_merge: Literal["concat", "sum", "mean", "weighted"] = "concat",
+        subtoken_pooling: Literal["first", "last", "first_last", "mean"] = "mean",
         tokenizer: str | Callable[[str], Iterable[str]] | None = None,
         max_length: int | None = None,
         stride: int | None = None,
@@ -169,24 +185,29 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series
-            The documents: lists of words, or texts if there is a ``tokenizer``. *Length:*
-            ``n_documents``.
-        y : sequence, or None
-            What is to be told of each word, nested as X is, or flat: classes, such as tags, or
-            amounts if they are floats. Only ``"weighted"`` reads it.
+        X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_documents,)
+            The documents: lists of words, or texts if there is a ``tokenizer``.
+        y : list, tuple, ndarray or Series of shape (n_words,) or nested as X, default=None
+            The target of each word: regression targets if they are floats, else classes, such as
+            tags. Used by ``layer_merge="weighted"`` only.
 
         Returns
         -------
-        self
+        self : object
+            The fitted vectorizer.
+
+        Raises
+        ------
+        InvalidTextError
+            If X does not hold documents.
+        InvalidParameterError
+            If a parameter breaks its rule, or a target is missing.
         """
         self._check_parameters()
         documents = read_documents(X, self.tokenizer)
-        targets = (
-            _flat_targets(y, documents)
-            if self.layer_merge == "weighted" and y is not None
-            else None
-        )
+        targets = None
+        if self.layer_merge == "weighted" and y is not None:
+            targets = _flat_targets(y, documents)
         self._learn(_passages(documents), targets)
         return self
 
@@ -195,79 +216,73 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series
-            The documents: lists of words, or texts if there is a ``tokenizer``. *Length:*
-            ``n_documents``.
+        X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_documents,)
+            The documents: lists of words, or texts if there is a ``tokenizer``.
 
         Returns
         -------
-        ndarray
-            A row for each word, document after document. *Shape:* ``(n_words, n_features)``,
-            float32.
+        vectors : ndarray of shape (n_words, n_features), float32
+            A row for each word, document after document.
         """
         self._check_parameters()
         return self._vectors(_passages(read_documents(X, self.tokenizer)), self._open())
 
     def iter_transform(self, X: Iterable[Any]) -> Iterator[NDArray[np.float32]]:
-        """Return an iterator over the vectors of each document; memory stays the same however many
-        there are, and however long.
+        """Return an iterator over the vectors of each document, in constant memory.
 
-        What is wrong with the parameters is said at once, before the first document is read. With
-        the default ``store``, vectors are also kept in the temporary directory, up to 8 GiB of
-        them; ``store=None`` keeps nothing.
+        Parameters are checked at once, before the first document is read. The default ``store``
+        also keeps vectors in the temporary directory, up to 8 GiB of them; ``store=None`` keeps
+        nothing.
 
         Parameters
         ----------
-        X : iterable
-            The documents, which may come from a generator: they are read a thousand at a time.
+        X : iterable of shape (n_documents,)
+            The documents, possibly from a generator. A thousand are read at a time.
 
-        Returns
-        -------
-        iterator of ndarray
-            *Shape of each:* ``(n_words_of_the_document, n_features)``, float32.
+        Yields
+        ------
+        vectors : ndarray of shape (n_words_of_document, n_features), float32
+            A row for each word of the document.
 
         Raises
         ------
         InvalidTextError
-            If X is no collection of documents; or, when its turn comes, if a document or word is
-            none. The message names the first.
+            If X is no collection of documents; during iteration, if a document or word is invalid.
+            The message names the first.
         """
         self._check_parameters()
-        if (
-            isinstance(X, (str, bytes, Mapping, set, frozenset))
-            or not isinstance(X, Iterable)
-            or getattr(X, "ndim", 1) == 0
-        ):
-            read_documents(X, self.tokenizer)  # says what is wrong
+        if isinstance(X, (Mapping, set, frozenset)) or not is_container(X):
+            read_documents(X, self.tokenizer)  # raises
         read_documents(() if read_frame(X) is None else X[:0], self.tokenizer)  # type: ignore[index]
-        return self._by_document(X, self.tokenizer, self._open())
+        return self._iter_vectors(X, self.tokenizer, self._open())
 
-    def _by_document(
-        self, X: Any, tokenizer: str | Callable[[str], Iterable[str]] | None, opened: Opened
+    def _iter_vectors(
+        self, X: Any, tokenizer: str | Callable[[str], Iterable[str]] | None, reader: SpanReader
     ) -> Iterator[NDArray[np.float32]]:
+        """Yield the vectors of each document; parameters set later do not change them."""
+        max_words = max(_BYTES_PER_CHUNK // (reader.n_features * _BYTES_PER_NUMBER), 1)
         first = 0
-        for portion in _portions(X):
-            read = read_documents(portion, tokenizer, first=first)
-            first += len(read)
-            passages = _passages(read)
-            for start, end in chunks(
-                read.offsets, max(_BYTES_AT_ONCE // (opened.n_features * _NUMBER_BYTES), 1)
-            ):
-                vectors = self._vectors(passages[start:end], opened)
-                of_documents = read.offsets[start : end + 1] - read.offsets[start]
-                yield from (vectors[begin:stop] for begin, stop in pairwise(of_documents.tolist()))
+        for chunk in _document_chunks(X):
+            documents = read_documents(chunk, tokenizer, first=first)
+            first += len(documents)
+            passages, offsets = _passages(documents), documents.offsets
+            for start, end in chunks(offsets, max_words):
+                vectors = self._vectors(passages[start:end], reader)
+                rows = offsets[start : end + 1] - offsets[start]
+                yield from (vectors[begin:stop] for begin, stop in pairwise(rows.tolist()))
 
     def words(self, X: Any) -> list[list[str]]:
         """Return the words of each document, whose vectors are the rows of ``transform``.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series
-            The documents.
+        X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_documents,)
+            The documents: lists of words, or texts if there is a ``tokenizer``.
 
         Returns
         -------
-        list of list of str
+        words : list of list of str
+            Without white space around them; a blank word is "".
         """
         return read_documents(X, self.tokenizer).nested
 
@@ -278,61 +293,59 @@ class BertWordVectorizer(ContextualVectorizer, auto_wrap_output_keys=None):  # t
         return tags
 
 
-def _portions(X: Any) -> Iterator[Any]:
-    """Cut documents into portions, those of a data frame or series with their index."""
-    if (slices := iter_slices(X, _DOCUMENTS_AT_ONCE)) is not None:
+def _document_chunks(X: Any) -> Iterator[Any]:
+    """Yield a thousand documents at a time; slices of a frame or series keep their index."""
+    if (slices := iter_slices(X, _DOCUMENTS_PER_CHUNK)) is not None:
         yield from slices
     else:
         documents = iter(X)
-        while portion := list(islice(documents, _DOCUMENTS_AT_ONCE)):
-            yield portion
+        while chunk := list(islice(documents, _DOCUMENTS_PER_CHUNK)):
+            yield chunk
 
 
 def _passages(documents: Documents) -> list[Passage]:
+    bounds = pairwise(documents.offsets.tolist())
     return [
         Passage(text, documents.spans[start:end])
-        for text, (start, end) in zip(
-            documents.texts, pairwise(documents.offsets.tolist()), strict=True
-        )
+        for text, (start, end) in zip(documents.texts, bounds, strict=True)
     ]
 
 
 def _flat_targets(y: Any, documents: Documents) -> NDArray[Any]:
-    """Return one target for each word, whether y is nested or flat."""
+    """Return one target for each word, from nested or flat targets."""
     rows = list_targets(y)
-    lengths = np.diff(documents.offsets).tolist()
     n_words = len(documents.spans)
-    if not any(map(is_several, rows)):
+    lengths = np.diff(documents.offsets).tolist()
+    if not any(map(is_container, rows)):
         if len(rows) != n_words:
             raise InvalidParameterError(
                 f"y must have one target for each of {n_words} words. Got {len(rows)} instead."
-                f" {_COUNT}."
+                f" {_REMEDY}."
             )
         return read_targets(rows)
-    for number, row in enumerate(rows):
-        if not is_several(row):
+    for index, row in enumerate(rows):
+        if not is_container(row):
             raise InvalidParameterError(
                 "y must have a list of targets for each document, or one target for each word. Got"
-                f" {type(row).__name__} {short_repr(row)} as document {number}, beside lists. Put"
+                f" {type(row).__name__} {short_repr(row)} as document {index}, beside lists. Put"
                 " its targets in a list."
             )
-    by_document = [list(row) for row in rows]
-    for number, (row, length) in enumerate(zip(by_document, lengths, strict=False)):
+    nested = [list(row) for row in rows]
+    for index, (row, length) in enumerate(zip(nested, lengths, strict=False)):
         if len(row) != length:
             raise InvalidParameterError(
-                f"y must have one target for each word. Document {number} has {length} words and"
-                f" {len(row)} targets. {_COUNT}."
+                f"y must have one target for each word. Document {index} has {length} words and"
+                f" {len(row)} targets. {_REMEDY}."
             )
     if len(rows) != len(lengths):
         raise InvalidParameterError(
             f"y must have one list of targets for each of {len(lengths)} documents. Got {len(rows)}"
-            f" instead. {_COUNT}."
+            f" instead. {_REMEDY}."
         )
 
-    def name(target: int) -> str:
-        document = int(np.searchsorted(documents.offsets, target, side="right")) - 1
-        return (
-            f"the target of word {target - int(documents.offsets[document])} of document {document}"
-        )
+    def name(index: int) -> str:
+        document = int(np.searchsorted(documents.offsets, index, side="right")) - 1
+        word = index - int(documents.offsets[document])
+        return f"the target of word {word} of document {document}"
 
-    return read_targets([target for row in by_document for target in row], name)
+    return read_targets([target for row in nested for target in row], name)

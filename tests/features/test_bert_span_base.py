@@ -1,4 +1,4 @@
-"""What the vectorizers of words and spans share: how their targets are read."""
+"""What the vectorizers of words and spans share: targets, parameters, layer weights."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def test_a_missing_target_is_named(wrong: Any, others: list[Any]) -> None:
     with pytest.raises(
         InvalidParameterError,
         match=(
-            rf"y must hold classes or finite amounts. Got {wrong!r} as target 2, and 2 such in all"
+            rf"y must hold classes or finite numbers. Got {wrong!r} as target 2. Missing or infinite targets: 2"
         ),
     ):
         read_targets([*others, wrong, wrong])
 
 
 @pytest.mark.parametrize("wrong", [np.inf, -np.inf])
-def test_an_infinite_amount_is_named(wrong: float) -> None:
+def test_an_infinite_target_is_named(wrong: float) -> None:
     with pytest.raises(InvalidParameterError, match=rf"Got {wrong!r} as target 1"):
         read_targets([0.5, wrong])
 
@@ -89,7 +89,7 @@ EARLY = [
 
 
 @pytest.mark.parametrize(("parameter", "value"), EARLY)
-def test_parameters_are_checked_before_the_model_is_looked_for(parameter: str, value: Any) -> None:
+def test_parameters_are_checked_before_the_model_is_searched(parameter: str, value: Any) -> None:
     parameters: dict[str, Any] = {"model_name": "no-such-owner/no-such-model", parameter: value}
     table = pd.DataFrame({"text": ["a bat"], "word": ["bat"]})
     words, spans = BertWordVectorizer(**parameters), BertSpanVectorizer(**parameters)
@@ -107,14 +107,14 @@ def test_parameters_are_checked_before_the_model_is_looked_for(parameter: str, v
         assert repr(value) in str(caught.value)
 
 
-def test_missing_is_checked_before_the_model_is_looked_for() -> None:
+def test_missing_is_checked_before_the_model_is_searched() -> None:
     vectorizer = BertSpanVectorizer("no-such-owner/no-such-model", missing="blank")
     for method in (vectorizer.fit, vectorizer.transform):
         with pytest.raises(InvalidParameterError, match="'missing' parameter must be one of"):
             method(pd.DataFrame({"text": ["a bat"], "word": ["bat"]}))
 
 
-def test_learnt_weights_belong_to_the_layers_they_were_learnt_for(tiny_model: ModelFactory) -> None:
+def test_learned_weights_belong_to_the_layers_of_fit(tiny_model: ModelFactory) -> None:
     documents, tags = [["the", "bat"], ["a", "ball"]], [["x", "y"], ["x", "y"]]
     vectorizer = BertWordVectorizer(
         tiny_model("bert"), layers=[-1, -2], layer_merge="weighted"

@@ -1,4 +1,4 @@
-"""BertSpanVectorizer: spans of texts as they are meant there, and their place in scikit-learn."""
+"""BertSpanVectorizer: vectors of spans, compared with Hugging Face's, and scikit-learn's use."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def bert(tiny_model: ModelFactory) -> str:
 def plain(
     directory: str | Path, rows: list[tuple[str, int, int]], pooling: str = "mean", prompt: str = ""
 ) -> NDArray[np.float32]:
-    """*Shape:* ``(n_rows, n_layers + 1, width)``."""
+    """Return every layer, ``(n_rows, n_layers + 1, width)``."""
     return np.stack(
         [
             by_offsets(directory, text, [(start, end)], pooling, prompt)[:, 0]
@@ -93,7 +93,7 @@ def plain(
 
 
 def side_by_side(states: NDArray[np.float32], pooling: str) -> NDArray[np.float32]:
-    """All layers side by side, and the two sides of a span beside each other. *Shape:* ``(n_rows, n_layers * width)``."""
+    """Concatenate layers, ``(n_rows, n_layers * width)``; of "first_last", first tokens first."""
     sides = np.split(states, 2, axis=2) if pooling == "first_last" else [states]
     return np.concatenate([side.reshape(len(states), -1) for side in sides], axis=1)
 
@@ -135,7 +135,7 @@ def test_every_family(tiny_model: ModelFactory, family: str) -> None:
 
 
 @pytest.mark.parametrize("store", ["auto", None])
-def test_spans_are_words_at_the_same_places(bert: str, store: Any) -> None:
+def test_spans_are_words_at_the_same_positions(bert: str, store: Any) -> None:
     documents = [["the", "old", "unbats", "New York", "hit"], ["a", "bat"], ["abc"] * 60]
     rows = []
     for words in documents:
@@ -202,7 +202,7 @@ def test_prompt(bert: str) -> None:
 
 
 def test_spans_count_characters_of_the_text_as_it_was(bert: str, tmp_path: Path) -> None:
-    """A pair of surrogates becomes one character, a capital with a dot two: neither moves a span."""
+    """Surrogate pairs become one character, a dotted capital I two: neither moves a span."""
     rows = [
         ("\ud83e\udd87 \ud800 İ bat flew", 7, 10),
         ("İ\ud83e\udd87 bat", 4, 7),
@@ -361,12 +361,12 @@ def test_weighted_learns_from_classes(bert: str, y: Any) -> None:
     )
 
 
-def test_weighted_learns_from_amounts(bert: str) -> None:
-    amounts = np.array([1000.0 + 10 * WORDS.index(text.split()[2]) for text in MANY["text"]])
-    vectorizer = BertSpanVectorizer(bert, layers=[-1, 0], layer_merge="weighted").fit(MANY, amounts)
+def test_weighted_learns_from_regression_targets(bert: str) -> None:
+    y = np.array([1000.0 + 10 * WORDS.index(text.split()[2]) for text in MANY["text"]])
+    vectorizer = BertSpanVectorizer(bert, layers=[-1, 0], layer_merge="weighted").fit(MANY, y)
     assert vectorizer.layer_weights_.argmax() == 1
     pipe = make_pipeline(clone(vectorizer), Ridge(alpha=1e-3))
-    assert pipe.fit(MANY, amounts).score(MANY, amounts) > 0.9
+    assert pipe.fit(MANY, y).score(MANY, y) > 0.9
 
 
 def test_weighted_needs_targets_one_for_each_row(bert: str) -> None:
@@ -390,7 +390,7 @@ def test_weighted_needs_targets_one_for_each_row(bert: str) -> None:
         ):
             vectorizer.fit(TABLE, nested)
     with pytest.raises(
-        InvalidParameterError, match=r"Got None as row 2, and 1 such in all\. Leave out"
+        InvalidParameterError, match=r"Got None as row 2\. Missing or infinite targets: 1\. Leave"
     ):
         vectorizer.fit(TABLE, ["a", "b", None] + ["a"] * 9)
     assert vectorizer.fit(MANY, CLASSES).layer_weights_.shape == (4,)
@@ -405,7 +405,7 @@ def test_weighted_needs_targets_one_for_each_row(bert: str) -> None:
 @pytest.mark.parametrize(
     "y", [np.where(np.arange(49) == 3, np.nan, 1.0), np.where(np.arange(49) == 3, np.inf, 1.0)]
 )
-def test_targets_that_are_no_amounts_are_refused(bert: str, y: Any) -> None:
+def test_targets_that_are_not_finite_are_refused(bert: str, y: Any) -> None:
     with pytest.raises(InvalidParameterError, match="y must"):
         BertSpanVectorizer(bert, layers="all", layer_merge="weighted").fit(MANY, y)
 

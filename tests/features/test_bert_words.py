@@ -1,4 +1,4 @@
-"""BertWordVectorizer: one vector for each word of each document, beside plain Hugging Face's."""
+"""BertWordVectorizer: vectors of words, compared with plain Hugging Face's."""
 
 from __future__ import annotations
 
@@ -151,25 +151,25 @@ def bert(tiny_model: ModelFactory) -> str:
 
 
 def flat(by_document: list[NDArray[np.float32]], pooling: str = "mean") -> NDArray[np.float32]:
-    """All layers side by side, and the two sides of a word beside each other.
+    """Concatenate layers: ``(n_layers, n_words, width)`` each to ``(n_all_words, n_layers * width)``.
 
-    *Shape of each:* ``(n_layers, n_words, width)``; of the result ``(n_all_words, n_layers *
-    width)``."""
+    Of "first_last", all layers of the first tokens come first.
+    """
     every = np.concatenate(by_document, axis=1)
     sides = np.split(every, 2, axis=2) if pooling == "first_last" else [every]
     return np.concatenate([layer for side in sides for layer in side], axis=1)
 
 
 def joined(words: list[str]) -> tuple[str, list[tuple[int, int]]]:
-    """The text that a document is read as, and the place of each word, told in another way than the package does."""
-    text, places = "", []
+    """Return the text of a document and the span of each word, computed in another way."""
+    text, spans = "", []
     for word in words:
         if not (stripped := word.strip()):
-            places.append((0, 0))
+            spans.append((0, 0))
             continue
         text += " " * bool(text) + stripped
-        places.append((len(text) - len(stripped), len(text)))
-    return text, places
+        spans.append((len(text) - len(stripped), len(text)))
+    return text, spans
 
 
 # ---- The numbers
@@ -378,7 +378,7 @@ TRAINED_ON = [*SMALL[:2], *(words[:12] for words in DOCUMENTS if words and words
 
 
 def test_other_tokenizers_by_hand(trained: str) -> None:
-    """Every token that has a character of the word, in the text of the words with single spaces between them."""
+    """The tokens of a word are those with a character of it, in the words joined by spaces."""
     for pooling in ("mean", "first_last"):
         expected = flat(
             [by_offsets(trained, *joined(words), pooling) for words in TRAINED_ON], pooling
@@ -431,9 +431,9 @@ def windows(max_length: int, stride: int | None, n_special: int = 2, n_prompt: i
 def test_each_word_of_a_long_document_is_read_where_it_has_most_context(
     bert: str, max_length: int, stride: int | None
 ) -> None:
-    text, places = joined(RIVER)
+    text, spans = joined(RIVER)
     expected, _ = in_windows(
-        bert, text, places, max_length, windows(max_length, stride), "first_last"
+        bert, text, spans, max_length, windows(max_length, stride), "first_last"
     )
     vectorizer = BertWordVectorizer(
         bert, layers="all", subtoken_pooling="first_last", max_length=max_length, stride=stride
@@ -447,7 +447,7 @@ def test_each_word_of_a_long_document_is_read_where_it_has_most_context(
 
 def test_a_long_document_by_the_default_model(default_model_directory: Path) -> None:
     words = [word for document in DOCUMENTS for word in document if word.strip()] * 4
-    text, places = joined(words)
+    text, spans = joined(words)
     directory = default_model_directory
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
     limit = BertWordVectorizer()._checkpoint().max_seq_length
@@ -463,7 +463,7 @@ def test_a_long_document_by_the_default_model(default_model_directory: Path) -> 
         start: plain_states(directory, [101, *body[start : start + room], 102])[-1]
         for start in grid
     }
-    for row, (start, end) in enumerate(places):
+    for row, (start, end) in enumerate(spans):
         tokens = overlapping(offsets, start, end)
         if not tokens:
             assert not found[row].any()
@@ -490,9 +490,9 @@ def test_a_word_longer_than_the_model_reads_is_read_as_far_as_it_goes(
     bert: str, stride: int | None
 ) -> None:
     words = ["the", "abcdefghijklmnopqrstuvwxyz" * 3, "bat"]
-    text, places = joined(words)
+    text, spans = joined(words)
     for max_length in (10, 30):
-        expected, _ = in_windows(bert, text, places, max_length, windows(max_length, stride))
+        expected, _ = in_windows(bert, text, spans, max_length, windows(max_length, stride))
         vectorizer = BertWordVectorizer(bert, layers="all", max_length=max_length, stride=stride)
         np.testing.assert_allclose(
             vectorizer.transform([words]), flat([expected]), rtol=0, atol=1e-5
@@ -510,16 +510,16 @@ def test_windows_that_share_nothing_cut_no_word(bert: str) -> None:
 
 @pytest.mark.parametrize("prompt", ["query: ", "the "])
 def test_long_documents_with_a_prompt(trained: str, prompt: str) -> None:
-    """Where the space at a prompt's end belongs to the first word, that word is still a word of the document."""
+    """A first word whose token holds the space at the prompt's end is still read."""
     words = ["bat", "old", "night", "the"] * 12
-    text, places = joined(words)
+    text, spans = joined(words)
     n_prompt = len(
         transformers.AutoTokenizer.from_pretrained(trained)(prompt, add_special_tokens=False)[
             "input_ids"
         ]
     )
     assert len(transformers.AutoTokenizer.from_pretrained(trained)(prompt + text)["input_ids"]) > 24
-    expected, _ = in_windows(trained, text, places, 24, 3, prompt=prompt)
+    expected, _ = in_windows(trained, text, spans, 24, 3, prompt=prompt)
     found = BertWordVectorizer(
         trained, layers="all", max_length=24, stride=3, prompt=prompt
     ).transform([words])
@@ -691,7 +691,7 @@ def test_iter_transform_gives_what_transform_gives(
     documents = [*SMALL, RIVER, *DOCUMENTS]
     expected = np.split(vectorizer.transform(documents), np.cumsum(list(map(len, documents)))[:-1])
     for n_at_once in (1, 3, 1000):
-        monkeypatch.setattr("bertvectorizer.features.bert_words._DOCUMENTS_AT_ONCE", n_at_once)
+        monkeypatch.setattr("bertvectorizer.features.bert_words._DOCUMENTS_PER_CHUNK", n_at_once)
         for vectors, wanted in zip(
             vectorizer.iter_transform(words for words in documents), expected, strict=True
         ):
@@ -699,10 +699,10 @@ def test_iter_transform_gives_what_transform_gives(
             np.testing.assert_allclose(vectors, wanted, rtol=0, atol=2e-6)
 
 
-def test_iter_transform_reads_no_more_than_a_portion_ahead(
+def test_iter_transform_reads_no_more_than_a_chunk_ahead(
     bert: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bertvectorizer.features.bert_words._DOCUMENTS_AT_ONCE", 4)
+    monkeypatch.setattr("bertvectorizer.features.bert_words._DOCUMENTS_PER_CHUNK", 4)
     drawn = []
 
     def documents() -> Iterator[list[str]]:
@@ -727,7 +727,7 @@ def test_iter_transform_names_the_document_at_fault(
     for X in (wrong, iter(wrong), tuple(wrong)):
         with pytest.raises(InvalidTextError, match=r"as word 1 of document 1030\."):
             list(BertWordVectorizer(bert).iter_transform(X))
-    monkeypatch.setattr("bertvectorizer.features.bert_words._DOCUMENTS_AT_ONCE", 4)
+    monkeypatch.setattr("bertvectorizer.features.bert_words._DOCUMENTS_PER_CHUNK", 4)
     series = pd.Series([["bat"]] * 6 + [["bat", None]], index=list("tuvwxyz"))
     for table in (series, series.to_frame()):
         with pytest.raises(InvalidTextError, match=r"as word 1 of document 6 \(index 'z'\)\."):
@@ -741,7 +741,7 @@ def test_long_documents_do_not_share_one_array(
     documents = [RIVER, [], *SMALL, RIVER, ["bat"]]
     vectorizer = BertWordVectorizer(bert, store=None)
     expected = np.split(vectorizer.transform(documents), np.cumsum(list(map(len, documents)))[:-1])
-    monkeypatch.setattr("bertvectorizer.features.bert_words._BYTES_AT_ONCE", most_words * 32 * 4)
+    monkeypatch.setattr("bertvectorizer.features.bert_words._BYTES_PER_CHUNK", most_words * 32 * 4)
     found = list(vectorizer.iter_transform(documents))
     for vectors, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(vectors, wanted, rtol=0, atol=2e-6)
@@ -843,25 +843,25 @@ def test_weighted_finds_the_informative_layer(
     bert: str, layer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents = [RIVER[start : start + 17] for start in range(0, len(RIVER) - 17, 2)]
-    told = BertWordVectorizer(bert, layers=layer).transform(documents) @ np.random.default_rng(
+    y = BertWordVectorizer(bert, layers=layer).transform(documents) @ np.random.default_rng(
         layer
     ).normal(size=32)
     vectorizer = BertWordVectorizer(bert, layers="all", layer_merge="weighted")
-    assert vectorizer.fit(documents, told).layer_weights_.argmax() == layer
-    assert vectorizer.fit(documents, told > np.median(told)).layer_weights_.argmax() == layer
+    assert vectorizer.fit(documents, y).layer_weights_.argmax() == layer
+    assert vectorizer.fit(documents, y > np.median(y)).layer_weights_.argmax() == layer
     monkeypatch.setattr(
-        "bertvectorizer.features.bert_span_base._LEARNT_BYTES", 4 * 32 * 4 * len(told) // 2
+        "bertvectorizer.features.bert_span_base._MAX_TRAINING_BYTES", 4 * 32 * 4 * len(y) // 2
     )
-    assert vectorizer.fit(documents, told).layer_weights_[layer] > 0.5, (
+    assert vectorizer.fit(documents, y).layer_weights_[layer] > 0.5, (
         "a sample of documents keeps its own targets"
     )
 
 
-def test_amounts_are_learnt_as_amounts(bert: str) -> None:
-    amounts = [[len(word) / 2 for word in words] for words in SMALL]
-    vectorizer = BertWordVectorizer(bert, layers="all", layer_merge="weighted").fit(SMALL, amounts)
+def test_floats_are_regression_targets(bert: str) -> None:
+    numbers = [[len(word) / 2 for word in words] for words in SMALL]
+    vectorizer = BertWordVectorizer(bert, layers="all", layer_merge="weighted").fit(SMALL, numbers)
     classes = BertWordVectorizer(bert, layers="all", layer_merge="weighted").fit(
-        SMALL, [[str(one) for one in row] for row in amounts]
+        SMALL, [[str(one) for one in row] for row in numbers]
     )
     assert vectorizer.layer_weights_.sum() == pytest.approx(1, abs=1e-6)
     assert np.abs(vectorizer.layer_weights_ - classes.layer_weights_).max() > 1e-3
@@ -874,7 +874,7 @@ def test_amounts_are_learnt_as_amounts(bert: str) -> None:
         [[0.5] * 3, [0.5, 1.0, 2.0, 0.5, np.inf], [], [1.0] * 5],
     ],
 )
-def test_targets_that_are_no_amounts_are_refused(bert: str, y: Any) -> None:
+def test_targets_that_are_not_finite_are_refused(bert: str, y: Any) -> None:
     with pytest.raises(InvalidParameterError, match="y must"):
         BertWordVectorizer(bert, layers="all", layer_merge="weighted").fit(SMALL, y)
 
@@ -911,9 +911,9 @@ def test_targets_that_are_no_amounts_are_refused(bert: str, y: Any) -> None:
         ),
         (
             [*TAGS[:3], ["0", "0", None, "0", "0"]],
-            "Got None as the target of word 2 of document 3, and 1 such in all",
+            "Got None as the target of word 2 of document 3. Missing or infinite targets: 1.",
         ),
-        (["0"] * 12 + [None], "Got None as target 12, and 1 such in all"),
+        (["0"] * 12 + [None], "Got None as target 12. Missing or infinite targets: 1."),
         ([*TAGS, []], "one list of targets for each of 4 documents. Got 5"),
         (["0"] * 4, "one target for each of 13 words. Got 4"),
         ([], "one .* 4 documents|one target for each of 13 words. Got 0"),
@@ -962,7 +962,7 @@ def test_random_state_draws_what_weighted_learns_from(
         .layer_weights_
     )
     monkeypatch.setattr(
-        "bertvectorizer.features.bert_span_base._LEARNT_BYTES", 4 * 32 * 4 * 40
+        "bertvectorizer.features.bert_span_base._MAX_TRAINING_BYTES", 4 * 32 * 4 * 40
     )  # forty words
 
     def weights(seed: int) -> NDArray[np.float32]:
@@ -976,7 +976,7 @@ def test_random_state_draws_what_weighted_learns_from(
     np.testing.assert_array_equal(weights(0), weights(0))
     assert any(np.abs(weights(0) - weights(seed)).max() > 1e-4 for seed in (1, 2))
     assert np.abs(weights(0) - whole).max() > 1e-4
-    monkeypatch.setattr("bertvectorizer.features.bert_span_base._LEARNT_BYTES", 1)
+    monkeypatch.setattr("bertvectorizer.features.bert_span_base._MAX_TRAINING_BYTES", 1)
     assert np.isfinite(weights(0)).all(), "at least one document is read"
 
 
@@ -1044,7 +1044,7 @@ def test_names_and_number_of_features(bert: str) -> None:
         assert vectorizer.fit(SMALL).transform(SMALL).shape == (N_SMALL, width)
 
 
-def test_rows_are_words_whatever_containers_are_asked_for(bert: str) -> None:
+def test_rows_are_words_whatever_output_is_configured(bert: str) -> None:
     import sklearn
 
     with sklearn.config_context(transform_output="pandas"):
