@@ -1,20 +1,20 @@
-"""What a checkpoint says of itself, read without its weights: sizes, pooling, prompts, later modules."""
+"""Read a checkpoint's description: sizes, pooling, prompts and later modules, not weights."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
 from ..pooling.tokens import POOLINGS
-from .fingerprint import fingerprint, sha256
+from .fingerprint import fingerprint, model_files
 from .source import check_no_pickle, locate
 
 if TYPE_CHECKING:
@@ -34,21 +34,10 @@ _LEGACY_POOLINGS = {
 }
 # Modules that take one vector of a text and give another.
 _LATER_MODULES = {"Dense", "Dropout", "LayerNorm", "Normalize"}
-_TOKENIZER_FILES = (
-    "tokenizer",
-    "vocab",
-    "merges",
-    "special_tokens",
-    "added_tokens",
-    "spiece",
-    "sentencepiece",
-)
-
-# Families that number positions from their padding index on, as fairseq did; their tables of
-# positions are longer by as much.
+# Families whose positions start after the padding index, as in fairseq.
 _POSITIONS_AFTER_PADDING = {
-    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
-    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet",
+    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 }  # fmt: skip
 
 
@@ -67,24 +56,20 @@ class LaterModule:
     @property
     def out_features(self) -> int | None:
         """Width of the output, where the module sets it."""
-        config = (
-            _read_json(self.path / "config.json", dict)
-            if (self.path / "config.json").is_file()
-            else {}
-        )
-        return config.get("out_features")
+        path = self.path / "config.json"
+        return _read_json(path, dict).get("out_features") if path.is_file() else None
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model directory, understood.
+    """The description of a model in a directory.
 
     Attributes
     ----------
     directory : Path
-        Where the transformer and its tokenizer lie.
+        The directory of the transformer and its tokenizer.
     fingerprint : str
-        Digest of weights, tokenizer, configuration and modules.
+        Digest of weights, tokenizer, configuration and modules, 32 hexadecimal digits.
     config : PreTrainedConfig
         The transformer's configuration.
     pooling : tuple of str
@@ -92,14 +77,15 @@ class Checkpoint:
     include_prompt : bool
         Whether the tokens of a prompt are pooled.
     later_modules : tuple of LaterModule
-        What follows the pooling: Dense, Normalize, LayerNorm ...
+        Modules after the pooling: Dense, Normalize, LayerNorm, Dropout.
     max_seq_length : int or None
         Longest input in tokens, special tokens included, where the checkpoint sets it.
     do_lower_case : bool
-        Whether texts are lower-cased before the tokenizer sees them.
+        Whether texts are lower-cased before the tokenizer.
     prompts : dict of str to str
+        Prompts by name.
     default_prompt : str
-        Prompt that stands before every text unless another is asked for.
+        Prompt before every text, unless another is requested.
     trust_remote_code : bool
         Whether the user allows code from the checkpoint to run.
     """
@@ -147,18 +133,17 @@ class Checkpoint:
 
     @cached_property
     def n_positions(self) -> int | None:
-        """Longest sequence, in tokens, for which the model has positions; None where there is no such limit."""
+        """Longest sequence in tokens, None without a limit."""
         config = self.config.get_text_config()
         positions = getattr(config, "max_position_embeddings", None)
         if not positions or positions < 0:
             return None
-        return int(
-            positions
-            - (config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0)
-        )
+        if config.model_type in _POSITIONS_AFTER_PADDING:
+            positions -= config.pad_token_id + 1
+        return int(positions)
 
     def resolve_prompt(self, prompt: str | None) -> str:
-        """Return the text to put before every text: the default, a named one, or ``prompt`` itself."""
+        """Return the prompt of a name, the default prompt for None, else ``prompt`` itself."""
         return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
 
 
@@ -174,22 +159,72 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Find a model and read its description.
 
+    Parameters
+    ----------
+    model_name : str or Path
+        A directory, or a name on the Hugging Face hub.
+    revision : str or None, default=None
+        Branch, tag or commit on the hub.
+    local_files_only : bool, default=False
+        Whether to never open a connection.
+    trust_remote_code : bool, default=False
+        Whether code of the checkpoint may run.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+        The same object as before while no file in the directory changes.
+
     Raises
     ------
-    ModelNotFoundError, UnsafeModelError, ModelIntegrityError, UnsupportedModelError
-        As their names say; see :mod:`bertvectorizer.errors`.
+    ModelNotFoundError
+        If there is no such model.
+    UnsafeModelError
+        If the model has pickled weights or foreign code, or ``trust_remote_code`` is set for a
+        model of the hub without a commit as ``revision``.
+    ModelIntegrityError
+        If a file is damaged or missing.
+    UnsupportedModelError
+        If transformers does not know the architecture, or a module is unknown.
+
+    See Also
+    --------
+    locate : Find the directory only.
+
+    Examples
+    --------
+    >>> from bertvectorizer.models import open_checkpoint
+    >>> checkpoint = open_checkpoint("sentence-transformers/all-MiniLM-L6-v2")
+    >>> checkpoint.n_layers, checkpoint.hidden_size, checkpoint.pooling
+    (6, 384, ('mean',))
     """
     root = locate(model_name, revision, local_files_only)
-    if trust_remote_code and root != Path(model_name).expanduser() and not _is_commit(revision):
+    is_commit = re.fullmatch("[0-9a-f]{40}", revision or "")
+    if trust_remote_code and root != Path(model_name).expanduser() and not is_commit:
         raise UnsafeModelError(
             f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40"
             f" hexadecimal digits, as 'revision'. Got {revision!r} instead."
         )
-    state = tuple(_file_states(root))  # before reading: a change in between is noticed next time
+    state = tuple(_file_states(root))  # before reading, so that a later change is noticed
     key = (root, trust_remote_code)
     if (known := _opened.get(key)) is not None and known[0] == state:
         return known[1]
-    checkpoint = _read_checkpoint(root, trust_remote_code)
+    described: dict[str, Any] = {}
+    transformer = root
+    modules: list[LaterModule] = []
+    if (root / "modules.json").is_file():
+        modules = _read_modules(root)
+        transformer = modules[0].path
+        described = _sentence_transformer(root, modules)
+    later = (module.path for module in modules[1:])
+    files = model_files(root, transformer, later, with_code=trust_remote_code)
+    checkpoint = Checkpoint(
+        directory=transformer,
+        fingerprint=fingerprint(root, files),
+        config=_read_config(transformer, trust_remote_code),
+        trust_remote_code=trust_remote_code,
+        **described,
+    )
     while len(_opened) >= _MAX_OPENED:
         _opened.pop(next(iter(_opened)), None)
     _opened[key] = state, checkpoint
@@ -197,7 +232,7 @@ def open_checkpoint(
 
 
 def _file_states(directory: str | Path) -> Iterator[tuple[Any, ...]]:
-    """Yield what changes whenever a file below a directory is written or replaced."""
+    """Yield the stat of each file below a directory, which changes when one is replaced."""
     with os.scandir(directory) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name.startswith("."):
@@ -212,65 +247,12 @@ def _file_states(directory: str | Path) -> Iterator[tuple[Any, ...]]:
                 )
 
 
-def _read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
-    described: dict[str, Any] = {}
-    transformer = root
-    modules: list[LaterModule] = []
-    if (root / "modules.json").is_file():
-        modules = _read_modules(root)
-        transformer = modules[0].path
-        described = _sentence_transformer(root, modules)
-    return Checkpoint(
-        directory=transformer,
-        fingerprint=fingerprint(
-            root, _files_read(root, transformer, modules[1:], trust_remote_code)
-        ),
-        config=_read_config(transformer, trust_remote_code),
-        trust_remote_code=trust_remote_code,
-        **described,
-    )
-
-
-def _files_read(
-    root: Path, transformer: Path, later: list[LaterModule], trust_remote_code: bool
-) -> Iterator[Path]:
-    """Everything in a model's directory that can change its numbers; not its read-me, nor weights for other programs."""
-    for path in transformer.iterdir():
-        tokenizer = path.name.startswith(_TOKENIZER_FILES) or path.suffix in (
-            ".model",
-            ".spm",
-            ".bpe",
-        )
-        weights = path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json")
-        settings = path.name == "config.json" or fnmatch(path.name, "sentence_*_config.json")
-        if (
-            tokenizer or weights or settings or (trust_remote_code and path.suffix == ".py")
-        ) and path.is_file():
-            yield path
-    for name in ("modules.json", "config_sentence_transformers.json"):
-        if (root / name).is_file():
-            yield root / name
-    for module in later:
-        yield from (
-            path for path in module.path.glob("*") if path.suffix in (".json", ".safetensors")
-        )
-
-
-def _is_commit(revision: str | None) -> bool:
-    return revision is not None and len(revision) == 40 and set(revision) <= set("0123456789abcdef")
+_importing = threading.Lock()  # a second thread may see transformers half imported
 
 
 def _read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
     path = directory / "config.json"
     _read_json(path, dict)
-    return _parse_config(directory, sha256(path), trust_remote_code)
-
-
-_importing = threading.Lock()  # two threads that import transformers at once may see it half done
-
-
-@lru_cache(maxsize=16)
-def _parse_config(directory: Path, _content: str, trust_remote_code: bool) -> PreTrainedConfig:
     with _importing:
         from transformers import AutoConfig
 
@@ -284,14 +266,12 @@ def _parse_config(directory: Path, _content: str, trust_remote_code: bool) -> Pr
             f" knows: {error} Remedy: a newer transformers, or, where you trust its code,"
             " trust_remote_code=True with a pinned revision."
         ) from error
-    except Exception as error:  # a field of the wrong type is told in many ways
-        raise ModelIntegrityError(
-            f"The file '{directory / 'config.json'}' holds something wrong: {error!r}"
-        ) from error
+    except Exception as error:  # a field of the wrong type raises many kinds
+        raise ModelIntegrityError(f"The file '{path}' has an invalid value: {error!r}") from error
 
 
 def _read_modules(root: Path) -> list[LaterModule]:
-    """Read what modules a sentence-transformers checkpoint consists of."""
+    """Read the list of modules of a sentence-transformers checkpoint."""
     file = root / "modules.json"
     modules = []
     for entry in _read_json(file, list):
@@ -378,7 +358,7 @@ def _read_pooling(path: Path) -> dict[str, Any]:
 
 
 def _read_json(path: Path, kind: type[T]) -> T:
-    """Read a file that must hold a JSON object (dict) or array (list)."""
+    """Read a file with a JSON object (dict) or array (list)."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -387,7 +367,7 @@ def _read_json(path: Path, kind: type[T]) -> T:
         ) from error
     if not isinstance(content, kind):
         raise ModelIntegrityError(
-            f"The file {str(path)!r} must hold a {kind.__name__}, and holds a"
+            f"The file {str(path)!r} must contain a {kind.__name__}, not a"
             f" {type(content).__name__}. Download the model again."
         )
     return content

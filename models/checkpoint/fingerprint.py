@@ -1,21 +1,65 @@
-"""What a model is, by content: not its path, and not the name of a branch."""
+"""The files that a model's numbers depend on, and their digest."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["fingerprint", "sha256"]
+__all__ = ["TOKENIZER_SUFFIXES", "fingerprint", "is_tokenizer_file", "model_files", "sha256"]
+
+TOKENIZER_SUFFIXES = (".model", ".spm", ".bpe")
+
+_TOKENIZER_NAMES = (
+    "tokenizer",
+    "vocab",
+    "merges",
+    "special_tokens",
+    "added_tokens",
+    "spiece",
+    "sentencepiece",
+)
+
+
+def is_tokenizer_file(path: Path) -> bool:
+    """Whether a file belongs to a tokenizer, by its name."""
+    return path.name.startswith(_TOKENIZER_NAMES) or path.suffix in TOKENIZER_SUFFIXES
+
+
+def model_files(
+    root: Path, transformer: Path, later_modules: Iterable[Path], with_code: bool
+) -> Iterator[Path]:
+    """Yield the files of a model that can change its numbers: not its README, nor ONNX weights."""
+    for path in transformer.iterdir():
+        is_weights = path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json")
+        is_config = path.name == "config.json" or fnmatch(path.name, "sentence_*_config.json")
+        is_code = with_code and path.suffix == ".py"
+        if (is_weights or is_config or is_code or is_tokenizer_file(path)) and path.is_file():
+            yield path
+    for name in ("modules.json", "config_sentence_transformers.json"):
+        if (root / name).is_file():
+            yield root / name
+    for directory in later_modules:
+        yield from (
+            path for path in directory.glob("*") if path.suffix in (".json", ".safetensors")
+        )
+
+
+def fingerprint(root: Path, files: Iterable[Path]) -> str:
+    """Return BLAKE2b over the sorted names, relative to ``root``, and SHA-256 digests of files."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(set(files)):
+        name = path.relative_to(root).as_posix()
+        digest.update(f"{len(name)}:{name}{sha256(path)}".encode())
+    return digest.hexdigest()
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal.
+    """Return the SHA-256 of a file, read again only if its inode, size, mtime or ctime change.
 
-    The digest is remembered for as long as the file's identity, size and both times stay as they
-    were; the time of change (ctime) can't be set back, so a file rewritten under an old date is
-    read anew.
+    The ctime cannot be set back, so a file rewritten under an old date is noticed.
     """
     state = path.stat()
     return _sha256(
@@ -27,24 +71,3 @@ def sha256(path: Path) -> str:
 def _sha256(path: str, *_state: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint(root: Path, files: Iterable[Path]) -> str:
-    """Return a digest of the content of files.
-
-    Parameters
-    ----------
-    root : Path
-        Directory to which their names are relative.
-    files : iterable of Path
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits: BLAKE2b over the sorted names and SHA-256 digests of the files.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(set(files)):
-        name = path.relative_to(root).as_posix()
-        digest.update(f"{len(name)}:{name}{sha256(path)}".encode())
-    return digest.hexdigest()

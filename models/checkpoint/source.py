@@ -1,4 +1,4 @@
-"""Where a model comes from: a directory, the Hugging Face cache, a package, the hub; in this order."""
+"""Find a model: in a directory, the Hugging Face cache, a package or on the hub, in this order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...errors import (
     UnsafeModelError,
 )
 from ...validation import invalid
-from .fingerprint import sha256
+from .fingerprint import TOKENIZER_SUFFIXES, is_tokenizer_file, sha256
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
@@ -33,8 +33,14 @@ _PACKAGED_SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-_DESCRIPTIONS = ("config.json", "modules.json")
-_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.bpe", "*.spm", "*.py"]
+_CONFIG_FILES = ("config.json", "modules.json")
+_HUB_FILES = [
+    "*.json",
+    "*.txt",
+    "*.safetensors",
+    "*.py",
+    *(f"*{end}" for end in TOKENIZER_SUFFIXES),
+]
 _HUB_IGNORED = ["onnx/*", "openvino/*", "coreml/*"]
 _HUB_SECONDS = 4.0
 
@@ -42,31 +48,43 @@ _HUB_SECONDS = 4.0
 def locate(
     model_name: str | os.PathLike[str], revision: str | None = None, local_files_only: bool = False
 ) -> Path:
-    """Find the directory that holds a model, downloading it only as the last resort.
+    """Find the directory of a model; download the model if it is nowhere on this machine.
 
     Parameters
     ----------
-    model_name : str or path
-        A directory, or a name on the Hugging Face hub; a name without an owner is tried as it is
-        and as ``sentence-transformers/<name>``.
-    revision : str or None
-        Branch, tag or commit on the hub; skips the package.
-    local_files_only : bool
-        Never open a connection.
+    model_name : str or Path
+        A directory, or a name on the Hugging Face hub. A name without an owner is also tried as
+        ``sentence-transformers/<name>``.
+    revision : str or None, default=None
+        Branch, tag or commit on the hub. The package is then skipped.
+    local_files_only : bool, default=False
+        Whether to never open a connection.
 
     Returns
     -------
-    Path
-        A directory with ``config.json`` or ``modules.json`` and weights as safetensors.
+    directory : Path
+        Contains ``config.json`` or ``modules.json``, and weights as safetensors.
 
     Raises
     ------
+    InvalidParameterError
+        If a parameter breaks its rule, or a directory is given with a revision.
     ModelNotFoundError
-        With the places searched and the remedies.
+        If the model is nowhere. The message lists the locations searched and the remedies.
     UnsafeModelError
-        If the weights are there only as a pickle, which could run code.
+        If the weights are pickled, since a pickle can run code.
     ModelIntegrityError
-        If a file differs from what its package must hold.
+        If a file of the package has the wrong checksum.
+
+    See Also
+    --------
+    open_checkpoint : Find a model and read its description.
+
+    Examples
+    --------
+    >>> from bertvectorizer.models import locate
+    >>> (locate("sentence-transformers/all-MiniLM-L6-v2") / "config.json").is_file()
+    True
     """
     if isinstance(model_name, os.PathLike):
         model_name = os.fspath(model_name)
@@ -75,9 +93,7 @@ def locate(
     if revision is not None and not isinstance(revision, str):
         raise invalid("revision", "a branch, tag or commit, as str, or None", revision)
     directory = Path(os.path.expanduser(model_name))
-    if os.path.isdir(
-        directory
-    ):  # unlike Path's own, takes any str: "~nobody", a NUL, a name too long
+    if os.path.isdir(directory):  # unlike Path.is_dir, never raises
         if revision is not None:
             raise InvalidParameterError(
                 f"The 'revision' parameter has no meaning for the directory {model_name!r}. Got"
@@ -104,19 +120,18 @@ def locate(
             return found
         searched.append(found)
     if local_files_only:
-        searched.append("hub: not asked, since local_files_only=True")
+        searched.append("hub: skipped, since local_files_only=True")
     raise _not_found(model_name, searched)
 
 
 def _not_found(model_name: str, searched: list[str]) -> ModelNotFoundError:
-    places = "\n".join(f"  - {place}" for place in dict.fromkeys(searched))
+    locations = "\n".join(f"  - {location}" for location in dict.fromkeys(searched))
     return ModelNotFoundError(
-        f"The model {model_name!r} was not found. Places searched:\n{places}\nRemedies:\n  1. give"
-        " the path of a directory that holds the model (config.json, tokenizer, *.safetensors);\n "
-        " 2. pip install 'bertvectorizer[offline]', which brings the default model"
-        f" {DEFAULT_MODEL!r};\n  3. where there is a network, run: hf download "
-        + model_name
-        + "   (and copy the cache, if need be)."
+        f"The model {model_name!r} was not found. Searched:\n{locations}\nRemedies:\n"
+        "  1. give the path of a directory with the model (config.json, tokenizer,"
+        " *.safetensors);\n  2. pip install 'bertvectorizer[offline]', which brings the default"
+        f" model {DEFAULT_MODEL!r};\n  3. where there is a network, run: hf download {model_name}"
+        "   (and copy the cache, if need be)."
     )
 
 
@@ -135,19 +150,16 @@ def _from_cache(name: str, revision: str | None) -> Path | str:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    found = [try_to_load_from_cache(name, file, revision=revision) for file in _DESCRIPTIONS]
+    found = [try_to_load_from_cache(name, file, revision=revision) for file in _CONFIG_FILES]
     files = [file for file in found if isinstance(file, str)]
     if not files:
         return f"Hugging Face cache {HF_HUB_CACHE}: not there"
     directory = Path(files[0]).parent
-    # Other programs leave parts of models behind: who asks for a tokenizer gets no weights.
-    held = [path for path in directory.rglob("*") if path.is_file()]
-    if not any(path.suffix in (".safetensors", ".bin") for path in held):
+    # Other programs download parts of models, such as a tokenizer without weights.
+    present = [path for path in directory.rglob("*") if path.is_file()]
+    if not any(path.suffix in (".safetensors", ".bin") for path in present):
         return f"Hugging Face cache {directory}: incomplete, it has no weights"
-    if not any(
-        path.name.startswith(("tokenizer", "vocab")) or path.suffix in (".model", ".spm", ".bpe")
-        for path in held
-    ):
+    if not any(map(is_tokenizer_file, present)):
         return f"Hugging Face cache {directory}: incomplete, it has no tokenizer"
     return _checked(directory)
 
@@ -184,35 +196,30 @@ def _from_hub(names: list[str], revision: str | None) -> Path | str:
     from huggingface_hub.constants import HF_HUB_OFFLINE
 
     if HF_HUB_OFFLINE:
-        return "hub: not asked, since HF_HUB_OFFLINE is set"
+        return "hub: skipped, since HF_HUB_OFFLINE is set"
     try:
-        info = _within(_HUB_SECONDS, partial(_ask_hub, names, revision))
-    except (
-        Exception
-    ) as error:  # the hub client raises many kinds: no network, no such model, a gated one
-        return (
-            f"hub: {type(error).__name__}:"
-            f" {str(error).strip().splitlines()[0] if str(error).strip() else 'no answer'}"
-        )
+        info = _within(_HUB_SECONDS, partial(_model_info, names, revision))
+    except Exception as error:  # many kinds: no network, no such model, a gated one
+        lines = str(error).strip().splitlines() or ["no answer"]
+        return f"hub: {type(error).__name__}: {lines[0]}"
     files = [sibling.rfilename for sibling in info.siblings or []]
     if files and not any(file.endswith(".safetensors") for file in files):
         raise _unsafe(f"{info.id} on the hub", [file for file in files if file.endswith(_PICKLES)])
-    # Under the name that was asked for, not info.sha, so that the cache knows it by that name the
-    # next time.
+    # By the requested revision, not info.sha, so that the cache finds it by that name next time.
     try:
         directory = snapshot_download(
             info.id, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED
         )
     except Exception as error:  # as above
         raise ModelNotFoundError(
-            f"The download of {info.id!r} from the hub broke off: {error!r}. Run it again; it goes"
-            " on where it was."
+            f"The download of {info.id!r} from the hub broke off: {error!r}. Run it again; it"
+            " resumes."
         ) from error
     return _checked(Path(directory))
 
 
-def _ask_hub(names: list[str], revision: str | None) -> ModelInfo:
-    """Return what the hub says of the first of ``names`` that it knows."""
+def _model_info(names: list[str], revision: str | None) -> ModelInfo:
+    """Return the hub's information on the first of ``names`` that it knows."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -225,13 +232,13 @@ def _ask_hub(names: list[str], revision: str | None) -> ModelInfo:
     return HfApi().model_info(last, revision=revision, timeout=_HUB_SECONDS)
 
 
-def _within(seconds: float, ask: Callable[[], ModelInfo]) -> ModelInfo:
-    """Return the answer, or raise TimeoutError; a name server that keeps silent heeds no limit of the hub client."""
+def _within(seconds: float, request: Callable[[], ModelInfo]) -> ModelInfo:
+    """Return the answer or raise TimeoutError; the hub client's own limit excludes name servers."""
     answer: Future[ModelInfo] = Future()
 
     def run() -> None:
         try:
-            answer.set_result(ask())
+            answer.set_result(request())
         except Exception as error:
             answer.set_exception(error)
 
@@ -240,10 +247,10 @@ def _within(seconds: float, ask: Callable[[], ModelInfo]) -> ModelInfo:
 
 
 def _checked(directory: Path) -> Path:
-    """Return ``directory`` if it holds a model whose weights can be read without running code."""
-    if not any((directory / file).is_file() for file in _DESCRIPTIONS):
+    """Return ``directory``, or raise if it has no model or no safe weights."""
+    if not any((directory / file).is_file() for file in _CONFIG_FILES):
         raise ModelNotFoundError(
-            f"The directory {str(directory)!r} holds no model: it has neither config.json nor"
+            f"The directory {str(directory)!r} contains no model: it has neither config.json nor"
             " modules.json. Give the directory that save_pretrained() or hf download wrote."
         )
     if not any(directory.rglob("*.safetensors")):
@@ -256,20 +263,20 @@ def _pickles(directory: Path) -> list[str]:
 
 
 def check_no_pickle(directory: Path) -> None:
-    """Raise if the weights in ``directory`` are there only as a pickle."""
+    """Raise if the weights in ``directory`` are only pickled."""
     pickles = _pickles(directory)
     if pickles and not any(directory.rglob("*.safetensors")):
         raise _unsafe(str(directory), pickles)
 
 
 def _unsafe(where: str, pickles: list[str]) -> UnsafeModelError:
-    held = (
+    found = (
         f"only pickles ({', '.join(pickles)}), and loading a pickle can run code"
         if pickles
         else "no weights at all"
     )
     return UnsafeModelError(
-        f"The model in {where} is refused: weights must be safetensors, it holds {held}. Remedy:"
-        " ask for a revision with safetensors, or convert it once, in a place where you trust it:"
+        f"The model in {where} is refused: weights must be safetensors, found {found}. Remedy:"
+        " choose a revision with safetensors, or convert a trusted model once:"
         " AutoModel.from_pretrained(path).save_pretrained(new_path, safe_serialization=True)."
     )

@@ -67,8 +67,8 @@ class SpanTokenizer(ModelTokenizer):
     ) -> None:
         if not tokenizer.is_fast:
             raise UnsupportedModelError(
-                f"The tokenizer {type(tokenizer).__name__} does not tell where in a text its tokens"
-                " stand, so single words cannot be found. Choose a model with a fast tokenizer."
+                f"The tokenizer {type(tokenizer).__name__} does not return the offsets of its"
+                " tokens, so words cannot be found. Choose a model with a fast tokenizer."
             )
         super().__init__(checkpoint, tokenizer, prompt, max_length, keeps_prompt=True)
         self._stride = self._resolve_stride(stride, True, overlap)
@@ -145,7 +145,7 @@ class SpanTokenizer(ModelTokenizer):
                 sequence[rows], bounds[rows] = len(sequences), tokens[rows] + len(self._before)
                 sequences.append(np.concatenate([self._before, body, self._after]))
             else:
-                # A space at the prompt's end is often no token of its own where a text follows.
+                # A space at the prompt's end often joins the first token of the text.
                 is_behind = characters[starts[text] : ends[text], 1] > len(self._prepare(""))
                 n_prompt = min(self._n_prompt, int(np.argmax(is_behind)))
                 sequence[rows], bounds[rows] = self._windows(
@@ -217,14 +217,14 @@ def _tokens_of_spans(
 
     ``characters (n_all_tokens, 2)`` are the offsets of all tokens in their texts.
     """
-    # One number line for all texts, each on a stretch of its own.
-    stretch = np.int64(max(characters.max(initial=0), spans.max(initial=0)) + 1)
-    texts = np.repeat(np.arange(len(n_tokens)), n_tokens) * stretch
-    is_nowhere = characters[:, 0] >= characters[:, 1]  # tokens that stand for no character
-    starts = np.where(is_nowhere, np.iinfo(np.int64).max, characters[:, 0] + texts)
+    # All texts on one number line, one after another.
+    width = np.int64(max(characters.max(initial=0), spans.max(initial=0)) + 1)
+    texts = np.repeat(np.arange(len(n_tokens)), n_tokens) * width
+    is_empty = characters[:, 0] >= characters[:, 1]  # tokens without a character
+    starts = np.where(is_empty, np.iinfo(np.int64).max, characters[:, 0] + texts)
     starts = np.minimum.accumulate(starts[::-1])[::-1]
     ends = np.maximum.accumulate(characters[:, 1] + texts)
-    line = spans + owners[:, None] * stretch
+    line = spans + owners[:, None] * width
     first = np.searchsorted(ends, line[:, 0], side="right")
     return np.column_stack([first, np.searchsorted(starts, line[:, 1], side="left")])
 

@@ -121,8 +121,8 @@ class TokenizedTexts(TokenSequences):
 class ModelTokenizer:
     """A checkpoint's tokenizer, with its prompt and its length limit.
 
-    ``prompt=None`` takes the checkpoint's default prompt; the name of one of its prompts stands for
-    that prompt. ``max_length=None`` takes the checkpoint's limit. With ``keeps_prompt``, each
+    ``prompt=None`` takes the checkpoint's default prompt; the name of one of its prompts
+    takes that prompt. ``max_length=None`` takes the checkpoint's limit. With ``keeps_prompt``, each
     sequence must have room for the prompt and something else.
     """
 
@@ -312,7 +312,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
         raise ModelIntegrityError(
             f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again."
         ) from error
-    # Where the files are missing, transformers makes a tokenizer up.
+    # Without files, transformers returns an empty tokenizer.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ModelIntegrityError(
             f"The tokenizer in '{directory}' knows no words, as its files are missing. Download the"
@@ -337,7 +337,7 @@ def replace_lone_surrogates(text: str) -> str:
 
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Return the special tokens that stand before and after every text."""
+    """Return the special tokens before and after every text."""
     sample: Any = tokenizer(
         "a", return_special_tokens_mask=True, return_token_type_ids=True, verbose=False
     )

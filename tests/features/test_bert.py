@@ -681,7 +681,7 @@ def test_parameters_are_checked_without_texts_too(bert: str) -> None:
 def test_a_misspelt_model_is_named() -> None:
     with pytest.raises(
         ModelNotFoundError,
-        match=r"'sentence-transformers/all-MiniLM-L6-v3' was not found. Places searched:",
+        match=r"'sentence-transformers/all-MiniLM-L6-v3' was not found. Searched:",
     ):
         BertVectorizer("sentence-transformers/all-MiniLM-L6-v3", local_files_only=True).fit(TEXTS)
 

@@ -137,7 +137,7 @@ def test_a_model_that_is_gone_is_named_with_remedies(own_model: Path) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         loaded.transform(TEXTS)
     assert repr(str(own_model)) in str(caught.value)
-    assert "Places searched" in str(caught.value)
+    assert "Searched:" in str(caught.value)
     assert "Remedies" in str(caught.value)
 
 

@@ -183,12 +183,12 @@ class TestFiles:
     def test_a_module_that_is_damaged_is_an_error(
         self, weights: Path, content: bytes | None
     ) -> None:
-        asked = readout(weights.parents[1])
+        spec = readout(weights.parents[1])
         weights.write_bytes(weights.read_bytes()[:-10] if content is None else content)
         with pytest.raises(
             ModelIntegrityError, match=r"The module Dense in '.*2_Dense' cannot be loaded: "
         ):
-            apply_post_modules(np.zeros((1, 32), dtype=np.float32), asked)
+            apply_post_modules(np.zeros((1, 32), dtype=np.float32), spec)
 
     def test_a_model_that_moved_is_the_same(self, weights: Path, tmp_path: Path) -> None:
         vectors = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float32)

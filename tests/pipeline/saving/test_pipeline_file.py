@@ -356,7 +356,7 @@ def test_another_model_and_none(tmp_path: Path) -> None:
     with pytest.raises(ModelChangedError, match="fitted with a model of fingerprint"):
         load_pipeline(path).pipeline.predict(NEW)
     shutil.rmtree(own)
-    with pytest.raises(ModelNotFoundError, match="Places searched"):
+    with pytest.raises(ModelNotFoundError, match="Searched:"):
         load_pipeline(path).pipeline.predict(NEW)
 
 
