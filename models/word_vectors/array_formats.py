@@ -1,4 +1,4 @@
-"""Word vectors as arrays: safetensors and npz, without pickles."""
+"""Read and write tables as arrays, safetensors and npz, without pickles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,15 +31,7 @@ DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile, NotImplementedErro
 
 
 def write_safetensors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]) -> None:
-    """Write a table; words are a JSON list in utf-8 bytes.
-
-    Parameters
-    ----------
-    path : Path
-    words : sequence of str
-    vectors : ndarray
-        *Shape:* ``(n_words, n_dims)``, float32.
-    """
+    """Write a table; words are a JSON list in utf-8 bytes."""
     from safetensors.numpy import save_file
 
     listed = np.frombuffer(json.dumps(list(words)).encode("utf-8"), dtype=np.uint8)
@@ -47,22 +39,7 @@ def write_safetensors(path: Path, words: Sequence[str], vectors: NDArray[np.floa
 
 
 def read_safetensors(path: Path) -> Table:
-    """Read a table as `write_safetensors` writes it.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    list of str, ndarray
-        *Shape:* ``(n_words, n_dims)``, float32.
-
-    Raises
-    ------
-    ModelIntegrityError
-        If the file is damaged, or has no such tensors.
-    """
+    """Read a table as `write_safetensors` writes it."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -75,11 +52,7 @@ def read_safetensors(path: Path) -> Table:
                     f" WordVectors.save() writes them. It holds {names}."
                 )
             vectors, listed = file.get_tensor(kind), file.get_tensor("words")
-    except (
-        SafetensorError,
-        TypeError,
-        KeyError,
-    ) as error:  # damaged, or of a type that NumPy lacks
+    except (SafetensorError, TypeError, KeyError) as error:  # damaged, or a dtype NumPy lacks
         raise ModelIntegrityError(
             f"The file '{path}' cannot be read as safetensors: {error}."
         ) from error
@@ -93,25 +66,7 @@ def read_safetensors(path: Path) -> Table:
 
 
 def read_npz(archive: zipfile.ZipFile, path: Path) -> Table:
-    """Read the arrays ``words`` and ``vectors`` of an npz file.
-
-    Parameters
-    ----------
-    archive : ZipFile
-    path : Path
-
-    Returns
-    -------
-    list of str, ndarray
-        *Shape:* ``(n_words, n_dims)``, float32.
-
-    Raises
-    ------
-    ModelIntegrityError
-        If the file is damaged, or has no such arrays.
-    UnsafeModelError
-        If an array holds pickled objects.
-    """
+    """Read the arrays ``words`` and ``vectors`` of an npz file; refuse pickled objects."""
     members = {info.filename: info for info in archive.infolist()}
     kind = next((name for name in _VECTORS if f"{name}.npy" in members), None)
     if kind is None or "words.npy" not in members:
@@ -133,23 +88,13 @@ def read_npz(archive: zipfile.ZipFile, path: Path) -> Table:
 
 
 def check_member(member: zipfile.ZipInfo, where: str) -> None:
-    """Refuse what cannot be read from an archive within bounds; ``where`` begins the message.
-
-    Raises
-    ------
-    ModelIntegrityError
-        If it is encrypted, or compressed by a method (bzip2, LZMA) that may expand without a limit
-        in a single step.
-    """
-    if member.flag_bits & 1 or member.compress_type not in (
-        zipfile.ZIP_STORED,
-        zipfile.ZIP_DEFLATED,
-    ):
-        fault = (
-            "is encrypted"
-            if member.flag_bits & 1
-            else "is compressed by another method than Deflate"
-        )
+    """Refuse encrypted members, and methods (bzip2, LZMA) that expand without limit in one step."""
+    fault = ""
+    if member.flag_bits & 1:
+        fault = "is encrypted"
+    elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        fault = "is compressed by another method than Deflate"
+    if fault:
         raise ModelIntegrityError(f"{where} {fault}. Extract it, and give the result.")
 
 
@@ -163,41 +108,28 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
     check_member(member, where)
     try:
         with archive.open(member) as file:
-            shape, dtype = _npy_header(file)
+            is_version_1 = np.lib.format.read_magic(file) == (1, 0)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if is_version_1
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(file)
             if dtype.hasobject:
                 raise UnsafeModelError(
                     f"{where} holds pickled objects, and loading these can run code. Write it anew:"
                     " words=np.array(words, dtype=str)."
                 )
             promised = int(np.prod(shape, dtype=object)) * dtype.itemsize + file.tell()
-            if (
-                promised != member.file_size or not dtype.itemsize
-            ):  # any number of nothings would fit
+            if promised != member.file_size or not dtype.itemsize:  # items of size 0 always fit
                 raise ModelIntegrityError(
                     f"{where} promises {promised:,} bytes and has {member.file_size:,}. Fetch it"
                     " again."
                 )
         with archive.open(member) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (
-        *DAMAGED,
-        ValueError,
-        SyntaxError,
-        TokenError,
-        RecursionError,
-    ) as error:  # the last ones of a header of npy
+    except (*DAMAGED, ValueError, SyntaxError, TokenError, RecursionError) as error:
         raise ModelIntegrityError(f"{where} cannot be read: {error}.") from error
-
-
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = read(file)
-    return shape, dtype
 
 
 def _checked(words: Any, vectors: NDArray[Any], path: Path) -> Table:

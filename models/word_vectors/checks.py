@@ -1,4 +1,4 @@
-"""Rules for a table of word vectors: distinct words, finite numbers, as many of the one as of the other."""
+"""Checks of a table of word vectors: distinct words, finite numbers, equal lengths."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def check_words(words: Any) -> list[str]:
 
 
 def check_vectors(vectors: ArrayLike, n_words: int) -> NDArray[np.float32]:
-    """Return vectors as a float32 matrix that cannot be written to, if they are finite. *Shape:* ``(n_words, n_dims)``."""
+    """Return finite vectors as a read-only float32 array of shape (n_words, n_dims)."""
     try:
-        with np.errstate(over="ignore"):  # what is too large is found below
+        with np.errstate(over="ignore"):  # overflow is found below
             array = np.asarray(vectors)
             if array.dtype.kind == "c":
                 raise TypeError("they are complex")

@@ -1,4 +1,4 @@
-"""Tables of word vectors on disk: made once, then opened as a memory-mapped array whose pages processes share."""
+"""Cache tables of word vectors on disk, as memory-mapped arrays that processes share."""
 
 from __future__ import annotations
 
@@ -25,89 +25,65 @@ if TYPE_CHECKING:
     Blocks = Iterable[tuple[list[str], NDArray[np.float32]]]
     Origin = tuple[Callable[..., WordVectors], tuple[Any, ...]]
 
-__all__ = ["file_digest", "forget_tables", "kept_table", "tables_directory"]
+__all__ = ["cached_table", "file_digest", "forget_tables", "tables_directory"]
 
-_FORMAT = 1  # to be raised by whoever changes what is written
-_MOST_HELD = 4
+_FORMAT = 1  # raise it with each change of the files
+_MAX_OPEN = 4
 _SETTLED_NS = 2_000_000_000
 
 _digests: dict[tuple[Any, ...], str] = {}
-_held: dict[
-    tuple[Any, ...], WordVectors
-] = {}  # by key and origin: the same content may lie in two files, one of which goes
+# By key and origin: two files may have the same content, and one may be removed
+_open_tables: dict[tuple[Any, ...], WordVectors] = {}
 
 
 def tables_directory() -> Path:
-    """Return the directory of all tables: among huggingface-hub's assets, which ``HF_HOME`` or ``HF_ASSETS_CACHE`` move."""
+    """Return the directory of all tables: in the assets of huggingface-hub."""
     from huggingface_hub import constants
 
     return Path(constants.HF_ASSETS_CACHE) / "bertvectorizer" / "word-vectors"
 
 
 def forget_tables() -> None:
-    """Let go of the tables that this process holds open."""
-    _held.clear()
+    """Close the tables that this process has open."""
+    _open_tables.clear()
     _digests.clear()
 
 
-def kept_table(
+def cached_table(
     key: str,
     origin: Origin,
     blocks: Callable[[], Blocks],
     subwords: Callable[[list[str], Any], Subwords] | None = None,
 ) -> WordVectors:
-    """Return the table that is kept under a key, made by ``blocks`` where it is not there yet.
+    """Return the table of a key; if missing, one process writes ``blocks``, others wait.
 
-    Several processes that need a new table make it once: the others wait.
-
-    Parameters
-    ----------
-    key : str
-        Digest of all that the numbers depend on.
-    origin : (callable, tuple)
-        What opens the table again, for pickles.
-    blocks : callable
-        Returns words and vectors, block by block.
-    subwords : callable or None
-        Makes the table's `Subwords` of its words and vectors.
-
-    Returns
-    -------
-    WordVectors
-        Memory-mapped; in memory, after a warning, where the directory of tables cannot be written.
+    Where the directory cannot be written, warn and keep the table in memory. ``origin`` opens the
+    table again from a pickle.
     """
-    held = (key, *origin[1])
-    if held in _held:
-        return _held[held]
+    identity = (key, *origin[1])
+    if identity in _open_tables:
+        return _open_tables[identity]
     directory = tables_directory() / key
     try:
         opened = _open(directory) or _make(directory, blocks)
     except StoreError as error:
         warn_user(
-            f"The word vectors cannot be kept in '{directory.parent}', so they are read into"
+            f"The word vectors cannot be cached in '{directory.parent}', so they are read into"
             f" memory: {error}."
         )
-        opened = _in_memory(blocks())
+        all_words, matrices = zip(*blocks(), strict=True)
+        opened = [word for words in all_words for word in words], np.concatenate(matrices)
     words, vectors = opened
     table = WordVectors.trusted(
         words, vectors, key, origin, subwords(words, vectors) if subwords else None
     )
-    while len(_held) >= _MOST_HELD:
-        _held.pop(next(iter(_held)), None)
-    return _held.setdefault(held, table)  # another thread may have been quicker
-
-
-def _in_memory(blocks: Blocks) -> tuple[list[str], NDArray[np.float32]]:
-    words: list[str] = []
-    matrices = []
-    for some, vectors in blocks:
-        words += some
-        matrices.append(vectors)
-    return words, np.concatenate(matrices)
+    while len(_open_tables) >= _MAX_OPEN:
+        _open_tables.pop(next(iter(_open_tables)), None)
+    return _open_tables.setdefault(identity, table)  # another thread may have been quicker
 
 
 def _open(directory: Path) -> tuple[list[str], NDArray[np.float32]] | None:
-    """Open a table; None where there is none, or one of another format or size than it says."""
+    """Open a table; None if it is missing or damaged."""
     try:
         facts = json.loads((directory / "facts.json").read_bytes())
         words = json.loads((directory / "words.json").read_bytes())
@@ -120,14 +96,12 @@ def _open(directory: Path) -> tuple[list[str], NDArray[np.float32]] | None:
         return words, np.asarray(
             np.memmap(directory / "vectors.f32", dtype="<f4", mode="r", shape=shape)
         )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):  # damaged; made anew
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):  # damaged ones are rewritten
         return None
 
 
 def _make(directory: Path, blocks: Callable[[], Blocks]) -> tuple[list[str], NDArray[np.float32]]:
-    """Write a table beside its place and move it there whole, so that no process ever sees a part."""
+    """Write a table under a lock, unless another process was first, and open it."""
     from filelock import FileLock
 
     with _as_store_error():
@@ -136,7 +110,7 @@ def _make(directory: Path, blocks: Callable[[], Blocks]) -> tuple[list[str], NDA
         lock.acquire()
     try:
         opened = _open(directory)
-        if opened is None:  # else another process was first
+        if opened is None:
             _write(directory, blocks())
             opened = _open(directory)
         if opened is None:
@@ -147,19 +121,18 @@ def _make(directory: Path, blocks: Callable[[], Blocks]) -> tuple[list[str], NDA
 
 
 def _write(directory: Path, blocks: Blocks) -> None:
-    for left in directory.parent.glob(
-        f"{directory.name}.draft-*"
-    ):  # by a process that was killed: the lock is ours
+    """Write a draft and rename it, so that no process sees an incomplete table."""
+    for left in directory.parent.glob(f"{directory.name}.draft-*"):  # by a killed process
         shutil.rmtree(left, ignore_errors=True)
     draft = directory.with_name(f"{directory.name}.draft-{os.getpid()}")
     with _as_store_error():
-        draft.mkdir()  # unlike those of tempfile, open to whom the user's umask allows it
+        draft.mkdir()  # follows the user's umask, unlike tempfile's
     try:
         words: list[str] = []
         n_dims = 0
         with _new_file(draft / "vectors.f32") as file:
-            for some, vectors in blocks:  # what is wrong with these is not the store's
-                words += some
+            for more_words, vectors in blocks:  # their errors are not the cache's
+                words += more_words
                 n_dims = vectors.shape[1]
                 with _as_store_error():
                     file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
@@ -181,7 +154,7 @@ def _write(directory: Path, blocks: Blocks) -> None:
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file to be written; on a full disk, to close it is an error once more."""
+    """Open a file for writing; on a full disk, closing it may fail too."""
     with _as_store_error():
         file = open(path, "wb")  # noqa: SIM115
     try:
@@ -200,27 +173,15 @@ def _flush(file: IO[bytes]) -> None:
 def _as_store_error() -> Iterator[None]:
     try:
         yield
-    except (OSError, NotImplementedError) as error:  # the latter where a file system has no locks
+    except (OSError, NotImplementedError) as error:  # no locks on this file system
         raise StoreError(str(error)) from error
 
 
 def file_digest(path: Path, *more: str) -> str:
-    """Return a digest of a file's content, and of what else decides how it is read.
+    """Return a digest, 32 hexadecimal digits, of a file's content and of ``more``.
 
-    Large files take seconds, so the digest is kept from one process to the next, for as long as the
-    file's identity, size and both times stay as they were (the time of change, ctime, cannot be set
-    back). It is not kept of a file that has just been changed: the clock of a file system may be
-    too coarse to tell of a second change.
-
-    Parameters
-    ----------
-    path : Path
-    *more : str
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
+    The digest is cached on disk while the file's identity, size and both times are unchanged (ctime
+    cannot be set back), except of a file changed just now: a file system's clock may be coarse.
     """
     state = path.stat()
     identity = (

@@ -1,4 +1,4 @@
-"""A transformer's own words without context, as model2vec distils them."""
+"""Word vectors distilled from a transformer by model2vec."""
 
 from __future__ import annotations
 
@@ -20,22 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenSubwords", "distilled_blocks", "distiller"]
 
-_MARKERS = (
-    "Ġ",
-    "▁",
-)  # of tokens that begin a word, in byte-level and in SentencePiece vocabularies
+# Prefixes of tokens that begin a word, in byte-level and in SentencePiece vocabularies
+_MARKERS = ("Ġ", "▁")
 _WORDS_AT_ONCE = 1024
-_INSIDE = "##"  # of tokens that go on with one, in WordPiece vocabularies, and here for all
+_INSIDE = "##"  # prefix of other tokens in WordPiece vocabularies, and here for all
 
 
 def distiller() -> str:
-    """Return the name and version of the library that distils.
-
-    Raises
-    ------
-    ModelNotFoundError
-        If it is not installed.
-    """
+    """Return the name and version of the library that distils."""
     try:
         metadata.version("skeletoken")
         return f"model2vec {metadata.version('model2vec')}"
@@ -47,40 +39,22 @@ def distiller() -> str:
 
 
 def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-    """Send each token of the vocabulary through the transformer alone, then apply PCA (256 dims)
-    and the SIF weights of Zipf's law.
+    """Encode each token of the vocabulary alone, then apply PCA (256 dims) and Zipf's SIF weights.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-
-    Yields
-    ------
-    list of str, ndarray
-        Tokens by frequency as the vocabulary has it; those inside a word begin with ``##``.
-        *Shape:* ``(n_words, n_dims)``, float32.
-
-    References
-    ----------
-    S. Tulkens, T. van Dongen, "Model2Vec: Fast State-of-the-Art Static Embeddings", 2024.
+    Tokens come in the order of the vocabulary; those inside a word begin with ``##``.
     """
     from model2vec.distill import distill_from_model
 
     from ..checkpoint.text_tokens import load_tokenizer
     from ..checkpoint.weights import load_model
 
-    network: Any = load_model(checkpoint)  # by our own rules: safetensors only
+    network: Any = load_model(checkpoint)  # safetensors only
     try:
         model = distill_from_model(
             network, load_tokenizer(checkpoint), device="cpu", quantize_to="float32"
         )
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        NotImplementedError,
-    ) as error:  # tokenizers that it cannot take apart
+    # Raised for tokenizers that model2vec does not support
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         raise UnsupportedModelError(
             f"model2vec cannot distil the model in '{checkpoint.directory}': {error!r}."
         ) from error
@@ -93,7 +67,7 @@ def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArra
 
 
 class _TokenNames:
-    """Names of tokens, alike for all kinds of vocabularies: a token that begins a word is spelt as words are, others begin with ``##``."""
+    """Names of tokens in one notation for all vocabularies: ``##`` begins those inside a word."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         from ..checkpoint.text_tokens import load_tokenizer
@@ -135,16 +109,7 @@ class _TokenNames:
 
 
 class TokenSubwords:
-    """Vectors for words that are not tokens: the mean of the tokens they consist of.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    words : list of str
-        Tokens as `distilled_blocks` names them.
-    vectors : ndarray
-        *Shape:* ``(n_words, n_dims)``, float32.
-    """
+    """Vectors for words that are not tokens: the mean of their tokens, named as in ``words``."""
 
     def __init__(
         self, checkpoint: Checkpoint, words: list[str], vectors: NDArray[np.float32]
@@ -157,12 +122,12 @@ class TokenSubwords:
 
     @cached_property
     def _rows(self) -> NDArray[np.int64]:
-        """The row of each token, -1 for those that have none. *Shape:* ``(n_tokens,)``."""
+        """The row of each token, of shape (n_tokens,); -1 for those without."""
         rows = {word: row for row, word in enumerate(self._words)}
         return np.array([rows.get(name, -1) for name in self._names.all()], dtype=np.int64)
 
     def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
+        """Return vectors of shape (n_words, n_dims), and which of the words have one."""
         numbers: list[int] = []
         ends = [0]
         for of_word in self._names.numbers(words):

@@ -1,4 +1,4 @@
-"""What word vectors are worth by themselves: people's similarity scores, and analogies."""
+"""Evaluate word vectors on similarity scores of people and on analogies."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class SimilarityScore:
-    """How cosines of pairs of words agree with people's scores.
+    """Correlation of cosines of pairs of words with people's scores.
 
     Attributes
     ----------
     spearman, pearson : float
         Correlations in [-1, 1]; NaN for fewer than two pairs.
     n_pairs, n_unknown : int
-        Pairs that were compared, and pairs left out since the table lacks a word.
+        Pairs compared, and pairs left out because the table lacks a word.
     """
 
     spearman: float
@@ -41,7 +41,7 @@ class SimilarityScore:
 
 
 class SectionScore(NamedTuple):
-    """Questions of one section: answered rightly, asked, and left out since the table lacks a word."""
+    """Questions of one section: answered correctly, answered, left out for an unknown word."""
 
     n_right: int
     n_questions: int
@@ -50,16 +50,16 @@ class SectionScore(NamedTuple):
 
 @dataclass(frozen=True)
 class AnalogyScore:
-    """How many analogies are answered rightly.
+    """Accuracy on analogies.
 
     Attributes
     ----------
     accuracy : float
-        Share of right answers among the questions that were asked, in [0, 1]; NaN without any.
+        Share of correct answers among the questions answered, in [0, 1]; NaN without any.
     n_questions, n_unknown : int
-        Questions that were asked, and questions left out since the table lacks a word.
+        Questions answered, and questions left out because the table lacks a word.
     sections : dict of str to SectionScore
-        The numbers by section of the file.
+        The counts by section of the file.
     """
 
     accuracy: float
@@ -71,27 +71,14 @@ class AnalogyScore:
 def similarity_score(
     file: str | Path, cosine: Callable[[str, str], float | None]
 ) -> SimilarityScore:
-    """Compare the cosines of pairs of words with people's scores.
-
-    Parameters
-    ----------
-    file : str or Path
-        Lines of two words and a score.
-    cosine : callable
-        Returns the cosine of two words, None where one of them is unknown.
-
-    Returns
-    -------
-    SimilarityScore
-    """
+    """Correlate cosines with people's scores; ``cosine`` returns None for unknown words."""
     from scipy.stats import pearsonr, spearmanr
 
     pairs = [(cosine(one, other), score) for one, other, score in _pairs(Path(file))]
     known = [(found, score) for found, score in pairs if found is not None]
     n_unknown = len(pairs) - len(known)
-    if not known or any(
-        len(set(column)) < 2 for column in zip(*known, strict=True)
-    ):  # nothing correlates with a constant
+    # Nothing correlates with a constant
+    if not known or any(len(set(column)) < 2 for column in zip(*known, strict=True)):
         return SimilarityScore(float("nan"), float("nan"), len(known), n_unknown)
     spearman, pearson = (
         float(correlation(*zip(*known, strict=True)).statistic)
@@ -106,36 +93,23 @@ def analogy_score(
     answers: Callable[[NDArray[np.int64]], NDArray[np.int64]],
     at_once: int,
 ) -> AnalogyScore:
-    """Count right answers to analogies.
+    """Count correct answers to analogies.
 
-    Parameters
-    ----------
-    file : str or Path
-        Four words a line, sections headed by ``: name``.
-    row_of : callable
-        Returns the row of a word, None where it is unknown.
-    answers : callable
-        Returns the row of the fourth word for rows of three. *Shape:* ``(n_questions, 3) ->
-        (n_questions,)``.
-    at_once : int
-        Most questions in a call of ``answers``.
-
-    Returns
-    -------
-    AnalogyScore
+    ``row_of`` returns the row of a word or None; ``answers`` the rows of fourth words, of shape
+    (n_questions,), for rows of three of shape (n_questions, 3), at most ``at_once`` questions.
     """
     sections: dict[str, SectionScore] = {}
     for name, group in groupby(_questions(Path(file)), key=lambda question: question[0]):
         rows = [[row_of(word) for word in words] for _, words in group]
-        asked = np.array([row for row in rows if None not in row], dtype=np.int64).reshape(-1, 4)
-        parts = [asked[start : start + at_once] for start in range(0, len(asked), at_once)]
+        known = np.array([row for row in rows if None not in row], dtype=np.int64).reshape(-1, 4)
+        parts = [known[start : start + at_once] for start in range(0, len(known), at_once)]
         n_right = sum(int(np.count_nonzero(answers(part[:, :3]) == part[:, 3])) for part in parts)
         before = sections.get(name, SectionScore(0, 0, 0))
         sections[name] = SectionScore(
-            before[0] + n_right, before[1] + len(asked), before[2] + len(rows) - len(asked)
+            before[0] + n_right, before[1] + len(known), before[2] + len(rows) - len(known)
         )
     n_right, n_questions, n_unknown = (
-        sum(score[place] for score in sections.values()) for place in range(3)
+        sum(score[column] for score in sections.values()) for column in range(3)
     )
     return AnalogyScore(
         n_right / n_questions if n_questions else float("nan"), n_questions, n_unknown, sections
@@ -151,22 +125,17 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
         raise InvalidTableError(
             f"The file '{file}' cannot be read as text in utf-8: {error}."
         ) from error
-    for number, line in enumerate(
-        text.split("\n"), start=1
-    ):  # not splitlines(), which splits at more
+    for number, line in enumerate(text.split("\n"), start=1):  # splitlines() splits at more
         if line.strip() and not line.lstrip().startswith("#"):
             yield number, line.strip()
 
 
 def _pairs(file: Path) -> Iterator[tuple[str, str, float]]:
     for number, line in _lines(file):
-        separator = next(
-            (mark for mark in "\t;," if mark in line), None
-        )  # a column's name may hold spaces
+        separator = next((mark for mark in "\t;," if mark in line), None)
         fields = [field.strip() for field in line.split(separator)]
-        score = next(
-            (float(field) for field in fields[2:] if _NUMBER.fullmatch(field)), math.inf
-        )  # SimLex-999 has a part of speech first
+        # SimLex-999 has a part of speech before the score
+        score = next((float(field) for field in fields[2:] if _NUMBER.fullmatch(field)), math.inf)
         if math.isfinite(score) and fields[0] and fields[1]:
             yield fields[0], fields[1], score
         elif number > 1 or len(fields) < 3:  # the first line may hold names of columns

@@ -1,4 +1,4 @@
-"""Files of word vectors: plain, gzip or a member of a zip; recognised by what they begin with, never unpickled."""
+"""Read files of word vectors: plain, gzip or in a zip, recognized by their first bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Blocks = Iterator[tuple[list[str], NDArray[np.float32]]]
 
-__all__ = ["Place", "find", "read_blocks"]
+__all__ = ["VectorFile", "find", "read_blocks"]
 
 _FIRST_BYTES = 1 << 16
 _MOST_EXPANSION = 100
@@ -29,8 +29,8 @@ _SMALL = 64 << 20
 _FASTTEXT_BINARY = (793712314).to_bytes(4, "little")
 
 
-class Place(NamedTuple):
-    """A file, and the member that is meant if it is a zip archive."""
+class VectorFile(NamedTuple):
+    """A file of word vectors; ``member`` names one in a zip archive."""
 
     path: Path
     member: str | None
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 class _Compressed:
-    """A stream that is being decompressed; refuses to go on where it expands beyond what vectors written as text ever do."""
+    """A stream that is decompressed, up to the size that vectors as text may expand to."""
 
     def __init__(self, stream: IO[bytes] | gzip.GzipFile, name: str, size: int) -> None:
         self._stream, self._name = stream, name
@@ -65,99 +65,69 @@ class _Compressed:
         return data
 
 
-def find(path: str | os.PathLike[str]) -> Place:
-    """Return the file that a path means; a path may go on inside a zip archive.
-
-    Parameters
-    ----------
-    path : str or path
-        ``"vectors.txt"``, ``"vectors.zip"`` or ``"vectors.zip/member.txt"``.
-
-    Returns
-    -------
-    Place
-
-    Raises
-    ------
-    ModelNotFoundError
-        If there is no such file or member, or an archive holds several.
-    """
+def find(path: str | os.PathLike[str]) -> VectorFile:
+    """Return the file at a path, which may continue in an archive: ``a.zip/member.txt``."""
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise invalid("vectors", "the path of a file", path)
-    whole = Path(os.path.expanduser(path)).absolute()
-    if os.path.isdir(whole):
+    full = Path(os.path.expanduser(path)).absolute()
+    if os.path.isdir(full):
         raise ModelNotFoundError(
-            f"'{whole}' is a directory; give the path of a file of word vectors in it."
+            f"'{full}' is a directory; give the path of a file of word vectors in it."
         )
-    for candidate in (whole, *whole.parents):
+    for candidate in (full, *full.parents):
         if os.path.isfile(candidate):
-            inside = whole.relative_to(candidate).as_posix()
-            if candidate != whole and not zipfile.is_zipfile(candidate):
+            inside = full.relative_to(candidate).as_posix()
+            if candidate != full and not zipfile.is_zipfile(candidate):
                 break
-            return Place(candidate, None if inside == "." else inside)
+            return VectorFile(candidate, None if inside == "." else inside)
     raise ModelNotFoundError(
-        f"There is no file '{whole}' of word vectors. Give the path of a file in GloVe, word2vec or"
+        f"There is no file '{full}' of word vectors. Give the path of a file in GloVe, word2vec or"
         " fastText format."
     )
 
 
-def read_blocks(place: Place) -> Blocks:
-    """Read a file of word vectors, block by block, so that memory stays bounded.
+def read_blocks(source: VectorFile) -> Blocks:
+    """Yield words and vectors of shape (n_words, n_dims), block by block in bounded memory.
 
-    Parameters
-    ----------
-    place : Place
-
-    Yields
-    ------
-    list of str, ndarray
-        Words and their vectors; the words of all blocks are distinct, the numbers finite. *Shape:*
-        ``(n_words, n_dims)``, float32.
-
-    Raises
-    ------
-    ModelIntegrityError
-        If the file is damaged; with line and byte.
-    UnsafeModelError
-        If it is a pickle.
+    Vectors are finite and float32. The words of all blocks are distinct.
     """
-    path, name = place.path, str(place)
+    path, name = source.path, str(source)
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = file.read(9)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        yield from _read_zip(place)
+        yield from _read_zip(source)
     elif start.startswith(b"\x1f\x8b"):
         with gzip.open(path) as stream:
             yield from _read_stream(_Compressed(stream, name, size).read, name, None)
-    elif start[4:] == b"\0\0\0\0{":  # behind the length of its header, which no text begins with
+    elif start[4:] == b"\0\0\0\0{":  # after the length of the header
         yield read_safetensors(path)
     else:
         with open(path, "rb") as file:
             yield from _read_stream(file.read, name, size)
 
 
-def _read_zip(place: Place) -> Blocks:
+def _read_zip(source: VectorFile) -> Blocks:
     try:
-        archive = zipfile.ZipFile(place.path)
+        archive = zipfile.ZipFile(source.path)
     except DAMAGED as error:
         raise ModelIntegrityError(
-            f"The file '{place.path}' cannot be read as a zip archive: {error}. Fetch it again."
+            f"The file '{source.path}' cannot be read as a zip archive: {error}. Fetch it again."
         ) from error
     with archive:
         members = [info for info in archive.infolist() if not info.is_dir()]
-        if place.member is None and any(info.filename.endswith(".npy") for info in members):
-            yield read_npz(archive, place.path)
+        if source.member is None and any(info.filename.endswith(".npy") for info in members):
+            yield read_npz(archive, source.path)
             return
-        chosen = [info for info in members if place.member in (None, info.filename)]
+        chosen = [info for info in members if source.member in (None, info.filename)]
         if len(chosen) != 1:
             names = ", ".join(info.filename for info in members[:8])
             raise ModelNotFoundError(
-                f"The archive '{place.path}' holds {len(chosen)} files that could be meant:"
+                f"The archive '{source.path}' holds {len(chosen)} files that could be meant:"
                 f" {names}. Name one, as in"
-                f" '{place.path.name}/{members[0].filename if members else 'vectors.txt'}'."
+                f" '{source.path.name}/{members[0].filename if members else 'vectors.txt'}'."
             )
-        name = f"{place.path}/{chosen[0].filename}"
+        name = f"{source.path}/{chosen[0].filename}"
         check_member(chosen[0], f"The file '{name}'")
         try:
             stream = archive.open(chosen[0])
@@ -173,7 +143,7 @@ def _read_zip(place: Place) -> Blocks:
 
 
 def _read_stream(read: Callable[[int], bytes], name: str, size: int | None) -> Blocks:
-    """Read text or word2vec's binary format; the size of a file that is not compressed limits what a header may promise."""
+    """Read text or word2vec's binary format; ``size`` of the file, if known, bounds its header."""
     first = b""
     while len(first) < _FIRST_BYTES and (data := read(_FIRST_BYTES - len(first))):
         first += data

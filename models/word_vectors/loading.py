@@ -1,4 +1,4 @@
-"""Where word vectors come from: a file, a transformer's own words, or an object of another library."""
+"""Load word vectors from a file, a transformer, gensim or a DataFrame."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 from ...errors import InvalidParameterError, ModelChangedError
 from ..checkpoint.description import open_checkpoint
 from ..checkpoint.text_tokens import replace_lone_surrogates
-from .disk_cache import file_digest, kept_table
+from .disk_cache import cached_table, file_digest
 from .distill import TokenSubwords, distilled_blocks, distiller
-from .files import Place, find, read_blocks
+from .files import VectorFile, find, read_blocks
 from .table import WordVectors
 
 if TYPE_CHECKING:
@@ -27,37 +27,45 @@ DISTILL = "distill:"
 
 
 def load_word_vectors(vectors: Any) -> WordVectors:
-    r"""Return a table of word vectors.
+    r"""Load a table of word vectors.
 
     Parameters
     ----------
     vectors : str, Path, WordVectors, gensim KeyedVectors or DataFrame
-        A file: GloVe text (with or without a header), word2vec text or binary, fastText ``.vec``,
-        each plain, as ``.gz`` or in a ``.zip`` (``"glove.6B.zip/glove.6B.100d.txt"`` names one of
-        several), ``.npz`` with the arrays ``words`` and ``vectors``, or ``.safetensors`` as
-        :meth:`WordVectors.save` writes it. It is parsed once, and kept as a memory-mapped array for
-        the next time. ``"distill:<model_name>"`` is each token of a transformer's vocabulary
-        through the transformer alone, with PCA and frequency weights as model2vec has them (extra
-        ``distill``). A DataFrame has words as its index, a dimension a column.
+        A file in one of these formats: GloVe text (with or without a header), word2vec text or
+        binary, fastText ``.vec``, each plain, as ``.gz`` or in a ``.zip``
+        (``"glove.6B.zip/glove.6B.100d.txt"`` names one of several); ``.npz`` with the arrays
+        ``words`` and ``vectors``; ``.safetensors`` as :meth:`WordVectors.save` writes it. A file is
+        parsed once and cached as a memory-mapped array. ``"distill:<model_name>"`` encodes each
+        token of a transformer's vocabulary alone, then applies PCA and frequency weights as
+        model2vec does (extra ``distill``). A DataFrame has words as its index and a column per
+        dimension.
 
     Returns
     -------
     WordVectors
+        The table. A `WordVectors` is returned as it is.
 
     Raises
     ------
     ModelNotFoundError
         If there is no such file or model.
     ModelIntegrityError
-        If the file is damaged; the message has the line and the byte.
+        If the file is damaged. The message names the line and the byte.
     UnsafeModelError
         If it is a pickle, which could run code.
     InvalidParameterError
-        If it is none of these, or an object breaks the rules for tables.
+        If ``vectors`` is none of these, or an object is no valid table.
+
+    See Also
+    --------
+    WordVectors : The table.
+    StaticVectorizer : Texts as pooled word vectors.
 
     References
     ----------
-    J. Pennington, R. Socher, C. Manning, "GloVe: Global Vectors for Word Representation", EMNLP 2014.
+    J. Pennington, R. Socher, C. Manning, "GloVe: Global Vectors for Word Representation",
+    EMNLP 2014.
 
     S. Tulkens, T. van Dongen, "Model2Vec: Fast State-of-the-Art Static Embeddings", 2024.
 
@@ -77,9 +85,9 @@ def load_word_vectors(vectors: Any) -> WordVectors:
     if isinstance(vectors, str) and vectors.startswith(DISTILL):
         return _distilled(vectors)
     if isinstance(vectors, (str, os.PathLike)):
-        place = find(vectors)
-        key = _digest(place)
-        return kept_table(key, (_load_again, (str(place), key)), partial(_same_blocks, place, key))
+        file = find(vectors)
+        key = _digest(file)
+        return cached_table(key, (_load_again, (str(file), key)), partial(_same_blocks, file, key))
     if hasattr(vectors, "index_to_key") and hasattr(vectors, "vectors"):
         has_subwords = hasattr(vectors, "vectors_ngrams")
         return _converted(
@@ -104,20 +112,20 @@ def load_word_vectors(vectors: Any) -> WordVectors:
 
 
 def is_in_memory(vectors: Any) -> bool:
-    """Whether ``vectors`` is an object that has to be converted, and no name of a table."""
+    """Whether ``vectors`` is an object of another library, which has to be converted."""
     return not isinstance(vectors, (str, os.PathLike, WordVectors))
 
 
-def _digest(place: Place) -> str:
-    return file_digest(place.path, place.member or "")
+def _digest(file: VectorFile) -> str:
+    return file_digest(file.path, file.member or "")
 
 
-def _same_blocks(place: Place, key: str) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-    """Read a file; an error if it is changed meanwhile, so that nothing else is ever kept under its digest."""
-    yield from read_blocks(place)
-    if _digest(place) != key:
+def _same_blocks(file: VectorFile, key: str) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """Read a file; fail if it changes meanwhile, so that the digest of a cached table is right."""
+    yield from read_blocks(file)
+    if _digest(file) != key:
         raise ModelChangedError(
-            f"The file '{place}' was changed while it was read. Try again when it is complete."
+            f"The file '{file}' was changed while it was read. Try again when it is complete."
         )
 
 
@@ -125,9 +133,8 @@ def _converted(
     words: Sequence[Any], vectors: Any, subwords: FastTextSubwords | None = None
 ) -> WordVectors:
     try:
-        return WordVectors(
-            words, np.array(vectors), subwords=subwords
-        )  # a copy, which its owner's later changes do not reach
+        # A copy, which later changes to the original do not reach
+        return WordVectors(words, np.array(vectors), subwords=subwords)
     except InvalidParameterError as error:
         raise InvalidParameterError(
             f"The 'vectors' parameter must be a table of word vectors. {error}"
@@ -135,7 +142,7 @@ def _converted(
 
 
 def _load_again(source: str, key: str) -> WordVectors:
-    """Open what a pickle stands for."""
+    """Open the table of a pickle."""
     table = load_word_vectors(source)
     if table.fingerprint != key:
         raise ModelChangedError(
@@ -149,7 +156,7 @@ def _distilled(source: str) -> WordVectors:
     library = distiller()
     checkpoint = open_checkpoint(source.removeprefix(DISTILL), None, False, False)
     digest = f"{checkpoint.fingerprint}-{library.replace(' ', '-')}"
-    return kept_table(
+    return cached_table(
         digest,
         (_load_again, (source, digest)),
         partial(distilled_blocks, checkpoint),
@@ -158,23 +165,16 @@ def _distilled(source: str) -> WordVectors:
 
 
 class FastTextSubwords:
-    """Vectors for unseen words from a fastText model's n-grams.
-
-    Parameters
-    ----------
-    keyed_vectors : gensim.models.fasttext.FastTextKeyedVectors
-    """
+    """Vectors for unseen words from the n-grams of gensim's FastTextKeyedVectors."""
 
     def __init__(self, keyed_vectors: Any) -> None:
         self.keyed_vectors = keyed_vectors
 
     def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
+        """Return vectors of shape (n_words, n_dims), and which of the words have one."""
         result = np.zeros((len(words), self.keyed_vectors.vector_size), dtype=np.float32)
-        for place, word in enumerate(words):
-            with suppress(KeyError):  # of a model without n-grams
-                result[place] = self.keyed_vectors.get_vector(replace_lone_surrogates(word))
-        known: NDArray[np.bool_] = np.any(
-            result != 0, axis=1
-        )  # words too short for an n-gram get zeros
-        return result, known
+        for row, word in enumerate(words):
+            with suppress(KeyError):  # a model without n-grams
+                result[row] = self.keyed_vectors.get_vector(replace_lone_surrogates(word))
+        known: NDArray[np.bool_] = np.any(result, axis=1)
+        return result, known  # words too short for an n-gram get zeros

@@ -1,4 +1,4 @@
-"""A fixed vector for each word: look-up, neighbours, analogies."""
+"""A table of words and vectors: look-up, nearest words, analogies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Subwords", "WordVectors"]
 
 _EPSILON = 0.001  # of 3CosMul, as in the paper
-# Of a vector that has a direction; one over what is shorter may be more than float32 holds
+# Least length of a vector with a direction; the inverse of less may overflow float32
 _SHORTEST = 1e-30
 _WORDS_PER_CASED = 100
 _ROWS_AT_ONCE = 1 << 16
@@ -31,39 +31,45 @@ _SCORES_AT_ONCE = 1 << 25
 
 
 class Subwords(Protocol):
-    """What gives a vector to words that a table lacks, from their parts."""
+    """Computes vectors of words that a table lacks from their parts."""
 
     def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return vectors, and which of the words have one. *Shapes:* ``(n_words, n_dims)``, ``(n_words,)``."""
+        """Return vectors of shape (n_words, n_dims), and which of the words have one."""
         ...
 
 
 class WordVectors:
-    """Words and a vector for each, the same in every context.
+    """A table of words and a vector for each, the same in every context.
 
     Parameters
     ----------
-    words : sequence of str
-        Distinct words, most frequent first where that is known. *Length:* ``n_words``.
-    vectors : array_like
-        Finite numbers, kept as float32; not copied where they are that already. *Shape:*
-        ``(n_words, n_dims)``.
-    subwords : Subwords or None
-        Gives vectors to words that are not in the table, as fastText does.
+    words : sequence of str of length n_words
+        Distinct words, most frequent first if known.
+    vectors : array-like of shape (n_words, n_dims)
+        Finite numbers, stored as float32. A float32 array is not copied.
+    subwords : Subwords, default=None
+        Computes vectors of words that are not in the table, as fastText does.
 
     Raises
     ------
     InvalidParameterError
-        If a word is repeated or no str, a number is not finite, or lengths differ.
+        If a word is repeated or not a str, a number is not finite, or lengths differ.
+
+    See Also
+    --------
+    load_word_vectors : Read a table from a file or another library.
+    StaticVectorizer : Texts as pooled word vectors.
 
     Notes
     -----
-    A table is never changed: copies of an estimator share it. One that was read from a file is a memory-mapped array,
-    which worker processes share, and a pickle of it holds the file's path and digest in place of the numbers.
+    A table is immutable, and copies of an estimator share it. A table from a file is a
+    memory-mapped array, which worker processes share. A pickle of it holds the file's path and
+    digest instead of the numbers.
 
     References
     ----------
-    T. Mikolov, W. Yih, G. Zweig, "Linguistic Regularities in Continuous Space Word Representations", NAACL 2013 (3CosAdd).
+    T. Mikolov, W. Yih, G. Zweig, "Linguistic Regularities in Continuous Space Word
+    Representations", NAACL 2013 (3CosAdd).
 
     O. Levy, Y. Goldberg, "Linguistic Regularities in Sparse and Explicit Word Representations",
     CoNLL 2014, section 6 (3CosMul).
@@ -72,7 +78,8 @@ class WordVectors:
     --------
     >>> from bertvectorizer import WordVectors
     >>> words = ["stockholm", "sweden", "cairo", "egypt", "tea"]
-    >>> table = WordVectors(words, [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1], [1, 1, 1, 1]])
+    >>> rows = [[1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1], [1, 1, 1, 1]]
+    >>> table = WordVectors(words, rows)
     >>> table.analogy("Stockholm", "Sweden", "Cairo", n=1)
     [('egypt', 1.0)]
     >>> round(table.similarity("stockholm", "cairo"), 2)
@@ -97,26 +104,28 @@ class WordVectors:
         origin: tuple[Callable[..., WordVectors], tuple[Any, ...]] | None = None,
         subwords: Subwords | None = None,
     ) -> Self:
-        """Build one of what has been checked before, without a look at each number; ``origin`` opens it again in another process."""
+        """Build a table of checked content; ``origin`` opens it again in another process."""
         self = cls.__new__(cls)
         vectors.flags.writeable = False
-        self._words, self._vectors, self._subwords, self._origin, self._digest = (
-            words,
-            vectors,
-            subwords,
-            origin,
-            digest,
-        )
+        self._words, self._vectors, self._subwords = words, vectors, subwords
+        self._origin, self._digest = origin, digest
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write the table as safetensors: ``vectors``, float32, and ``words``, a JSON list in utf-8
-        bytes; `subwords` are not written.
+        """Write the table as safetensors.
+
+        The tensors are ``vectors``, float32, and ``words``, a JSON list in utf-8 bytes. `subwords`
+        are not written.
 
         Parameters
         ----------
         path : str or Path
-            A name that ends in ``.safetensors``.
+            A file name that ends in ``.safetensors``.
+
+        Raises
+        ------
+        InvalidParameterError
+            If ``path`` has another suffix.
         """
         if Path(path).suffix != ".safetensors":
             raise invalid("path", "a file name that ends in '.safetensors'", str(path))
@@ -129,22 +138,22 @@ class WordVectors:
 
     @property
     def vectors(self) -> NDArray[np.float32]:
-        """The vectors; cannot be written to. *Shape:* ``(n_words, n_dims)``, float32."""
+        """The vectors, read-only, of shape (n_words, n_dims) and dtype float32."""
         return self._vectors
 
     @property
     def n_dims(self) -> int:
-        """Width of a vector."""
+        """Number of dimensions of a vector."""
         return int(self._vectors.shape[1])
 
     @property
     def subwords(self) -> Subwords | None:
-        """What gives vectors to words that are not in the table, if anything does."""
+        """Computes vectors of words that are not in the table, or None."""
         return self._subwords
 
     @cached_property
     def is_lowercase(self) -> bool:
-        """Whether the words are in lower case, but for markers ("<PAD>") and one in a hundred ("UNK"); they are then looked up so."""
+        """Whether at most one word in a hundred has capitals; look-ups then ignore case."""
         return (
             sum(word.isalpha() and word != word.lower() for word in self._words)
             <= len(self._words) // _WORDS_PER_CASED
@@ -170,7 +179,7 @@ class WordVectors:
 
     @cached_property
     def _inverse_norms(self) -> NDArray[np.float32]:
-        """One over the length of each vector, 0 for zeros. *Shape:* ``(n_words,)``."""
+        """The inverse length of each vector, of shape (n_words,); 0 for zeros."""
         parts = np.array_split(self._vectors, len(self._vectors) // _ROWS_AT_ONCE + 1)
         return np.concatenate([_inverse_lengths(part) for part in parts])
 
@@ -178,11 +187,11 @@ class WordVectors:
         return len(self._words)
 
     def __contains__(self, word: object) -> bool:
-        """Whether the table has the word itself; a word that it lacks may still have a vector, by its `subwords`."""
+        """Whether the table has the word; others may still have a vector by `subwords`."""
         return isinstance(word, str) and self._row(word) is not None
 
     def __getitem__(self, word: str) -> NDArray[np.float32]:
-        """Return the vector of a word. *Shape:* ``(n_dims,)``, float32."""
+        """Return the vector of a word, of shape (n_dims,) and dtype float32."""
         row = self._row(word)
         vector: NDArray[np.float32]
         if row is not None:
@@ -221,56 +230,62 @@ class WordVectors:
         return self._index.get(word.lower()) if row is None and self.is_lowercase else row
 
     def rows(self, words: Iterable[str]) -> NDArray[np.int64]:
-        """Return the rows of words as they are spelt, -1 for those that are not in the table.
+        """Return the rows of words by exact spelling, -1 for words that are not in the table.
 
         Parameters
         ----------
         words : iterable of str
+            The words.
 
         Returns
         -------
-        ndarray
-            *Shape:* ``(n_words,)``, int64.
+        rows : ndarray of shape (n_words,), dtype int64
+            The rows.
         """
         get = self._index.get
         return np.fromiter((get(word, -1) for word in words), dtype=np.int64)
 
     def similarity(self, a: str, b: str) -> float:
-        """Return the cosine of two words' vectors, in [-1, 1]; 0 where one of them is zero.
+        """Return the cosine of two words' vectors.
 
         Parameters
         ----------
         a, b : str
+            The words.
 
         Returns
         -------
-        float
+        cosine : float
+            In [-1, 1]; 0 if one of the vectors is zero.
 
         Raises
         ------
         UnknownWordError
+            If a word has no vector.
         """
         one, other = self[a].astype(np.float64), self[b].astype(np.float64)
         length = np.linalg.norm(one) * np.linalg.norm(other)
         return float(np.clip(one @ other / length, -1, 1)) if length else 0.0
 
     def most_similar(self, word: str, n: int = 10) -> list[tuple[str, float]]:
-        """Return the words nearest to a word, by cosine, itself left out.
+        """Return the words nearest to a word by cosine, without the word itself.
 
         Parameters
         ----------
         word : str
-        n : int
-            How many.
+            The word.
+        n : int, default=10
+            Number of words to return.
 
         Returns
         -------
-        list of (str, float)
+        nearest : list of (str, float)
             Words and cosines, the nearest first.
 
         Raises
         ------
         UnknownWordError
+            If the word has no vector.
         """
         n = check_int("n", n, 1)
         return self._best(self._cosines(_units(self[word][None]))[0], [word], n)
@@ -278,26 +293,26 @@ class WordVectors:
     def analogy(
         self, a: str, b: str, c: str, n: int = 10, method: Literal["3cosadd", "3cosmul"] = "3cosadd"
     ) -> list[tuple[str, float]]:
-        """Return the words that are to ``c`` what ``b`` is to ``a``: Stockholm is to Sweden as
-        Cairo is to ...
+        """Return answers to an analogy: Stockholm is to Sweden as Cairo is to ...
 
         Parameters
         ----------
         a, b, c : str
-            These are never the answer.
-        n : int
-            How many.
-        method : {"3cosadd", "3cosmul"}
-            Sum or product of cosines. Products are of cosines moved to [0, 1].
+            "``a`` is to ``b`` as ``c`` is to ...". They are never the answer.
+        n : int, default=10
+            Number of words to return.
+        method : {"3cosadd", "3cosmul"}, default="3cosadd"
+            Sum or product of cosines. A product is of cosines scaled to [0, 1].
 
         Returns
         -------
-        list of (str, float)
+        answers : list of (str, float)
             Words and scores, the best first. The score of 3CosAdd is a cosine.
 
         Raises
         ------
         UnknownWordError
+            If a word has no vector.
         """
         n = check_int("n", n, 1)
         check_choice("method", method, ("3cosadd", "3cosmul"))
@@ -307,11 +322,11 @@ class WordVectors:
     def _analogy_scores(
         self, units: NDArray[np.float32], method: str, n_words: int
     ) -> NDArray[np.float32]:
-        """Score the first ``n_words`` of the table. *Shape:* ``(n, 3, n_dims) -> (n, n_words)``."""
+        """Score the first ``n_words``; ``units`` of shape (n, 3, n_dims) give (n, n_words)."""
         if method == "3cosadd":
             return self._cosines(_units(units[:, 1] - units[:, 0] + units[:, 2]), n_words)
         to_a, to_b, to_c = (
-            (1 + self._cosines(units[:, place], n_words)) / np.float32(2) for place in range(3)
+            (1 + self._cosines(units[:, word], n_words)) / np.float32(2) for word in range(3)
         )
         scores: NDArray[np.float32] = to_b * to_c / (to_a + np.float32(_EPSILON))
         return scores
@@ -319,7 +334,7 @@ class WordVectors:
     def _cosines(
         self, units: NDArray[np.float32], n_words: int | None = None
     ) -> NDArray[np.float32]:
-        """Return cosines of unit vectors with the first words. *Shape:* ``(n, n_dims) -> (n, n_words)``."""
+        """Return cosines, of shape (n, n_words), of unit vectors with the first words."""
         return (units @ self._vectors[:n_words].T) * self._inverse_norms[:n_words]
 
     def _best(
@@ -328,29 +343,29 @@ class WordVectors:
         scores[[row for word in but if (row := self._row(word)) is not None]] = -np.inf
         n = min(n, int(np.count_nonzero(scores > -np.inf)))
         least = -np.partition(-scores, n - 1)[n - 1] if n else np.inf
-        places = np.flatnonzero(scores >= least)  # of equals, the more frequent words come first
-        order = places[np.lexsort((places, -scores[places]))][:n]
-        return [(self._words[place], round(float(scores[place]), 6)) for place in order]
+        rows = np.flatnonzero(scores >= least)  # of equals, the more frequent words come first
+        order = rows[np.lexsort((rows, -scores[rows]))][:n]
+        return [(self._words[row], round(float(scores[row]), 6)) for row in order]
 
     def evaluate_similarity(self, file: str | Path) -> SimilarityScore:
-        """Compare cosines with people's scores.
+        """Correlate cosines of pairs of words with people's scores.
 
         Parameters
         ----------
         file : str or Path
-            Lines of two words and a score, separated by tabs, commas or spaces, as WordSim-353,
-            SimLex-999 or MEN come.
+            Lines of two words and a score, separated by tabs, commas or spaces, such as
+            WordSim-353, SimLex-999 or MEN.
 
         Returns
         -------
-        SimilarityScore
-            Spearman's and Pearson's correlation over the pairs whose words are both in the table,
-            and the numbers of pairs.
+        score : SimilarityScore
+            Spearman's and Pearson's correlation over the pairs whose words both have a vector, and
+            the numbers of pairs.
 
         Raises
         ------
         InvalidTableError
-            If a line is not of that form.
+            If the file cannot be read, or a line has another form.
         """
 
         def cosine(a: str, b: str) -> float | None:
@@ -372,22 +387,21 @@ class WordVectors:
         ----------
         file : str or Path
             Four words a line, sections headed by ``: name``, as Mikolov's ``questions-words.txt``.
-        method : {"3cosadd", "3cosmul"}
+        method : {"3cosadd", "3cosmul"}, default="3cosadd"
             As in `analogy`.
-        n_words : int or None
-            Only the first, most frequent words of the table can be asked for or be the answer; None
-            takes all.
+        n_words : int or None, default=300_000
+            Use only the first, most frequent words of the table; None uses all.
 
         Returns
         -------
-        AnalogyScore
-            Accuracy over the questions all of whose words are there, by section, and the numbers of
-            questions.
+        score : AnalogyScore
+            Accuracy over the questions whose words are all known, in all and by section, and the
+            numbers of questions.
 
         Raises
         ------
         InvalidTableError
-            If a line is not of that form.
+            If the file cannot be read, or a line has another form.
         """
         check_choice("method", method, ("3cosadd", "3cosmul"))
         most = min(len(self), check_int("n_words", n_words, 1, optional=True) or len(self))
@@ -408,10 +422,9 @@ class WordVectors:
 
 
 def _inverse_lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return one over the length of each vector, 0 for zeros. *Shape:* ``(n, n_dims) -> (n,)``."""
-    lengths = np.sqrt(
-        np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    )  # squares may be more than float32 holds
+    """Return the inverse length of each vector, of shape (n,); 0 for zeros."""
+    # Squares may overflow float32
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     inverse: NDArray[np.float64] = np.divide(
         1, lengths, out=np.zeros_like(lengths), where=lengths > _SHORTEST
     )

@@ -1,4 +1,4 @@
-"""Word vectors as text: a word and its numbers a line, as GloVe, word2vec and fastText write them."""
+"""Read text formats, a word and its numbers a line, as GloVe, word2vec and fastText write them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)\s*")
 
 
 class Header(NamedTuple):
-    """What the first line of a word2vec file promises, how long it is in bytes, and whether text follows."""
+    """Content and length of the first line of a word2vec file, and whether text follows."""
 
     n_words: int
     n_dims: int
@@ -43,26 +43,7 @@ class Header(NamedTuple):
 
 
 def read_header(first: bytes, name: str, size: int | None) -> Header | None:
-    """Read the line that says how many words of how many dimensions follow, if there is one.
-
-    Parameters
-    ----------
-    first : bytes
-        The beginning of the file.
-    name : str
-        For messages.
-    size : int or None
-        Bytes of the whole file, where they are known.
-
-    Returns
-    -------
-    Header or None
-
-    Raises
-    ------
-    ModelIntegrityError
-        If it promises more than the file can hold.
-    """
+    """Read the header, if there is one, and check that the file can hold what it promises."""
     line, newline, body = first.partition(b"\n")
     match = _HEADER.fullmatch(line.removeprefix(_BYTE_ORDER_MARK))
     if match is None or not newline:
@@ -85,7 +66,7 @@ def read_header(first: bytes, name: str, size: int | None) -> Header | None:
 
 
 def _is_text(body: bytes, n_dims: int) -> bool:
-    """Whether a row of text follows: a good one, or anything where binary numbers would have bytes that no text has."""
+    """Whether text follows: a valid row, or no bytes that only binary numbers have."""
     fields = _SEPARATOR.split(body.partition(b"\n")[0].rstrip(b" \t\r"))[::2]
     if len(fields) > n_dims and all(_NUMBER.fullmatch(field) for field in fields[-n_dims:]):
         return True
@@ -102,30 +83,9 @@ def read_text(
 ) -> Iterator[Block]:
     """Read lines of a word and its numbers, separated by spaces or tabs.
 
-    Whole blocks are parsed by Arrow. A block that it does not take, or that holds anything unusual,
-    is parsed line by line, which either succeeds (a word may hold spaces, as in GloVe 840B) or
-    names the line at fault.
-
-    Parameters
-    ----------
-    first : bytes
-        The beginning of the file, which has been read already.
-    read : callable
-        Returns as many more bytes as it is asked for, or fewer.
-    header : Header or None
-    name : str
-        For messages.
-
-    Yields
-    ------
-    list of str, ndarray
-        *Shape:* ``(n_words, n_dims)``, float32.
-
-    Raises
-    ------
-    ModelIntegrityError
-        If a line has another number of numbers, a field is no number, a word is repeated, empty or
-        not utf-8, or the header is wrong.
+    Arrow parses a block at once. A block that it rejects, or that holds anything unusual, is
+    parsed line by line, which succeeds (a word may hold spaces, as in GloVe 840B) or names the
+    bad line.
     """
     skipped = (
         header.n_bytes if header else len(_BYTE_ORDER_MARK) * first.startswith(_BYTE_ORDER_MARK)
@@ -137,7 +97,7 @@ def read_text(
 
 
 def _blocks(pending: bytes, read: Callable[[int], bytes], lines: _Lines) -> Iterator[bytes]:
-    """Yield blocks that end where a line does."""
+    """Yield blocks of complete lines."""
     while data := read(_BYTES_AT_ONCE):
         pending += data
         end = pending.rfind(b"\n") + 1
@@ -152,7 +112,7 @@ def _blocks(pending: bytes, read: Callable[[int], bytes], lines: _Lines) -> Iter
 
 
 class _Lines:
-    """The lines of a file so far: where we are in it, what its width is, which words have been seen."""
+    """Parser of lines, with its position, the number of dimensions and the words seen."""
 
     def __init__(self, name: str, header: Header | None, first_line: int, first_byte: int) -> None:
         self._name, self._header = name, header
@@ -169,13 +129,12 @@ class _Lines:
         return self.error(f"is longer than {_LONGEST_LINE:,} bytes", line)
 
     def skip(self, block: bytes) -> None:
-        self._line += block.count(b"\n") + (
-            block[-1:] not in (b"", b"\n")
-        )  # the file's last line may have no end
+        # The last line of a file may have no newline
+        self._line += block.count(b"\n") + (block[-1:] not in (b"", b"\n"))
         self._byte += len(block)
 
     def parse(self, block: bytes) -> Iterator[Block]:
-        """Parse whole lines."""
+        """Parse a block of complete lines."""
         if block.isspace():
             self.skip(block)
             return
@@ -200,17 +159,17 @@ class _Lines:
             )
 
     def _by_arrow(self, block: bytes, n_dims: int) -> Block | None:
-        """Parse all lines at once; None where it is to be done line by line, which Arrow would not read alike."""
+        """Parse a block at once; None where Arrow and the parser of lines could differ."""
         import pyarrow as pa
         from pyarrow import compute, csv
 
         if block.startswith(_BYTE_ORDER_MARK) or block.count(b"\r") != block.count(b"\r\n"):
-            # Arrow drops the one, though it is part of a word here, and ends lines at the other
+            # Arrow drops a byte order mark, here part of a word, and ends lines at a bare \r
             return None
         line = block.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r")
         delimiter = "\t" if b"\t" in line else " "
         ends_with_one = line.endswith(delimiter.encode())  # as word2vec and fastText write
-        names = [str(place) for place in range(n_dims + 1 + ends_with_one)]
+        names = [str(column) for column in range(n_dims + 1 + ends_with_one)]
         types = (
             dict.fromkeys(names, pa.float32())
             | {"0": pa.binary()}
@@ -227,7 +186,7 @@ class _Lines:
         except (pa.ArrowInvalid, pa.ArrowKeyError):
             return None
         if ends_with_one and compute.max(compute.binary_length(table.column(names[-1]))).as_py():
-            return None  # something stands there
+            return None  # a field follows the last number
         vectors = _matrix(table, n_dims)
         if (
             not all(map(_is_plain, words))
@@ -238,7 +197,7 @@ class _Lines:
         return words, vectors
 
     def _are_new(self, words: list[str]) -> bool:
-        """Note words as seen, if none of them was."""
+        """Add words to those seen, if none of them was."""
         own = set(words)
         if len(own) < len(words) or not self._seen.isdisjoint(own):
             return False
@@ -268,10 +227,9 @@ class _Lines:
             raise self.error("must hold a word and its numbers", line)
         if self._n_dims > _MOST_DIMS:
             raise self.error(f"has more than {_MOST_DIMS:,} numbers", line)
-        parts = _SEPARATOR.split(line)  # fields, and what stands between them
+        parts = _SEPARATOR.split(line)  # fields and separators in turn
         end = len(parts) - 2 * self._n_dims
-        # What stands before the numbers is the word, and may hold spaces, as in GloVe 840B; not so
-        # if that is a number.
+        # The rest is the word. It may hold spaces, as in GloVe 840B, but no numbers
         if end < 1 or any(_NUMBER.fullmatch(field) for field in parts[2:end:2]):
             raise self.error(
                 f"must hold a word and {self._n_dims:,} numbers, but holds {len(parts) // 2:,}"
@@ -281,8 +239,8 @@ class _Lines:
         numbers = parts[end + 1 :: 2]
         for field in numbers:
             if not _NUMBER.fullmatch(field):
-                raise self.error(f"has {_shown(field)} in the place of a number", line)
-        with np.errstate(over="ignore"):  # what is too large is found below
+                raise self.error(f"has {_shown(field)} instead of a number", line)
+        with np.errstate(over="ignore"):  # overflow is found below
             row = np.array(numbers, dtype=np.float64).astype(np.float32)
         if not np.isfinite(row).all():
             raise self.error("has a number that float32 cannot hold", line)
@@ -301,7 +259,7 @@ class _Lines:
 
 
 def _usual_width(block: bytes) -> int:
-    """Return how many numbers most of the first lines have: any one of them may be at fault, or have a word that holds spaces."""
+    """Return how many numbers most of the first lines have; a single line may be unusual."""
     lines = islice(
         (stripped for line in BytesIO(block) if (stripped := line.strip(b" \t\r\n"))), _FIRST_LINES
     )
@@ -310,7 +268,7 @@ def _usual_width(block: bytes) -> int:
 
 
 def _is_plain(word: str) -> bool:
-    """Whether no part of a word's field is empty, or a number that would make the line too long."""
+    """Whether no part of a word is empty, or a number, which would make the line too long."""
     if " " not in word and "\t" not in word:
         return bool(word)
     parts = _SEPARATOR.split(word.encode())[::2]
@@ -319,10 +277,10 @@ def _is_plain(word: str) -> bool:
 
 def _matrix(table: pa.Table, n_dims: int) -> NDArray[np.float32]:
     result = np.empty((table.num_rows, n_dims), dtype=np.float32)
-    for place in range(n_dims):
+    for column in range(n_dims):
         start = 0
-        for chunk in table.column(place + 1).chunks:
-            result[start : start + len(chunk), place] = chunk.to_numpy(zero_copy_only=False)
+        for chunk in table.column(column + 1).chunks:
+            result[start : start + len(chunk), column] = chunk.to_numpy(zero_copy_only=False)
             start += len(chunk)
     return result
 

@@ -1,4 +1,4 @@
-"""Word vectors as word2vec writes them in its binary format: a word, a space, float32 numbers in little-endian order."""
+"""Read word2vec's binary format: a word, a space, little-endian float32 numbers."""
 
 from __future__ import annotations
 
@@ -23,36 +23,14 @@ _LONGEST_WORD = 1 << 16
 def read_word2vec_binary(
     first: bytes, read: Callable[[int], bytes], header: Header, name: str
 ) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-    """Read words and vectors behind a header.
-
-    Parameters
-    ----------
-    first : bytes
-        The beginning of the file, header included.
-    read : callable
-        Returns as many more bytes as it is asked for, or fewer.
-    header : Header
-    name : str
-        For messages.
-
-    Yields
-    ------
-    list of str, ndarray
-        *Shape:* ``(n_words, n_dims)``, float32.
-
-    Raises
-    ------
-    ModelIntegrityError
-        If the file ends early or goes on too long, a word is repeated, empty or not utf-8, or a
-        number is not finite.
-    """
+    """Yield words and vectors; ``first`` is the start of the file, header included."""
     width = 4 * header.n_dims
     pending, offset, n_read = first[header.n_bytes :], header.n_bytes, 0
     seen: set[str] = set()
 
-    def error(fault: str, place: int) -> ModelIntegrityError:
+    def error(fault: str, position: int) -> ModelIntegrityError:
         return ModelIntegrityError(
-            f"Word {n_read + 1:,} of {header.n_words:,} (byte {offset + place:,}) of '{name}'"
+            f"Word {n_read + 1:,} of {header.n_words:,} (byte {offset + position:,}) of '{name}'"
             f" {fault}."
         )
 
@@ -61,9 +39,11 @@ def read_word2vec_binary(
         pending += data
         words: list[str] = []
         numbers: list[bytes] = []
-        place = 0
+        position = 0
         while n_read < header.n_words:
-            start = place + (pending[place : place + 1] == b"\n")  # some writers end a row so
+            start = position + (
+                pending[position : position + 1] == b"\n"
+            )  # some writers end a row so
             space = pending.find(b" ", start, start + _LONGEST_WORD)
             if space < 0 and len(pending) - start >= _LONGEST_WORD:
                 raise error(f"is longer than {_LONGEST_WORD:,} bytes", start)
@@ -81,7 +61,7 @@ def read_word2vec_binary(
             if not np.isfinite(np.frombuffer(numbers[-1], dtype="<f4")).all():
                 raise error(f"has a number that is not finite: {word!r}", space + 1)
             n_read += 1
-            place = space + 1 + width
+            position = space + 1 + width
         if words:
             yield (
                 words,
@@ -89,7 +69,7 @@ def read_word2vec_binary(
                 .reshape(-1, header.n_dims)
                 .astype(np.float32, copy=False),
             )
-        pending, offset = pending[place:], offset + place
+        pending, offset = pending[position:], offset + position
         if not data and n_read < header.n_words:
             raise error("is cut off: the file ends", len(pending))
     if not seen:

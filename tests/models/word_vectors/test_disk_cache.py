@@ -23,9 +23,9 @@ from bertvectorizer import WordVectors, load_word_vectors
 from bertvectorizer.errors import ModelIntegrityError, StoreError
 from bertvectorizer.models.word_vectors import disk_cache as word_table
 from bertvectorizer.models.word_vectors.disk_cache import (
+    cached_table,
     file_digest,
     forget_tables,
-    kept_table,
     tables_directory,
 )
 from tests.processes import Process
@@ -48,7 +48,7 @@ class Source:
         yield WORDS[3:], np.asfortranarray(VECTORS[3:])
 
     def kept(self, key: str = KEY, *where: str) -> WordVectors:
-        return kept_table(key, (opened_again, where or ("here",)), self)
+        return cached_table(key, (opened_again, where or ("here",)), self)
 
     def kept_anew(self) -> WordVectors:
         forget_tables()
@@ -125,10 +125,10 @@ class TestKept:
             "words.json",
         ]
 
-    def test_few_are_held_open(self, source: Source) -> None:
+    def test_few_tables_are_open(self, source: Source) -> None:
         for number in range(10):
             source.kept(f"{number:032x}")
-        assert len(word_table._held) == word_table._MOST_HELD
+        assert len(word_table._open_tables) == word_table._MAX_OPEN
         assert source.n_times == 10
         source.kept(f"{0:032x}")
         assert source.n_times == 10
@@ -145,7 +145,7 @@ class TestKept:
 
         for _ in range(2):
             with pytest.raises(ModelIntegrityError, match="line 6"):
-                kept_table(KEY, (opened_again, ()), blocks)
+                cached_table(KEY, (opened_again, ()), blocks)
         assert names() in ([], [f"{KEY}.lock"])
 
     def test_threads_make_it_once(self, source: Source) -> None:
@@ -203,7 +203,7 @@ class TestKept:
             seen.append((words, vectors.tolist()))
             return "subwords"
 
-        assert kept_table(KEY, (opened_again, ()), source, subwords).subwords == "subwords"  # type: ignore[comparison-overlap]
+        assert cached_table(KEY, (opened_again, ()), source, subwords).subwords == "subwords"  # type: ignore[comparison-overlap]
         assert seen == [(WORDS, VECTORS.tolist())]
 
 
@@ -217,7 +217,7 @@ class TestDisk:
         monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "file" / "below"))
         with pytest.warns(
             UserWarning,
-            match=r"cannot be kept in '.*file.below.*', so they are read into memory: .*\.$",
+            match=r"cannot be cached in '.*file.below.*', so they are read into memory: .*\.$",
         ) as caught:
             table = source.kept()
         assert len(caught) == 1
@@ -244,9 +244,9 @@ class TestDisk:
                 )
 
         with pytest.warns(
-            UserWarning, match="cannot be kept in .*No space left on device"
+            UserWarning, match="cannot be cached in .*No space left on device"
         ) as caught:
-            table = kept_table(KEY, (opened_again, ()), blocks)
+            table = cached_table(KEY, (opened_again, ()), blocks)
         assert len(caught) == 1
         np.testing.assert_array_equal(table.vectors, vectors)
         assert names() in ([], [f"{KEY}.lock"])
@@ -260,7 +260,7 @@ class TestDisk:
         words = [f"{row:01000d}" for row in range(1500)]
         vectors = np.ones((1500, 2), dtype=np.float32)
         with pytest.warns(UserWarning, match="No space left on device"):
-            table = kept_table(KEY, (opened_again, ()), lambda: [(words, vectors)])
+            table = cached_table(KEY, (opened_again, ()), lambda: [(words, vectors)])
         assert table.words == words
         assert names() in ([], [f"{KEY}.lock"])
 
@@ -279,7 +279,7 @@ MAKER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from bertvectorizer.models.word_vectors.disk_cache import kept_table
+from bertvectorizer.models.word_vectors.disk_cache import cached_table
 
 count, stop_at = Path(sys.argv[1]), int(sys.argv[2])
 
@@ -291,9 +291,10 @@ def blocks():
             print("stopped", flush=True)
             input()
         time.sleep(0.005)
-        yield [f"w{row}" for row in range(start, start + 1000)], np.full((1000, 20), start, dtype=np.float32)
+        words = [f"w{row}" for row in range(start, start + 1000)]
+        yield words, np.full((1000, 20), start, dtype=np.float32)
 
-table = kept_table("k" * 32, (print, ()), blocks)
+table = cached_table("k" * 32, (print, ()), blocks)
 assert len(table) == 50_000 and table.vectors[-1, 0] == 49_000
 print(len(table))
 """

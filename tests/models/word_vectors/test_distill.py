@@ -1,4 +1,4 @@
-"""Tests of models/word_vectors/distill.py, on tiny models and, where it is here, the default model."""
+"""Tests of models/word_vectors/distill.py, on tiny models and the default one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CORPUS = [
 def with_markers(
     tiny_model: ModelFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Path]:
-    """Directory of a tiny model with a vocabulary that marks where words begin: byte-level ("Ġ") or SentencePiece's ("▁")."""
+    """Directory of a tiny model whose vocabulary marks where words begin, by "Ġ" or "▁"."""
 
     def make(mark: str) -> Path:
         if mark == "Ġ":
@@ -63,7 +63,8 @@ def with_markers(
         tokenizer.train_from_iterator(CORPUS, trainer)
         directory = tmp_path_factory.mktemp("marked")
         config = hf.RobertaConfig(
-            vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64,
+            vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=1,
+            num_attention_heads=4, intermediate_size=64,
             pad_token_id=0, bos_token_id=1, eos_token_id=1, max_position_embeddings=130,
         )  # fmt: skip
         hf.AutoModel.from_config(config).eval().save_pretrained(directory)

@@ -24,7 +24,7 @@ from bertvectorizer.errors import (
     ModelNotFoundError,
     UnsafeModelError,
 )
-from bertvectorizer.models.word_vectors.files import Place, find, read_blocks
+from bertvectorizer.models.word_vectors.files import VectorFile, find, read_blocks
 
 TEXT = b"tea 0.5 -1\ncup 2 3\n"
 
@@ -65,7 +65,7 @@ class TestFind:
         (tmp_path / "v.txt").write_bytes(TEXT)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("HOME", str(tmp_path))
-        expected = Place(tmp_path / "v.txt", None)
+        expected = VectorFile(tmp_path / "v.txt", None)
         assert (
             find("v.txt")
             == find(Path("v.txt"))
@@ -77,9 +77,9 @@ class TestFind:
 
     def test_a_path_goes_on_in_an_archive(self, tmp_path: Path) -> None:
         zipped(tmp_path / "v.zip", in__a_txt=TEXT)
-        place = find(tmp_path / "v.zip" / "in" / "a.txt")
-        assert place == Place(tmp_path / "v.zip", "in/a.txt")
-        assert find(str(place)) == place
+        file = find(tmp_path / "v.zip" / "in" / "a.txt")
+        assert file == VectorFile(tmp_path / "v.zip", "in/a.txt")
+        assert find(str(file)) == file
 
     @pytest.mark.parametrize("path", ["", None, 3, b"v.txt", ["v.txt"]])
     def test_what_is_no_path(self, path: Any) -> None:

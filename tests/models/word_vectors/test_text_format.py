@@ -18,8 +18,10 @@ from bertvectorizer.models.word_vectors import text_format as word_text
 from bertvectorizer.models.word_vectors.text_format import read_header, read_text
 
 ODD_WORDS = [
-    "nan", "inf", "NA", "null", "None", "true", '"quoted', "'", "#", "1999", "-1.5", "1e5", ",", ".", "\\", "\\n", "##ing",
-    "a\u00a0b", "\u0085", "\u2028", "\ufeff", "\ufeffthe", "a\rb", "\x0b", "\x1c", "\x00", "\ufffd", "🙂", "日本", "e\u0301", "\u200b",
+    "nan", "inf", "NA", "null", "None", "true", '"quoted', "'", "#", "1999", "-1.5", "1e5", ",",
+    ".", "\\", "\\n", "##ing",
+    "a\u00a0b", "\u0085", "\u2028", "\ufeff", "\ufeffthe", "a\rb", "\x0b", "\x1c", "\x00",
+    "\ufffd", "🙂", "日本", "e\u0301", "\u200b",
 ]  # fmt: skip
 
 
@@ -250,14 +252,14 @@ FAULTS = [
         b"pot 5 6 7\n",
         "must hold a word and 2 numbers, but holds 3 fields after the first: 'pot 5 6 7'",
     ),
-    (b"pot 5 six\n", "has 'six' in the place of a number: 'pot 5 six'"),
-    (b"pot 5 \\N\n", "has '\\\\N' in the place of a number"),
-    (b"pot nan 6\n", "has 'nan' in the place of a number"),
-    (b"pot 5 -inf\n", "has '-inf' in the place of a number"),
-    (b"pot 5 Infinity\n", "has 'Infinity' in the place of a number"),
-    (b"pot 5 1_0\n", "has '1_0' in the place of a number"),
-    (b"pot 5 0x1\n", "has '0x1' in the place of a number"),
-    (b"pot 5 \xd9\xa3\n", "has '\u0663' in the place of a number"),
+    (b"pot 5 six\n", "has 'six' instead of a number: 'pot 5 six'"),
+    (b"pot 5 \\N\n", "has '\\\\N' instead of a number"),
+    (b"pot nan 6\n", "has 'nan' instead of a number"),
+    (b"pot 5 -inf\n", "has '-inf' instead of a number"),
+    (b"pot 5 Infinity\n", "has 'Infinity' instead of a number"),
+    (b"pot 5 1_0\n", "has '1_0' instead of a number"),
+    (b"pot 5 0x1\n", "has '0x1' instead of a number"),
+    (b"pot 5 \xd9\xa3\n", "has '\u0663' instead of a number"),
     (b"pot 5 1e999\n", "has a number that float32 cannot hold: 'pot 5 1e999'"),
     (b"pot 5 -1e39\n", "has a number that float32 cannot hold: 'pot 5 -1e39'"),
     (b"tea 5 6\n", "repeats the word 'tea'; remove one of its lines: 'tea 5 6'"),
