@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -29,10 +29,9 @@ UNITS = ("text", "word", "span")
 
 
 class StaticVectorizer(WordVectorizer):
-    """Turn texts into the pooled vectors of their words, each word having the same vector in every
-    context.
+    """Encode texts by pooling static word vectors.
 
-    The baseline for `BertVectorizer`: what a contextual embedding adds shows beside this. With
+    A word has the same vector in every context. This is the baseline for `BertVectorizer`; with
     ``unit="word"`` and ``unit="span"`` it takes the input of `BertWordVectorizer` and
     `BertSpanVectorizer`, and is the baseline for these.
 
@@ -42,87 +41,102 @@ class StaticVectorizer(WordVectorizer):
         A file in GloVe's, word2vec's or fastText's format (plain, ``.gz``, or in a ``.zip``),
         ``.npz`` or ``.safetensors``; ``"distill:<model_name>"``, the words of a transformer without
         context (extra ``distill``); or a table in memory, see `load_word_vectors`. A file is parsed
-        once and kept as a memory-mapped array, which worker processes share.
-    unit : {"text", "word", "span"}
-        What has a row. ``"text"``: each text of a column. ``"word"``: each word of each document,
-        in order, a document being a list of words, or a text that ``tokenizer`` splits; words are
-        looked up whole. ``"span"``: each row of a DataFrame, whose span of characters is split and
-        pooled as a text is.
-    weighting : {"mean", "sum", "max", "tfidf", "sif", "power_mean"}
-        How the vectors of a text's words become one. ``"tfidf"`` is the mean weighted by inverse
-        document frequency in the training texts. ``"sif"`` weights each word by ``a / (a +
-        p(word))`` and removes the first principal component. ``"power_mean"`` puts several means
-        side by side.
-    sif_a : float
+        once and cached as a memory-mapped array, which worker processes share.
+    unit : {"text", "word", "span"}, default="text"
+        What a row of the result is. ``"text"``: a text of a column. ``"word"``: a word of a
+        document, which is a list of words or a text that ``tokenizer`` splits; words of a list are
+        not split further. ``"span"``: a row of a DataFrame, whose span of characters is split and
+        pooled like a text.
+    weighting : {"mean", "sum", "max", "tfidf", "sif", "power_mean"}, default="mean"
+        How word vectors are pooled. ``"tfidf"`` is the mean weighted by inverse document frequency
+        in the training texts. ``"sif"`` weights each word by ``a / (a + p(word))`` and removes the
+        first principal component. ``"power_mean"`` concatenates several means.
+    sif_a : float, default=1e-3
         The ``a`` of ``"sif"``.
-    word_frequencies : mapping, str, Path or None
-        Counts of words for ``"sif"``, or a file with a word and its count a line; None counts the
+    word_frequencies : mapping, str or Path, default=None
+        Counts of words for ``"sif"``, or a file with a word and its count a line. None counts the
         training texts.
-    powers : sequence of float
-        Powers for ``"power_mean"``: whole numbers from 1, ``inf`` for the maximum, ``-inf`` for the
+    powers : sequence of float, default=(1, inf, -inf)
+        Powers for ``"power_mean"``: integers from 1, ``inf`` for the maximum, ``-inf`` for the
         minimum.
-    tokenizer : str or callable
-        A pattern whose matches are the words, by default scikit-learn's, which drops words of one
-        letter and punctuation; or a callable that returns the words of a text. Texts are
-        lower-cased first if the words of the table are in lower case. For rows that match those of
-        `BertWordVectorizer`, give both the same lists of words, or the same tokenizer.
-    oov : {"auto", "skip", "zero", "subword"}
-        What becomes of words that are not in the table: they are left out, they count as zeros, or
-        they are made of the vectors of their parts, where the table has these. ``"auto"`` is
-        ``"subword"`` where that can be, else ``"skip"``.
-    normalize : bool
-        Scale each text's vector to unit length.
-    missing : {"empty", "error", "zero", "nan"}
-        What a missing text (None, NaN, pd.NA, polars' null) becomes: the vector of "", which is
-        zeros, an error that names the first rows, a row of zeros, or a row of NaN. Spans whose
-        text, bounds or word are missing, or whose word is not in their text, become the same. A
-        missing word of a document is always an error.
-    text : str
+    tokenizer : str or callable, default=scikit-learn's
+        A pattern whose matches are the words, or a callable that returns the words of a text. The
+        default is scikit-learn's pattern, which drops punctuation and words of one letter. Texts
+        are lower-cased first if the words of the table are in lower case. To get the same rows as
+        `BertWordVectorizer`, pass both the same lists of words or the same tokenizer.
+    oov : {"auto", "skip", "zero", "subword"}, default="auto"
+        How to treat words that are not in the table: skip them, count them as zeros, or compute
+        them from subwords if the table has these. ``"auto"`` is ``"subword"`` where possible, else
+        ``"skip"``.
+    normalize : bool, default=False
+        Scale each row to unit length.
+    missing : {"empty", "error", "zero", "nan"}, default="empty"
+        How to encode a missing text (None, NaN, pd.NA, polars' null): as "", whose vector is zeros;
+        raise an error that names the first rows; a row of zeros; or a row of NaN. Spans whose text,
+        bounds or word are missing, or whose word is not in their text, are treated alike. A missing
+        word of a document is always an error.
+    text : str, default="text"
         With ``unit="span"``, the name of the column of texts. This and those below are as in
         `BertSpanVectorizer`.
-    start, end : str or None
+    start, end : str or None, default="start", "end"
         Names of the columns with the first character of each span and the one after its last.
-        ``start=None, end=None`` reads the column ``word`` even where there are bounds.
-    word : str or None
-        Name of the column with a word, whose first occurrence is the span. It is read where there
-        are no columns ``start`` and ``end``; under another name than ``"word"``, always.
+        ``start=None, end=None`` reads the column ``word`` even if the bounds exist.
+    word : str or None, default="word"
+        Name of the column with a word, whose first occurrence is the span. It is read if there are
+        no columns ``start`` and ``end``; with another name than ``"word"``, always.
 
     Attributes
     ----------
     n_features_out_ : int
-        Width of the result.
+        Number of columns of the result.
     oov_ : OovReport
-        How many words and texts of the training set the table does not know, and which.
+        The words and texts of the training set without a vector.
     oov_rate_ : float
         Share of the training set's words that have no vector, in [0, 1].
     vectors_fingerprint_ : str
-        Digest of the table. ``transform`` compares it, so that a fitted estimator never goes on
-        with another table.
+        Digest of the table. ``transform`` compares it, so that a fitted estimator never uses
+        another table.
     weighting_ : Weighting
-        What was learnt of the training texts.
+        The fitted weighting.
 
     Raises
     ------
-    ModelNotFoundError, ModelIntegrityError, ModelChangedError, InvalidTextError, InvalidParameterError
-        See :mod:`bertvectorizer.errors` for the whole tree.
+    ModelNotFoundError
+        If there is no such file or model.
+    ModelIntegrityError
+        If the file is damaged.
+    ModelChangedError
+        If the table differs from the one that was fitted.
+    InvalidTextError
+        If the input has no texts, words or spans as ``unit`` requires.
+    InvalidParameterError
+        If a parameter is invalid.
+
+    See Also
+    --------
+    load_word_vectors : Read a table of word vectors.
+    Word2VecVectorizer : Train word vectors on the training texts.
+    BertVectorizer : Contextual vectors of texts.
 
     Notes
     -----
-    A text without any known word becomes zeros, never NaN. Pickles hold no table that came from a file or a transformer:
-    the loaded estimator opens it again and checks its digest. scikit-learn's ``clone`` copies a DataFrame or KeyedVectors for
-    every candidate and fold; a path or a `WordVectors` is shared, and `load_word_vectors` makes the one of the other.
-    ``fit`` copies these two once more, so that their owner's later changes do not reach a fitted estimator.
+    A text without any known word becomes zeros, never NaN. A pickle does not contain a table from a
+    file or a transformer: the loaded estimator opens it again and checks its digest. scikit-learn's
+    ``clone`` copies a DataFrame or KeyedVectors for every candidate and fold; a path or a
+    `WordVectors` is shared, and `load_word_vectors` converts one to the other. ``fit`` copies a
+    DataFrame or KeyedVectors once more, so that later changes do not reach a fitted estimator.
 
     Weights and frequencies are learnt in ``fit``; ``oov``, ``normalize``, ``tokenizer`` and
-    ``unit`` also act when they are set after it. Words of ``word_frequencies`` are spelt as in the
-    texts, in lower case where the table is.
+    ``unit`` also take effect when they are set after it. Words of ``word_frequencies`` must be
+    spelt as in the texts, in lower case if the table is.
 
-    Where words have rows, no index of documents fits them: with ``set_output(transform="pandas")``
-    they are numbered from 0.
+    With ``unit="word"`` and ``set_output(transform="pandas")``, rows are numbered from 0, since the
+    index of documents does not fit.
 
     References
     ----------
-    S. Arora, Y. Liang, T. Ma, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings", ICLR 2017, algorithm 1 (SIF).
+    S. Arora, Y. Liang, T. Ma, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings",
+    ICLR 2017, algorithm 1 (SIF).
 
     A. Rücklé, S. Eger, M. Peyrard, I. Gurevych, "Concatenated Power Mean Word Embeddings as
     Universal Cross-Lingual Sentence Representations", 2018, section 3.
@@ -148,15 +162,15 @@ class StaticVectorizer(WordVectorizer):
         self,
         vectors: str | Path | WordVectors | pd.DataFrame | Any,
         *,
-        unit: str = "text",
-        weighting: str = "mean",
+        unit: Literal["text", "word", "span"] = "text",
+        weighting: Literal["mean", "sum", "max", "tfidf", "sif", "power_mean"] = "mean",
         sif_a: float = 1e-3,
         word_frequencies: Mapping[str, float] | str | Path | None = None,
         powers: Sequence[float] = (1, math.inf, -math.inf),
         tokenizer: str | Callable[[str], Iterable[str]] = WORD_PATTERN,
-        oov: str = "auto",
+        oov: Literal["auto", "skip", "zero", "subword"] = "auto",
         normalize: bool = False,
-        missing: str = "empty",
+        missing: Literal["empty", "error", "zero", "nan"] = "empty",
         text: str = "text",
         start: str | None = "start",
         end: str | None = "end",
@@ -178,7 +192,7 @@ class StaticVectorizer(WordVectorizer):
         self.word = word
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from texts, or from the words or spans that ``unit`` asks for.
+        """Fit on texts, words or spans, according to ``unit``.
 
         Parameters
         ----------
@@ -186,7 +200,7 @@ class StaticVectorizer(WordVectorizer):
             A column of texts; with ``unit="word"``, documents, each a list of words or a text; with
             ``unit="span"``, a table.
         y : ignored
-            Here for scikit-learn's sake.
+            Present for API consistency.
 
         Returns
         -------
@@ -195,25 +209,26 @@ class StaticVectorizer(WordVectorizer):
         return super().fit(X, y)
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
-        """Learn from X and return the vectors of its texts, words or spans; the same as
-        ``fit(X).transform(X)``.
+        """Fit on X and return the vectors of its texts, words or spans.
 
         Parameters
         ----------
         X : list, tuple, ndarray, pandas or polars Series, or DataFrame
             As for ``fit``.
         y : ignored
+            Present for API consistency.
+        **fit_params : ignored
+            Present for API consistency.
 
         Returns
         -------
-        ndarray
-            A row for each text, word or span, as ``unit`` asks. *Shape:* ``(n_rows, n_features)``,
-            float32.
+        vectors : ndarray of shape (n_rows, n_features), dtype float32
+            A row for each text, word or span. Equals ``fit(X).transform(X)``.
         """
         return super().fit_transform(self._rows(X), y, **fit_params)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Return the vectors of texts, or of the words or spans that ``unit`` asks for.
+        """Return the vectors of texts, words or spans, according to ``unit``.
 
         Parameters
         ----------
@@ -222,14 +237,13 @@ class StaticVectorizer(WordVectorizer):
 
         Returns
         -------
-        ndarray
-            A row for each text, word or span, as ``unit`` asks. *Shape:* ``(n_rows, n_features)``,
-            float32.
+        vectors : ndarray of shape (n_rows, n_features), dtype float32
+            A row for each text, word or span.
         """
         return super().transform(self._rows(X))
 
     def _rows(self, X: Any) -> Any:
-        """Return X, or its words where these have rows: scikit-learn gives a result the index of what it is made from."""
+        """Return X, or its words with ``unit="word"``: the result takes the index of its input."""
         return self._read(X) if self.unit == "word" else X
 
     def _read(self, X: Any) -> TextColumn:
@@ -267,7 +281,7 @@ class StaticVectorizer(WordVectorizer):
         )
 
     def _open(self) -> WordVectors:
-        """Return the table that ``vectors`` means now; an object of another library is converted once."""
+        """Return the table of ``vectors``; an object of another library is converted once."""
         if not is_in_memory(self.vectors):
             return load_word_vectors(self.vectors)
         converted = self.__dict__.get("_converted")

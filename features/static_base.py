@@ -1,4 +1,4 @@
-"""What the vectorizers of fixed word vectors share: splitting, look-up, words that are unknown, pooling."""
+"""Base of the vectorizers that pool word vectors: split, look up, pool, report."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _WORDS_NAMED = 20
 
 @dataclass(frozen=True)
 class OovReport:
-    """How much of the texts a table of word vectors does not know ("out of vocabulary").
+    """Words and texts without a vector ("out of vocabulary").
 
     Attributes
     ----------
     n_texts, n_empty : int
-        Texts in all (words or spans, where these are the unit), and those without any word that has
-        a vector: these become zeros.
+        Number of texts (or words or spans, according to ``unit``), and of those without any known
+        word, which become zeros.
     n_words, n_unknown : int
-        Words in all, and those without a vector, repeated ones as often as they are there.
+        Number of words, and of those without a vector, both with repetitions.
     most_frequent : list of (str, int)
-        Unknown words and their numbers, the most frequent first, at most 20.
+        At most 20 unknown words and their counts, the most frequent first.
     """
 
     n_texts: int
@@ -52,16 +52,16 @@ class OovReport:
 
     @property
     def rate(self) -> float:
-        """Share of all words that have no vector, in [0, 1]; 0 for texts without words."""
+        """Share of all words without a vector, in [0, 1]; 0 for texts without words."""
         return self.n_unknown / self.n_words if self.n_words else 0.0
 
 
 class LookedUp(NamedTuple):
-    """Words of texts with their vectors: ``places`` has the row of each distinct word; unknown ones have none, or one of zeros."""
+    """Words of texts and their vectors; ``rows`` has the row of each distinct word."""
 
     found: TextWords
     vectors: NDArray[np.float32]
-    places: NDArray[np.int64]
+    rows: NDArray[np.int64]
     is_known: NDArray[np.bool_]
 
 
@@ -85,7 +85,7 @@ class WordVectorizer(TextVectorizer):
 
     @abstractmethod
     def _learn_table(self, found: TextWords, counts: NDArray[np.int64]) -> WordVectors:
-        """Return the table for the words of distinct texts, each ``counts`` times in the training set; changes no attribute."""
+        """Return the table for distinct texts, repeated ``counts`` times; change no attribute."""
 
     @abstractmethod
     def _keep_table(self, table: WordVectors) -> None:
@@ -102,16 +102,17 @@ class WordVectorizer(TextVectorizer):
         return self.oov_.rate
 
     def oov_report(self, X: Any) -> OovReport:
-        """Tell how much of a column of texts has no vector.
+        """Report the words and texts without a vector.
 
         Parameters
         ----------
         X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-            The texts, or whatever ``fit`` takes. *Length:* ``n_texts``.
+            The texts, or what ``fit`` accepts.
 
         Returns
         -------
-        OovReport
+        report : OovReport
+            Counts, and the most frequent unknown words.
         """
         check_is_fitted(self)
         self._check_settings()
@@ -134,9 +135,7 @@ class WordVectorizer(TextVectorizer):
         table = self._learn_table(found, counts)
         looked_up = self._look_up(found, table)
         weighting.learn(found, counts)
-        weighting.learn_vectors(
-            self._counted(looked_up), counts, looked_up.vectors, looked_up.places
-        )
+        weighting.learn_vectors(self._counted(looked_up), counts, looked_up.vectors, looked_up.rows)
         # Attributes come last and together, so that a fit that fails leaves the estimator as it
         # was.
         self._keep_table(table)
@@ -157,8 +156,8 @@ class WordVectorizer(TextVectorizer):
             return self._pool(self._look_up(self._split(texts), table))
         result = np.empty((len(texts), self._n_features()), dtype=np.float32)
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            some = slice(start, start + _TEXTS_AT_ONCE)
-            result[some] = self._pool(self._look_up(self._split(texts[some]), table))
+            chunk = slice(start, start + _TEXTS_AT_ONCE)
+            result[chunk] = self._pool(self._look_up(self._split(texts[chunk]), table))
         return result
 
     def _n_features(self) -> int:
@@ -169,7 +168,7 @@ class WordVectorizer(TextVectorizer):
         return split_words(texts, check_tokenizer(self.tokenizer), self._is_lowercase())
 
     def _look_up(self, found: TextWords, table: WordVectors) -> LookedUp:
-        """Find the vectors of words: those of the table as they lie there, copied only where others have to stand beside them."""
+        """Find the vectors of words; copy those of the table only to add others to them."""
         rows = table.rows(found.words)
         is_known = rows >= 0
         by_subwords = self._by_subwords(table)
@@ -180,7 +179,7 @@ class WordVectorizer(TextVectorizer):
         if by_subwords:
             assert table.subwords is not None
             more, is_known[unknown] = table.subwords.vectors(
-                [found.words[place] for place in unknown]
+                [found.words[word] for word in unknown]
             )
         vectors = np.empty((len(rows), table.n_dims), dtype=np.float32)
         vectors[unknown] = more
@@ -202,7 +201,7 @@ class WordVectorizer(TextVectorizer):
         return looked_up.found if self.oov == "zero" else looked_up.found.only(looked_up.is_known)
 
     def _pool(self, looked_up: LookedUp) -> NDArray[np.float32]:
-        pooled = self.weighting_.pool(self._counted(looked_up), looked_up.vectors, looked_up.places)
+        pooled = self.weighting_.pool(self._counted(looked_up), looked_up.vectors, looked_up.rows)
         if self.normalize:
             lengths = np.linalg.norm(
                 pooled.astype(np.float64), axis=1, keepdims=True
@@ -222,5 +221,5 @@ def _report(looked_up: LookedUp, counts: NDArray[np.int64]) -> OovReport:
         int(counts[n_known == 0].sum()),
         int(times.sum()),
         int(times[~is_known].sum()),
-        [(found.words[place], int(times[place])) for place in first],
+        [(found.words[word], int(times[word])) for word in first],
     )

@@ -30,7 +30,7 @@ class Weighting(ABC):
     """Pools the words of texts; learns what it needs of the training texts first."""
 
     def learn(self, found: TextWords, counts: NDArray[np.int64]) -> None:
-        """Learn from all words of distinct texts, known or not, each text ``counts`` times there."""
+        """Learn from all words of distinct texts, each repeated ``counts`` times."""
         return
 
     def learn_vectors(
@@ -38,30 +38,18 @@ class Weighting(ABC):
         found: TextWords,
         counts: NDArray[np.int64],
         vectors: NDArray[np.float32],
-        places: NDArray[np.int64],
+        rows: NDArray[np.int64],
     ) -> None:
-        """Learn from the vectors of these texts after that; ``found``, ``vectors`` and ``places`` are as for `pool`."""
+        """Learn from the vectors of these texts; arguments are as in `pool`."""
         return
 
     @abstractmethod
     def pool(
-        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+        self, found: TextWords, vectors: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return a vector for each text, zeros for one without words.
+        """Return vectors of shape (n_texts, n_dims * width), zeros for a text without words.
 
-        Parameters
-        ----------
-        found : TextWords
-            Words that are to be left out are left out already.
-        vectors : ndarray
-            *Shape:* ``(n_vectors, n_dims)``, float32.
-        places : ndarray
-            The row of each of ``found.words`` in ``vectors``. *Shape:* ``(n_words,)``, int64.
-
-        Returns
-        -------
-        ndarray
-            *Shape:* ``(n_texts, n_dims * width)``, float32.
+        ``rows`` has the row in ``vectors`` of each of ``found.words``.
         """
 
     @property
@@ -77,9 +65,9 @@ class _Plain(Weighting):
         self._kind = kind
 
     def pool(
-        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+        self, found: TextWords, vectors: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        return pool_words(vectors, places[found.ids], found.offsets[:-1], self._kind)
+        return pool_words(vectors, rows[found.ids], found.offsets[:-1], self._kind)
 
 
 class _PowerMean(Weighting):
@@ -89,9 +77,9 @@ class _PowerMean(Weighting):
         self._powers = tuple(powers)
 
     def pool(
-        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+        self, found: TextWords, vectors: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        return power_means(vectors, places[found.ids], found.offsets[:-1], self._powers)
+        return power_means(vectors, rows[found.ids], found.offsets[:-1], self._powers)
 
     @property
     def width(self) -> int:
@@ -99,7 +87,7 @@ class _PowerMean(Weighting):
 
 
 class _Tfidf(Weighting):
-    """Mean weighted by inverse document frequency, which scikit-learn smooths so: ``ln((1 + n) / (1 + df)) + 1``."""
+    """Mean weighted by scikit-learn's smoothed idf, ``ln((1 + n) / (1 + df)) + 1``."""
 
     def learn(self, found: TextWords, counts: NDArray[np.int64]) -> None:
         pairs = np.unique(
@@ -114,12 +102,12 @@ class _Tfidf(Weighting):
         )
 
     def pool(
-        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+        self, found: TextWords, vectors: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         weights = np.array(
             [self._idf.get(word, self._unseen) for word in found.words], dtype=np.float32
         )[found.ids]
-        sums = pool_words(vectors, places[found.ids], found.offsets[:-1], "sum", weights)
+        sums = pool_words(vectors, rows[found.ids], found.offsets[:-1], "sum", weights)
         totals = np.bincount(
             found.texts, weights=weights, minlength=len(sums)
         )  # text by text, so that no text depends on others
@@ -127,7 +115,7 @@ class _Tfidf(Weighting):
 
 
 class _Sif(Weighting):
-    """Smooth inverse frequency: rare words weigh more, and what all texts have in common is removed."""
+    """Smooth inverse frequency: weight rare words more, and remove the common component."""
 
     def __init__(self, a: float, frequencies: dict[str, float] | None) -> None:
         self._a = a
@@ -146,28 +134,28 @@ class _Sif(Weighting):
         found: TextWords,
         counts: NDArray[np.int64],
         vectors: NDArray[np.float32],
-        places: NDArray[np.int64],
+        rows: NDArray[np.int64],
     ) -> None:
         # The first right singular vector of the training vectors, each as often as its text is
         # there; not centred, as in the paper.
-        averages = self._average(found, vectors, places) * np.sqrt(counts)[:, None]
+        averages = self._average(found, vectors, rows) * np.sqrt(counts)[:, None]
         _, directions = np.linalg.eigh(averages.T @ averages)
         self._common = directions[:, -1] if averages.any() else np.zeros(vectors.shape[1])
 
     def _average(
-        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+        self, found: TextWords, vectors: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         weights = np.array(
             [self._a / (self._a + self._frequencies.get(word, 0.0)) for word in found.words],
             dtype=np.float32,
         )
-        sums = pool_words(vectors, places[found.ids], found.offsets[:-1], "sum", weights[found.ids])
+        sums = pool_words(vectors, rows[found.ids], found.offsets[:-1], "sum", weights[found.ids])
         return sums / np.maximum(found.lengths, 1).astype(np.float32)[:, None]
 
     def pool(
-        self, found: TextWords, vectors: NDArray[np.float32], places: NDArray[np.int64]
+        self, found: TextWords, vectors: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        averages = self._average(found, vectors, places)
+        averages = self._average(found, vectors, rows)
         shares = (averages * self._common).sum(
             axis=1, keepdims=True
         )  # a matrix product may round by the number of texts
@@ -176,7 +164,7 @@ class _Sif(Weighting):
 
 
 def make_weighting(weighting: Any, sif_a: Any, word_frequencies: Any, powers: Any) -> Weighting:
-    """Return the weighting that parameters of a vectorizer ask for, all of them checked."""
+    """Check the parameters of a vectorizer and return its weighting."""
     check_choice("weighting", weighting, WEIGHTINGS)
     a = check_positive("sif_a", sif_a)
     frequencies = None if word_frequencies is None else read_frequencies(word_frequencies)
@@ -212,25 +200,7 @@ def _is_number(value: Any) -> bool:
 
 
 def read_frequencies(source: Any) -> dict[str, float]:
-    """Return the relative frequencies of words.
-
-    Parameters
-    ----------
-    source : mapping, str or path
-        Counts by word, or a file with a word and its count a line.
-
-    Returns
-    -------
-    dict of str to float
-        Shares of all words, in (0, 1].
-
-    Raises
-    ------
-    InvalidTableError
-        If there is no such file, or a line is not of that form.
-    InvalidParameterError
-        If a count is not a number from 0, or all of them are 0.
-    """
+    """Return relative frequencies of words from counts, or from a file of words and counts."""
     if isinstance(source, (str, os.PathLike)):
         counts = _read_counts(Path(os.path.expanduser(source)))
     elif isinstance(source, Mapping):

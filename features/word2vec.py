@@ -1,11 +1,11 @@
-"""Texts as pooled word vectors that are trained on the training texts: Word2Vec and fastText, by gensim."""
+"""Train Word2Vec or fastText on the training texts by gensim, and pool word vectors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -28,72 +28,80 @@ _LONGEST_SENTENCE = 10_000  # gensim's MAX_WORDS_IN_BATCH
 
 
 class Word2VecVectorizer(WordVectorizer):
-    """Turn texts into the pooled vectors of their words, trained in ``fit`` on the training texts
-    alone.
+    """Encode texts by pooling word vectors that ``fit`` trains on the training texts.
 
     Parameters
     ----------
-    model : {"word2vec", "fasttext"}
-        fastText also learns vectors of the n-grams of letters, and so has a vector for unseen
-        words.
-    vector_size : int
-        Dimensions of a word's vector.
-    window : int
-        Most words between a word and one of its context, plus one.
-    min_count : int
-        Words that are there less often are unknown.
-    skip_gram : bool
+    model : {"word2vec", "fasttext"}, default="word2vec"
+        fastText also learns vectors of n-grams of characters, and so has vectors for unseen words.
+    vector_size : int, default=100
+        Number of dimensions of a word vector.
+    window : int, default=5
+        Maximum distance between a word and a word of its context.
+    min_count : int, default=2
+        Words that occur less often are unknown.
+    skip_gram : bool, default=True
         Predict the context from the word (skip-gram), or the word from the context (CBOW).
-    negative : int
-        Words drawn as negative examples for each positive one.
-    epochs : int
-        Passes over the training texts. Small sets need more than gensim's usual five.
-    n_buckets : int
-        Vectors that the n-grams of fastText share by hashing; they are part of a pickle.
-    workers : int
-        Training threads. Only one thread gives the same vectors every time.
-    random_state : int, RandomState or None
+    negative : int, default=5
+        Number of negative samples for each positive one.
+    epochs : int, default=30
+        Number of passes over the training texts. Small sets need more than gensim's default of 5.
+    n_buckets : int, default=100_000
+        Number of vectors that fastText's n-grams share by hashing. They are part of a pickle.
+    workers : int, default=1
+        Number of training threads. Only one thread gives the same vectors in every run.
+    random_state : int, RandomState or None, default=None
         An int gives the same vectors in every run, with one worker.
-    weighting : {"mean", "sum", "max", "tfidf", "sif", "power_mean"}
-        As for `StaticVectorizer`, and so are the parameters below.
-    sif_a : float
-    word_frequencies : mapping, str, Path or None
-    powers : sequence of float
-    tokenizer : str or callable
-        Texts are lower-cased first.
-    oov : {"auto", "skip", "zero", "subword"}
-    normalize : bool
-    missing : {"empty", "error", "zero", "nan"}
+    weighting : {"mean", "sum", "max", "tfidf", "sif", "power_mean"}, default="mean"
+        This and the parameters below are as in `StaticVectorizer`.
+    sif_a : float, default=1e-3
+        The ``a`` of ``weighting="sif"``.
+    word_frequencies : mapping, str or Path, default=None
+        Counts of words for ``"sif"``.
+    powers : sequence of float, default=(1, inf, -inf)
+        Powers for ``weighting="power_mean"``.
+    tokenizer : str or callable, default=scikit-learn's
+        Pattern or callable that finds words. Texts are lower-cased first.
+    oov : {"auto", "skip", "zero", "subword"}, default="auto"
+        How to treat words without a trained vector.
+    normalize : bool, default=False
+        Scale each row to unit length.
+    missing : {"empty", "error", "zero", "nan"}, default="empty"
+        How to encode missing texts.
 
     Attributes
     ----------
     n_features_out_ : int
-        Width of the result.
+        Number of columns of the result.
     word_vectors_ : WordVectors
         The trained table.
     oov_ : OovReport
-        How many words and texts of the training set have no vector, and which.
+        The words and texts of the training set without a vector.
     oov_rate_ : float
         Share of the training set's words that have no vector, in [0, 1].
     weighting_ : Weighting
-        What the weighting learnt of the training texts.
+        The fitted weighting.
 
     Raises
     ------
     InvalidTextError
-        If no word is there ``min_count`` times.
+        If no word occurs ``min_count`` times.
     InvalidParameterError
-        If a parameter breaks its rule.
+        If a parameter is invalid.
+
+    See Also
+    --------
+    StaticVectorizer : Pool word vectors of a file or table.
 
     Notes
     -----
-    Skip-gram, words from two occurrences on, and 30 epochs suit the small sets that classifiers learn from; gensim's own defaults
-    (CBOW, five occurrences, five epochs) are for large corpora. Repeated texts are trained on one after the other.
+    Skip-gram, ``min_count=2`` and 30 epochs suit the small sets that classifiers learn from;
+    gensim's own defaults (CBOW, 5 and 5) are for large corpora.
 
     References
     ----------
-    T. Mikolov, I. Sutskever, K. Chen, G. Corrado, J. Dean, "Distributed Representations of Words and Phrases and their
-    Compositionality", NIPS 2013, section 2.
+    T. Mikolov, I. Sutskever, K. Chen, G. Corrado, J. Dean, "Distributed Representations of Words
+    and Phrases and their Compositionality", NIPS 2013, section 2.
 
     P. Bojanowski, E. Grave, A. Joulin, T. Mikolov, "Enriching Word Vectors with Subword
     Information", TACL 2017, section 3.
@@ -109,7 +117,7 @@ class Word2VecVectorizer(WordVectorizer):
 
     def __init__(
         self,
-        model: str = "word2vec",
+        model: Literal["word2vec", "fasttext"] = "word2vec",
         *,
         vector_size: int = 100,
         window: int = 5,
@@ -120,14 +128,14 @@ class Word2VecVectorizer(WordVectorizer):
         n_buckets: int = 100_000,
         workers: int = 1,
         random_state: int | RandomState | None = None,
-        weighting: str = "mean",
+        weighting: Literal["mean", "sum", "max", "tfidf", "sif", "power_mean"] = "mean",
         sif_a: float = 1e-3,
         word_frequencies: Mapping[str, float] | str | Path | None = None,
         powers: Sequence[float] = (1, math.inf, -math.inf),
         tokenizer: str | Callable[[str], Iterable[str]] = WORD_PATTERN,
-        oov: str = "auto",
+        oov: Literal["auto", "skip", "zero", "subword"] = "auto",
         normalize: bool = False,
-        missing: str = "empty",
+        missing: Literal["empty", "error", "zero", "nan"] = "empty",
     ) -> None:
         self.model = model
         self.vector_size = vector_size
@@ -203,10 +211,9 @@ class Word2VecVectorizer(WordVectorizer):
 
 
 class _Sentences:
-    """The texts as lists of words, as often as they are there; can be gone through again and again.
+    """Re-iterable lists of words, repeated texts included.
 
-    A longer text than gensim trains on at once, which silently leaves out the rest, comes in
-    pieces.
+    Long texts are split, since gensim silently drops words beyond its maximum.
     """
 
     def __init__(self, found: TextWords, counts: NDArray[np.int64]) -> None:
@@ -216,8 +223,8 @@ class _Sentences:
         found = self._found
         for text, count in enumerate(self._counts.tolist()):
             words = [
-                found.words[place]
-                for place in found.ids[found.offsets[text] : found.offsets[text + 1]].tolist()
+                found.words[word]
+                for word in found.ids[found.offsets[text] : found.offsets[text + 1]].tolist()
             ]
             pieces = [
                 words[start : start + _LONGEST_SENTENCE]

@@ -1,10 +1,10 @@
-"""Read one column of texts from whatever a data scientist holds: lists, arrays, pandas, polars."""
+"""Read one column of texts from lists, arrays, pandas or polars."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,37 +29,40 @@ _ROWS_NAMED = 5
 
 @dataclass(frozen=True)
 class TextColumn:
-    """Texts, and which of them were missing (these read as "").
+    """Texts, and which of them were missing.
 
     Attributes
     ----------
-    texts : list of str
-    is_missing : ndarray
-        *Shape:* ``(n_texts,)``, bool.
+    texts : list of str of length n_texts
+        The texts, "" for missing ones.
+    is_missing : ndarray of shape (n_texts,), dtype bool
+        Whether each text was missing.
     """
 
     texts: list[str]
     is_missing: NDArray[np.bool_]
 
 
-def read_texts(X: Any, missing: str = "empty") -> TextColumn:
+def read_texts(X: Any, missing: Literal["empty", "error", "zero", "nan"] = "empty") -> TextColumn:
     """Read a column of texts.
 
     Parameters
     ----------
     X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-        Each element a str, or missing: None, NaN, pd.NA, pd.NaT, polars' null.
-    missing : {"empty", "error", "zero", "nan"}
-        ``"error"`` refuses missing texts and names the first rows; the others read them as "".
+        Elements are str or missing: None, NaN, pd.NA, pd.NaT, polars' null.
+    missing : {"empty", "error", "zero", "nan"}, default="empty"
+        ``"error"`` raises an error for missing texts; the others read them as "".
 
     Returns
     -------
-    TextColumn
+    column : TextColumn
+        The texts, and which of them were missing.
 
     Raises
     ------
     InvalidTextError
-        If X is not one column, or an element is neither a text nor missing.
+        If X is not one column, an element is neither a str nor missing, or a text is missing and
+        ``missing="error"``.
 
     Examples
     --------
