@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -41,7 +41,7 @@ class TextVectorizer(
     ``_learn``, ``_vectors`` and ``_n_features``.
     """
 
-    missing: str
+    missing: Literal["empty", "error", "zero", "nan"]
 
     def _read(self, X: Any) -> TextColumn:
         """Return a text for each row of the result; subclasses may accept other inputs."""
