@@ -1,4 +1,4 @@
-"""Ranges, runs and chunks of arrays that lie one after another."""
+"""Ranges, runs and chunks of concatenated arrays."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
 
 
 def chunks(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of chunks that hold at most ``most``, but one item at least.
+    """Yield start and end of chunks of a size up to ``most``, but of one item at least.
 
-    Item *i* holds ``offsets[i + 1] - offsets[i]``.
+    Item *i* has the size ``offsets[i + 1] - offsets[i]``.
 
     Examples
     --------

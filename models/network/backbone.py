@@ -116,7 +116,7 @@ class Backbone:
         window = getattr(self._config, "sliding_window", None)
         if not self._takes_positions or (window or 0) > _LONGEST_PROBED_WINDOW:
             return
-        # A sliding window must hold beyond its width.
+        # Longer than a sliding window, if there is one.
         lengths = _PROBE_LENGTHS if window is None else (2 * window + 5, *_PROBE_LENGTHS)
         sequences = [self._tokens(length, seed) for seed, length in enumerate(lengths)]
         alone = [

@@ -37,8 +37,8 @@ def resolve_device(device: Any) -> torch.device:
 
     Returns
     -------
-    torch.device
-        A device that is available on this machine.
+    device : torch.device
+        An available device.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def resolve_device(device: Any) -> torch.device:
         probe.tolist()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UnsupportedModelError(
-            f"The device {device!r} is not available on this machine. Use device=None to take what"
-            f" is there. (PyTorch: {str(error).strip().partition(chr(10))[0]})"
+            f"The device {device!r} is not available on this machine. Use device=None for an"
+            f" available one. (PyTorch: {str(error).strip().partition(chr(10))[0]})"
         ) from error
     return probe.device
 
@@ -87,8 +87,8 @@ def check_precision(precision: Any, device: torch.device) -> str:
 
     Returns
     -------
-    str
-        ``precision``.
+    precision : str
+        The same.
 
     Raises
     ------
@@ -128,11 +128,10 @@ def check_precision(precision: Any, device: torch.device) -> str:
 
 
 def tokens_per_batch(device: torch.device, widest: int) -> int:
-    """Return how many tokens make a good batch, ``widest`` being numbers per token at most.
+    """Return a good number of tokens in a batch; ``widest`` is the width of the widest activation.
 
-    On a CPU the widest activation should stay inside the last-level cache: 8 to 32 MiB of float32
-    were fastest (case "batch size" of benchmarks/README.md), and the smaller needs less memory. A
-    GPU wants large batches.
+    On a CPU that activation should fit in the last-level cache: 8 to 32 MiB of float32 were fastest
+    (case "batch size" of benchmarks/README.md), and 8 needs less memory. A GPU needs large batches.
     """
     if device.type == "cpu":
         return max(256, (8 << 20) // (4 * widest))
@@ -155,7 +154,7 @@ def arithmetic_settings(device: torch.device) -> tuple[str, ...]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` says that memory ran out, on any device."""
+    """Whether an error means that memory ran out, on any device."""
     import torch
 
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
@@ -168,11 +167,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 def keep_freed_memory() -> None:
     """Let the C library keep the memory of freed activations for the next layer.
 
-    glibc returns every large block to the kernel until it has seen one such block freed; then it
-    raises its own threshold to that size. Touching fresh pages for each activation cost 15-40 % of
-    the time on the machine of benchmarks/README.md. Freeing one 31 MiB block, never written to, is
-    enough, and other C libraries don't mind. It lasts: from then on the process keeps up to 62 MiB
-    of large freed blocks.
+    glibc returns large blocks to the kernel until one such block is freed; then it raises its
+    threshold to that size. Fresh pages for each activation cost 15-40 % of the time (machine of
+    benchmarks/README.md). Freeing one 31 MiB block, never written to, is enough, and does no harm
+    with other C libraries. From then on the process keeps up to 62 MiB of freed blocks.
     """
     import torch
 

@@ -13,14 +13,14 @@ __all__ = ["LayerReader"]
 
 
 class _DepthReached(Exception):
-    """Unwinds the forward pass once the deepest requested layer is known."""
+    """Ends the forward pass after the deepest requested layer."""
 
 
 class LayerReader:
     """Collects hidden states where they enter a layer, without computing later layers.
 
     The modules that hidden states enter are found by watching one forward pass of ``example``, not
-    by their names. Models whose layers can't be told apart that way are run to the end, with the
+    by their names. Models whose layers cannot be distinguished that way run to the end, with the
     library's own ``output_hidden_states``. ``example`` runs the model on a small input and passes
     its keyword arguments on.
     """

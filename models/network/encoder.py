@@ -96,7 +96,7 @@ class Encoder:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                fits = False  # what failed holds on to its memory until this block is left
+                fits = False  # the exception keeps its memory until this block is left
             if fits:
                 if progress is not None:
                     progress(len(ids))
@@ -106,7 +106,7 @@ class Encoder:
             else:
                 raise OutOfMemoryError(
                     f"One sequence of {lengths[batch[0]]} tokens does not fit into the memory of"
-                    f" device '{self.device}'. Lower 'max_length', ask for fewer layers, or use"
+                    f" device '{self.device}'. Lower 'max_length', choose fewer layers, or use"
                     " another device."
                 )
 

@@ -59,7 +59,7 @@ class Int8Linear(nn.Module):
 
 
 def quantize_linear_layers(model: nn.Module) -> None:
-    """Replace every linear layer of ``model`` by an `Int8Linear`, in place."""
+    """Replace every linear layer of ``model`` by an `Int8Linear`."""
     n_replaced = 0
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):

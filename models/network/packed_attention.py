@@ -1,4 +1,4 @@
-"""Attention over sequences that lie one after another in a single row, so that nothing is padded.
+"""Attention over sequences that follow each other in a single row, so that nothing is padded.
 
 All else in a transformer works on one token at a time, so the library's own model code runs such a
 row unchanged. Attention is computed for each run of sequences of equal length, as a dense batch.

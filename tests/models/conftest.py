@@ -23,7 +23,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def rollback_journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Choose SQLite's journal of old, for tests that put faults into the file: a write-ahead log would hide them."""
+    """Use SQLite's rollback journal: a write-ahead log would hide faults put into the file."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 40, 1))
 
 

@@ -1,4 +1,4 @@
-"""Hidden states of spans, computed or from the store: the same numbers, and each passage computed once."""
+"""Hidden states of spans: equal with and without a store, each passage computed once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PASSAGES = [
     passage("", (0, 0)),
     passage(BAT, (4, 7)),
     passage("unbats", (0, 6)),
-    passage(LONG, *((place, place + 3) for place in range(4, len(LONG), 26))),
+    passage(LONG, *((start, start + 3) for start in range(4, len(LONG), 26))),
     passage("money"),
     passage(BAT, (4, 11), (8, 11)),
 ]
@@ -77,18 +77,18 @@ def reader(
 
 
 def read(own: Reader, passages: list[Passage]) -> list[list[NDArray[np.float32]]]:
-    """The states of each span of each passage; each passage must come once. *Shape of each:* ``(n_layers, n_tokens, hidden)``."""
+    """Return the states ``(n_layers, n_tokens, hidden)`` of each span of each passage."""
     found: dict[int, list[NDArray[np.float32]]] = {}
-    for portion in own.read(passages):
-        assert portion.states.dtype == np.float32
-        assert portion.states.shape == (len(own.encoder.layers), portion.counts.sum(), 32)
-        spans = iter(pairwise(np.cumsum([0, *portion.counts]).tolist()))
-        for place in portion.indices:
-            assert place not in found
-            found[place] = [portion.states[:, slice(*next(spans))] for _ in passages[place].spans]
+    for chunk in own.read(passages):
+        assert chunk.states.dtype == np.float32
+        assert chunk.states.shape == (len(own.encoder.layers), chunk.counts.sum(), 32)
+        spans = iter(pairwise(np.cumsum([0, *chunk.counts]).tolist()))
+        for index in chunk.indices:
+            assert index not in found
+            found[index] = [chunk.states[:, slice(*next(spans))] for _ in passages[index].spans]
         assert next(spans, None) is None
     assert sorted(found) == list(range(len(passages)))
-    return [found[place] for place in range(len(passages))]
+    return [found[index] for index in range(len(passages))]
 
 
 def assert_same(
@@ -137,14 +137,14 @@ def test_with_and_without_a_store_states_are_the_same(
 
 
 @pytest.mark.parametrize("with_store", [False, True])
-def test_portions_change_nothing(
+def test_chunks_change_nothing(
     bert: Path, store: EmbeddingStore, with_store: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = read(reader(bert), PASSAGES)
     kept = store if with_store else None
     monkeypatch.setattr("bertvectorizer.models.encode_spans._MAX_CHUNK_TEXTS", 2)
-    portions = [sorted(portion.indices) for portion in reader(bert).read(PASSAGES)]
-    assert portions == [[0, 1, 3, 7], [2, 4], [5, 6]], "passages of one text come together"
+    chunks = [sorted(chunk.indices) for chunk in reader(bert).read(PASSAGES)]
+    assert chunks == [[0, 1, 3, 7], [2, 4], [5, 6]], "passages of one text come together"
     assert_same(read(reader(bert, store=kept), PASSAGES), expected)
     monkeypatch.setattr("bertvectorizer.models.encode_spans._MIN_CHUNK_CHARACTERS", 1)
     monkeypatch.setattr("bertvectorizer.models.encode_spans._CHUNK_BYTES", 1)
@@ -154,10 +154,10 @@ def test_portions_change_nothing(
 
 def test_reading_is_lazy(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bertvectorizer.models.encode_spans._MAX_CHUNK_TEXTS", 1)
-    portions = reader(bert).read(PASSAGES)
+    chunks = reader(bert).read(PASSAGES)
     list(reader(bert).read(PASSAGES[:1]))  # loads the model and tries it out
     with watched_network() as seen:
-        next(portions)
+        next(chunks)
     assert seen.tokens == 7 + 2
 
 

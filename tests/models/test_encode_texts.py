@@ -198,16 +198,16 @@ class TestEncodeOnce:
         engine.once(store, TEXTS, [LAST])
         assert len(engine.calls) == 2
 
-    def test_work_is_cut_into_portions_the_longest_first(
+    def test_work_is_cut_into_chunks_the_longest_first(
         self, engine: Engine, store: EmbeddingStore
     ) -> None:
         texts = [f"{word} {other}" for word in WORDS for other in WORDS]
         engine.once(store, texts, [LAST], batch_tokens=20)
         assert len(engine.calls) > 5
-        assert {sum(map(len, some)) <= 20 * 4 * 4 for some, _ in engine.calls} == {True}
-        lengths = [len(text) for some, _ in engine.calls for text in some]
+        assert {sum(map(len, batch)) <= 20 * 4 * 4 for batch, _ in engine.calls} == {True}
+        lengths = [len(text) for batch, _ in engine.calls for text in batch]
         assert lengths == sorted(lengths, reverse=True)
-        assert sorted(text for some, _ in engine.calls for text in some) == sorted(texts)
+        assert sorted(text for batch, _ in engine.calls for text in batch) == sorted(texts)
 
 
 class TestParts:

@@ -132,7 +132,7 @@ class LeakyConfig(BertConfig):
 
 
 class OwnAttention(torch.nn.Module):
-    """Attention that is computed here, over whatever row there is, and never asks the library's interface."""
+    """Attention over the whole row that never calls the attention interface."""
 
     def __init__(self, theirs: torch.nn.Module) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class OwnAttention(torch.nn.Module):
 
 
 class SeesItsNeighbour(torch.nn.Module):
-    """A feed-forward layer that looks at the token before; it leaks from one sequence of a row into the next."""
+    """A feed-forward layer that reads the token before, so sequences of a row leak."""
 
     def __init__(self, theirs: torch.nn.Module) -> None:
         super().__init__()

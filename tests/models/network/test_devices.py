@@ -185,7 +185,7 @@ print(faults(keep_freed_memory), faults(activations), (435 << 20) // resource.ge
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
 def test_freed_memory_is_kept_for_the_next_layer(run_python: Callable[..., str]) -> None:
-    """Activations of growing size would all touch fresh pages, 435 MiB together; and keeping memory touches none by itself."""
+    """Growing activations would touch 435 MiB of fresh pages; keeping memory touches none."""
     itself, touched, all_fresh = map(int, run_python(PAGE_FAULTS).split())
     assert itself < 100
     assert touched < all_fresh / 3

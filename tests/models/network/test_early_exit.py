@@ -72,7 +72,7 @@ def test_an_error_on_the_way_leaves_nothing_behind(tiny_model: ModelFactory) -> 
 
 
 class Copying(torch.nn.Module):
-    """A network that hands copies of its states on, so that they can't be recognized where they enter a layer."""
+    """A network that passes copies of its states on, which are not recognized in a layer."""
 
     def __init__(self) -> None:
         super().__init__()

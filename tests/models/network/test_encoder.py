@@ -1,4 +1,4 @@
-"""Tests of models/network/encoder.py, against sentence-transformers, transformers, and itself under other circumstances."""
+"""Tests of models/network/encoder.py, against sentence-transformers and transformers."""
 
 from __future__ import annotations
 
@@ -342,16 +342,16 @@ class TestBatches:
     def test_progress_is_told_in_tokens(self, tiny_model: ModelFactory) -> None:
         checkpoint = open_checkpoint(str(tiny_model("bert")))
         tokenized = tokenize(tiny_model("bert"), TEXTS)
-        told: list[int] = []
+        counts: list[int] = []
         read(
             load_encoder(checkpoint, CPU, "float32"),
             tokenized,
             resolve_output_spec(checkpoint),
             30,
-            told.append,
+            counts.append,
         )
-        assert sum(told) == len(tokenized.ids)
-        assert len(told) > 2
+        assert sum(counts) == len(tokenized.ids)
+        assert len(counts) > 2
 
     def test_errors_other_than_of_memory_pass(self, tiny_model: ModelFactory) -> None:
         tokenized = tokenize(tiny_model("bert"), TEXTS)
@@ -402,18 +402,18 @@ print(float(np.abs(encoder.encode(tokenized, parts, 1) - expected).max()) < 1e-5
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="memory is limited in Linux's way"
 )
-def test_out_of_memory_halves_the_budget_and_is_told_where_nothing_is_left_to_halve(
+def test_out_of_memory_halves_the_budget_and_raises_for_a_single_sequence(
     tiny_model: ModelFactory, run_python: Callable[..., str]
 ) -> None:
-    """With memory really limited: a batch of all texts does not fit, smaller ones do; then not even a single text."""
+    """With limited memory: a batch of all texts does not fit, smaller ones do; then none does."""
     directory = tiny_model("bert", intermediate_size=1 << 17, num_hidden_layers=1)
-    halved, told, after = run_python(OUT_OF_MEMORY, directory).splitlines()
+    halved, message, after = run_python(OUT_OF_MEMORY, directory).splitlines()
     batches, right = halved.split()
     assert 2 <= int(batches) <= 4
     assert right == "True"
     assert (
-        told == "One sequence of 125 tokens does not fit into the memory of device 'cpu'. "
-        "Lower 'max_length', ask for fewer layers, or use another device."
+        message == "One sequence of 125 tokens does not fit into the memory of device 'cpu'. "
+        "Lower 'max_length', choose fewer layers, or use another device."
     )
     assert after == "True"
 
@@ -552,7 +552,10 @@ def state():
         "inference mode": torch.is_inference_mode_enabled(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "verbosity": logging.get_verbosity(),
-        "progress bars": (logging.is_progress_bar_enabled(), huggingface_hub.utils.are_progress_bars_disabled()),
+        "progress bars": (
+            logging.is_progress_bar_enabled(),
+            huggingface_hub.utils.are_progress_bars_disabled(),
+        ),
         "environment": dict(os.environ),
         "filters": list(warnings.filters),
         "signals": signal.getsignal(signal.SIGINT),
@@ -569,9 +572,11 @@ import sentence_transformers
 before = state()
 for name in sys.argv[1:]:
     checkpoint = open_checkpoint(name)
-    tokenized = TextTokenizer(checkpoint, load_tokenizer(checkpoint), max_length=6)(["bat " * 9, "", "crane"])
+    tokenizer = TextTokenizer(checkpoint, load_tokenizer(checkpoint), max_length=6)
+    tokenized = tokenizer(["bat " * 9, "", "crane"])
     for precision in ("float32", "int8") if torch.backends.mkldnn.is_available() else ("float32",):
-        load_encoder(checkpoint, torch.device("cpu"), precision).encode(tokenized, resolve_output_spec(checkpoint).parts)
+        encoder = load_encoder(checkpoint, torch.device("cpu"), precision)
+        encoder.encode(tokenized, resolve_output_spec(checkpoint).parts)
 after = state()
 print("changed:", [name for name in before if before[name] != after[name]])
 """

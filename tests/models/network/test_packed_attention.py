@@ -22,7 +22,7 @@ RUNS = [(2, 9), (1, 5), (3, 1)]
 
 
 class Layer(torch.nn.Module):
-    """What an attention function is told of its layer."""
+    """The attributes of a layer that an attention function reads."""
 
     def __init__(self, is_causal: bool = False) -> None:
         super().__init__()

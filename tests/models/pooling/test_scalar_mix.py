@@ -12,14 +12,14 @@ from bertvectorizer.models.pooling.scalar_mix import ScalarMix, fit_scalar_mix
 pytestmark = pytest.mark.numeric
 
 CLASSES = np.random.default_rng(0).integers(0, 3, 150)
-AMOUNTS = np.random.default_rng(1).normal(1000.0, 50.0, 150).astype(np.float32)
+NUMBERS = np.random.default_rng(1).normal(1000.0, 50.0, 150).astype(np.float32)
 
 
-def layers_of(told: NDArray[np.float64], place: int, n_layers: int = 4) -> NDArray[np.float32]:
-    """Layers of noise, of which one tells the targets."""
+def layers_of(signal: NDArray[np.float64], layer: int, n_layers: int = 4) -> NDArray[np.float32]:
+    """Layers of noise, of which one predicts the targets."""
     rng = np.random.default_rng(2)
-    layers = rng.normal(size=(n_layers, len(told), 8))
-    layers[place, :, : told.shape[1]] = told + rng.normal(0, 0.05, told.shape)
+    layers = rng.normal(size=(n_layers, len(signal), 8))
+    layers[layer, :, : signal.shape[1]] = signal + rng.normal(0, 0.05, signal.shape)
     return layers.astype(np.float32)
 
 
@@ -32,15 +32,17 @@ def check_weights(mix: ScalarMix, n_layers: int) -> None:
     assert mix.scale >= 0
 
 
-@pytest.mark.parametrize("place", [0, 2, 3])
-@pytest.mark.parametrize("kind", ["classes", "amounts"])
-def test_the_layer_that_tells_the_targets_gets_most_weight(place: int, kind: str) -> None:
-    told = np.eye(3)[CLASSES] if kind == "classes" else (AMOUNTS[:, None].astype(float) - 1000) / 50
-    targets, n_classes = (CLASSES, 3) if kind == "classes" else (AMOUNTS, None)
-    mix = fit_scalar_mix(layers_of(told, place), targets, n_classes)
+@pytest.mark.parametrize("layer", [0, 2, 3])
+@pytest.mark.parametrize("kind", ["classes", "regression"])
+def test_the_layer_that_predicts_the_targets_gets_most_weight(layer: int, kind: str) -> None:
+    signal = (
+        np.eye(3)[CLASSES] if kind == "classes" else (NUMBERS[:, None].astype(float) - 1000) / 50
+    )
+    targets, n_classes = (CLASSES, 3) if kind == "classes" else (NUMBERS, None)
+    mix = fit_scalar_mix(layers_of(signal, layer), targets, n_classes)
     check_weights(mix, 4)
-    assert mix.weights.argmax() == place
-    assert mix.weights[place] > 0.6
+    assert mix.weights.argmax() == layer
+    assert mix.weights[layer] > 0.6
 
 
 @pytest.mark.parametrize("factor", [1e-4, 1e4])

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.numeric
 def reference(
     states: torch.Tensor, poolings: tuple[str, ...], skip: int = 0, padding: int = 0
 ) -> torch.Tensor:
-    """Pool by sentence-transformers, with a prompt of ``skip`` tokens left out and ``padding`` tokens of junk at the end."""
+    """Pool by sentence-transformers, without ``skip`` prompt tokens, with ``padding`` tokens."""
     n, length, hidden = states.shape
     junk = torch.full((n, padding, hidden), 1e3)
     mask = torch.cat([torch.ones(n, length), torch.zeros(n, padding)], dim=1).long()

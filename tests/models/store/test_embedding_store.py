@@ -52,30 +52,30 @@ def vector(key: bytes, name: bytes) -> NDArray[np.float32]:
 def fetch(
     store: EmbeddingStore,
     numbers: Sequence[int],
-    asked: Sequence[bytes] = (A,),
+    requested: Sequence[bytes] = (A,),
     seen: Callable[[int, Sequence[bytes]], object] = lambda _number, _names: None,
 ) -> list[Record]:
     """Ask a store for made-up texts, and tell ``seen`` what was computed."""
     keys = [b"%04d" % number for number in numbers]
 
-    def compute(places: Sequence[int], names: Sequence[bytes]) -> list[Record]:
-        for place in places:
-            seen(numbers[place], names)
+    def compute(indices: Sequence[int], names: Sequence[bytes]) -> list[Record]:
+        for index in indices:
+            seen(numbers[index], names)
         return [
-            Record(numbers[place], 0, np.stack([vector(keys[place], name) for name in names]))
-            for place in places
+            Record(numbers[index], 0, np.stack([vector(keys[index], name) for name in names]))
+            for index in indices
         ]
 
     records = store.fetch(
         keys,
         [1] * len(keys),
-        PartNames(asked, PASSED, LAYERS, WHOLE),
+        PartNames(requested, PASSED, LAYERS, WHOLE),
         10,
         SimpleNamespace(encode=compute),
     )
     assert [record.n_tokens for record in records] == list(numbers)
     for key, record in zip(keys, records, strict=True):
-        np.testing.assert_array_equal(record.vectors, [vector(key, name) for name in asked])
+        np.testing.assert_array_equal(record.vectors, [vector(key, name) for name in requested])
     return records
 
 
@@ -155,7 +155,11 @@ class TestParameters:
             EmbeddingStore(tmp_path / "s", durable=durable)
 
     def test_numpy_s_numbers_are_numbers(self, tmp_path: Path) -> None:
-        store = EmbeddingStore(tmp_path / "s", max_bytes=np.int64(10**9), durable=np.bool_(False))  # type: ignore[arg-type]
+        store = EmbeddingStore(
+            tmp_path / "s",
+            max_bytes=np.int64(10**9),  # type: ignore[arg-type]
+            durable=np.bool_(False),  # type: ignore[arg-type]
+        )
         assert (type(store.max_bytes), type(store.durable)) == (int, bool)
 
     def test_a_directory_holds_a_file(self, tmp_path: Path) -> None:
@@ -240,14 +244,14 @@ class TestFetch:
     ) -> None:
         store = EmbeddingStore(tmp_path / "s", keep=keep, durable=False)
         for numbers in ([3, 1, 2], [2, 5, 1, 4, 3], []):
-            for asked in ([A], [C, A], [MERGED, B]):
-                fetch(store, numbers, asked)
-                fetch(EmbeddingStore(tmp_path / "s", keep=keep), numbers, asked)
+            for requested in ([A], [C, A], [MERGED, B]):
+                fetch(store, numbers, requested)
+                fetch(EmbeddingStore(tmp_path / "s", keep=keep), numbers, requested)
 
     def test_memory_does_not_answer_for_other_parts(self, store: EmbeddingStore) -> None:
         computed: list[Sequence[bytes]] = []
-        for asked in ([A], [B], [A], [B, A], [A, B]):
-            fetch(store, [1], asked, lambda _number, names: computed.append(names))
+        for requested in ([A], [B], [A], [B, A], [A, B]):
+            fetch(store, [1], requested, lambda _number, names: computed.append(names))
         assert computed == [[A], [B, C]]
 
     def test_what_this_process_used_last_need_not_be_read_again(
@@ -272,7 +276,7 @@ def test_clear_leaves_a_store_alone_that_somebody_writes_to(
 
 
 class TestKeep:
-    """A is a layer passed on the way, B the one asked for under the same pooling, C a layer under another."""
+    """A is a layer on the way to B, with B's pooling; C is a layer under another pooling."""
 
     @pytest.mark.parametrize(
         ("keep", "computed"),
@@ -282,29 +286,29 @@ class TestKeep:
         self, tmp_path: Path, keep: str, computed: list[list[bytes]]
     ) -> None:
         seen: list[Sequence[bytes]] = []
-        for asked in ([B], [A], [C], [A, B, C]):
+        for requested in ([B], [A], [C], [A, B, C]):
             # Another instance each time: nothing is remembered.
             fetch(
                 EmbeddingStore(tmp_path / "s", keep=keep),
                 [1],
-                asked,
+                requested,
                 lambda _number, names: seen.append(names),
             )
         assert seen == computed
 
     def test_less_is_kept_where_space_is_short(self, tmp_path: Path) -> None:
         seen: list[Sequence[bytes]] = []
-        for asked in ([B], [A], [C]):
+        for requested in ([B], [A], [C]):
             store = EmbeddingStore(tmp_path / "s", max_bytes=300_000, keep="passed", durable=False)
             assert store.stats.bytes > 300_000 / 4
-            fetch(store, [1], asked, lambda _number, names: seen.append(names))
+            fetch(store, [1], requested, lambda _number, names: seen.append(names))
         assert seen == [[B], [A], [C]]
 
     def test_all_layers_are_kept_however_short_space_is(self, tmp_path: Path) -> None:
         seen: list[Sequence[bytes]] = []
         store = EmbeddingStore(tmp_path / "s", max_bytes=300_000, keep="all_layers", durable=False)
-        for asked in ([B], [A], [C]):
-            fetch(store, [1], asked, lambda _number, names: seen.append(names))
+        for requested in ([B], [A], [C]):
+            fetch(store, [1], requested, lambda _number, names: seen.append(names))
         assert seen == [[B, A, C]]
 
 
@@ -348,12 +352,12 @@ class TestVerify:
         fetch(store, range(300), [A, B])
         assert store.verify() == []
 
-    @pytest.mark.parametrize("place", [0, 10, -1])
-    def test_a_flipped_bit_is_found(self, store: EmbeddingStore, place: int) -> None:
+    @pytest.mark.parametrize("index", [0, 10, -1])
+    def test_a_flipped_bit_is_found(self, store: EmbeddingStore, index: int) -> None:
         fetch(store, range(300), [A])
         database = Database(store.path)
         data = bytearray(database.read([b"0123"])[b"0123"])
-        data[place] ^= 0x10
+        data[index] ^= 0x10
         database.write({b"0123": bytes(data)}, [], {})
         assert store.verify() == [f"text {b'0123'.hex()} is damaged"]
 
@@ -426,7 +430,7 @@ class TestClear:
 class AnyOrder(RuleBasedStateMachine):
     """Put, get, evict, drop, damage, reopen and clear, beside a dict of what must be there.
 
-    A fetch is both put and get. The numbers of a text can be told from its key, so that no wrong
+    A fetch is both put and get. The numbers of a text depend on its key, so that no wrong
     one goes unnoticed."""
 
     max_bytes: ClassVar[int | None] = None
@@ -489,12 +493,12 @@ class AnyOrder(RuleBasedStateMachine):
             if not database.read([b"%04d" % number]):
                 self.must_be_there[number] = set()
 
-    @rule(number=st.integers(0, 29), place=st.integers(0, 10**6))
-    def damage(self, number: int, place: int) -> None:
+    @rule(number=st.integers(0, 29), index=st.integers(0, 10**6))
+    def damage(self, number: int, index: int) -> None:
         key = b"%04d" % number
         for data in self.database().read([key]).values():
             damaged = bytearray(data)
-            damaged[place % len(data)] ^= 1 << place % 8
+            damaged[index % len(data)] ^= 1 << index % 8
             self.database().write({key: bytes(damaged)}, [], {})
             self.must_be_there[number] = set()
             self.is_damaged = True
@@ -516,7 +520,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 class AnyOrderInLittleSpace(AnyOrder):
-    """The same where hardly ten texts find room: what was forgotten is computed again, and never mistaken."""
+    """The same with space for ten texts: evicted ones are computed again, never exchanged."""
 
     max_bytes = 250_000
 

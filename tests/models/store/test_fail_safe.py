@@ -20,7 +20,7 @@ PRELUDE = (
     "from pathlib import Path\n"
     "from bertvectorizer.models.store import fail_safe as module\n"
     "module._FLUSH_SECONDS = 1e9\n"
-    "shelf = module.FailSafeCache(Path(sys.argv[1]), None, durable=True)\n"
+    "cache = module.FailSafeCache(Path(sys.argv[1]), None, durable=True)\n"
 )
 
 
@@ -31,24 +31,24 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notes wait until they are asked for, however slow the machine."""
+    """Notes wait until they are read, however slow the machine."""
     monkeypatch.setattr("bertvectorizer.models.store.fail_safe._FLUSH_SECONDS", 1e9)
 
 
-def shelf(path: Path, max_bytes: int | None = None, durable: bool = False) -> FailSafeCache:
+def open_cache(path: Path, max_bytes: int | None = None, durable: bool = False) -> FailSafeCache:
     return FailSafeCache(path, max_bytes, durable)
 
 
 class TestWhileItWorks:
     def test_what_was_written_is_read_here_and_elsewhere(self, path: Path) -> None:
-        one = shelf(path)
+        one = open_cache(path)
         one.write({b"k": b"data"}, encoded=1, seconds=0.5)
-        assert one.read([b"k", b"l"]) == shelf(path).read([b"k", b"l"]) == {b"k": b"data"}
+        assert one.read([b"k", b"l"]) == open_cache(path).read([b"k", b"l"]) == {b"k": b"data"}
         assert one.database.counters() == {"encoded": 1, "seconds": 0.5}
         assert one.read([]) == {}
 
     def test_a_written_record_is_no_longer_claimed(self, path: Path) -> None:
-        one, other = shelf(path), shelf(path)
+        one, other = open_cache(path), open_cache(path)
         assert one.claim([b"k", b"l"], 9) == [b"k", b"l"]
         one.write({b"k": b"data"})
         assert other.claim([b"k", b"l"], 9) == [b"k"]
@@ -56,7 +56,7 @@ class TestWhileItWorks:
         assert other.claim([b"k", b"l"], 9) == [b"k", b"l"]
 
     def test_the_file_stays_within_its_limit(self, path: Path) -> None:
-        one = shelf(path, max_bytes=500_000)
+        one = open_cache(path, max_bytes=500_000)
         for number in range(100):
             one.write({b"%d" % number: os.urandom(20_000)})
             assert path.stat().st_size <= 500_000
@@ -66,7 +66,7 @@ class TestWhileItWorks:
     def test_what_is_used_stays_longest(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = iter(range(1_000_000))
         monkeypatch.setattr("bertvectorizer.models.store.sqlite._now", lambda: next(clock))
-        one = shelf(path, max_bytes=500_000)
+        one = open_cache(path, max_bytes=500_000)
         for number in range(100):
             one.write({b"%d" % number: os.urandom(20_000)})
             one.note([b"0"])
@@ -74,7 +74,7 @@ class TestWhileItWorks:
         assert not one.read([b"1"])
 
     def test_damage_is_dropped_and_told_of_once(self, path: Path) -> None:
-        one = shelf(path)
+        one = open_cache(path)
         one.write({b"k": b"data", b"l": b"data", b"m": b"data"})
         with pytest.warns(
             UserWarning, match=r"2 text\(s\) in the store '.*' were damaged; they are encoded anew"
@@ -86,18 +86,18 @@ class TestWhileItWorks:
         assert not one.is_broken
 
     def test_letting_go_writes_down_and_frees_all(self, path: Path) -> None:
-        one = shelf(path)
+        one = open_cache(path)
         one.claim([b"k"], 1)
         one.note([], hits=3)
         one.close()
-        assert shelf(path).database.counters() == {"hits": 3}
-        assert shelf(path).claim([b"k"], 1) == [b"k"]
+        assert open_cache(path).database.counters() == {"hits": 3}
+        assert open_cache(path).claim([b"k"], 1) == [b"k"]
 
 
 class TestNotes:
     @pytest.mark.usefixtures("no_hurry")
     def test_where_commits_are_slow_they_wait_for_each_other(self, path: Path) -> None:
-        one = shelf(path, durable=True)
+        one = open_cache(path, durable=True)
         for _ in range(3):
             one.note([b"k"], hits=2, misses=1)
         assert Database(path).counters() == {}
@@ -108,19 +108,19 @@ class TestNotes:
 
     @pytest.mark.usefixtures("no_hurry")
     def test_they_go_with_the_next_write(self, path: Path) -> None:
-        one = shelf(path, durable=True)
+        one = open_cache(path, durable=True)
         one.note([], hits=2)
         one.write({b"k": b"data"}, encoded=1)
         assert Database(path).counters() == {"hits": 2, "encoded": 1}
 
     @pytest.mark.usefixtures("no_hurry")
     def test_where_commits_are_fast_they_are_written_at_once(self, path: Path) -> None:
-        shelf(path).note([], hits=2)
+        open_cache(path).note([], hits=2)
         assert Database(path).counters() == {"hits": 2}
 
     @pytest.mark.parametrize("durable", [True, False])
     def test_they_are_exact_where_threads_meet(self, path: Path, durable: bool) -> None:
-        one = shelf(path, durable=durable)
+        one = open_cache(path, durable=durable)
 
         def work(worker: int) -> None:
             for number in range(25):
@@ -138,7 +138,7 @@ class TestNotes:
     def test_they_are_written_down_when_the_process_ends(
         self, path: Path, run_python: Callable[..., str]
     ) -> None:
-        run_python(PRELUDE + "shelf.note([], hits=7)\nprint(shelf.database.counters())\n", path)
+        run_python(PRELUDE + "cache.note([], hits=7)\nprint(cache.database.counters())\n", path)
         assert Database(path).counters() == {"hits": 7}
 
     def test_a_process_that_noted_nothing_makes_no_file(
@@ -152,10 +152,10 @@ class TestNotes:
         self, path: Path, run_python: Callable[..., str]
     ) -> None:
         program = (
-            PRELUDE + "shelf.note([], hits=1)\n"
+            PRELUDE + "cache.note([], hits=1)\n"
             "child = os.fork()\n"
-            "shelf.note([], hits=10)\n"
-            "shelf.flush()\n"
+            "cache.note([], hits=10)\n"
+            "cache.flush()\n"
             "if child == 0:\n"
             "    os._exit(0)\n"
             "os.waitpid(child, 0)\n"
@@ -166,7 +166,7 @@ class TestNotes:
 
 class TestWhenItFails:
     def test_one_warning_and_then_silence(self, tmp_path: Path) -> None:
-        one = shelf(tmp_path)
+        one = open_cache(tmp_path)
         with pytest.warns(
             UserWarning, match=GIVEN_UP + r"'.*' is not a file\. Choose another path\.$"
         ) as caught:
@@ -188,7 +188,7 @@ class TestWhenItFails:
     @pytest.mark.parametrize("action", ["read", "write", "claim", "flush"])
     def test_whatever_comes_first_gives_it_up(self, action: str, path: Path) -> None:
         path.write_bytes(b"a letter" * 1000)
-        one = shelf(path, durable=True)
+        one = open_cache(path, durable=True)
         one.note([], hits=1)
         actions: dict[str, Callable[[], object]] = {
             "read": lambda: one.read([b"k"]),
@@ -218,13 +218,13 @@ class TestWhenItFails:
             "    first.write({b'k': b'data'})\n"
             "    first.close()\n"
             "    path.chmod(int(sys.argv[1]))\n"
-            "    shelf = FailSafeCache(path, None, True)\n"
+            "    cache = FailSafeCache(path, None, True)\n"
             "    with warnings.catch_warnings(record=True) as caught:\n"
             "        warnings.simplefilter('always')\n"
-            "        found = shelf.read([b'k'])\n"
-            "        shelf.write({b'l': b'data'})\n"
-            "        assert shelf.claim([b'k', b'l'], 2) == [b'k', b'l']\n"
-            "    print(found, shelf.is_broken, len(caught), caught[0].message)\n"
+            "        found = cache.read([b'k'])\n"
+            "        cache.write({b'l': b'data'})\n"
+            "        assert cache.claim([b'k', b'l'], 2) == [b'k', b'l']\n"
+            "    print(found, cache.is_broken, len(caught), caught[0].message)\n"
             "finally:\n"
             "    shutil.rmtree(path.parent)\n"
         )
@@ -232,14 +232,14 @@ class TestWhenItFails:
         assert run_python(program, mode).startswith(f"{found} True 1 The store '")
 
     def test_without_a_file_all_that_is_asked_for_may_be_computed(self, tmp_path: Path) -> None:
-        one = shelf(tmp_path)
+        one = open_cache(tmp_path)
         with pytest.warns(UserWarning, match=GIVEN_UP):
             assert one.claim([b"k", b"l", b"m"], 2) == [b"k", b"l"]
         assert one.claim([b"k", b"l", b"m"], 9) == [b"k", b"l", b"m"]
 
     def test_what_it_had_claimed_is_free_for_others(self, path: Path) -> None:
-        """Else they would wait for as long as this process lives, since it can write down nothing any more."""
-        one, other = shelf(path), shelf(path)
+        """Otherwise others would wait while this process lives, which can write nothing more."""
+        one, other = open_cache(path), open_cache(path)
         one.claim([b"k"], 1)
         assert other.claim([b"k"], 1) == []
         with pytest.warns(UserWarning, match=GIVEN_UP + "disk I/O error"), one.guard:
@@ -252,7 +252,7 @@ class TestWhenItFails:
         raise sqlite3.OperationalError("disk I/O error")
 
     def test_no_notes_pile_up(self, tmp_path: Path) -> None:
-        one = shelf(tmp_path)
+        one = open_cache(tmp_path)
         with pytest.warns(UserWarning, match=GIVEN_UP):
             one.read([b"k"])
         for _ in range(10):
@@ -264,7 +264,7 @@ class TestWhenItFails:
     def test_an_interrupt_or_a_mistake_of_ours_is_not_swallowed(
         self, error: type[BaseException], path: Path
     ) -> None:
-        one = shelf(path)
+        one = open_cache(path)
 
         def fail() -> None:
             raise error

@@ -75,7 +75,7 @@ class TestOwners:
         assert claims(path).take([b"3", b"1", b"2"], 2) == [b"3", b"1"]
 
     def test_nobody_gives_back_what_another_one_claimed(self, path: Path) -> None:
-        """What is written is free at once, so that another may be at a further part of it when this one is done with the rest."""
+        """A written key is free at once: others may claim a further part of it."""
         database = Database(path, durable=False)
         one, other, third = Leases(database), claims(path), claims(path)
         one.take(KEYS[:2], 2)
@@ -139,7 +139,7 @@ class TestThreads:
             return taken
 
         with ThreadPoolExecutor(8) as pool:
-            taken = [key for some in pool.map(work, range(8)) for key in some]
+            taken = [key for keys in pool.map(work, range(8)) for key in keys]
         assert len(taken) == 80
         assert set(Counter(taken).values()) == {1}
 

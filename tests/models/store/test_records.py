@@ -60,7 +60,7 @@ class TestRoundTrip:
         assert names_in(data) == tuple(names)
         assert is_sound(data)
         order = random.sample(range(len(put)), random.randint(1, len(put)))
-        back = unpack(data, [names[place] for place in order])
+        back = unpack(data, [names[index] for index in order])
         assert back is not None
         assert back[:2] == (n_tokens, n_lost)
         assert back.vectors.dtype == np.float32
@@ -148,9 +148,9 @@ class TestExtend:
 class TestDamage:
     def test_every_single_flipped_bit_is_noticed(self) -> None:
         data = extend(pack(record(2), NAMES[:2]), record(1, 50), NAMES[2:3])
-        for place in range(8 * len(data)):
+        for index in range(8 * len(data)):
             damaged = bytearray(data)
-            damaged[place // 8] ^= 1 << place % 8
+            damaged[index // 8] ^= 1 << index % 8
             assert not is_sound(bytes(damaged))
             with pytest.raises(DamagedRecordError):
                 unpack(bytes(damaged), NAMES[:3])
@@ -160,8 +160,8 @@ class TestDamage:
         self, put: NDArray[np.float32], draw: st.DataObject
     ) -> None:
         damaged = bytearray(pack(Record(7, 1, put), NAMES[: len(put)]))
-        place = draw.draw(st.integers(0, 8 * len(damaged) - 1))
-        damaged[place // 8] ^= 1 << place % 8
+        index = draw.draw(st.integers(0, 8 * len(damaged) - 1))
+        damaged[index // 8] ^= 1 << index % 8
         with pytest.raises(DamagedRecordError):
             unpack(bytes(damaged), NAMES[: len(put)])
 

@@ -178,7 +178,7 @@ class TestSweeping:
             process.finish(expect=-signal.SIGKILL)
         assert len(list(temporary.iterdir())) == 1
         assert session_store() is not None
-        assert [place.name for place in temporary.iterdir()] == [named(os.getpid())]
+        assert [path.name for path in temporary.iterdir()] == [named(os.getpid())]
 
     def test_what_is_in_use_or_something_else_is_left_alone(self, temporary: Path) -> None:
         dead = a_dead_process()
@@ -196,7 +196,7 @@ class TestSweeping:
             (temporary / name).mkdir()
         (temporary / named(dead)).mkdir()
         assert session_store() is not None
-        assert {place.name for place in temporary.iterdir()} == {*others, named(os.getpid())}
+        assert {path.name for path in temporary.iterdir()} == {*others, named(os.getpid())}
 
     def test_a_link_in_its_place_is_not_followed(self, temporary: Path, tmp_path: Path) -> None:
         (tmp_path / "precious").touch()
@@ -215,21 +215,21 @@ class TestSweeping:
 class TestWhereThereCanBeNone:
     @needs_root
     def test_a_directory_of_somebody_else_in_its_place(self, temporary: Path) -> None:
-        place = temporary / named(os.getpid())
-        place.mkdir()
-        os.chown(place, NOBODY, -1)
+        path = temporary / named(os.getpid())
+        path.mkdir()
+        os.chown(path, NOBODY, -1)
         with pytest.warns(
             UserWarning, match=NO_STORE + r"'.*' is in the way and no directory of this user"
         ) as caught:
             assert session_store() is None
         assert session_store() is None
         assert len(caught) == 1
-        assert list(place.iterdir()) == []
+        assert list(path.iterdir()) == []
 
     @pytest.mark.parametrize("kind", ["file", "link"])
     def test_something_else_in_its_place(self, kind: str, temporary: Path, tmp_path: Path) -> None:
-        place = temporary / named(os.getpid())
-        place.touch() if kind == "file" else place.symlink_to(tmp_path)
+        path = temporary / named(os.getpid())
+        path.touch() if kind == "file" else path.symlink_to(tmp_path)
         with pytest.warns(
             UserWarning, match=NO_STORE + r"'.*' is in the way and no directory of this user"
         ):
@@ -301,7 +301,7 @@ def test_workers_use_the_session_of_the_process_that_started_them(
     pid, *keys = of_main.split()
     assert set(of_workers.split()) == {named(int(pid))}
     assert keys == ["b'0'", "b'1'", "b'2'", "b'3'"]
-    assert not [place for place in temporary.iterdir() if place.name.startswith("bertvectorizer")]
+    assert not [path for path in temporary.iterdir() if path.name.startswith("bertvectorizer")]
 
 
 def test_nothing_of_the_session_travels_in_an_estimator(tiny_model: ModelFactory) -> None:

@@ -251,10 +251,10 @@ class TestPrivacy:
         assert stat.S_IMODE((tmp_path / "store.sqlite").stat().st_mode) == 0o600
 
     @needs_root
-    @pytest.mark.parametrize("place", ["", "store.sqlite"])
-    def test_what_belongs_to_somebody_else_is_refused(self, database: Database, place: str) -> None:
+    @pytest.mark.parametrize("name", ["", "store.sqlite"])
+    def test_what_belongs_to_somebody_else_is_refused(self, database: Database, name: str) -> None:
         write(database, b"k")
-        os.chown(database.path.parent / place, NOBODY, -1)
+        os.chown(database.path.parent / name, NOBODY, -1)
         with pytest.raises(StoreError, match=rf"belongs to another user \(uid {NOBODY}\)"):
             Database(database.path).read([b"k"])
 
@@ -434,7 +434,7 @@ class TestManyAtOnce:
 
     @pytest.fixture
     def writing(self, database: Database) -> Iterator[Callable[[], None]]:
-        """A transaction that another thread has begun, has written in, and will not end before it is told to."""
+        """An open transaction with writes in another thread, which ends on a signal."""
         write(database, b"k", data=b"old")
         begun, may_end = threading.Event(), threading.Event()
 
@@ -544,7 +544,7 @@ class TestFork:
     def test_a_fork_s_end_does_not_end_the_parent_s_transaction(
         self, name: str, tmp_path: Path, run_python: Callable[..., str]
     ) -> None:
-        """POSIX drops all of a process's locks on a file as soon as one descriptor of it is closed; a fork's are its own."""
+        """POSIX drops a process's file locks with the first descriptor closed; forks differ."""
         program = (
             FORK + "write(b'k')\n"
             "def work():\n"

@@ -1,4 +1,4 @@
-"""The store under faults: killed and interrupted processes, full disks, damaged files, forks, many at once."""
+"""The store under faults: killed processes, full disks, damaged files, forks, concurrency."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TEXTS = [f"text {number}" for number in range(400)]
 
 
 def truth(text: str) -> NDArray[np.float32]:
-    """Return the vectors of a text: two parts, told by the text alone."""
+    """Return the vectors of a text: two parts, from the text alone."""
     return np.random.default_rng(zlib.crc32(text.encode())).standard_normal(
         (2, 16), dtype=np.float32
     )
@@ -51,24 +51,26 @@ def fetch(
     texts: Sequence[str],
     before: Callable[[list[str]], object] | None = None,
     n_parts: int = 1,
-    portion: int = 10,
+    chunk_tokens: int = 10,
 ) -> None:
     """Fetch texts, and check what comes; ``before`` is called with what is to be computed."""
     names = [part_name("one"), part_name("two")]
 
-    def compute(places: Sequence[int], asked: Sequence[bytes]) -> list[Record]:
+    def compute(indices: Sequence[int], requested: Sequence[bytes]) -> list[Record]:
         if before is not None:
-            before([texts[place] for place in places])
+            before([texts[index] for index in indices])
         return [
-            Record(len(texts[place]), 0, truth(texts[place])[[names.index(name) for name in asked]])
-            for place in places
+            Record(
+                len(texts[index]), 0, truth(texts[index])[[names.index(name) for name in requested]]
+            )
+            for index in indices
         ]
 
     records = store.fetch(
         text_keys(["settings"], texts),
         [1] * len(texts),
         PartNames(names[:n_parts], names[:n_parts], names, names),
-        portion,
+        chunk_tokens,
         SimpleNamespace(encode=compute),
     )
     assert len(records) == len(texts)
@@ -98,7 +100,8 @@ PRELUDE = "\n".join(
         "import numpy as np",
         "from bertvectorizer.models.store.records import Record, part_name",
         "from types import SimpleNamespace",
-        "from bertvectorizer.models.store.embedding_store import EmbeddingStore, PartNames, text_keys",
+        "from bertvectorizer.models.store.embedding_store import EmbeddingStore, PartNames",
+        "from bertvectorizer.models.store.embedding_store import text_keys",
         "warnings.filterwarnings('ignore', '.*fork', DeprecationWarning)",
         "path = sys.argv[1]",
         "sqlite3.sqlite_version_info = (3, 40, 1)",  # as in the fixture rollback_journal
@@ -154,7 +157,7 @@ def write(number, acknowledge):
     store = EmbeddingStore(path)
     stalls = number % 12 == 0  # in mid-encode, until it is killed
     n_computed = 0
-    def before(some):
+    def before(chunk):
         nonlocal n_computed
         n_computed += 1
         if stalls and n_computed == 3:
@@ -164,7 +167,7 @@ def write(number, acknowledge):
         time.sleep(0.003)
     while os.getppid() == parent:
         group = "stalls" if stalls else "text"
-        texts = [f"{group} {number // 4} {place}" for place in rng.sample(range(90), 20)]
+        texts = [f"{group} {number // 4} {position}" for position in rng.sample(range(90), 20)]
         fetch(store, texts, before, n_parts=rng.choice([1, 2]))
         os.write(acknowledge, "".join(f"{text}\\n" for text in texts).encode())
     os._exit(1)
@@ -174,11 +177,11 @@ acknowledged, in_flight, open_transactions = set(), 0, 0
 for number in range(int(sys.argv[2])):
     reader, writer = os.pipe()
     writers = []
-    for place in range(3):
+    for position in range(3):
         pid = os.fork()
         if pid == 0:
             os.close(reader)
-            write(4 * number + place, writer)
+            write(4 * number + position, writer)
         writers.append(pid)
     os.close(writer)
     acknowledged_now = os.read(reader, 100_000).decode()  # the first to be ready ...
@@ -214,7 +217,7 @@ def test_kill_loses_nothing_that_was_acknowledged(
 
 
 SLOW = (
-    "fetch(EmbeddingStore(path), ['a', 'b', 'c'], lambda some: (print('encoding', flush=True),"
+    "fetch(EmbeddingStore(path), ['a', 'b', 'c'], lambda chunk: (print('encoding', flush=True),"
     " input()))"
 )
 
@@ -261,16 +264,16 @@ def test_interrupt_keeps_what_was_finished_and_frees_claims(
 ) -> None:
     code = """
 store = EmbeddingStore(path)
-texts, portions = [f"text {number}" for number in range(40)], []
-def interrupt_the_third(some):
-    portions.append(some)
-    if len(portions) == 3:
+texts, chunks = [f"text {number}" for number in range(40)], []
+def interrupt_the_third(chunk):
+    chunks.append(chunk)
+    if len(chunks) == 3:
         signal.raise_signal(signal.SIGINT)
 try:
     fetch(store, texts, interrupt_the_third)
 except KeyboardInterrupt:
     print(store.stats.encoded, claims(path))
-fetch(store, portions[0] + portions[1], refuse)
+fetch(store, chunks[0] + chunks[1], refuse)
 fetch(store, texts)
 print(store.stats.encoded, store.verify())
 """
@@ -280,7 +283,7 @@ print(store.stats.encoded, store.verify())
 def test_interrupts_at_any_moment_leave_a_store_that_goes_on(
     run_script: Callable[..., str], path: Path
 ) -> None:
-    """One may come in mid-commit, or while a transaction begins: neither a claim nor a lock on the file may stay behind."""
+    """Even during a commit or the start of a transaction, no claim and no file lock remain."""
     code = """
 parent, rival = os.getpid(), os.fork()
 if rival == 0:
@@ -296,7 +299,7 @@ for number in range(60):
     try:
         for repetition in itertools.count():  # until the interrupt comes
             signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.0001, 0.02))
-            texts = [f"text {number} {repetition} {place}" for place in range(40)]
+            texts = [f"text {number} {repetition} {position}" for position in range(40)]
             fetch(store, texts)
     except KeyboardInterrupt:
         pass
@@ -322,7 +325,7 @@ def test_full_disk(small_disk: Path) -> None:
     with pytest.warns(
         UserWarning, match=r"cannot be used, so texts are encoded without it: .*(full|I/O)"
     ) as caught:
-        fetch(EmbeddingStore(path), MANY, portion=500)
+        fetch(EmbeddingStore(path), MANY, chunk_tokens=500)
     assert len(caught) == 1
     assert EmbeddingStore(path).verify() == []
     computed: list[str] = []
@@ -345,7 +348,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
 store = EmbeddingStore(path)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    fetch(store, [f"text {number}" for number in range(3000)], portion=200)
+    fetch(store, [f"text {number}" for number in range(3000)], chunk_tokens=200)
     fetch(store, [f"text {number}" for number in range(3000)])
 print(*(one.message for one in caught), sep="\\n")
 """
@@ -355,7 +358,7 @@ print(*(one.message for one in caught), sep="\\n")
     store = EmbeddingStore(path)
     assert store.verify() == []
     assert 0 < store.stats.texts < 3000
-    fetch(store, MANY[:3000], portion=500)
+    fetch(store, MANY[:3000], chunk_tokens=500)
     assert store.stats.texts == 3000
 
 
@@ -469,7 +472,7 @@ def test_database_of_something_else(path: Path) -> None:
 def filled(path: Path) -> Path:
     """A store of 400 texts, closed."""
     store = EmbeddingStore(path, durable=False)
-    fetch(store, TEXTS, portion=100)
+    fetch(store, TEXTS, chunk_tokens=100)
     assert store.verify() == []
     store._cache.close()
     return path
@@ -496,7 +499,7 @@ def test_truncated_file(filled: Path, length: int) -> None:
 
 
 def test_record_under_the_key_of_another_text_is_not_believed(filled: Path) -> None:
-    """Its checksum is right, so a bit of an index is enough to exchange the vectors of two texts."""
+    """Its checksum is right, so one bit of an index can exchange the vectors of two texts."""
     connection = sqlite3.connect(filled, isolation_level=None)
     (one, data), (another, other_data) = connection.execute(
         "SELECT key, data FROM records LIMIT 2"
@@ -560,7 +563,7 @@ def test_flipped_bits_never_change_a_number(filled_bytes: bytes, path: Path, see
     rng = random.Random(seed)
     data = bytearray(filled_bytes)
     start, end = 0, len(data)
-    if rng.random() < 0.6:  # one page; its head, where the tree is told, more often than not
+    if rng.random() < 0.6:  # one page; its head, where the tree is described, more often than not
         start = rng.randrange(len(data) // 16384) * 16384
         end = start + (400 if rng.random() < 0.6 else 16384)
     for _ in range(rng.choice([1, 2, 5, 50, 1000])):
@@ -574,7 +577,7 @@ def test_flipped_bits_never_change_a_number(filled_bytes: bytes, path: Path, see
             keep=rng.choice(["requested", "all_layers"]),
         )
         for n_parts in rng.choice([(1, 2), (2, 1)]):
-            fetch(store, rng.sample(TEXTS, 200), n_parts=n_parts, portion=100)
+            fetch(store, rng.sample(TEXTS, 200), n_parts=n_parts, chunk_tokens=100)
         assert store.stats.encoded >= 0
     said = Counter(
         "damaged" if "were damaged" in str(one.message) else "cannot be used" for one in caught
@@ -590,7 +593,7 @@ def test_flipped_bits_never_change_a_number(filled_bytes: bytes, path: Path, see
 def filled_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("filled") / "store.sqlite"
     store = EmbeddingStore(path)
-    fetch(store, TEXTS, portion=100)
+    fetch(store, TEXTS, chunk_tokens=100)
     store._cache.close()
     return path.read_bytes()
 
@@ -598,9 +601,9 @@ def filled_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_flipped_bits_are_noticed(filled_bytes: bytes, path: Path) -> None:
     """The fuzzing above is only worth something if most damage is met."""
     n_noticed = 0
-    for place in range(5):
+    for position in range(5):
         data = bytearray(filled_bytes)
-        at = data.index(truth(TEXTS[50 * place])[:1].tobytes())
+        at = data.index(truth(TEXTS[50 * position])[:1].tobytes())
         data[at] ^= 4
         path.write_bytes(data)
         store = EmbeddingStore(path)
@@ -624,12 +627,12 @@ texts = [f"text {number}" for number in range(30)]
 for number in range(5):
     reader, writer = os.pipe()
     workers = []
-    for place in range(8):
+    for position in range(8):
         pid = os.fork()
         if pid == 0:
             os.close(writer)
             os.read(reader, 1)  # all start when the parent closes the pipe
-            fetch(EmbeddingStore(f"{path}{number}"), texts[place:] + texts[:place])
+            fetch(EmbeddingStore(f"{path}{number}"), texts[position:] + texts[:position])
             sys.exit()
         workers.append(pid)
     os.close(writer)
@@ -647,7 +650,10 @@ def test_parent_and_child_of_a_fork_go_on(run_script: Callable[..., str], path: 
 store = EmbeddingStore(path)
 fetch(store, ["a", "b"])
 started = threading.Event()
-slow = threading.Thread(target=fetch, args=(store, ["slow"], lambda some: (started.set(), time.sleep(1))))
+def wait(texts):
+    started.set()
+    time.sleep(1)
+slow = threading.Thread(target=fetch, args=(store, ["slow"], wait))
 slow.start()
 started.wait()
 pid = os.fork()
@@ -688,17 +694,19 @@ print(store.stats.encoded, store.verify())
 def test_eviction_while_others_read(run_script: Callable[..., str], path: Path) -> None:
     code = """
 workers = []
-for place in range(3):
+for position in range(3):
     pid = os.fork()
     if pid == 0:
-        rng = random.Random(place)
+        rng = random.Random(position)
         for _ in range(4):
-            store = EmbeddingStore(path, max_bytes=None if place else 150_000)
+            store = EmbeddingStore(path, max_bytes=None if position else 150_000)
             for _ in range(5):
-                if place:
-                    fetch(store, [f"text {number}" for number in rng.sample(range(400), 50)], n_parts=rng.choice([1, 2]))
+                if position:
+                    texts = [f"text {number}" for number in rng.sample(range(400), 50)]
+                    fetch(store, texts, n_parts=rng.choice([1, 2]))
                 else:
-                    fetch(store, [f"text {number}" for number in rng.sample(range(1000), 100)], portion=50)
+                    texts = [f"text {number}" for number in rng.sample(range(1000), 100)]
+                    fetch(store, texts, chunk_tokens=50)
             store._cache.close()
         sys.exit()
     workers.append(pid)
@@ -743,12 +751,12 @@ def test_stress_of_owners_that_come_and_go(run_script: Callable[..., str], path:
     code = """
 texts = [f"text {number}" for number in range(40)]
 workers = []
-for place in range(4):
+for position in range(4):
     pid = os.fork()
     if pid == 0:
         for number in range(20):
             store = EmbeddingStore(path)
-            fetch(store, [f"{place} {number}"])
+            fetch(store, [f"{position} {number}"])
             store._cache.close()
         sys.exit()
     workers.append(pid)
