@@ -85,7 +85,7 @@ def _encode(vectorizer: BertVectorizer, pairs: Pairs) -> dict[str, np.ndarray]:
 
 
 def compare_vectors(sets: dict[str, Pairs]) -> Iterator[dict[str, Any]]:
-    """Yield the largest difference of any number of any vector from ``SentenceTransformer.encode``."""
+    """Yield the largest difference from ``SentenceTransformer.encode``."""
     theirs = SentenceTransformer(
         str(locate(DEFAULT_MODEL, local_files_only=True)), device="cpu", local_files_only=True
     )

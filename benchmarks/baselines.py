@@ -70,7 +70,7 @@ def roster(tables: dict[str, WordVectors]) -> dict[str, BaseEstimator]:
 
 
 def classify(split: Split, features: dict[str, BaseEstimator]) -> Iterator[dict[str, Any]]:
-    """Yield the test accuracy of each vectorizer with logistic regression, whose penalty is chosen on the training texts."""
+    """Yield the test accuracy of each vectorizer with tuned logistic regression."""
     train, labels, test, truth = split
     majority = DummyClassifier().fit(train, labels)
     yield {

@@ -1,4 +1,4 @@
-"""Functions of our own, and files, that one call enters: a measure of how many hops a reader follows."""
+"""Count the functions and files of our own that one call enters."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 _PACKAGES = (
-    "torch", "transformers", "sentence-transformers", "tokenizers", "scikit-learn", "numpy", "skrub", "onnxruntime", "joblib", "diskcache",
+    "torch", "transformers", "sentence-transformers", "tokenizers", "scikit-learn", "numpy",
+    "skrub", "onnxruntime", "joblib", "diskcache",
     "gensim", "model2vec",
 )  # fmt: skip
 _INSTRUCTIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
@@ -96,7 +97,7 @@ def _processor() -> tuple[str, set[str]]:
 
 
 def _commit() -> str | None:
-    """Short hash of the commit, with a ``+`` where the working tree differs from it outside of ``benchmarks/results``."""
+    """Short hash of the commit, with ``+`` if files outside of ``benchmarks/results`` differ."""
     try:
         commit = _git("rev-parse", "--short", "HEAD")
         changed = _git(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from statistics import median
 
 from .common import machine, parser, write
-from .nursery import Nursery
+from .fork_server import ForkServer
 from .texts import labelled_sentences
 from .whole_comparison import compare_all, encode
 
@@ -22,12 +22,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument("--rounds", type=int, default=3)
     options = known.parse_args(None if arguments is None else list(arguments))
     texts, labels = labelled_sentences(options.data, options.size)
-    nursery = Nursery()
+    server = ForkServer()
     rounds = []
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-        once = nursery.call(encode, texts=texts)["seconds"]
-        whole = nursery.call(compare_all, texts=texts, labels=labels)
+        once = server.call(encode, texts=texts)["seconds"]
+        whole = server.call(compare_all, texts=texts, labels=labels)
         floor = once + whole["learning_seconds"]
         rounds.append(
             {

@@ -22,7 +22,7 @@ import numpy as np
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
 from .common import ROOT, installed, machine, parser, write
-from .engines import Contender, Place, contender
+from .engines import Contender, ModelSetup, contender
 from .network import Network, token_counts
 from .table import encode_table
 from .texts import TextSamples
@@ -78,7 +78,7 @@ def cases(samples: TextSamples, sizes: dict[str, int], device: str) -> Iterator[
     ]
     yield Case(
         "early stop",
-        "the short texts again; layer 3 of 6 is asked for",
+        "the short texts again; layer 3 of 6 is requested",
         samples.short(sizes["short"]),
         early,
         is_plain=False,
@@ -101,7 +101,7 @@ def cases(samples: TextSamples, sizes: dict[str, int], device: str) -> Iterator[
     )
 
 
-def run(case: Case, rounds: int, place: Place) -> dict[str, Any]:
+def run(case: Case, rounds: int, setup: ModelSetup) -> dict[str, Any]:
     """Run one case: load everything, one round to warm up, then the counted rounds."""
     contenders = [one for one in case.contenders if all(map(installed, one.requires))]
     for missing in case.contenders:
@@ -112,29 +112,31 @@ def run(case: Case, rounds: int, place: Place) -> dict[str, Any]:
                 file=sys.stderr,
             )
     with ExitStack() as stack:
-        workers = {one.name: stack.enter_context(WorkerProcess(one, place)) for one in contenders}
-        loaded = {name: worker.ask("hold", texts=case.texts) for name, worker in workers.items()}
+        workers = {one.name: stack.enter_context(WorkerProcess(one, setup)) for one in contenders}
+        loaded = {
+            name: worker.call("set_texts", texts=case.texts) for name, worker in workers.items()
+        }
         ruler = workers[next(one.name for one in contenders if one.engine == "bertvectorizer")]
         seconds: dict[str, list[float]] = {name: [] for name in workers}
         gemm: list[float] = []
         for number in range(rounds + 1):
             print(f"{case.name}: round {number} of {rounds}", file=sys.stderr)
-            gemm.append(ruler.ask("gemm"))
+            gemm.append(ruler.call("gemm"))
             for name, worker in workers.items():
-                seconds[name].append(worker.ask("encode"))
+                seconds[name].append(worker.call("encode"))
         measured = {
             name: {
                 "seconds": seconds[name][1:],
                 "loaded_mib": loaded[name],
-                "peak_mib": worker.ask("peak"),
-                "device_peak_mib": worker.ask("device_peak") if place.device != "cpu" else None,
+                "peak_mib": worker.call("peak"),
+                "device_peak_mib": worker.call("device_peak") if setup.device != "cpu" else None,
                 "vectors": _vectors(worker),
             }
             for name, worker in workers.items()
         }
-        facts = ruler.ask("facts")
-    lengths = token_counts(Path(place.model), case.texts)
-    flops = Network.of(Path(place.model)).flops(lengths) if case.is_plain else None
+        facts = ruler.call("facts")
+    lengths = token_counts(Path(setup.model), case.texts)
+    flops = Network.of(Path(setup.model)).flops(lengths) if case.is_plain else None
     return {
         "name": case.name,
         "remark": case.remark,
@@ -149,7 +151,7 @@ def run(case: Case, rounds: int, place: Place) -> dict[str, Any]:
 def _vectors(worker: WorkerProcess) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "vectors.npy")
-        worker.ask("save", path=path)
+        worker.call("save", path=path)
         return np.load(path).astype(np.float32)
 
 
@@ -160,7 +162,7 @@ def _rows(
     flops: float | None,
     gemm: list[float],
 ) -> list[dict[str, Any]]:
-    """Compare each contender with sentence-transformers, in the fastest of its precisions, round by round."""
+    """Compare each contender with sentence-transformers in its fastest precision."""
     baseline = min(
         (row for name, row in measured.items() if name.startswith(BASELINE)),
         key=lambda row: median(row["seconds"]),
@@ -196,18 +198,18 @@ def _rows(
 
 
 @contextmanager
-def _place(device: str, onnx: bool) -> Iterator[Place]:
-    """Find the model, and write it as ONNX in yet another process, so that no contender carries the exporter."""
+def _place(device: str, onnx: bool) -> Iterator[ModelSetup]:
+    """Find the model, and write it as ONNX in another process."""
     model = str(locate(DEFAULT_MODEL, local_files_only=True))
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(model, str(Path(folder) / "model.onnx"), device)
+        setup = ModelSetup(model, str(Path(folder) / "model.onnx"), device)
         if onnx:
             code = (
-                f"from benchmarks.engines import export_onnx; export_onnx({place.model!r},"
-                f" {place.onnx!r})"
+                f"from benchmarks.engines import export_onnx; export_onnx({setup.model!r},"
+                f" {setup.onnx!r})"
             )
             subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
-        yield place
+        yield setup
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -229,8 +231,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     needed = chain.from_iterable(case.contenders for case in chosen)
     with _place(
         options.device, onnx=ONNX in needed and all(map(installed, ONNX.requires))
-    ) as place:
-        done = [run(case, options.rounds, place) for case in chosen]
+    ) as setup:
+        done = [run(case, options.rounds, setup) for case in chosen]
     result = {
         "machine": {**machine(), **done[0]["facts"]},
         "settings": {"device": options.device, "rounds": options.rounds, "model": DEFAULT_MODEL},

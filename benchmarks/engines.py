@@ -1,4 +1,4 @@
-"""The contenders: who they are, and how each turns a list of texts into vectors."""
+"""The contenders, and how each turns a list of texts into vectors."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Contender:
 def contender(
     engine: str, precision: str = "float32", requires: tuple[str, ...] = (), **options: Any
 ) -> Contender:
-    """Return a contender with a name that says all."""
+    """Return a contender, named by its settings."""
     name = " ".join([engine, precision, *(f"{key}={value}" for key, value in options.items())])
     return Contender(name, engine, precision, options, requires)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the model lies, and on which device it shall run."""
+class ModelSetup:
+    """The model directory, its ONNX file, and the device."""
 
     model: str
     onnx: str
@@ -54,11 +54,11 @@ class Place:
 class Engine(ABC):
     """A contender, loaded."""
 
-    def __init__(self, contender: Contender, place: Place) -> None:
-        self.load(contender, place)
+    def __init__(self, contender: Contender, setup: ModelSetup) -> None:
+        self.load(contender, setup)
 
     @abstractmethod
-    def load(self, contender: Contender, place: Place) -> None:
+    def load(self, contender: Contender, setup: ModelSetup) -> None:
         """Load the model."""
 
     @abstractmethod
@@ -69,13 +69,13 @@ class Engine(ABC):
 class SentenceTransformers(Engine):
     """``SentenceTransformer.encode`` with its default batch size of 32 texts."""
 
-    def load(self, contender: Contender, place: Place) -> None:
+    def load(self, contender: Contender, setup: ModelSetup) -> None:
         import torch
         from sentence_transformers import SentenceTransformer
 
         options = {"dtype": getattr(torch, contender.precision)}
         self._model = SentenceTransformer(
-            place.model, device=place.device, model_kwargs=options, local_files_only=True
+            setup.model, device=setup.device, model_kwargs=options, local_files_only=True
         )
 
     def encode(self, texts: list[str]) -> np.ndarray:
@@ -83,9 +83,9 @@ class SentenceTransformers(Engine):
 
 
 class Skrub(Engine):
-    """skrub's encoder of language models, without its PCA; its block scaling is taken back to compare vectors."""
+    """skrub's text encoder without PCA; its block scaling is reverted."""
 
-    def load(self, contender: Contender, place: Place) -> None:
+    def load(self, contender: Contender, setup: ModelSetup) -> None:
         import pandas as pd
         import skrub
 
@@ -93,7 +93,7 @@ class Skrub(Engine):
             "LLMEncoder" if hasattr(skrub, "LLMEncoder") else "TextEncoder"
         )  # its name before skrub 0.11
         self._column = pd.Series
-        self._encoder = getattr(skrub, name)(place.model, n_components=None, device=place.device)
+        self._encoder = getattr(skrub, name)(setup.model, n_components=None, device=setup.device)
         self._encoder.fit(self._column(["one text", "another text"], name="text"))
 
     def encode(self, texts: list[str]) -> np.ndarray:
@@ -102,15 +102,15 @@ class Skrub(Engine):
 
 
 class OnnxRuntime(Engine):
-    """ONNX Runtime with all its graph optimizations; batches as sentence-transformers forms them."""
+    """ONNX Runtime with all graph optimizations, in sentence-transformers' batches."""
 
-    def load(self, contender: Contender, place: Place) -> None:
+    def load(self, contender: Contender, setup: ModelSetup) -> None:
         import onnxruntime
 
         from .network import load_tokenizer
 
-        self._tokenizer = load_tokenizer(Path(place.model))
-        self._session = onnxruntime.InferenceSession(place.onnx, providers=["CPUExecutionProvider"])
+        self._tokenizer = load_tokenizer(Path(setup.model))
+        self._session = onnxruntime.InferenceSession(setup.onnx, providers=["CPUExecutionProvider"])
 
     def encode(self, texts: list[str]) -> np.ndarray:
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
@@ -133,12 +133,12 @@ class OnnxRuntime(Engine):
 class Bertvectorizer(Engine):
     """This library: ``BertVectorizer(store=None).transform``."""
 
-    def load(self, contender: Contender, place: Place) -> None:
+    def load(self, contender: Contender, setup: ModelSetup) -> None:
         from bertvectorizer import BertVectorizer
 
         settings = {
             "precision": contender.precision,
-            "device": place.device,
+            "device": setup.device,
             "local_files_only": True,
             "store": None,
         }
@@ -185,6 +185,7 @@ def export_onnx(directory: str, path: str) -> None:
             "ignore"
         )  # the older exporter announces its end; the newer one loses the mask
         torch.onnx.export(
-            States(), (example, example), path, input_names=["ids", "mask"], output_names=["states"],
-            dynamic_axes={"ids": axes, "mask": axes, "states": axes}, opset_version=17, dynamo=False,
+            States(), (example, example), path,
+            input_names=["ids", "mask"], output_names=["states"], opset_version=17, dynamo=False,
+            dynamic_axes={"ids": axes, "mask": axes, "states": axes},
         )  # fmt: skip

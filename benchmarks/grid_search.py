@@ -1,4 +1,4 @@
-"""The same grid search by everyone: who takes how long, taking turns, each in a process of its own."""
+"""Time one grid search with every contender, alternating, each in its own process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from . import timed_search
 from .common import installed
-from .nursery import Nursery
+from .fork_server import ForkServer
 from .searchers import FLOOR, OURS, SEARCHERS, Searcher
 from .timed_search import CANDIDATES, FOLDS
 
@@ -39,7 +39,7 @@ class Rounds:
 
 
 def run(
-    nursery: Nursery,
+    server: ForkServer,
     name: str,
     remark: str,
     labelled: tuple[list[str], list[int]],
@@ -69,7 +69,7 @@ def run(
                         file=sys.stderr,
                     )
                     measured[one.name].append(
-                        _measure(nursery, one, path, labelled, n_jobs, rounds, model)
+                        _measure(server, one, path, labelled, n_jobs, rounds, model)
                     )
     return {
         "name": name,
@@ -81,7 +81,7 @@ def run(
 
 
 def _measure(
-    nursery: Nursery,
+    server: ForkServer,
     searcher: Searcher,
     path: str,
     labelled: tuple[list[str], list[int]],
@@ -92,10 +92,10 @@ def _measure(
     texts, labels = labelled
     common = {"texts": texts, "labels": labels, "n_jobs": n_jobs, "model": model}
     if searcher == FLOOR:
-        return nursery.call(timed_search.floor, **common)
+        return server.call(timed_search.floor, **common)
     part = (rounds.candidates, rounds.folds) if searcher.is_peer else (CANDIDATES, FOLDS)
     share = part[0] * part[1] / (CANDIDATES * FOLDS)
-    done = nursery.call(
+    done = server.call(
         timed_search.search,
         kind=searcher.kind,
         keep=searcher.keep,
@@ -144,7 +144,7 @@ def _rows(
 
 
 def _totals(rounds: list[dict[str, Any]], n_jobs: int) -> list[float]:
-    """Return seconds of each round; worker processes, where there are any, have to be started, too."""
+    """Return seconds of each round, the start of worker processes included."""
     return [
         done["search_seconds"] + (done["start_seconds"] if n_jobs > 1 else 0.0) for done in rounds
     ]

@@ -50,7 +50,7 @@ def texts(rows: int, seed: int = 0) -> Iterator[str]:
 
 
 def watch(command: list[str], output: Path, seconds: float) -> Iterator[tuple[float, float, int]]:
-    """Run a command; yield time in s, resident memory in MiB and bytes written, every so many seconds."""
+    """Run a command; regularly yield seconds, resident MiB and bytes written."""
     start = time.perf_counter()
     part = output.with_name(output.name + ".part")
     process = psutil.Popen(command, stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""The work in the network: its floating-point operations, and how fast the machine does such work at best."""
+"""Floating-point operations of the network, and the best rate of the machine."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Network:
 
     @property
     def linear_shapes(self) -> list[tuple[int, int]]:
-        """``(in, out)`` of one layer's linear maps: query, key, value, output, and the two of the feed-forward part."""
+        """``(in, out)`` of one layer's linear maps: query, key, value, output, feed-forward."""
         square = (self.hidden, self.hidden)
         return [square] * 4 + [(self.hidden, self.intermediate), (self.intermediate, self.hidden)]
 
     @property
     def linear_flops_per_token(self) -> int:
-        """Operations of one layer's linear maps on one token; a multiplication and an addition count as two."""
+        """Operations of one layer's linear maps on one token; a multiply-add counts as two."""
         return sum(2 * rows * columns for rows, columns in self.linear_shapes)
 
     def flops(self, lengths: np.ndarray) -> float:
@@ -75,7 +75,7 @@ class Gemm:
         ]
 
     def rate(self, seconds: float = 0.5) -> float:
-        """Return FLOP/s, as ``torch.nn.functional.linear`` reaches them for at least so many seconds."""
+        """Return FLOP/s of ``torch.nn.functional.linear``, over a number of seconds."""
         import torch
 
         repeats = 0
@@ -98,7 +98,7 @@ class Gemm:
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:
-    """Return the model's tokenizer: it truncates as sentence-transformers does, and does not pad."""
+    """Return the model's tokenizer: truncates as sentence-transformers does, never pads."""
     settings = json.loads((directory / "sentence_bert_config.json").read_text(encoding="utf-8"))
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     tokenizer.no_padding()

@@ -14,7 +14,7 @@ from .common import ROOT
 
 
 class JsonProcess:
-    """The side of the benchmark: starts ``python -m <module>`` in the root of the repository, and asks."""
+    """Starts ``python -m <module>`` in the root of the repository and sends it requests."""
 
     def __init__(self, module: str, *arguments: str, **environment: str) -> None:
         self._process = subprocess.Popen(
@@ -38,11 +38,11 @@ class JsonProcess:
         with suppress(BrokenPipeError):
             self._process.communicate()  # closing its input ends the process
 
-    def request(self, name: str, question: Any) -> Any:
-        """Send a question, and return the answer; ``name`` is for the message if the process dies."""
+    def request(self, name: str, message: Any) -> Any:
+        """Send a message and return the answer; an error message has the ``name``."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
@@ -50,8 +50,8 @@ class JsonProcess:
         return json.loads(answer)
 
 
-def answers() -> IO[str]:
-    """Return where answers go; what libraries print goes to standard error from now on, so that it does not mix with them."""
+def reply_stream() -> IO[str]:
+    """Return the stream of answers; from now on, libraries print to standard error."""
     result = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return result

@@ -1,5 +1,4 @@
-"""What it is worth to encode once: a grid search beside its peers, reads from a kept store, and
-what a store costs.
+"""Gain of a store: a grid search compared with peers, reads from a kept store, and its cost.
 
 Run ``python -m benchmarks.search``; README.md says what each number means.
 """
@@ -16,8 +15,8 @@ from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
 from . import grid_search, store_reads
 from .common import machine, parser, write
+from .fork_server import ForkServer
 from .grid_search import Rounds
-from .nursery import Nursery
 from .second_run import first_run, second_run
 from .table import search_table
 from .texts import labelled_reviews, labelled_sentences
@@ -77,8 +76,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         known.set_defaults(**QUICK)
     options = known.parse_args(given)
     start = time.perf_counter()
-    with Nursery() as nursery, tempfile.TemporaryDirectory() as folder:
-        done = dict(_run(nursery, folder, options))
+    with ForkServer() as server, tempfile.TemporaryDirectory() as folder:
+        done = dict(_run(server, folder, options))
     settings = {key: value for key, value in vars(options).items() if key not in ("data", "name")}
     result = {
         "machine": machine(),
@@ -91,24 +90,24 @@ def main(arguments: Iterable[str] | None = None) -> None:
         write(options.name or "search", result)
 
 
-def _run(nursery: Nursery, folder: str, options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+def _run(server: ForkServer, folder: str, options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
     """Yield the results of each part."""
     if "search" in options.parts:
-        yield "search", list(_search(nursery, options))
+        yield "search", list(_search(server, options))
     if "reads" in options.parts:
-        yield "reads", store_reads.run(nursery, folder, options.vectors, options.rounds)
+        yield "reads", store_reads.run(server, folder, options.vectors, options.rounds)
     if "second" in options.parts:
         yield (
             "second",
             second_run(
-                nursery, folder, labelled_sentences(options.data, options.second)[0], options.rounds
+                server, folder, labelled_sentences(options.data, options.second)[0], options.rounds
             ),
         )
     if "first" in options.parts:
         yield (
             "first",
             first_run(
-                nursery,
+                server,
                 folder,
                 labelled_sentences(options.data, options.first)[0],
                 options.first_rounds,
@@ -116,7 +115,7 @@ def _run(nursery: Nursery, folder: str, options: argparse.Namespace) -> Iterator
         )
 
 
-def _search(nursery: Nursery, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _search(server: ForkServer, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield a case for each kind of text and number of jobs."""
     model = str(locate(DEFAULT_MODEL, local_files_only=True))
     rounds = Rounds(
@@ -130,7 +129,7 @@ def _search(nursery: Nursery, options: argparse.Namespace) -> Iterator[dict[str,
         if size:
             labelled = sample(options.data, size)
             for n_jobs in options.n_jobs:
-                yield grid_search.run(nursery, name, remark, labelled, n_jobs, rounds, model)
+                yield grid_search.run(server, name, remark, labelled, n_jobs, rounds, model)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who takes part in the grid search: the encoders of its pipelines. Libraries are imported where they are used."""
+"""The encoders of the grid search. Libraries are imported where they are used."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Searcher:
 
     @property
     def is_peer(self) -> bool:
-        """Whether it is another library: it encodes the texts for every candidate and fold, so only a part of that is run."""
+        """Whether it is another library, of which only a part of the search is run."""
         return self.kind in ("skrub", "sentence-transformers")
 
 
@@ -45,9 +45,8 @@ SEARCHERS = [
     Searcher("skrub", "skrub", requires=("skrub",)),
     Searcher(f"{OURS}, defaults", OURS, "session"),
     Searcher(f"{OURS}, all layers kept in a file", OURS, "path"),
-    Searcher(
-        f"{OURS}, that file in the next run", OURS, "path"
-    ),  # takes its turn after the one that writes the file
+    # After the one that writes the file.
+    Searcher(f"{OURS}, that file in the next run", OURS, "path"),
     FLOOR,
 ]
 
@@ -61,19 +60,18 @@ def _bertvectorizer(model: str) -> tuple[Any, dict[str, list[Any]]]:
 
 
 def _skrub(model: str) -> tuple[Any, dict[str, list[Any]]]:
-    """skrub's encoder of language models, without its PCA; the seed, which only the PCA uses, stands for the layer."""
+    """skrub's text encoder without PCA; the unused seed takes the role of the layer."""
     import skrub
 
-    name = (
-        "LLMEncoder" if hasattr(skrub, "LLMEncoder") else "TextEncoder"
-    )  # its name before skrub 0.11
+    # TextEncoder is its name before skrub 0.11.
+    name = "LLMEncoder" if hasattr(skrub, "LLMEncoder") else "TextEncoder"
     return getattr(skrub, name)(model, n_components=None, device="cpu"), {
         "random_state": list(range(len(LAYERS)))
     }
 
 
 def _sentence_transformers(model: str) -> tuple[Any, dict[str, list[Any]]]:
-    """``SentenceTransformer.encode`` in a `FunctionTransformer`; an argument that is not used stands for the layer."""
+    """``SentenceTransformer.encode``; an unused argument takes the role of the layer."""
     from sklearn.preprocessing import FunctionTransformer
 
     arguments: list[Any] = [{"model": model, "unused": number} for number in range(len(LAYERS))]

@@ -1,4 +1,4 @@
-"""What a kept store is worth on the second run, and what it costs on the first: `BertVectorizer.transform` of one list of texts."""
+"""Gain of a kept store on the second run of `BertVectorizer.transform`, and cost on the first."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .nursery import Nursery
+from .fork_server import ForkServer
 
 _WARM_UP = "A text to warm up, which is not in the data."
 _MOST_BYTES = 8 << 30
 
 
 def transform(texts: list[str], path: str | None) -> dict[str, Any]:
-    """Transform in a process of its own, with the model loaded; returns seconds, and texts encoded where there is a store."""
+    """Transform with the model loaded; returns seconds, and texts encoded with a store."""
     from bertvectorizer import BertVectorizer, EmbeddingStore
 
     BertVectorizer(device="cpu", local_files_only=True, store=None).transform([_WARM_UP])
@@ -25,16 +25,16 @@ def transform(texts: list[str], path: str | None) -> dict[str, Any]:
     return {"seconds": seconds, "encoded": EmbeddingStore(path).stats.encoded if path else None}
 
 
-def second_run(nursery: Nursery, folder: str, texts: list[str], rounds: int) -> dict[str, Any]:
+def second_run(server: ForkServer, folder: str, texts: list[str], rounds: int) -> dict[str, Any]:
     """Compare encoding with reading a store that another process has filled, taking turns."""
     path = str(Path(folder) / "second.sqlite")
     print(f"second run: filling the store with {len(texts):,} texts", file=sys.stderr)
-    first = nursery.call(transform, texts=texts, path=path)
+    first = server.call(transform, texts=texts, path=path)
     encoding, reading = [], []
     for number in range(rounds):
         print(f"second run: round {number + 1} of {rounds}", file=sys.stderr)
-        encoding.append(nursery.call(transform, texts=texts, path=None)["seconds"])
-        again = nursery.call(transform, texts=texts, path=path)
+        encoding.append(server.call(transform, texts=texts, path=None)["seconds"])
+        again = server.call(transform, texts=texts, path=path)
         assert again["encoded"] == first["encoded"] == len(texts), (
             "the second run should encode nothing"
         )
@@ -47,9 +47,9 @@ def second_run(nursery: Nursery, folder: str, texts: list[str], rounds: int) -> 
     }
 
 
-def first_run(nursery: Nursery, folder: str, texts: list[str], rounds: int) -> dict[str, Any]:
+def first_run(server: ForkServer, folder: str, texts: list[str], rounds: int) -> dict[str, Any]:
     """Compare one pass without a store with one pass into a store that is new."""
-    seconds = nursery.call(cold, folder=folder, texts=texts, rounds=rounds)
+    seconds = server.call(cold, folder=folder, texts=texts, rounds=rounds)
     without = seconds["no store"]
     rows = [
         {
@@ -68,7 +68,7 @@ def first_run(nursery: Nursery, folder: str, texts: list[str], rounds: int) -> d
 
 
 def cold(folder: str, texts: list[str], rounds: int) -> dict[str, list[float]]:
-    """Transform into new stores, in one process; in each round another one begins. One round to warm up is not counted."""
+    """Transform into new stores in one process, in rotating order, after one warm-up round."""
     from bertvectorizer import BertVectorizer, EmbeddingStore
 
     makers = {

@@ -83,7 +83,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         judged = [_judge(parallel, world, seeds, DESIGNS) for world in WORLDS]
         # The second world has the first one's data, but for what the second member sees.
         result["intervals"] = [
-            row for place, (intervals, _) in enumerate(judged) if place != 1 for row in intervals
+            row for index, (intervals, _) in enumerate(judged) if index != 1 for row in intervals
         ]
         result["alarms"] = [row for _, pairs in judged for row in pairs]
         result["power"] = [
@@ -102,7 +102,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
 
 
 def check_classifier() -> None:
-    """Hold the classifier of the simulation against scikit-learn's, and its exact score against a large test set."""
+    """Compare the classifier with scikit-learn's, and its exact score with a large test set."""
     world = World("check", n_rows=300_000)
     features, target = world.draw(np.random.default_rng(0))
     model = fit(features[:, :300], target[:300])
@@ -148,26 +148,26 @@ def _simulate(
 def _judge(
     parallel: Parallel, world: World, seeds: list[int], designs: list[tuple[int, int]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return a row for each metric and design: of intervals for the first member, of differences of the last to the first."""
-    places, intervals, pairs = [], [], []
+    """Return a row for each metric and design: intervals, and differences of last to first."""
+    cases, intervals, pairs = [], [], []
     for (repeats, folds), (scores, truths) in zip(
         designs, _simulate(parallel, world, seeds, designs), strict=True
     ):
-        for place, metric in enumerate(METRICS):
-            first, last = scores[:, :, 0, place], scores[:, :, -1, place]
-            truth, other = (float(truths[:, :, member, place].mean()) for member in (0, -1))
+        for index, metric in enumerate(METRICS):
+            first, last = scores[:, :, 0, index], scores[:, :, -1, index]
+            truth, other = (float(truths[:, :, member, index].mean()) for member in (0, -1))
             # Members that are equal by construction differ by nothing, whatever their estimated
             # truths are.
             difference = other - truth if world.gain else 0.0
-            places.append({"world": world.name, "metric": metric, "folds": f"{repeats} x {folds}"})
+            cases.append({"world": world.name, "metric": metric, "folds": f"{repeats} x {folds}"})
             intervals.append(
                 delayed(coverage)(first, truth, 1 / (folds - 1), world.n_rows, metric == "accuracy")
             )
             pairs.append(delayed(paired)(last - first, difference, 1 / (folds - 1), world.n_rows))
     done = parallel([*intervals, *pairs])
     return tuple(
-        [where | row for where, row in zip(places, half, strict=True)]
-        for half in (done[: len(places)], done[len(places) :])
+        [where | row for where, row in zip(cases, half, strict=True)]
+        for half in (done[: len(cases)], done[len(cases) :])
     )  # type: ignore[return-value]
 
 

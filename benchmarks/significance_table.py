@@ -8,7 +8,7 @@ from .markdown import describe_machine, markdown
 
 
 def significance_table(result: dict[str, Any]) -> str:
-    """Return the tables of intervals, false alarms, power, families of tests, and held-back test sets."""
+    """Return the tables of intervals, false alarms, power, families and held-back sets."""
     settings = result["settings"]
     parts = [
         describe_machine(result["machine"]),
@@ -102,7 +102,7 @@ def significance_table(result: dict[str, Any]) -> str:
 
 
 def _shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return all rows for accuracy, and the first division into folds, which is the default of `compare`, for other metrics."""
+    """Return all rows for accuracy; for other metrics those of the default folds."""
     return [row for row in rows if row["metric"] == "accuracy" or row["folds"] == rows[0]["folds"]]
 
 

@@ -47,7 +47,7 @@ class World:
     n_members: int = 2
 
     def offsets(self) -> Floats:
-        """Return the distance of the classes' means in each feature. *Shape:* ``(n_members, n_features)``."""
+        """Return the distance of the classes' means by feature, ``(n_members, n_features)``."""
         by_feature = self.separation / np.sqrt(self.n_features)
         offsets = np.full((self.n_members, self.n_features), by_feature)
         own = self.n_features - self.n_shared
@@ -57,7 +57,7 @@ class World:
         return offsets
 
     def draw(self, random: np.random.Generator) -> tuple[Floats, Floats]:
-        """Draw the features, ``(n_members, n_rows, n_features)``, and the classes, -1 and 1, ``(n_rows,)``."""
+        """Draw features ``(n_members, n_rows, n_features)`` and classes -1 and 1, ``(n_rows,)``."""
         target = np.where(random.random(self.n_rows) < self.minority, 1.0, -1.0)
         features = random.normal(size=(self.n_members, self.n_rows, self.n_features))
         features[:, :, : self.n_shared] = features[0, :, : self.n_shared]
@@ -178,7 +178,7 @@ def coverage(
 
 
 def paired(differences: Floats, truth: float, test_share: float, n_rows: int) -> dict[str, Any]:
-    """Return how often a difference is found, and covered. *Shape of differences:* ``(n_data_sets, n_folds)``."""
+    """Return how often a difference ``(n_data_sets, n_folds)`` is found, and covered."""
     estimates = np.array(
         [
             corrected_test(row, test_share, resolution=_resolution(n_rows, test_share))
@@ -194,7 +194,7 @@ def paired(differences: Floats, truth: float, test_share: float, n_rows: int) ->
 
 
 def uncorrected(differences: Floats) -> Floats:
-    """Return p-values of the plain paired t-test along the second axis; 1 where all differences are 0."""
+    """Return p-values of the paired t-test along axis 1; 1 if all differences are 0."""
     varies = np.ptp(differences, axis=1) > 0
     p_values = np.where((differences == 0).all(axis=1), 1.0, 0.0)
     p_values[varies] = stats.ttest_1samp(differences[varies], 0, axis=1).pvalue
@@ -256,15 +256,15 @@ def held_back(world: World, n_train_rows: int, seeds: list[int]) -> dict[str, ND
             random_state=seed,
         )
         value, resampled = _of_kinds(np.bincount(kinds, minlength=8)[None])[0], _of_kinds(drawn)
-        for place, metric in enumerate(METRICS):
+        for index, metric in enumerate(METRICS):
             level = {"resolution": 1 / world.n_rows}
             interval = bootstrap_interval(
-                value[0, place], resampled[:, 0, place], **level, bounds=(0, 1)
+                value[0, index], resampled[:, 0, index], **level, bounds=(0, 1)
             )
-            verdicts[f"{metric} covered"].append(interval.low <= truths[place] <= interval.high)
+            verdicts[f"{metric} covered"].append(interval.low <= truths[index] <= interval.high)
             test = bootstrap_test(
-                value[0, place] - value[1, place],
-                resampled[:, 0, place] - resampled[:, 1, place],
+                value[0, index] - value[1, index],
+                resampled[:, 0, index] - resampled[:, 1, index],
                 **level,
             )
             verdicts[f"{metric} found"].append(test.p_value < LEVEL)
@@ -272,7 +272,7 @@ def held_back(world: World, n_train_rows: int, seeds: list[int]) -> dict[str, ND
 
 
 def _of_kinds(counts: Floats) -> Floats:
-    """Return the metrics of both models, from counts of rows by target and predictions. *Shape:* ``(n_samples, 2, n_metrics)``."""
+    """Return both models' metrics ``(n_samples, 2, n_metrics)`` from counts of predictions."""
     cells = counts.reshape(
         -1, 2, 2, 2
     )  # sample, target, the first model's prediction, the second's

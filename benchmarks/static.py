@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .common import machine, parser, write
-from .nursery import Nursery
+from .fork_server import ForkServer
 from .static_pooling import pooling
 from .static_reading import generate, reading, sharing
 from .table import static_table
@@ -40,18 +40,18 @@ def main(arguments: Iterable[str] | None = None) -> None:
         path = Path(folder) / "glove.txt"
         print("generating the table", file=sys.stderr)
         generate(path, [word for word, _ in frequent.most_common()], options.words, options.dims)
-        with Nursery() as nursery:
+        with ForkServer() as server:
             result = {
                 "machine": machine(),
                 "settings": {"rounds": options.rounds},
-                "reading": reading(nursery, path, Path(folder) / "assets", options.rounds),
+                "reading": reading(server, path, Path(folder) / "assets", options.rounds),
                 "sharing": (
-                    nursery.call(sharing, path=str(path), n_processes=2)
+                    server.call(sharing, path=str(path), n_processes=2)
                     if Path("/proc/self/smaps").exists()
                     else []
                 ),
                 "pooling": [
-                    pooling(nursery, name, texts, str(path), folder, options.rounds)
+                    pooling(server, name, texts, str(path), folder, options.rounds)
                     for name, texts in (("SST-2 sentences", sentences), ("IMDB reviews", reviews))
                 ],
             }

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .nursery import Nursery
+from .fork_server import ForkServer
 
 _WORD = re.compile(r"(?u)\b\w\w+\b")
 _DISTILL = "distill:sentence-transformers/all-MiniLM-L6-v2"
@@ -23,7 +23,7 @@ Pool = Callable[[list[str]], np.ndarray]
 
 
 def _plain(table: str, mean: Callable[[Any, list[str]], np.ndarray]) -> Pool:
-    """Return the loop that everybody writes around gensim's `KeyedVectors`; the vectors are in memory."""
+    """Return a plain loop over gensim's `KeyedVectors` in memory."""
     from gensim.models import KeyedVectors
 
     from bertvectorizer import load_word_vectors
@@ -81,17 +81,17 @@ def prepare(folder: str) -> None:
     from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
     load_word_vectors(_DISTILL)
-    place = Path(folder) / "model2vec"
-    if not place.exists():
+    path = Path(folder) / "model2vec"
+    if not path.exists():
         from model2vec.distill import distill
 
         distill(
             str(locate(DEFAULT_MODEL, local_files_only=True)), device="cpu", quantize_to="float32"
-        ).save_pretrained(place)
+        ).save_pretrained(path)
 
 
 def pool(name: str, texts: list[str], table: str, folder: str, save: str) -> float:
-    """Pool in a process of its own, four times; returns the median of the last three, in seconds."""
+    """Pool four times in one process; returns the median of the last three, in seconds."""
     make = CONTENDERS[name](table, folder)
     vectors = make(texts)
     seconds = []
@@ -104,20 +104,20 @@ def pool(name: str, texts: list[str], table: str, folder: str, save: str) -> flo
 
 
 def pooling(
-    nursery: Nursery, kind: str, texts: list[str], table: str, folder: str, rounds: int
+    server: ForkServer, kind: str, texts: list[str], table: str, folder: str, rounds: int
 ) -> dict[str, Any]:
     """Compare the contenders, taking turns."""
-    nursery.call(prepare, folder=folder)
+    server.call(prepare, folder=folder)
     seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     vectors = {}
     for number in range(rounds):
         for name, taken in seconds.items():
             print(f"pooling {kind}: {name}, round {number + 1} of {rounds}", file=sys.stderr)
-            place = str(Path(folder) / "vectors.npy")
+            path = str(Path(folder) / "vectors.npy")
             taken.append(
-                nursery.call(pool, name=name, texts=texts, table=table, folder=folder, save=place)
+                server.call(pool, name=name, texts=texts, table=table, folder=folder, save=path)
             )
-            vectors[name] = np.load(place)
+            vectors[name] = np.load(path)
     difference = partial(_largest_difference, vectors)
     return {
         "kind": kind,

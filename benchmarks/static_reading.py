@@ -1,4 +1,4 @@
-"""Ways to read a table of word vectors from a text file, and what processes that have it open share."""
+"""Ways to read word vectors from a text file, and the memory that processes share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from .common import peak_mib
-from .nursery import Nursery
+from .fork_server import ForkServer
 
 _READERS = ("bertvectorizer, first time", "bertvectorizer, again", "gensim")
 
 
 def generate(path: Path, words: list[str], n_words: int, n_dims: int, seed: int = 0) -> None:
-    """Write a table in GloVe's text format: the given words first, then invented ones; numbers of five decimals."""
+    """Write a table in GloVe's text format: the given words, then invented ones."""
     random = np.random.default_rng(seed)
     numbers = np.array(
         [f"{number:.5f}" for number in random.standard_normal(100_000)], dtype=object
@@ -51,8 +51,8 @@ def read(path: str, way: str) -> dict[str, float]:
     }
 
 
-def reading(nursery: Nursery, path: Path, tables: Path, rounds: int) -> dict[str, Any]:
-    """Compare ways to read one file; each round makes the kept table anew, and opens it again in another process."""
+def reading(server: ForkServer, path: Path, tables: Path, rounds: int) -> dict[str, Any]:
+    """Compare ways to read one file; each round writes the cache and opens it again."""
     seconds: dict[str, list[dict[str, float]]] = {way: [] for way in _READERS}
     for number in range(rounds):
         for way in _READERS:
@@ -62,7 +62,7 @@ def reading(nursery: Nursery, path: Path, tables: Path, rounds: int) -> dict[str
                 for kept in tables.rglob("*.f32"):
                     kept.unlink()
             print(f"reading: {way}, round {number + 1} of {rounds}", file=sys.stderr)
-            seconds[way].append(nursery.call(read, path=str(path), way=way))
+            seconds[way].append(server.call(read, path=str(path), way=way))
     gensim = median(run["seconds"] for run in seconds["gensim"])
     rows = [
         {
@@ -89,7 +89,7 @@ def reading(nursery: Nursery, path: Path, tables: Path, rounds: int) -> dict[str
 
 
 def touch(path: str, barrier: Any, answers: Any) -> None:
-    """Read every number of the table, and tell what of its pages this process has for itself while another has read them too."""
+    """Read the whole table; return the memory of its pages that this process does not share."""
     from bertvectorizer import load_word_vectors
 
     total = float(load_word_vectors(path).vectors.sum())
@@ -106,7 +106,7 @@ def touch(path: str, barrier: Any, answers: Any) -> None:
 
 
 def sharing(path: str, n_processes: int) -> list[dict[str, float]]:
-    """Return resident and proportional memory, in MiB, of the table's pages in processes that run at the same time."""
+    """Return resident and proportional MiB of the table's pages in concurrent processes."""
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(n_processes), context.SimpleQueue()
     processes = [

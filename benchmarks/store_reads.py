@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .common import installed
-from .nursery import Nursery
+from .fork_server import ForkServer
 
 WIDTH = 384
 _AT_ONCE = 10_000
@@ -70,8 +70,8 @@ class Store(Kept):
     def write(self, texts: list[str]) -> None:
         self._fetch(
             texts,
-            lambda some, places, _: [
-                self._records.Record(9, 0, vector_of(some[place])[None]) for place in places
+            lambda chunk, indices, _: [
+                self._records.Record(9, 0, vector_of(chunk[index])[None]) for index in indices
             ],
         )
 
@@ -83,20 +83,20 @@ class Store(Kept):
         part = [self._records.part_name("a layer")]
         records = []
         for start in range(0, len(texts), _AT_ONCE):
-            some = texts[start : start + _AT_ONCE]
-            sizes = list(map(len, some))
-            keys = self._store.text_keys(["settings"], some)
+            chunk = texts[start : start + _AT_ONCE]
+            sizes = list(map(len, chunk))
+            keys = self._store.text_keys(["settings"], chunk)
             records += store.fetch(
                 keys,
                 sizes,
                 self._store.PartNames(part, part, part, part),
                 sum(sizes),
-                SimpleNamespace(encode=partial(compute, some)),
+                SimpleNamespace(encode=partial(compute, chunk)),
             )
         return np.concatenate([record.vectors for record in records])
 
 
-def _refuse(texts: Any, places: Any, names: Any) -> Any:
+def _refuse(texts: Any, indices: Any, names: Any) -> Any:
     raise AssertionError("All texts should be there.")
 
 
@@ -183,7 +183,7 @@ def read(way: str, folder: str, n_texts: int) -> float:
     return seconds
 
 
-def run(nursery: Nursery, folder: str, n_texts: int, rounds: int) -> dict[str, Any]:
+def run(server: ForkServer, folder: str, n_texts: int, rounds: int) -> dict[str, Any]:
     """Write once in each way, then read, taking turns."""
     sizes = {}
     for name, way in WAYS.items():
@@ -194,12 +194,12 @@ def run(nursery: Nursery, folder: str, n_texts: int, rounds: int) -> dict[str, A
     written = {}
     for name, size in sizes.items():
         print(f"reads: writing {size:,} vectors with {name}", file=sys.stderr)
-        written[name] = nursery.call(write, way=name, folder=folder, n_texts=size)
+        written[name] = server.call(write, way=name, folder=folder, n_texts=size)
     measured: dict[str, list[float]] = {name: [] for name in sizes}
     for number in range(rounds):
         for name, size in sizes.items():
             print(f"reads: round {number + 1} of {rounds}: {name}", file=sys.stderr)
-            measured[name].append(nursery.call(read, way=name, folder=folder, n_texts=size))
+            measured[name].append(server.call(read, way=name, folder=folder, n_texts=size))
     rates = {name: sizes[name] / median(seconds) for name, seconds in measured.items()}
     rows = [
         {

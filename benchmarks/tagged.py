@@ -1,4 +1,4 @@
-"""Sentences with tagged words from the shared data folder, and occurrences of ambiguous words as a table."""
+"""Read sentences with tagged words, and occurrences of ambiguous words as a table."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TaggedSet(NamedTuple):
 
 
 def tagged_set(data: Path, name: str, n_train: int, n_others: int) -> TaggedSet:
-    """Read a set; where a part has more than so many sentences, that many are drawn with a seed. 0 is all."""
+    """Read a set; larger parts are sampled to a number of sentences with a seed, 0 is all."""
     parts = (read_conll(data / name / file) for file in FILES[name])
     return TaggedSet(
         name,
@@ -50,7 +50,7 @@ def tagged_set(data: Path, name: str, n_train: int, n_others: int) -> TaggedSet:
 
 
 def sense_table(data: Path, word: str, size: int) -> tuple[pd.DataFrame, NDArray[np.str_]]:
-    """Return the occurrences of an ambiguous word, columns "text", "start" and "end", and their senses; 0 is all."""
+    """Return occurrences of an ambiguous word as a table of spans, and their senses."""
     occurrences = senseval(data, word)
     if size:
         occurrences = random.Random(0).sample(occurrences, size)

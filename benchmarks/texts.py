@@ -1,4 +1,4 @@
-"""Real texts from the shared data folder. All that is read here stays there: nothing is copied into the project."""
+"""Read real texts from the shared data folder; nothing is copied into the project."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sms(data: Path) -> dict[str, int]:
 
 
 def tass(data: Path, split: str) -> tuple[list[str], list[str]]:
-    """Return the tweets of a split of TASS 2020, of all five countries, and whether they are P, N or NEU."""
+    """Return the tweets of a split of TASS 2020, all five countries, and their classes."""
     paths = sorted((data / "tass2020_es").glob(f"{split}_*.tsv"))
     rows = [
         line.rstrip("\n").split("\t")
@@ -57,12 +57,12 @@ def tass(data: Path, split: str) -> tuple[list[str], list[str]]:
 
 
 class Occurrence(NamedTuple):
-    """An occurrence of an ambiguous word: the form it has there, the words of the sentence, its sense, and which of the words it is."""
+    """An occurrence of an ambiguous word: its form, the sentence's words, sense and index."""
 
     form: str
     words: list[str]
     sense: str
-    place: int
+    position: int
 
     @property
     def text(self) -> str:
@@ -72,8 +72,8 @@ class Occurrence(NamedTuple):
     @property
     def span(self) -> tuple[int, int]:
         """First character of the ambiguous word in the text, and the one after its last."""
-        start = sum(len(word) + 1 for word in self.words[: self.place])
-        return start, start + len(self.words[self.place])
+        start = sum(len(word) + 1 for word in self.words[: self.position])
+        return start, start + len(self.words[self.position])
 
 
 def senseval(data: Path, word: str) -> list[Occurrence]:
@@ -87,13 +87,15 @@ def senseval(data: Path, word: str) -> list[Occurrence]:
         form = re.search(r"<head>\s*<wf[^>]*>([^<]*)</wf>", instance)
         if sense and form:
             words = [html.unescape(found).lower() for found in _WORD.findall(instance)]
-            place = len(_WORD.findall(instance[: form.start()]))
-            occurrences.append(Occurrence(html.unescape(form[1]).lower(), words, sense[1], place))
+            position = len(_WORD.findall(instance[: form.start()]))
+            occurrences.append(
+                Occurrence(html.unescape(form[1]).lower(), words, sense[1], position)
+            )
     return occurrences
 
 
 def stsb(data: Path, split: str) -> list[tuple[str, str, float]]:
-    """Return the pairs of a split of the STS benchmark with their scores; none where the file is missing."""
+    """Return the pairs of a split of the STS benchmark with their scores; none without file."""
     path = data / "stsb" / f"sts-{split}.csv"
     rows = (
         [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
@@ -123,7 +125,7 @@ def labelled_sentences(data: Path, size: int, seed: int = 0) -> tuple[list[str],
 
 
 def labelled_reviews(data: Path, size: int, seed: int = 0) -> tuple[list[str], list[int]]:
-    """Return a sample of the first 250 words of reviews that are at least as long, and their labels."""
+    """Return the first 250 words of a sample of longer reviews, and their labels."""
     long = ((text.split(), label) for text, label in imdb(data))
     return _sample(
         {
@@ -144,7 +146,7 @@ def _sample(labels: dict[str, int], size: int, seed: int) -> tuple[list[str], li
 
 
 def wikipedia(data: Path, size: int) -> list[str]:
-    """Return the first distinct sentences of 5 to 40 words of English Wikipedia, cut after a full stop or the like and a space."""
+    """Return the first distinct sentences of English Wikipedia with 5 to 40 words."""
     with lzma.open(data / "corpora" / "enwiki_2014_30mb.txt.xz", "rt", encoding="utf-8") as lines:
         sentences = chain.from_iterable(re.split(r"(?<=[.!?])\s+", line.strip()) for line in lines)
         return _take((text for text in sentences if len(text.split()) in _SENTENCE_WORDS), size)
@@ -174,12 +176,12 @@ class TextSamples:
         random.Random(self._seed).shuffle(self._reviews)
 
     def short(self, size: int) -> list[str]:
-        """Return whole sentences of 18 to 22 words from SST-2; where those run out, first 20 words of reviews."""
+        """Return SST-2 sentences of 18 to 22 words, then the first 20 words of reviews."""
         whole = (text for text in self._sentences if len(text.split()) in _SHORT_WORDS)
         return _take(chain(whole, self._cut(self._reviews, 20)), size)
 
     def mixed(self, size: int) -> list[str]:
-        """Return texts of 3 to 250 words, as many of 3 to 30 as of 30 to 250 (log-uniform), from SST-2 and IMDB."""
+        """Return texts of 3 to 250 words, log-uniform, from SST-2 and IMDB."""
         wanted = (
             np.exp(
                 np.random.default_rng(self._seed).uniform(math.log(3), math.log(_LONG_WORDS), size)

@@ -90,7 +90,7 @@ def search(
 
 
 def floor(texts: list[str], labels: list[int], n_jobs: int, model: str) -> dict[str, Any]:
-    """Encode once, reading all four layers in one pass; then run the classifiers' part of the search on the ready arrays."""
+    """Encode all four layers in one pass, then search over classifiers on the arrays."""
     from sklearn.model_selection import GridSearchCV
 
     encoder, _ = ENCODERS[OURS](model)
@@ -125,7 +125,7 @@ def floor(texts: list[str], labels: list[int], n_jobs: int, model: str) -> dict[
 
 
 def _start_workers(estimator: Any, X: Any, n_jobs: int) -> float:
-    """Search among four rows, one fold for each worker, so that the workers import what they need and load the model."""
+    """Search over four rows, one fold a worker, so that workers import and load the model."""
     from sklearn.model_selection import GridSearchCV
 
     start = time.perf_counter()

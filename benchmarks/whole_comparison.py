@@ -9,7 +9,7 @@ _WARM_UP = "A text to warm up, which is not in the data."
 
 
 def encode(texts: list[str]) -> dict[str, float]:
-    """Encode all texts once, the model loaded, for everything that the roster reads of them: the last four layers."""
+    """Encode the last four layers of all texts once, with the model loaded."""
     from bertvectorizer import BertVectorizer
 
     vectorizer = BertVectorizer(
@@ -22,7 +22,7 @@ def encode(texts: list[str]) -> dict[str, float]:
 
 
 def compare_all(texts: list[str], labels: list[int]) -> dict[str, Any]:
-    """Run the default comparison, the model loaded, and add up what its classifiers and learnt features took."""
+    """Run the default comparison; add up the seconds of classifiers and fitted features."""
     from bertvectorizer import BertVectorizer, compare, default_features
 
     BertVectorizer(device="cpu", local_files_only=True, store=None).transform([_WARM_UP])

@@ -1,4 +1,4 @@
-"""Memory of `BertWordVectorizer.iter_transform` over many sentences: it should not grow with their number."""
+"""Memory of `BertWordVectorizer.iter_transform`, which should not grow with the sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
-from .nursery import Nursery
+from .fork_server import ForkServer
 from .texts import wikipedia
 
 STORES = {"store=None": None, "the default store": "auto"}
@@ -21,10 +21,10 @@ STORES = {"store=None": None, "the default store": "auto"}
 def run(data: Path, size: int, every: int) -> Iterator[dict[str, Any]]:
     """Yield the curve of memory with each kind of store, each in a process of its own."""
     model = str(locate(DEFAULT_MODEL, local_files_only=True))
-    with Nursery() as nursery:
+    with ForkServer() as server:
         for name, store in STORES.items():
             print(f"memory with {name}", file=sys.stderr, flush=True)
-            found = nursery.call(
+            found = server.call(
                 watch, data=str(data), model=model, size=size, every=every, store=store
             )
             curve = np.array([(point["sentences"], point["rss_mib"]) for point in found["curve"]])
@@ -38,7 +38,7 @@ def run(data: Path, size: int, every: int) -> Iterator[dict[str, Any]]:
 
 
 def watch(data: str, model: str, size: int, every: int, store: str | None) -> dict[str, Any]:
-    """Return resident memory after each so many sentences, in MiB; the sentences themselves are there from the start."""
+    """Return resident memory in MiB during the run; the sentences are read before."""
     import psutil
 
     from bertvectorizer import BertWordVectorizer

@@ -1,4 +1,4 @@
-"""A word in several senses: what its vector in the sentence tells of the sense, layer by layer, beside vectors without context."""
+"""Accuracy of word senses from contextual vectors, layer by layer, and from static ones."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def run(data: Path, model: str, size: int) -> Iterator[dict[str, Any]]:
 
 
 def _accuracies(view: View | None, table: pd.DataFrame, senses: NDArray[np.str_]) -> list[float]:
-    """Return the accuracy in each fold; what there is to learn, vectorizers included, is learnt from the other folds."""
+    """Return the accuracy of each fold; vectorizers, too, are fitted on the other folds."""
     found = []
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(table, senses):
         if view is None:

@@ -1,4 +1,4 @@
-"""Vectors of words beside sentence-transformers' vectors of tokens: the same model, processes of their own that take turns."""
+"""Speed of word vectors, compared with sentence-transformers' token vectors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
+from .fork_server import ForkServer
 from .network import token_counts
-from .nursery import Nursery
 from .tagged import distinct_words
 from .texts import reviews
 
@@ -27,7 +27,7 @@ _WARM_UP = 32
 def run(data: Path, rounds: int, sizes: dict[str, int]) -> Iterator[dict[str, Any]]:
     """Yield a case for each kind of documents; ``sizes`` says how many of each."""
     model = Path(locate(DEFAULT_MODEL, local_files_only=True))
-    with Nursery() as nursery:
+    with ForkServer() as server:
         for kind, size in sizes.items():
             documents, n_tokens = _draw(data, kind, size + _WARM_UP, model)
             warm_up, documents = documents[:_WARM_UP], documents[_WARM_UP:]
@@ -36,7 +36,7 @@ def run(data: Path, rounds: int, sizes: dict[str, int]) -> Iterator[dict[str, An
             for number in range(rounds):
                 print(f"{kind}: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
                 for batch in BATCHES:
-                    took = nursery.call(
+                    took = server.call(
                         encode_tokens,
                         model=str(model),
                         warm_up=warm_up,
@@ -45,7 +45,7 @@ def run(data: Path, rounds: int, sizes: dict[str, int]) -> Iterator[dict[str, An
                     )
                     seconds.setdefault(peer_name(batch), []).append(took)
                 for name, store in OURS.items():
-                    took = nursery.call(
+                    took = server.call(
                         encode_words,
                         model=str(model),
                         warm_up=warm_up,
@@ -121,7 +121,7 @@ def encode_words(
 def encode_tokens(
     model: str, warm_up: list[list[str]], documents: list[list[str]], batch_size: int
 ) -> float:
-    """Return the seconds that the peer's vectors of tokens take, which nobody has brought to words yet."""
+    """Return the seconds of the peer's token vectors, without pooling them to words."""
     from sentence_transformers import SentenceTransformer
 
     texts = [" ".join(words) for words in documents]

@@ -1,4 +1,4 @@
-"""Named entities from frozen vectors of words: the layers of Devlin et al., Table 7, beside static vectors and plain shapes."""
+"""Named entities from frozen word vectors: the layers of Devlin et al., Table 7, and others."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHAPES = "word shapes alone"
 
 
 class Held(TransformerMixin, BaseEstimator):
-    """A vectorizer that `clone` leaves as it is, and that makes the vectors of the same sentences once, whoever learns from them."""
+    """A vectorizer that `clone` does not copy and that encodes the same sentences once."""
 
     def __init__(self, vectorizer: Any) -> None:
         self.vectorizer = vectorizer
@@ -62,7 +62,7 @@ class Held(TransformerMixin, BaseEstimator):
 def roster(
     model: str, store: EmbeddingStore, sentences: list[list[str]]
 ) -> dict[str, BaseEstimator]:
-    """Return the vectorizers by their names in the table; "word2vec" is trained on ``sentences``."""
+    """Return the vectorizers by name; "word2vec" is trained on ``sentences``."""
     n_layers = open_checkpoint(model, local_files_only=True).n_layers
     layers = {
         "embeddings (layer 0)": {"layers": 0},
@@ -101,7 +101,7 @@ def run(
     strengths: list[float],
     max_iter: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the results of each data set; ``sizes`` says how many training sentences of each to take, 0 all."""
+    """Yield the results of each data set; ``sizes`` limits training sentences, 0 is all."""
     for name, n_train in sizes.items():
         split = tagged_set(data, name, n_train, n_others)
         with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +122,7 @@ def run(
 def _rows(
     split: TaggedSet, model: str, store: EmbeddingStore, strengths: list[float], max_iter: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each kind of features. The row that reads all layers goes first, so that the others find theirs in the store."""
+    """Yield a row for each feature set; all layers first, so that the store has the others."""
     majority = SequenceLabeler(estimator=DummyClassifier()).fit(*split.train)
     yield {"features": "majority tag", "dims": 0, "plain": _scores(majority, split), "shaped": None}
     yield {
@@ -163,7 +163,7 @@ def _best(
     strengths: list[float],
     max_iter: int,
 ) -> dict[str, Any]:
-    """Return the scores of the labeler that is best on the dev part, among the strengths of its classifier."""
+    """Return the scores of the labeler whose regularization is best on the dev part."""
     found = []
     for strength in strengths:
         estimator = make_pipeline(

@@ -10,7 +10,7 @@ from .markdown import describe_machine, markdown
 
 
 def words_table(result: dict[str, Any]) -> str:
-    """Return the tables of the parts there are; each was measured by itself, and has its own facts of the machine."""
+    """Return the tables of the parts; each has its own facts of the machine."""
     parts = {
         "tags": tags_table,
         "senses": senses_table,

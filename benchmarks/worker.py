@@ -1,8 +1,8 @@
-"""A contender in a process of its own, which answers requests: one JSON object a line, over
-standard input and output.
+"""Run a contender in a process that answers requests: one JSON object a line.
 
 One process each, since the engines change the behaviour of the memory allocator and the peaks of
-memory must not mix."""
+memory must not mix.
+"""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from typing import Any
 import numpy as np
 
 from .common import peak_mib
-from .engines import ENGINES, Contender, Place
+from .engines import ENGINES, Contender, ModelSetup
 from .network import Gemm, Network
-from .process import JsonProcess, answers
+from .process import JsonProcess, reply_stream
 
 
 class WorkerProcess(JsonProcess):
-    """The side of the benchmark: starts the process and asks."""
+    """The process of a contender, as the benchmark sees it."""
 
-    def __init__(self, contender: Contender, place: Place) -> None:
-        super().__init__("benchmarks.worker", json.dumps([asdict(contender), asdict(place)]))
+    def __init__(self, contender: Contender, setup: ModelSetup) -> None:
+        super().__init__("benchmarks.worker", json.dumps([asdict(contender), asdict(setup)]))
         self._name = contender.name
 
-    def ask(self, what: str, **arguments: Any) -> Any:
-        """Call a public method of `Worker` over there."""
-        return self.request(self._name, [what, arguments])
+    def call(self, method: str, **arguments: Any) -> Any:
+        """Call a public method of `Worker` in the process."""
+        return self.request(self._name, [method, arguments])
 
 
 class Worker:
-    """The side of the contender."""
+    """The contender in its process."""
 
-    def __init__(self, contender: Contender, place: Place) -> None:
+    def __init__(self, contender: Contender, setup: ModelSetup) -> None:
         self._contender = contender
-        self._place = place
-        self._engine = ENGINES[contender.engine](contender, place)
+        self._place = setup
+        self._engine = ENGINES[contender.engine](contender, setup)
         self._texts: list[str] = []
         self._vectors = np.empty(0)
         self._gemm: Gemm | None = None
 
-    def hold(self, texts: list[str]) -> float:
-        """Keep the texts for `encode`; returns the peak of memory so far, in MiB: the model and its libraries."""
+    def set_texts(self, texts: list[str]) -> float:
+        """Set the texts for `encode`; returns the peak of memory of model and libraries, in MiB."""
         self._texts = texts
         return self.peak()
 
@@ -91,12 +91,12 @@ class Worker:
 
 def main() -> None:
     """Answer requests until the input ends."""
-    replies = answers()
-    contender, place = json.loads(sys.argv[1])
-    worker = Worker(Contender(**contender), Place(**place))
+    replies = reply_stream()
+    contender, setup = json.loads(sys.argv[1])
+    worker = Worker(Contender(**contender), ModelSetup(**setup))
     for line in sys.stdin:
-        what, arguments = json.loads(line)
-        print(json.dumps(getattr(worker, what)(**arguments)), file=replies)
+        method, arguments = json.loads(line)
+        print(json.dumps(getattr(worker, method)(**arguments)), file=replies)
 
 
 if __name__ == "__main__":
