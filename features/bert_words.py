@@ -64,7 +64,7 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
         Tokens that neighbouring windows share. None takes a quarter of a window. A word is read in
         the window in which it has most context.
     prompt : str or None, default=None
-        Text to put before every document, or the name of one of the checkpoint's prompts. None takes
+        Text to put before every document, or the name of a prompt of the checkpoint. None takes
         the checkpoint's default prompt.
     precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
         Number format. float32 is exact. int8 (CPU only) is faster and less accurate. The 16-bit
@@ -81,8 +81,8 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
         Whether code of the checkpoint may run. A model of the hub then needs a full commit as
         ``revision``.
     store : "auto", str, Path, EmbeddingStore or None, default="auto"
-        Where vectors are kept, as in `BertVectorizer`. A document is encoded for the layers requested
-        first, a second time for all layers when others are requested, and never again.
+        Where vectors are kept, as in `BertVectorizer`. A document is encoded for the requested
+        layers first, a second time for all layers when others are requested, and never again.
     show_progress_bar : bool, default=False
         Whether to show a progress bar, in words.
     random_state : int, default=0

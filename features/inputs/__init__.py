@@ -1,5 +1,6 @@
 """Inputs of users, read as texts, words and spans.
 
-`texts` reads columns, `documents` lists of words, `spans` tables with character offsets (`find_word`
-finds a word); `word_splitting` splits texts into words, and `frames` reads pandas and polars alike.
+`texts` reads columns, `documents` lists of words, `spans` tables with character offsets
+(`find_word` finds a word); `word_splitting` splits texts into words, and `frames` reads pandas and
+polars alike.
 """

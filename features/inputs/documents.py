@@ -1,4 +1,4 @@
-"""Read documents that are lists of words, from whatever holds them; or texts, with a tokenizer that finds their words."""
+"""Read documents: lists of words, or texts that a tokenizer splits into words."""
 
 from __future__ import annotations
 
@@ -35,20 +35,7 @@ _TOKENIZERS = (
 
 @dataclass(frozen=True)
 class Documents:
-    """Words of documents, and where each stands in the text that its document is.
-
-    Attributes
-    ----------
-    texts : list of str
-        Each document as one text; of lists of words, these with single spaces between them.
-        *Length:* ``n_documents``.
-    spans : ndarray
-        First character of each word in the text of its document, and the one after its last; (0, 0)
-        for a blank word, which stands nowhere. *Shape:* ``(n_words, 2)``, int64.
-    offsets : ndarray
-        Document *i* has the words ``[offsets[i]:offsets[i + 1]]``. *Shape:* ``(n_documents + 1,)``,
-        int64.
-    """
+    """Words of documents, and where each stands in the text that its document is."""
 
     texts: list[str]
     spans: NDArray[np.int64]
@@ -77,31 +64,6 @@ class Documents:
 def read_documents(X: Any, tokenizer: Tokenizer | None = None, *, first: int = 0) -> Documents:
     r"""Read documents as words, none left out.
 
-    Parameters
-    ----------
-    X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-        Each element a document: a list, tuple, array or Series of str, or a text, if there is a
-        tokenizer. The rows of a 2-D array are documents.
-    tokenizer : str, callable or None
-        How the words of a text are found. A pattern, whose matches they are, or those of its group;
-        or a callable that returns them as they stand in the text, one after the other. Lists of
-        words are left as they are.
-    first : int
-        What messages call the first document, where X is a portion of others.
-
-    Returns
-    -------
-    Documents
-        Words have no white space around them, and U+FFFD for lone surrogates.
-
-    Raises
-    ------
-    InvalidTextError
-        If X is something else, or a document or word is missing or no text; the message names the
-        first at fault.
-    InvalidParameterError
-        If ``tokenizer`` is neither of these, or returns a word that is not in the text.
-
     Examples
     --------
     >>> documents = read_documents([["A", "bat", "flew"], ["Hit", "!"]])
@@ -110,7 +72,7 @@ def read_documents(X: Any, tokenizer: Tokenizer | None = None, *, first: int = 0
     >>> read_documents(["A bat."], tokenizer=r"\w+|[^\w\s]").words
     ['A', 'bat', '.']
     """
-    places_of = None if tokenizer is None else _finder(check_tokenizer(tokenizer))
+    bounds_of = None if tokenizer is None else _finder(check_tokenizer(tokenizer))
     values, labels = _elements(X, tokenizer is not None)
 
     def name(row: int) -> str:
@@ -121,14 +83,14 @@ def read_documents(X: Any, tokenizer: Tokenizer | None = None, *, first: int = 0
     offsets = [0]
     for row, value in enumerate(values):
         if isinstance(value, str):
-            if places_of is None:
+            if bounds_of is None:
                 raise InvalidTextError(_text_without_tokenizer(values, row, name(row)))
             text = replace_lone_surrogates(str(value))
-            places: Iterable[tuple[int, int]] = places_of(text, first + row)
+            bounds: Iterable[tuple[int, int]] = bounds_of(text, first + row)
         else:
-            text, places = _joined(_words_of(value, row, name, tokenizer is not None))
+            text, bounds = _joined(_words_of(value, row, name, tokenizer is not None))
         texts.append(text)
-        spans.extend(places)
+        spans.extend(bounds)
         offsets.append(len(spans))
     return Documents(
         texts, np.array(spans, dtype=np.int64).reshape(-1, 2), np.array(offsets, dtype=np.int64)
@@ -209,23 +171,23 @@ def _remedy_of_word(word: Any) -> str:
 
 
 def _joined(words: list[str]) -> tuple[str, list[tuple[int, int]]]:
-    """Return words as one text, with single spaces, and their places in it."""
+    """Return words as one text, with single spaces, and the bounds of each."""
     kept: list[str] = []
-    places = []
+    bounds = []
     start = 0
     for word in words:
         stripped = replace_lone_surrogates(word).strip()
         if not stripped:
-            places.append((0, 0))
+            bounds.append((0, 0))
             continue
         kept.append(stripped)
-        places.append((start, start + len(stripped)))
+        bounds.append((start, start + len(stripped)))
         start += len(stripped) + 1
-    return " ".join(kept), places
+    return " ".join(kept), bounds
 
 
 def _finder(tokenizer: Tokenizer) -> Callable[[str, int], list[tuple[int, int]]]:
-    """Return what finds the places of the words of a text that stands in a row."""
+    """Return the function that finds the bounds of the words of a text."""
     if callable(tokenizer):
         return lambda text, row: _places_of_returned(tokenizer, text, row)
     pattern = re.compile(tokenizer)
@@ -252,7 +214,7 @@ def _places_of_returned(
             f" {short_repr(words if is_several else returned)}. Let it return the words of the"
             " text, as str.split does."
         )
-    places = []
+    bounds = []
     end = 0
     for number, word in enumerate(words):
         stripped = str(word).strip()
@@ -266,12 +228,12 @@ def _places_of_returned(
             )
         if stripped:
             end = start + len(stripped)
-        places.append((start, end) if stripped else (0, 0))
-    return places
+        bounds.append((start, end) if stripped else (0, 0))
+    return bounds
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return a place without the white space at its ends."""
+    """Return bounds without the white space at both ends."""
     word = text[start:end]
     start, end = start + len(word) - len(word.lstrip()), end - len(word) + len(word.rstrip())
     return (start, end) if start < end else (0, 0)

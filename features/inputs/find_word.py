@@ -17,25 +17,6 @@ _MARKS = "\u0300-\u036f"
 def find_word(texts: Sequence[str], word: str, as_part: bool = False) -> list[tuple[int, int, int]]:
     """Return where a word stands: the row, its first character, and the one after its last.
 
-    Parameters
-    ----------
-    texts : sequence of str
-    word : str
-        Found whatever the case and however accents are written; several words may have any space
-        between them.
-    as_part : bool
-        Find it inside longer words as well, not as a whole word only.
-
-    Returns
-    -------
-    list of tuple of int
-        In the order of the texts.
-
-    Raises
-    ------
-    InvalidParameterError
-        If ``word`` is no text, or empty.
-
     Examples
     --------
     >>> find_word(["A bat, a Bat!", "batty"], "bat")

@@ -1,4 +1,4 @@
-"""Read a table of texts and a span of characters in each: its bounds, or the word that stands there."""
+"""Read a table of texts, each with the bounds of a span or with the word to find."""
 
 from __future__ import annotations
 
@@ -34,20 +34,7 @@ _ROWS_NAMED = 5
 
 @dataclass(frozen=True)
 class SpanTable:
-    """Texts, and a span of characters in each.
-
-    Attributes
-    ----------
-    texts : list of str
-        As they were, with lone surrogates if there are any; "" where a row is missing. *Length:*
-        ``n_rows``.
-    spans : ndarray
-        First character of each span, and the one after its last; (0, 0) where a row is missing.
-        *Shape:* ``(n_rows, 2)``, int64.
-    is_missing : ndarray
-        Rows without a text, a bound or a word, or whose word is not in the text. *Shape:*
-        ``(n_rows,)``, bool.
-    """
+    """Texts, and a span of characters in each."""
 
     texts: list[str]
     spans: NDArray[np.int64]
@@ -63,34 +50,6 @@ def read_spans(
     missing: str = "error",
 ) -> SpanTable:
     """Read a table of texts with spans.
-
-    Parameters
-    ----------
-    X : pandas or polars DataFrame
-    text : str
-        Name of the column of texts.
-    start, end : str or None
-        Names of the columns with the first character of a span, counted from 0, and the one after
-        its last. Both None, or no columns of the usual names: the word says where the span is.
-    word : str or None
-        Name of the column with a word: the span is where it first stands as a whole word, or else
-        as part of one. A name other than the usual one is read whatever the columns are; the usual
-        one where there are no bounds.
-    missing : {"error", "zero", "nan"}
-        ``"error"`` refuses rows without a span and names the first ones; the others mark them.
-
-    Returns
-    -------
-    SpanTable
-
-    Raises
-    ------
-    InvalidTextError
-        If X is something else, has neither bounds nor words, or bounds that are no whole numbers or
-        not within their text; or if rows are missing that must not.
-    InvalidParameterError
-        If a name is not that of a column, or of two columns at once; or if names of both bounds and
-        a word are given.
 
     Examples
     --------
@@ -183,19 +142,19 @@ class _Columns:
     def __getitem__(self, key: tuple[Hashable, str]) -> Any:
         """Return the column of a name that a parameter gave."""
         name, parameter = key
-        places = [place for place, other in enumerate(self.names) if other == name]
-        if not places:
+        indices = [index for index, other in enumerate(self.names) if other == name]
+        if not indices:
             raise InvalidParameterError(
                 f"The {parameter!r} parameter must be the name of a column of X. Got {name!r}"
                 f" instead, and X has the columns {_shown(self.names)}. Name yours by"
                 f" {_PARAMETERS}."
             )
-        if len(places) > 1:
+        if len(indices) > 1:
             raise InvalidTextError(
-                f"X must have one column {name!r}. Got {len(places)} of that name. Rename or drop"
+                f"X must have one column {name!r}. Got {len(indices)} of that name. Rename or drop"
                 " the others."
             )
-        return self._frame.column(places[0])
+        return self._frame.column(indices[0])
 
     def row(self, row: int) -> str:
         """Return what to call a row."""
@@ -238,8 +197,8 @@ def _by_word(column: Any, texts: list[str]) -> tuple[NDArray[np.int64], dict[int
         found: dict[int, tuple[int, int]] = {}
         for as_part in (False, True) if word else ():
             left = [row for row in rows if row not in found]
-            for place, first, last in find_word([texts[row] for row in left], word, as_part):
-                found.setdefault(left[place], (first, last))
+            for index, first, last in find_word([texts[row] for row in left], word, as_part):
+                found.setdefault(left[index], (first, last))
         for row in rows:
             if row in found:
                 spans[row] = found[row]

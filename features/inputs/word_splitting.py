@@ -27,19 +27,7 @@ WORD_PATTERN = r"(?u)\b\w\w+\b"  # scikit-learn's token_pattern
 
 @dataclass(frozen=True)
 class TextWords:
-    """The words of texts, as numbers.
-
-    Attributes
-    ----------
-    words : list of str
-        Distinct words, in the order of their first appearance. *Length:* ``n_words``.
-    ids : ndarray
-        Words of all texts, text after text, as places in ``words``. *Shape:* ``(n_tokens,)``,
-        int64.
-    offsets : ndarray
-        Where each text begins in ``ids``, and where the last one ends. *Shape:* ``(n_texts + 1,)``,
-        int64.
-    """
+    """The words of texts, as numbers."""
 
     words: list[str]
     ids: NDArray[np.int64]
@@ -56,7 +44,7 @@ class TextWords:
         return np.repeat(np.arange(len(self.offsets) - 1), self.lengths)
 
     def times(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How often each distinct word is there, text by text ``counts`` times. *Shape:* ``(n_texts,) -> (n_words,)``, int64."""
+        """Count each distinct word; each text counts ``counts`` times."""
         return np.bincount(self.ids, weights=counts[self.texts], minlength=len(self.words)).astype(
             np.int64
         )
@@ -91,24 +79,6 @@ def check_tokenizer(tokenizer: Any) -> Tokenizer:
 def split_words(texts: Sequence[str], tokenizer: Tokenizer, lowercase: bool) -> TextWords:
     """Split texts into words, none of them empty. Lone surrogates are read as U+FFFD.
 
-    Parameters
-    ----------
-    texts : sequence of str
-    tokenizer : str or callable
-        A pattern, all of whose matches are the words, as in scikit-learn; or what returns the words
-        of a text.
-    lowercase : bool
-        Whether texts are lower-cased first.
-
-    Returns
-    -------
-    TextWords
-
-    Raises
-    ------
-    InvalidParameterError
-        If the tokenizer returns something else than str.
-
     Examples
     --------
     >>> found = split_words(["The bat, the ball", "a bat"], WORD_PATTERN, lowercase=True)
@@ -125,9 +95,7 @@ def _all_words(
     texts: Iterable[str], tokenize: Callable[[str], Iterable[str]], lowercase: bool
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Return the words of all texts in one list, and where those of each text begin and end."""
-    words: list[
-        str
-    ] = []  # one list: a list for each text would make the garbage collector look through all there is
+    words: list[str] = []  # one list: lists per text would slow down the garbage collector
     offsets = [0]
     for text in texts:
         words.extend(filter(None, tokenize(text.lower() if lowercase else text)))
@@ -136,10 +104,10 @@ def _all_words(
 
 
 def _numbered(words: list[str], offsets: NDArray[np.int64]) -> TextWords:
-    places: defaultdict[str, int] = defaultdict()
-    places.default_factory = places.__len__
-    ids = np.fromiter(map(places.__getitem__, words), dtype=np.int64, count=len(words))
-    return TextWords(list(places), ids, offsets)
+    number_of: defaultdict[str, int] = defaultdict()
+    number_of.default_factory = number_of.__len__
+    ids = np.fromiter(map(number_of.__getitem__, words), dtype=np.int64, count=len(words))
+    return TextWords(list(number_of), ids, offsets)
 
 
 def _checked(tokenizer: Callable[[str], Iterable[str]]) -> Callable[[str], list[str]]:
@@ -183,7 +151,7 @@ def _by_word_pattern(texts: Sequence[str], lowercase: bool) -> TextWords:
 
 
 def _array(texts: Sequence[str], lowercase: bool) -> pa.LargeStringArray:
-    """Return texts as an Arrow array in which ASCII characters that are part of no word are spaces."""
+    """Return texts as an Arrow array, with spaces for ASCII characters outside of words."""
     import pyarrow as pa
 
     try:
@@ -200,7 +168,7 @@ def _array(texts: Sequence[str], lowercase: bool) -> pa.LargeStringArray:
 
 
 def _ascii_words(lowercase: bool) -> bytes:
-    """Return the translation of bytes: what is no letter, digit or underscore becomes a space, and bytes beyond ASCII stay."""
+    """Return the table for `bytes.translate`: ASCII outside of words becomes a space."""
     characters = [chr(code).lower() if lowercase else chr(code) for code in range(128)]
     ascii_part = "".join(
         character if re.fullmatch(r"\w", character) else " " for character in characters

@@ -43,7 +43,7 @@ def read_word2vec_binary(
         while n_read < header.n_words:
             start = position + (
                 pending[position : position + 1] == b"\n"
-            )  # some writers end a row so
+            )  # a few writers end a row with it
             space = pending.find(b" ", start, start + _LONGEST_WORD)
             if space < 0 and len(pending) - start >= _LONGEST_WORD:
                 raise error(f"is longer than {_LONGEST_WORD:,} bytes", start)

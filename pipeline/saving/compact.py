@@ -192,8 +192,8 @@ def pack(value: Any, where: str = "it", memo: dict[int, Any] | None = None) -> A
     if isinstance(value, _FUNCTIONS):
         raise InvalidParameterError(
             "The 'pipeline' parameter must hold no functions, which a file could carry as code"
-            f" only. Got {short_repr(value, 100)} as {where}. Use what needs none, such as a pattern for"
-            " 'tokenizer', or do that step before the pipeline."
+            f" only. Got {short_repr(value, 100)} as {where}. Use what needs none, such as a"
+            " pattern for 'tokenizer', or do that step before the pipeline."
         )
     packed = _packed(value, where, memo)
     if isinstance(value, (list, dict)):
@@ -280,7 +280,7 @@ def unpack(value: Any) -> Any:
 
 
 def _unpacked(value: Any, memo: dict[int, Any]) -> Any:
-    """Unpack each object once, however often it is referred to: else a small file could fill memory."""
+    """Unpack each object once, so that a small file with many references fills no memory."""
     if id(value) in memo:
         return memo[id(value)][1]
     found = value

@@ -70,7 +70,7 @@ class SavedPipeline:
 
     @property
     def classes(self) -> NDArray[Any] | None:
-        """The classes, ndarray of shape (n_classes,); None for regression and for several labels."""
+        """Classes, ndarray of shape (n_classes,); None for regression and for several labels."""
         classes = getattr(self.pipeline, "classes_", None)
         is_single = isinstance(classes, np.ndarray) and not isinstance(self.target, tuple)
         return classes if is_single else None

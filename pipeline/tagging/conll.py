@@ -43,8 +43,7 @@ def read_conll(
     scheme: str | None = None,
     encoding: str = "utf-8",
 ) -> TaggedSentences:
-    r"""Read a CoNLL file: a word in each line, its tag in another column, and a blank line behind
-    each sentence.
+    r"""Read a CoNLL file: one word per line with its tag, and a blank line after each sentence.
 
     Parameters
     ----------
@@ -76,10 +75,12 @@ def read_conll(
 
     Notes
     -----
-    A line of nothing but space ends a sentence, and so does ``-DOCSTART-``. In a file with tabs a word may hold any other space.
-    Between sentences, a line that begins with # is a comment, unless it has as many columns as the first word's line. All lines must have
-    as many columns as that one; if both columns are counted from the left, all lines of a sentence must have as many as its first.
-    In tables of ten columns, as in CoNLL-U, rows numbered such as 3-4 or 8.1 are no words, where words are read from another column.
+    A line of nothing but space ends a sentence, and so does ``-DOCSTART-``. In a file with tabs a
+    word may hold any other space. Between sentences, a line that begins with # is a comment, unless
+    it has as many columns as the first word's line. All lines must have as many columns as that
+    one; if both columns are counted from the left, all lines of a sentence must have as many as its
+    first. In tables of ten columns, as in CoNLL-U, rows numbered such as 3-4 or 8.1 are no words,
+    where words are read from another column.
 
     Examples
     --------
@@ -141,7 +142,7 @@ def read_conll(
 def _rows(
     path: Path, encoding: str, separator: str | None, columns: tuple[int, int]
 ) -> Iterator[list[str]]:
-    """Yield the columns of each line that holds a word, and an empty list for each that ends a sentence."""
+    """Yield the columns of each line with a word, and [] for each line that ends a sentence."""
     separator, n_first = _layout(path, encoding, separator)
     is_fixed = min(columns) < 0
     n_expected = n_first if is_fixed else 0
@@ -265,7 +266,7 @@ def _check_column(name: str, value: Any) -> int:
 
 
 def _check_encoding(value: Any) -> str:
-    """Return the encoding under its usual name; that of UTF-8 takes a byte order mark, but needs none."""
+    """Return the usual name of an encoding; UTF-8 may begin with a byte order mark."""
     try:
         "".encode(value)  # refuses codecs that make no text
     except (LookupError, TypeError, ValueError) as error:

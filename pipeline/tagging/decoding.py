@@ -1,4 +1,4 @@
-"""From what an estimator says of single words to tags that may stand together."""
+"""Scores of tags for words from any classifier, and the rules of a scheme as scores."""
 
 from __future__ import annotations
 
@@ -20,19 +20,7 @@ _IMPOSSIBLE = 1e6  # below all other scores: taken only where every other way is
 
 
 def check_classifier(estimator: Any) -> None:
-    """Refuse what says of itself that it is something else than a classifier; what says nothing
-    passes.
-
-    Parameters
-    ----------
-    estimator : object
-        Not fitted.
-
-    Raises
-    ------
-    InvalidParameterError
-        If it is a regressor, for example.
-    """
+    """Raise if an estimator declares itself to be something other than a classifier."""
     says = hasattr(estimator, "__sklearn_tags__") or hasattr(estimator, "_estimator_type")
     if (
         says
@@ -45,25 +33,7 @@ def check_classifier(estimator: Any) -> None:
 def check_scores(
     scores: NDArray[np.float64], offsets: NDArray[np.int64], estimator: Any, n_before: int = 0
 ) -> None:
-    """Refuse scores that are NaN, of which none is the best.
-
-    Parameters
-    ----------
-    scores : ndarray
-        *Shape:* ``(n_words, n_tags)``.
-    offsets : ndarray
-        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``,
-        int64.
-    estimator : classifier
-        Whose scores they are.
-    n_before : int
-        How many sentences there were before these.
-
-    Raises
-    ------
-    InvalidParameterError
-        If one is NaN.
-    """
+    """Raise if scores are NaN; ``n_before`` sentences came before these."""
     faulty = np.flatnonzero(np.isnan(scores).any(axis=1))
     if len(faulty):
         sentence = int(np.searchsorted(offsets, faulty[0], side="right")) - 1
@@ -75,24 +45,11 @@ def check_scores(
 
 
 def tag_scores(estimator: Any, features: Any, tags: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Return how well each tag goes with each word, by the best that a classifier offers.
+    """Return the scores of tags, of shape (n_words, n_tags), float64.
 
-    Parameters
-    ----------
-    estimator : classifier
-        Fitted with tags as classes. Logarithms of probabilities are taken where it has them, else
-        its decision function, unless that is of pairs of classes, else 1 for the class it predicts
-        and 0 for the others.
-    features : ndarray or sparse array
-        *Shape:* ``(n_words, n_features)``.
-    tags : ndarray
-        *Shape:* ``(n_tags,)``, dtype str. Those the estimator does not know come last in all
-        choices.
-
-    Returns
-    -------
-    ndarray
-        Finite numbers, if those of the estimator are. *Shape:* ``(n_words, n_tags)``, float64.
+    Logarithms of probabilities if the classifier has them, else its decision function unless it is
+    one-vs-one, else 1 for the predicted class and 0 for the others. Tags that the classifier does
+    not know score lowest.
     """
     with np.errstate(divide="ignore"):
         found = _class_scores(estimator, features)
@@ -106,7 +63,7 @@ def tag_scores(estimator: Any, features: Any, tags: NDArray[np.str_]) -> NDArray
 
 
 def tag_probabilities(estimator: Any, features: Any, tags: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Return a classifier's probabilities by tag; 0 for a tag that it does not know. *Shape:* ``(n_words, n_tags)``, float64."""
+    """Return probabilities of shape (n_words, n_tags); 0 for tags the classifier lacks."""
     return _by_tag(
         estimator, np.asarray(estimator.predict_proba(features), dtype=np.float64), tags, 0.0
     )
@@ -115,20 +72,7 @@ def tag_probabilities(estimator: Any, features: Any, tags: NDArray[np.str_]) -> 
 def rules_as_scores(
     tags: NDArray[np.str_], scheme: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return scores of transitions, first and last tags: 0 for what a scheme allows, minus infinity
-    for the rest.
-
-    Parameters
-    ----------
-    tags : ndarray
-        *Shape:* ``(n_tags,)``, dtype str.
-    scheme : {"IOB1", "BIO", "IOBES", "plain"}
-
-    Returns
-    -------
-    transitions, start, end : ndarray
-        *Shapes:* ``(n_tags, n_tags)``, ``(n_tags,)``, ``(n_tags,)``, float64.
-    """
+    """Return the scores (transitions, start, end) of a scheme: 0 if allowed, else -inf."""
     start, allowed, end = (
         np.where(rule, 0.0, -np.inf) for rule in transitions(tags.tolist(), scheme)
     )
@@ -153,7 +97,7 @@ def _class_scores(estimator: Any, features: Any) -> NDArray[np.float64] | None:
 
 
 def _is_of_pairs(estimator: Any) -> bool:
-    """Tell whether a decision function may be of pairs of classes: of three classes there are three pairs, so shapes do not tell."""
+    """Return whether a decision function may be one-vs-one; for 3 classes shapes are equal."""
     holders: list[Any] = [estimator, getattr(estimator, "best_estimator_", None)]
     parameters = [
         item for one in holders if hasattr(one, "get_params") for item in one.get_params().items()
@@ -170,7 +114,7 @@ def _by_tag(
     """Move columns from the estimator's classes to tags."""
     columns = {str(name): number for number, name in enumerate(estimator.classes_)}
     moved = np.full((len(found), len(tags)), unknown)
-    for place, tag in enumerate(tags.tolist()):
+    for index, tag in enumerate(tags.tolist()):
         if tag in columns:
-            moved[:, place] = found[:, columns[tag]]
+            moved[:, index] = found[:, columns[tag]]
     return moved

@@ -1,4 +1,4 @@
-"""Sums over all sequences of tags: their normalisation, and how often they hold each tag and each pair."""
+"""Sums over all tag sequences: the normalization, and the expected tags and pairs."""
 
 from __future__ import annotations
 
@@ -17,26 +17,16 @@ __all__ = ["Expectations", "forward_backward"]
 # Where scores of tags differ by less than this, weights relative to the best tag stay far above
 # what float64 rounds to zero, even where a rule or two stand between a tag and the way to it.
 _MOST_QUICK_SPREAD = 100.0
-_FORBIDDEN = -1e30  # in the place of minus infinity, whose differences are no numbers
+_FORBIDDEN = -1e30  # instead of minus infinity, whose differences are NaN
 
 
 class Expectations(NamedTuple):
     """What the sequences of tags weigh, and what they hold on average.
 
-    Attributes
-    ----------
-    log_partition : ndarray
-        Logarithm of the sum over all sequences of exp(score), for each sentence; 0 for one without
-        words. *Shape:* ``(n_sentences,)``.
-    tags : ndarray
-        Probability of each tag of each word. *Shape:* ``(n_words, n_tags)``.
-    pairs : ndarray
-        How often the second tag stands behind the first, in all sentences together. *Shape:*
-        ``(n_tags, n_tags)``.
-
     Notes
     -----
-    The last two are the gradients of the sum of the first, by the scores of words and of transitions.
+    The last two are the gradients of the sum of the first, by the scores of words and of
+    transitions.
     """
 
     log_partition: NDArray[np.float64]
@@ -53,38 +43,24 @@ def forward_backward(
 ) -> Expectations:
     """Sum over all sequences of tags of each sentence.
 
-    Parameters
-    ----------
-    scores : ndarray
-        Of each tag for each word, sentence after sentence; finite. *Shape:* ``(n_words, n_tags)``.
-    offsets : ndarray
-        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``,
-        int64.
-    transitions : ndarray
-        Score of the second tag behind the first; minus infinity forbids, here and below. *Shape:*
-        ``(n_tags, n_tags)``.
-    start, end : ndarray
-        Score of each tag as a sentence's first and last one. *Shape:* ``(n_tags,)``.
-
-    Returns
-    -------
-    Expectations
-        Minus infinity and NaN for a sentence in which nothing is allowed.
-
     Notes
     -----
-    Sums are taken forwards; what sequences hold on average are their derivatives, which PyTorch finds. Weights are rescaled word by word,
-    so that a step is a product of small matrices; where scores differ by hundreds, sums are taken over logarithms, which is several times
-    as slow and never runs out of range.
+    Sums are taken forwards; what sequences hold on average are their derivatives, which PyTorch
+    finds. Weights are rescaled word by word, so that a step is a product of small matrices; where
+    scores differ by hundreds, sums are taken over logarithms, which is several times as slow and
+    never runs out of range.
 
     References
     ----------
-    L. R. Rabiner, "A Tutorial on Hidden Markov Models and Selected Applications in Speech Recognition", Proceedings of the IEEE 77(2),
-    1989, sections III A and V A.
+    L. R. Rabiner, "A Tutorial on Hidden Markov Models and Selected Applications in Speech
+    Recognition", Proceedings of the IEEE 77(2), 1989, sections III A and V A.
 
     Examples
     --------
-    >>> found = forward_backward(np.zeros((2, 3)), np.array([0, 2]), np.zeros((3, 3)), np.zeros(3), np.zeros(3))
+    >>> zeros = np.zeros(3)
+    >>> found = forward_backward(
+    ...     np.zeros((2, 3)), np.array([0, 2]), np.zeros((3, 3)), zeros, zeros
+    ... )
     >>> np.exp(found.log_partition).round(6).tolist(), found.pairs.sum().round(6)
     ([9.0], np.float64(1.0))
     """
@@ -99,7 +75,7 @@ def forward_backward(
     order = np.concatenate(steps)
     given = (scores[order], transitions, start, end)
     of_words, of_pairs, of_first, of_last = (
-        torch.from_numpy(np.maximum(some, _FORBIDDEN, dtype=np.float64)) for some in given
+        torch.from_numpy(np.maximum(scores, _FORBIDDEN, dtype=np.float64)) for scores in given
     )
     of_words.requires_grad_()
     of_pairs.requires_grad_()
@@ -134,7 +110,7 @@ def _spread(rule: NDArray[np.floating]) -> float:
 def _by_weights(
     words: Tensor, sizes: list[int], pairs: Tensor, first: Tensor, last: Tensor
 ) -> Tensor:
-    """Sum over weights exp(score), rescaled word by word. Words and sentences are in the order of the steps."""
+    """Sum over exp(score), rescaled word by word; words are in the order of the steps."""
     import torch
 
     heights = words.detach().amax(dim=1)
@@ -161,7 +137,7 @@ def _by_weights(
 def _by_logarithms(
     words: Tensor, sizes: list[int], pairs: Tensor, first: Tensor, last: Tensor
 ) -> Tensor:
-    """Sum over logarithms of weights, whatever their range. Words and sentences are in the order of the steps."""
+    """Sum over scores in log space, for any range; words are in the order of the steps."""
     import torch
 
     state = first + words[: sizes[0]]

@@ -1,4 +1,4 @@
-"""Tags for the words of sentences: features of words in context, a classifier or a conditional random field, legal sequences."""
+"""A tagger of words: features in context, any classifier or a CRF, valid tag sequences."""
 
 from __future__ import annotations
 
@@ -50,8 +50,7 @@ def _has_probabilities(labeler: SequenceLabeler) -> bool:
 
 
 class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Give each word of a sentence a tag: names of people and places, parts of speech, anything
-    that words are marked by.
+    """Tag each word of a sentence: entities, parts of speech, or any other tags.
 
     Each word becomes a vector, beside it those of its neighbours and what capitals, digits and
     punctuation show. Any classifier scores tags for each word, and the best sequence that their
@@ -83,7 +82,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     coding : {"IOB1", "BIO", "IOBES"} or None
         The scheme that is learnt, whatever that of ``y``. None is that of ``y``, but BIO for IOB1.
     crf_l2 : float
-        With ``decode="crf"``: strength of the penalty on squared weights; larger is simpler.
+        With ``decode="crf"``: L2 regularization; larger values give simpler models.
     max_iter : int
         With ``decode="crf"``: most iterations of L-BFGS.
 
@@ -109,10 +108,12 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
     Notes
     -----
-    Sentences are predicted in portions whose features take 64 MiB at most, or by themselves if they are longer, so that memory does not
-    grow with their number, but for the tags themselves. This is no scikit-learn classifier, though it predicts: its ``y`` is nested, so
-    cross-validation must not stratify by it. `cross_val_score` works, but `cross_val_predict` cannot join lists of different lengths:
-    predict fold by fold, ``[clone(labeler).fit(X_train, y_train).predict(X_test) for ...]``.
+    Sentences are predicted in portions whose features take 64 MiB at most, or by themselves if they
+    are longer, so that memory does not grow with their number, but for the tags themselves. This is
+    no scikit-learn classifier, though it predicts: its ``y`` is nested, so cross-validation must
+    not stratify by it. `cross_val_score` works, but `cross_val_predict` cannot join lists of
+    different lengths: predict fold by fold, ``[clone(labeler).fit(X_train, y_train).predict(X_test)
+    for ...]``.
 
     Examples
     --------
@@ -276,8 +277,9 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return found
 
     def score(self, X: Any, y: Any) -> float:
-        """Return the micro-averaged F1 of entities, as seqeval and conlleval compute it; of plain
-        tags, the share of words that are right.
+        """Return the micro-averaged F1 of entities, or the accuracy of plain tags.
+
+        F1 is computed as by seqeval and conlleval.
 
         Parameters
         ----------
@@ -297,8 +299,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     def classification_report(
         self, X: Any, y: Any, output_dict: bool = False, digits: int = 2
     ) -> str | dict[str, Any]:
-        """Return precision, recall, F1 and number of each type of entity, as seqeval reports them;
-        of plain tags, of each tag.
+        """Return precision, recall, F1 and support of each entity type, or of each plain tag.
 
         Parameters
         ----------
@@ -386,7 +387,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return word_features(vectors, flat, offsets_of(words), self.context, self.word_shape)
 
     def _portions(self, X: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
-        """Yield features and offsets of some sentences at a time; None for features where they have no word."""
+        """Yield features and offsets of chunks of sentences; features are None without words."""
         words = read_sentences(X)
         bounds = offsets_of(words)
         for start, end in chunks(bounds, int(_MOST_BYTES / max(self._bytes_a_word, 1))):

@@ -1,4 +1,4 @@
-"""Tags of words: the schemes that mark entities by them, which one is in use, and the way from one to another."""
+"""Tagging schemes (IOB1, BIO, IOBES, plain): detection, entities, rules, conversion."""
 
 from __future__ import annotations
 
@@ -53,23 +53,6 @@ _Read = tuple[str, str | None]  # one of O B I E S, and the type of the entity; 
 def check_scheme(name: str, value: Any, also: Sequence[str | None] = ()) -> str | None:
     """Return the name of a scheme, or say what it is called here.
 
-    Parameters
-    ----------
-    name : str
-        Of the parameter.
-    value : object
-    also : sequence of str and None
-        What else is allowed.
-
-    Returns
-    -------
-    str or None
-
-    Raises
-    ------
-    InvalidParameterError
-        If it is none of them.
-
     Examples
     --------
     >>> check_scheme("scheme", "BIO")
@@ -87,35 +70,18 @@ def check_scheme(name: str, value: Any, also: Sequence[str | None] = ()) -> str 
 def detect_scheme(sentences: Sequence[Sequence[str]]) -> str:
     """Say in which scheme sentences are tagged.
 
-    Parameters
-    ----------
-    sentences : sequence of sequence of str
-        The tags of each sentence.
-
-    Returns
-    -------
-    {"IOB1", "BIO", "IOBES", "plain"}
-        ``"BIO"`` (IOB2) begins each entity with B; ``"IOB1"`` only one that follows another of its
-        type; ``"IOBES"`` marks the last word (E) and single ones (S) too. BILOU, BMES and BMEWO are
-        IOBES with other letters, and are called so. ``"plain"`` tags have no such prefix and mark
-        no entities: parts of speech, for example. Where all is "O", or there is nothing at all, it
-        is BIO.
-
-    Raises
-    ------
-    InvalidParameterError
-        If something is no list of tags, or only some tags have a prefix.
-
     Notes
     -----
-    BIO in the wild has entities that begin with I. Tags are called IOB1 only where an entity begins with I and each B stands directly
-    behind an entity of its type; so a stray I makes no IOB1 of tags whose other entities begin with B. Letters alone, without a type,
-    are prefixes where there is a B among them and no other tag, or nothing but I.
+    BIO in the wild has entities that begin with I. Tags are called IOB1 only where an entity begins
+    with I and each B stands directly behind an entity of its type; so a stray I makes no IOB1 of
+    tags whose other entities begin with B. Letters alone, without a type, are prefixes where there
+    is a B among them and no other tag, or nothing but I.
 
     Examples
     --------
-    >>> detect_scheme([["B-PER", "I-PER", "O"]]), detect_scheme([["I-PER", "I-PER", "O"]]), detect_scheme([["DET", "NOUN"]])
-    ('BIO', 'IOB1', 'plain')
+    >>> sentences = [["B-PER", "I-PER", "O"], ["I-PER", "I-PER", "O"], ["DET", "NOUN"]]
+    >>> [detect_scheme([tags]) for tags in sentences]
+    ['BIO', 'IOB1', 'plain']
     """
     return _detect(_checked(sentences))
 
@@ -125,31 +91,11 @@ def convert_tags(
 ) -> list[list[str]]:
     """Write the same entities in another scheme.
 
-    Parameters
-    ----------
-    sentences : sequence of sequence of str
-        The tags of each sentence.
-    to : {"IOB1", "BIO", "IOBES", "plain"}
-        The scheme wanted. Plain tags become no others, nor others plain, since they mark no
-        entities.
-    scheme : {"auto", "IOB1", "BIO", "IOBES", "plain"}
-        The scheme at hand; ``"auto"`` asks `detect_scheme`.
-
-    Returns
-    -------
-    list of list of str
-        As many tags for each sentence as it had. In IOBES they are spelt with these letters, even
-        if they were BILOU or BMEWO.
-
-    Raises
-    ------
-    InvalidParameterError
-        If a tag is none of ``scheme``, or there is no way to ``to``.
-
     Notes
     -----
-    Any order of the scheme's tags is read, by the rule of conlleval and seqeval: an entity begins at B and S, behind E and S, and
-    where the tag before is O or of another type. So a stray ``I-X`` begins an entity; conversion to the scheme at hand writes it ``B-X``.
+    Any order of the scheme's tags is read, by the rule of conlleval and seqeval: an entity begins
+    at B and S, behind E and S, and where the tag before is O or of another type. So a stray ``I-X``
+    begins an entity; conversion to the scheme at hand writes it ``B-X``.
 
     References
     ----------
@@ -183,16 +129,7 @@ def convert_tags(
 
 
 def marks_entity(tag: str) -> bool:
-    """Tell whether a tag by itself looks as if it marked an entity: a letter and a hyphen, or the
-    letter alone.
-
-    Parameters
-    ----------
-    tag : str
-
-    Returns
-    -------
-    bool
+    """Return whether a tag looks like one of an entity: a letter and a hyphen, or a letter alone.
 
     Examples
     --------
@@ -207,30 +144,11 @@ def transitions(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Say which tags may begin a sentence, follow one another, and end it.
 
-    Parameters
-    ----------
-    tags : sequence of str
-        *Length:* ``k``.
-    scheme : {"IOB1", "BIO", "IOBES", "plain"}
-
-    Returns
-    -------
-    start : ndarray
-        Whether a sentence may begin with the tag. *Shape:* ``(k,)``, bool.
-    allowed : ndarray
-        Whether the tag of the column may follow the tag of the row. *Shape:* ``(k, k)``, bool.
-    end : ndarray
-        Whether a sentence may end with the tag. *Shape:* ``(k,)``, bool.
-
-    Raises
-    ------
-    InvalidParameterError
-        If a tag is none of ``scheme``.
-
     Notes
     -----
-    Where "O" is among the tags there is a way through any sentence; in plain tags and IOB1 there always is. In IOBES a type that lacks
-    its E has no way out of its B, and without O no sentence of one word may have B and E alone.
+    Where "O" is among the tags there is a way through any sentence; in plain tags and IOB1 there
+    always is. In IOBES a type that lacks its E has no way out of its B, and without O no sentence
+    of one word may have B and E alone.
 
     Examples
     --------
@@ -264,7 +182,8 @@ def _checked(sentences: Iterable[Iterable[Any]]) -> list[list[str]]:
     """Return the tags as lists of str, or name the first that is none."""
     if isinstance(sentences, str) or not isinstance(sentences, Iterable):
         raise InvalidParameterError(
-            f"Tags must be a list of sentences, each a list of str. Got {short_repr(sentences)} instead."
+            f"Tags must be a list of sentences, each a list of str. Got"
+            f" {short_repr(sentences)} instead."
             " Give [[tag, ...], ...]."
         )
     checked: list[list[str]] = []
@@ -286,7 +205,8 @@ def _checked(sentences: Iterable[Iterable[Any]]) -> list[list[str]]:
         for word, tag in enumerate(tags):
             if isinstance(tag, (list, tuple, np.ndarray)):
                 raise InvalidParameterError(
-                    f"Tags must be a list of sentences, each a list of str. Got {short_repr(tag)} for"
+                    f"Tags must be a list of sentences, each a list of str. Got"
+                    f" {short_repr(tag)} for"
                     f" word {word} of sentence {number}, counted from 0: these lists are too deep."
                     " Give one tag for each word, without a list of its own."
                 )

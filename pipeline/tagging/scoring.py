@@ -17,22 +17,7 @@ _KNOWN_TO_SEQEVAL = re.compile(r"[OBIES]|[BIES]-.*", re.DOTALL)
 
 
 def check_true_tags(true: list[list[str]], known: Sequence[str], scheme: str) -> None:
-    """Refuse plain tags where entities were learnt, and entities where plain tags were.
-
-    Parameters
-    ----------
-    true : list of list of str
-        Tags of each sentence's words.
-    known : sequence of str
-        The tags that were learnt.
-    scheme : {"IOB1", "BIO", "IOBES", "plain"}
-        Of those.
-
-    Raises
-    ------
-    InvalidParameterError
-        If the true tags are all of the other kind.
-    """
+    """Refuse plain tags where entities were learnt, and entities where plain tags were."""
     marks = list(dict.fromkeys(tag for tags in true for tag in tags if tag != "O"))
     if not marks:
         return
@@ -53,18 +38,6 @@ def check_true_tags(true: list[list[str]], known: Sequence[str], scheme: str) ->
 
 def tag_score(true: list[list[str]], predicted: list[list[str]], scheme: str) -> float:
     """Return the micro-averaged F1 of entities; of plain tags, the share of words that are right.
-
-    Parameters
-    ----------
-    true, predicted : list of list of str
-        Tags of each sentence's words. *Length:* ``n_sentences``.
-    scheme : {"IOB1", "BIO", "IOBES", "plain"}
-        Of the predicted tags.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 where there is nothing to find and nothing was found.
 
     Examples
     --------
@@ -90,22 +63,10 @@ def tag_report(
 ) -> str | dict[str, Any]:
     """Return precision, recall, F1 and number of each type of entity; of plain tags, of each tag.
 
-    Parameters
-    ----------
-    true, predicted : list of list of str
-        Tags of each sentence's words. *Length:* ``n_sentences``.
-    scheme : {"IOB1", "BIO", "IOBES", "plain"}
-        Of the predicted tags.
-    output_dict : bool
-    digits : int
-
-    Returns
-    -------
-    str or dict
-
     Examples
     --------
-    >>> report = tag_report([["B-PER", "I-PER", "O"]], [["B-PER", "I-PER", "B-PER"]], "BIO", output_dict=True, digits=2)
+    >>> truth, found = [["B-PER", "I-PER", "O"]], [["B-PER", "I-PER", "B-PER"]]
+    >>> report = tag_report(truth, found, "BIO", output_dict=True, digits=2)
     >>> report["PER"]["precision"], report["PER"]["recall"]
     (0.5, 1.0)
     """
@@ -144,6 +105,6 @@ def _plain_numbers(report: Any) -> str | dict[str, Any]:
 
 
 def _for_seqeval(tags: list[list[str]], scheme: str) -> list[list[str]]:
-    """Return tags with prefixes that seqeval knows: it warns of others, and takes BILOU's for no entities."""
+    """Return tags with the prefixes that seqeval knows; it warns about others."""
     known = all(map(_KNOWN_TO_SEQEVAL.fullmatch, {tag for own in tags for tag in own}))
     return tags if known else convert_tags(tags, scheme)

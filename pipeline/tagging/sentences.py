@@ -20,43 +20,12 @@ __all__ = ["offsets_of", "read_sentences", "read_tags"]
 
 
 def read_sentences(X: Any) -> list[list[str]]:
-    """Return sentences as lists of words, whatever holds them.
-
-    Parameters
-    ----------
-    X : list, tuple, ndarray, pandas or polars Series
-        Sentences, each a list of words.
-
-    Returns
-    -------
-    list of list of str
-        No word has white space around it; a blank one is "".
-
-    Raises
-    ------
-    InvalidTextError
-        If ``X`` holds something else than lists of words.
-    """
+    """Return sentences as lists of words, whatever holds them."""
     return read_documents(X).nested
 
 
 def read_tags(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return the tags of sentences as lists of str.
-
-    Parameters
-    ----------
-    y : list, tuple, ndarray or Series
-        For each sentence a list of tags, one for each word.
-    sentences : sequence of sequence of str
-
-    Returns
-    -------
-    list of list of str
-
-    Raises
-    ------
-    InvalidParameterError
-        If ``y`` is something else, or there is not one tag for each word.
 
     Examples
     --------
@@ -76,7 +45,8 @@ def read_tags(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         )
     if isinstance(y, str):
         raise InvalidParameterError(
-            f"y must hold a list of tags for each sentence. Got {short_repr(y)} instead. Give [tags],"
+            f"y must hold a list of tags for each sentence. Got {short_repr(y)} instead. Give"
+            " [tags],"
             " with the tags of each sentence as a list."
         )
     tags = convert_tags(y, "plain", "plain")  # as they are, each checked to be a text
@@ -97,5 +67,5 @@ def read_tags(y: Any, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def offsets_of(sentences: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-    """Return where each sentence begins among all words, and where the last one ends. *Shape:* ``(n_sentences + 1,)``, int64."""
+    """Return the index of the first word of each sentence, and the number of all words."""
     return np.cumsum([0, *map(len, sentences)], dtype=np.int64)

@@ -98,7 +98,8 @@ class TaggedSentences(NamedTuple):
 
         Examples
         --------
-        >>> TaggedSentences([["In", "Costa", "Rica"]], [["O", "B-LOC", "I-LOC"]]).convert("IOBES").tags
+        >>> sentences = TaggedSentences([["In", "Costa", "Rica"]], [["O", "B-LOC", "I-LOC"]])
+        >>> sentences.convert("IOBES").tags
         [['O', 'B-LOC', 'E-LOC']]
         """
         check_scheme("scheme", scheme)
@@ -133,7 +134,8 @@ class TaggedSentences(NamedTuple):
 
         Examples
         --------
-        >>> TaggedSentences.from_frame(pd.DataFrame({"sentence": [7, 7], "word": ["In", "Lima"], "tag": ["O", "B-LOC"]}))
+        >>> columns = {"sentence": [7, 7], "word": ["In", "Lima"], "tag": ["O", "B-LOC"]}
+        >>> TaggedSentences.from_frame(pd.DataFrame(columns))
         TaggedSentences(words=[['In', 'Lima']], tags=[['O', 'B-LOC']])
         """
         frame = read_frame(df)
@@ -188,29 +190,13 @@ def _check_lists(name: str, sentences: Any) -> None:
         ):
             raise InvalidParameterError(
                 f"The {name!r} parameter must be a list of sentences, each a list of str. Got"
-                f" {short_repr(own)} as sentence {number}, counted from 0. Give each sentence as a list."
+                f" {short_repr(own)} as sentence {number}, counted from 0. Give each sentence as"
+                " a list."
             )
 
 
 def converted(tags: list[list[str]], scheme: str, remedy: str) -> list[list[str]]:
-    """Return tags in another scheme; what is wrong is said of the 'scheme' parameter, with a
-    remedy.
-
-    Parameters
-    ----------
-    tags : list of list of str
-    scheme : {"IOB1", "BIO", "IOBES", "plain"}
-    remedy : str
-
-    Returns
-    -------
-    list of list of str
-
-    Raises
-    ------
-    InvalidParameterError
-        If a tag is none of its scheme, or there is no way to ``scheme``.
-    """
+    """Return tags in another scheme; errors name the 'scheme' parameter and the remedy."""
     rule = (
         f"The 'scheme' parameter must be one that the tags can be converted to. Got {scheme!r}"
         " instead"

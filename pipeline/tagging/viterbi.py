@@ -1,4 +1,4 @@
-"""The best sequence of tags for each sentence: over all sequences, or word by word from the left."""
+"""Decoding: the best tag sequence of each sentence, exactly or greedily from the left."""
 
 from __future__ import annotations
 
@@ -20,17 +20,6 @@ def word_steps(offsets: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     Each step names the sentences in the same order, the longest first. So a step's sentences are
     the first ones of the step before, and nothing is ever computed for padding.
 
-    Parameters
-    ----------
-    offsets : ndarray
-        Where each sentence begins among all words, and where the last one ends. *Shape:*
-        ``(n_sentences + 1,)``, int64.
-
-    Returns
-    -------
-    list of ndarray
-        Places of words. *Length:* that of the longest sentence.
-
     Examples
     --------
     >>> [step.tolist() for step in word_steps(np.array([0, 1, 1, 4]))]
@@ -40,7 +29,7 @@ def word_steps(offsets: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     order = np.argsort(-lengths, kind="stable")
     first = np.asarray(offsets)[:-1][order]
     n_longer = np.searchsorted(-lengths[order], -np.arange(lengths.max(initial=0)), side="left")
-    return [first[:n] + place for place, n in enumerate(n_longer)]
+    return [first[:n] + step for step, n in enumerate(n_longer)]
 
 
 def viterbi(
@@ -50,35 +39,16 @@ def viterbi(
     start: NDArray[np.floating],
     end: NDArray[np.floating],
 ) -> NDArray[np.int64]:
-    """Return the sequence of tags with the highest sum of scores, for each sentence.
+    """Return the tags of the highest-scoring sequence of each sentence, of shape (n_words,).
 
-    Parameters
-    ----------
-    scores : ndarray
-        Of each tag for each word, sentence after sentence. *Shape:* ``(n_words, n_tags)``. Minus
-        infinity forbids, here and below.
-    offsets : ndarray
-        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``,
-        int64.
-    transitions : ndarray
-        Score of the second tag behind the first. *Shape:* ``(n_tags, n_tags)``.
-    start, end : ndarray
-        Score of each tag as a sentence's first and last one. *Shape:* ``(n_tags,)``.
-
-    Returns
-    -------
-    ndarray
-        Numbers of tags. *Shape:* ``(n_words,)``, int64.
-
-    Raises
-    ------
-    InvalidParameterError
-        If a sentence has no sequence that is allowed, or scores are NaN.
+    ``scores`` has the shape (n_words, n_tags), ``transitions[i, j]`` scores tag j after tag i, and
+    ``start`` and ``end`` score first and last tags; minus infinity forbids. Sentence *i* has the
+    words ``offsets[i]:offsets[i + 1]``.
 
     References
     ----------
-    A. Viterbi, "Error Bounds for Convolutional Codes and an Asymptotically Optimum Decoding Algorithm", IEEE Transactions on Information
-    Theory 13(2), 1967.
+    A. Viterbi, "Error Bounds for Convolutional Codes and an Asymptotically Optimum Decoding
+    Algorithm", IEEE Transactions on Information Theory 13(2), 1967.
 
     Examples
     --------
@@ -122,26 +92,10 @@ def greedy(
     start: NDArray[np.floating],
     end: NDArray[np.floating],
 ) -> NDArray[np.int64]:
-    """Return a sequence of tags for each sentence, each tag being the best one behind the tag
-    before it.
+    """Return tags chosen word by word, each the best one after the tag before it.
 
-    A tag is taken only where some sequence that is allowed goes on from it to the end of its
-    sentence.
-
-    Parameters
-    ----------
-    scores, offsets, transitions, start, end : ndarray
-        As of `viterbi`.
-
-    Returns
-    -------
-    ndarray
-        Numbers of tags. *Shape:* ``(n_words,)``, int64.
-
-    Raises
-    ------
-    InvalidParameterError
-        If a sentence has no sequence that is allowed, or scores are NaN.
+    Arguments are those of `viterbi`. Only tags from which a valid sequence leads to the end of the
+    sentence are chosen.
 
     Examples
     --------
@@ -177,7 +131,7 @@ def _can_end(
     transitions: NDArray[np.floating],
     end: NDArray[np.floating],
 ) -> NDArray[np.bool_]:
-    """Tell of which tags a sequence leads to the sentence's end, word by word. *Shape:* ``(n_words, n_tags)``."""
+    """Return from which tags a sequence leads to the end, of shape (n_words, n_tags)."""
     possible = scores > -np.inf
     follows = (transitions > -np.inf).T.astype(np.int64)
     goes_on = np.repeat((end > -np.inf)[None], len(steps[0]), axis=0)
@@ -202,8 +156,8 @@ def _check_allowed(
 ) -> None:
     if is_allowed.all():
         return
-    place = int(steps[0][is_allowed.argmin()])
-    sentence = int(np.searchsorted(offsets, place, side="right")) - 1
+    word = int(steps[0][is_allowed.argmin()])
+    sentence = int(np.searchsorted(offsets, word, side="right")) - 1
     raise InvalidParameterError(
         "The 'scores' parameter must be numbers, of which each sentence has a sequence of tags"
         f" that is allowed. Sentence {sentence}, of"

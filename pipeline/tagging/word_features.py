@@ -23,26 +23,7 @@ _REMEDY = (
 
 
 def as_word_vectors(vectors: Any, n_words: int, vectorizer: Any) -> Any:
-    """Return what a vectorizer gave for words as a matrix of float32 with a row for each.
-
-    Parameters
-    ----------
-    vectors : ndarray, DataFrame or sparse matrix
-        *Shape:* ``(n_words, n_features)``.
-    n_words : int
-    vectorizer : transformer
-        Named in the error.
-
-    Returns
-    -------
-    ndarray or sparse array in CSR format
-        *Shape:* ``(n_words, n_features)``, float32.
-
-    Raises
-    ------
-    InvalidParameterError
-        If the matrix has not one row for each word.
-    """
+    """Return what a vectorizer gave for words as a matrix of float32 with a row for each."""
     matrix = sparse.csr_array(vectors) if sparse.issparse(vectors) else np.asarray(vectors)
     if matrix.ndim != 2 or matrix.shape[0] != n_words:
         raise InvalidParameterError(
@@ -54,24 +35,7 @@ def as_word_vectors(vectors: Any, n_words: int, vectorizer: Any) -> Any:
 
 
 def learn_word_vectors(vectorizer: Any, words: list[list[str]], tags: list[list[str]]) -> Any:
-    """Fit a vectorizer and return what it gives for the words it was fitted on.
-
-    Parameters
-    ----------
-    vectorizer : transformer
-        Fitted in place.
-    words, tags : list of list of str
-        Of sentences.
-
-    Returns
-    -------
-    ndarray, DataFrame or sparse matrix
-
-    Raises
-    ------
-    InvalidParameterError
-        If the vectorizer cannot take lists of words, as those of texts and numbers cannot.
-    """
+    """Fit a vectorizer and return what it gives for the words it was fitted on."""
     try:
         if hasattr(vectorizer, "fit_transform"):
             return vectorizer.fit_transform(words, tags)
@@ -92,41 +56,22 @@ def learn_word_vectors(vectorizer: Any, words: list[list[str]], tags: list[list[
 def word_features(
     vectors: Any, words: Sequence[str], offsets: NDArray[np.int64], context: int, with_shapes: bool
 ) -> Any:
-    """Put the vectors and shapes of words and of their neighbours side by side.
-
-    Parameters
-    ----------
-    vectors : ndarray, sparse array or None
-        *Shape:* ``(n_words, n_vector_features)``.
-    words : sequence of str
-        *Length:* ``n_words``.
-    offsets : ndarray
-        Where each sentence begins, and where the last one ends. *Shape:* ``(n_sentences + 1,)``,
-        int64.
-    context : int
-        How many neighbours there are on each side. Beyond the sentence there are zeros.
-    with_shapes : bool
-        Whether `word_shape` takes part.
-
-    Returns
-    -------
-    ndarray or sparse array
-        From the leftmost neighbour to the rightmost, each with its vector and its shape. *Shape:*
-        ``(n_words, (2 * context + 1) * (n_vector_features + n_shapes))``, float32.
+    """Concatenate the vectors and shapes of words and of ``context`` neighbours on each side.
 
     Examples
     --------
     >>> vectors = np.array([[1], [2], [3], [4]], dtype=np.float32)
-    >>> word_features(vectors, ["a", "b", "c", "d"], np.array([0, 3, 4]), context=1, with_shapes=False).tolist()
+    >>> words, offsets = ["a", "b", "c", "d"], np.array([0, 3, 4])
+    >>> word_features(vectors, words, offsets, context=1, with_shapes=False).tolist()
     [[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 0.0], [0.0, 4.0, 0.0]]
     """
     blocks = [] if vectors is None else [vectors]
     if with_shapes:
         blocks.append(word_shape(words, offsets))
-    places = np.arange(len(words))
+    indices = np.arange(len(words))
     lengths = np.diff(offsets)
     first, beyond = np.repeat(offsets[:-1], lengths), np.repeat(offsets[1:], lengths)
-    shifts = [places + shift for shift in range(-context, context + 1)]
+    shifts = [indices + shift for shift in range(-context, context + 1)]
     inside = [(first <= shifted) & (shifted < beyond) for shifted in shifts]
     if any(sparse.issparse(block) for block in blocks):
         own = sparse.hstack([sparse.csr_array(block) for block in blocks], format="csr")
