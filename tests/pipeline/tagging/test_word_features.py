@@ -1,0 +1,143 @@
+"""Tests of pipeline/tagging/word_features.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from bertvectorizer import BertVectorizer, StaticVectorizer
+from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError, StoreError
+from bertvectorizer.pipeline.tagging.labeler import SequenceLabeler
+from tests.pipeline.tagging.labeled import VECTORS, X_NEW, Y_NEW, HashedWords, Letters, Wrong, X, Y
+
+pytestmark = pytest.mark.numeric
+
+
+def test_vectors_reach_the_estimator_with_neighbours_and_shapes() -> None:
+    class Keeps(LogisticRegression):  # type: ignore[misc]
+        def fit(self, X: Any, y: Any) -> Keeps:
+            self.features_, self.labels_ = X, y
+            return super().fit(X, y)  # type: ignore[no-any-return]
+
+    words, tags = [["ann", "Saw"], ["bo"]], [["B-PER", "O"], ["B-PER"]]
+    labeler = SequenceLabeler(HashedWords(4), Keeps(), context=2, word_shape=False).fit(words, tags)
+    rows = HashedWords(4).fit(words, tags).transform(words)
+    zeros = np.zeros(4)
+    expected = [
+        [zeros, zeros, rows[0], rows[1], zeros],
+        [zeros, rows[0], rows[1], zeros, zeros],
+        [zeros, zeros, rows[2], zeros, zeros],
+    ]
+    np.testing.assert_allclose(
+        labeler.estimator_.features_, np.reshape(expected, (3, 20)), rtol=1e-6
+    )
+    assert labeler.estimator_.features_.dtype == np.float32
+    assert labeler.estimator_.labels_.tolist() == ["B-PER", "O", "B-PER"]
+    assert labeler.vectorizer_.seen_ == tags
+
+    thin = SequenceLabeler(HashedWords(4, "sparse"), Keeps(), context=2, word_shape=False).fit(
+        words, tags
+    )
+    assert sparse.issparse(thin.estimator_.features_)
+    np.testing.assert_array_equal(thin.estimator_.features_.toarray(), labeler.estimator_.features_)
+    both = [
+        SequenceLabeler(HashedWords(4, form), Keeps(), context=1).fit(words, tags)
+        for form in ("dense", "sparse", "frame")
+    ]
+    features = both[0].estimator_.features_
+    assert features.shape == (3, 3 * (4 + 29))
+    for other in both[1:]:
+        own = other.estimator_.features_
+        np.testing.assert_array_equal(own.toarray() if sparse.issparse(own) else own, features)
+
+
+@pytest.mark.parametrize("decode", ["viterbi", "crf"])
+def test_sparse_vectors(decode: str) -> None:
+    labeler = SequenceLabeler(Letters(), decode=decode).fit(X, Y)
+    assert labeler.score(X_NEW, Y_NEW) > 0.9
+
+
+def test_shapes_alone_and_vectors_alone() -> None:
+    words, tags = (
+        [["Ann", "saw", "it"], ["we", "saw", "Bo"]] * 5,
+        [["B-PER", "O", "O"], ["O", "O", "B-PER"]] * 5,
+    )
+    alone = SequenceLabeler(estimator=LogisticRegression()).fit(words, tags)
+    assert alone.vectorizer_ is None
+    assert alone.predict([["they", "left", "Rio"]]) == [["O", "O", "B-PER"]]
+    assert SequenceLabeler(HashedWords(), word_shape=False).fit(X, Y).score(X_NEW, Y_NEW) > 0.9
+
+
+def test_neighbours_help() -> None:
+    # Whether a word is tagged is known from the next word only.
+    rng = np.random.default_rng(0)
+    words = [[str(word) for word in rng.choice(["a", "b", "c", "!"], 8)] for _ in range(60)]
+    tags = [
+        ["B-X" if behind == "!" else "O" for behind in [*sentence[1:], ""]] for sentence in words
+    ]
+    scores = [
+        SequenceLabeler(HashedWords(), LogisticRegression(), context=n, word_shape=False)
+        .fit(words, tags)
+        .score(words, tags)
+        for n in (0, 1)
+    ]
+    assert scores[0] < 0.7
+    assert scores[1] == 1
+
+
+@pytest.mark.parametrize("form", ["dense", "flat"])
+def test_a_vectorizer_of_texts_is_named_with_a_remedy(form: str) -> None:
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'vectorizer' parameter .* one row for each word .*Got Wrong\(.*unit='word'",
+    ):
+        SequenceLabeler(Wrong(form=form)).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "vectorizer",
+    [
+        CountVectorizer(),
+        TfidfVectorizer(),
+        StandardScaler(),
+        StaticVectorizer(VECTORS),
+        BertVectorizer("none"),
+    ],
+    ids=lambda vectorizer: type(vectorizer).__name__,
+)
+def test_a_vectorizer_that_takes_no_lists_of_words_is_named(vectorizer: Any) -> None:
+    with pytest.raises(
+        InvalidParameterError,
+        match=rf"'vectorizer' parameter .*Got {type(vectorizer).__name__}\(.*unit='word'",
+    ) as caught:
+        SequenceLabeler(vectorizer).fit(X, Y)
+    assert caught.value.__cause__ is not None
+    assert str(caught.value.__cause__).rstrip(".") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidParameterError("The 'layers' parameter"),
+        ModelNotFoundError("no model"),
+        StoreError("no store"),
+        KeyError("bug"),
+    ],
+    ids=repr,
+)
+def test_errors_of_a_vectorizer_about_itself_are_left_as_they_are(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Letters, "fit_transform", fails)
+    with pytest.raises(type(error)) as caught:
+        SequenceLabeler(Letters()).fit(X, Y)
+    assert caught.value is error
