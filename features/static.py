@@ -196,15 +196,27 @@ class StaticVectorizer(WordVectorizer):
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series, or DataFrame
-            A column of texts; with ``unit="word"``, documents, each a list of words or a text; with
-            ``unit="span"``, a table.
-        y : ignored
-            Present for API consistency.
+        X : list, tuple, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
+            A column of texts. With ``unit="word"``, documents, each a list of words or a text. With
+            ``unit="span"``, a table. Series and DataFrames may be those of pandas or polars.
+        y : object, default=None
+            Ignored. Present for API consistency.
 
         Returns
         -------
-        self
+        self : object
+            The fitted vectorizer.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter is invalid.
+        InvalidTextError
+            If X has no texts, words or spans as ``unit`` requires.
+        ModelNotFoundError
+            If there is no such file or model as ``vectors``.
+        ModelIntegrityError
+            If the file of word vectors is damaged.
         """
         return super().fit(X, y)
 
@@ -213,17 +225,30 @@ class StaticVectorizer(WordVectorizer):
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series, or DataFrame
+        X : list, tuple, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
             As for ``fit``.
-        y : ignored
-            Present for API consistency.
-        **fit_params : ignored
-            Present for API consistency.
+        y : object, default=None
+            Ignored. Present for API consistency.
+        **fit_params : dict
+            None are accepted.
 
         Returns
         -------
-        vectors : ndarray of shape (n_rows, n_features), dtype float32
+        vectors : ndarray of shape (n_rows, n_features), float32
             A row for each text, word or span. Equals ``fit(X).transform(X)``.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter is invalid.
+        InvalidTextError
+            If X has no texts, words or spans as ``unit`` requires.
+        ModelNotFoundError
+            If there is no such file or model as ``vectors``.
+        ModelIntegrityError
+            If the file of word vectors is damaged.
+        TypeError
+            If there are fit parameters.
         """
         return super().fit_transform(self._rows(X), y, **fit_params)
 
@@ -232,13 +257,22 @@ class StaticVectorizer(WordVectorizer):
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series, or DataFrame
+        X : list, tuple, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
             As for ``fit``.
 
         Returns
         -------
-        vectors : ndarray of shape (n_rows, n_features), dtype float32
+        vectors : ndarray of shape (n_rows, n_features), float32
             A row for each text, word or span.
+
+        Raises
+        ------
+        InvalidTextError
+            If X has no texts, words or spans as ``unit`` requires.
+        ModelChangedError
+            If the table of word vectors differs from the one that was fitted.
+        NotFittedError
+            If the vectorizer is not fitted.
         """
         return super().transform(self._rows(X))
 

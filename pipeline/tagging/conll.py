@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def read_conll(
     word_column: int = 0,
     tag_column: int = -1,
     separator: str | None = None,
-    scheme: str | None = None,
+    scheme: Literal["IOB1", "BIO", "IOBES", "plain"] | None = None,
     encoding: str = "utf-8",
 ) -> TaggedSentences:
     r"""Read a CoNLL file: one word per line with its tag, and a blank line after each sentence.
@@ -48,43 +48,55 @@ def read_conll(
     Parameters
     ----------
     path : str or Path
-        May be compressed (``.gz``, ``.bz2``, ``.xz``).
-    word_column, tag_column : int
-        Counted from 0, or from the end with -1. Tags stand last in most files; in CoNLL-U words are
-        1 and parts of speech 3.
-    separator : str or None
-        What stands between columns. None takes tabs if the first word's line has one, otherwise
-        spaces, of which any number is one.
-    scheme : {"IOB1", "BIO", "IOBES", "plain"} or None
-        The scheme that the tags are converted to; None leaves them as they are. "BIO" is also known
-        as IOB2, "IOBES" as BIOES.
-    encoding : str
+        The file. It may be compressed (``.gz``, ``.bz2``, ``.xz``).
+    word_column : int, default=0
+        Index of the column of words, counted from 0, or from the end if it is negative. In CoNLL-U
+        it is 1.
+    tag_column : int, default=-1
+        Index of the column of tags. It is the last column in most files. In CoNLL-U the column of
+        parts of speech is 3.
+    separator : str or None, default=None
+        Characters between two columns. None takes a tab if the first line with a word has one,
+        else any number of spaces.
+    scheme : {"IOB1", "BIO", "IOBES", "plain"} or None, default=None
+        Tagging scheme to convert the tags to. None does not convert them. "BIO" is also known as
+        IOB2, and "IOBES" as BIOES.
+    encoding : str, default="utf-8"
+        Encoding of the file.
 
     Returns
     -------
-    TaggedSentences
-        To be taken apart: ``X, y = read_conll(path)``.
+    sentences : TaggedSentences
+        The words and the tags of each sentence. It unpacks as ``X, y = read_conll(path)``.
 
     Raises
     ------
     InvalidParameterError
-        If a parameter breaks its rule, or the tags cannot be converted.
+        If a parameter breaks its rule, or the tags cannot be converted to ``scheme``.
     InvalidTableError
-        If the file is missing, holds no words or cannot be read, or a line lacks a column or its
-        tag.
+        If the file is missing, has no words or cannot be read, or a line has a wrong number of
+        columns or no tag.
+
+    See Also
+    --------
+    TaggedSentences : The result.
+    SequenceLabeler : Learn to predict the tags.
 
     Notes
     -----
-    A line of nothing but space ends a sentence, and so does ``-DOCSTART-``. In a file with tabs a
-    word may hold any other space. Between sentences, a line that begins with # is a comment, unless
-    it has as many columns as the first word's line. All lines must have as many columns as that
-    one; if both columns are counted from the left, all lines of a sentence must have as many as its
-    first. In tables of ten columns, as in CoNLL-U, rows numbered such as 3-4 or 8.1 are no words,
-    where words are read from another column.
+    A blank line ends a sentence, and so does ``-DOCSTART-``. Between sentences, a line that begins
+    with # is a comment, unless it has as many columns as the first line with a word. All lines must
+    have as many columns as that line. If ``word_column`` and ``tag_column`` are not negative, only
+    the lines of one sentence must have the same number of columns.
+
+    In tab-separated files with ten columns, such as CoNLL-U, rows numbered 3-4 or 8.1 are skipped,
+    unless words are read from the first column.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> from bertvectorizer import read_conll
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = Path(directory, "train.conll")
     ...     _ = path.write_text("In\tO\nLima\tB-LOC\n\nYes\tO\n", encoding="utf-8")

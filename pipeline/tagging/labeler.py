@@ -6,7 +6,7 @@ import inspect
 import itertools
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["SequenceLabeler"]
 
 _DECODERS = ("viterbi", "greedy", "crf")
-_MOST_BYTES = 64 * 2**20  # of the features of a portion
+_MOST_BYTES = 64 * 2**20  # of the features of a chunk
 
 
 def _has_probabilities(labeler: SequenceLabeler) -> bool:
@@ -50,70 +50,94 @@ def _has_probabilities(labeler: SequenceLabeler) -> bool:
 
 
 class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Tag each word of a sentence: entities, parts of speech, or any other tags.
+    """Tag each word of a sentence with an entity, a part of speech, or any other tag.
 
-    Each word becomes a vector, beside it those of its neighbours and what capitals, digits and
-    punctuation show. Any classifier scores tags for each word, and the best sequence that their
-    scheme allows is taken; or a conditional random field learns both at once.
+    The features of a word are its vector, the vectors of its neighbours, and its shape (capitals,
+    digits, punctuation). A classifier scores the tags of each word, and a decoder finds the best
+    valid sequence. Alternatively, a conditional random field learns both at once.
 
     Parameters
     ----------
-    vectorizer : transformer or None
-        Makes a row of numbers for each word of sentences that are lists of words:
-        `BertWordVectorizer`, ``StaticVectorizer(unit="word")``, or any other that does so. None
-        leaves the shapes of words alone.
-    estimator : classifier or None
-        Learns the tags of words. None takes logistic regression on scaled features. Not used with
-        ``decode="crf"``. Of a support vector machine with ``decision_function_shape="ovo"`` only
-        the classes that it predicts are used, since its scores are of pairs.
-    context : int
-        How many neighbours on each side lend their features to a word.
-    decode : {"viterbi", "greedy", "crf"}
-        How the tags of a sentence are found. ``"viterbi"``: of all sequences that the scheme
-        allows, the one with the highest sum of scores (log-probabilities or, without these, the
-        decision function). ``"greedy"``: from left to right, the best tag allowed. ``"crf"``: by a
-        linear-chain conditional random field, which also learns which tags stand together.
-    word_shape : bool
-        Whether the 29 features of `word_shape` take part.
-    scheme : {"auto", "IOB1", "BIO", "IOBES", "plain"}
-        How entities are written in ``y``; predictions are written so too. ``"plain"`` tags, such as
-        parts of speech, are no entities, and may stand in any order. ``"auto"`` is found by
-        `detect_scheme`. BILOU and BMEWO are read as IOBES, and come back in its letters.
-    coding : {"IOB1", "BIO", "IOBES"} or None
-        The scheme that is learnt, whatever that of ``y``. None is that of ``y``, but BIO for IOB1.
-    crf_l2 : float
-        With ``decode="crf"``: L2 regularization; larger values give simpler models.
-    max_iter : int
-        With ``decode="crf"``: most iterations of L-BFGS.
+    vectorizer : transformer or None, default=None
+        Turns lists of words into one row of features per word, such as `BertWordVectorizer` or
+        ``StaticVectorizer(unit="word")``. None uses the shapes of words only.
+    estimator : classifier or None, default=None
+        Classifier of words. None takes `LogisticRegression` on scaled features. It is ignored with
+        ``decode="crf"``. For a classifier with ``decision_function_shape="ovo"`` and no
+        probabilities, only the predicted classes are used.
+    context : int, default=1
+        Number of neighbours on each side whose features are added to those of a word.
+    decode : {"viterbi", "greedy", "crf"}, default="viterbi"
+        How to find the tags of a sentence:
+
+        - ``"viterbi"``: the valid sequence with the highest sum of scores. Scores are
+          log-probabilities if the classifier has them, else its decision function.
+        - ``"greedy"``: the best valid tag for each word, from left to right.
+        - ``"crf"``: a linear-chain conditional random field, which also learns the transitions
+          between tags.
+    word_shape : bool, default=True
+        Whether to use the 29 features of the shape of a word.
+    scheme : {"auto", "IOB1", "BIO", "IOBES", "plain"}, default="auto"
+        Tagging scheme of ``y`` and of the predictions. ``"auto"`` detects it. ``"plain"`` tags,
+        such as parts of speech, mark no entities, and any sequence of them is valid. BILOU and
+        BMEWO tags are accepted as IOBES; predictions have the prefixes of IOBES.
+    coding : {"IOB1", "BIO", "IOBES"} or None, default=None
+        Tagging scheme in which the model is trained. None takes that of ``y``, or BIO for IOB1.
+    crf_l2 : float, default=0.1
+        L2 regularization of the conditional random field. Larger values regularize more. Used
+        only with ``decode="crf"``.
+    max_iter : int, default=500
+        Maximum number of iterations of L-BFGS. Used only with ``decode="crf"``.
 
     Attributes
     ----------
     vectorizer_ : transformer or None
+        The fitted vectorizer.
     estimator_ : classifier
-        Fitted on words, with tags in ``coding_`` as classes. Where the training set has one tag
-        only, a `DummyClassifier`, since many classifiers refuse that. Without ``decode="crf"``
-        only.
+        The fitted classifier of words. Its classes are tags in ``coding_``. It is a
+        `DummyClassifier` if the training set has only one tag. Not set with ``decode="crf"``.
     crf_ : LinearChainCrf
-        With ``decode="crf"`` only.
-    tags_ : ndarray
+        The fitted conditional random field. Set only with ``decode="crf"``.
+    tags_ : ndarray of shape (n_tags,), dtype str
         The tags that can be predicted, in ``coding_``: those of the training set, and "O" unless
-        they are plain. Columns of ``predict_proba``. *Shape:* ``(n_tags,)``, dtype str.
-    scheme_, coding_ : str
-        The scheme of ``y``, and the one that was learnt.
+        tags are plain. They are the columns of ``predict_proba``.
+    scheme_ : str
+        Tagging scheme of ``y`` and of the predictions.
+    coding_ : str
+        Tagging scheme in which the model was trained.
 
     Raises
     ------
-    InvalidParameterError, InvalidTextError
-        See :mod:`bertvectorizer.errors` for the whole tree.
+    InvalidParameterError
+        If a parameter breaks its rule, ``y`` does not hold one tag for each word, or a tag is not
+        valid in ``scheme``.
+    InvalidTextError
+        If ``X`` does not hold lists of words.
+    NotFittedError
+        If a method is called before ``fit``.
+
+    See Also
+    --------
+    BertWordVectorizer : Contextual vectors of words.
+    StaticVectorizer : Static vectors of words, with ``unit="word"``.
+    read_conll : Read sentences and their tags from a file.
 
     Notes
     -----
-    Sentences are predicted in portions whose features take 64 MiB at most, or by themselves if they
-    are longer, so that memory does not grow with their number, but for the tags themselves. This is
-    no scikit-learn classifier, though it predicts: its ``y`` is nested, so cross-validation must
-    not stratify by it. `cross_val_score` works, but `cross_val_predict` cannot join lists of
-    different lengths: predict fold by fold, ``[clone(labeler).fit(X_train, y_train).predict(X_test)
-    for ...]``.
+    Sentences are predicted in chunks whose features take at most 64 MiB, so that memory does not
+    grow with the number of sentences. A longer sentence is a chunk of its own.
+
+    ``y`` is nested, so this estimator is not a scikit-learn classifier, and cross-validation must
+    not stratify. `cross_val_score` works. `cross_val_predict` does not, because it cannot join
+    lists of different lengths. Predict fold by fold instead:
+    ``[clone(labeler).fit(X_train, y_train).predict(X_test) for ...]``.
+
+    References
+    ----------
+    J. Lafferty, A. McCallum, F. Pereira, "Conditional Random Fields: Probabilistic Models for
+    Segmenting and Labeling Sequence Data", ICML 2001.
+
+    J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, "BERT", NAACL 2019, section 5.3.
 
     Examples
     --------
@@ -135,10 +159,10 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         estimator: Any = None,
         *,
         context: int = 1,
-        decode: str = "viterbi",
+        decode: Literal["viterbi", "greedy", "crf"] = "viterbi",
         word_shape: bool = True,
-        scheme: str = "auto",
-        coding: str | None = None,
+        scheme: Literal["auto", "IOB1", "BIO", "IOBES", "plain"] = "auto",
+        coding: Literal["IOB1", "BIO", "IOBES"] | None = None,
         crf_l2: float = 0.1,
         max_iter: int = 500,
     ) -> None:
@@ -153,26 +177,32 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         self.max_iter = max_iter
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Learn from sentences whose tags are known.
+        """Fit on sentences and their tags.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series
-            Sentences, each a list of words. *Length:* ``n_sentences``.
-        y : list, tuple, ndarray or Series
-            For each sentence a list of tags, one for each word. *Length:* ``n_sentences``.
+        X : list, tuple, ndarray, pandas or polars Series of shape (n_sentences,)
+            Sentences, each a list of words.
+        y : list, tuple, ndarray or Series of shape (n_sentences,)
+            The tags of each sentence, one for each word.
 
         Returns
         -------
-        self
+        self : object
+            The fitted labeler.
 
         Raises
         ------
         InvalidTextError
-            If ``X`` holds something else than lists of words.
+            If ``X`` does not hold lists of words.
         InvalidParameterError
-            If a parameter breaks its rule, tags are no tags of the scheme, or there is not one for
-            each word.
+            If a parameter breaks its rule, ``X`` has no words, ``y`` does not hold one tag for each
+            word, or a tag is not valid in ``scheme``.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the conditional random field has not converged after ``max_iter`` iterations.
         """
         self._check_parameters()
         words = read_sentences(X)
@@ -217,22 +247,31 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         return self
 
     def predict(self, X: Any) -> list[list[str]]:
-        """Return the tags of sentences.
+        """Predict the tags of sentences.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series
-            Sentences, each a list of words. *Length:* ``n_sentences``.
+        X : list, tuple, ndarray, pandas or polars Series of shape (n_sentences,)
+            Sentences, each a list of words.
 
         Returns
         -------
-        list of list of str
-            In the scheme of the training tags, one for each word.
+        tags : list of list of str
+            One tag for each word of each sentence, in ``scheme_``.
+
+        Raises
+        ------
+        InvalidTextError
+            If ``X`` does not hold lists of words.
+        InvalidParameterError
+            If a parameter that ``fit`` has used was changed since, or the estimator returns NaN.
+        NotFittedError
+            If the labeler is not fitted.
         """
         self._check_fitted()
         found: list[list[str]] = []
         names = self.tags_.tolist()
-        for features, offsets in self._portions(X):
+        for features, offsets in self._chunks(X):
             path = (
                 []
                 if features is None
@@ -248,25 +287,35 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> list[NDArray[np.float64]]:
-        """Return the probabilities of tags for the words of sentences.
+        """Predict the probabilities of the tags of each word.
 
-        Those of the estimator are of each word by itself; of a conditional random field they are
-        marginal probabilities in the sentence.
+        With a classifier they are the probabilities of each word alone. With ``decode="crf"`` they
+        are the marginal probabilities in the sentence.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series
-            Sentences, each a list of words. *Length:* ``n_sentences``.
+        X : list, tuple, ndarray, pandas or polars Series of shape (n_sentences,)
+            Sentences, each a list of words.
 
         Returns
         -------
-        list of ndarray
-            For each sentence an array with a column for each of ``tags_``, in the scheme
-            ``coding_``. *Shape of each:* ``(n_words, n_tags)``, float64.
+        probabilities : list of ndarray of shape (n_words, n_tags), float64
+            An array for each sentence, with a column for each of ``tags_``.
+
+        Raises
+        ------
+        InvalidTextError
+            If ``X`` does not hold lists of words.
+        InvalidParameterError
+            If a parameter that ``fit`` has used was changed since, or the estimator returns NaN.
+        NotFittedError
+            If the labeler is not fitted.
+        AttributeError
+            If the estimator has no ``predict_proba``.
         """
         self._check_fitted()
         found: list[NDArray[np.float64]] = []
-        for features, offsets in self._portions(X):
+        for features, offsets in self._chunks(X):
             if features is None:
                 proba = np.empty((0, len(self.tags_)))
             elif self.decode == "crf":
@@ -279,19 +328,30 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     def score(self, X: Any, y: Any) -> float:
         """Return the micro-averaged F1 of entities, or the accuracy of plain tags.
 
-        F1 is computed as by seqeval and conlleval.
+        F1 is computed as in seqeval and conlleval.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series
-            Sentences, each a list of words. *Length:* ``n_sentences``.
-        y : list, tuple, ndarray or Series
-            The true tags.
+        X : list, tuple, ndarray, pandas or polars Series of shape (n_sentences,)
+            Sentences, each a list of words.
+        y : list, tuple, ndarray or Series of shape (n_sentences,)
+            The true tags of each sentence, one for each word.
 
         Returns
         -------
-        float
-            In [0, 1]; 0 where there is nothing to find and nothing was found.
+        score : float
+            In [0, 1]. It is 0 if there are no words, or no entities in ``y`` and in the
+            predictions.
+
+        Raises
+        ------
+        InvalidTextError
+            If ``X`` does not hold lists of words.
+        InvalidParameterError
+            If ``y`` does not hold one tag for each word, or a parameter that ``fit`` has used was
+            changed since. If tags are plain and the training tags mark entities, or the reverse.
+        NotFittedError
+            If the labeler is not fitted.
         """
         true = self._true_tags(X, y)
         return tag_score(true, self.predict(X), self.scheme_)
@@ -299,22 +359,41 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     def classification_report(
         self, X: Any, y: Any, output_dict: bool = False, digits: int = 2
     ) -> str | dict[str, Any]:
-        """Return precision, recall, F1 and support of each entity type, or of each plain tag.
+        """Return precision, recall, F1 and support of each entity type or plain tag.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series
-            Sentences, each a list of words. *Length:* ``n_sentences``.
-        y : list, tuple, ndarray or Series
-            The true tags.
-        output_dict : bool
-            Return numbers of plain Python instead of text.
-        digits : int
-            Digits of the text's numbers.
+        X : list, tuple, ndarray, pandas or polars Series of shape (n_sentences,)
+            Sentences, each a list of words.
+        y : list, tuple, ndarray or Series of shape (n_sentences,)
+            The true tags of each sentence, one for each word.
+        output_dict : bool, default=False
+            Whether to return a dict instead of text.
+        digits : int, default=2
+            Number of decimals in the text.
 
         Returns
         -------
-        str or dict
+        report : str or dict
+            The report. A dict holds Python numbers, which can be written as JSON.
+
+        Raises
+        ------
+        InvalidTextError
+            If ``X`` does not hold lists of words.
+        InvalidParameterError
+            If ``y`` does not hold one tag for each word, or a parameter that ``fit`` has used was
+            changed since. If tags are plain and the training tags mark entities, or the reverse.
+        NotFittedError
+            If the labeler is not fitted.
+
+        Examples
+        --------
+        >>> from bertvectorizer import SequenceLabeler
+        >>> X, y = [["Ann", "met", "us"], ["we", "ran"]], [["B-PER", "O", "O"], ["O", "O"]]
+        >>> labeler = SequenceLabeler(decode="crf", crf_l2=0.01).fit(X, y)
+        >>> labeler.classification_report(X, y, output_dict=True)["PER"]["f1-score"]
+        1.0
         """
         check_flag("output_dict", output_dict)
         check_int("digits", digits, 0)
@@ -386,19 +465,19 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             vectors = as_word_vectors(vectors, len(flat), vectorizer)
         return word_features(vectors, flat, offsets_of(words), self.context, self.word_shape)
 
-    def _portions(self, X: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
+    def _chunks(self, X: Any) -> Iterator[tuple[Any, NDArray[np.int64]]]:
         """Yield features and offsets of chunks of sentences; features are None without words."""
         words = read_sentences(X)
         bounds = offsets_of(words)
         for start, end in chunks(bounds, int(_MOST_BYTES / max(self._bytes_a_word, 1))):
-            portion, offsets = words[start:end], bounds[start : end + 1] - bounds[start]
+            chunk, offsets = words[start:end], bounds[start : end + 1] - bounds[start]
             vectors = (
                 None
                 if self.vectorizer_ is None or not offsets[-1]
-                else self.vectorizer_.transform(portion)
+                else self.vectorizer_.transform(chunk)
             )
             yield (
-                self._features(portion, self.vectorizer_, vectors) if offsets[-1] else None,
+                self._features(chunk, self.vectorizer_, vectors) if offsets[-1] else None,
                 offsets,
             )
 

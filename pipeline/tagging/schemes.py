@@ -232,7 +232,7 @@ def _detect(sentences: list[list[str]]) -> str:
     if typed and other:
         raise InvalidParameterError(
             f"Tags must all be 'O' or have a prefix, as {typed[0]!r} has, or none. Got {other[0]!r}"
-            f" for {_place(sentences, other[0])}. Correct the tag, or say scheme='plain' if that is"
+            f" for {_position(sentences, other[0])}. Correct the tag, or say scheme='plain' if that is"
             " no prefix."
         )
     if not typed and (other or not ("B" in bare or bare == ["I"])):
@@ -245,13 +245,13 @@ def _detect(sentences: list[list[str]]) -> str:
             first = next(tag for tag in other if tag != "o")
             raise InvalidParameterError(
                 "The prefix of a tag must be a capital letter, as in 'B-PER', and 'O' too. Got"
-                f" {first!r} for {_place(sentences, first)}. Spell tags so, or say scheme='plain'"
+                f" {first!r} for {_position(sentences, first)}. Spell tags so, or say scheme='plain'"
                 " if that is no prefix."
             )
         if "O" in distinct and all(_OTHER_SPELLING.fullmatch(tag) for tag in marks):
             raise InvalidParameterError(
                 "The prefix of a tag must be one letter and a hyphen, as in 'B-PER'. Got"
-                f" {marks[0]!r} for {_place(sentences, marks[0])}. Spell tags so, or say"
+                f" {marks[0]!r} for {_position(sentences, marks[0])}. Spell tags so, or say"
                 " scheme='plain' if that is no prefix."
             )
         return "plain"
@@ -278,7 +278,7 @@ def _read_all(sentences: list[list[str]], scheme: str) -> dict[str, _Read]:
                 shown = ", ".join(f"'{letter}-...'" for letter in _LETTERS[scheme])
                 raise InvalidParameterError(
                     f"Tags in {scheme} must be 'O' or one of {shown}. Got {tag!r} for"
-                    f" {_place(sentences, tag)}. Correct the tag, or say which scheme it is of"
+                    f" {_position(sentences, tag)}. Correct the tag, or say which scheme it is of"
                     " (scheme='auto' finds it)."
                 )
             read[tag] = _SYNONYMS.get(letter, letter), kind
@@ -290,12 +290,12 @@ def _check_types(sentences: list[list[str]], typed: list[str]) -> None:
         if len(tag) == 2:
             raise InvalidParameterError(
                 f"A tag must have a type behind its hyphen, as in 'B-PER'. Got {tag!r} for"
-                f" {_place(sentences, tag)}. Add the type, or write {tag[0]!r} if there is one type"
+                f" {_position(sentences, tag)}. Add the type, or write {tag[0]!r} if there is one type"
                 " only."
             )
 
 
-def _place(sentences: list[list[str]], wanted: str) -> str:
+def _position(sentences: list[list[str]], wanted: str) -> str:
     number, word = next(
         (number, tags.index(wanted)) for number, tags in enumerate(sentences) if wanted in tags
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,16 +20,25 @@ _NAMED = 5
 
 
 class TaggedSentences(NamedTuple):
-    """Sentences, and a tag for each of their words: ``X, y = read_conll(path)``.
+    """Sentences and the tags of their words.
+
+    It is a named tuple, so that ``X, y = read_conll(path)`` works.
 
     Parameters
     ----------
     words : list of list of str
+        The words of each sentence.
     tags : list of list of str
-        As many for each sentence as it has words.
+        The tags of each sentence, one for each word.
+
+    See Also
+    --------
+    read_conll : Read sentences and tags from a file.
+    SequenceLabeler : Learn to predict the tags.
 
     Examples
     --------
+    >>> from bertvectorizer import TaggedSentences
     >>> sentences = TaggedSentences([["In", "Lima"], ["Yes"]], [["O", "B-LOC"], ["O"]])
     >>> sentences.to_frame()["sentence"].tolist()
     [0, 0, 1]
@@ -41,18 +50,23 @@ class TaggedSentences(NamedTuple):
     tags: list[list[str]]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per word.
+        """Return a table with a row for each word.
 
         Returns
         -------
-        DataFrame
-            Columns "sentence" (its number, from 0), "word" and "tag". Sentences of no words have no
-            row.
+        table : DataFrame of shape (n_words, 3)
+            Columns "sentence" (its number, counted from 0), "word" and "tag". A sentence without
+            words has no row.
 
         Raises
         ------
         InvalidParameterError
-            If these are no lists of lists of str, or a sentence has not as many tags as words.
+            If words or tags are not lists of lists of str, or the number of tags of a sentence
+            differs from its number of words.
+
+        See Also
+        --------
+        from_frame : Read such a table.
         """
         for name, sentences in (("words", self.words), ("tags", self.tags)):
             _check_lists(name, sentences)
@@ -77,27 +91,28 @@ class TaggedSentences(NamedTuple):
             }
         )
 
-    def convert(self, scheme: str) -> TaggedSentences:
-        """Write the same entities in another scheme.
+    def convert(self, scheme: Literal["IOB1", "BIO", "IOBES", "plain"]) -> TaggedSentences:
+        """Convert the tags to another tagging scheme.
 
         Parameters
         ----------
         scheme : {"IOB1", "BIO", "IOBES", "plain"}
-            The scheme wanted; the one at hand is found by the tags. Plain tags become no others,
-            nor others plain.
+            The new scheme. The present one is detected.
 
         Returns
         -------
-        TaggedSentences
-            With the same words.
+        sentences : TaggedSentences
+            The same words with the converted tags.
 
         Raises
         ------
         InvalidParameterError
-            If a tag is none of its scheme, or there is no way to ``scheme``.
+            If a tag is not valid in the detected scheme. If plain tags are converted to another
+            scheme, or tags that mark entities to "plain".
 
         Examples
         --------
+        >>> from bertvectorizer import TaggedSentences
         >>> sentences = TaggedSentences([["In", "Costa", "Rica"]], [["O", "B-LOC", "I-LOC"]])
         >>> sentences.convert("IOBES").tags
         [['O', 'B-LOC', 'E-LOC']]
@@ -109,31 +124,39 @@ class TaggedSentences(NamedTuple):
     def from_frame(
         cls, df: Any, sentence: str = "sentence", word: str = "word", tag: str = "tag"
     ) -> TaggedSentences:
-        """Read a table with a row per word.
+        """Read a table with a row for each word.
 
         Parameters
         ----------
-        df : DataFrame
-            Of pandas or polars.
-        sentence : str
-            Column that says to which sentence a word belongs, by a number or a name.
-        word, tag : str
-            Columns of texts.
+        df : pandas or polars DataFrame of shape (n_words, n_columns)
+            The table. Other columns are ignored.
+        sentence : str, default="sentence"
+            Name of the column that identifies the sentence of a word, by a number or a name.
+        word : str, default="word"
+            Name of the column of words.
+        tag : str, default="tag"
+            Name of the column of tags.
 
         Returns
         -------
-        TaggedSentences
+        sentences : TaggedSentences
             Sentences in the order of their first rows, words in the order of the rows.
 
         Raises
         ------
         InvalidParameterError
-            If ``df`` is no table, or two parameters name one column.
+            If ``df`` is not a DataFrame, or two parameters name the same column.
         InvalidTableError
-            If a column is not there, or a row lacks its sentence, word or tag; a blank tag is none.
+            If a column does not exist, a sentence or word is missing, or a tag is missing or blank.
+
+        See Also
+        --------
+        to_frame : Return such a table.
 
         Examples
         --------
+        >>> import pandas as pd
+        >>> from bertvectorizer import TaggedSentences
         >>> columns = {"sentence": [7, 7], "word": ["In", "Lima"], "tag": ["O", "B-LOC"]}
         >>> TaggedSentences.from_frame(pd.DataFrame(columns))
         TaggedSentences(words=[['In', 'Lima']], tags=[['O', 'B-LOC']])

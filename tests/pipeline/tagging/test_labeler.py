@@ -391,7 +391,7 @@ def test_a_random_field_that_did_not_converge_warns() -> None:
 
 
 @pytest.mark.parametrize("decode", ["viterbi", "greedy", "crf"])
-def test_portions_change_nothing(decode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_change_nothing(decode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     labeler = SequenceLabeler(HashedWords(), decode=decode).fit(X, Y)
     words = [[], [], *X_NEW, [], ["unheard", "of"]]
     whole, proba = labeler.predict(words), labeler.predict_proba(words)
@@ -410,7 +410,7 @@ def test_portions_change_nothing(decode: str, monkeypatch: pytest.MonkeyPatch) -
     assert sum(n_words for n_words, _ in sizes) == sum(map(len, words))
     assert all(n_words <= 9 or n_sentences == 1 for n_words, n_sentences in sizes)
     assert all(a + b > 9 for (a, _), (b, _) in itertools.pairwise(sizes)), (
-        "no portion is smaller than it must be"
+        "no chunk is smaller than it must be"
     )
     np.testing.assert_allclose(
         np.concatenate(labeler.predict_proba(words)), np.concatenate(proba), rtol=1e-4, atol=1e-6
