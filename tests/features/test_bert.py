@@ -4,7 +4,6 @@ import inspect
 import logging
 import os
 import random
-import re
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -719,17 +718,6 @@ def test_tags() -> None:
 
 
 # ---- Manners
-
-
-def test_show_progress_bar(bert: str, capsys: pytest.CaptureFixture[str]) -> None:
-    X = BertVectorizer(bert, show_progress_bar=True).transform(TEXTS)
-    shown = capsys.readouterr()
-    assert re.search(r"BertVectorizer: 100%.* characters", shown.err.replace("\r", "\n"))
-    assert shown.out == ""
-    BertVectorizer(bert, show_progress_bar=True).transform(TEXTS)
-    assert "100%" in capsys.readouterr().err, "what comes from the store counts as well"
-    np.testing.assert_array_equal(BertVectorizer(bert).transform(TEXTS), X)
-    assert capsys.readouterr() == ("", "")
 
 
 def _global_state() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
 from bertvectorizer import BertVectorizer
-from bertvectorizer.errors import InvalidTextError, ModelChangedError
+from bertvectorizer.errors import InvalidTextError
 
 pytestmark = pytest.mark.numeric
 
@@ -267,28 +266,3 @@ def test_a_new_model_name_and_refit_use_the_new_model(bert: str, other: str) -> 
         np.testing.assert_allclose(
             vectorizer.set_params(model_name=bert).fit_transform(DATA["text"]).shape, (24, 32)
         )
-
-
-def test_a_new_model_name_without_refit_is_an_error(bert: str, other: str) -> None:
-    vectorizer = BertVectorizer(bert).fit(DATA["text"])
-    fingerprint = vectorizer.model_fingerprint_
-    vectorizer.set_params(model_name=other)
-    with pytest.raises(
-        ModelChangedError,
-        match=rf"fitted with a model of fingerprint {fingerprint}, but .* now has .* fit again",
-    ):
-        vectorizer.transform(DATA["text"])
-    assert clone(vectorizer).transform(DATA["text"]).shape == (
-        24,
-        16,
-    )  # never fitted, so nothing to contradict
-    assert vectorizer.set_params(model_name=bert).transform(DATA["text"]).shape == (24, 32)
-
-
-def test_the_same_model_in_another_place_is_the_same_model(bert: str, tmp_path: Path) -> None:
-    vectorizer = BertVectorizer(bert)
-    X = vectorizer.fit_transform(DATA["text"])
-    shutil.copytree(bert, tmp_path / "copy")
-    np.testing.assert_array_equal(
-        vectorizer.set_params(model_name=str(tmp_path / "copy")).transform(DATA["text"]), X
-    )

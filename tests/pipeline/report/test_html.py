@@ -14,21 +14,10 @@ import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from bertvectorizer import BertVectorizer, Comparison, compare
+from bertvectorizer import BertVectorizer, compare
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
 from bertvectorizer.pipeline.report import html as report
-from bertvectorizer.pipeline.report.formatting import (
-    format_bytes,
-    format_p,
-    format_score,
-    format_seconds,
-    format_share,
-    one_line,
-    shorten,
-    verdict,
-)
 from bertvectorizer.pipeline.report.html import render_report, repr_html
-from bertvectorizer.pipeline.report.tables import find_flips
 from tests.pipeline.comparisons import make_comparison
 from tests.tiny import ModelFactory
 
@@ -242,39 +231,6 @@ def test_held_back_rows_have_a_column(roster: dict[str, Any]) -> None:
         assert words in page.text
 
 
-@pytest.mark.parametrize(
-    ("gain", "tone", "answer"),
-    [
-        (0.06, "yes", "Yes, BERT"),
-        (-0.05, "open", "No evidence that BERT is better"),
-        (-0.4, "no", "No, BERT is worse"),
-    ],
-)
-def test_the_verdict_is_that_of_the_test(gain: float, tone: str, answer: str) -> None:
-    said = verdict(make_comparison(gain=gain))
-    assert said.tone == tone
-    assert said.answer.startswith(answer)
-    assert ("no evidence of a difference" in " ".join(said.reasons)) == (tone == "open")
-
-
-def test_flipped_rows_are_shown_both_ways_and_twenty_at_most(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    comparison = make_comparison(n_rows=2000, gain=-0.05)
-    shown = find_flips(comparison, "BERT cls")
-    assert [flip.heading.partition(":")[0] for flip in shown] == [
-        "Context helped",
-        "Context misled",
-    ]
-    for flip in shown:
-        assert flip.table is not None
-        assert len(flip.table.rows) == 20
-        assert re.fullmatch(r"The first 20 of \d+ rows", flip.table.caption)
-    nothing = comparison.errors("BERT", "BERT")
-    monkeypatch.setattr(Comparison, "errors", lambda *_: nothing)
-    assert [flip.table for flip in find_flips(comparison, "BERT cls")] == [None, None]
-
-
 def test_a_word_that_is_nowhere_is_the_users_error(roster: dict[str, Any]) -> None:
     with pytest.raises(InvalidParameterError, match="Got 'crane' instead"):
         render_report(make_comparison(roster=roster), "crane")
@@ -332,33 +288,3 @@ def test_a_notebook_shows_the_table() -> None:
         rule.startswith(".bertvectorizer-comparison")
         for rule in re.findall(r"^([^{\n<]+)\{", text, re.MULTILINE)
     )
-
-
-@pytest.mark.parametrize(
-    ("say", "value", "said"),
-    [
-        (format_score, -0.0123, "−0.012"),
-        (format_score, 1234567.0, "1.23e+06"),
-        (format_score, float("nan"), "–"),
-        (format_p, 0.0004, "< 0.001"),
-        (format_p, 0.05, "0.050"),
-        (format_seconds, 0.9996, "1 s"),
-        (format_seconds, 0.0123, "12.3 ms"),
-        (format_seconds, 600, "10 min"),
-        (format_seconds, float("nan"), "–"),
-        (format_bytes, 999, "999 B"),
-        (format_bytes, 2.5e12, "2.5e+03 GB"),
-        (format_bytes, 12_345_678, "12.3 MB"),
-        (format_share, 0.0123, "1.23 %"),
-    ],
-)
-def test_numbers_are_for_people(say: Any, value: float, said: str) -> None:
-    assert say(value) == said
-
-
-def test_long_names_keep_both_ends() -> None:
-    assert shorten("x" * 10 + "middle" + "y" * 30, 20).startswith("xxxx")
-    assert shorten("x" * 30 + "y" * 30, 20).endswith("yyy")
-    assert len(shorten("中" * 40, 20)) <= 12
-    assert shorten("") == "(nothing)"
-    assert one_line("a\u2028b\ud800") == "a b\ufffd"

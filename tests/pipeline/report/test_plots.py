@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,39 +9,14 @@ from typing import Any
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.report import plots
-from bertvectorizer.pipeline.report.confusion import count_confusions
 from bertvectorizer.pipeline.report.svg import BLUE, RED, figure_svg
 from tests.pipeline.comparisons import NAMES, make_comparison
+from tests.pipeline.report.figures import draw, texts_of, wild_comparison
 from tests.tiny import ModelFactory
-
-WILD = [
-    "$x$ & $\\frac$",
-    "_hidden",
-    "中文标签很长很长很长很长很长很长",
-    "🦇 \u202eevil\x00\n",
-    "a" * 300,
-    "",
-    "<b>\u2801",
-]
-
-
-def texts_of(figure: Figure) -> list[str]:
-    return [artist.get_text() for artist in figure.findobj(Text) if artist.get_text()]
-
-
-def draw(figure: Figure) -> bytes:
-    target = io.BytesIO()
-    figure.savefig(target, format="png", dpi=50)
-    return target.getvalue()
-
-
-def wild_comparison(kind: str = "multiclass") -> Any:
-    return make_comparison(kind, [*WILD, "BERT"], classes=WILD, curve=True)
 
 
 def test_scores_stand_in_order_with_the_best_baseline_marked() -> None:
@@ -95,30 +69,8 @@ def test_the_curve_has_both_kinds_and_six_lines_at_most() -> None:
     )
 
 
-def test_confusions_are_counted() -> None:
-    comparison = make_comparison("multiclass", n_rows=3)
-    comparison.target.values[:] = ["money", "sport", "sport"]
-    comparison.outcomes["BERT"].predictions[:] = [None, "world", "sport"]
-    found = count_confusions(comparison, "BERT")
-    assert found.rows == found.columns == ["money", "sport", "world"]
-    assert found.counts.tolist() == [[0, 0, 0], [0, 1, 1], [0, 0, 0]]
-    assert found.mistakes == [("sport", "world", 1)]
-    assert found.shares[1].tolist() == [0, 0.5, 0.5]
-
-
-def test_labels_are_found_missed_or_wrongly_given() -> None:
-    comparison = make_comparison("multilabel", n_rows=3)
-    comparison.target.values[:] = [[1, 1, 1], [1, 0, 1], [0, 1, 1]]
-    comparison.outcomes["BERT"].predictions[:] = [[None] * 3, [1, 1, 0], [0, 1, 1]]
-    found = count_confusions(comparison, "BERT")
-    assert found.counts.tolist() == [[1, 0, 0], [1, 0, 1], [1, 1, 0]]
-    assert found.mistakes == [("b", "wrongly given", 1), ("c", "missed", 1)]
-
-
 def test_of_many_classes_those_with_most_mistakes_are_shown() -> None:
     comparison = make_comparison("multiclass", n_rows=2000, classes=list(range(200)))
-    found = count_confusions(comparison)
-    assert (len(found.rows), found.n_classes) == (20, 200)
     figure = plots.plot_confusion(comparison)
     assert any("20 of 200" in text for text in texts_of(figure))
     assert draw(figure)
@@ -152,26 +104,6 @@ def test_any_name_can_be_drawn(plot: Callable[[Any], Figure]) -> None:
     assert "<b>" not in svg
 
 
-def test_letters_that_the_font_lacks_are_squares_in_pictures_and_themselves_in_pages() -> None:
-    assert any("□" in text for text in texts_of(plots.plot_scores(wild_comparison())))
-    svg = figure_svg(lambda: plots.plot_scores(wild_comparison()), "wild", "", "")
-    for words in ("中文", "🦇 evil", "$x$ &amp; $\\frac$", "_hidden", "&lt;b&gt;\u2801"):
-        assert words in svg
-    assert "□" not in svg
-
-
-def test_a_page_colours_its_figures() -> None:
-    svg = figure_svg(lambda: plots.plot_scores(make_comparison()), "one", "t", "d")
-    other = figure_svg(lambda: plots.plot_scores(make_comparison()), "one", "t", "d")
-    assert svg == other, "the same figure gives the same bytes"
-    assert "currentColor" in svg
-    assert "var(--blue,#0072b2)" in svg
-    assert "#000000" not in svg
-    assert "font-family" not in svg
-    assert "<style" not in svg
-    assert svg.startswith('<svg class="figure" role="img" viewBox="0 0 324 ')
-
-
 @pytest.mark.parametrize(
     ("plot", "changes", "message"),
     [
@@ -187,7 +119,6 @@ def test_a_page_colours_its_figures() -> None:
             {"kind": "regression"},
             "'name' parameter must be one of",
         ),
-        (count_confusions, {"kind": "regression"}, "no classes"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(

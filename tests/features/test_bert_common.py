@@ -1,0 +1,169 @@
+"""What the Bert vectorizers share: the model they were fitted with, the device, the encoders."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from bertvectorizer import BertVectorizer, BertWordVectorizer
+from bertvectorizer.errors import InvalidParameterError, ModelChangedError, UnsupportedModelError
+from tests.tiny import save_model
+
+pytestmark = pytest.mark.numeric
+
+TEXTS = ["the old bat flew in the night", "a ball", "", "the river bank"]
+
+
+@pytest.fixture(scope="module")
+def bert(tiny_model: Callable[..., Path]) -> str:
+    return str(tiny_model("bert"))
+
+
+@pytest.fixture(scope="module")
+def other(tiny_model: Callable[..., Path]) -> str:
+    """Another model, of another width."""
+    return str(tiny_model("bert", hidden_size=16))
+
+
+@pytest.fixture
+def own_model(tmp_path: Path) -> Path:
+    """Directory of a model that a test may spoil."""
+    return save_model("bert", tmp_path / "model")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_model_that_changed_is_noticed(own_model: Path, tmp_path: Path, file: str) -> None:
+    stored = pickle.dumps(BertVectorizer(str(own_model)).fit(TEXTS))
+    if file == "model.safetensors":
+        shutil.copy(
+            save_model("bert", tmp_path / "other", initializer_range=0.1) / file, own_model / file
+        )
+    else:
+        content = (own_model / file).read_text(encoding="utf-8")
+        (own_model / file).write_text(
+            content.replace('"bat"', '"cat"')
+            if file == "tokenizer.json"
+            else content.replace("gelu", "relu")
+        )
+        assert (own_model / file).read_text(encoding="utf-8") != content
+    loaded = pickle.loads(stored)
+    with pytest.raises(
+        ModelChangedError,
+        match=rf"fitted with a model of fingerprint {loaded.model_fingerprint_}, but .* now has",
+    ):
+        loaded.transform(TEXTS)
+    assert loaded.fit_transform(TEXTS).shape == (4, 32)  # fit again, as the message says
+
+
+def test_a_new_model_name_without_refit_is_an_error(bert: str, other: str) -> None:
+    vectorizer = BertVectorizer(bert).fit(TEXTS)
+    fingerprint = vectorizer.model_fingerprint_
+    vectorizer.set_params(model_name=other)
+    with pytest.raises(
+        ModelChangedError,
+        match=rf"fitted with a model of fingerprint {fingerprint}, but .* now has .* fit again",
+    ):
+        vectorizer.transform(TEXTS)
+    assert clone(vectorizer).transform(TEXTS).shape == (
+        4,
+        16,
+    )  # never fitted, so nothing to contradict
+    assert vectorizer.set_params(model_name=bert).transform(TEXTS).shape == (4, 32)
+
+
+def test_the_same_model_in_another_directory_is_the_same_model(bert: str, tmp_path: Path) -> None:
+    vectorizer = BertVectorizer(bert)
+    X = vectorizer.fit_transform(TEXTS)
+    shutil.copytree(bert, tmp_path / "copy")
+    np.testing.assert_array_equal(
+        vectorizer.set_params(model_name=str(tmp_path / "copy")).transform(TEXTS), X
+    )
+
+
+@pytest.fixture
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("without_gpu")
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_fitted_on_a_gpu_goes_on_without_it(bert: str, precision: str) -> None:
+    vectorizer = BertVectorizer(bert)
+    X = vectorizer.fit_transform(TEXTS)
+    vectorizer.device_ = "cuda:0"  # what fit would have noted there
+    loaded = pickle.loads(pickle.dumps(vectorizer.set_params(device="cuda", precision=precision)))
+    message = (
+        r"The device 'cuda' is not available on this machine\. .* This fitted estimator runs on"
+        r" 'cpu' in float32 instead"
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        result = loaded.transform(TEXTS)
+    np.testing.assert_array_equal(result, X)
+    assert len(caught) == 1
+    assert Path(caught[0].filename) == Path(__file__)
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_fitted_here_and_sent_to_a_device_that_is_not_here_is_refused(bert: str) -> None:
+    vectorizer = BertVectorizer(bert).fit(TEXTS)
+    with pytest.raises(UnsupportedModelError, match="The device 'cuda' is not available"):
+        vectorizer.set_params(device="cuda").transform(TEXTS)
+
+
+@pytest.mark.usefixtures("without_gpu")
+@pytest.mark.parametrize("method", ["fit", "fit_transform", "transform"])
+def test_a_device_that_is_not_here_is_refused_before_fit(bert: str, method: str) -> None:
+    with pytest.raises(
+        UnsupportedModelError,
+        match=r"The device 'cuda' is not available on this machine. Use device=None",
+    ):
+        getattr(BertVectorizer(bert, device="cuda"), method)(TEXTS)
+
+
+def test_a_progress_bar_counts_characters(bert: str, capsys: pytest.CaptureFixture[str]) -> None:
+    X = BertVectorizer(bert, show_progress_bar=True).transform(TEXTS)
+    shown = capsys.readouterr()
+    assert re.search(r"BertVectorizer: 100%.* characters", shown.err.replace("\r", "\n"))
+    assert shown.out == ""
+    BertVectorizer(bert, show_progress_bar=True).transform(TEXTS)
+    assert "100%" in capsys.readouterr().err, "what comes from the store counts as well"
+    np.testing.assert_array_equal(BertVectorizer(bert).transform(TEXTS), X)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_equal_parameters_share_an_encoder(bert: str) -> None:
+    encoder = BertVectorizer(bert, layers=[0, -1])._encoder()
+    assert BertVectorizer(bert, layers=[0, -1])._encoder() is encoder
+    assert BertVectorizer(bert, layers=[0, -2])._encoder() is not encoder
+    assert BertWordVectorizer(bert, layers=[0, -1])._encoder() is not encoder
+
+
+def test_the_last_encoders_stay_in_memory(bert: str) -> None:
+    vectorizers = [BertVectorizer(bert, max_length=length) for length in range(8, 17)]
+    encoders = [vectorizer._encoder() for vectorizer in vectorizers]
+    assert vectorizers[-1]._encoder() is encoders[-1]
+    assert vectorizers[1]._encoder() is encoders[1]
+    assert vectorizers[0]._encoder() is not encoders[0], "the first of nine was dropped"
+
+
+def test_a_list_that_was_changed_gives_another_encoder(bert: str) -> None:
+    layers = [-1]
+    vectorizer = BertVectorizer(bert, layers=layers)
+    assert vectorizer.transform(TEXTS).shape == (4, 32)
+    layers.append(-2)
+    assert vectorizer.transform(TEXTS).shape == (4, 64)
+
+
+def test_true_is_not_taken_for_one(bert: str) -> None:
+    assert BertVectorizer(bert, batch_tokens=1).transform(TEXTS).shape == (4, 32)
+    with pytest.raises(InvalidParameterError, match="Got True instead"):
+        BertVectorizer(bert, batch_tokens=True).transform(TEXTS)

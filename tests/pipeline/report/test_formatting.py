@@ -1,0 +1,64 @@
+"""Numbers, names and the verdict as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bertvectorizer.pipeline.report.formatting import (
+    format_bytes,
+    format_p,
+    format_score,
+    format_seconds,
+    format_share,
+    one_line,
+    shorten,
+    verdict,
+)
+from tests.pipeline.comparisons import make_comparison
+
+
+@pytest.mark.parametrize(
+    ("gain", "tone", "answer"),
+    [
+        (0.06, "yes", "Yes, BERT"),
+        (-0.05, "open", "No evidence that BERT is better"),
+        (-0.4, "no", "No, BERT is worse"),
+    ],
+)
+def test_the_verdict_is_that_of_the_test(gain: float, tone: str, answer: str) -> None:
+    found = verdict(make_comparison(gain=gain))
+    assert found.tone == tone
+    assert found.answer.startswith(answer)
+    assert ("no evidence of a difference" in " ".join(found.reasons)) == (tone == "open")
+
+
+@pytest.mark.parametrize(
+    ("format_value", "value", "expected"),
+    [
+        (format_score, -0.0123, "−0.012"),
+        (format_score, 1234567.0, "1.23e+06"),
+        (format_score, float("nan"), "–"),
+        (format_p, 0.0004, "< 0.001"),
+        (format_p, 0.05, "0.050"),
+        (format_seconds, 0.9996, "1 s"),
+        (format_seconds, 0.0123, "12.3 ms"),
+        (format_seconds, 600, "10 min"),
+        (format_seconds, float("nan"), "–"),
+        (format_bytes, 999, "999 B"),
+        (format_bytes, 2.5e12, "2.5e+03 GB"),
+        (format_bytes, 12_345_678, "12.3 MB"),
+        (format_share, 0.0123, "1.23 %"),
+    ],
+)
+def test_numbers_are_for_people(format_value: Any, value: float, expected: str) -> None:
+    assert format_value(value) == expected
+
+
+def test_long_names_keep_both_ends() -> None:
+    assert shorten("x" * 10 + "middle" + "y" * 30, 20).startswith("xxxx")
+    assert shorten("x" * 30 + "y" * 30, 20).endswith("yyy")
+    assert len(shorten("中" * 40, 20)) <= 12
+    assert shorten("") == "(nothing)"
+    assert one_line("a\u2028b\ud800") == "a b\ufffd"
