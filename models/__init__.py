@@ -8,9 +8,9 @@ those modules where they are used. `encode_texts` and `encode_spans` join the st
 
 from __future__ import annotations
 
-from .checkpoint.description import Checkpoint, open_checkpoint
+from .checkpoint.description import Checkpoint
 from .checkpoint.output_spec import OutputSpec, resolve_output_spec
-from .checkpoint.source import DEFAULT_MODEL, locate
+from .checkpoint.source import DEFAULT_MODEL, locate, open_checkpoint
 from .checkpoint.text_tokens import TextTokenizer, TokenizedTexts, Truncation
 from .network.devices import check_precision, resolve_device
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,7 @@ import numpy as np
 
 from ..validation import invalid
 from .checkpoint.output_spec import OutputSpec, Part, every_part
-from .checkpoint.post_modules import apply_post_modules
-from .network.devices import arithmetic_settings
+from .checkpoint.post_modules import apply_post_modules, merge_parts
 from .store.embedding_store import EmbeddingStore, PartNames, absolute, reopen, text_keys
 from .store.records import Record, part_name
 from .store.session_store import session_store
@@ -62,11 +63,26 @@ def record_keys(
             checkpoint.fingerprint,
             str(checkpoint.trust_remote_code),
             precision,
-            *arithmetic_settings(device),
+            *_arithmetic_settings(device),
             *settings,
         ),
         units,
     )
+
+
+def _arithmetic_settings(device: torch.device) -> tuple[str, ...]:
+    """Return PyTorch's settings that may change a number on a device, as strings."""
+    import torch
+
+    settings = [device.type]
+    if torch.is_autocast_enabled(device.type):
+        settings.append(str(torch.get_autocast_dtype(device.type)))
+    for name in ("fp32_precision", "cuda.matmul.fp32_precision", "mkldnn.matmul.fp32_precision"):
+        with suppress(AttributeError, RuntimeError):  # PyTorch 2.9 and later
+            settings.append(str(attrgetter(name)(torch.backends)))
+    with suppress(RuntimeError):  # it is refused once the settings above were used
+        settings.append(torch.get_float32_matmul_precision())
+    return tuple(settings)
 
 
 @dataclass(frozen=True)
@@ -119,7 +135,7 @@ def encode_texts(
         n_tokens, n_lost = tokenized.n_tokens, tokenized.n_lost
     else:
         vectors, n_tokens, n_lost = _fetch(encoder, texts, store, progress)
-    return apply_post_modules(output.merge(vectors), output), n_tokens, n_lost
+    return apply_post_modules(merge_parts(vectors, output), output), n_tokens, n_lost
 
 
 def _fetch(

@@ -100,6 +100,8 @@ def _column(X: Any) -> tuple[list[Any], Any]:
             f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Reshape your data: put it in"
             f" a list, {remedy}."
         )
+    if isinstance(X, (list, tuple)):
+        return list(X), None
     if (frame := read_frame(X)) is not None:
         if len(frame.names) != 1:
             raise InvalidTextError(
@@ -113,8 +115,6 @@ def _column(X: Any) -> tuple[list[Any], Any]:
         raise InvalidTextError(
             f"{_EXPECTED} Got a {library} {type(X).__name__}. Compute it first, as .collect() does."
         )
-    if isinstance(X, (list, tuple)):
-        return list(X), None
     if hasattr(X, "toarray"):
         raise InvalidTextError(
             f"{_EXPECTED} Got a sparse {type(X).__name__}; sparse data holds numbers, and a dense"

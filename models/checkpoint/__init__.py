@@ -1,6 +1,7 @@
 """A model's files: where they are, what they describe, their tokenizer and weights.
 
-`source` finds them, `description` reads them, `fingerprint` digests them. `text_tokens` and
-`span_tokens` tokenize, `output_spec` resolves the requested layers and poolings, `post_modules`
-applies Dense and Normalize. Only `weights` imports torch at the top.
+`source` finds and opens a model, `description` reads its configuration, `fingerprint` digests its
+files and refuses pickles. `text_tokens` and `span_tokens` tokenize, `output_spec` resolves the
+requested layers and poolings, `post_modules` merges layers and applies Dense and Normalize. Only
+`weights` imports torch at the top.
 """

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -14,15 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
 from ..pooling.tokens import POOLINGS
-from .fingerprint import fingerprint, model_files
-from .source import check_no_pickle, locate
+from .fingerprint import check_no_pickle, fingerprint, model_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 T = TypeVar("T")
 
-__all__ = ["Checkpoint", "LaterModule", "open_checkpoint"]
+__all__ = ["Checkpoint", "LaterModule", "read_checkpoint"]
 
 _LEGACY_POOLINGS = {
     "pooling_mode_cls_token": "cls",
@@ -48,7 +44,7 @@ class LaterModule:
     type: str
     path: Path
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Class name, such as ``"Dense"`` or ``"Normalize"``."""
         return self.type.rpartition(".")[2]
@@ -147,68 +143,8 @@ class Checkpoint:
         return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
 
 
-_MAX_OPENED = 16
-_opened: dict[tuple[Path, bool], tuple[tuple[tuple[Any, ...], ...], Checkpoint]] = {}
-
-
-def open_checkpoint(
-    model_name: str | Path,
-    revision: str | None = None,
-    local_files_only: bool = False,
-    trust_remote_code: bool = False,
-) -> Checkpoint:
-    """Find a model and read its description.
-
-    Parameters
-    ----------
-    model_name : str or Path
-        A directory, or a name on the Hugging Face hub.
-    revision : str or None, default=None
-        Branch, tag or commit on the hub.
-    local_files_only : bool, default=False
-        Whether to never open a connection.
-    trust_remote_code : bool, default=False
-        Whether code of the checkpoint may run.
-
-    Returns
-    -------
-    checkpoint : Checkpoint
-        The same object as before while no file in the directory changes.
-
-    Raises
-    ------
-    ModelNotFoundError
-        If there is no such model.
-    UnsafeModelError
-        If the model has pickled weights or foreign code, or ``trust_remote_code`` is set for a
-        model of the hub without a commit as ``revision``.
-    ModelIntegrityError
-        If a file is damaged or missing.
-    UnsupportedModelError
-        If transformers does not know the architecture, or a module is unknown.
-
-    See Also
-    --------
-    locate : Find the directory only.
-
-    Examples
-    --------
-    >>> from bertvectorizer.models import open_checkpoint
-    >>> checkpoint = open_checkpoint("sentence-transformers/all-MiniLM-L6-v2")
-    >>> checkpoint.n_layers, checkpoint.hidden_size, checkpoint.pooling
-    (6, 384, ('mean',))
-    """
-    root = locate(model_name, revision, local_files_only)
-    is_commit = re.fullmatch("[0-9a-f]{40}", revision or "")
-    if trust_remote_code and root != Path(model_name).expanduser() and not is_commit:
-        raise UnsafeModelError(
-            f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40"
-            f" hexadecimal digits, as 'revision'. Got {revision!r} instead."
-        )
-    state = tuple(_file_states(root))  # before reading, so that a later change is noticed
-    key = (root, trust_remote_code)
-    if (known := _opened.get(key)) is not None and known[0] == state:
-        return known[1]
+def read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
+    """Read the description of the model in a directory."""
     described: dict[str, Any] = {}
     transformer = root
     modules: list[LaterModule] = []
@@ -218,33 +154,13 @@ def open_checkpoint(
         described = _sentence_transformer(root, modules)
     later = (module.path for module in modules[1:])
     files = model_files(root, transformer, later, with_code=trust_remote_code)
-    checkpoint = Checkpoint(
+    return Checkpoint(
         directory=transformer,
         fingerprint=fingerprint(root, files),
         config=_read_config(transformer, trust_remote_code),
         trust_remote_code=trust_remote_code,
         **described,
     )
-    while len(_opened) >= _MAX_OPENED:
-        _opened.pop(next(iter(_opened)), None)
-    _opened[key] = state, checkpoint
-    return checkpoint
-
-
-def _file_states(directory: str | Path) -> Iterator[tuple[Any, ...]]:
-    """Yield the stat of each file below a directory, which changes when one is replaced."""
-    with os.scandir(directory) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _file_states(entry.path)
-            elif entry.is_file():
-                state = entry.stat()
-                yield (
-                    *(entry.path, state.st_dev, state.st_ino, state.st_size),
-                    *(state.st_mtime_ns, state.st_ctime_ns),
-                )
 
 
 _importing = threading.Lock()  # a second thread may see transformers half imported

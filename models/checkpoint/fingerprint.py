@@ -1,4 +1,4 @@
-"""The files that a model's numbers depend on, and their digest."""
+"""A model's files: which ones its numbers depend on, their digest, and pickles, which are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["TOKENIZER_SUFFIXES", "fingerprint", "is_tokenizer_file", "model_files", "sha256"]
+from ...errors import UnsafeModelError
+
+__all__ = [
+    "PICKLES",
+    "TOKENIZER_SUFFIXES",
+    "check_no_pickle",
+    "fingerprint",
+    "is_tokenizer_file",
+    "model_files",
+    "pickles",
+    "sha256",
+    "unsafe",
+]
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 TOKENIZER_SUFFIXES = (".model", ".spm", ".bpe")
 
@@ -71,3 +85,29 @@ def sha256(path: Path) -> str:
 def _sha256(path: str, *_state: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pickles(directory: Path) -> list[str]:
+    """Return the names of the pickled files in a directory."""
+    return sorted(path.name for path in directory.rglob("*") if path.suffix in PICKLES)
+
+
+def check_no_pickle(directory: Path) -> None:
+    """Raise if the weights in ``directory`` are only pickled."""
+    found = pickles(directory)
+    if found and not any(directory.rglob("*.safetensors")):
+        raise unsafe(str(directory), found)
+
+
+def unsafe(where: str, pickled: list[str]) -> UnsafeModelError:
+    """Return the error for a model without weights as safetensors."""
+    found = (
+        f"only pickles ({', '.join(pickled)}), and loading a pickle can run code"
+        if pickled
+        else "no weights at all"
+    )
+    return UnsafeModelError(
+        f"The model in {where} is refused: weights must be safetensors, found {found}. Remedy:"
+        " choose a revision with safetensors, or convert a trusted model once:"
+        " AutoModel.from_pretrained(path).save_pretrained(new_path, safe_serialization=True)."
+    )

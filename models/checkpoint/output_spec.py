@@ -13,8 +13,6 @@ from ..pooling.layers import LAYER_MERGES, resolve_layers
 from ..pooling.tokens import POOLINGS, resolve_pooling
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from .description import Checkpoint, LaterModule
 
 __all__ = ["OutputSpec", "Part", "every_part", "resolve_output_spec"]
@@ -68,7 +66,7 @@ class OutputSpec:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """The vectors that the network must give, from which `merge` makes the result.
+        """The vectors that the network must give, from which `merge_parts` makes the result.
 
         Layers may be summed after pooling as well as before, but for the maximum.
         """
@@ -79,19 +77,6 @@ class OutputSpec:
             else:
                 found += [Part((layer,), "sum", pooling) for layer in self.layers]
         return tuple(found)
-
-    def merge(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Merge parts, ``(n_texts, n_parts, hidden)``, into ``(n_texts, n_merged * hidden)``."""
-        if self.layer_merge == "concat" or len(self.layers) == 1:
-            return vectors.reshape(len(vectors), vectors.shape[1] * vectors.shape[2])
-        blocks = []
-        for pooling in self.poolings:
-            of_pooling = [part.pooling == pooling for part in self.parts]
-            block = vectors[:, of_pooling].sum(axis=1)
-            if self.layer_merge == "mean" and pooling != "max":
-                block = block / len(self.layers)
-            blocks.append(block)
-        return np.concatenate(blocks, axis=1)
 
 
 def resolve_output_spec(

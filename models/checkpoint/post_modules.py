@@ -1,4 +1,4 @@
-"""The modules of a sentence-transformers checkpoint that follow its pooling."""
+"""From the vectors of parts to features: the merge of layers, then Dense, Normalize and others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
 
     from .output_spec import OutputSpec
 
-__all__ = ["apply_post_modules"]
+__all__ = ["apply_post_modules", "merge_parts"]
+
+
+def merge_parts(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:
+    """Merge parts, ``(n_texts, n_parts, hidden)``, into ``(n_texts, n_merged * hidden)``."""
+    if spec.layer_merge == "concat" or len(spec.layers) == 1:
+        return vectors.reshape(len(vectors), vectors.shape[1] * vectors.shape[2])
+    blocks = []
+    for pooling in spec.poolings:
+        of_pooling = [part.pooling == pooling for part in spec.parts]
+        block = vectors[:, of_pooling].sum(axis=1)
+        if spec.layer_merge == "mean" and pooling != "max":
+            block = block / len(spec.layers)
+        blocks.append(block)
+    return np.concatenate(blocks, axis=1)
 
 
 def apply_post_modules(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:

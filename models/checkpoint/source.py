@@ -1,15 +1,16 @@
-"""Find a model: in a directory, the Hugging Face cache, a package or on the hub, in this order."""
+"""Find a model in a directory, the Hugging Face cache, a package or on the hub, and open it."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import (
     InvalidParameterError,
@@ -18,12 +19,13 @@ from ...errors import (
     UnsafeModelError,
 )
 from ...validation import invalid
-from .fingerprint import TOKENIZER_SUFFIXES, is_tokenizer_file, sha256
+from .description import Checkpoint, read_checkpoint
+from .fingerprint import PICKLES, TOKENIZER_SUFFIXES, is_tokenizer_file, pickles, sha256, unsafe
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
 
-__all__ = ["DEFAULT_MODEL", "check_no_pickle", "locate", "verify"]
+__all__ = ["DEFAULT_MODEL", "locate", "open_checkpoint", "verify"]
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -32,7 +34,6 @@ _PACKAGED_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _CONFIG_FILES = ("config.json", "modules.json")
 _HUB_FILES = [
     "*.json",
@@ -86,6 +87,85 @@ def locate(
     >>> (locate("sentence-transformers/all-MiniLM-L6-v2") / "config.json").is_file()
     True
     """
+    directory = _find(model_name, revision, local_files_only)
+    if directory == _package_directory(DEFAULT_MODEL):
+        _verify_package(directory)
+    return directory
+
+
+_MAX_OPENED = 16
+_opened: dict[tuple[Path, bool], tuple[tuple[tuple[Any, ...], ...], Checkpoint]] = {}
+
+
+def open_checkpoint(
+    model_name: str | Path,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    trust_remote_code: bool = False,
+) -> Checkpoint:
+    """Find a model and read its description.
+
+    Parameters
+    ----------
+    model_name : str or Path
+        A directory, or a name on the Hugging Face hub.
+    revision : str or None, default=None
+        Branch, tag or commit on the hub.
+    local_files_only : bool, default=False
+        Whether to never open a connection.
+    trust_remote_code : bool, default=False
+        Whether code of the checkpoint may run.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+        The same object as before while no file in the directory changes.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such model.
+    UnsafeModelError
+        If the model has pickled weights or foreign code, or ``trust_remote_code`` is set for a
+        model of the hub without a commit as ``revision``.
+    ModelIntegrityError
+        If a file is damaged or missing.
+    UnsupportedModelError
+        If transformers does not know the architecture, or a module is unknown.
+
+    See Also
+    --------
+    locate : Find the directory only.
+
+    Examples
+    --------
+    >>> from bertvectorizer.models import open_checkpoint
+    >>> checkpoint = open_checkpoint("sentence-transformers/all-MiniLM-L6-v2")
+    >>> checkpoint.n_layers, checkpoint.hidden_size, checkpoint.pooling
+    (6, 384, ('mean',))
+    """
+    root = _find(model_name, revision, local_files_only)
+    is_commit = re.fullmatch("[0-9a-f]{40}", revision or "")
+    if trust_remote_code and root != Path(model_name).expanduser() and not is_commit:
+        raise UnsafeModelError(
+            f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40"
+            f" hexadecimal digits, as 'revision'. Got {revision!r} instead."
+        )
+    state = tuple(_file_states(root))  # before reading, so that a later change is noticed
+    key = (root, trust_remote_code)
+    if (known := _opened.get(key)) is not None and known[0] == state:
+        return known[1]
+    if root == _package_directory(DEFAULT_MODEL):
+        _verify_package(root)
+    checkpoint = read_checkpoint(root, trust_remote_code)
+    while len(_opened) >= _MAX_OPENED:
+        _opened.pop(next(iter(_opened)), None)
+    _opened[key] = state, checkpoint
+    return checkpoint
+
+
+def _find(model_name: str | os.PathLike[str], revision: str | None, local_files_only: bool) -> Path:
+    """Return the directory of a model; the packaged one is not verified."""
     if isinstance(model_name, os.PathLike):
         model_name = os.fspath(model_name)
     if not isinstance(model_name, str) or not model_name.strip():
@@ -171,13 +251,21 @@ def _from_package(name: str, revision: str | None) -> Path | str:
             f"packages: only {DEFAULT_MODEL!r}, without a revision, comes as a package (extra"
             " 'offline')"
         )
-    spec = importlib.util.find_spec(package)
+    return _package_directory(name) or (
+        f"packages: {package.replace('_', '-')} is not installed (extra 'offline')"
+    )
+
+
+def _package_directory(name: str) -> Path | None:
+    spec = importlib.util.find_spec(_PACKAGED[name])
     if spec is None or not spec.submodule_search_locations:
-        return f"packages: {package.replace('_', '-')} is not installed (extra 'offline')"
-    directory = Path(spec.submodule_search_locations[0]) / "model"
+        return None
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _verify_package(directory: Path) -> None:
     for file, expected in _PACKAGED_SHA256.items():
         verify(directory / file, expected)
-    return directory
 
 
 def verify(path: Path, expected: str) -> None:
@@ -204,7 +292,7 @@ def _from_hub(names: list[str], revision: str | None) -> Path | str:
         return f"hub: {type(error).__name__}: {lines[0]}"
     files = [sibling.rfilename for sibling in info.siblings or []]
     if files and not any(file.endswith(".safetensors") for file in files):
-        raise _unsafe(f"{info.id} on the hub", [file for file in files if file.endswith(_PICKLES)])
+        raise unsafe(f"{info.id} on the hub", [file for file in files if file.endswith(PICKLES)])
     # By the requested revision, not info.sha, so that the cache finds it by that name next time.
     try:
         directory = snapshot_download(
@@ -254,29 +342,21 @@ def _checked(directory: Path) -> Path:
             " modules.json. Give the directory that save_pretrained() or hf download wrote."
         )
     if not any(directory.rglob("*.safetensors")):
-        raise _unsafe(str(directory), _pickles(directory))
+        raise unsafe(str(directory), pickles(directory))
     return directory
 
 
-def _pickles(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.rglob("*") if path.suffix in _PICKLES)
-
-
-def check_no_pickle(directory: Path) -> None:
-    """Raise if the weights in ``directory`` are only pickled."""
-    pickles = _pickles(directory)
-    if pickles and not any(directory.rglob("*.safetensors")):
-        raise _unsafe(str(directory), pickles)
-
-
-def _unsafe(where: str, pickles: list[str]) -> UnsafeModelError:
-    found = (
-        f"only pickles ({', '.join(pickles)}), and loading a pickle can run code"
-        if pickles
-        else "no weights at all"
-    )
-    return UnsafeModelError(
-        f"The model in {where} is refused: weights must be safetensors, found {found}. Remedy:"
-        " choose a revision with safetensors, or convert a trusted model once:"
-        " AutoModel.from_pretrained(path).save_pretrained(new_path, safe_serialization=True)."
-    )
+def _file_states(directory: str | Path) -> Iterator[tuple[Any, ...]]:
+    """Yield the stat of each file below a directory, which changes when one is replaced."""
+    with os.scandir(directory) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _file_states(entry.path)
+            elif entry.is_file():
+                state = entry.stat()
+                yield (
+                    *(entry.path, state.st_dev, state.st_ino, state.st_size),
+                    *(state.st_mtime_ns, state.st_ctime_ns),
+                )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -235,7 +235,7 @@ class TextTokenizer(ModelTokenizer):
         leaves_out = self._n_prompt and not checkpoint.include_prompt
         self._n_left_out = len(self._prefix) + self._n_prompt if leaves_out else 0
 
-    @property
+    @cached_property
     def settings(self) -> tuple[str, ...]:
         """Everything that changes the tokens of a text, as strings."""
         others = (self.max_length, self.overflow, self._stride, self._n_left_out)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from contextlib import suppress
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UnsupportedModelError
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRECISIONS",
-    "arithmetic_settings",
     "check_precision",
     "is_out_of_memory",
     "keep_freed_memory",
@@ -136,21 +133,6 @@ def tokens_per_batch(device: torch.device, widest: int) -> int:
     if device.type == "cpu":
         return max(256, (8 << 20) // (4 * widest))
     return 32_768
-
-
-def arithmetic_settings(device: torch.device) -> tuple[str, ...]:
-    """Return PyTorch's settings that may change a number on a device, as strings."""
-    import torch
-
-    settings = [device.type]
-    if torch.is_autocast_enabled(device.type):
-        settings.append(str(torch.get_autocast_dtype(device.type)))
-    for name in ("fp32_precision", "cuda.matmul.fp32_precision", "mkldnn.matmul.fp32_precision"):
-        with suppress(AttributeError, RuntimeError):  # PyTorch 2.9 and later
-            settings.append(str(attrgetter(name)(torch.backends)))
-    with suppress(RuntimeError):  # it is refused once the settings above were used
-        settings.append(torch.get_float32_matmul_precision())
-    return tuple(settings)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

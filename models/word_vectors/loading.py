@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InvalidParameterError, ModelChangedError
-from ..checkpoint.description import open_checkpoint
+from ..checkpoint.source import open_checkpoint
 from ..checkpoint.text_tokens import replace_lone_surrogates
 from .disk_cache import cached_table, file_digest
 from .distill import TokenSubwords, distilled_blocks, distiller

@@ -13,7 +13,8 @@ from sklearn.pipeline import FeatureUnion
 
 from ...errors import InvalidParameterError, ModelNotFoundError
 from ...features import BertVectorizer, StaticVectorizer, Word2VecVectorizer
-from ...models.checkpoint.description import Checkpoint, open_checkpoint
+from ...models.checkpoint.description import Checkpoint
+from ...models.checkpoint.source import open_checkpoint
 from ...models.pooling.layers import resolve_layers
 from ...models.pooling.tokens import resolve_pooling
 from ...validation import invalid

@@ -23,6 +23,7 @@ from bertvectorizer.models import (
     resolve_output_spec,
 )
 from bertvectorizer.models.checkpoint.output_spec import Part, every_part
+from bertvectorizer.models.checkpoint.post_modules import merge_parts
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.encode_texts import _fetch, open_store
 from bertvectorizer.models.network.encoder import load_encoder
@@ -268,8 +269,8 @@ class TestParts:
         store = EmbeddingStore(tmp_path_factory.mktemp("any"), keep=keep, durable=False)
         for texts, layers, layer_merge, poolings in requests:
             readout = resolve_output_spec(engine.checkpoint, layers, layer_merge, poolings)
-            expected = readout.merge(engine.direct(texts, readout.parts)[0])
-            result = readout.merge(engine.once(store, texts, readout.parts)[0])
+            expected = merge_parts(engine.direct(texts, readout.parts)[0], readout)
+            result = merge_parts(engine.once(store, texts, readout.parts)[0], readout)
             assert result.shape == (len(texts), readout.n_features)
             np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
         done = [(text, part) for texts, parts in engine.calls for text in texts for part in parts]

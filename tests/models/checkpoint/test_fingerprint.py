@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bertvectorizer.models.checkpoint.description import open_checkpoint
 from bertvectorizer.models.checkpoint.fingerprint import _sha256, fingerprint, sha256
+from bertvectorizer.models.checkpoint.source import open_checkpoint
 from tests.tiny import ModelFactory
 
 

@@ -27,7 +27,7 @@ from bertvectorizer.models import (
     open_checkpoint,
     resolve_output_spec,
 )
-from bertvectorizer.models.checkpoint.post_modules import apply_post_modules
+from bertvectorizer.models.checkpoint.post_modules import apply_post_modules, merge_parts
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.network.encoder import Encoder, load_encoder
 from bertvectorizer.models.pooling.tokens import POOLINGS
@@ -61,7 +61,8 @@ def read(
     **named_options: Any,
 ) -> NDArray[np.float32]:
     return apply_post_modules(
-        readout.merge(encoder.encode(tokenized, readout.parts, *options, **named_options)), readout
+        merge_parts(encoder.encode(tokenized, readout.parts, *options, **named_options), readout),
+        readout,
     )
 
 
