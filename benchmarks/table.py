@@ -344,9 +344,18 @@ def cost_table(result: dict[str, Any]) -> str:
     )
 
 
+def latency_table(result: dict[str, Any]) -> str:
+    """Return the table of ``benchmarks.latency``."""
+    bare = result["median"]["bare forward pass"]
+    rows = [[name, f"{ms:.2f} ms", f"{ms / bare:.2f}x"] for name, ms in result["median"].items()]
+    table = markdown(["one text", "median", "of the bare forward pass"], rows)
+    return f"{describe_machine(result['machine'])}\n\n{table}"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "encode": encode_table,
     "encode-cuda": encode_table,
+    "latency": latency_table,
     "accuracy": accuracy_table,
     "memory": memory_table,
     "search": search_table,
