@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InvalidTableError
 from ..models.pooling.words import pool_words, power_means
-from ..validation import check_choice, check_positive, invalid
+from ..validation import check_choice, check_positive, invalid, short_repr
 from .inputs.word_splitting import TextWords
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _read_counts(file: Path) -> dict[str, float]:
         if not 0 <= count < math.inf:
             raise InvalidTableError(
                 f"Line {number} of '{file}' must hold a word and its count, a number from 0. Got"
-                f" {line[:80]!r} instead."
+                f" {short_repr(line)} instead."
             )
         counts[word.strip()] += count
     return dict(counts)

@@ -17,7 +17,7 @@ from ..features import read_texts
 from ..models.encode_texts import open_store
 from ..models.store.embedding_store import EmbeddingStore
 from ..models.store.session_store import comparison_store
-from ..validation import check_flag, check_int, invalid
+from ..validation import check_flag, check_int, invalid, short_repr
 from ..warning import warn_user
 from .comparison.candidates import berts_of, can_distill, choose_features, default_features
 from .comparison.cross_validation import CrossValidation
@@ -342,7 +342,7 @@ def _note_rare_class(metric: Metric, target: Target) -> list[str]:
     if counts.iloc[0] >= _FEW_ROWS:
         return []
     return [
-        f"Only {counts.iloc[0]} rows are of class {str(counts.index[0])[:100]!r}: 95 % intervals of"
+        f"Only {counts.iloc[0]} rows are of class {short_repr(str(counts.index[0]))}: 95 % intervals of"
         f" {metric.name} may be too narrow, since so few rows do not show how much it would change"
         " with others."
     ]

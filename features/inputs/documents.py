@@ -107,7 +107,7 @@ def _elements(X: Any, has_tokenizer: bool) -> tuple[list[Any], Any]:
             else "Put its words in a list of one document: [words]"
         )
         raise InvalidTextError(
-            f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. {remedy}."
+            f"{_EXPECTED} Got a single {type(X).__name__}: {short_repr(X)}. {remedy}."
         )
     if (frame := read_frame(X)) is not None:
         if len(frame.names) != 1:

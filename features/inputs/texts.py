@@ -97,7 +97,7 @@ def _column(X: Any) -> tuple[list[Any], Any]:
     if isinstance(X, (str, bytes)):
         remedy = "[text]" if isinstance(X, str) else "[text.decode('utf-8')]"
         raise InvalidTextError(
-            f"{_EXPECTED} Got a single {type(X).__name__}: {X[:40]!r}. Reshape your data: put it in"
+            f"{_EXPECTED} Got a single {type(X).__name__}: {short_repr(X)}. Reshape your data: put it in"
             f" a list, {remedy}."
         )
     if isinstance(X, (list, tuple)):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import InvalidParameterError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
-from ...validation import invalid
+from ...validation import invalid, short_repr
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,7 +119,7 @@ def _checked(tokenizer: Callable[[str], Iterable[str]]) -> Callable[[str], list[
                 return list(map(str, words))  # NumPy's str, and others' too
         raise InvalidParameterError(
             "The 'tokenizer' parameter must be a callable that returns a list of str for each"
-            f" text. For {text[:60]!r} it returned {repr(words)[:200]}."
+            f" text. For {short_repr(text)} it returned {short_repr(words)}."
         )
 
     return tokenize

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...errors import InvalidTableError
+from ...validation import short_repr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,7 +142,7 @@ def _pairs(file: Path) -> Iterator[tuple[str, str, float]]:
         elif number > 1 or len(fields) < 3:  # the first line may hold names of columns
             raise InvalidTableError(
                 f"Line {number} of '{file}' must hold two words and a number, separated by tabs,"
-                f" commas or spaces. Got {line[:80]!r} instead."
+                f" commas or spaces. Got {short_repr(line)} instead."
             )
 
 
@@ -155,6 +156,6 @@ def _questions(file: Path) -> Iterator[tuple[str, list[str]]]:
         if len(words) != 4:
             raise InvalidTableError(
                 f"Line {number} of '{file}' must hold four words, or a section's name after ':'."
-                f" Got {line[:80]!r} instead."
+                f" Got {short_repr(line)} instead."
             )
         yield section, words

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import ModelIntegrityError
+from ...validation import short_repr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def read_word2vec_binary(
             try:
                 word = pending[start:space].decode("utf-8")
             except UnicodeDecodeError:
-                raise error(f"is not utf-8: {pending[start:space][:60]!r}", start) from None
+                raise error(f"is not utf-8: {short_repr(pending[start:space])}", start) from None
             if not word or word in seen:
                 raise error(f"repeats an earlier one: {word!r}" if word else "is empty", start)
             seen.add(word)
