@@ -35,7 +35,7 @@ settings.load_profile("repeatable")
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelFactory:
-    """``tiny_model(family, **changes)`` returns the directory of a tiny model; do not write into it."""
+    """``tiny_model(family, **changes)`` returns the directory of a tiny model, to read only."""
     from tests.tiny import save_model
 
     made: dict[str, Path] = {}
@@ -59,7 +59,7 @@ def run_python() -> Callable[..., str]:
 def session_of_its_own(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Give each test a session's store of its own, so that no test passes by what another has encoded."""
+    """Give each test its own session store, so that no test depends on what another encoded."""
     from bertvectorizer.models.store.session_store import session_store
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("session")))
@@ -70,7 +70,7 @@ def session_of_its_own(
 def tables_of_its_own(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Give each test a directory of its own for tables of word vectors, and processes that it starts the same one."""
+    """Give each test, and the processes it starts, its own directory for word vectors."""
     from huggingface_hub import constants
 
     from bertvectorizer.models.word_vectors.disk_cache import forget_tables

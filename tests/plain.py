@@ -1,4 +1,4 @@
-"""Vectors of words and spans by Hugging Face alone, one text at a time, for the tests to compare with."""
+"""Vectors of words and spans by Hugging Face, one text at a time, to compare with."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plain_states(directory: str | Path, ids: Sequence[int]) -> NDArray[np.float3
 
 
 def pooled(tokens: NDArray[np.float32], pooling: str) -> NDArray[np.float32]:
-    """One vector of a word's tokens, zeros if there are none. *Shape:* ``(..., n_tokens, hidden) -> (..., width)``."""
+    """Pool a word's tokens, ``(..., n_tokens, hidden)``, to ``(..., width)``; zeros if none."""
     if not tokens.shape[-2]:
         return np.zeros(
             (*tokens.shape[:-2], tokens.shape[-1] * (2 if pooling == "first_last" else 1)),
@@ -52,7 +52,7 @@ def pooled(tokens: NDArray[np.float32], pooling: str) -> NDArray[np.float32]:
 def by_word_ids(
     directory: str | Path, words: list[str], pooling: str = "mean"
 ) -> NDArray[np.float32]:
-    """Vectors of the words of one document by ``word_ids()``. *Shape:* ``(n_layers + 1, n_words, width)``."""
+    """Vectors of a document's words by ``word_ids()``: ``(n_layers + 1, n_words, width)``."""
     encoded = plain_model(directory)[0](words, is_split_into_words=True)
     states = plain_states(directory, encoded["input_ids"])
     of_token = np.array([-1 if word is None else word for word in encoded.word_ids()])
@@ -62,7 +62,7 @@ def by_word_ids(
 
 
 def overlapping(places: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
-    """The tokens with a character of a span, and those between them: a space inside a span may be a token that stands nowhere."""
+    """The tokens with a character of a span, and all between, some of which have no characters."""
     inside = [
         number
         for number, (first, last) in enumerate(places)
@@ -74,7 +74,7 @@ def overlapping(places: Sequence[tuple[int, int]], start: int, end: int) -> list
 def by_offsets(
     directory: str | Path, text: str, spans: Any, pooling: str = "mean", prompt: str = ""
 ) -> NDArray[np.float32]:
-    """Vectors of spans of a text that fits the model, by ``offset_mapping``. *Shape:* ``(n_layers + 1, n_spans, width)``."""
+    """Vectors of a short text's spans by ``offset_mapping``: ``(n_layers + 1, n_spans, width)``."""
     encoded = plain_model(directory)[0](prompt + text, return_offsets_mapping=True)
     states, moved = plain_states(directory, encoded["input_ids"]), np.asarray(spans) + len(prompt)
     inside = [

@@ -153,7 +153,7 @@ def save_sentence_transformer(
     normalize: bool = False,
     **options: Any,
 ) -> Path:
-    """Wrap a tiny model as sentence-transformers does, and let it write the checkpoint; ``options`` go to SentenceTransformer."""
+    """Save a tiny model by SentenceTransformer, which gets ``options``."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import (
         Dense,

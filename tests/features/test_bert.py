@@ -61,7 +61,7 @@ def _plain_model(directory: str) -> tuple[Any, Any]:
 
 
 def plain_states(directory: str, text_or_ids: str | list[int]) -> NDArray[np.float32]:
-    """Hidden states by Hugging Face alone, one text at a time. *Shape:* ``(n_layers + 1, n_tokens, hidden)``."""
+    """Hidden states of a text by Hugging Face, of shape ``(n_layers + 1, n_tokens, hidden)``."""
     tokenizer, model = _plain_model(directory)
     ids = tokenizer(text_or_ids)["input_ids"] if isinstance(text_or_ids, str) else text_or_ids
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""BertVectorizer inside scikit-learn: pipelines, searches, output containers, routing, representations."""
+"""BertVectorizer inside scikit-learn: pipelines, searches, output containers, routing."""
 
 from __future__ import annotations
 

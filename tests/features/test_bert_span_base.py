@@ -37,7 +37,8 @@ def test_a_missing_target_is_named(wrong: Any, others: list[Any]) -> None:
     with pytest.raises(
         InvalidParameterError,
         match=(
-            rf"y must hold classes or finite numbers. Got {wrong!r} as target 2. Missing or infinite targets: 2"
+            rf"y must hold classes or finite numbers. Got {wrong!r} as target 2."
+            " Missing or infinite targets: 2"
         ),
     ):
         read_targets([*others, wrong, wrong])

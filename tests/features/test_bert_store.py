@@ -1,4 +1,4 @@
-"""BertVectorizer and its store: searches that encode once, numbers that stay as they were, keys that never meet."""
+"""BertVectorizer and its store: what is encoded once, which numbers come back, distinct keys."""
 
 from __future__ import annotations
 
@@ -159,10 +159,10 @@ import warnings
 path, model, read_only = sys.argv[1:]
 expected = search(model, None, TEXTS, LABELS, LAYERS_AND_POOLINGS).cv_results_["mean_test_score"]
 before = 0
-for backend in ("multiprocessing", "loky", "threading"):
+for backend, max_length in (("multiprocessing", 50), ("loky", 51), ("threading", 52)):
     with joblib.parallel_config(backend=backend):
-        # Each backend has texts of its own, as far as the store can tell: another length limit.
-        grid = {**LAYERS_AND_POOLINGS, "bertvectorizer__max_length": [{"multiprocessing": 50, "loky": 51, "threading": 52}[backend]]}
+        # Each backend has its own length limit, so the store takes its texts for new ones.
+        grid = {**LAYERS_AND_POOLINGS, "bertvectorizer__max_length": [max_length]}
         found = search(model, "auto", TEXTS, LABELS, grid, n_jobs=2)
         np.testing.assert_array_equal(found.cv_results_["mean_test_score"], expected)
         encoded = session_store().stats.encoded
@@ -174,7 +174,10 @@ if read_only:
     for backend in ("multiprocessing", "loky"):
         warnings.simplefilter("ignore")
         with joblib.parallel_config(backend=backend):
-            found = search(model, read_only + "/store.sqlite", TEXTS, LABELS, LAYERS_AND_POOLINGS, n_jobs=2, refit=False)
+            store = read_only + "/store.sqlite"
+            found = search(
+                model, store, TEXTS, LABELS, LAYERS_AND_POOLINGS, n_jobs=2, refit=False
+            )
         np.testing.assert_array_equal(found.cv_results_["mean_test_score"], expected)
     print("read-only")
 """
@@ -182,7 +185,7 @@ if read_only:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[str]:
-    """A directory that cannot be written to; "" where there can be none, since root may write everywhere."""
+    """A directory that cannot be written to; "" if root could write to any."""
     directory = tmp_path / "read-only"
     directory.mkdir()
     if os.getuid():
@@ -227,7 +230,8 @@ for keep, grid in (("requested", ONLY_C), ("all_layers", LAYERS_AND_POOLINGS)):
         pid = os.fork()
         if pid == 0:
             with joblib.parallel_config(backend="multiprocessing"):
-                found = search(model, EmbeddingStore(path + keep, keep=keep), TEXTS, LABELS, grid, n_jobs=2, refit=False)
+                store = EmbeddingStore(path + keep, keep=keep)
+                found = search(model, store, TEXTS, LABELS, grid, n_jobs=2, refit=False)
             np.save(f"{path}{number}.npy", found.cv_results_["mean_test_score"])
             sys.exit()
         both.append(pid)
@@ -380,7 +384,7 @@ def test_what_is_read_is_what_was_first_returned(
 
 
 def test_another_readout_leaves_numbers_as_they_were(models: dict[str, str], path: Path) -> None:
-    """A text that is encoded once more for the sake of other layers keeps, bit for bit, what it had."""
+    """A text encoded again for other layers keeps, bit for bit, what was stored before."""
     first = {
         readout: vectorizer_of(readout, models, path).fit_transform(TEXTS[:12])
         for readout in READOUTS

@@ -151,7 +151,7 @@ def bert(tiny_model: ModelFactory) -> str:
 
 
 def flat(by_document: list[NDArray[np.float32]], pooling: str = "mean") -> NDArray[np.float32]:
-    """Concatenate layers: ``(n_layers, n_words, width)`` each to ``(n_all_words, n_layers * width)``.
+    """Concatenate the layers of documents to ``(n_all_words, n_layers * width)``.
 
     Of "first_last", all layers of the first tokens come first.
     """

@@ -74,7 +74,7 @@ MORE_CHECKS = (
 
 
 class Checked(NamedTuple):
-    """An estimator under test, what it expects to fail, and the fixtures that it cannot be tested without."""
+    """An estimator under test, the checks it may fail, and the fixtures it needs."""
 
     estimator: Any
     expected: dict[str, str]
@@ -151,7 +151,7 @@ def feed_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def checked(request: pytest.FixtureRequest) -> Callable[[str], Checked]:
-    """``checked(name)`` returns an estimator under test, or skips where what it needs is not here."""
+    """``checked(name)`` returns an estimator under test, or skips if a fixture is missing."""
 
     def get(name: str) -> Checked:
         for fixture in CHECKED[name].needs:

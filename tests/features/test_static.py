@@ -1,4 +1,4 @@
-"""StaticVectorizer: where its table comes from, when it changes, what of it is stored and shared."""
+"""StaticVectorizer: the source of its table, when it changes, what is stored and shared."""
 
 from __future__ import annotations
 

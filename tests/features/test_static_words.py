@@ -1,4 +1,4 @@
-"""StaticVectorizer with a row for each word, or for each span: the baseline for vectors of words in context."""
+"""StaticVectorizer with a row per word or span: the baseline for words in context."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_plain(weighting: str) -> None:
 
 
 def power_mean(vectors: NDArray[np.float64], power: float) -> NDArray[np.float64]:
-    """Rücklé et al. 2018, section 3: ((x_1^p + ... + x_n^p) / n)^(1/p); odd roots of negative numbers are real."""
+    """Rücklé et al. 2018, section 3: ((x_1^p + ... + x_n^p) / n)^(1/p), with real odd roots."""
     if math.isinf(power):
         return vectors.max(axis=0) if power > 0 else vectors.min(axis=0)
     mean = (vectors**power).mean(axis=0)

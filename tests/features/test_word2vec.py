@@ -1,4 +1,4 @@
-"""Word2VecVectorizer beside gensim itself: the same vectors, every time, from the training texts alone."""
+"""Word2VecVectorizer beside gensim: the same vectors, from the training texts alone."""
 
 from __future__ import annotations
 

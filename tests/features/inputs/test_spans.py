@@ -272,8 +272,9 @@ def test_a_wrong_missing_is_named(missing: Any) -> None:
 @pytest.mark.parametrize(
     ("start", "end"),
     [
-        (-1, 3), (3, 3), (3, 2), (0, 6), (5, 6), (0, 10**30), (1.5, 3), (0, 2.000001), (0, float("inf")), ("0", 3), (0, "3"), (True, 3),
-        (np.True_, 3), (0, 3j), ([0], 3), (b"0", 3), (Decimal("0.5"), 3), (pd.Timestamp(0), 3), (1.5, None), ("x", None),
+        (-1, 3), (3, 3), (3, 2), (0, 6), (5, 6), (0, 10**30), (1.5, 3), (0, 2.000001),
+        (0, float("inf")), ("0", 3), (0, "3"), (True, 3), (np.True_, 3), (0, 3j), ([0], 3),
+        (b"0", 3), (Decimal("0.5"), 3), (pd.Timestamp(0), 3), (1.5, None), ("x", None),
     ],
 )  # fmt: skip
 def test_bounds_outside_of_the_text_or_between_characters_are_refused(

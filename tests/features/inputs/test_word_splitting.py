@@ -35,7 +35,10 @@ def words_of(found: TextWords) -> list[list[str]]:
 # Characters that split, join or change letters: white space of all kinds, punctuation, combining
 # marks, what lower() looks at or lengthens.
 SPACES = " \t\n\v\f\r\x1c\x1f\x85\xa0\u1680\u2003\u2028\u3000\ufeff\u200b"
-PECULIAR = "ΑΣςσΒ.:'’·İıIiß\u0130\u0307\u0301\u1e9eKÅǅ_-+0٣½²\x00\x07\x7f中文字🦇👩\u200d👧\ufe0fa\u00adb\ufffd𝐀ªºʰ"
+PECULIAR = (
+    "ΑΣςσΒ.:'’·İıIiß\u0130\u0307\u0301\u1e9eKÅǅ_-+0٣½²\x00\x07\x7f"
+    "中文字🦇👩\u200d👧\ufe0fa\u00adb\ufffd𝐀ªºʰ"
+)
 wild_text = st.one_of(
     st.text(st.sampled_from(SPACES + PECULIAR + "abcXYZ"), max_size=24),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=24),

@@ -441,7 +441,8 @@ import resource, sys
 from bertvectorizer.pipeline.files import read
 read._ROWS_AT_ONCE = 1024
 read_sample = read.read_sample
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 if sys.platform == "darwin" else 1024)
+unit = 1 if sys.platform == "darwin" else 1024
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 read_sample(sys.argv[1], ["number", "text"], 200)
 before = peak()
 rows = len(read_sample(sys.argv[2], ["number", "text"], 200))

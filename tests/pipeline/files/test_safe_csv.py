@@ -58,7 +58,7 @@ def test_anything_else_stays(text: str) -> None:
 
 
 def opens_a_formula(cell: str) -> bool:
-    """Say so by another rule than the code's: what is left without blanks and invisible characters begins like a formula."""
+    """Whether the cell, without blanks and invisible characters, begins like a formula."""
     bare = "".join(
         character for character in cell if character.isprintable() and not character.isspace()
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgba
@@ -34,7 +36,8 @@ def test_limits_have_a_margin_for_equal_values_too() -> None:
 def test_cells_are_coloured_by_depth_and_unknown_ones_stay_empty() -> None:
     _, axes = new_figure(2.0)
     fill_cells(axes, np.array([[0.5, np.nan], [0.0, 1.0]]), [["1", "–"], ["0", "2"]])
-    (cells,) = axes.collections
+    cells: Any = axes.collections[0]
+    assert len(axes.collections) == 1
     colours = cells.get_facecolor()
     np.testing.assert_allclose(colours, [(*to_rgba(BLUE)[:3], alpha) for alpha in (0.3, 0.6)])
     corners = [path.vertices[:4].tolist() for path in cells.get_paths()]

@@ -43,7 +43,7 @@ def fitted(features: Any, estimator: Any = None, labels: Any = LABELS) -> Pipeli
 
 
 def tamper(path: Path, change: Change, compression: int = zipfile.ZIP_STORED) -> None:
-    """Change the description or the arrays in a file, and write it so that all checksums are right again."""
+    """Change the description or the arrays in a file, and write it with valid checksums."""
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     schema = json.loads(files["schema.json"])

@@ -1,4 +1,4 @@
-"""CoNLL files and tables with a row per word: what is read, what is refused, and where the fault is."""
+"""CoNLL files and tables with a row per word: what is read, and errors with their lines."""
 
 from __future__ import annotations
 

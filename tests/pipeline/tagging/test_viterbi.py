@@ -19,7 +19,7 @@ NEVER = -np.inf
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[Any, ...]:
-    """Scores, offsets and rules of a few short sentences, some empty; about a third of the rules forbid."""
+    """Scores, offsets and rules of short or empty sentences; about a third of the rules forbid."""
     n_tags = draw(st.integers(1, 3))
     lengths = draw(st.lists(st.integers(0, 4), max_size=4))
     seed = draw(st.integers(0, 2**32 - 1))
