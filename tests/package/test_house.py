@@ -89,6 +89,14 @@ def test_folders_with_code_are_the_listed_packages() -> None:
     assert top == set(FOLDERS)
 
 
+@pytest.mark.parametrize(
+    "module", [name for name, path in SOURCES.items() if not path.stem.startswith("__")]
+)
+def test_every_module_has_its_tests(module: str) -> None:
+    path = SOURCES[module].relative_to(ROOT)
+    assert (ROOT / "tests" / path.with_name(f"test_{path.name}")).is_file()
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_folder_has_few_modules_and_its_init_says_what_it_offers(package: str) -> None:
     modules = modules_in(package)
@@ -179,9 +187,10 @@ def section(docstring: str, title: str) -> str:
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_public_docstrings_tell_all_parameters(name: str) -> None:
+def test_public_docstrings_give_types_defaults_and_conditions(name: str) -> None:
     docstring = inspect.getdoc(PUBLIC[name]) or ""
     assert docstring
+    assert "*Shape:*" not in docstring
     described = {
         parameter.strip("* "): kind
         for names, kind in re.findall(
@@ -197,6 +206,18 @@ def test_public_docstrings_tell_all_parameters(name: str) -> None:
         }
         parameters.pop("self", None)
         assert list(described) == list(parameters)
+        assert all(described.values()), "every parameter has a type"
+        optional = {
+            parameter
+            for parameter, value in parameters.items()
+            if value.default is not inspect.Parameter.empty
+        }
+        assert {
+            parameter for parameter, kind in described.items() if "default=" in kind
+        } == optional
+    errors = re.findall(r"^(\S.*)\n((?: .*\n?)*)", section(docstring, "Raises"), re.MULTILINE)
+    for error, condition in errors:
+        assert condition, f"{error} is raised when?"
 
 
 @pytest.mark.parametrize("name", bertvectorizer.__all__)
