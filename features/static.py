@@ -31,59 +31,68 @@ UNITS = ("text", "word", "span")
 class StaticVectorizer(WordVectorizer):
     """Encode texts by pooling static word vectors.
 
-    A word has the same vector in every context. This is the baseline for `BertVectorizer`; with
-    ``unit="word"`` and ``unit="span"`` it takes the input of `BertWordVectorizer` and
-    `BertSpanVectorizer`, and is the baseline for these.
+    A word has the same vector in every context. This is the baseline for `BertVectorizer`. With
+    ``unit="word"`` and ``unit="span"`` it accepts the input of `BertWordVectorizer` and
+    `BertSpanVectorizer`.
 
     Parameters
     ----------
     vectors : str, Path, WordVectors, gensim KeyedVectors or DataFrame
-        A file in GloVe's, word2vec's or fastText's format (plain, ``.gz``, or in a ``.zip``),
-        ``.npz`` or ``.safetensors``; ``"distill:<model_name>"``, the words of a transformer without
-        context (extra ``distill``); or a table in memory, see `load_word_vectors`. A file is parsed
-        once and cached as a memory-mapped array, which worker processes share.
+        One of:
+
+        - A file in the format of GloVe, word2vec or fastText (plain, ``.gz``, or in a ``.zip``),
+          ``.npz`` or ``.safetensors``. It is parsed once and cached as a memory-mapped array, which
+          worker processes share.
+        - ``"distill:<model_name>"``, the vectors of a transformer for words without context (extra
+          ``distill``).
+        - A table in memory, see `load_word_vectors`.
     unit : {"text", "word", "span"}, default="text"
-        What a row of the result is. ``"text"``: a text of a column. ``"word"``: a word of a
-        document, which is a list of words or a text that ``tokenizer`` splits; words of a list are
-        not split further. ``"span"``: a row of a DataFrame, whose span of characters is split and
-        pooled like a text.
+        What a row of the result represents:
+
+        - ``"text"``: a text of a column.
+        - ``"word"``: a word of a document. A document is a list of words, which are not split
+          further, or a text that ``tokenizer`` splits.
+        - ``"span"``: a span of characters, given by a row of a DataFrame. It is split and pooled
+          like a text.
     weighting : {"mean", "sum", "max", "tfidf", "sif", "power_mean"}, default="mean"
         How word vectors are pooled. ``"tfidf"`` is the mean weighted by inverse document frequency
         in the training texts. ``"sif"`` weights each word by ``a / (a + p(word))`` and removes the
         first principal component. ``"power_mean"`` concatenates several means.
     sif_a : float, default=1e-3
-        The ``a`` of ``"sif"``.
+        The parameter ``a`` of ``"sif"``.
     word_frequencies : mapping, str or Path, default=None
-        Counts of words for ``"sif"``, or a file with a word and its count a line. None counts the
-        training texts.
+        Counts of words for ``"sif"``, or a file with a word and its count on each line. None counts
+        the words of the training texts.
     powers : sequence of float, default=(1, inf, -inf)
         Powers for ``"power_mean"``: integers from 1, ``inf`` for the maximum, ``-inf`` for the
         minimum.
     tokenizer : str or callable, default=scikit-learn's
-        A pattern whose matches are the words, or a callable that returns the words of a text. The
-        default is scikit-learn's pattern, which drops punctuation and words of one letter. Texts
-        are lower-cased first if the words of the table are in lower case. To get the same rows as
-        `BertWordVectorizer`, pass both the same lists of words or the same tokenizer.
+        A pattern that matches words, or a callable that returns the words of a text. The default is
+        scikit-learn's pattern, which drops punctuation and words of one letter. Texts are
+        lower-cased first if the words of the table are in lower case. `BertWordVectorizer` gives
+        the same rows for the same lists of words, or with the same tokenizer.
     oov : {"auto", "skip", "zero", "subword"}, default="auto"
-        How to treat words that are not in the table: skip them, count them as zeros, or compute
-        them from subwords if the table has these. ``"auto"`` is ``"subword"`` where possible, else
-        ``"skip"``.
+        How to treat words that are not in the table: skip them, use zeros as their vectors, or
+        compute their vectors from subwords. ``"auto"`` is ``"subword"`` if the table has subwords,
+        else ``"skip"``.
     normalize : bool, default=False
-        Scale each row to unit length.
+        Whether to scale each row to unit length.
     missing : {"empty", "error", "zero", "nan"}, default="empty"
-        How to encode a missing text (None, NaN, pd.NA, polars' null): as "", whose vector is zeros;
-        raise an error that names the first rows; a row of zeros; or a row of NaN. Spans whose text,
-        bounds or word are missing, or whose word is not in their text, are treated alike. A missing
-        word of a document is always an error.
+        How to encode a missing text (None, NaN, pd.NA, null of polars): as "", whose vector is
+        zeros, by raising an error, as a row of zeros, or as a row of NaN. The same applies to a
+        span whose text, bounds or word are missing, or whose word is not in its text. A missing
+        word of a document always raises an error.
     text : str, default="text"
-        With ``unit="span"``, the name of the column of texts. This and those below are as in
-        `BertSpanVectorizer`.
-    start, end : str or None, default="start", "end"
-        Names of the columns with the first character of each span and the one after its last.
-        ``start=None, end=None`` reads the column ``word`` even if the bounds exist.
+        Name of the column of texts. This parameter and the next ones are used only with
+        ``unit="span"``, and are as in `BertSpanVectorizer`.
+    start : str or None, default="start"
+        Name of the column with the first character of each span. With ``start=None, end=None``,
+        the column ``word`` is read even if there are bounds.
+    end : str or None, default="end"
+        Name of the column with the character after the last of each span.
     word : str or None, default="word"
-        Name of the column with a word, whose first occurrence is the span. It is read if there are
-        no columns ``start`` and ``end``; with another name than ``"word"``, always.
+        Name of the column with a word, whose first occurrence in the text is the span. It is read
+        if the columns ``start`` and ``end`` do not exist, and always if its name is not ``"word"``.
 
     Attributes
     ----------
@@ -102,15 +111,21 @@ class StaticVectorizer(WordVectorizer):
     Raises
     ------
     ModelNotFoundError
-        If there is no such file or model.
+        If there is no such file or model as ``vectors``.
     ModelIntegrityError
-        If the file is damaged.
+        If the file of word vectors is damaged.
+    UnsafeModelError
+        If the file of word vectors is a pickle.
     ModelChangedError
-        If the table differs from the one that was fitted.
+        If the table of word vectors differs from the one that was fitted.
+    InvalidTableError
+        If the file ``word_frequencies`` cannot be read.
     InvalidTextError
-        If the input has no texts, words or spans as ``unit`` requires.
+        If X has no texts, words or spans as ``unit`` requires.
     InvalidParameterError
         If a parameter is invalid.
+    NotFittedError
+        If ``transform`` is called before ``fit``.
 
     See Also
     --------
@@ -120,18 +135,21 @@ class StaticVectorizer(WordVectorizer):
 
     Notes
     -----
-    A text without any known word becomes zeros, never NaN. A pickle does not contain a table from a
-    file or a transformer: the loaded estimator opens it again and checks its digest. scikit-learn's
-    ``clone`` copies a DataFrame or KeyedVectors for every candidate and fold; a path or a
-    `WordVectors` is shared, and `load_word_vectors` converts one to the other. ``fit`` copies a
-    DataFrame or KeyedVectors once more, so that later changes do not reach a fitted estimator.
+    A text without any known word becomes zeros, never NaN.
 
-    Weights and frequencies are learnt in ``fit``; ``oov``, ``normalize``, ``tokenizer`` and
-    ``unit`` also take effect when they are set after it. Words of ``word_frequencies`` must be
-    spelt as in the texts, in lower case if the table is.
+    A pickle does not contain a table that was read from a file or a transformer. The loaded
+    estimator opens the table again and checks its digest.
 
-    With ``unit="word"`` and ``set_output(transform="pandas")``, rows are numbered from 0, since the
-    index of documents does not fit.
+    scikit-learn's ``clone`` copies a DataFrame or KeyedVectors for every candidate and fold. A path
+    or a `WordVectors` is not copied; `load_word_vectors` converts other tables to a `WordVectors`.
+    ``fit`` copies a DataFrame or KeyedVectors once more, so that later changes to it do not affect
+    the fitted estimator.
+
+    ``fit`` learns weights and frequencies. ``oov``, ``normalize``, ``tokenizer`` and ``unit`` may
+    also be changed after ``fit``. The words of ``word_frequencies`` must be spelled as in the
+    texts, or in lower case if the words of the table are.
+
+    With ``unit="word"`` and ``set_output(transform="pandas")``, rows are numbered from 0.
 
     References
     ----------

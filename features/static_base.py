@@ -31,17 +31,31 @@ _WORDS_NAMED = 20
 
 @dataclass(frozen=True)
 class OovReport:
-    """Words and texts without a vector ("out of vocabulary").
+    """Out-of-vocabulary words: counts of words and texts without a vector.
 
     Attributes
     ----------
-    n_texts, n_empty : int
-        Number of texts (or words or spans, according to ``unit``), and of those without any known
-        word, which become zeros.
-    n_words, n_unknown : int
-        Number of words, and of those without a vector, both with repetitions.
+    n_texts : int
+        Number of texts, or of words or spans, according to ``unit``.
+    n_empty : int
+        Number of texts without any known word. Their vectors are zeros.
+    n_words : int
+        Number of words, with repetitions.
+    n_unknown : int
+        Number of words without a vector, with repetitions.
     most_frequent : list of (str, int)
         At most 20 unknown words and their counts, the most frequent first.
+
+    See Also
+    --------
+    StaticVectorizer : Its attribute ``oov_`` is such a report.
+    Word2VecVectorizer : Its attribute ``oov_`` is such a report.
+
+    Examples
+    --------
+    >>> from bertvectorizer.features import OovReport
+    >>> OovReport(n_texts=1, n_empty=0, n_words=4, n_unknown=1, most_frequent=[("of", 1)]).rate
+    0.25
     """
 
     n_texts: int
@@ -66,9 +80,15 @@ class LookedUp(NamedTuple):
 
 
 class WordVectorizer(TextVectorizer):
-    """Base of the vectorizers that pool a fixed vector for each word of a text.
+    """Base class of the vectorizers that pool a static vector for each word of a text.
 
-    A subclass stores the parameters named below, and says which table of word vectors it has.
+    A subclass stores the parameters that are annotated here, and implements ``_is_lowercase``,
+    ``_learn_table``, ``_keep_table`` and ``_table``.
+
+    See Also
+    --------
+    StaticVectorizer : Pool word vectors of a file or table.
+    Word2VecVectorizer : Pool word vectors trained on the training texts.
     """
 
     weighting: str
@@ -102,17 +122,24 @@ class WordVectorizer(TextVectorizer):
         return self.oov_.rate
 
     def oov_report(self, X: Any) -> OovReport:
-        """Report the words and texts without a vector.
+        """Count the words and texts without a vector.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-            The texts, or what ``fit`` accepts.
+        X : list, tuple, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
+            As for ``fit``.
 
         Returns
         -------
         report : OovReport
-            Counts, and the most frequent unknown words.
+            The counts, and the most frequent unknown words.
+
+        Raises
+        ------
+        InvalidTextError
+            If X is not valid input of ``fit``.
+        NotFittedError
+            If the vectorizer is not fitted.
         """
         check_is_fitted(self)
         self._check_settings()

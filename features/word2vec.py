@@ -33,29 +33,31 @@ class Word2VecVectorizer(WordVectorizer):
     Parameters
     ----------
     model : {"word2vec", "fasttext"}, default="word2vec"
-        fastText also learns vectors of n-grams of characters, and so has vectors for unseen words.
+        fastText also learns vectors of n-grams of characters, so that unseen words have vectors.
     vector_size : int, default=100
         Number of dimensions of a word vector.
     window : int, default=5
         Maximum distance between a word and a word of its context.
     min_count : int, default=2
-        Words that occur less often are unknown.
+        Minimum number of occurrences of a word. Rarer words have no vector.
     skip_gram : bool, default=True
-        Predict the context from the word (skip-gram), or the word from the context (CBOW).
+        Whether to predict the context from the word (skip-gram). False predicts the word from the
+        context (CBOW).
     negative : int, default=5
         Number of negative samples for each positive one.
     epochs : int, default=30
         Number of passes over the training texts. Small sets need more than gensim's default of 5.
     n_buckets : int, default=100_000
-        Number of vectors that fastText's n-grams share by hashing. They are part of a pickle.
+        Number of hash buckets for the n-grams of fastText. Their vectors are part of a pickle.
     workers : int, default=1
-        Number of training threads. Only one thread gives the same vectors in every run.
+        Number of training threads. The vectors are reproducible with one thread only.
     random_state : int, RandomState or None, default=None
-        An int gives the same vectors in every run, with one worker.
+        Seed of the training. An int makes the vectors reproducible with ``workers=1``.
     weighting : {"mean", "sum", "max", "tfidf", "sif", "power_mean"}, default="mean"
-        This and the parameters below are as in `StaticVectorizer`.
+        How word vectors are pooled. This parameter and the next ones are as in
+        `StaticVectorizer`.
     sif_a : float, default=1e-3
-        The ``a`` of ``weighting="sif"``.
+        The parameter ``a`` of ``weighting="sif"``.
     word_frequencies : mapping, str or Path, default=None
         Counts of words for ``"sif"``.
     powers : sequence of float, default=(1, inf, -inf)
@@ -65,7 +67,7 @@ class Word2VecVectorizer(WordVectorizer):
     oov : {"auto", "skip", "zero", "subword"}, default="auto"
         How to treat words without a trained vector.
     normalize : bool, default=False
-        Scale each row to unit length.
+        Whether to scale each row to unit length.
     missing : {"empty", "error", "zero", "nan"}, default="empty"
         How to encode missing texts.
 
@@ -85,18 +87,23 @@ class Word2VecVectorizer(WordVectorizer):
     Raises
     ------
     InvalidTextError
-        If no word occurs ``min_count`` times.
+        If X is not one column of texts, or no word occurs ``min_count`` times.
+    InvalidTableError
+        If the file ``word_frequencies`` cannot be read.
     InvalidParameterError
         If a parameter is invalid.
+    NotFittedError
+        If ``transform`` is called before ``fit``.
 
     See Also
     --------
     StaticVectorizer : Pool word vectors of a file or table.
+    BertVectorizer : Contextual vectors of texts.
 
     Notes
     -----
-    Skip-gram, ``min_count=2`` and 30 epochs suit the small sets that classifiers learn from;
-    gensim's own defaults (CBOW, 5 and 5) are for large corpora.
+    The defaults ``skip_gram=True``, ``min_count=2`` and ``epochs=30`` suit small training sets. The
+    defaults of gensim (CBOW, 5 and 5) are for large corpora.
 
     References
     ----------

@@ -39,6 +39,10 @@ __all__ = [
 class BertVectorizerError(Exception):
     """Base class of all errors of this package.
 
+    See Also
+    --------
+    bertvectorizer.errors : The tree of errors.
+
     Examples
     --------
     >>> from bertvectorizer import BertVectorizer
@@ -51,51 +55,113 @@ class BertVectorizerError(Exception):
 
 
 class InvalidParameterError(BertVectorizerError, ValueError, TypeError):
-    """A parameter breaks its rule; the message names both, and the value received."""
+    """Raised if a parameter is invalid. The message names it, its rule and the value received.
+
+    See Also
+    --------
+    InvalidTextError : Raised if the input is invalid.
+    """
 
 
 class InvalidTextError(BertVectorizerError, ValueError, TypeError):
-    """The input is not one column of texts; the message names the first row at fault."""
+    """Raised if the input does not hold texts. The message names the first invalid row.
+
+    See Also
+    --------
+    InvalidTableError : Raised if a file is invalid.
+    """
 
 
 class InvalidTableError(BertVectorizerError, ValueError):
-    """A file cannot be read as a table, or its columns cannot be used."""
+    """Raised if a file cannot be read as a table, or its columns cannot be used.
+
+    See Also
+    --------
+    InvalidTextError : Raised if the input does not hold texts.
+    """
 
 
 class StoreError(BertVectorizerError, OSError):
-    """A store of embeddings cannot be used; estimators warn of it once and go on without it."""
+    """Raised if a store of embeddings cannot be used.
+
+    Estimators do not raise it. They warn once and continue without the store.
+
+    See Also
+    --------
+    EmbeddingStore : The store.
+    """
 
 
 class UnknownWordError(BertVectorizerError, KeyError):
-    """A table of word vectors lacks the requested word."""
+    """Raised if a table of word vectors does not have a word.
+
+    See Also
+    --------
+    WordVectors : The table.
+    """
 
     def __str__(self) -> str:
         return str(self.args[0])  # a KeyError shows the repr of its message
 
 
 class ModelError(BertVectorizerError, RuntimeError):
-    """Something is wrong with the model rather than with the data."""
+    """Base class of errors of models.
+
+    See Also
+    --------
+    BertVectorizerError : Base class of all errors.
+    """
 
 
 class ModelNotFoundError(ModelError):
-    """The model is in none of the directories and caches that were searched."""
+    """Raised if a model cannot be found.
+
+    See Also
+    --------
+    ModelIntegrityError : Raised if a model is found but damaged.
+    """
 
 
 class ModelIntegrityError(ModelError):
-    """A file of the model is damaged, incomplete, or not the one that was expected."""
+    """Raised if a file of a model is damaged, incomplete, or not the expected one.
+
+    See Also
+    --------
+    ModelNotFoundError : Raised if a model cannot be found.
+    """
 
 
 class ModelChangedError(ModelError):
-    """The model found now is not the one that the estimator was fitted with."""
+    """Raised if a model is not the one that the estimator was fitted with.
+
+    See Also
+    --------
+    ModelNotFoundError : Raised if a model cannot be found.
+    """
 
 
 class UnsafeModelError(ModelError):
-    """Loading the model would run code that came with it."""
+    """Raised if loading a model would run code from its files.
+
+    See Also
+    --------
+    load_pipeline : Load a pipeline without running code.
+    """
 
 
 class UnsupportedModelError(ModelError):
-    """The model's architecture, or the device, cannot serve the request."""
+    """Raised if the architecture of a model is not supported, or a device is not available.
+
+    See Also
+    --------
+    InvalidParameterError : Raised if a parameter is invalid.
+    """
 
 
 class OutOfMemoryError(ModelError):
-    """A single sequence does not fit into the device's memory."""
+    """Raised if a single sequence does not fit into the memory of the device.
+
+    See Also
+    --------
+    BertVectorizer : Its parameter ``max_length`` limits the length of sequences.
+    """

@@ -46,16 +46,16 @@ class _ProgressError(BaseException):
 
 
 class ComparisonInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a comparison.
+    """Raised by `compare` on Ctrl-C, with the results so far.
 
     Attributes
     ----------
     comparison : Comparison or None
-        The comparison of the feature sets that were finished. None if there was none.
+        The comparison of the finished feature sets. None if no feature set was finished.
 
     See Also
     --------
-    compare : Raises it.
+    compare : Compare feature sets.
 
     Examples
     --------
@@ -92,59 +92,67 @@ def compare(
     Parameters
     ----------
     X : list, ndarray, Series or one-column DataFrame of str, of length n_rows
-        Texts.
+        The texts.
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
-        Labels, numbers, a list of labels for each row, or a column of 0 and 1 for each label.
+        The target: classes, numbers, a list of labels for each row, or a column of 0 and 1 for each
+        label.
     features : dict of str to transformer, list of str, str or None, default=None
-        Any scikit-learn transformers of a column of texts by name, where None is the majority
-        class; or names of `default_features`. None takes all `default_features`. To add one:
+        Names of `default_features`, or a dict of scikit-learn transformers of texts by name. In the
+        dict, None is the majority class. None takes all `default_features`. To add one, use
         ``{**default_features(), "mine": transformer}``.
     estimator : estimator or None, default=None
         Estimator for every feature set. None takes `StandardScaler` for dense features or
         `Normalizer` for sparse ones, and `LogisticRegressionCV`, `RidgeClassifierCV` or `RidgeCV`,
         whose regularization is chosen on the training rows.
     cv : int, str, splitter, iterable or None, default=None
-        Folds. ``"2x5"`` is two repeats of five folds, and the default. Any scikit-learn splitter,
-        or pairs of training and test rows. With one fold, as of some `PredefinedSplit`, intervals
-        are bootstrapped from its test rows.
+        A number of folds, ``"2x5"`` for two repeats of five folds, a scikit-learn splitter, or
+        pairs of training and test rows. None takes ``"2x5"``. With a single fold, such as that of a
+        `PredefinedSplit`, intervals are bootstrapped from its test rows.
     scoring : str, callable, list, dict or None, default=None
-        Metrics, as in scikit-learn. The first decides. None takes accuracy (classes), macro F1
-        (several labels a row) or R2 (regression), and further ones.
+        Metrics, as in scikit-learn. The first one ranks the feature sets. None takes several
+        metrics, the first of which is accuracy for classes, macro F1 for multilabel targets, and R2
+        for regression.
     n_jobs : int or None, default=None
-        Number of processes that fit folds; None is 1. Texts are encoded before, on all cores.
+        Number of processes that fit folds. None means 1, and -1 one for each core. Texts are encoded
+        before that, on all cores.
     random_state : int or None, default=0
         Seed of folds and bootstrap.
     store : "auto", str, Path, EmbeddingStore or None, default="auto"
         Store of vectors, as in `BertVectorizer`. ``"auto"`` keeps all layers for the session, so
         that each text is encoded once.
     groups : array-like of shape (n_rows,) or None, default=None
-        Rows of a group, such as the messages of one author, stay on one side of each fold.
+        Group of each row, such as the author of a message. Rows of a group are never split between
+        training and test rows.
     group_duplicates : bool, default=False
-        Whether rows with the same text form a group too.
+        Whether rows with the same text also form a group.
     test : tuple of (X, y) or None, default=None
         Held-back rows. They are scored once, after a fit on all of ``X``.
     task : {"auto", "classification", "regression"}, default="auto"
-        ``"auto"`` reads numbers with fractions as regression, and anything else as classes.
+        Kind of target. ``"auto"`` takes numbers with fractions as regression, and all other values
+        as classes.
     learning_curve : bool or sequence of float, default=False
         Whether to also fit on growing shares of the training rows, on the folds of the first
-        repeat; or these shares, in (0, 1].
+        repeat. A sequence gives the shares, in (0, 1].
     progress : callable or None, default=None
         Called with the name of a feature set, the unit (``"texts"`` while encoding, then
-        ``"folds"``), the number done, and their total.
+        ``"folds"``), the number of units done, and their total.
 
     Returns
     -------
-    Comparison
-        Table, plots, report, and a pipeline of any feature set.
+    comparison : Comparison
+        The result, with a table, plots, a report, and a pipeline of each feature set.
 
     Raises
     ------
     InvalidTableError
-        If the target or all texts are missing, there is only one class, or there are too few rows.
+        If a target value or all texts are missing, there is only one class, there are too few rows,
+        or no feature set could be used.
+    InvalidTextError
+        If X is not one column of texts.
     InvalidParameterError
         If a parameter breaks its rule.
     ComparisonInterrupted
-        On Ctrl-C. It holds what was finished.
+        If Ctrl-C is pressed. It holds the results so far.
 
     See Also
     --------
@@ -154,8 +162,8 @@ def compare(
 
     Notes
     -----
-    Features that learn from texts are fitted on the training rows of each fold, and so is the
-    estimator. Features that learn nothing are computed once. A feature set that fails is left out
+    The estimator, and transformers that learn from texts, are fitted on the training rows of each
+    fold. The features of other transformers are computed once. A feature set that fails is left out
     with a warning.
 
     References

@@ -44,8 +44,13 @@ def resolve_device(device: Any) -> torch.device:
     UnsupportedModelError
         If the device is not available.
 
+    See Also
+    --------
+    check_precision : Check a number format for a device.
+
     Examples
     --------
+    >>> from bertvectorizer.models import resolve_device
     >>> resolve_device("cpu")
     device(type='cpu')
     """
@@ -73,7 +78,7 @@ def resolve_device(device: Any) -> torch.device:
 
 
 def check_precision(precision: Any, device: torch.device) -> str:
-    """Return ``precision`` if ``device`` computes well in it.
+    """Return ``precision`` if ``device`` supports it.
 
     Parameters
     ----------
@@ -85,17 +90,22 @@ def check_precision(precision: Any, device: torch.device) -> str:
     Returns
     -------
     precision : str
-        The same.
+        The number format.
 
     Raises
     ------
     InvalidParameterError
         If ``precision`` is not one of the four.
     UnsupportedModelError
-        If the device does not support it, or is slower with it.
+        If the device does not support it, or would be slower with it.
+
+    See Also
+    --------
+    resolve_device : Find an available device.
 
     Examples
     --------
+    >>> from bertvectorizer.models import check_precision, resolve_device
     >>> check_precision("float32", resolve_device("cpu"))
     'float32'
     """

@@ -25,14 +25,18 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class SimilarityScore:
-    """Correlation of cosines of pairs of words with people's scores.
+    """Correlation of cosines with human similarity scores of pairs of words.
 
     Attributes
     ----------
-    spearman, pearson : float
-        Correlations in [-1, 1]; NaN for fewer than two pairs.
-    n_pairs, n_unknown : int
-        Pairs compared, and pairs left out because the table lacks a word.
+    spearman : float
+        Spearman's correlation, in [-1, 1]. NaN if cosines or scores are constant.
+    pearson : float
+        Pearson's correlation, in [-1, 1]. NaN if cosines or scores are constant.
+    n_pairs : int
+        Number of pairs compared.
+    n_unknown : int
+        Number of pairs left out because the table lacks a word.
     """
 
     spearman: float
@@ -56,11 +60,13 @@ class AnalogyScore:
     Attributes
     ----------
     accuracy : float
-        Share of correct answers among the questions answered, in [0, 1]; NaN without any.
-    n_questions, n_unknown : int
-        Questions answered, and questions left out because the table lacks a word.
+        Share of correct answers, in [0, 1]. NaN if no question was answered.
+    n_questions : int
+        Number of questions answered.
+    n_unknown : int
+        Number of questions left out because the table lacks a word.
     sections : dict of str to SectionScore
-        The counts by section of the file.
+        The counts of each section of the file.
     """
 
     accuracy: float

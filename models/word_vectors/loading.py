@@ -32,35 +32,41 @@ def load_word_vectors(vectors: Any) -> WordVectors:
     Parameters
     ----------
     vectors : str, Path, WordVectors, gensim KeyedVectors or DataFrame
-        A file in one of these formats: GloVe text (with or without a header), word2vec text or
-        binary, fastText ``.vec``, each plain, as ``.gz`` or in a ``.zip``
-        (``"glove.6B.zip/glove.6B.100d.txt"`` names one of several); ``.npz`` with the arrays
-        ``words`` and ``vectors``; ``.safetensors`` as :meth:`WordVectors.save` writes it. A file is
-        parsed once and cached as a memory-mapped array. ``"distill:<model_name>"`` encodes each
-        token of a transformer's vocabulary alone, then applies PCA and frequency weights as
-        model2vec does (extra ``distill``). A DataFrame has words as its index and a column per
-        dimension.
+        One of:
+
+        - A text or binary file of GloVe, word2vec or fastText (``.vec``), plain, as ``.gz`` or in a
+          ``.zip``. ``"glove.6B.zip/glove.6B.100d.txt"`` names one file of several in a ``.zip``.
+        - ``.npz`` with the arrays ``words`` and ``vectors``.
+        - ``.safetensors`` as written by :meth:`WordVectors.save`.
+        - ``"distill:<model_name>"``: each token of a transformer's vocabulary is encoded alone,
+          followed by PCA and frequency weights as in model2vec (extra ``distill``).
+        - A DataFrame with words as its index and a column for each dimension.
+        - A gensim KeyedVectors, or a WordVectors, which is returned unchanged.
+
+        A file is parsed once and cached as a memory-mapped array.
 
     Returns
     -------
-    WordVectors
-        The table. A `WordVectors` is returned as it is.
+    table : WordVectors
+        The table.
 
     Raises
     ------
     ModelNotFoundError
         If there is no such file or model.
     ModelIntegrityError
-        If the file is damaged. The message names the line and the byte.
+        If the file is damaged.
     UnsafeModelError
-        If it is a pickle, which could run code.
+        If the file is a pickle, since a pickle can run code.
     InvalidParameterError
-        If ``vectors`` is none of these, or an object is no valid table.
+        If ``vectors`` is none of these, or not a valid table.
+    ModelChangedError
+        If the file is changed while it is read.
 
     See Also
     --------
     WordVectors : The table.
-    StaticVectorizer : Texts as pooled word vectors.
+    StaticVectorizer : Encode texts by pooling word vectors.
 
     References
     ----------

@@ -39,26 +39,27 @@ class Subwords(Protocol):
 
 
 class WordVectors:
-    """A table of words and a vector for each, the same in every context.
+    """A table of static word vectors.
 
     Parameters
     ----------
     words : sequence of str of length n_words
-        Distinct words, most frequent first if known.
+        Distinct words, the most frequent first if frequencies are known.
     vectors : array-like of shape (n_words, n_dims)
         Finite numbers, stored as float32. A float32 array is not copied.
-    subwords : Subwords, default=None
+    subwords : Subwords or None, default=None
         Computes vectors of words that are not in the table, as fastText does.
 
     Raises
     ------
     InvalidParameterError
-        If a word is repeated or not a str, a number is not finite, or lengths differ.
+        If a word is repeated or not a str, a number is not finite, or the number of words differs
+        from the number of vectors.
 
     See Also
     --------
     load_word_vectors : Read a table from a file or another library.
-    StaticVectorizer : Texts as pooled word vectors.
+    StaticVectorizer : Encode texts by pooling word vectors.
 
     Notes
     -----
@@ -104,7 +105,7 @@ class WordVectors:
         origin: tuple[Callable[..., WordVectors], tuple[Any, ...]] | None = None,
         subwords: Subwords | None = None,
     ) -> Self:
-        """Build a table of checked content; ``origin`` opens it again in another process."""
+        """Build a table without checks. ``origin`` opens it again in another process."""
         self = cls.__new__(cls)
         vectors.flags.writeable = False
         self._words, self._vectors, self._subwords = words, vectors, subwords
@@ -114,8 +115,8 @@ class WordVectors:
     def save(self, path: str | Path) -> None:
         """Write the table as safetensors.
 
-        The tensors are ``vectors``, float32, and ``words``, a JSON list in utf-8 bytes. `subwords`
-        are not written.
+        The tensors are ``vectors``, float32, and ``words``, a JSON list in UTF-8. Subwords are not
+        written.
 
         Parameters
         ----------
@@ -125,7 +126,11 @@ class WordVectors:
         Raises
         ------
         InvalidParameterError
-            If ``path`` has another suffix.
+            If ``path`` does not end in ``.safetensors``.
+
+        See Also
+        --------
+        load_word_vectors : Load the table.
         """
         if Path(path).suffix != ".safetensors":
             raise invalid("path", "a file name that ends in '.safetensors'", str(path))
@@ -133,7 +138,7 @@ class WordVectors:
 
     @property
     def words(self) -> list[str]:
-        """The words, in the order of the rows; a new list."""
+        """The words in the order of the rows, as a new list."""
         return list(self._words)
 
     @property
@@ -148,12 +153,12 @@ class WordVectors:
 
     @property
     def subwords(self) -> Subwords | None:
-        """Computes vectors of words that are not in the table, or None."""
+        """What computes vectors of words that are not in the table, or None."""
         return self._subwords
 
     @cached_property
     def is_lowercase(self) -> bool:
-        """Whether at most one word in a hundred has capitals; look-ups then ignore case."""
+        """Whether at most 1 % of the words have capitals. If so, look-ups ignore case."""
         return (
             sum(word.isalpha() and word != word.lower() for word in self._words)
             <= len(self._words) // _WORDS_PER_CASED
@@ -230,7 +235,9 @@ class WordVectors:
         return self._index.get(word.lower()) if row is None and self.is_lowercase else row
 
     def rows(self, words: Iterable[str]) -> NDArray[np.int64]:
-        """Return the rows of words by exact spelling, -1 for words that are not in the table.
+        """Return the row of each word, or -1 for words that are not in the table.
+
+        The case of letters matters.
 
         Parameters
         ----------
@@ -240,23 +247,25 @@ class WordVectors:
         Returns
         -------
         rows : ndarray of shape (n_words,), dtype int64
-            The rows.
+            The row of each word.
         """
         get = self._index.get
         return np.fromiter((get(word, -1) for word in words), dtype=np.int64)
 
     def similarity(self, a: str, b: str) -> float:
-        """Return the cosine of two words' vectors.
+        """Return the cosine similarity of two words.
 
         Parameters
         ----------
-        a, b : str
-            The words.
+        a : str
+            A word.
+        b : str
+            Another word.
 
         Returns
         -------
         cosine : float
-            In [-1, 1]; 0 if one of the vectors is zero.
+            In [-1, 1]. It is 0 if one of the vectors is zero.
 
         Raises
         ------
@@ -268,7 +277,7 @@ class WordVectors:
         return float(np.clip(one @ other / length, -1, 1)) if length else 0.0
 
     def most_similar(self, word: str, n: int = 10) -> list[tuple[str, float]]:
-        """Return the words nearest to a word by cosine, without the word itself.
+        """Return the nearest words by cosine similarity, without the word itself.
 
         Parameters
         ----------
@@ -284,6 +293,8 @@ class WordVectors:
 
         Raises
         ------
+        InvalidParameterError
+            If ``n`` is less than 1.
         UnknownWordError
             If the word has no vector.
         """
@@ -293,16 +304,20 @@ class WordVectors:
     def analogy(
         self, a: str, b: str, c: str, n: int = 10, method: Literal["3cosadd", "3cosmul"] = "3cosadd"
     ) -> list[tuple[str, float]]:
-        """Return answers to an analogy: Stockholm is to Sweden as Cairo is to ...
+        """Complete an analogy: ``a`` is to ``b`` as ``c`` is to ...
 
         Parameters
         ----------
-        a, b, c : str
-            "``a`` is to ``b`` as ``c`` is to ...". They are never the answer.
+        a : str
+            First word. The three words are never an answer.
+        b : str
+            Word that is related to ``a``.
+        c : str
+            Word for which the related word is returned.
         n : int, default=10
             Number of words to return.
         method : {"3cosadd", "3cosmul"}, default="3cosadd"
-            Sum or product of cosines. A product is of cosines scaled to [0, 1].
+            Sum of cosines, or product of cosines scaled to [0, 1].
 
         Returns
         -------
@@ -311,6 +326,8 @@ class WordVectors:
 
         Raises
         ------
+        InvalidParameterError
+            If ``n`` is less than 1, or ``method`` is not one of the choices.
         UnknownWordError
             If a word has no vector.
         """
@@ -348,13 +365,13 @@ class WordVectors:
         return [(self._words[row], round(float(scores[row]), 6)) for row in order]
 
     def evaluate_similarity(self, file: str | Path) -> SimilarityScore:
-        """Correlate cosines of pairs of words with people's scores.
+        """Return the correlation of cosines with human similarity scores of pairs of words.
 
         Parameters
         ----------
         file : str or Path
-            Lines of two words and a score, separated by tabs, commas or spaces, such as
-            WordSim-353, SimLex-999 or MEN.
+            File with two words and a score on each line, separated by tabs, commas or spaces, such
+            as WordSim-353, SimLex-999 or MEN.
 
         Returns
         -------
@@ -365,7 +382,11 @@ class WordVectors:
         Raises
         ------
         InvalidTableError
-            If the file cannot be read, or a line has another form.
+            If the file cannot be read, or a line does not hold two words and a score.
+
+        See Also
+        --------
+        evaluate_analogies : Accuracy on analogies.
         """
 
         def cosine(a: str, b: str) -> float | None:
@@ -381,27 +402,34 @@ class WordVectors:
         method: Literal["3cosadd", "3cosmul"] = "3cosadd",
         n_words: int | None = 300_000,
     ) -> AnalogyScore:
-        """Answer questions of the form "a is to b as c is to d".
+        """Return the accuracy on analogies of the form "a is to b as c is to d".
 
         Parameters
         ----------
         file : str or Path
-            Four words a line, sections headed by ``: name``, as Mikolov's ``questions-words.txt``.
+            File with four words on each line and sections that begin with ``: name``, such as
+            Mikolov's ``questions-words.txt``.
         method : {"3cosadd", "3cosmul"}, default="3cosadd"
-            As in `analogy`.
+            As in ``analogy``.
         n_words : int or None, default=300_000
-            Use only the first, most frequent words of the table; None uses all.
+            Number of words to use, from the start of the table. None uses all.
 
         Returns
         -------
         score : AnalogyScore
-            Accuracy over the questions whose words are all known, in all and by section, and the
+            Accuracy over the questions whose words are all known, in total and by section, and the
             numbers of questions.
 
         Raises
         ------
         InvalidTableError
-            If the file cannot be read, or a line has another form.
+            If the file cannot be read, or a line does not hold four words.
+        InvalidParameterError
+            If ``n_words`` is less than 1, or ``method`` is not one of the choices.
+
+        See Also
+        --------
+        evaluate_similarity : Correlation with human similarity scores.
         """
         check_choice("method", method, ("3cosadd", "3cosmul"))
         most = min(len(self), check_int("n_words", n_words, 1, optional=True) or len(self))

@@ -49,17 +49,17 @@ def default_features(
     Parameters
     ----------
     vectors : str, Path or sequence of these, default=()
-        Files of word vectors (GloVe, word2vec, fastText), added as baselines.
+        Files of word vectors (GloVe, word2vec, fastText) to add as baselines.
     **bert : Any
         Parameters of every `BertVectorizer`, such as ``model_name`` or ``precision``.
 
     Returns
     -------
-    dict of str to transformer or None
-        The majority class (None); TF-IDF of words, and of words and characters; Word2Vec trained on
-        the folds; distilled words of the model, if the extra ``distill`` is installed; the given
-        word vectors; BERT's first token; BERT with its own pooling; the mean of each of the last
-        four layers; the sum and the concatenation of these.
+    features : dict of str to transformer or None
+        The baselines: the majority class (None); TF-IDF of words, and of words and characters;
+        Word2Vec trained on the folds; static vectors distilled from the model, if the extra
+        ``distill`` is installed; and ``vectors``. Then BERT: its first token; its own pooling; the
+        mean of each of the last four layers; the sum and the concatenation of these layers.
 
     See Also
     --------
@@ -116,7 +116,9 @@ def can_distill() -> bool:
 
 
 def layer_features(poolings: Sequence[str] = ("cls", "mean", "max"), **bert: Any) -> dict[str, Any]:
-    """Return every layer of a model under several poolings, for the report's map of layers.
+    """Return a feature set for each layer and pooling of a model.
+
+    The report plots them as a map of layers.
 
     Parameters
     ----------
@@ -127,8 +129,8 @@ def layer_features(poolings: Sequence[str] = ("cls", "mean", "max"), **bert: Any
 
     Returns
     -------
-    dict of str to BertVectorizer
-        A feature set for each pooling and layer, the last layer first.
+    features : dict of str to BertVectorizer
+        The feature sets by name, from the last layer to the first for each pooling.
 
     See Also
     --------
@@ -157,23 +159,24 @@ def choose_features(
     Parameters
     ----------
     features : dict of str to transformer, sequence of str, or str
-        Transformers by name, where None is the majority class; or names in ``known``, in any case.
+        Names in ``known``, ignoring case, or a dict of transformers by name. In the dict, None is
+        the majority class.
     known : mapping of str to transformer
         Feature sets that can be selected by name, such as `default_features`.
 
     Returns
     -------
-    dict of str to transformer or None
+    selected : dict of str to transformer or None
         The selected feature sets by name.
 
     Raises
     ------
     InvalidParameterError
-        If ``features`` is empty, a value is no transformer, or a name is not in ``known``.
+        If ``features`` is empty, a value is not a transformer, or a name is not in ``known``.
 
     See Also
     --------
-    default_features : The feature sets that `compare` knows by name.
+    default_features : The default feature sets of a comparison.
 
     Examples
     --------

@@ -14,10 +14,10 @@ def load_example() -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame of shape (400, 3)
-        Columns ``text``, ``word`` (as it is spelled in the text) and ``label``: ``"living"`` if the
-        word names a plant or an animal, else ``"thing"``. Each word has ten sentences of either
-        label, so the word alone does not predict it.
+    example : DataFrame of shape (400, 3)
+        Columns ``text``, ``word`` (as it is spelled in the text) and ``label``. The label is
+        ``"living"`` if the word names a plant or an animal, else ``"thing"``. Each word has ten
+        sentences of each label, so the word alone does not predict the label.
 
     See Also
     --------

@@ -62,20 +62,20 @@ def fit_pipeline(
     Parameters
     ----------
     transformer : transformer or None
-        None predicts the majority class or the mean.
+        The features. None predicts the majority class or the mean.
     estimator : estimator or None
-        None takes the default estimator of `compare`.
+        The estimator. None takes the default estimator of `compare`.
     texts : ndarray of shape (n_rows,), dtype object
-        Texts to fit on.
+        The texts.
     target : Target
-        Target of the texts, as in `Comparison.target`.
+        The target of the texts, as in the attribute ``target`` of `Comparison`.
     store : "auto", str, Path, EmbeddingStore or None, default="auto"
-        Store for the fit. The fitted pipeline keeps the transformer's own store.
+        Store of vectors to use while fitting. The fitted pipeline has the store of the transformer.
 
     Returns
     -------
-    Pipeline
-        Steps ``features`` and ``estimator``.
+    pipeline : Pipeline
+        The fitted pipeline, with the steps ``features`` and ``estimator``.
 
     See Also
     --------

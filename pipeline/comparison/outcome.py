@@ -15,30 +15,32 @@ __all__ = ["Cost", "Outcome"]
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of a feature set. Numbers that do not apply are NaN.
+    """Cost of a feature set.
+
+    Values that do not apply are NaN.
 
     Attributes
     ----------
     dimensions : int, default=0
-        Columns of the features.
+        Number of features.
     encode_seconds : float, default=nan
         Seconds to turn 1,000 texts into features, without a store.
     fit_seconds : float, default=nan
-        Seconds to fit on 1,000 rows: the estimator, and features that learn.
+        Seconds to fit the estimator, and transformers that learn, on 1,000 rows.
     predict_seconds : float, default=nan
-        Seconds to predict 1,000 rows whose features are computed.
+        Seconds to predict 1,000 rows from computed features.
     peak_mib : float, default=nan
-        Peak memory of a process that worked on it, in MiB.
+        Peak memory of a process, in MiB.
     kept_bytes : int, default=0
-        Size of the features of all rows.
+        Size of the features of all rows, in bytes.
     oov_rate : float, default=nan
-        Share of words without a static vector.
+        Share of words without a static vector, in [0, 1].
     truncation_rate : float, default=nan
-        Share of texts that are longer than the model reads.
+        Share of texts that are longer than the limit of the model, in [0, 1].
 
     See Also
     --------
-    Outcome : Results of one feature set, its cost among them.
+    Outcome : Results of one feature set, including its cost.
     Comparison.table : The costs of all feature sets.
 
     Examples
@@ -67,30 +69,30 @@ class Outcome:
     name : str
         Name of the feature set.
     is_contextual : bool
-        Whether a `BertVectorizer` is part of it. Everything else is a baseline.
+        Whether it contains a `BertVectorizer`. Other feature sets are baselines.
     cell : tuple of (int, str), or None
-        Layer (counted from 0, the embeddings) and pooling, if it reads one of each.
+        Layer (0 is the output of the embeddings) and pooling, if it reads one of each.
     scores : dict of str to ndarray of shape (n_folds,)
-        Scores on the folds, float64, for each metric. Errors are positive numbers.
+        Scores on the folds by metric, float64. Scores of error metrics are positive.
     test_scores : dict of str to float
-        Scores on the held-back rows, after a fit on all others. Empty without such rows.
+        Scores on the held-back rows by metric, after a fit on all others. Empty without such rows.
     predictions : ndarray of shape (n_rows,) or (n_rows, n_labels), dtype object
         Out-of-fold predictions of the first repeat. None for rows that are in no test fold.
     cost : Cost
-        What it took.
+        Cost of the feature set.
     curve : ndarray of shape (n_sizes, n_folds_of_first_repeat) or None, default=None
-        First metric after learning from a growing number of rows.
+        First metric on the folds for each number of training rows of the learning curve.
     resampled : ndarray of shape (n_resamples,) or None, default=None
         First metric on bootstrap samples of the test rows, if there is one fold. All feature sets
         get the same samples.
     test_resampled : ndarray of shape (n_resamples,) or None, default=None
         First metric on bootstrap samples of the held-back rows.
     reason : str, default=""
-        Why the first metric has no value on a fold.
+        Why the first metric has no value on a fold. "" if it has one on each.
 
     See Also
     --------
-    Comparison.outcomes : The outcomes of all feature sets.
+    Comparison : Result of `compare`. Its attribute ``outcomes`` holds those of all feature sets.
 
     Examples
     --------

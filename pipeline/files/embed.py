@@ -34,59 +34,61 @@ def embed_file(
     chunk_rows: int = 4096,
     progress: Callable[[int], Any] | None = None,
 ) -> int:
-    r"""Write the vectors of a column of texts to a file, row for row.
+    r"""Write the vectors of a column of texts to a file, one row for each text.
 
     Parameters
     ----------
     path : str or Path
-        Table to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
+        File to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
     column : str
-        Column with the texts.
+        Name of the column with the texts.
     output : str or Path
-        ``.parquet`` (a float32 column for each feature), ``.npy`` (a matrix) or ``.csv``. While it
-        is being written it is called ``<output>.part``. If an error stops the work, that file is
-        closed and holds the rows done.
+        File to write: ``.parquet`` (a float32 column for each feature), ``.npy`` (a matrix) or
+        ``.csv``. It is called ``<output>.part`` until it is complete. After an error that file holds
+        the finished rows.
     vectorizer : TextVectorizer
-        A vectorizer that needs no fitting, or a fitted one.
+        A vectorizer that is fitted, or needs no fitting.
     header : bool, default=True
         Whether the first line of a CSV or TSV file names the columns, see `read_table`.
-    separator : str, default=None
+    separator : str or None, default=None
         Character between two fields, see `read_table`.
     chunk_rows : int, default=4096
-        Rows in memory at a time.
-    progress : callable, default=None
-        Called with the number of rows of each chunk once it is written.
+        Maximum number of rows in memory.
+    progress : callable or None, default=None
+        Called with the number of rows of each chunk after it is written.
 
     Returns
     -------
     n_rows : int
-        Rows written.
+        Number of rows written.
 
     Raises
     ------
     InvalidTableError
-        If the file cannot be read or lacks the column, or the output cannot be written or has an
-        unknown ending. Faulty files are found before the model is loaded.
+        If the file cannot be read or lacks the column, or the output cannot be written or its
+        suffix is unknown.
     InvalidTextError
-        If the column holds a value that is neither a text nor missing; the message names the row.
+        If the column holds a value that is neither a text nor missing. The message names the row.
 
     Warns
     -----
     UserWarning
-        For each warning of the vectorizer, such as of texts longer than the model reads: once, at
-        the end. If its numbers differ between chunks, it names the number of chunks, and gives the
-        numbers of the first.
+        If the vectorizer warns, for example of texts that are longer than the limit of the model.
+        Each warning is given once, at the end. If it differs between chunks only in its numbers,
+        it has the numbers of the first chunk and the number of chunks.
 
     See Also
     --------
     predict_file : Write the predictions of a fitted pipeline.
-    read_table : Formats that can be read.
+    read_table : Read a file. Describes the formats.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> import numpy as np
     >>> from bertvectorizer import BertVectorizer
+    >>> from bertvectorizer.pipeline import embed_file
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     table, matrix = Path(directory, "bats.csv"), Path(directory, "bats.npy")
     ...     _ = table.write_text("text\nHe swung the bat.\n", encoding="utf-8")

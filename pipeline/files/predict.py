@@ -41,54 +41,55 @@ def predict_file(
     probabilities: bool = True,
     progress: Callable[[int], Any] | None = None,
 ) -> int:
-    r"""Write the predictions of a pipeline for a column of texts, row for row.
+    r"""Write the predictions of a pipeline to a file, one row for each text of a column.
 
     Parameters
     ----------
     saved : SavedPipeline
-        From `load_pipeline`.
+        A pipeline from `load_pipeline`.
     file : str or Path
-        Table to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
+        File to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
     output : str or Path
-        ``.csv``, ``.parquet`` or ``.jsonl``. Its columns are ``row`` (counted from 0), ``text``,
-        the name of the target (one for each label where a row may have several), and
-        ``probability_<class>``. In CSV, texts that a spreadsheet could take for formulas begin with
-        an apostrophe. While it is being written it is called ``<output>.part``. If an error stops
-        the work, that file is closed and holds the rows done.
-    text : str, default=None
-        Column with the texts; None takes the one that the pipeline was trained on.
+        File to write: ``.csv``, ``.parquet`` or ``.jsonl``. Its columns are ``row`` (counted from
+        0), ``text``, the name of the target or of each label, and ``probability_<class>``. In CSV,
+        texts that a spreadsheet could run as formulas begin with an apostrophe. It is called
+        ``<output>.part`` until it is complete. After an error that file holds the finished rows.
+    text : str or None, default=None
+        Name of the column with the texts. None takes the column that the pipeline was trained on.
     header : bool, default=True
         Whether the first line of a CSV or TSV file names the columns, see `read_table`.
-    separator : str, default=None
+    separator : str or None, default=None
         Character between two fields, see `read_table`.
     chunk_rows : int, default=4096
-        Rows in memory at a time.
+        Maximum number of rows in memory.
     probabilities : bool, default=True
-        Whether to write probabilities, where the estimator has them.
-    progress : callable, default=None
-        Called with the number of rows of each chunk once it is written.
+        Whether to write probabilities, if the estimator has ``predict_proba``.
+    progress : callable or None, default=None
+        Called with the number of rows of each chunk after it is written.
 
     Returns
     -------
     n_rows : int
-        Rows written.
+        Number of rows written.
 
     Raises
     ------
     InvalidParameterError
         If ``text`` is None and the pipeline does not name a column.
     InvalidTableError
-        If the file cannot be read or lacks the column, or the output cannot be written or has an
-        unknown ending.
+        If the file cannot be read or lacks the column, or the output cannot be written or its
+        suffix is unknown.
     InvalidTextError
-        If the column holds a value that is neither a text nor missing; the message names the row.
-    ModelNotFoundError, ModelChangedError
-        If the transformer that the pipeline was fitted with is missing, or is another one now.
+        If the column holds a value that is neither a text nor missing. The message names the row.
+    ModelNotFoundError
+        If the transformer that the pipeline was fitted with cannot be found.
+    ModelChangedError
+        If the transformer is not the one that the pipeline was fitted with.
 
     Warns
     -----
     UserWarning
-        For each warning of a vectorizer: once, at the end.
+        If a vectorizer warns. Each warning is given once, at the end.
 
     See Also
     --------
@@ -97,15 +98,16 @@ def predict_file(
 
     Notes
     -----
-    Missing texts read as "", unless the first step handles missing values itself.
+    Missing texts are read as "", unless the first step of the pipeline accepts missing values.
 
     Examples
     --------
     >>> import tempfile
     >>> from sklearn.feature_extraction.text import TfidfVectorizer
     >>> from sklearn.linear_model import LogisticRegression
+    >>> from pathlib import Path
     >>> from sklearn.pipeline import make_pipeline
-    >>> from bertvectorizer.pipeline import SavedPipeline
+    >>> from bertvectorizer.pipeline import SavedPipeline, predict_file
     >>> texts, senses = ["a cricket bat", "a sleeping bat"], ["thing", "animal"]
     >>> pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, senses)
     >>> saved = SavedPipeline(pipeline, "text", "sense")

@@ -45,22 +45,22 @@ _ROWS_AT_ONCE = 1 << 14
 def read_table(
     path: str | Path, columns: Sequence[str], *, header: bool = True, separator: str | None = None
 ) -> pd.DataFrame:
-    r"""Read columns of a file.
+    r"""Read columns of a file as a table.
 
     Parameters
     ----------
     path : str or Path
-        ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``; all but Parquet may be compressed (``.gz``,
-        ``.bz2``, ``.xz``, ``.zst``, ``.zip``). Text must be UTF-8.
+        File to read: ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``, in UTF-8. Formats other than
+        Parquet may be compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``, ``.zip``).
     columns : sequence of str
-        Columns to read. They are read as text where the format has no types, and only an empty
+        Names of the columns to read. In CSV and TSV files all values are text, and only an empty
         field is missing.
     header : bool, default=True
-        Whether the first line of a CSV or TSV file names the columns. Without it they are called
-        "0", "1", ...
-    separator : str, default=None
-        Character between two fields. None chooses it by the ending of the file; with a separator
-        any ending is read as CSV.
+        Whether the first line of a CSV or TSV file names the columns. If not, the columns are
+        called "0", "1", ...
+    separator : str or None, default=None
+        Character between two fields. None takes a comma or a tab, according to the suffix of the
+        file. With a separator, a file with any suffix is read as CSV.
 
     Returns
     -------
@@ -77,16 +77,18 @@ def read_table(
     See Also
     --------
     read_chunks : Read a file that is larger than memory.
-    read_sample : Read rows drawn at random.
+    read_sample : Read a random sample of rows.
 
     Notes
     -----
-    In tab-separated files quotation marks are plain characters: such files seldom quote, and a
-    single mark would swallow lines. Empty lines are skipped.
+    In tab-separated files quotation marks are ordinary characters, since such files rarely quote
+    fields. Empty lines are skipped.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> from bertvectorizer.pipeline import read_table
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = Path(directory, "bats.tsv")
     ...     _ = path.write_text("He swung the bat.\t1\n", encoding="utf-8")
@@ -109,19 +111,21 @@ def read_chunks(
     header: bool = True,
     separator: str | None = None,
 ) -> Iterator[pd.DataFrame]:
-    r"""Read columns of a file in chunks, so that the file may be larger than memory.
+    r"""Read columns of a file in chunks.
+
+    The file may be larger than memory.
 
     Parameters
     ----------
     path : str or Path
         File to read, see `read_table`.
     columns : sequence of str
-        Columns to read.
+        Names of the columns to read.
     rows : int
-        Most rows in a chunk.
+        Maximum number of rows in a chunk.
     header : bool, default=True
         Whether the first line of a CSV or TSV file names the columns.
-    separator : str, default=None
+    separator : str or None, default=None
         Character between two fields, see `read_table`.
 
     Yields
@@ -131,16 +135,21 @@ def read_chunks(
 
     Raises
     ------
+    InvalidParameterError
+        If the separator is not one character.
     InvalidTableError
         If the file is missing, empty, cannot be read, or lacks a column.
 
     See Also
     --------
-    read_table : Read a file at once.
+    read_table : Read the whole file.
+    read_sample : Read a random sample of rows.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> from bertvectorizer.pipeline import read_chunks
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = Path(directory, "numbers.csv")
     ...     _ = path.write_text("number\n1\n2\n3\n", encoding="utf-8")
@@ -162,23 +171,23 @@ def read_sample(
     header: bool = True,
     separator: str | None = None,
 ) -> pd.DataFrame:
-    r"""Read rows of a file that are drawn at random without replacement.
+    r"""Read a random sample of the rows of a file, without replacement.
 
-    The file may be larger than memory: it is read once, and few more rows are held than returned.
+    The file may be larger than memory. It is read once.
 
     Parameters
     ----------
     path : str or Path
         File to read, see `read_table`.
     columns : sequence of str
-        Columns to read.
+        Names of the columns to read.
     n_rows : int
-        Number of rows; all rows of a file that has fewer.
-    random_state : int, default=0
-        An int draws the same rows every time.
+        Number of rows to return. All rows are returned if the file has fewer.
+    random_state : int or None, default=0
+        Seed of the sample. None gives another sample in every call.
     header : bool, default=True
         Whether the first line of a CSV or TSV file names the columns.
-    separator : str, default=None
+    separator : str or None, default=None
         Character between two fields, see `read_table`.
 
     Returns
@@ -189,18 +198,18 @@ def read_sample(
     Raises
     ------
     InvalidParameterError
-        If ``n_rows`` or ``random_state`` is out of range.
+        If ``n_rows`` or ``random_state`` is out of range, or the separator is not one character.
     InvalidTableError
         If the file is missing, empty, cannot be read, or lacks a column.
 
     See Also
     --------
     read_table : Read all rows.
+    read_chunks : Read all rows in chunks.
 
     Notes
     -----
-    Each row draws a number, and the rows with the smallest ones are kept [1]_. They do not depend
-    on the size of chunks.
+    Each row gets a random number, and the rows with the smallest numbers are returned [1]_.
 
     References
     ----------
@@ -210,6 +219,8 @@ def read_sample(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> from bertvectorizer.pipeline import read_sample
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = Path(directory, "numbers.csv")
     ...     _ = path.write_text("\n".join(["number", *map(str, range(10, 20))]), encoding="utf-8")

@@ -38,31 +38,32 @@ class Comparison:
     outcomes : dict of str to Outcome
         Scores, predictions and cost of each feature set, in the order of ``features``.
     failures : dict of str to str
-        Feature sets that failed, and why.
+        The reason of the failure of each feature set that failed.
     notes : list of str
-        Warnings and remarks on the table.
+        Notes on the table.
     settings : dict of str to str
-        What was compared, and how, as text.
+        Description of the comparison.
     texts : ndarray of shape (n_rows,), dtype object
         The texts.
     target : Target
         The values to predict.
     index : Index of length n_rows
-        Index of the rows as it was given.
+        Index of the rows.
     folds : Folds
         Training and test rows of each fold.
     metrics : list of Metric
-        The metrics. The first decides.
+        The metrics. The first one ranks the feature sets.
     n_test : int
         Number of held-back rows.
     curve_sizes : tuple of int
         Numbers of training rows of the learning curve.
     roster : dict of str to transformer or None
-        The transformers as they were given, not fitted.
+        The feature sets by name, not fitted.
 
     See Also
     --------
-    compare : Make a comparison.
+    compare : Compare feature sets.
+    Outcome : Results of one feature set.
 
     Examples
     --------
@@ -98,13 +99,20 @@ class Comparison:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each feature set.
+        """Table with a row for each feature set.
 
-        Columns: ``features``; ``is_contextual``; the mean of the first metric, under its name, with
-        the 95 % interval ``low`` to ``high``; ``difference`` to the best baseline, from
-        ``difference_low`` to ``difference_high``, ``p_value`` (corrected by Holm) and ``verdict``;
-        with held-back rows ``test``, ``test_low`` and ``test_high``; the other metrics; and the
-        cost, as in `Cost`.
+        Columns:
+
+        - ``features``: name of the feature set.
+        - ``is_contextual``: whether it contains a `BertVectorizer`.
+        - The name of the first metric: its mean. ``low`` and ``high`` are its 95 % interval.
+        - ``difference``: difference to the best baseline. ``difference_low`` and
+          ``difference_high`` are its 95 % interval.
+        - ``p_value``: p-value of the difference, corrected by Holm.
+        - ``verdict``: conclusion from the p-value.
+        - ``test``, ``test_low`` and ``test_high``: score on the held-back rows, if there are any.
+        - The names of the other metrics.
+        - The attributes of `Cost`.
         """
         return self._ranked[0].copy()
 
@@ -120,7 +128,7 @@ class Comparison:
 
     @property
     def baseline(self) -> str:
-        """Name of the best baseline, with which all others are compared."""
+        """Name of the best baseline. All feature sets are compared with it."""
         return self._ranked[1]
 
     @property
@@ -130,7 +138,7 @@ class Comparison:
 
     @property
     def learning_curve(self) -> pd.DataFrame | None:
-        """Score by number of training rows; None if it was not requested.
+        """Scores by number of training rows, or None if they were not requested.
 
         Columns: ``features``, ``n_rows``, the first metric, ``low``, ``high``.
         """
@@ -147,20 +155,22 @@ class Comparison:
         return pd.DataFrame(rows, columns=["features", "n_rows", self.metric, "low", "high"])
 
     def errors(self, name: str, other: str | None = None) -> pd.DataFrame:
-        """Return the rows that one feature set predicts right and another wrong.
+        """Return the rows that one feature set predicts correctly and another does not.
 
         Parameters
         ----------
         name : str
-            Feature set that is right.
+            Name of the feature set that is right.
         other : str or None, default=None
-            Feature set that is wrong. None takes the best baseline; for that itself, the best.
+            Name of the feature set that is wrong. None takes the best baseline. If that is
+            ``name``, None takes the best feature set.
 
         Returns
         -------
-        DataFrame
-            Columns ``text``, ``target``, and the predictions under the two names, with the index of
-            the rows. For regression, rows that ``name`` predicts closer, the largest gain first.
+        table : DataFrame of shape (n_errors, 4)
+            Columns ``text``, ``target``, and the predictions of both feature sets under their
+            names. For regression, the rows for which the prediction of ``name`` is closer, those
+            with the largest difference first.
 
         Raises
         ------
@@ -169,7 +179,7 @@ class Comparison:
 
         See Also
         --------
-        plot_confusion : Count the mistakes.
+        plot_confusion : Plot the confusion matrix.
         """
         first = self._outcome(name)
         if other is None:
@@ -223,8 +233,8 @@ class Comparison:
 
         Returns
         -------
-        Pipeline
-            Predicts from texts.
+        pipeline : Pipeline
+            The fitted pipeline. It predicts from texts.
 
         Raises
         ------
@@ -233,7 +243,7 @@ class Comparison:
 
         See Also
         --------
-        bertvectorizer.pipeline.save_pipeline : Save it.
+        save_pipeline : Save the pipeline.
         """
         name = self.best if name is None else name
         self._outcome(name)
@@ -242,31 +252,91 @@ class Comparison:
         )
 
     def plot_scores(self) -> Figure:
-        """Plot the first metric of each feature set with its interval."""
+        """Plot the first metric of each feature set with its 95 % interval.
+
+        Returns
+        -------
+        figure : matplotlib Figure
+            The plot.
+
+        Raises
+        ------
+        InvalidParameterError
+            If no feature set has a score.
+
+        See Also
+        --------
+        to_html : Write the report, which has all plots.
+        """
         from .plots import plot_scores
 
         return plot_scores(self)
 
     def plot_cost(self) -> Figure:
-        """Plot quality against the seconds for 1,000 rows."""
+        """Plot the first metric against the seconds to encode and predict 1,000 rows.
+
+        Returns
+        -------
+        figure : matplotlib Figure
+            The plot.
+
+        Raises
+        ------
+        InvalidParameterError
+            If the costs were not measured, or no feature set has a score.
+
+        See Also
+        --------
+        to_html : Write the report, which has all plots.
+        """
         from .plots import plot_cost
 
         return plot_cost(self)
 
     def plot_layers(self) -> Figure:
-        """Plot the map of layers and poolings."""
+        """Plot the first metric of each layer under each pooling.
+
+        Returns
+        -------
+        figure : matplotlib Figure
+            The plot.
+
+        Raises
+        ------
+        InvalidParameterError
+            If no feature set reads a single layer under a single pooling.
+
+        See Also
+        --------
+        to_html : Write the report, which has all plots.
+        """
         from .plots import plot_layers
 
         return plot_layers(self)
 
     def plot_learning_curve(self) -> Figure:
-        """Plot quality against the number of training rows."""
+        """Plot the first metric against the number of training rows.
+
+        Returns
+        -------
+        figure : matplotlib Figure
+            The plot.
+
+        Raises
+        ------
+        InvalidParameterError
+            If no learning curve was requested.
+
+        See Also
+        --------
+        to_html : Write the report, which has all plots.
+        """
         from .plots import plot_learning_curve
 
         return plot_learning_curve(self)
 
     def plot_confusion(self, name: str | None = None) -> Figure:
-        """Plot the confusion matrix, or predicted against actual values.
+        """Plot the confusion matrix, or for regression predicted against actual values.
 
         Parameters
         ----------
@@ -275,7 +345,17 @@ class Comparison:
 
         Returns
         -------
-        Figure
+        figure : matplotlib Figure
+            The plot.
+
+        Raises
+        ------
+        InvalidParameterError
+            If there is no such feature set.
+
+        See Also
+        --------
+        errors : Return the rows that a feature set predicts correctly and another does not.
         """
         from .plots import plot_confusion
 
@@ -287,11 +367,21 @@ class Comparison:
         Parameters
         ----------
         word : str or None, default=None
-            A word of the texts. None takes the embedded example.
+            A word of the texts. None takes a word of the built-in example.
 
         Returns
         -------
-        Figure
+        figure : matplotlib Figure
+            The plot.
+
+        Raises
+        ------
+        InvalidParameterError
+            If no text has the word.
+
+        See Also
+        --------
+        BertSpanVectorizer : Vectors of words in context.
         """
         from .plots import plot_words
 
@@ -303,13 +393,14 @@ class Comparison:
         Parameters
         ----------
         path : str or Path
-            The file. An existing one is replaced when the new one is complete.
+            The file. An existing file is replaced when the new one is complete.
         word : str or None, default=None
-            A word of the texts, to show its occurrences. None takes the embedded example.
+            A word of the texts whose occurrences are plotted. None takes a word of the built-in
+            example.
 
         Returns
         -------
-        Path
+        path : Path
             The file.
 
         Raises
@@ -319,7 +410,7 @@ class Comparison:
 
         See Also
         --------
-        to_json : Write the numbers.
+        to_json : Write the results as JSON.
         """
         from .html import render_report
 
@@ -331,17 +422,17 @@ class Comparison:
         return repr_html(self)
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Return everything but texts and predictions as JSON, and write it if a path is given.
+        """Return the results as JSON, without texts and predictions.
 
         Parameters
         ----------
         path : str, Path or None, default=None
-            A file to write.
+            A file to write the JSON to. None writes no file.
 
         Returns
         -------
-        str
-            The JSON. Unknown numbers are null.
+        text : str
+            The JSON. NaN is written as null.
 
         Raises
         ------

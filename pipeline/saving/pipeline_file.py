@@ -34,29 +34,31 @@ _LIBRARIES_OF_BERT = ("torch", "transformers")
 
 @dataclass(frozen=True)
 class SavedPipeline:
-    """A pipeline from a file, with what it was trained on.
+    """A pipeline from a file, with a description of its training data.
 
     Parameters
     ----------
     pipeline : Pipeline
-        Fitted; it takes texts and returns predictions.
+        The fitted pipeline. It predicts from texts.
     text : str or None
         Name of the column that held the texts.
     target : str, tuple of str or None
-        Name of the target; one for each label where a row may have several.
+        Name of the target, or the name of each label of a multilabel target.
     versions : dict of str to str, default={}
-        Versions of the libraries that it was saved with.
+        Versions of the libraries with which the pipeline was saved.
     metadata : dict, default={}
-        Other values that were saved with it.
+        Other values that were saved with the pipeline.
 
     See Also
     --------
-    load_pipeline : Load one from a file.
+    load_pipeline : Load a pipeline from a file.
     predict_file : Predict for a file of any size.
 
     Examples
     --------
     >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.pipeline import Pipeline
+    >>> from bertvectorizer.pipeline import SavedPipeline
     >>> pipeline = Pipeline([("majority", DummyClassifier())]).fit(["a bat"], ["animal"])
     >>> SavedPipeline(pipeline, "text", "sense").classes.tolist()
     ['animal']
@@ -70,7 +72,7 @@ class SavedPipeline:
 
     @property
     def classes(self) -> NDArray[Any] | None:
-        """Classes, ndarray of shape (n_classes,); None for regression and for several labels."""
+        """Classes, of shape (n_classes,). None for regression and multilabel targets."""
         classes = getattr(self.pipeline, "classes_", None)
         is_single = isinstance(classes, np.ndarray) and not isinstance(self.target, tuple)
         return classes if is_single else None
@@ -90,18 +92,17 @@ def save_pipeline(
     Parameters
     ----------
     pipeline : Pipeline
-        Fitted. It may hold the vectorizers of this package, scikit-learn's estimators, and unions
-        of them.
+        A fitted pipeline of vectorizers of this package and estimators of scikit-learn.
     path : str or Path
-        A name that ends in ``.skops``. The file is written atomically.
-    text : str, default=None
+        A file name that ends in ``.skops``. The file is written atomically.
+    text : str or None, default=None
         Name of the column that held the texts.
-    target : str or sequence of str, default=None
-        Name of the target; one for each label where a row may have several.
-    metadata : mapping, default=None
-        Other values to save with it, of the types of JSON.
+    target : str, sequence of str or None, default=None
+        Name of the target, or the name of each label of a multilabel target.
+    metadata : mapping or None, default=None
+        Other values to save. They must be representable as JSON.
     trusted : sequence of str, default=()
-        Full names of other types in the pipeline; `load_pipeline` needs them too.
+        Full names of other types in the pipeline. Pass the same names to `load_pipeline`.
 
     Returns
     -------
@@ -111,31 +112,35 @@ def save_pipeline(
     Raises
     ------
     InvalidParameterError
-        If it is no fitted pipeline, or holds functions.
+        If ``pipeline`` is not fitted or holds an object that cannot be saved, such as a function,
+        or another parameter breaks its rule.
     UnsafeModelError
-        If it holds types that loading would refuse.
+        If the pipeline holds types that are neither known to be safe nor in ``trusted``.
     ModelError
-        If the file cannot be written. An older file then stays as it was.
+        If the file cannot be written. An older file is not changed.
 
     See Also
     --------
     load_pipeline : Load the file.
-    SequenceLabeler : A tagger; put it into a pipeline to save it.
+    SequenceLabeler : A tagger. To save it, make it a step of a pipeline.
 
     Notes
     -----
-    Word vectors that were trained, or given as an object, are in the file. Those that came from a
-    file are not, nor is a transformer: they are found again by name, and their digest is compared.
-    An `EmbeddingStore` or the path of a store becomes ``"auto"``, since a path of one machine means
-    nothing on another. The file is read back before it replaces an older one, so that saving takes
-    memory of a few times its size.
+    The file contains word vectors that were trained or passed as an object. It does not contain
+    word vectors that were read from a file, nor transformers. These are found again by name, and
+    their digest is compared.
+
+    A store is saved as ``"auto"``, since its path may not exist on another machine. The file is
+    read back before it replaces an older one. So saving takes memory of a few times its size.
 
     Examples
     --------
     >>> import tempfile
     >>> from sklearn.feature_extraction.text import TfidfVectorizer
     >>> from sklearn.linear_model import LogisticRegression
+    >>> from pathlib import Path
     >>> from sklearn.pipeline import make_pipeline
+    >>> from bertvectorizer import load_pipeline, save_pipeline
     >>> texts, senses = ["a cricket bat", "a sleeping bat"], ["thing", "animal"]
     >>> pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, senses)
     >>> with tempfile.TemporaryDirectory() as directory:
@@ -245,29 +250,29 @@ def load_pipeline(
     path : str or Path
         The file.
     trusted : sequence of str, default=()
-        Full names of types that you trust beside those that are known to be safe.
+        Full names of types to trust, in addition to those that are known to be safe.
     trust_remote_code : bool, default=False
-        Whether the pipeline may use a transformer that runs code of its own.
+        Whether the pipeline may use a transformer that runs code from its checkpoint.
 
     Returns
     -------
     saved : SavedPipeline
-        The pipeline, and what it was trained on.
+        The pipeline, with a description of its training data.
 
     Raises
     ------
     ModelNotFoundError
         If there is no such file.
     UnsafeModelError
-        If it holds types that are not known to be safe, or is a pickle; the message names the
-        types.
+        If the file is a pickle or holds types that are not known to be safe. The message names the
+        types. If a transformer runs code from its checkpoint and ``trust_remote_code`` is False.
     ModelIntegrityError
-        If the file is damaged, or of another kind.
+        If the file is damaged, or was not written by `save_pipeline`.
 
     Warns
     -----
     UserWarning
-        If libraries have other versions now.
+        If the versions of libraries differ from those with which the pipeline was saved.
 
     See Also
     --------
@@ -276,16 +281,20 @@ def load_pipeline(
 
     Notes
     -----
-    A file is not trusted: its parts may not be compressed, arrays must have the size in their
-    header, and all types are checked before the first object is made. A transformer is searched for
-    when texts are first embedded; if it is missing or another one, that is an error. If it has
-    moved, set ``model_name``. The predictions of a file that you do not trust may still be what its
-    maker wants.
+    The file is not trusted. Its parts must not be compressed, arrays must have the size given in
+    their header, and all types are checked before any object is created. The predictions of a
+    pipeline from an untrusted source may still be manipulated.
+
+    A transformer is searched for when texts are first encoded. It is an error if it is missing or
+    was changed. If it was moved, set ``model_name``.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.pipeline import Pipeline
+    >>> from bertvectorizer import load_pipeline, save_pipeline
     >>> pipeline = Pipeline([("majority", DummyClassifier())]).fit(["a bat"], ["animal"])
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     path = save_pipeline(pipeline, Path(directory, "bats.skops"), text="text")
