@@ -107,17 +107,15 @@ def main(arguments: Iterable[str] | None = None) -> None:
     """Run the benchmark."""
     known = parser(__doc__)
     known.add_argument(
-        "--limit",
-        type=int,
-        help="use only so many texts or pairs of each set, to try the benchmark out",
+        "--limit", type=int, help="number of texts or pairs of each set to use, for a quick try"
     )
     options = known.parse_args(None if arguments is None else list(arguments))
-    data, some = options.data, slice(options.limit)
-    train, test = (tuple(part[some] for part in sst2(data, split)) for split in ("train", "test"))
+    data, taken = options.data, slice(options.limit)
+    train, test = (tuple(part[taken] for part in sst2(data, split)) for split in ("train", "test"))
     sets = {
-        "STS-B test": stsb(data, "test")[some],
-        "STS-B dev": stsb(data, "dev")[some],
-        "SICK": sick(data)[some],
+        "STS-B test": stsb(data, "test")[taken],
+        "STS-B dev": stsb(data, "dev")[taken],
+        "SICK": sick(data)[taken],
     }
     result = {
         "machine": {**machine(), "threads": torch.get_num_threads()},

@@ -46,8 +46,8 @@ PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
 Split = tuple[list[str], list[int], list[str], list[int]]
 
 
-def roster(tables: dict[str, WordVectors]) -> dict[str, BaseEstimator]:
-    """Return the vectorizers to compare, by what they are called in the table."""
+def feature_sets(tables: dict[str, WordVectors]) -> dict[str, BaseEstimator]:
+    """Return the vectorizers to compare, by their names in the table."""
     features: dict[str, BaseEstimator] = {
         "TF-IDF words": TfidfVectorizer(),
         "TF-IDF words, 1 and 2 in a row": TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
@@ -152,7 +152,7 @@ def intrinsic(data: Path, tables: dict[str, WordVectors]) -> Iterator[dict[str, 
 
 
 def senses(data: Path, table: WordVectors) -> Iterator[dict[str, Any]]:
-    """Yield how well the sense of a word is told from its own static vector, in five folds."""
+    """Yield the accuracy of a word's sense from its own static vector, in five folds."""
     for word in ("hard", "interest"):
         occurrences = senseval(data, word)
         truth = np.array([occurrence.sense for occurrence in occurrences])
@@ -203,7 +203,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     """Run the benchmark."""
     known = parser(__doc__)
     known.add_argument(
-        "--limit", type=int, help="use only so many texts of each set, to try the benchmark out"
+        "--limit", type=int, help="number of texts of each set to use, for a quick try"
     )
     known.add_argument(
         "--no-corpus",
@@ -212,7 +212,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         help="do not train word2vec on Wikipedia, which takes minutes",
     )
     options = known.parse_args(None if arguments is None else list(arguments))
-    data, some = options.data, slice(options.limit)
+    data, limited = options.data, slice(options.limit)
     tables = {"GloVe Twitter, 11,925 words": load_word_vectors(data / GLOVE)}
     if options.corpus:
         tables["word2vec on 30 MB of Wikipedia"] = train_on_corpus(data / CORPUS, 200, 2)
@@ -227,8 +227,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         random_state=0,
     )
     sets: dict[str, Split] = {
-        "SST-2": (train[0][some], train[1][some], test[0][some], test[1][some]),
-        "SMS spam": (texts[some], labels[some], held_back[some], truth[some]),
+        "SST-2": (train[0][limited], train[1][limited], test[0][limited], test[1][limited]),
+        "SMS spam": (texts[limited], labels[limited], held_back[limited], truth[limited]),
     }
     result = {
         "machine": machine(),
@@ -238,7 +238,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
                 "set": name,
                 "train": len(split[0]),
                 "test": len(split[2]),
-                "rows": list(classify(split, roster(tables))),
+                "rows": list(classify(split, feature_sets(tables))),
             }
             for name, split in sets.items()
         ],

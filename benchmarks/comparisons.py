@@ -47,7 +47,7 @@ def sets(data: Path) -> dict[str, tuple[str, Rows, Rows | None]]:
 
 
 def run(name: str, about: str, rows: Rows, test: Rows | None, n_jobs: int) -> dict[str, Any]:
-    """Compare the default roster on one set."""
+    """Compare the default feature sets on one data set."""
     print(f"{name}: {len(rows[0]):,} rows", file=sys.stderr)
     started = time.perf_counter()
 
@@ -71,7 +71,7 @@ def document(result: dict[str, Any]) -> str:
     """Return docs/comparisons.md."""
     parts = [
         "# Comparisons\n\nWhat `bertvectorizer compare` finds on three real sets, with its default"
-        " roster and settings. Made by `python -m benchmarks.comparisons`; all numbers are in"
+        " feature sets and settings. Made by `python -m benchmarks.comparisons`; all numbers are in"
         " [results](../benchmarks/results/comparisons.json).\n\n*Accuracy* is the mean over folds"
         " with its 95 % interval; *difference* is that to the best baseline (in bold), with its 95"
         " % interval, and *p* is corrected by Holm. *Test* is the accuracy on rows held back,"
@@ -141,17 +141,17 @@ def main(arguments: Iterable[str] | None = None) -> None:
     """Run the benchmark."""
     known = parser(__doc__)
     known.add_argument(
-        "--limit", type=int, help="use only so many texts of each set, to try the benchmark out"
+        "--limit", type=int, help="number of texts of each set to use, for a quick try"
     )
-    known.add_argument("--n-jobs", type=int, default=2, help="folds that are worked on at once")
+    known.add_argument("--n-jobs", type=int, default=2, help="number of folds to run in parallel")
     options = known.parse_args(None if arguments is None else list(arguments))
-    some = slice(options.limit)
+    limited = slice(options.limit)
     found = [
         run(
             name,
             about,
-            (rows[0][some], rows[1][some]),
-            test and (test[0][some], test[1][some]),
+            (rows[0][limited], rows[1][limited]),
+            test and (test[0][limited], test[1][limited]),
             options.n_jobs,
         )
         for name, (about, rows, test) in sets(options.data).items()

@@ -90,4 +90,4 @@ def cold(folder: str, texts: list[str], rounds: int) -> dict[str, list[float]]:
             assert store is None or store.stats.texts == len(set(texts)), (
                 "the store should have kept every text"
             )
-    return {name: some[1:] for name, some in seconds.items()}
+    return {name: of_rounds[1:] for name, of_rounds in seconds.items()}

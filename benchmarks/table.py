@@ -262,10 +262,10 @@ def baselines_table(result: dict[str, Any]) -> str:
         ),
     ]
     rows = []
-    for places in zip(*(case["rows"] for case in sets), strict=True):
-        first = places[0]
+    for of_sets in zip(*(case["rows"] for case in sets), strict=True):
+        first = of_sets[0]
         dims = (
-            " / ".join(f"{dims:,}" for dims in dict.fromkeys(row["dims"] for row in places))
+            " / ".join(f"{dims:,}" for dims in dict.fromkeys(row["dims"] for row in of_sets))
             if first["dims"]
             else "–"
         )
@@ -275,7 +275,7 @@ def baselines_table(result: dict[str, Any]) -> str:
                 _show(row["macro_f1"], ".4f"),
                 _show(row["oov_rate"], ".1%"),
             ]
-            for row in places
+            for row in of_sets
         ]
         rows.append([first["features"], dims, *chain.from_iterable(cells)])
     parts.append(markdown(header, rows))

@@ -61,9 +61,9 @@ def sense_table(data: Path, word: str, size: int) -> tuple[pd.DataFrame, NDArray
 
 
 def distinct_words(data: Path, name: str, size: int) -> list[list[str]]:
-    """Return so many distinct sentences of a set's training part, drawn with a seed."""
+    """Return ``size`` distinct sentences of a set's training part, drawn with a seed."""
     words = list(dict.fromkeys(map(tuple, read_conll(data / name / FILES[name][0]).words)))
-    return [list(some) for some in random.Random(0).sample(words, size)]
+    return [list(sentence) for sentence in random.Random(0).sample(words, size)]
 
 
 def _draw(sentences: TaggedSentences, size: int) -> TaggedSentences:

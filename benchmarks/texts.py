@@ -223,4 +223,4 @@ def _take(texts: Iterable[str], size: int) -> list[str]:
         taken[text] = None
         if len(taken) == size:
             return list(taken)
-    raise SystemExit(f"The data has only {len(taken)} texts of this kind; {size} were asked for.")
+    raise SystemExit(f"The data has only {len(taken)} texts of this kind; {size} were requested.")

@@ -1,8 +1,9 @@
-"""One grid search, timed in a process of its own: a column of texts, an encoder,
-`LogisticRegression`; 4 layers by 3 values of C.
+"""One grid search, timed in its own process: an encoder and `LogisticRegression` on a text column.
 
-Interpreter, imports and the model in the main process are there before the clock starts; the
-workers of ``n_jobs=2`` are started by a tiny search of their own, whose time is told apart."""
+It tries 4 layers by 3 values of C. The clock starts after the imports and after the model was
+loaded in the main process. A tiny search starts the workers of ``n_jobs=2``; its time is reported
+separately.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +67,7 @@ def search(
     started = _start_workers(pipeline, warm_up, n_jobs)
 
     grid = ParameterGrid(
-        {"classify__C": CS, **{f"encode__{name}": some for name, some in values.items()}}
+        {"classify__C": CS, **{f"encode__{name}": choices for name, choices in values.items()}}
     )
     chosen = [
         {name: [value] for name, value in candidate.items()}

@@ -25,7 +25,7 @@ from .word_tags import LAST_FOUR
 
 WORDS = ("hard", "interest")
 FOLDS = 5
-STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+C_VALUES = (0.001, 0.01, 0.1, 1.0)
 
 
 class View(NamedTuple):
@@ -125,7 +125,7 @@ def _accuracies(view: View | None, table: pd.DataFrame, senses: NDArray[np.str_]
 def _classifier() -> GridSearchCV:
     return GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        {"logisticregression__C": STRENGTHS},
+        {"logisticregression__C": C_VALUES},
         cv=StratifiedKFold(3, shuffle=True, random_state=0),
     )
 

@@ -59,7 +59,7 @@ class Held(TransformerMixin, BaseEstimator):
         return self._vectors[key]
 
 
-def roster(
+def feature_sets(
     model: str, store: EmbeddingStore, sentences: list[list[str]]
 ) -> dict[str, BaseEstimator]:
     """Return the vectorizers by name; "word2vec" is trained on ``sentences``."""
@@ -98,7 +98,7 @@ def run(
     model: str,
     sizes: dict[str, int],
     n_others: int,
-    strengths: list[float],
+    c_values: list[float],
     max_iter: int,
 ) -> Iterator[dict[str, Any]]:
     """Yield the results of each data set; ``sizes`` limits training sentences, 0 is all."""
@@ -113,14 +113,14 @@ def run(
                     for part in ("train", "dev", "test")
                 },
                 "train_words": sum(map(len, split.train.words)),
-                "rows": list(_rows(split, model, store, strengths, max_iter)),
+                "rows": list(_rows(split, model, store, c_values, max_iter)),
                 "distinct_sentences": split.n_distinct,
                 "encoded": store.stats.encoded,
             }
 
 
 def _rows(
-    split: TaggedSet, model: str, store: EmbeddingStore, strengths: list[float], max_iter: int
+    split: TaggedSet, model: str, store: EmbeddingStore, c_values: list[float], max_iter: int
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each feature set; all layers first, so that the store has the others."""
     majority = SequenceLabeler(estimator=DummyClassifier()).fit(*split.train)
@@ -129,16 +129,16 @@ def _rows(
         "features": SHAPES,
         "dims": 0,
         "plain": None,
-        "shaped": _best(split, None, True, strengths, max_iter),
+        "shaped": _best(split, None, True, c_values, max_iter),
     }
-    vectorizers = roster(model, store, split.train.words)
+    vectorizers = feature_sets(model, store, split.train.words)
     rows = {}
     for name, vectorizer in reversed(vectorizers.items()):
         held = Held(vectorizer)
         start = time.perf_counter()
         dims = int(held.fit_transform(*split.train).shape[1])
         seconds = time.perf_counter() - start
-        plain = _best(split, held, False, strengths, max_iter)
+        plain = _best(split, held, False, c_values, max_iter)
         rows[name] = {
             "features": name,
             "dims": dims,
@@ -160,14 +160,14 @@ def _best(
     split: TaggedSet,
     vectorizer: Held | None,
     with_shapes: bool,
-    strengths: list[float],
+    c_values: list[float],
     max_iter: int,
 ) -> dict[str, Any]:
-    """Return the scores of the labeler whose regularization is best on the dev part."""
+    """Return the scores of the labeler whose C is best on the dev part."""
     found = []
-    for strength in strengths:
+    for c in c_values:
         estimator = make_pipeline(
-            StandardScaler(copy=False), LogisticRegression(C=strength, max_iter=max_iter)
+            StandardScaler(copy=False), LogisticRegression(C=c, max_iter=max_iter)
         )
         labeler = SequenceLabeler(
             vectorizer, estimator, context=1, decode="viterbi", word_shape=with_shapes
@@ -183,7 +183,7 @@ def _best(
         found.append(
             (
                 labeler.score(*split.dev),
-                {"strength": strength, "fit_seconds": seconds, "iterations": iterations},
+                {"strength": c, "fit_seconds": seconds, "iterations": iterations},
                 labeler,
             )
         )

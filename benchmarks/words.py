@@ -1,5 +1,4 @@
-"""Words in context: what their vectors tell of entities and senses, how fast they come, and in how
-much memory.
+"""Words in context: accuracy of entities and senses, speed, and memory.
 
 Run ``python -m benchmarks.words``; README.md says what each number means.
 """
@@ -76,7 +75,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    """Run the benchmark; what is not run keeps its place in the result file."""
+    """Run the benchmark; the result file keeps the parts that are not run."""
     known = parser(__doc__)
     known.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="what to run")
     known.add_argument(
@@ -98,11 +97,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "--held-back", type=int, default=0, help="sentences to choose by, and to test on; 0 is all"
     )
     known.add_argument(
-        "--strengths",
+        "--c-values",
+        dest="strengths",  # the key in the result files
         type=float,
         nargs="+",
         default=[0.003],
-        help="values of C, for tags; of several each row takes the best on dev",
+        help="values of C of the classifier of tags; if several, each row takes the best on dev",
     )
     known.add_argument(
         "--max-iter", type=int, default=200, help="most iterations of the classifier of tags"

@@ -43,15 +43,19 @@ def tags_table(part: dict[str, Any]) -> str:
         ),
     ]
     rows = []
-    for places in zip(*(one["rows"] for one in sets), strict=True):
+    for of_sets in zip(*(one["rows"] for one in sets), strict=True):
         scores = [
             _show((row[kind] or {}).get(what), ".4f")
-            for row in places
+            for row in of_sets
             for kind in ("plain", "shaped")
             for what in ("dev", "test")
         ]
         rows.append(
-            [places[0]["features"], f"{places[0]['dims']:,}" if places[0]["dims"] else "–", *scores]
+            [
+                of_sets[0]["features"],
+                f"{of_sets[0]['dims']:,}" if of_sets[0]["dims"] else "–",
+                *scores,
+            ]
         )
     taken = "; ".join(
         f"{one['set']}: {one['train_sentences']:,} sentences ({one['train_words']:,} words) to"
@@ -69,7 +73,7 @@ def tags_table(part: dict[str, Any]) -> str:
         if row.get("layer_weights")
     ]
     settings = part["settings"]
-    strengths = [
+    c_values = [
         f"{one['set']} "
         + ", ".join(
             f"{c:g}"
@@ -87,7 +91,7 @@ def tags_table(part: dict[str, Any]) -> str:
         if _is_fitted(row[kind]) and row[kind]["iterations"] >= settings["max_iter"]
     ]
     chosen = (
-        f"C: {'; '.join(strengths)}. Fits that {settings['max_iter']} iterations did not "
+        f"C: {'; '.join(c_values)}. Fits that {settings['max_iter']} iterations did not "
         f"finish: {', '.join(dict.fromkeys(unfinished)) or 'none'}."
     )
     title = f"**tags**: micro-F1 of entities, {settings['model']}. {taken}."
@@ -97,7 +101,7 @@ def tags_table(part: dict[str, Any]) -> str:
 
 
 def _is_fitted(scores: dict[str, Any] | None) -> bool:
-    """Whether these are the scores of a classifier whose strength was chosen."""
+    """Whether these are the scores of a classifier whose regularization strength was chosen."""
     return scores is not None and "strength" in scores
 
 
@@ -107,10 +111,10 @@ def senses_table(part: dict[str, Any]) -> str:
     header = ["features", *(f"*{one['word']}*" for one in words)]
     rows = [
         [
-            places[0]["features"],
-            *(f"{row['accuracy']:.4f} ± {row['deviation']:.4f}" for row in places),
+            of_words[0]["features"],
+            *(f"{row['accuracy']:.4f} ± {row['deviation']:.4f}" for row in of_words),
         ]
-        for places in zip(*(one["rows"] for one in words), strict=True)
+        for of_words in zip(*(one["rows"] for one in words), strict=True)
     ]
     taken = "; ".join(
         f"*{one['word']}*: {one['occurrences']:,} sentences, {one['senses']} senses, "
@@ -167,14 +171,14 @@ def curve_table(part: dict[str, Any]) -> str:
         [f"{points[0]['sentences']:,}", *(f"{point['rss_mib']:,.0f}" for point in points)]
         for points in zip(*(run["curve"] for run in runs), strict=True)
     ]
-    told = "; ".join(
+    slopes = "; ".join(
         f"{run['store']}: {_show(run['slope_mib_per_10000'], '+.1f')} MiB per 10,000 sentences over"
         f" the second half, {run['words_per_second']:,.0f} words/s"
         for run in runs
     )
     return (
         f"**memory**: {runs[0]['sentences']:,} distinct sentences, {runs[0]['words']:,} words."
-        f" {told}.\n\n{markdown(header, rows)}"
+        f" {slopes}.\n\n{markdown(header, rows)}"
     )
 
 
