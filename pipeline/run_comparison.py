@@ -113,8 +113,8 @@ def compare(
         metrics, the first of which is accuracy for classes, macro F1 for multilabel targets, and R2
         for regression.
     n_jobs : int or None, default=None
-        Number of processes that fit folds. None means 1, and -1 one for each core. Texts are encoded
-        before that, on all cores.
+        Number of processes that fit folds. None means 1, and -1 one for each core. Texts are
+        encoded before that, on all cores.
     random_state : int or None, default=0
         Seed of folds and bootstrap.
     store : "auto", str, Path, EmbeddingStore or None, default="auto"

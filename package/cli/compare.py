@@ -41,41 +41,43 @@ def compare(
     target: Annotated[str | None, typer.Option(help="Column with the values to predict.")] = None,
     features: Annotated[
         list[str] | None,
-        typer.Option(help="Feature set, as the table names it. Repeatable. Default: all."),
+        typer.Option(help="Name of a feature set in the table. Repeatable. Default: all."),
     ] = None,
     vectors: options.VectorsOption = None,
     all_layers: Annotated[
         bool,
-        typer.Option("--all-layers", help="Try every layer with cls, mean and max pooling too."),
+        typer.Option(
+            "--all-layers", help="Also compare every layer with cls, mean and max pooling."
+        ),
     ] = False,
     cv: Annotated[str, typer.Option(help="Folds: 5, or 2x5 for two repeats of five.")] = "2x5",
     test: Annotated[
         Path | None,
-        typer.Option("--test", help="File of held-out rows, scored once; columns as in FILE."),
+        typer.Option("--test", help="File of held-out rows with the columns of FILE. Scored once."),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", help="Column whose equal values stay on one side of every fold."),
+        typer.Option("--group", help="Column of groups. A group stays on one side of every fold."),
     ] = None,
     group_duplicates: options.GroupDuplicatesOption = False,
     task: options.TaskOption = "auto",
     label_sep: options.LabelSeparatorOption = None,
     scoring: Annotated[
         list[str] | None,
-        typer.Option(help="Metric, as scikit-learn names it. Repeatable; the first one ranks."),
+        typer.Option(help="Name of a scikit-learn metric. Repeatable. The first one ranks."),
     ] = None,
     learning_curve: Annotated[
-        bool, typer.Option("--learning-curve", help="Train on growing parts of the rows too.")
+        bool, typer.Option("--learning-curve", help="Also train on growing shares of the rows.")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="File to write the report to: .html.")] = None,
     json: Annotated[Path | None, typer.Option(help="File to write all numbers to: .json.")] = None,
     word: Annotated[
         str | None,
-        typer.Option(help="Word whose occurrences the report plots. Default: an example."),
+        typer.Option(help="Word whose occurrences the report plots. Default: a built-in example."),
     ] = None,
     sample: options.SampleOption = None,
     n_jobs: Annotated[
-        int, typer.Option(help="Folds computed at the same time; -1 is one for each core.")
+        int, typer.Option(help="Number of folds computed in parallel. -1 means one for each core.")
     ] = 1,
     seed: options.SeedOption = 0,
     no_header: options.NoHeaderOption = False,
@@ -85,10 +87,10 @@ def compare(
     local_files_only: options.OfflineOption = False,
     store: options.StoreOption = None,
 ) -> None:
-    """Compare BERT features with baselines: what is better, and what it costs.
+    """Compare the scores and costs of BERT features and baselines.
 
-    Without FILE it runs on a small built-in example: is the bat an animal, or for hitting balls?
-    Ctrl-C prints the finished part.
+    Without FILE, a small built-in example is used: does a word such as bat name a living being or a
+    thing? Ctrl-C prints the results of the finished feature sets.
     """
     from ..pipeline import ComparisonInterrupted
 

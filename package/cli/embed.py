@@ -29,10 +29,10 @@ def embed(
     store: options.StoreOption = None,
     chunk_rows: options.ChunkRowsOption = 4096,
 ) -> None:
-    """Write the embeddings of a column, row for row, for files of any size.
+    """Write the embeddings of a column of a file of any size.
 
-    Until it is finished, the output is called OUTPUT.part; after Ctrl-C it holds the rows done.
-    With --store, the next run does not encode them again.
+    The output is called OUTPUT.part until it is complete. After Ctrl-C, OUTPUT.part holds the
+    finished rows. With --store, the next run does not encode them again.
     """
     from ..features import BertVectorizer
     from ..pipeline import embed_file

@@ -44,14 +44,15 @@ FileArgument = Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or JSON li
 TextOption = Annotated[str, typer.Option(help="Column with the texts.")]
 TargetOption = Annotated[str, typer.Option(help="Column with the values to predict.")]
 NoHeaderOption = Annotated[
-    bool, typer.Option("--no-header", help="The first line is data; columns are called 0, 1, ...")
+    bool,
+    typer.Option("--no-header", help="The first line holds data. Columns are called 0, 1, ..."),
 ]
 SeparatorOption = Annotated[
     str | None,
     typer.Option(
         "--sep",
         callback=_read_separator,
-        help="Character between fields, such as ';' or '\\t'. Default: by the ending of FILE.",
+        help="Character between fields, such as ';' or '\\t'. Default: by the suffix of FILE.",
     ),
 ]
 SampleOption = Annotated[
@@ -62,7 +63,8 @@ TaskOption = Annotated[str, typer.Option(help="auto, classification or regressio
 LabelSeparatorOption = Annotated[
     str | None,
     typer.Option(
-        "--label-sep", help="Separator of labels, such as ';', where a row may have several."
+        "--label-sep",
+        help="Separator between the labels of a row, such as ';'. Makes the target multilabel.",
     ),
 ]
 GroupDuplicatesOption = Annotated[
@@ -71,8 +73,7 @@ GroupDuplicatesOption = Annotated[
 VectorsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--vectors",
-        help="File of word vectors (GloVe, word2vec, fastText) to compare too. Repeatable.",
+        "--vectors", help="File of word vectors (GloVe, word2vec, fastText) to add. Repeatable."
     ),
 ]
 ModelOption = Annotated[
@@ -91,10 +92,10 @@ PrecisionOption = Annotated[
 OfflineOption = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", help="File that keeps vectors, so that no text is encoded twice."),
+    typer.Option("--store", help="File to cache vectors in, so that no text is encoded twice."),
 ]
 ChunkRowsOption = Annotated[
-    int, typer.Option("--chunk-rows", min=1, help="Rows in memory at a time.")
+    int, typer.Option("--chunk-rows", min=1, help="Maximum number of rows in memory.")
 ]
 
 

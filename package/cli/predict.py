@@ -17,30 +17,30 @@ __all__ = ["predict"]
 
 
 def predict(
-    model_file: Annotated[Path, typer.Argument(help="File that 'train' has written.")],
+    model_file: Annotated[Path, typer.Argument(help="File written by 'train'.")],
     file: options.FileArgument,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .csv, .parquet or .jsonl.")
     ],
     text: Annotated[
-        str | None, typer.Option(help="Column with the texts. Default: the one trained on.")
+        str | None, typer.Option(help="Column with the texts. Default: as in training.")
     ] = None,
     no_probabilities: Annotated[
-        bool, typer.Option("--no-probabilities", help="Write the predictions alone.")
+        bool, typer.Option("--no-probabilities", help="Write predictions without probabilities.")
     ] = False,
     no_header: options.NoHeaderOption = False,
     sep: options.SeparatorOption = None,
     model: Annotated[
-        str | None, typer.Option(help="New name or directory of the transformer, if it has moved.")
+        str | None, typer.Option(help="New name or directory of the transformer, if it was moved.")
     ] = None,
     local_files_only: options.OfflineOption = False,
     store: options.StoreOption = None,
     chunk_rows: options.ChunkRowsOption = 4096,
 ) -> None:
-    """Predict for a file of any size with a file of 'train', row for row.
+    """Predict the rows of a file of any size with a pipeline from 'train'.
 
-    Loading runs no code. Until it is finished, the output is called OUTPUT.part; after Ctrl-C it
-    holds the rows done.
+    Loading the pipeline runs no code. The output is called OUTPUT.part until it is complete. After
+    Ctrl-C, OUTPUT.part holds the finished rows.
     """
     table_options = {**options.table_parameters(no_header, sep), "chunk_rows": chunk_rows}
     with writing_rows(output) as progress:
@@ -62,7 +62,7 @@ def predict(
 def _configure(
     saved: SavedPipeline, model: str | None, local_files_only: bool, store: Path | None
 ) -> None:
-    """Set where transformers are searched for, and where vectors are kept: nowhere by default."""
+    """Set where transformers are searched for, and the store. By default there is no store."""
     from ..features import BertVectorizer
     from ..pipeline.saving.compact import estimators_within
 

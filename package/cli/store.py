@@ -17,7 +17,7 @@ __all__ = ["store_app"]
 
 store_app = typer.Typer(rich_markup_mode=None, help="Inspect or clear a store of embeddings.")
 
-PathArgument = Annotated[Path, typer.Argument(help="The store's file, or its directory.")]
+PathArgument = Annotated[Path, typer.Argument(help="File of the store, or its directory.")]
 
 
 @store_app.callback(invoke_without_command=True)
@@ -46,9 +46,9 @@ def info(path: PathArgument) -> None:
 
 @store_app.command()
 def verify(path: PathArgument) -> None:
-    """Check all texts and the file itself.
+    """Check all records and the structure of the file.
 
-    Faults are printed, a line each, and make the exit code 1.
+    If there are faults, they are printed one per line and the exit code is 1.
     """
     store = _existing(path)
     wrong = store.verify()
@@ -68,7 +68,7 @@ def verify(path: PathArgument) -> None:
 def clear(path: PathArgument) -> None:
     """Remove all vectors from a store.
 
-    A damaged store, or one of another format, is removed. Other files are left alone.
+    A store that is damaged or has another format is deleted. Other files are not changed.
     """
     store = _existing(path)
     store.clear()

@@ -25,12 +25,14 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .skops.")],
     features: Annotated[
         list[str] | None,
-        typer.Option(help="Feature set of 'compare'. Repeatable; a single one is not compared."),
+        typer.Option(
+            help="Name of a feature set of 'compare'. Repeatable. A single one is not compared."
+        ),
     ] = None,
     vectors: options.VectorsOption = None,
     cv: Annotated[
         str | None,
-        typer.Option(help="Folds of the comparison: 5, or 2x5 (default), two repeats of five."),
+        typer.Option(help="Folds of the comparison: 5, or 2x5 (default) for two repeats of five."),
     ] = None,
     task: options.TaskOption = "auto",
     label_sep: options.LabelSeparatorOption = None,
@@ -44,9 +46,9 @@ def train(
     local_files_only: options.OfflineOption = False,
     store: options.StoreOption = None,
 ) -> None:
-    """Train on a file with its best feature set, and save the pipeline.
+    """Compare feature sets on a file, train the best one, and save the pipeline.
 
-    The output holds no code and no pickle. 'bertvectorizer predict' uses it.
+    The output is not a pickle and holds no code. Use it with 'bertvectorizer predict'.
     """
     try:
         from ..pipeline.saving.pipeline_file import check_model_output, save_pipeline

@@ -44,8 +44,8 @@ def embed_file(
         Name of the column with the texts.
     output : str or Path
         File to write: ``.parquet`` (a float32 column for each feature), ``.npy`` (a matrix) or
-        ``.csv``. It is called ``<output>.part`` until it is complete. After an error that file holds
-        the finished rows.
+        ``.csv``. It is called ``<output>.part`` until it is complete. After an error that file
+        holds the finished rows.
     vectorizer : TextVectorizer
         A vectorizer that is fitted, or needs no fitting.
     header : bool, default=True
