@@ -350,9 +350,9 @@ def _note_rare_class(metric: Metric, target: Target) -> list[str]:
     if counts.iloc[0] >= _FEW_ROWS:
         return []
     return [
-        f"Only {counts.iloc[0]} rows are of class {short_repr(str(counts.index[0]))}: 95 % intervals of"
-        f" {metric.name} may be too narrow, since so few rows do not show how much it would change"
-        " with others."
+        f"Only {counts.iloc[0]} rows are of class {short_repr(str(counts.index[0]))}: 95 %"
+        f" intervals of {metric.name} may be too narrow, since so few rows do not show how much it"
+        " would change with others."
     ]
 
 

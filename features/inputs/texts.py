@@ -97,8 +97,8 @@ def _column(X: Any) -> tuple[list[Any], Any]:
     if isinstance(X, (str, bytes)):
         remedy = "[text]" if isinstance(X, str) else "[text.decode('utf-8')]"
         raise InvalidTextError(
-            f"{_EXPECTED} Got a single {type(X).__name__}: {short_repr(X)}. Reshape your data: put it in"
-            f" a list, {remedy}."
+            f"{_EXPECTED} Got a single {type(X).__name__}: {short_repr(X)}. Reshape your data: put"
+            f" it in a list, {remedy}."
         )
     if isinstance(X, (list, tuple)):
         return list(X), None

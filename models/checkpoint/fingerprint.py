@@ -1,4 +1,4 @@
-"""A model's files: which ones its numbers depend on, their digest, and pickles, which are refused."""
+"""A model's files: which ones its numbers depend on, their digest, and pickles, refused."""
 
 from __future__ import annotations
 

@@ -2,6 +2,6 @@
 
 `target` reads the target, `folds` splits the rows, `metrics` scores, `candidates` are the feature
 sets. `cross_validation` fits them (`fitting`, `default_estimators`) and measures (`peak_memory`);
-each gives an `outcome`. `results_table` ranks outcomes by the intervals and tests of `statistics`.
-`example` is the built-in data set.
+each gives an `outcome`. `results_table` ranks outcomes by the intervals and tests of `statistics`,
+`result` is what users read, before plots and files. `example` is the built-in data set.
 """

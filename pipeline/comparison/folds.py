@@ -145,8 +145,8 @@ def _check_enough(folds: int, target: Target, groups: NDArray[Any] | None) -> No
         others = f", and {rare - 1} more class(es) like it" if rare > 1 else ""
         raise InvalidTableError(
             f"Each class needs at least as many rows as there are folds ({folds}). Got"
-            f" {counts.iloc[0]} row(s) of class {short_repr(str(counts.index[0]))}{others}. Use fewer"
-            " folds (--cv), leave rare classes out, or, if the target is numeric, use task"
+            f" {counts.iloc[0]} row(s) of class {short_repr(str(counts.index[0]))}{others}. Use"
+            " fewer folds (--cv), leave rare classes out, or, if the target is numeric, use task"
             " 'regression'."
         )
 

@@ -12,7 +12,7 @@ from ...errors import InvalidParameterError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .result import Comparison
+    from ..comparison.result import ComparisonResult
 
 __all__ = ["Confusion", "count_confusions"]
 
@@ -56,7 +56,7 @@ class Confusion:
 
 
 def count_confusions(
-    comparison: Comparison, name: str | None = None, at_most: int = 20
+    comparison: ComparisonResult, name: str | None = None, at_most: int = 20
 ) -> Confusion:
     """Count the out-of-fold predictions of a feature set, by default the best.
 

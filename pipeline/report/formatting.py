@@ -15,7 +15,7 @@ from ..comparison.results_table import NO_EVIDENCE
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .result import Comparison
+    from ..comparison.result import ComparisonResult
 
 __all__ = [
     "MAX_NAME",
@@ -151,21 +151,21 @@ class Verdict:
     tone: Literal["yes", "no", "open"]
 
 
-def best_contextual(comparison: Comparison) -> str | None:
+def best_contextual(comparison: ComparisonResult) -> str | None:
     """Return the contextual feature set with the best score, if one has a score."""
     rows = scored(comparison)
     names = rows.loc[rows["is_contextual"].astype(bool), "features"]
     return None if names.empty else str(names.iloc[0])
 
 
-def scored(comparison: Comparison) -> pd.DataFrame:
+def scored(comparison: ComparisonResult) -> pd.DataFrame:
     """Return the rows of the table that have a score, the best first."""
     table = comparison.metrics[0].best_first(comparison.table)
     has_score = np.isfinite(table[comparison.metric].to_numpy(float))
     return table.iloc[np.flatnonzero(has_score)]
 
 
-def verdict(comparison: Comparison) -> Verdict:
+def verdict(comparison: ComparisonResult) -> Verdict:
     """Return the winner, whether BERT is better on these texts, and its cost."""
     if scored(comparison).empty:
         reason = (
@@ -196,7 +196,7 @@ def verdict(comparison: Comparison) -> Verdict:
     return Verdict("No evidence that BERT is better on these texts", reasons, "open")
 
 
-def _row(comparison: Comparison, name: str) -> pd.Series:
+def _row(comparison: ComparisonResult, name: str) -> pd.Series:
     """Return the row of a feature set in the table."""
     return comparison.table.iloc[list(comparison.outcomes).index(name)]
 
@@ -212,7 +212,7 @@ def _short(name: str) -> str:
     return shorten(name, MAX_NAME)
 
 
-def _winner(comparison: Comparison, row: pd.Series) -> str:
+def _winner(comparison: ComparisonResult, row: pd.Series) -> str:
     text = (
         f"{_short(row['features'])} has the best {metric_name(comparison.metric)},"
         f" {format_score(row[comparison.metric])}"
@@ -224,7 +224,7 @@ def _winner(comparison: Comparison, row: pd.Series) -> str:
     return text + "."
 
 
-def _difference(comparison: Comparison, row: pd.Series, baseline: str) -> str:
+def _difference(comparison: ComparisonResult, row: pd.Series, baseline: str) -> str:
     name, difference = _short(row["features"]), row["difference"]
     reference = f"the best baseline, {_short(baseline)}"
     if not math.isfinite(difference):

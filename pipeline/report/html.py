@@ -34,7 +34,7 @@ from .word_in_context import Occurrences, word_occurrences
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .result import Comparison
+    from ..comparison.result import ComparisonResult
 
 __all__ = ["render_report", "repr_html"]
 
@@ -61,7 +61,7 @@ class _Picture:
     caption: str
 
 
-def render_report(comparison: Comparison, word: str | None = None) -> str:
+def render_report(comparison: ComparisonResult, word: str | None = None) -> str:
     """Return a comparison as an HTML page.
 
     ``word`` is a word of the texts whose occurrences are shown; None takes the embedded example.
@@ -107,7 +107,7 @@ def render_report(comparison: Comparison, word: str | None = None) -> str:
     return replace_lone_surrogates(page.strip() + "\n").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def repr_html(comparison: Comparison) -> str:
+def repr_html(comparison: ComparisonResult) -> str:
     """Return the table of a comparison as an HTML fragment for notebooks."""
     fragment = (
         _environment()
@@ -128,7 +128,7 @@ def _environment() -> Environment:
     )
 
 
-def _about(comparison: Comparison) -> str:
+def _about(comparison: ComparisonResult) -> str:
     kinds = {"multilabel": "labels", "regression": "regression"}
     target = shorten(comparison.target.name or "the target", MAX_NAME)
     return (
@@ -137,10 +137,10 @@ def _about(comparison: Comparison) -> str:
     )
 
 
-def _pictures(comparison: Comparison) -> dict[str, _Picture | None]:
+def _pictures(comparison: ComparisonResult) -> dict[str, _Picture | None]:
     metric = metric_name(comparison.metric)
     scores = _picture(
-        comparison.plot_scores,
+        partial(plots.plot_scores, comparison),
         "scores",
         f"{metric} of each feature set",
         "The numbers are in the table below.",
@@ -149,14 +149,14 @@ def _pictures(comparison: Comparison) -> dict[str, _Picture | None]:
         # The caption is for screen readers only.
         "scores": replace(scores, caption="") if scores.svg else scores,
         "cost": _picture(
-            comparison.plot_cost,
+            partial(plots.plot_cost, comparison),
             "cost",
             f"{metric} against seconds for 1,000 rows",
             "Named are the best, the best baseline, and all that nothing beats in both quality and"
             " time. The numbers are in the tables.",
         ),
         "layers": _picture(
-            comparison.plot_layers,
+            partial(plots.plot_layers, comparison),
             "layers",
             f"{metric} of each layer under each pooling",
             "Framed is the best. Layer 0 is the embeddings; empty cells were not compared.",
@@ -165,7 +165,7 @@ def _pictures(comparison: Comparison) -> dict[str, _Picture | None]:
     }
     if comparison.learning_curve is not None:
         pictures["curve"] = _picture(
-            comparison.plot_learning_curve,
+            partial(plots.plot_learning_curve, comparison),
             "curve",
             f"{metric} against the number of labelled rows",
             "The best three that are contextual (lines) and the best three that are not (dashes);"
@@ -183,7 +183,7 @@ def _picture(draw: Callable[[], Figure], name: str, title: str, caption: str) ->
         return _Picture(None, str(error))
 
 
-def _confusions(comparison: Comparison, contextual: str | None) -> Iterator[dict[str, Any]]:
+def _confusions(comparison: ComparisonResult, contextual: str | None) -> Iterator[dict[str, Any]]:
     """Yield the mistakes of the best contextual features and of the best baseline."""
     members = [(contextual, "best contextual"), (comparison.baseline, "best baseline")]
     for name, kind in members[: 1 if contextual == comparison.baseline else 2]:
@@ -205,12 +205,14 @@ def _confusions(comparison: Comparison, contextual: str | None) -> Iterator[dict
                 f"Rows are the truth: {share}{found.n_classes} {what}. The stronger a cell's"
                 " colour, the larger its share of the row."
             )
-        draw = partial(comparison.plot_confusion, name)
+        draw = partial(plots.plot_confusion, comparison, name)
         picture = _picture(draw, kind.replace(" ", "-"), title, caption)
         yield {"name": shown, "kind": kind, "mistakes": mistakes, "picture": picture}
 
 
-def _find_occurrences(comparison: Comparison, word: str | None) -> tuple[Occurrences | None, str]:
+def _find_occurrences(
+    comparison: ComparisonResult, word: str | None
+) -> tuple[Occurrences | None, str]:
     """Return the occurrences of a word, or the reason why there are none."""
     if word is None and best_contextual(comparison) is None:  # load no model for an example
         reason = "This needs contextual features, or a word of the texts: to_html(path, word=…)."

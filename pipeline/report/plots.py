@@ -38,7 +38,7 @@ from .word_in_context import Occurrences, word_occurrences
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .result import Comparison
+    from ..comparison.result import ComparisonResult
 
 __all__ = [
     "plot_confusion",
@@ -57,7 +57,7 @@ _MAX_NUMBERED = 8
 _MIN_DISTANCE = 0.055  # of two labels, as a share of the height
 
 
-def plot_scores(comparison: Comparison) -> Figure:
+def plot_scores(comparison: ComparisonResult) -> Figure:
     """Plot the score of every feature set with its 95 % interval, the best first."""
     table = _scored(comparison)
     figure, axes = new_figure(0.9 + 0.27 * len(table))
@@ -85,7 +85,7 @@ def plot_scores(comparison: Comparison) -> Figure:
     return figure
 
 
-def plot_cost(comparison: Comparison) -> Figure:
+def plot_cost(comparison: ComparisonResult) -> Figure:
     """Plot quality against the seconds that it takes to encode and predict 1,000 rows.
 
     Named are the best, the best baseline, and every feature set for which no other is both better
@@ -121,7 +121,7 @@ def plot_cost(comparison: Comparison) -> Figure:
     return figure
 
 
-def plot_layers(comparison: Comparison) -> Figure:
+def plot_layers(comparison: ComparisonResult) -> Figure:
     """Plot the score of each layer under each pooling."""
     scores: dict[tuple[int, str], float] = {}
     for _, row in _scored(comparison).iterrows():  # the best first
@@ -150,7 +150,7 @@ def plot_layers(comparison: Comparison) -> Figure:
     return figure
 
 
-def plot_learning_curve(comparison: Comparison) -> Figure:
+def plot_learning_curve(comparison: ComparisonResult) -> Figure:
     """Plot scores against the number of labelled rows.
 
     Shown are at most six feature sets: the best three that are contextual and the best three that
@@ -207,7 +207,7 @@ def plot_learning_curve(comparison: Comparison) -> Figure:
     return figure
 
 
-def plot_confusion(comparison: Comparison, name: str | None = None) -> Figure:
+def plot_confusion(comparison: ComparisonResult, name: str | None = None) -> Figure:
     """Plot the confusion matrix, as shares of each true class; or predicted against actual values.
 
     Of more than 20 classes, those with most mistakes are shown.
@@ -231,7 +231,7 @@ def plot_confusion(comparison: Comparison, name: str | None = None) -> Figure:
     return figure
 
 
-def _plot_regression(comparison: Comparison, name: str) -> Figure:
+def _plot_regression(comparison: ComparisonResult, name: str) -> Figure:
     predictions = comparison._outcome(name).predictions.astype(float)  # None becomes NaN
     actual = np.asarray(comparison.target.values, dtype=float)
     rows = np.flatnonzero(np.isfinite(predictions))
@@ -248,7 +248,7 @@ def _plot_regression(comparison: Comparison, name: str) -> Figure:
     return figure
 
 
-def plot_words(comparison: Comparison, word: str | None = None) -> Figure:
+def plot_words(comparison: ComparisonResult, word: str | None = None) -> Figure:
     """Plot the occurrences of a word of the texts; None takes the embedded example."""
     return plot_occurrences(word_occurrences(comparison, word))
 
@@ -301,7 +301,7 @@ def plot_occurrences(occurrences: Occurrences) -> Figure:
     return figure
 
 
-def _scored(comparison: Comparison) -> pd.DataFrame:
+def _scored(comparison: ComparisonResult) -> pd.DataFrame:
     """Return the rows of the table that have a score, the best first; raise if none has."""
     table = scored(comparison)
     if table.empty:
@@ -319,7 +319,7 @@ def _interval(row: pd.Series, metric: str) -> tuple[float, float]:
     return low, high
 
 
-def _with_direction(comparison: Comparison) -> str:
+def _with_direction(comparison: ComparisonResult) -> str:
     name = metric_name(comparison.metric)
     return name if comparison.greater_is_better else f"{name} (less is better)"
 
@@ -334,7 +334,7 @@ def _plot_point(axes: Axes, x: float, y: float, row: pd.Series, size: float) -> 
     axes.plot(x, y, marker=marker, color=colour, markersize=size, **style)
 
 
-def _name_points(axes: Axes, table: pd.DataFrame, comparison: Comparison) -> None:
+def _name_points(axes: Axes, table: pd.DataFrame, comparison: ComparisonResult) -> None:
     """Name the points that matter, each beside its point, moved down where names would overlap."""
     metric = comparison.metric
     cheapest = table.sort_values("seconds", kind="stable")[metric]

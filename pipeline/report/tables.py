@@ -26,7 +26,7 @@ from .formatting import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .result import Comparison
+    from ..comparison.result import ComparisonResult
 
 __all__ = ["Cell", "Flip", "Row", "Table", "cost_table", "find_flips", "score_table"]
 
@@ -87,19 +87,19 @@ class Flip:
     table: Table | None
 
 
-def _ranked(comparison: Comparison) -> Iterator[pd.Series]:
+def _ranked(comparison: ComparisonResult) -> Iterator[pd.Series]:
     """Yield the rows of the table, the best first and those without a score last."""
     for _, row in comparison.metrics[0].best_first(comparison.table).iterrows():
         yield row
 
 
-def _mark(comparison: Comparison, row: pd.Series) -> str:
+def _mark(comparison: ComparisonResult, row: pd.Series) -> str:
     if row["features"] == comparison.best and math.isfinite(row[comparison.metric]):
         return "best"
     return BEST_BASELINE if row["features"] == comparison.baseline else ""
 
 
-def score_table(comparison: Comparison) -> Table:
+def score_table(comparison: ComparisonResult) -> Table:
     """Return the scores of each feature set, with intervals and verdicts."""
     metric = comparison.metric
     known = {*_SCORE_COLUMNS, *(field.name for field in fields(Cost)), metric}
@@ -136,7 +136,7 @@ def _further_name(column: str) -> str:
     return metric_name(rest) + (", held-back rows" if rest != column else "")
 
 
-def cost_table(comparison: Comparison) -> Table:
+def cost_table(comparison: ComparisonResult) -> Table:
     """Return the cost of each feature set."""
     rows = [
         Row(
@@ -150,7 +150,7 @@ def cost_table(comparison: Comparison) -> Table:
     return Table("Cost of each feature set", columns, rows, "wide")
 
 
-def find_flips(comparison: Comparison, contextual: str | None) -> list[Flip]:
+def find_flips(comparison: ComparisonResult, contextual: str | None) -> list[Flip]:
     """Return rows that only the best contextual features or only the best baseline get right."""
     baseline = comparison.baseline
     if contextual is None or contextual == baseline:
@@ -161,7 +161,7 @@ def find_flips(comparison: Comparison, contextual: str | None) -> list[Flip]:
     ]
 
 
-def _flip(title: str, comparison: Comparison, right: str, wrong: str) -> Flip:
+def _flip(title: str, comparison: ComparisonResult, right: str, wrong: str) -> Flip:
     rows = comparison.errors(right, wrong)
     one, other = shorten(right, MAX_NAME), shorten(wrong, MAX_NAME)
     is_regression = comparison.target.kind == "regression"

@@ -24,8 +24,8 @@ from ..comparison.example import load_example
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..comparison.result import ComparisonResult
     from ..comparison.target import Target
-    from .result import Comparison
 
 __all__ = ["EXAMPLE_WORD", "Occurrences", "occurrences_in", "word_occurrences"]
 
@@ -132,7 +132,7 @@ def occurrences_in(
     )
 
 
-def word_occurrences(comparison: Comparison, word: str | None = None) -> Occurrences:
+def word_occurrences(comparison: ComparisonResult, word: str | None = None) -> Occurrences:
     """Find a word in the texts of a comparison; None takes *python* in the embedded example.
 
     The model is that of the first `BertVectorizer` of the comparison, else the default model.

@@ -388,8 +388,8 @@ def test_a_line_that_is_no_word_and_count(tmp_path: Path, line: str) -> None:
     with pytest.raises(InvalidTableError) as caught:
         read_frequencies(file)
     expected = (
-        f"Line 3 of '{file}' must hold a word and its count, a number from 0. Got {short_repr(line)}"
-        " instead."
+        f"Line 3 of '{file}' must hold a word and its count, a number from 0. Got"
+        f" {short_repr(line)} instead."
     )
     assert str(caught.value) == expected
 

@@ -151,16 +151,18 @@ def test_all_names_what_is_public(module: str) -> None:
 
 
 def documented_objects() -> dict[str, Any]:
-    """Return the public classes and functions, and the public methods of the former."""
+    """Return the public classes and functions, and the public methods, inherited ones too."""
     found = {}
     for package in [*FOLDERS.values(), "bertvectorizer.errors"]:
         for name in exported(package):
             value = getattr(importlib.import_module(package), name)
             if inspect.isclass(value) or inspect.isfunction(value):
                 found[f"{value.__module__}.{name}"] = value
-                for method_name, method in vars(value).items() if inspect.isclass(value) else []:
-                    if inspect.isfunction(method) and not method_name.startswith("_"):
-                        found[f"{value.__module__}.{name}.{method_name}"] = method
+            if inspect.isclass(value):
+                for method_name, method in inspect.getmembers(value, inspect.isfunction):
+                    ours = method.__module__.startswith("bertvectorizer.")
+                    if ours and not method_name.startswith("_"):
+                        found[f"{method.__module__}.{method.__qualname__}"] = method
     return found
 
 

@@ -1,246 +1,33 @@
+"""The plots, files and JSON of a comparison: what a report adds to its numbers."""
+
 from __future__ import annotations
 
 import json
 import math
 import pickle
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from sklearn.dummy import DummyClassifier
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
-from sklearn.model_selection import PredefinedSplit
 
-from bertvectorizer import Comparison, compare
-from bertvectorizer.errors import InvalidParameterError
-from bertvectorizer.pipeline.comparison import cross_validation
-from bertvectorizer.pipeline.comparison.statistics import resample_rows
+from bertvectorizer import compare
+from tests.pipeline.results import FEATURES, KINDS, LABELS, TEXTS, comparison_of, few_samples
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
 
-WORDS = ("ham", "spam", "eggs", "bread")
-TEXTS = [f"{word} number {number}" for number in range(10) for word in WORDS]
-INDEX = [f"row {number // 2}" for number in range(40)]
-FEATURES: dict[str, Any] = {
-    "majority": None,
-    "words": TfidfVectorizer(),
-    "numbers": CountVectorizer(token_pattern=r"\d+"),
-}
-LABELS: dict[str, Any] = {
-    "text": ["meat" if "am" in text else 'other, "or" <b>🥖</b>' for text in TEXTS],
-    "int": [text.split()[0].count("a") + 5 for text in TEXTS],
-    "bool": ["am" in text for text in TEXTS],
-    "several": [[letter for letter in "as" if letter in text.split()[0]] for text in TEXTS],
-    "amounts": [len(text.split()[0]) + int(text[-1]) / 7 for text in TEXTS],
-}
-KINDS = list(LABELS)
-ESTIMATORS = {"several": None, "amounts": Ridge()}
-SCORING = {"several": ["f1_macro", "accuracy"], "amounts": None}
-
 
 @pytest.fixture(autouse=True)
-def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cross_validation, "resample_rows", partial(resample_rows, n_resamples=49))
-
-
-@pytest.fixture(scope="module")
-def compared() -> dict[str, Comparison]:
-    return {
-        kind: compare(
-            pd.Series(TEXTS, index=INDEX),
-            labels,
-            FEATURES,
-            ESTIMATORS.get(kind, LogisticRegression()),
-            cv=3,
-            scoring=SCORING.get(kind, ["accuracy", "neg_brier_score"]),
-            learning_curve=[0.5, 1.0],
-        )
-        for kind, labels in LABELS.items()
-    }
-
-
-@pytest.fixture(scope="module")
-def of_text(compared: dict[str, Comparison]) -> Comparison:
-    return compared["text"]
+def quick_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    few_samples(monkeypatch)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_table(kind: str, compared: dict[str, Comparison]) -> None:
-    comparison = compared[kind]
-    table = comparison.table
-    assert table["features"].tolist() == list(FEATURES)
-    assert table.columns.is_unique
-    for name, mean in table[["features", comparison.metric]].itertuples(index=False):
-        assert mean == pytest.approx(comparison.outcomes[name].scores[comparison.metric].mean())
-    assert (table["low"] <= table[comparison.metric]).all()
-    assert (table["high"] >= table[comparison.metric]).all()
-    assert comparison.best == table["features"][table[comparison.metric].argmax()] == "words"
-    assert comparison.baseline == "words"
-    assert comparison.greater_is_better
-    table["features"] = "mine"
-    assert comparison.table["features"].tolist() == list(FEATURES)
-
-
-def test_the_table_is_read_by_people(of_text: Comparison) -> None:
-    head, *rows = str(of_text).splitlines()
-    assert head.split() == [
-        "features",
-        "accuracy",
-        "low",
-        "high",
-        "difference",
-        "p_value",
-        "verdict",
-        "dimensions",
-    ]
-    assert len(rows) == 3
-    assert "best baseline" in rows[1]
-    assert "row 0" not in repr(of_text)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_rows_that_one_gets_right_and_another_wrong(
-    kind: str, compared: dict[str, Comparison]
-) -> None:
-    comparison = compared[kind]
-    errors = comparison.errors("words", "majority")
-    assert errors.columns.tolist() == ["text", "target", "words", "majority"]
-    assert len(errors)
-    frame = pd.DataFrame(
-        {"text": comparison.texts, "row": range(40)}, index=comparison.index
-    ).set_index("text", append=True)["row"]
-    rows = [
-        int(frame[label, text]) for label, text in zip(errors.index, errors["text"], strict=True)
-    ]
-    truth = [LABELS[kind][row] for row in rows]
-    given = [tuple(sorted(labels)) for labels in truth] if kind == "several" else truth
-    assert errors["target"].tolist() == given
-    assert [type(value) for value in errors["target"].tolist()] == [type(value) for value in given]
-    for name in ("words", "majority"):
-        assert [type(value) for value in errors[name].tolist()] == [type(value) for value in given]
-    if kind == "amounts":
-        gains = (errors["majority"] - errors["target"]).abs() - (
-            errors["words"] - errors["target"]
-        ).abs()
-        assert (gains > 0).all()
-        assert gains.is_monotonic_decreasing
-    else:
-        assert rows == sorted(rows)
-        assert (errors["words"] == errors["target"]).all()
-        assert not (errors["majority"] == errors["target"]).any()
-
-
-def test_errors_beside_whom(of_text: Comparison) -> None:
-    assert of_text.errors("majority").columns.tolist() == ["text", "target", "majority", "words"]
-    assert of_text.errors(
-        "words"
-    ).empty  # the best baseline is the best of all: beside itself nothing flips
-    assert of_text.errors("words", "words").empty
-    for names in (("no such",), ("words", "no such"), (None,)):
-        with pytest.raises(InvalidParameterError, match=r"one of: majority, words, numbers\. Got"):
-            of_text.errors(*names)  # type: ignore[arg-type]
-
-
-def test_rows_that_were_never_judged_are_no_errors() -> None:
-    judged = np.repeat([-1, 0], [20, 20])
-    comparison = compare(
-        TEXTS, LABELS["text"], FEATURES, LogisticRegression(), PredefinedSplit(judged), "accuracy"
-    )
-    assert min(comparison.errors("words", "majority").index) >= 20
-
-
-def test_features_whose_names_are_columns_of_the_errors() -> None:
-    comparison = compare(
-        TEXTS,
-        LABELS["text"],
-        {"text": None, "target": TfidfVectorizer()},
-        LogisticRegression(),
-        2,
-        "accuracy",
-    )
-    errors = comparison.errors("target", "text")
-    assert errors.shape[1] == 4
-    assert set(errors.iloc[:, 0]) <= set(TEXTS)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_pipeline_predicts_labels_as_they_were_given(
-    kind: str, compared: dict[str, Comparison]
-) -> None:
-    comparison = compared[kind]
-    for name in FEATURES:
-        predicted = comparison.pipeline(name).predict(TEXTS[:4])
-        if kind == "several":
-            assert predicted.shape == (4, 2)
-            continue
-        assert {type(value) for value in predicted.tolist()} == {type(LABELS[kind][0])}
-        if kind != "amounts":
-            assert set(predicted.tolist()) <= set(LABELS[kind])
-    if kind != "amounts":
-        np.testing.assert_array_equal(
-            comparison.pipeline().predict(TEXTS), comparison.target.values
-        )
-
-
-def test_pipelines_and_their_names(of_text: Comparison) -> None:
-    assert isinstance(of_text.pipeline("majority")[-1], DummyClassifier)
-    assert of_text.pipeline().named_steps["features"].get_params() == FEATURES["words"].get_params()
-    assert not hasattr(FEATURES["words"], "vocabulary_")
-    with pytest.raises(InvalidParameterError, match="Got 'no such'"):
-        of_text.pipeline("no such")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_learning_curve(kind: str, compared: dict[str, Comparison]) -> None:
-    comparison = compared[kind]
-    curve = comparison.learning_curve
-    assert curve is not None
-    assert curve.columns.tolist() == ["features", "n_rows", comparison.metric, "low", "high"]
-    assert curve["features"].tolist() == [name for name in FEATURES for _ in range(2)]
-    assert curve["n_rows"].tolist() == list(comparison.curve_sizes) * 3 == [13, 26] * 3
-    assert (curve["low"] <= curve[comparison.metric]).all()
-    assert (curve["high"] >= curve[comparison.metric]).all()
-    # All training rows of the smallest fold: nearly what the folds themselves gave.
-    whole = curve[curve["n_rows"] == 26].set_index("features")[comparison.metric]
-    np.testing.assert_allclose(
-        whole, comparison.table.set_index("features")[comparison.metric], atol=0.15
-    )
-
-
-def test_without_a_learning_curve() -> None:
-    comparison = compare(TEXTS, LABELS["text"], {"majority": None}, cv=2, scoring="accuracy")
-    assert comparison.learning_curve is None
-    assert json.loads(comparison.to_json())["learning_curve"] is None
-
-
-def test_a_learning_curve_of_one_fold() -> None:
-    split = PredefinedSplit(np.repeat([-1, 0], [24, 16]))
-    comparison = compare(
-        TEXTS,
-        LABELS["text"],
-        FEATURES,
-        LogisticRegression(),
-        split,
-        "accuracy",
-        learning_curve=[0.5, 1.0],
-    )
-    curve = comparison.learning_curve
-    assert curve is not None
-    assert curve["n_rows"].tolist() == [12, 24] * 3
-    assert curve["accuracy"].notna().all()
-    json.loads(comparison.to_json())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_json(kind: str, compared: dict[str, Comparison], tmp_path: Path) -> None:
+def test_json(kind: str, tmp_path: Path) -> None:
     def refuse(number: str) -> None:
         raise AssertionError(number)
 
-    comparison = compared[kind]
+    comparison = comparison_of(kind)
     path = tmp_path / "found.json"
     text = comparison.to_json(path)
     found = json.loads(text, parse_constant=refuse)
@@ -274,28 +61,8 @@ def test_json_of_numbers_that_are_none() -> None:
     assert found["scores"]['a "name", 🦇']["unknown"] == [None, None]
 
 
-def test_less_is_better() -> None:
-    comparison = compare(
-        TEXTS, LABELS["text"], FEATURES, LogisticRegression(C=100), 3, "neg_brier_score"
-    )
-    assert (comparison.metric, comparison.greater_is_better) == ("brier_score", False)
-    assert (comparison.table["brier_score"] >= 0).all()
-    assert comparison.best == comparison.baseline == "words"
-    assert comparison.table["brier_score"].idxmin() == 1
-    assert (comparison.table["difference"].drop(1) > 0).all()
-    assert comparison.table["verdict"].tolist()[:2] == ["worse", "best baseline"]
-
-
-def test_estimators_without_probabilities() -> None:
-    comparison = compare(TEXTS, LABELS["text"], FEATURES, RidgeClassifier(), 2)
-    table = comparison.table.set_index("features")
-    assert math.isnan(table.loc["words", "brier_score"])
-    assert table.loc["majority", "brier_score"] > 0
-    assert table.loc["words", "roc_auc"] == 1
-    assert not comparison.notes
-
-
-def test_a_comparison_can_be_kept(of_text: Comparison) -> None:
+def test_a_comparison_can_be_kept() -> None:
+    of_text = comparison_of("text")
     again = pickle.loads(pickle.dumps(of_text))
     pd.testing.assert_frame_equal(again.table, of_text.table)
     assert (
@@ -304,6 +71,6 @@ def test_a_comparison_can_be_kept(of_text: Comparison) -> None:
     )
 
 
-def test_a_comparison_cannot_be_changed(of_text: Comparison) -> None:
+def test_a_comparison_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        of_text.n_test = 3  # type: ignore[misc]
+        comparison_of("text").n_test = 3  # type: ignore[misc]

@@ -1,0 +1,221 @@
+"""The numbers of a comparison: table, winner, flipped rows and fitted pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from ...errors import InvalidParameterError
+from .fitting import fit_pipeline
+from .folds import Folds
+from .metrics import Metric
+from .outcome import Outcome
+from .results_table import best_of, estimate_score, rank
+from .target import Target
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["ComparisonResult"]
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """What was compared and what came out; `Comparison` adds plots and files."""
+
+    outcomes: dict[str, Outcome]
+    failures: dict[str, str]
+    notes: list[str]
+    settings: dict[str, str]
+    texts: NDArray[np.object_] = field(repr=False)
+    target: Target = field(repr=False)
+    index: pd.Index[Any] = field(repr=False)
+    folds: Folds = field(repr=False)
+    metrics: list[Metric] = field(repr=False)
+    n_test: int
+    curve_sizes: tuple[int, ...]
+    roster: Mapping[str, Any] = field(repr=False)
+    _estimator: Any = field(repr=False)
+    _store: Any = field(repr=False)
+
+    @cached_property
+    def _ranked(self) -> tuple[pd.DataFrame, str]:
+        return rank(self.outcomes, self.metrics, self.folds, self.n_test)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Table with a row for each feature set.
+
+        Columns:
+
+        - ``features``: name of the feature set.
+        - ``is_contextual``: whether it contains a `BertVectorizer`.
+        - The name of the first metric: its mean. ``low`` and ``high`` are its 95 % interval.
+        - ``difference``: difference to the best baseline. ``difference_low`` and
+          ``difference_high`` are its 95 % interval.
+        - ``p_value``: p-value of the difference, corrected by Holm.
+        - ``verdict``: conclusion from the p-value.
+        - ``test``, ``test_low`` and ``test_high``: score on the held-back rows, if there are any.
+        - The names of the other metrics.
+        - The attributes of `Cost`.
+        """
+        return self._ranked[0].copy()
+
+    @property
+    def metric(self) -> str:
+        """Name of the first metric."""
+        return self.metrics[0].name
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Whether a greater value of the first metric is better."""
+        return self.metrics[0].greater_is_better
+
+    @property
+    def baseline(self) -> str:
+        """Name of the best baseline. All feature sets are compared with it."""
+        return self._ranked[1]
+
+    @property
+    def best(self) -> str:
+        """Name of the feature set with the best mean score."""
+        return best_of(self.outcomes, self.metrics[0])
+
+    @property
+    def learning_curve(self) -> pd.DataFrame | None:
+        """Scores by number of training rows, or None if they were not requested.
+
+        Columns: ``features``, ``n_rows``, the first metric, ``low``, ``high``.
+        """
+        if not self.curve_sizes:
+            return None
+        rows = []
+        for name, outcome in self.outcomes.items():
+            assert outcome.curve is not None
+            for size, scores in zip(self.curve_sizes, outcome.curve, strict=True):
+                estimate = estimate_score(
+                    scores, self.metrics[0], size, self.folds.mean_sizes[1], outcome.n_judged
+                )
+                rows.append((name, size, estimate.mean, estimate.low, estimate.high))
+        return pd.DataFrame(rows, columns=["features", "n_rows", self.metric, "low", "high"])
+
+    def errors(self, name: str, other: str | None = None) -> pd.DataFrame:
+        """Return the rows that one feature set predicts correctly and another does not.
+
+        Parameters
+        ----------
+        name : str
+            Name of the feature set that is right.
+        other : str or None, default=None
+            Name of the feature set that is wrong. None takes the best baseline. If that is
+            ``name``, None takes the best feature set.
+
+        Returns
+        -------
+        table : DataFrame of shape (n_errors, 4)
+            Columns ``text``, ``target``, and the predictions of both feature sets under their
+            names. For regression, the rows for which the prediction of ``name`` is closer, those
+            with the largest difference first.
+
+        Raises
+        ------
+        InvalidParameterError
+            If there is no such feature set.
+
+        See Also
+        --------
+        plot_confusion : Plot the confusion matrix.
+        """
+        first = self._outcome(name)
+        if other is None:
+            other = self.baseline if name != self.baseline else self.best
+        second = self._outcome(other)
+        truth = self.target.values
+        known = ~(_is_none(first.predictions) | _is_none(second.predictions))
+        if self.target.kind == "regression":
+            gains = np.full(len(truth), -np.inf)
+            own, others = (
+                np.abs(outcome.predictions[known] - truth[known]) for outcome in (first, second)
+            )
+            gains[known] = others - own
+            rows = [row for row in np.argsort(-gains, kind="stable") if gains[row] > 0]
+        else:
+            rows = np.flatnonzero(
+                known & _agree(first.predictions, truth) & ~_agree(second.predictions, truth)
+            ).tolist()
+        columns: dict[str, Any] = {"text": self.texts[rows], "target": self._labels(truth[rows])}
+        for kind, outcome in ((name, first), (other, second)):
+            columns[f"{kind} (features)" if kind in columns else kind] = self._labels(
+                outcome.predictions[rows]
+            )
+        # pandas' string dtype refuses lone surrogates, which texts may hold.
+        return pd.DataFrame(
+            {name: pd.Series(values, dtype=object) for name, values in columns.items()}
+        ).set_axis(self.index[rows])
+
+    def _labels(self, values: NDArray[Any]) -> list[Any]:
+        """Return labels or numbers as Python objects; the labels of a multilabel row as a tuple."""
+        if self.target.kind != "multilabel":
+            return values.tolist()  # type: ignore[no-any-return]
+        assert self.target.classes is not None
+        return [tuple(self.target.classes[row.astype(bool)]) for row in values]
+
+    def _outcome(self, name: str) -> Outcome:
+        if name not in self.outcomes:
+            raise InvalidParameterError(
+                f"The 'name' parameter must be one of: {', '.join(self.outcomes)}. Got {name!r}"
+                " instead."
+            )
+        return self.outcomes[name]
+
+    def pipeline(self, name: str | None = None) -> Pipeline:
+        """Fit a feature set and its estimator on all rows but the held-back ones.
+
+        Parameters
+        ----------
+        name : str or None, default=None
+            Name of the feature set. None takes the best.
+
+        Returns
+        -------
+        pipeline : Pipeline
+            The fitted pipeline. It predicts from texts.
+
+        Raises
+        ------
+        InvalidParameterError
+            If there is no such feature set.
+
+        See Also
+        --------
+        save_pipeline : Save the pipeline.
+        """
+        name = self.best if name is None else name
+        self._outcome(name)
+        return fit_pipeline(
+            self.roster[name], self._estimator, self.texts, self.target, self._store
+        )
+
+    def __str__(self) -> str:
+        columns = [
+            *("features", self.metric, "low", "high"),
+            *("difference", "p_value", "verdict", "dimensions"),
+        ]
+        return self.table[columns].to_string(index=False, float_format="{:.3f}".format)
+
+
+def _is_none(predictions: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Whether each row lacks an out-of-fold prediction."""
+    first = predictions.reshape(len(predictions), -1)[:, 0]
+    return np.array([value is None for value in first], dtype=bool)
+
+
+def _agree(predictions: NDArray[np.object_], truth: NDArray[Any]) -> NDArray[np.bool_]:
+    same = predictions == truth
+    return np.asarray(same if same.ndim == 1 else same.all(axis=1), dtype=bool)
