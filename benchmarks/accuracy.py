@@ -1,5 +1,4 @@
-"""What the vectors are worth: a classifier on SST-2, similarity against people's scores, equality
-with sentence-transformers.
+"""Accuracy on SST-2, similarity against people's scores, equality with sentence-transformers.
 
 Run ``python -m benchmarks.accuracy``.
 """

@@ -1,5 +1,4 @@
-"""What each baseline is worth beside BERT: classifiers on SST-2 and SMS spam, word similarity,
-analogies, a word in two senses.
+"""Each baseline beside BERT: SST-2 and SMS spam, word similarity, analogies, two senses.
 
 Run ``python -m benchmarks.baselines``.
 """

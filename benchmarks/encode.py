@@ -1,5 +1,6 @@
-"""Speed, memory and exactness of encoding, side by side: every contender in its own process, taking
-turns.
+"""Speed, memory and exactness of encoding, side by side.
+
+Every contender runs in its own process; they take turns.
 
 Run ``python -m benchmarks.encode``; README.md says what each number means.
 """

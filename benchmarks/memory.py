@@ -1,5 +1,4 @@
-"""Memory of ``bertvectorizer embed`` over time, on many short texts: it should not grow with the
-file.
+"""Memory of ``bertvectorizer embed`` on many short texts: it should not grow with the file.
 
 Run ``python -m benchmarks.memory``.
 """

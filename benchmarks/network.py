@@ -41,14 +41,14 @@ class Network:
 
         Linear maps and the two products of attention (queries by keys, weights by values) are
         counted: ``2 * 2 * length * hidden`` per token and layer for the latter. Embeddings,
-        softmax, GELU, norms, pooling and the tokenizer cost time, but are not counted."""
+        softmax, GELU, norms, pooling and the tokenizer cost time, but are not counted.
+        """
         attention = 4 * self.hidden * float(np.square(lengths.astype(float)).sum())
         return self.layers * (self.linear_flops_per_token * float(lengths.sum()) + attention)
 
 
 class Gemm:
-    """The machine's own rate of matrix products at the shapes of one layer: what is possible at
-    best.
+    """The machine's best rate of matrix products at the shapes of one layer.
 
     Parameters
     ----------

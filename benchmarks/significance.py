@@ -1,5 +1,4 @@
-"""Simulation: do the intervals of a comparison hold the truth, and how often do its tests find what
-is not there?
+"""Simulation: how often intervals hold the truth, and how often tests find what is not there.
 
 Run ``python -m benchmarks.significance``.
 """

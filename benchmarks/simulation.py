@@ -1,9 +1,9 @@
-"""Cross-validation in worlds whose truth is known: what is drawn, fitted, scored and judged, for
-``benchmarks.significance``.
+"""Cross-validation in worlds whose truth is known, for ``benchmarks.significance``.
 
 Every world has two classes. A member of a comparison sees Gaussian features, some of its own and
 some shared by all; the classes differ in their means. A ridge classifier is linear, so its accuracy
-and macro-F1 on endlessly many rows are known exactly."""
+and macro-F1 on endlessly many rows are known exactly.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class World:
     """What data sets are drawn from.
 
     ``separation`` is the distance of the classes' means, in standard deviations, in each member's
-    features together; that of the last member is greater by ``gain``."""
+    features together; that of the last member is greater by ``gain``.
+    """
 
     name: str
     n_rows: int = 300
@@ -205,7 +206,8 @@ def family(scores: Floats, n_baselines: int, test_share: float, n_rows: int) -> 
     """Compare all with the best baseline, as `compare` does; the first members are the baselines.
 
     *Shape of scores:* ``(n_data_sets, n_folds, n_members)``. All members are equally good: any
-    verdict is a false alarm."""
+    verdict is a false alarm.
+    """
     resolution = _resolution(n_rows, test_share)
     alarms: dict[str, list[bool]] = {
         name: [] for name in ("any", "contender_better", "any_without_holm", "any_uncorrected")
@@ -227,8 +229,7 @@ def family(scores: Floats, n_baselines: int, test_share: float, n_rows: int) -> 
 
 
 def held_back(world: World, n_train_rows: int, seeds: list[int]) -> dict[str, NDArray[np.bool_]]:
-    """Judge two fitted models that are equally good, on one test set of ``world.n_rows`` for each
-    seed.
+    """Judge two equally good fitted models on one test set of ``world.n_rows`` for each seed.
 
     Both have the weights that the first learned, each for its own features, which are alike: so
     they are equally good exactly.

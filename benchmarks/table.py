@@ -1,5 +1,4 @@
-"""Put the results into README.md, between markers such as ``<!-- encode -->`` and ``<!-- /encode
--->``.
+"""Put the results into README.md, between ``<!-- encode -->`` and ``<!-- /encode -->`` etc.
 
 Run ``python -m benchmarks.table``.
 """

@@ -99,6 +99,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument(
         "--c-values",
         dest="strengths",  # the key in the result files
+        metavar="C",
         type=float,
         nargs="+",
         default=[0.003],

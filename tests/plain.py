@@ -93,12 +93,12 @@ def in_windows(
     pooling: str = "mean",
     prompt: str = "",
 ) -> tuple[NDArray[np.float32], int]:
-    """Vectors of spans of a text, each from the window that leaves most text on its poorer side;
-    and how many windows there were.
+    """Vectors of spans, each from the window with most context on its poorer side, and their count.
 
     A side that ends where the text ends lacks nothing. A span that is in no window whole has one of
     its own, with as much on its left as on its right; one that no window can hold is read from its
-    start."""
+    start.
+    """
     tokenizer = plain_model(directory)[0]
     encoded = tokenizer(prompt + text, return_offsets_mapping=True, add_special_tokens=False)
     ids, places = encoded["input_ids"], encoded["offset_mapping"]

@@ -82,8 +82,7 @@ class Checked(NamedTuple):
 
 
 def two_dimensional(kind: type) -> type:
-    """Return a subclass; scikit-learn generates checks only for estimators that take
-    two-dimensional input.
+    """Return a subclass that takes two-dimensional input, as scikit-learn's checks require.
 
     A column of shape ``(n, 1)`` is such an input, and is what the checks are fed.
     """
@@ -131,8 +130,7 @@ CHECKED = {
 
 
 def as_texts(estimator: Any, X: Any, X_test: Any = None, **_: Any) -> Any:
-    """Turn rows of numbers into a column of texts, equal rows into equal texts. *Shape:* ``(n_rows,
-    1)``.
+    """Turn rows of numbers into texts of shape ``(n_rows, 1)``, equal rows into equal texts.
 
     The texts are digits, since several checks derive y from X.
     """
