@@ -89,6 +89,12 @@ class WordVectorizer(TextVectorizer):
     --------
     StaticVectorizer : Pool word vectors of a file or table.
     Word2VecVectorizer : Pool word vectors trained on the training texts.
+
+    Examples
+    --------
+    >>> from bertvectorizer.features import StaticVectorizer, Word2VecVectorizer, WordVectorizer
+    >>> issubclass(StaticVectorizer, WordVectorizer), issubclass(Word2VecVectorizer, WordVectorizer)
+    (True, True)
     """
 
     weighting: str

@@ -276,7 +276,7 @@ def _chunks(
         else:
             raise InvalidTableError(
                 f"The file {str(path)!r} has an ending that names no known format. Give a .csv,"
-                " .tsv, .parquet or .jsonl file, or say what separates its fields."
+                " .tsv, .parquet or .jsonl file, or pass the separator of its fields."
             )
     except _UNREADABLE as error:
         if isinstance(error, InvalidTableError):
@@ -348,7 +348,7 @@ def _long_line(path: Path, compression: str, separator: str) -> str:
                     )
                     return (
                         f"line {number} has {len(fields)} fields, but the first line has {width}."
-                        f" {within}, or say what else separates the fields (--sep, separator=)."
+                        f" {within}, or pass another separator of fields (--sep, separator=)."
                     )
                 number = reader.line_num + 1
         except csv.Error:

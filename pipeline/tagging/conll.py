@@ -31,7 +31,7 @@ _NO_WORD = re.compile(
 )  # numbers of CoNLL-U that belong to a contraction, or to a word that is not written
 _CONLLU_COLUMNS = 10
 _UNDECODED = re.compile("[\udc80-\udcff]")
-_ENCODING_REMEDY = "Say how it is encoded, such as encoding='latin-1' or encoding='utf-16'."
+_ENCODING_REMEDY = "Pass its encoding, such as encoding='latin-1' or encoding='utf-16'."
 
 
 def read_conll(
@@ -144,9 +144,7 @@ def read_conll(
         return sentences
     return sentences._replace(
         tags=converted(
-            sentences.tags,
-            scheme,
-            "Say which column holds them (tag_column=), or leave 'scheme' at None",
+            sentences.tags, scheme, "Choose their column (tag_column=), or leave 'scheme' at None"
         )
     )
 
@@ -205,7 +203,7 @@ def _fault(fields: list[str], columns: tuple[int, int], n_expected: int, is_fixe
     if n < n_needed or word % n == tag % n:
         return (
             f"must have at least {max(n_needed, 2)} columns, for a word and its tag. Got {n}."
-            " Correct the line, or say what separates columns (separator=) and which are meant"
+            " Correct the line, or choose the separator (separator=) and the columns"
             f" (word_column={word}, tag_column={tag})."
         )
     if n != n_expected:
@@ -220,8 +218,8 @@ def _fault(fields: list[str], columns: tuple[int, int], n_expected: int, is_fixe
         )
     if not fields[tag].strip():
         return (
-            f"must have a tag in column {tag}. Got {fields[tag]!r}. Correct the line, or say which"
-            " column it is (tag_column=)."
+            f"must have a tag in column {tag}. Got {fields[tag]!r}. Correct the line, or choose"
+            " another column (tag_column=)."
         )
     return ""
 

@@ -44,8 +44,8 @@ def _has_probabilities(labeler: SequenceLabeler) -> bool:
     if labeler.decode == "crf" or model is None or hasattr(model, "predict_proba"):
         return True
     raise AttributeError(
-        f"The estimator {model!r} has no predict_proba. Take one that has, put it into"
-        " CalibratedClassifierCV, or say decode='crf'."
+        f"The estimator {model!r} has no predict_proba. Use one that has, wrap it in"
+        " CalibratedClassifierCV, or set decode='crf'."
     )
 
 
@@ -440,7 +440,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         if (self.decode == "crf") != hasattr(self, "crf_"):
             raise invalid(
                 "decode",
-                "what it was in fit, as to 'crf' or not; fit again to change that",
+                "what it was in fit, if one of both is 'crf'; fit again to change that",
                 self.decode,
             )
         for name, value in self._form.items():

@@ -232,8 +232,8 @@ def _detect(sentences: list[list[str]]) -> str:
     if typed and other:
         raise InvalidParameterError(
             f"Tags must all be 'O' or have a prefix, as {typed[0]!r} has, or none. Got {other[0]!r}"
-            f" for {_position(sentences, other[0])}. Correct the tag, or say scheme='plain' if that is"
-            " no prefix."
+            f" for {_position(sentences, other[0])}. Correct the tag, or set scheme='plain' if that is"
+            " not a prefix."
         )
     if not typed and (other or not ("B" in bare or bare == ["I"])):
         if (
@@ -245,14 +245,14 @@ def _detect(sentences: list[list[str]]) -> str:
             first = next(tag for tag in other if tag != "o")
             raise InvalidParameterError(
                 "The prefix of a tag must be a capital letter, as in 'B-PER', and 'O' too. Got"
-                f" {first!r} for {_position(sentences, first)}. Spell tags so, or say scheme='plain'"
-                " if that is no prefix."
+                f" {first!r} for {_position(sentences, first)}. Spell tags so, or set scheme='plain'"
+                " if that is not a prefix."
             )
         if "O" in distinct and all(_OTHER_SPELLING.fullmatch(tag) for tag in marks):
             raise InvalidParameterError(
                 "The prefix of a tag must be one letter and a hyphen, as in 'B-PER'. Got"
-                f" {marks[0]!r} for {_position(sentences, marks[0])}. Spell tags so, or say"
-                " scheme='plain' if that is no prefix."
+                f" {marks[0]!r} for {_position(sentences, marks[0])}. Spell tags so, or set"
+                " scheme='plain' if that is not a prefix."
             )
         return "plain"
     if any(tag[0] not in "BI" for tag in marks):
@@ -278,8 +278,8 @@ def _read_all(sentences: list[list[str]], scheme: str) -> dict[str, _Read]:
                 shown = ", ".join(f"'{letter}-...'" for letter in _LETTERS[scheme])
                 raise InvalidParameterError(
                     f"Tags in {scheme} must be 'O' or one of {shown}. Got {tag!r} for"
-                    f" {_position(sentences, tag)}. Correct the tag, or say which scheme it is of"
-                    " (scheme='auto' finds it)."
+                    f" {_position(sentences, tag)}. Correct the tag, or choose another scheme"
+                    " (scheme='auto' detects it)."
                 )
             read[tag] = _SYNONYMS.get(letter, letter), kind
     return read

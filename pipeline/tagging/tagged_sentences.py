@@ -248,8 +248,8 @@ def _column(frame: Frame, parameter: str, name: Any, kind: type, remedy: str) ->
         shown = ", ".join(repr(column) for column in columns[:_NAMED])
         raise InvalidTableError(
             f"The {parameter!r} parameter must name one column of the table. Got {name!r} instead."
-            f" Its columns are: {shown}{', ...' if len(columns) > _NAMED else ''}. Say which hold"
-            " the sentence, the word and its tag (sentence=, word=, tag=)."
+            f" Its columns are: {shown}{', ...' if len(columns) > _NAMED else ''}. Name those"
+            " of the sentence, the word and its tag (sentence=, word=, tag=)."
         )
     column = list_column(frame.column(columns.index(name)))
     assert column is not None

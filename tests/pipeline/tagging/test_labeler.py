@@ -381,7 +381,7 @@ def test_a_lack_of_probabilities_is_explained() -> None:
     with pytest.raises(AttributeError) as caught:
         SequenceLabeler(estimator=LinearSVC()).predict_proba  # noqa: B018
     assert str(caught.value.__cause__).startswith(
-        "The estimator LinearSVC() has no predict_proba. Take one that has"
+        "The estimator LinearSVC() has no predict_proba. Use one that has"
     )
 
 

@@ -110,7 +110,7 @@ def test_columns_that_a_table_lacks_are_named() -> None:
         InvalidTableError,
         match=(
             r"'word' parameter must name one column .*Got 'token' .*: 'sentence', 'word', 'tag'\."
-            r" Say which"
+            r" Name those"
         ),
     ):
         TaggedSentences.from_frame(frame, word="token")
@@ -118,7 +118,7 @@ def test_columns_that_a_table_lacks_are_named() -> None:
         InvalidTableError,
         match=(
             r"'tag' parameter must name one column .*Got 'tag' instead\. Its columns are: .*,"
-            r" 'tag', \.{4} Say"
+            r" 'tag', \.{4} Name those"
         ),
     ):
         TaggedSentences.from_frame(
