@@ -104,7 +104,7 @@ class BertVectorizer(BertBase, TextVectorizer):
     InvalidTextError
         If X is not one column of texts, or has missing texts and ``missing="error"``.
     ModelNotFoundError
-        If the model is in none of the places searched.
+        If the model is not found. The message lists the locations searched.
     ModelChangedError
         If the model is not the one that the estimator was fitted with.
 

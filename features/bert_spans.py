@@ -111,7 +111,7 @@ class BertSpanVectorizer(BertSpanBase):
     InvalidTextError
         If X is not a table with these columns, or a row is missing and ``missing="error"``.
     ModelNotFoundError
-        If the model is in none of the places searched.
+        If the model is not found. The message lists the locations searched.
     ModelChangedError
         If the model is not the one that the estimator was fitted with.
     NotFittedError

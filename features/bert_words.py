@@ -114,7 +114,7 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
     InvalidTextError
         If X does not hold documents, or a word is missing or not a str.
     ModelNotFoundError
-        If the model is in none of the places searched.
+        If the model is not found. The message lists the locations searched.
     ModelChangedError
         If the model is not the one that the estimator was fitted with.
     NotFittedError

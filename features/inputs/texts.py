@@ -64,6 +64,10 @@ def read_texts(X: Any, missing: Literal["empty", "error", "zero", "nan"] = "empt
         If X is not one column, an element is neither a str nor missing, or a text is missing and
         ``missing="error"``.
 
+    See Also
+    --------
+    bertvectorizer.features.TextVectorizer : Reads its input so.
+
     Examples
     --------
     >>> read_texts(["a", None]).texts

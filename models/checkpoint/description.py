@@ -84,6 +84,10 @@ class Checkpoint:
         Prompt before every text, unless another is requested.
     trust_remote_code : bool
         Whether the user allows code from the checkpoint to run.
+
+    See Also
+    --------
+    open_checkpoint : Find a model and read its description.
     """
 
     directory: Path
@@ -139,7 +143,18 @@ class Checkpoint:
         return int(positions)
 
     def resolve_prompt(self, prompt: str | None) -> str:
-        """Return the prompt of a name, the default prompt for None, else ``prompt`` itself."""
+        """Return the text of a prompt.
+
+        Parameters
+        ----------
+        prompt : str or None
+            The name of one of the checkpoint's prompts, or another text. None takes the default.
+
+        Returns
+        -------
+        str
+            The text to put before every text.
+        """
         return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
 
 

@@ -112,6 +112,11 @@ def resolve_output_spec(
     InvalidParameterError
         If a parameter breaks its rule, or the model has no such layer.
 
+    See Also
+    --------
+    OutputSpec : The result.
+    open_checkpoint : Make a checkpoint.
+
     Examples
     --------
     >>> from bertvectorizer.models import open_checkpoint, resolve_output_spec

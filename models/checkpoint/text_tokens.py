@@ -50,6 +50,10 @@ class Truncation:
     n_lost : int
         Tokens that were cut off.
 
+    See Also
+    --------
+    bertvectorizer.BertVectorizer : Sets one as ``truncation_``.
+
     Examples
     --------
     >>> Truncation(n_texts=2, n_truncated=1, n_tokens=600, n_lost=90).share_lost
@@ -105,6 +109,10 @@ class TokenizedTexts(TokenSequences):
         Tokens of each text, without special tokens, int64.
     n_lost : ndarray of shape (n_texts,)
         Tokens of each text that were cut off, int64.
+
+    See Also
+    --------
+    TextTokenizer : Makes them.
     """
 
     first_window: NDArray[np.int64]
@@ -212,9 +220,28 @@ class TextTokenizer(ModelTokenizer):
     stride : int or None, default=None
         Tokens that neighbouring windows share; None takes a quarter of the window.
 
+    Raises
+    ------
+    InvalidParameterError
+        If a parameter breaks its rule.
+
+    See Also
+    --------
+    TokenizedTexts : What a call returns.
+
     References
     ----------
     .. [1] C. Sun et al., "How to Fine-Tune BERT for Text Classification?", CCL 2019, section 5.3.1.
+
+    Examples
+    --------
+    >>> from transformers import AutoTokenizer
+    >>> from bertvectorizer.models import TextTokenizer, open_checkpoint
+    >>> checkpoint = open_checkpoint("sentence-transformers/all-MiniLM-L6-v2")
+    >>> own = AutoTokenizer.from_pretrained(checkpoint.directory)
+    >>> tokenized = TextTokenizer(checkpoint, own, max_length=5)(["a bat hung upside down"])
+    >>> tokenized.lengths.tolist(), tokenized.n_lost.tolist()
+    ([5], [2])
     """
 
     def __init__(

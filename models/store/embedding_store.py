@@ -144,15 +144,19 @@ class EmbeddingStore:
     ----------
     path : Path
         The absolute path of the file.
-    max_bytes, keep, durable
-        As given.
+    max_bytes : int or None
+        The parameter.
+    keep : str
+        The parameter.
+    durable : bool
+        The parameter.
     stats : StoreStats
         What the store has done, over all processes.
 
     Raises
     ------
     InvalidParameterError
-        If a parameter breaks its rule. The file is only checked when it is used.
+        If a parameter breaks its rule. The file itself is opened by the first call that needs it.
 
     See Also
     --------

@@ -232,8 +232,8 @@ def _detect(sentences: list[list[str]]) -> str:
     if typed and other:
         raise InvalidParameterError(
             f"Tags must all be 'O' or have a prefix, as {typed[0]!r} has, or none. Got {other[0]!r}"
-            f" for {_position(sentences, other[0])}. Correct the tag, or set scheme='plain' if that is"
-            " not a prefix."
+            f" for {_position(sentences, other[0])}. Correct the tag, or set scheme='plain' if that"
+            " is not a prefix."
         )
     if not typed and (other or not ("B" in bare or bare == ["I"])):
         if (
@@ -245,8 +245,8 @@ def _detect(sentences: list[list[str]]) -> str:
             first = next(tag for tag in other if tag != "o")
             raise InvalidParameterError(
                 "The prefix of a tag must be a capital letter, as in 'B-PER', and 'O' too. Got"
-                f" {first!r} for {_position(sentences, first)}. Spell tags so, or set scheme='plain'"
-                " if that is not a prefix."
+                f" {first!r} for {_position(sentences, first)}. Spell tags so, or set"
+                " scheme='plain' if that is not a prefix."
             )
         if "O" in distinct and all(_OTHER_SPELLING.fullmatch(tag) for tag in marks):
             raise InvalidParameterError(
@@ -290,8 +290,8 @@ def _check_types(sentences: list[list[str]], typed: list[str]) -> None:
         if len(tag) == 2:
             raise InvalidParameterError(
                 f"A tag must have a type behind its hyphen, as in 'B-PER'. Got {tag!r} for"
-                f" {_position(sentences, tag)}. Add the type, or write {tag[0]!r} if there is one type"
-                " only."
+                f" {_position(sentences, tag)}. Add the type, or write {tag[0]!r} if there is one"
+                " type only."
             )
 
 
