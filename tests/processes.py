@@ -56,15 +56,6 @@ class Process(subprocess.Popen[str]):
         assert line, f"the process ended with {self.wait()}: {self.error_output}"
         return line.removesuffix("\n")
 
-    def wait_until(self, condition: Callable[[], object]) -> None:
-        """Wait until a condition holds."""
-        while not condition():
-            ended = self.poll() is not None
-            assert not ended or condition(), (
-                f"the process ended with {self.wait()}: {self.error_output}"
-            )
-            time.sleep(0.01)
-
     def go_on(self) -> None:
         """Let it go on that waits by reading a line."""
         assert self.stdin is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
@@ -25,6 +27,14 @@ def one_thread() -> Iterator[None]:
 def rollback_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use SQLite's rollback journal: a write-ahead log would hide faults put into the file."""
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 40, 1))
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once a lookup waits for what another one computes."""
+    sleep, waits = time.sleep, threading.Event()
+    monkeypatch.setattr(time, "sleep", lambda seconds: (waits.set(), sleep(seconds)))
+    return waits
 
 
 @pytest.fixture

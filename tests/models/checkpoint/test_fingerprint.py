@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 
 from bertvectorizer.models.checkpoint.fingerprint import _sha256, fingerprint, sha256
 from bertvectorizer.models.checkpoint.source import open_checkpoint
+from tests.files import rewrite
 from tests.tiny import ModelFactory
 
 
 @pytest.fixture
 def model(tiny_model: ModelFactory, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
-
-
-def rewrite_in_place(path: Path) -> None:
-    """Change one byte; inode, size and time of modification stay."""
-    state = path.stat()
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    with path.open("r+b") as file:
-        file.write(content)
-    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    now = path.stat()
-    assert (now.st_size, now.st_mtime_ns, now.st_ino) == (
-        state.st_size,
-        state.st_mtime_ns,
-        state.st_ino,
-    )
 
 
 def of_model(directory: Path, trust_remote_code: bool = False) -> str:
@@ -50,8 +33,7 @@ def test_sha256_of_a_file_changed_under_the_same_size_and_date(tmp_path: Path) -
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"weights")
     before = sha256(path)
-    time.sleep(0.05)  # coarser than any clock of a file system in use
-    rewrite_in_place(path)
+    rewrite(path, b"weighty")
     assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest() != before
 
 
@@ -80,10 +62,7 @@ def test_a_file_changed_in_place_changes_the_fingerprint(model: Path, file: str)
     path = model / file
     path.write_bytes(path.read_bytes() + b" ")
     before = of_model(model)
-    time.sleep(0.05)
-    state = path.stat()
-    path.write_bytes(path.read_bytes()[:-1] + b"\n")
-    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    rewrite(path, path.read_bytes()[:-1] + b"\n")
     assert of_model(model) != before
 
 

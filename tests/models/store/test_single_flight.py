@@ -345,26 +345,24 @@ class TestWithoutAFile:
 
 class TestManyAtOnce:
     def test_one_that_waits_gets_what_another_one_wrote(
-        self, cache: FailSafeCache, path: Path
+        self, cache: FailSafeCache, path: Path, waits: threading.Event
     ) -> None:
         other, network = FailSafeCache(path, None, durable=False), Network()
         assert other.claim(KEYS[:2], 2) == KEYS[:2]
         from_elsewhere = Network()
-
-        def write_soon() -> None:
-            time.sleep(0.1)
-            other.release(KEYS[:2])
-            look_up(other, [A], from_elsewhere, KEYS[:2])
-
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(look_up, cache, [A], network)
-            write_soon()
+            done.add_done_callback(lambda _: waits.set())
+            waits.wait()
+            assert not done.done()
+            other.release(KEYS[:2])
+            look_up(other, [A], from_elsewhere, KEYS[:2])
             assert_right(done.result(), [A])
         assert (network.counts() + from_elsewhere.counts()) == {(key, A): 1 for key in KEYS}
 
     @pytest.mark.parametrize("chunk_tokens", [1, 6, 10**9])
     def test_what_another_one_gave_up_is_taken_over(
-        self, cache: FailSafeCache, path: Path, chunk_tokens: int
+        self, cache: FailSafeCache, path: Path, chunk_tokens: int, waits: threading.Event
     ) -> None:
         other, network = FailSafeCache(path, None, durable=False), Network()
         assert other.claim(KEYS[:2], 2) == KEYS[:2]
@@ -372,7 +370,9 @@ class TestManyAtOnce:
             done = pool.submit(
                 look_up, cache, [A], network, sizes=[5] * len(KEYS), chunk_tokens=chunk_tokens
             )
-            time.sleep(0.1)
+            done.add_done_callback(lambda _: waits.set())
+            waits.wait()
+            assert not done.done()
             other.close()
             assert_right(done.result(), [A])
         assert network.counts() == {(key, A): 1 for key in KEYS}

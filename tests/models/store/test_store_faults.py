@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import tempfile
 import threading
-import time
 import warnings
 import zlib
 from collections import Counter
@@ -188,7 +187,10 @@ for number in range(int(sys.argv[2])):
     while number % 3 == 0 and "stalled" not in acknowledged_now:
         acknowledged_now += os.read(reader, 100_000).decode()
     time.sleep(rng.uniform(0, 0.1))  # ... and whatever the others are at by then
-    for pid in rng.sample(writers, 3):
+    order = rng.sample(writers, 3)
+    if number % 3 == 0:  # the one that stalls comes last: the others would take over its claims
+        order.sort(key=writers[0].__eq__)
+    for pid in order:
         os.kill(pid, signal.SIGKILL)
         time.sleep(rng.choice([0, 0.01]))
     for pid in writers:
@@ -223,12 +225,10 @@ SLOW = (
 
 
 def test_others_go_on_when_the_owner_of_a_claim_is_killed(
-    start_script: Callable[..., Process], path: Path, monkeypatch: pytest.MonkeyPatch
+    start_script: Callable[..., Process], path: Path, waits: threading.Event
 ) -> None:
     owner = start_script(SLOW, path)
     assert owner.read_line() == "encoding"
-    sleep, waits = time.sleep, threading.Event()
-    monkeypatch.setattr(time, "sleep", lambda seconds: (waits.set(), sleep(seconds)))
     computed: list[str] = []
     store = EmbeddingStore(path)
     other = threading.Thread(
@@ -649,18 +649,31 @@ def test_parent_and_child_of_a_fork_go_on(run_script: Callable[..., str], path: 
     code = """
 store = EmbeddingStore(path)
 fetch(store, ["a", "b"])
-started = threading.Event()
+started, may_end = threading.Event(), threading.Event()
 def wait(texts):
     started.set()
-    time.sleep(1)
-slow = threading.Thread(target=fetch, args=(store, ["slow"], wait))
+    may_end.wait()
+slow = threading.Thread(target=fetch, args=(store, ["slow"], wait), daemon=True)
 slow.start()
 started.wait()
 pid = os.fork()
 if pid == 0:
-    fetch(store, ["a", "b", "c", "slow"])
+    fetch(store, ["a", "b", "c"])
     sys.exit()  # with all that an interpreter does at its end: the parent's claim must outlive it
+assert os.waitpid(pid, 0)[1] == 0
+assert claims(path) == 1
+reader, writer = os.pipe()
+sleep = time.sleep
+pid = os.fork()
+if pid == 0:
+    time.sleep = lambda seconds: (os.write(writer, b"waits "), sleep(seconds))
+    fetch(store, ["a", "b", "c", "slow"])
+    sys.exit()
+os.close(writer)
+assert os.read(reader, 6) == b"waits "
+time.sleep = lambda seconds: (may_end.set(), sleep(seconds))
 fetch(EmbeddingStore(path), ["d", "slow"])
+assert may_end.is_set()
 fetch(store, ["a", "b", "c", "e", "slow"])
 assert os.waitpid(pid, 0)[1] == 0
 slow.join()

@@ -28,6 +28,7 @@ from bertvectorizer.models.word_vectors.disk_cache import (
     forget_tables,
     tables_directory,
 )
+from tests.files import rewrite
 from tests.processes import Process
 
 WORDS = ["tea", "日本", '"q', "\ud800", "\u2028"]
@@ -281,7 +282,12 @@ from pathlib import Path
 import numpy as np
 from bertvectorizer.models.word_vectors.disk_cache import cached_table
 
-count, stop_at = Path(sys.argv[1]), int(sys.argv[2])
+count, stop_at, sleep = Path(sys.argv[1]), int(sys.argv[2]), time.sleep
+
+def sleep_aloud(seconds):  # for the lock, which another process holds
+    print("waits", flush=True)
+    time.sleep = sleep
+    sleep(seconds)
 
 def blocks():
     with open(count, "a") as file:
@@ -290,10 +296,10 @@ def blocks():
         if start == stop_at:
             print("stopped", flush=True)
             input()
-        time.sleep(0.005)
         words = [f"w{row}" for row in range(start, start + 1000)]
         yield words, np.full((1000, 20), start, dtype=np.float32)
 
+time.sleep = sleep_aloud
 table = cached_table("k" * 32, (print, ()), blocks)
 assert len(table) == 50_000 and table.vectors[-1, 0] == 49_000
 print(len(table))
@@ -308,8 +314,12 @@ def start_maker(count: Path, stop_at: int = -1) -> Process:
 class TestProcesses:
     def test_several_at_once_make_it_once(self, tmp_path: Path) -> None:
         with ExitStack() as stack:
-            makers = [stack.enter_context(start_maker(tmp_path / "count")) for _ in range(3)]
-            assert [maker.finish() for maker in makers] == ["50000\n"] * 3
+            first = stack.enter_context(start_maker(tmp_path / "count", 10_000))
+            assert first.read_line() == "stopped"
+            others = [stack.enter_context(start_maker(tmp_path / "count")) for _ in range(2)]
+            assert [other.read_line() for other in others] == ["waits"] * 2
+            first.go_on()
+            assert [maker.finish() for maker in (first, *others)] == ["50000\n"] * 3
         assert (tmp_path / "count").read_text() == "x"
 
     @pytest.mark.parametrize("n_rows", [0, 10_000])
@@ -319,6 +329,7 @@ class TestProcesses:
             (vectors,) = tables_directory().glob("*/vectors.f32")
             assert (vectors.stat().st_size > 0) == (n_rows > 0)
             with start_maker(tmp_path / "count") as waiting:
+                assert waiting.read_line() == "waits"
                 maker.kill()
                 assert maker.finish(expect=-signal.SIGKILL) == ""
                 assert waiting.finish() == "50000\n"
@@ -426,18 +437,8 @@ class TestFileDigest:
     ) -> None:
         file = tmp_path / "v"
         file.write_bytes(b"a")
-        before = file.stat()
         digest = file_digest(file)
-        changed = before.st_ctime_ns
-        while changed == before.st_ctime_ns:  # the clock of a file system may be coarse
-            file.write_bytes(b"b")
-            os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-            changed = file.stat().st_ctime_ns
-        assert (file.stat().st_mtime_ns, file.stat().st_size, file.stat().st_ino) == (
-            before.st_mtime_ns,
-            1,
-            before.st_ino,
-        )
+        rewrite(file, b"b")
         assert file_digest(file) != digest
         file.write_bytes(b"a")
         assert file_digest(file) == digest
@@ -490,9 +491,7 @@ class TestFiles:
         file = tmp_path / "v.txt"
         file.write_text("tea 1 2\n")
         one = load_word_vectors(file)
-        stat = file.stat()
-        file.write_text("tea 3 4\n")
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        rewrite(file, b"tea 3 4\n")
         other = load_word_vectors(file)
         assert (one["tea"].tolist(), other["tea"].tolist()) == ([1, 2], [3, 4])
         assert one.fingerprint != other.fingerprint

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -25,6 +24,7 @@ from bertvectorizer.errors import (
 from bertvectorizer.models.word_vectors import loading as word_sources
 from bertvectorizer.models.word_vectors.disk_cache import forget_tables, tables_directory
 from bertvectorizer.models.word_vectors.loading import FastTextSubwords, is_in_memory
+from tests.files import rewrite
 
 TEXT = b"tea 0.5 -1\ncup 2 3\n"
 SENTENCES = [["tea", "cup", "pot"], ["tea", "teapot", "water"]] * 10
@@ -131,9 +131,7 @@ class TestPickles:
 
     def test_a_change_is_an_error(self, file: Path) -> None:
         data = pickle.dumps(load_word_vectors(file))
-        stat = file.stat()
-        file.write_bytes(TEXT.replace(b"3", b"4"))
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        rewrite(file, TEXT.replace(b"3", b"4"))
         with pytest.raises(
             ModelChangedError, match=f"The word vectors in '{file}' are not those that were pickled"
         ):
