@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..models import DEFAULT_MODEL, Checkpoint, TextTokenizer, Truncation, resolve_output_spec
+from ..models.checkpoint.output_spec import OutputSpec
 from ..models.encode_texts import TextEncoder, encode_texts, open_store
 from ..models.store.embedding_store import EmbeddingStore
 from ..warning import warn_user
@@ -182,28 +183,38 @@ class BertVectorizer(BertBase, TextVectorizer):
         self._set_parameters(locals())
 
     def _n_features(self) -> int:
+        return self._output_spec(self._checkpoint()).n_features
+
+    def _output_spec(self, checkpoint: Checkpoint) -> OutputSpec:
         return resolve_output_spec(
-            self._checkpoint(), self.layers, self.layer_merge, self.pooling, self.normalize
-        ).n_features
+            checkpoint,
+            layers=self.layers,
+            layer_merge=self.layer_merge,
+            pooling=self.pooling,
+            normalize=self.normalize,
+        )
 
     def _make_encoder(
         self, checkpoint: Checkpoint, device: torch.device, precision: str
     ) -> TextEncoder:
         from ..models.checkpoint.text_tokens import load_tokenizer
 
-        output = resolve_output_spec(
-            checkpoint, self.layers, self.layer_merge, self.pooling, self.normalize
-        )
         tokenizer = TextTokenizer(
             checkpoint,
             load_tokenizer(checkpoint),
-            self.prompt,
-            self.max_length,
-            self.overflow,
-            self.stride,
+            prompt=self.prompt,
+            max_length=self.max_length,
+            overflow=self.overflow,
+            stride=self.stride,
         )
-        batch_tokens = self._batch_size(device, checkpoint)
-        return TextEncoder(checkpoint, output, tokenizer, device, precision, batch_tokens)
+        return TextEncoder(
+            checkpoint,
+            output=self._output_spec(checkpoint),
+            tokenizer=tokenizer,
+            device=device,
+            precision=precision,
+            batch_tokens=self._batch_size(device, checkpoint),
+        )
 
     def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
         encoder: TextEncoder = self._encoder(is_fitting=True)

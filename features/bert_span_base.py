@@ -39,11 +39,11 @@ _BYTES_PER_NUMBER = 4
 
 @dataclass(frozen=True)
 class SpanReader:
-    """A model that is ready to read spans; ``merge`` makes one vector of a token's layers."""
+    """A model that is ready to read spans; ``pool`` turns states of tokens into rows of spans."""
 
     encoder: SpanEncoder
     store: EmbeddingStore | None
-    merge: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    pool: Callable[[SpanStates], NDArray[np.float32]]
     n_features: int
 
 
@@ -106,14 +106,19 @@ class BertSpanBase(
         tokenizer = SpanTokenizer(
             checkpoint,
             load_tokenizer(checkpoint),
-            self.prompt,
-            self.max_length,
-            self.stride,
-            self._overlap,
+            prompt=self.prompt,
+            max_length=self.max_length,
+            stride=self.stride,
+            overlap=self._overlap,
         )
-        layers = resolve_layers(self.layers, checkpoint.n_layers)
-        batch_tokens = self._batch_size(device, checkpoint)
-        return SpanEncoder(checkpoint, tokenizer, layers, device, precision, batch_tokens)
+        return SpanEncoder(
+            checkpoint,
+            tokenizer=tokenizer,
+            layers=resolve_layers(self.layers, checkpoint.n_layers),
+            device=device,
+            precision=precision,
+            batch_tokens=self._batch_size(device, checkpoint),
+        )
 
     def _learn(self, passages: Sequence[Passage], targets: NDArray[Any] | None) -> None:
         """Find the model and learn the layer weights; ``targets`` has one target for each span."""
@@ -152,17 +157,14 @@ class BertSpanBase(
         sampled = targets[ranges(first[chosen], np.diff(first)[chosen])]
         states = np.zeros((len(encoder.layers), len(sampled), width), dtype=np.float32)
 
-        def pool_each(found: SpanStates) -> NDArray[np.float32]:
-            return np.stack(
-                [
-                    pool_subtokens(layer, found.counts, self.subtoken_pooling)
-                    for layer in found.states
-                ],
-                axis=1,
-            )
+        pooling = self.subtoken_pooling
 
-        chosen_passages = [passages[row] for row in chosen]
-        _fill(np.moveaxis(states, 0, 1), encoder, store, chosen_passages, pool_each, None)
+        def pool(found: SpanStates) -> NDArray[np.float32]:
+            pooled = [pool_subtokens(layer, found.counts, pooling) for layer in found.states]
+            return np.stack(pooled, axis=1)
+
+        reader = SpanReader(encoder, store, pool, n_features=width)
+        _fill(np.moveaxis(states, 0, 1), [passages[row] for row in chosen], reader)
         if np.issubdtype(sampled.dtype, np.floating):
             return fit_scalar_mix(states, sampled.astype(np.float32), None)
         classes, class_ids = np.unique(sampled.astype(str), return_inverse=True)
@@ -171,18 +173,19 @@ class BertSpanBase(
     def _open(self) -> SpanReader:
         """Return the model for ``transform``, or raise if a parameter breaks its rule."""
         encoder: SpanEncoder = self._encoder()
-        width = self._width(encoder.checkpoint, encoder.layers)
-        return SpanReader(encoder, open_store(self.store), self._merge(encoder.layers), width)
-
-    def _vectors(self, passages: Sequence[Passage], reader: SpanReader) -> NDArray[np.float32]:
-        """Return the vectors of all spans, ``(n_spans, n_features)``."""
-        vectors = np.zeros((int(_starts(passages)[-1]), reader.n_features), dtype=np.float32)
+        merge, pooling = self._merge(encoder.layers), self.subtoken_pooling
 
         def pool(found: SpanStates) -> NDArray[np.float32]:
-            return pool_subtokens(reader.merge(found.states), found.counts, self.subtoken_pooling)
+            return pool_subtokens(merge(found.states), found.counts, pooling)
 
+        n_features = self._width(encoder.checkpoint, encoder.layers)
+        return SpanReader(encoder, open_store(self.store), pool, n_features)
+
+    def _vectors(self, passages: Sequence[Passage], reader: SpanReader) -> NDArray[np.float32]:
+        """Return the vectors of all spans, of shape (n_spans, n_features)."""
+        vectors = np.zeros((int(_starts(passages)[-1]), reader.n_features), dtype=np.float32)
         with progress_bar(self, len(vectors), self._unit) as advance:
-            _fill(vectors, reader.encoder, reader.store, passages, pool, advance)
+            _fill(vectors, passages, reader, advance)
         return vectors
 
     def _merge(
@@ -268,20 +271,19 @@ def read_targets(
 
 def _fill(
     vectors: NDArray[np.float32],
-    encoder: SpanEncoder,
-    store: EmbeddingStore | None,
     passages: Sequence[Passage],
-    make: Callable[[SpanStates], NDArray[np.float32]],
-    advance: Callable[[float], Any] | None,
+    reader: SpanReader,
+    advance: Callable[[float], Any] | None = None,
 ) -> None:
-    """Write what ``make`` returns for the states of spans into their rows, equal passages once."""
+    """Write the pooled states of spans into their rows; equal passages are read once."""
     first = _starts(passages)
     rows_of: dict[tuple[str, bytes], list[int]] = {}
     for row, passage in enumerate(passages):
         rows_of.setdefault((passage.text, passage.spans.tobytes()), []).append(row)
     copies = list(rows_of.values())
-    for found in encode_spans(encoder, [passages[rows[0]] for rows in copies], store):
-        made = make(found)
+    distinct = [passages[rows[0]] for rows in copies]
+    for found in encode_spans(reader.encoder, distinct, reader.store):
+        pooled = reader.pool(found)
         n_spans = np.array(
             [len(passages[copies[index][0]].spans) for index in found.indices], dtype=np.int64
         )
@@ -290,7 +292,7 @@ def _fill(
         sources = ranges(
             np.repeat(np.cumsum(n_spans) - n_spans, n_copies), np.repeat(n_spans, n_copies)
         )
-        vectors[ranges(first[rows], np.repeat(n_spans, n_copies))] = made[sources]
+        vectors[ranges(first[rows], np.repeat(n_spans, n_copies))] = pooled[sources]
         if advance is not None:
             advance(len(sources))
 

@@ -232,7 +232,9 @@ class BertSpanVectorizer(BertSpanBase):
 
     def _table(self, X: Any) -> SpanTable:
         self._check_parameters()
-        return read_spans(X, self.text, self.start, self.end, self.word, self.missing)
+        return read_spans(
+            X, text=self.text, start=self.start, end=self.end, word=self.word, missing=self.missing
+        )
 
 
 def _passages(table: SpanTable) -> list[Passage]:

@@ -309,16 +309,14 @@ class StaticVectorizer(WordVectorizer):
         if self.unit == "span":
             table = read_spans(
                 X,
-                self.text,
-                self.start,
-                self.end,
-                self.word,
-                "zero" if self.missing == "empty" else self.missing,
+                text=self.text,
+                start=self.start,
+                end=self.end,
+                word=self.word,
+                missing="zero" if self.missing == "empty" else self.missing,
             )
-            parts = [
-                text[start:end]
-                for text, (start, end) in zip(table.texts, table.spans.tolist(), strict=True)
-            ]
+            bounds = table.spans.tolist()
+            parts = [text[slice(*span)] for text, span in zip(table.texts, bounds, strict=True)]
             return TextColumn(parts, table.is_missing)
         return super()._read(X)
 

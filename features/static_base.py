@@ -236,9 +236,8 @@ class WordVectorizer(TextVectorizer):
     def _pool(self, looked_up: LookedUp) -> NDArray[np.float32]:
         pooled = self.weighting_.pool(self._counted(looked_up), looked_up.vectors, looked_up.rows)
         if self.normalize:
-            lengths = np.linalg.norm(
-                pooled.astype(np.float64), axis=1, keepdims=True
-            )  # squares leave the range of float32
+            # In float64: squares leave the range of float32.
+            lengths = np.linalg.norm(pooled.astype(np.float64), axis=1, keepdims=True)
             pooled = (pooled / np.where(lengths > 0, lengths, 1)).astype(np.float32)
         return pooled
 
@@ -250,9 +249,9 @@ def _report(looked_up: LookedUp, counts: NDArray[np.int64]) -> OovReport:
     unknown = np.flatnonzero(~is_known & (times > 0))
     first = unknown[np.lexsort((unknown, -times[unknown]))][:_WORDS_NAMED]
     return OovReport(
-        int(counts.sum()),
-        int(counts[n_known == 0].sum()),
-        int(times.sum()),
-        int(times[~is_known].sum()),
-        [(found.words[word], int(times[word])) for word in first],
+        n_texts=int(counts.sum()),
+        n_empty=int(counts[n_known == 0].sum()),
+        n_words=int(times.sum()),
+        n_unknown=int(times[~is_known].sum()),
+        most_frequent=[(found.words[word], int(times[word])) for word in first],
     )

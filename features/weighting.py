@@ -156,9 +156,8 @@ class _Sif(Weighting):
         self, found: TextWords, vectors: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         averages = self._average(found, vectors, rows)
-        shares = (averages * self._common).sum(
-            axis=1, keepdims=True
-        )  # a matrix product may round by the number of texts
+        # Not a matrix product, whose rounding may depend on the number of texts.
+        shares = (averages * self._common).sum(axis=1, keepdims=True)
         removed: NDArray[np.float32] = (averages - shares * self._common).astype(np.float32)
         return removed
 

@@ -191,17 +191,15 @@ class _RecordEncoder:
         requested = [_part(layer) for layer in encoder.layers]
         records = store.fetch(
             record_keys(
-                encoder.checkpoint,
-                encoder.precision,
-                encoder.device,
-                ["tokens"],
-                [name.decode("latin-1") for name in self._distinct_names],
+                *(encoder.checkpoint, encoder.precision, encoder.device),
+                settings=["tokens"],
+                units=[name.decode("latin-1") for name in self._distinct_names],
             ),
-            _work(self._tokenized, self._first_span)[self._distinct].tolist(),
+            sizes=_work(self._tokenized, self._first_span)[self._distinct].tolist(),
             # Every token has its own states: the layers passed are many times those requested.
-            PartNames(requested, passed=requested, same_pooling=every, every=every),
-            encoder.batch_tokens * BATCHES_PER_WRITE,
-            self,
+            parts=PartNames(requested, passed=requested, same_pooling=every, every=every),
+            batch_size=encoder.batch_tokens * BATCHES_PER_WRITE,
+            encoder=self,
         )
         states = {
             name: record.vectors.reshape(shape)

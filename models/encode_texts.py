@@ -148,12 +148,14 @@ def _fetch(
     names, part_of = _part_names(encoder.output.parts, encoder.checkpoint.n_layers)
     records = store.fetch(
         record_keys(
-            encoder.checkpoint, encoder.precision, encoder.device, encoder.tokenizer.settings, texts
+            *(encoder.checkpoint, encoder.precision, encoder.device),
+            settings=encoder.tokenizer.settings,
+            units=texts,
         ),
-        list(map(len, texts)),
-        names,
-        encoder.batch_tokens * _CHARACTERS_PER_TOKEN * BATCHES_PER_WRITE,
-        _RecordEncoder(encoder, texts, part_of, progress),
+        sizes=list(map(len, texts)),
+        parts=names,
+        batch_size=encoder.batch_tokens * _CHARACTERS_PER_TOKEN * BATCHES_PER_WRITE,
+        encoder=_RecordEncoder(encoder, texts, part_of, progress),
     )
     n_tokens, n_lost, vectors = zip(*records, strict=True)
     return np.stack(vectors), np.array(n_tokens, np.int64), np.array(n_lost, np.int64)

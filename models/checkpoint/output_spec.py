@@ -139,5 +139,11 @@ def resolve_output_spec(
     width = checkpoint.hidden_size * len(poolings) * n_merged
     for module in later:
         width = module.out_features or width
-    normalizes = not is_auto and bool(normalize)
-    return OutputSpec(numbers, layer_merge, poolings, later, normalizes, width)
+    return OutputSpec(
+        layers=numbers,
+        layer_merge=layer_merge,
+        poolings=poolings,
+        later_modules=later,
+        normalize=not is_auto and bool(normalize),
+        n_features=width,
+    )

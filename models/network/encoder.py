@@ -61,7 +61,9 @@ class Encoder:
             pooled[batch] = _pool_batch(states, lengths, parts, tokenized.n_prompt_tokens)
 
         layers = {layer for part in parts for layer in part.layers}
-        self.run(tokenized, tokenized.lengths, layers, take, batch_tokens, progress)
+        self.run(
+            tokenized, tokenized.lengths, layers, take, batch_tokens=batch_tokens, progress=progress
+        )
         return _join_windows(pooled, tokenized)
 
     def run(

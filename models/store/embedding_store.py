@@ -261,7 +261,7 @@ class EmbeddingStore:
         if not self._cache.is_broken:
             with self._cache.guard:
                 return self._count()
-        return StoreStats(0, 0, 0, 0, 0, 0.0)
+        return StoreStats(hits=0, misses=0, encoded=0, texts=0, bytes=0, seconds_saved=0.0)
 
     def read_stats(self) -> StoreStats:
         """Return what the store has done, over all processes that used it.
@@ -293,7 +293,12 @@ class EmbeddingStore:
         encoded, hits = int(counted.get("encoded", 0)), int(counted.get("hits", 0))
         saved = hits * counted.get("seconds", 0.0) / encoded if encoded else 0.0
         return StoreStats(
-            hits, int(counted.get("misses", 0)), encoded, database.n_records(), self._size(), saved
+            hits=hits,
+            misses=int(counted.get("misses", 0)),
+            encoded=encoded,
+            texts=database.n_records(),
+            bytes=self._size(),
+            seconds_saved=saved,
         )
 
     @contextmanager
@@ -302,11 +307,9 @@ class EmbeddingStore:
         try:
             yield
         except FAULTS as error:
-            remedy = (
-                ""
-                if isinstance(error, StoreError)
-                else f" To forget all of it: bertvectorizer store clear '{self.path}'."
-            )
+            remedy = f" To forget all of it: bertvectorizer store clear '{self.path}'."
+            if isinstance(error, StoreError):
+                remedy = ""
             raise StoreError(f"The store '{self.path}' cannot be read: {error}.{remedy}") from error
 
     def verify(self) -> list[str]:

@@ -61,12 +61,11 @@ def pack(record: Record, names: Sequence[bytes]) -> bytes:
         [zlib.crc32(vector).to_bytes(_CHECKSUM_BYTES, "little") for vector in vectors]
     )
     return _assemble(
-        record.n_tokens,
-        record.n_lost,
-        b"".join(names),
-        checksums,
-        vectors.shape[1],
-        vectors.tobytes(),
+        record,
+        names=b"".join(names),
+        checksums=checksums,
+        width=vectors.shape[1],
+        vectors=vectors.tobytes(),
     )
 
 
@@ -75,12 +74,11 @@ def extend(data: bytes, record: Record, names: Sequence[bytes]) -> bytes:
     old = _Layout.of(data)
     new = _Layout.of(more := pack(record, names))
     return _assemble(
-        record.n_tokens,
-        record.n_lost,
-        old.names(data) + new.names(more),
-        data[old.checksums : old.vectors] + more[new.checksums : new.vectors],
-        new.width,
-        data[old.vectors :] + more[new.vectors :],
+        record,
+        names=old.names(data) + new.names(more),
+        checksums=data[old.checksums : old.vectors] + more[new.checksums : new.vectors],
+        width=new.width,
+        vectors=data[old.vectors :] + more[new.vectors :],
     )
 
 
@@ -141,7 +139,7 @@ class _Layout(NamedTuple):
             or zlib.crc32(data[4:vectors]) != checksum
         ):
             raise DamagedRecordError("its header is damaged")
-        return cls(n_tokens, n_lost, width, checksums, vectors)
+        return cls(n_tokens, n_lost, width, checksums=checksums, vectors=vectors)
 
     def names(self, data: bytes) -> bytes:
         return data[_HEADER.size : self.checksums]
@@ -156,12 +154,13 @@ class _Layout(NamedTuple):
 
 
 def _assemble(
-    n_tokens: int, n_lost: int, names: bytes, checksums: bytes, width: int, vectors: bytes
+    record: Record, *, names: bytes, checksums: bytes, width: int, vectors: bytes
 ) -> bytes:
-    head = (
-        _HEADER.pack(0, n_tokens, n_lost, len(names) // _NAME_BYTES, width)[4:] + names + checksums
-    )
-    return b"".join((zlib.crc32(head).to_bytes(4, "little"), head, vectors))
+    """Return the bytes of a record; all but its numbers of tokens is given as bytes."""
+    n_parts = len(names) // _NAME_BYTES
+    header = _HEADER.pack(0, record.n_tokens, record.n_lost, n_parts, width)
+    head = header[_CHECKSUM_BYTES:] + names + checksums
+    return b"".join((zlib.crc32(head).to_bytes(_CHECKSUM_BYTES, "little"), head, vectors))
 
 
 @lru_cache(maxsize=1024)
@@ -171,8 +170,5 @@ def _positions(held: bytes, names: tuple[bytes, ...]) -> tuple[int, ...] | None:
         held[start : start + _NAME_BYTES]: start // _NAME_BYTES
         for start in range(0, len(held), _NAME_BYTES)
     }
-    return (
-        tuple(positions[name] for name in names)
-        if all(name in positions for name in names)
-        else None
-    )
+    found = tuple(positions[name] for name in names if name in positions)
+    return found if len(found) == len(names) else None

@@ -75,7 +75,11 @@ def cached_table(
         opened = [word for words in all_words for word in words], np.concatenate(matrices)
     words, vectors = opened
     table = WordVectors.trusted(
-        words, vectors, key, origin, subwords(words, vectors) if subwords else None
+        words,
+        vectors,
+        digest=key,
+        origin=origin,
+        subwords=subwords(words, vectors) if subwords else None,
     )
     while len(_open_tables) >= _MAX_OPEN:
         _open_tables.pop(next(iter(_open_tables)), None)
