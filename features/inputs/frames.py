@@ -28,14 +28,19 @@ class Frame:
         """Return a column as a series of the same library."""
         return _wrapped(self.native)[:, position].to_native()
 
+    def values(self, position: int) -> list[Any]:
+        """Return the values of a column as Python objects."""
+        values: list[Any] = _wrapped(self.native)[:, position].to_list()
+        return values
+
 
 def read_frame(X: Any) -> Frame | None:
     """Return a data frame's columns, or None if X is no data frame."""
     try:
         frame = _wrapped(X)
     except DuplicateError:
-        if not nw.dependencies.is_pandas_like_dataframe(X):
-            return None
+        if nw.dependencies.is_pyarrow_table(X):
+            return Frame(X.column_names, X.rename_columns(list(map(str, range(X.num_columns)))))
         return Frame(list(X.columns), X.set_axis(range(X.shape[1]), axis=1))
     return Frame(frame.columns, X) if isinstance(frame, nw.DataFrame) else None
 
@@ -54,7 +59,10 @@ def lazy_library(X: Any) -> str | None:
 
 def iter_slices(X: Any, n_rows: int) -> Iterator[Any] | None:
     """Cut a data frame or series into slices of the same library, or return None."""
-    frame = _wrapped(X)
+    try:
+        frame = _wrapped(X)
+    except DuplicateError:  # whoever reads the columns names those that stand twice
+        return iter((X,))
     if not isinstance(frame, (nw.DataFrame, nw.Series)):
         return None
     return (frame[start : start + n_rows].to_native() for start in range(0, len(frame), n_rows))

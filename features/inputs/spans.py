@@ -141,7 +141,13 @@ class _Columns:
 
     def __getitem__(self, key: tuple[Hashable, str]) -> Any:
         """Return the column of a name that a parameter gave."""
-        name, parameter = key
+        return self._frame.column(self._position(*key))
+
+    def values(self, name: Hashable, parameter: str) -> list[Any]:
+        """Return the values of a column."""
+        return self._frame.values(self._position(name, parameter))
+
+    def _position(self, name: Hashable, parameter: str) -> int:
         indices = [index for index, other in enumerate(self.names) if other == name]
         if not indices:
             raise InvalidParameterError(
@@ -154,7 +160,7 @@ class _Columns:
                 f"X must have one column {name!r}. Got {len(indices)} of that name. Rename or drop"
                 " the others."
             )
-        return self._frame.column(indices[0])
+        return indices[0]
 
     def row(self, row: int) -> str:
         """Return what to call a row."""
@@ -167,7 +173,7 @@ def _by_bounds(
     """Return spans by their bounds, and what rows lack."""
     spans = np.zeros((len(texts.texts), 2), dtype=np.int64)
     faults: dict[int, str] = {}
-    bounds = [columns[start, "start"].to_list(), columns[end, "end"].to_list()]
+    bounds = [columns.values(start, "start"), columns.values(end, "end")]
     for row, (text, first, last) in enumerate(zip(texts.texts, *bounds, strict=True)):
         lacking = [repr(name) for name, value in ((start, first), (end, last)) if is_missing(value)]
         present = [value for value in (first, last) if not is_missing(value)]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["Checkpoint", "LaterModule", "read_checkpoint"]
+__all__ = ["Checkpoint", "LaterModule", "model_directories", "read_checkpoint"]
 
 _LEGACY_POOLINGS = {
     "pooling_mode_cls_token": "cls",
@@ -156,6 +156,12 @@ class Checkpoint:
             The text to put before every text.
         """
         return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
+
+
+def model_directories(root: Path) -> tuple[Path, ...]:
+    """Return the directories that the files of a model lie in."""
+    modules = _read_modules(root) if (root / "modules.json").is_file() else []
+    return tuple(dict.fromkeys([root, *(module.path for module in modules)]))
 
 
 def read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +22,7 @@ from ...errors import (
     UnsafeModelError,
 )
 from ...validation import invalid
-from .description import Checkpoint, read_checkpoint
+from .description import Checkpoint, model_directories, read_checkpoint
 from .fingerprint import PICKLES, TOKENIZER_SUFFIXES, is_tokenizer_file, pickles, sha256, unsafe
 
 if TYPE_CHECKING:
@@ -94,7 +97,7 @@ def locate(
 
 
 _MAX_OPENED = 16
-_opened: dict[tuple[Path, bool], tuple[tuple[tuple[Any, ...], ...], Checkpoint]] = {}
+_opened: dict[tuple[Path, bool], tuple[tuple[Path, ...], list[Any], Checkpoint]] = {}
 
 
 def open_checkpoint(
@@ -151,16 +154,18 @@ def open_checkpoint(
             f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40"
             f" hexadecimal digits, as 'revision'. Got {revision!r} instead."
         )
-    state = tuple(_file_states(root))  # before reading, so that a later change is noticed
     key = (root, trust_remote_code)
-    if (known := _opened.get(key)) is not None and known[0] == state:
-        return known[1]
+    if (known := _opened.get(key)) is not None and known[1] == _file_states(known[0]):
+        return known[2]
+    directories = model_directories(root)
+    states = _file_states(directories)  # before reading, so that a later change is noticed
     if root == _package_directory(DEFAULT_MODEL):
         _verify_package(root)
     checkpoint = read_checkpoint(root, trust_remote_code)
-    while len(_opened) >= _MAX_OPENED:
-        _opened.pop(next(iter(_opened)), None)
-    _opened[key] = state, checkpoint
+    if model_directories(root) == directories:
+        while len(_opened) >= _MAX_OPENED:
+            _opened.pop(next(iter(_opened)), None)
+        _opened[key] = directories, states, checkpoint
     return checkpoint
 
 
@@ -346,17 +351,24 @@ def _checked(directory: Path) -> Path:
     return directory
 
 
-def _file_states(directory: str | Path) -> Iterator[tuple[Any, ...]]:
-    """Yield the stat of each file below a directory, which changes when one is replaced."""
-    with os.scandir(directory) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _file_states(entry.path)
-            elif entry.is_file():
-                state = entry.stat()
-                yield (
-                    *(entry.path, state.st_dev, state.st_ino, state.st_size),
-                    *(state.st_mtime_ns, state.st_ctime_ns),
+def _file_states(directories: Iterable[Path]) -> list[tuple[Any, ...]]:
+    """Return the stat of each file in directories; it changes when a file is replaced."""
+    states = []
+    for path in chain.from_iterable(map(_list_directory, directories)):
+        with suppress(OSError):  # a link that leads nowhere, or in a circle
+            state = os.stat(path)
+            if stat.S_ISREG(state.st_mode):
+                states.append(
+                    (
+                        *(path, state.st_dev, state.st_ino, state.st_size),
+                        *(state.st_mtime_ns, state.st_ctime_ns),
+                    )
                 )
+    return states
+
+
+def _list_directory(directory: Path) -> list[str]:
+    """Return the paths in a directory, sorted; none if it cannot be listed."""
+    with suppress(OSError):
+        return [os.path.join(directory, name) for name in sorted(os.listdir(directory))]
+    return []

@@ -55,6 +55,17 @@ def test_a_name_may_stand_twice_in_pandas() -> None:
     assert row_name(0, frame.index) == "row 0 (index 'r')"
 
 
+def test_a_name_may_stand_twice_in_pyarrow() -> None:
+    native = pa.table([["a"], ["b"]], names=["text", "text"])
+    frame = read_frame(native)
+    assert frame is not None
+    assert frame.names == ["text", "text"]
+    assert [frame.values(position) for position in range(2)] == [["a"], ["b"]]
+    slices = iter_slices(native, 1)
+    assert slices is not None
+    assert [part is native for part in slices] == [True]
+
+
 @pytest.mark.parametrize(
     "X",
     [

@@ -57,6 +57,12 @@ KINDS: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
     "polars": lambda columns: pl.DataFrame(
         columns, schema={"text": pl.String, "start": pl.Int64, "end": pl.UInt8}
     ),
+    "pyarrow": lambda columns: pa.table(
+        columns, schema=pa.schema({"text": pa.string(), "start": pa.int64(), "end": pa.int32()})
+    ),
+    "pyarrow with repeated other columns": lambda columns: pa.table(
+        [*columns.values(), columns["text"], columns["text"]], names=[*columns, "x", "x"]
+    ),
     "polars floats and categories": lambda columns: pl.DataFrame(
         columns, schema={"text": pl.Categorical, "start": pl.Float64, "end": pl.Int64}
     ),

@@ -413,6 +413,30 @@ class TestIdentity:
         assert before != open_checkpoint(str(model))
         assert before != "a checkpoint"
 
+    @pytest.mark.parametrize("folder", ["0_Transformer", ".hidden"])
+    def test_a_module_replaced_in_its_folder_is_another_model(
+        self, tiny_model: ModelFactory, tmp_path: Path, folder: str
+    ) -> None:
+        directory = save_sentence_transformer(tiny_model("bert"), tmp_path / "model", dense=8)
+        modules = json.loads((directory / "modules.json").read_text(encoding="utf-8"))
+        for module in modules:
+            if module["type"].endswith(".Dense"):
+                (directory / module["path"]).rename(directory / folder)
+                module["path"] = folder
+        (directory / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+        before = open_checkpoint(directory)
+        assert open_checkpoint(directory) is before
+        weights = directory / folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+        assert open_checkpoint(directory) != before
+
+    def test_folders_that_are_no_part_of_the_model_are_not_read(self, model: Path) -> None:
+        (model / "loop").symlink_to(".")
+        (model / "file").symlink_to("file")
+        (model / "pipe").mkdir(mode=0o000)
+        before = open_checkpoint(model)
+        assert open_checkpoint(model) is before
+
     def test_the_modules_beside_the_transformer_belong_to_the_content(
         self, tiny_model: ModelFactory, tmp_path: Path
     ) -> None:
