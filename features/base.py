@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from ..errors import InvalidTextError
-from .inputs.texts import TextColumn, read_texts
+from .inputs.texts import Missing, TextColumn, read_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class TextVectorizer(
     ``_learn``, ``_vectors`` and ``_n_features``.
     """
 
-    missing: Literal["empty", "error", "zero", "nan"]
+    missing: Missing
 
     def _read(self, X: Any) -> TextColumn:
         """Return a text for each row of the result; subclasses may accept other inputs."""

@@ -9,11 +9,14 @@ import numpy as np
 
 from ..models import DEFAULT_MODEL, Checkpoint, TextTokenizer, Truncation, resolve_output_spec
 from ..models.checkpoint.output_spec import OutputSpec
+from ..models.checkpoint.text_tokens import Overflow
 from ..models.encode_texts import TextEncoder, encode_texts, open_store
+from ..models.network.devices import Precision
+from ..models.pooling.layers import LayerMerge
 from ..models.store.embedding_store import EmbeddingStore
 from ..warning import warn_user
 from .base import TextVectorizer
-from .bert_common import BertBase, Precision, progress_bar
+from .bert_common import BertBase, progress_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["BertVectorizer"]
 
 
-class BertVectorizer(BertBase, TextVectorizer):
+class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     """Turn texts into contextual embeddings of a transformer, at any layer, under any pooling.
 
     With the default parameters the result equals ``SentenceTransformer(model).encode``. Nothing is
@@ -150,9 +153,10 @@ class BertVectorizer(BertBase, TextVectorizer):
     ['bertvectorizer0', 'bertvectorizer1']
     """
 
+    layer_merge: LayerMerge
     pooling: str | Sequence[str]
-    normalize: str | bool
-    overflow: str
+    normalize: Literal["auto"] | bool
+    overflow: Overflow
 
     _encoder_parameters = (
         *BertBase._encoder_parameters, "layer_merge", "pooling", "normalize", "overflow",
@@ -195,7 +199,7 @@ class BertVectorizer(BertBase, TextVectorizer):
         )
 
     def _make_encoder(
-        self, checkpoint: Checkpoint, device: torch.device, precision: str
+        self, checkpoint: Checkpoint, device: torch.device, precision: Precision
     ) -> TextEncoder:
         from ..models.checkpoint.text_tokens import load_tokenizer
 
@@ -217,7 +221,7 @@ class BertVectorizer(BertBase, TextVectorizer):
         )
 
     def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
-        encoder: TextEncoder = self._encoder(is_fitting=True)
+        encoder = self._encoder(is_fitting=True)
         open_store(self.store)  # raises if it is not one
         tokenized = encoder.tokenizer(texts)
         self._set_fitted(encoder, tokenized.n_tokens, tokenized.n_lost, counts)
@@ -233,7 +237,7 @@ class BertVectorizer(BertBase, TextVectorizer):
 
         ``report`` is called after each chunk with the number of rows that are done.
         """
-        encoder: TextEncoder = self._encoder(is_fitting=True)
+        encoder = self._encoder(is_fitting=True)
         size = chunk_texts or max(len(texts), 1)
         chunks = []
         for start in range(0, max(len(texts), 1), size):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from ..errors import ModelChangedError, UnsupportedModelError
 from ..models import Checkpoint, check_precision, open_checkpoint, resolve_device
-from ..models.network.devices import tokens_per_batch
+from ..models.network.devices import Precision, tokens_per_batch
 from ..validation import check_flag, check_int
 from ..warning import warn_user
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
     from ..models.store.embedding_store import EmbeddingStore
 
-__all__ = ["BertBase", "Precision", "progress_bar"]
+__all__ = ["BertBase", "progress_bar"]
 
-Precision: TypeAlias = Literal["float32", "int8", "bfloat16", "float16"]
+_Encoder = TypeVar("_Encoder")
 
 _MAX_ENCODERS = 8
 _encoders: dict[tuple[object, ...], Any] = {}
 
 
-class BertBase:
-    """Base of the estimators that read a transformer."""
+class BertBase(Generic[_Encoder]):
+    """Base of the estimators that read a transformer, generic over how they read it."""
 
     model_name: str | Path
     layers: int | Sequence[int] | str
-    layer_merge: str
+    layer_merge: Literal["concat", "sum", "mean", "weighted"]
     max_length: int | None
     stride: int | None
     prompt: str | None
@@ -68,10 +68,12 @@ class BertBase:
         )
 
     @abstractmethod
-    def _make_encoder(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> Any:
+    def _make_encoder(
+        self, checkpoint: Checkpoint, device: torch.device, precision: Precision
+    ) -> _Encoder:
         """Return the encoder of these parameters, or raise if one breaks its rule."""
 
-    def _encoder(self, *, is_fitting: bool = False) -> Any:
+    def _encoder(self, *, is_fitting: bool = False) -> _Encoder:
         """Return the encoder of the present parameters; the last few stay in memory.
 
         An estimator fitted on a device that this machine lacks continues without it.
@@ -85,9 +87,9 @@ class BertBase:
             *(type(self), checkpoint.directory, checkpoint.fingerprint),
             *(checkpoint.trust_remote_code, parameters),
         )
-        encoder = _encoders.get(key)
-        if encoder is not None:
-            return encoder
+        known: _Encoder | None = _encoders.get(key)
+        if known is not None:
+            return known
         try:
             device = resolve_device(self.device)
             precision = check_precision(self.precision, device)
@@ -135,7 +137,7 @@ class BertBase:
 
 @contextmanager
 def progress_bar(
-    estimator: BertBase, total: int, unit: str
+    estimator: BertBase[Any], total: int, unit: str
 ) -> Iterator[Callable[[float], Any] | None]:
     """Show a bar if ``show_progress_bar`` is set, and yield the function that advances it."""
     if not estimator.show_progress_bar:

@@ -15,9 +15,10 @@ from ..models import Checkpoint
 from ..models.checkpoint.span_tokens import SpanTokenizer
 from ..models.encode_spans import Passage, SpanEncoder, SpanStates, encode_spans
 from ..models.encode_texts import open_store
+from ..models.network.devices import Precision
 from ..models.pooling.layers import LAYER_MERGES, parse_layers, resolve_layers
 from ..models.pooling.scalar_mix import ScalarMix, fit_scalar_mix
-from ..models.pooling.subwords import SUBTOKEN_POOLINGS, pool_subtokens
+from ..models.pooling.subwords import SUBTOKEN_POOLINGS, SubtokenPooling, pool_subtokens
 from ..models.ragged import ranges
 from ..validation import check_choice, check_int, short_repr
 from .bert_common import BertBase, progress_bar
@@ -48,7 +49,7 @@ class SpanReader:
 
 
 class BertSpanBase(
-    BertBase,
+    BertBase[SpanEncoder],
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]  # scikit-learn has no types
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
@@ -58,7 +59,7 @@ class BertSpanBase(
     A subclass stores the parameters in ``__init__`` and turns X into passages.
     """
 
-    subtoken_pooling: str
+    subtoken_pooling: SubtokenPooling
     random_state: int
 
     _overlap = 0.25
@@ -99,7 +100,7 @@ class BertSpanBase(
         return self._n_features()
 
     def _make_encoder(
-        self, checkpoint: Checkpoint, device: torch.device, precision: str
+        self, checkpoint: Checkpoint, device: torch.device, precision: Precision
     ) -> SpanEncoder:
         from ..models.checkpoint.text_tokens import load_tokenizer
 
@@ -122,7 +123,7 @@ class BertSpanBase(
 
     def _learn(self, passages: Sequence[Passage], targets: NDArray[Any] | None) -> None:
         """Find the model and learn the layer weights; ``targets`` has one target for each span."""
-        encoder: SpanEncoder = self._encoder(is_fitting=True)
+        encoder = self._encoder(is_fitting=True)
         store = open_store(self.store)
         mix = None
         if self.layer_merge == "weighted":
@@ -172,7 +173,7 @@ class BertSpanBase(
 
     def _open(self) -> SpanReader:
         """Return the model for ``transform``, or raise if a parameter breaks its rule."""
-        encoder: SpanEncoder = self._encoder()
+        encoder = self._encoder()
         merge, pooling = self._merge(encoder.layers), self.subtoken_pooling
 
         def pool(found: SpanStates) -> NDArray[np.float32]:

@@ -10,8 +10,8 @@ import numpy as np
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
 from ..models.encode_spans import Passage
+from ..models.network.devices import Precision
 from ..models.store.embedding_store import EmbeddingStore
-from .bert_common import Precision
 from .bert_span_base import BertSpanBase, list_targets, read_targets
 from .inputs.spans import SpanTable, read_spans
 

@@ -11,10 +11,10 @@ import numpy as np
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
 from ..models.encode_spans import Passage
+from ..models.network.devices import Precision
 from ..models.ragged import chunks
 from ..models.store.embedding_store import EmbeddingStore
 from ..validation import short_repr
-from .bert_common import Precision
 from .bert_span_base import BertSpanBase, SpanReader, is_container, list_targets, read_targets
 from .inputs.documents import Documents, read_documents
 from .inputs.frames import iter_slices, read_frame

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -16,14 +16,14 @@ from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice, check_flag
 from .base import TextVectorizer
 from .inputs.word_splitting import TextWords, check_tokenizer, split_words
-from .weighting import Weighting, make_weighting
+from .weighting import Weighting, WeightingName, make_weighting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["OOV", "LookedUp", "OovReport", "WordVectorizer"]
+__all__ = ["LookedUp", "OovReport", "WordVectorizer"]
 
-OOV = ("auto", "skip", "zero", "subword")
+Oov: TypeAlias = Literal["auto", "skip", "zero", "subword"]
 
 _TEXTS_AT_ONCE = 50_000
 _WORDS_NAMED = 20
@@ -97,12 +97,12 @@ class WordVectorizer(TextVectorizer):
     (True, True)
     """
 
-    weighting: str
+    weighting: WeightingName
     sif_a: float
     word_frequencies: Mapping[str, float] | str | Path | None
     powers: Sequence[float]
     tokenizer: str | Callable[[str], Iterable[str]]
-    oov: str
+    oov: Oov
     normalize: bool
 
     @abstractmethod
@@ -178,7 +178,7 @@ class WordVectorizer(TextVectorizer):
 
     def _check_settings(self) -> None:
         """Check the parameters that ``transform`` reads, too."""
-        check_choice("oov", self.oov, OOV)
+        check_choice("oov", self.oov, get_args(Oov))
         check_flag("normalize", self.normalize)
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:

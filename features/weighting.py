@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from .inputs.word_splitting import TextWords
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["WEIGHTINGS", "Weighting", "make_weighting", "read_frequencies"]
+__all__ = ["WEIGHTINGS", "Weighting", "WeightingName", "make_weighting", "read_frequencies"]
 
-WEIGHTINGS = ("mean", "sum", "max", "tfidf", "sif", "power_mean")
+WeightingName: TypeAlias = Literal["mean", "sum", "max", "tfidf", "sif", "power_mean"]
+WEIGHTINGS: tuple[WeightingName, ...] = get_args(WeightingName)
 
 
 class Weighting(ABC):
@@ -61,7 +62,7 @@ class Weighting(ABC):
 class _Plain(Weighting):
     """Sum, mean or maximum."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: Literal["sum", "mean", "max"]) -> None:
         self._kind = kind
 
     def pool(
@@ -164,15 +165,15 @@ class _Sif(Weighting):
 
 def make_weighting(weighting: Any, sif_a: Any, word_frequencies: Any, powers: Any) -> Weighting:
     """Check the parameters of a vectorizer and return its weighting."""
-    check_choice("weighting", weighting, WEIGHTINGS)
+    name = check_choice("weighting", weighting, WEIGHTINGS)
     a = check_positive("sif_a", sif_a)
     frequencies = None if word_frequencies is None else read_frequencies(word_frequencies)
     checked = _checked_powers(powers)
-    if weighting == "tfidf":
+    if name == "tfidf":
         return _Tfidf()
-    if weighting == "sif":
+    if name == "sif":
         return _Sif(a, frequencies)
-    return _PowerMean(checked) if weighting == "power_mean" else _Plain(weighting)
+    return _PowerMean(checked) if name == "power_mean" else _Plain(name)
 
 
 def _checked_powers(powers: Any) -> list[float]:

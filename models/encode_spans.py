@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .checkpoint.description import Checkpoint
     from .checkpoint.span_tokens import SpanTokenizer, TokenizedSpans
+    from .network.devices import Precision
 
 __all__ = ["Passage", "SpanEncoder", "SpanStates", "encode_spans"]
 
@@ -62,7 +63,7 @@ class SpanEncoder:
     tokenizer: SpanTokenizer
     layers: tuple[int, ...]
     device: torch.device
-    precision: str
+    precision: Precision
     batch_tokens: int
 
     def encode(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .checkpoint.description import Checkpoint
     from .checkpoint.text_tokens import TextTokenizer, TokenizedTexts
+    from .network.devices import Precision
 
 __all__ = ["BATCHES_PER_WRITE", "TextEncoder", "encode_texts", "open_store", "record_keys"]
 
@@ -48,7 +49,7 @@ def open_store(store: Any) -> EmbeddingStore | None:
 
 def record_keys(
     checkpoint: Checkpoint,
-    precision: str,
+    precision: Precision,
     device: torch.device,
     settings: Sequence[str],
     units: Sequence[str],
@@ -93,7 +94,7 @@ class TextEncoder:
     output: OutputSpec
     tokenizer: TextTokenizer
     device: torch.device
-    precision: str
+    precision: Precision
     batch_tokens: int
 
     def encode(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Collection
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 _LONGEST_SHOWN = 59
+_Choice = TypeVar("_Choice", bound=str)
 
 
 def invalid(name: str, rule: str, value: object) -> InvalidParameterError:
@@ -29,11 +30,12 @@ def invalid(name: str, rule: str, value: object) -> InvalidParameterError:
     return InvalidParameterError(f"The {name!r} parameter must be {rule}. Got {value!r} instead.")
 
 
-def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
-    """Return ``value`` if it is one of ``choices``."""
-    if not isinstance(value, str) or value not in choices:
-        raise invalid(name, "one of " + ", ".join(repr(choice) for choice in choices), value)
-    return value
+def check_choice(name: str, value: Any, choices: Collection[_Choice]) -> _Choice:
+    """Return the one of ``choices`` that ``value`` is."""
+    for choice in choices:
+        if isinstance(value, str) and value == choice:
+            return choice
+    raise invalid(name, "one of " + ", ".join(repr(choice) for choice in choices), value)
 
 
 def check_flag(name: str, value: Any) -> bool:

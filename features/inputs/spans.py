@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -26,7 +26,7 @@ _EXPECTED = (
     " a span or with a word."
 )
 _PARAMETERS = "the parameters 'text', and 'start' and 'end' or 'word'"
-_MISSING = ("error", "zero", "nan")
+_Missing: TypeAlias = Literal["error", "zero", "nan"]
 _BOUNDS = ("start", "end")
 _WORD = "word"
 _ROWS_NAMED = 5
@@ -47,7 +47,7 @@ def read_spans(
     start: Hashable = "start",
     end: Hashable = "end",
     word: Hashable = "word",
-    missing: str = "error",
+    missing: _Missing = "error",
 ) -> SpanTable:
     """Read a table of texts with spans.
 
@@ -58,7 +58,7 @@ def read_spans(
     >>> read_spans(table).spans.tolist()
     [[4, 7], [4, 7]]
     """
-    check_choice("missing", missing, _MISSING)
+    check_choice("missing", missing, get_args(_Missing))
     columns = _Columns(X)
     names = columns.names
     # A name that was given is meant: a slip in one must not lead to another column.

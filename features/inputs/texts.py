@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,10 @@ from .frames import lazy_library, list_column, read_frame, row_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MISSING", "TextColumn", "is_missing", "read_texts"]
+__all__ = ["MISSING", "Missing", "TextColumn", "is_missing", "read_texts"]
 
-MISSING = ("empty", "error", "zero", "nan")
+Missing: TypeAlias = Literal["empty", "error", "zero", "nan"]
+MISSING: tuple[Missing, ...] = get_args(Missing)
 
 _EXPECTED = (
     "X must be one column of texts: a list, tuple or 1-D array of str, a pandas or polars Series,"
@@ -43,7 +44,7 @@ class TextColumn:
     is_missing: NDArray[np.bool_]
 
 
-def read_texts(X: Any, missing: Literal["empty", "error", "zero", "nan"] = "empty") -> TextColumn:
+def read_texts(X: Any, missing: Missing = "empty") -> TextColumn:
     """Read a column of texts.
 
     Parameters

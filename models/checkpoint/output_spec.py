@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ...validation import check_choice, invalid
-from ..pooling.layers import LAYER_MERGES, resolve_layers
+from ..pooling.layers import LAYER_MERGES, LayerMerge, resolve_layers
 from ..pooling.tokens import POOLINGS, resolve_pooling
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Part(NamedTuple):
     """One vector ``(hidden,)`` of a text; several layers are merged by token before the pooling."""
 
     layers: tuple[int, ...]
-    merge: str
+    merge: LayerMerge
     pooling: str
 
 
@@ -58,7 +58,7 @@ class OutputSpec:
     """
 
     layers: tuple[int, ...]
-    layer_merge: str
+    layer_merge: LayerMerge
     poolings: tuple[str, ...]
     later_modules: tuple[LaterModule, ...]
     normalize: bool
@@ -82,7 +82,7 @@ class OutputSpec:
 def resolve_output_spec(
     checkpoint: Checkpoint,
     layers: Any = -1,
-    layer_merge: str = "concat",
+    layer_merge: LayerMerge = "concat",
     pooling: Any = "auto",
     normalize: Any = "auto",
 ) -> OutputSpec:

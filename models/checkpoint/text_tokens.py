@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OVERFLOWS",
     "ModelTokenizer",
+    "Overflow",
     "TextTokenizer",
     "TokenSequences",
     "TokenizedTexts",
@@ -29,7 +30,8 @@ __all__ = [
     "replace_lone_surrogates",
 ]
 
-OVERFLOWS = ("truncate", "head_tail", "window")
+Overflow: TypeAlias = Literal["truncate", "head_tail", "window"]
+OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 
 _TEXTS_AT_ONCE = 2048
 _UNLIMITED = 1 << 30
@@ -250,7 +252,7 @@ class TextTokenizer(ModelTokenizer):
         tokenizer: PreTrainedTokenizerBase,
         prompt: str | None = None,
         max_length: int | None = None,
-        overflow: str = "truncate",
+        overflow: Overflow = "truncate",
         stride: int | None = None,
     ) -> None:
         self.overflow = check_choice("overflow", overflow, OVERFLOWS)

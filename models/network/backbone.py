@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..checkpoint.description import Checkpoint
+    from .devices import Precision
 
 __all__ = ["Backbone"]
 
@@ -40,7 +41,7 @@ class Backbone:
     call the attention interface or add relative positions of their own, run in padded batches.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: Precision) -> None:
         register()
         self.device = device
         self.is_packed = False
@@ -165,7 +166,7 @@ class Backbone:
             torch.cat([parts[index] for index in repeated]), long_row
         )
 
-    def _reduce(self, precision: str) -> None:
+    def _reduce(self, precision: Precision) -> None:
         """Convert the parameters; not the buffers, since rotary positions need every bit."""
         if precision == "int8":
             quantize_linear_layers(self._model)

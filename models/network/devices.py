@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ...errors import UnsupportedModelError
 from ...private_api import has_half_precision
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRECISIONS",
+    "Precision",
     "check_precision",
     "is_out_of_memory",
     "keep_freed_memory",
@@ -21,7 +22,8 @@ __all__ = [
     "tokens_per_batch",
 ]
 
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def resolve_device(device: Any) -> torch.device:
@@ -77,7 +79,7 @@ def resolve_device(device: Any) -> torch.device:
     return probe.device
 
 
-def check_precision(precision: Any, device: torch.device) -> str:
+def check_precision(precision: Any, device: torch.device) -> Precision:
     """Return ``precision`` if ``device`` supports it.
 
     Parameters

@@ -17,7 +17,7 @@ from ..pooling.tokens import pool
 from ..ragged import runs_of_equal_length
 from .backbone import Backbone
 from .batching import Batches
-from .devices import is_out_of_memory, keep_freed_memory, tokens_per_batch
+from .devices import Precision, is_out_of_memory, keep_freed_memory, tokens_per_batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..checkpoint.description import Checkpoint
     from ..checkpoint.output_spec import Part
     from ..checkpoint.text_tokens import TokenizedTexts, TokenSequences
+    from ..pooling.layers import LayerMerge
 
 __all__ = ["Encoder", "load_encoder"]
 
@@ -32,7 +33,7 @@ __all__ = ["Encoder", "load_encoder"]
 class Encoder:
     """A transformer that turns tokenized texts into vectors."""
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: Precision) -> None:
         self.checkpoint = checkpoint
         self.device = device
         self.backbone = Backbone(checkpoint, device, precision)
@@ -135,7 +136,7 @@ def _pool_batch(
     return pooled
 
 
-def _merge(layers: list[Tensor], merge: str) -> Tensor:
+def _merge(layers: list[Tensor], merge: LayerMerge) -> Tensor:
     """Merge layers of ``(n_tokens, hidden)`` token by token."""
     if len(layers) == 1:
         return layers[0]
@@ -163,12 +164,12 @@ def _join_windows(pooled: NDArray[np.float32], tokenized: TokenizedTexts) -> NDA
 _loading = threading.Lock()
 
 
-def load_encoder(checkpoint: Checkpoint, device: torch.device, precision: str) -> Encoder:
+def load_encoder(checkpoint: Checkpoint, device: torch.device, precision: Precision) -> Encoder:
     """Return an encoder; the last two stay in memory, so that clones of an estimator share one."""
     with _loading:
         return _cached_encoder(checkpoint, device, precision)
 
 
 @lru_cache(maxsize=2)
-def _cached_encoder(checkpoint: Checkpoint, device: torch.device, precision: str) -> Encoder:
+def _cached_encoder(checkpoint: Checkpoint, device: torch.device, precision: Precision) -> Encoder:
     return Encoder(checkpoint, device, precision)

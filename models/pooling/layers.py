@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from ...validation import invalid
 
-__all__ = ["LAYER_MERGES", "parse_layers", "resolve_layers"]
+__all__ = ["LAYER_MERGES", "LayerMerge", "parse_layers", "resolve_layers"]
 
-LAYER_MERGES = ("concat", "sum", "mean")
+LayerMerge: TypeAlias = Literal["concat", "sum", "mean"]
+LAYER_MERGES: tuple[LayerMerge, ...] = get_args(LayerMerge)
 
 _RULE = "an int, a list of ints, a string such as '-1,-2,-3,-4', or 'all'"
 

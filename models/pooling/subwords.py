@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SUBTOKEN_POOLINGS", "pool_subtokens"]
+__all__ = ["SUBTOKEN_POOLINGS", "SubtokenPooling", "pool_subtokens"]
 
-SUBTOKEN_POOLINGS = ("first", "last", "first_last", "mean")
+SubtokenPooling: TypeAlias = Literal["first", "last", "first_last", "mean"]
+SUBTOKEN_POOLINGS: tuple[SubtokenPooling, ...] = get_args(SubtokenPooling)
 
 
 def pool_subtokens(
-    states: NDArray[np.float32], counts: NDArray[np.int64], pooling: str
+    states: NDArray[np.float32], counts: NDArray[np.int64], pooling: SubtokenPooling
 ) -> NDArray[np.float32]:
     """Pool the tokens of each word; a word without tokens gets zeros.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def pool_words(
     vectors: NDArray[_Float],
     ids: NDArray[np.int64],
     offsets: NDArray[np.int64],
-    kind: str,
+    kind: Literal["sum", "mean", "max"],
     weights: NDArray[np.float32] | None = None,
 ) -> NDArray[_Float]:
     """Pool the words of each text; a text without words gets zeros.

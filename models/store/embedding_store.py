@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from ...errors import StoreError
 from ...validation import check_choice, check_flag, check_int, invalid
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Keep: TypeAlias = Literal["requested", "passed", "all_layers"]
-KEEP: tuple[Keep, ...] = ("requested", "passed", "all_layers")
+KEEP: tuple[Keep, ...] = get_args(Keep)
 
 # Share of max_bytes above which less is kept.
 _LARGE = 1 / 4
@@ -193,7 +193,7 @@ class EmbeddingStore:
         if os.path.isdir(self.path):  # unlike Path.is_dir(), this never raises
             self.path = self.path / "embeddings.sqlite"
         self.max_bytes = check_int("max_bytes", max_bytes, 1, optional=True)
-        self.keep: Keep = check_choice("keep", keep, KEEP)  # type: ignore[assignment]
+        self.keep: Keep = check_choice("keep", keep, KEEP)
         self.durable = check_flag("durable", durable)
         self._open()
 

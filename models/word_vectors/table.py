@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, get_args
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Subwords", "WordVectors"]
+
+AnalogyMethod: TypeAlias = Literal["3cosadd", "3cosmul"]
 
 _EPSILON = 0.001  # of 3CosMul, as in the paper
 # Least length of a vector with a direction; the inverse of less may overflow float32
@@ -321,7 +323,7 @@ class WordVectors:
         return self._best(self._cosines(_units(self[word][None]))[0], [word], n)
 
     def analogy(
-        self, a: str, b: str, c: str, n: int = 10, method: Literal["3cosadd", "3cosmul"] = "3cosadd"
+        self, a: str, b: str, c: str, n: int = 10, method: AnalogyMethod = "3cosadd"
     ) -> list[tuple[str, float]]:
         """Complete an analogy: ``a`` is to ``b`` as ``c`` is to ...
 
@@ -351,12 +353,12 @@ class WordVectors:
             If a word has no vector.
         """
         n = check_int("n", n, 1)
-        check_choice("method", method, ("3cosadd", "3cosmul"))
+        check_choice("method", method, get_args(AnalogyMethod))
         units = _units(np.stack([self[word] for word in (a, b, c)]))
         return self._best(self._analogy_scores(units[None], method, len(self))[0], [a, b, c], n)
 
     def _analogy_scores(
-        self, units: NDArray[np.float32], method: str, n_words: int
+        self, units: NDArray[np.float32], method: AnalogyMethod, n_words: int
     ) -> NDArray[np.float32]:
         """Score the first ``n_words``; ``units`` of shape (n, 3, n_dims) give (n, n_words)."""
         if method == "3cosadd":
@@ -416,10 +418,7 @@ class WordVectors:
         return similarity_score(file, cosine)
 
     def evaluate_analogies(
-        self,
-        file: str | Path,
-        method: Literal["3cosadd", "3cosmul"] = "3cosadd",
-        n_words: int | None = 300_000,
+        self, file: str | Path, method: AnalogyMethod = "3cosadd", n_words: int | None = 300_000
     ) -> AnalogyScore:
         """Return the accuracy on analogies of the form "a is to b as c is to d".
 
@@ -450,7 +449,7 @@ class WordVectors:
         --------
         evaluate_similarity : Correlation with human similarity scores.
         """
-        check_choice("method", method, ("3cosadd", "3cosmul"))
+        check_choice("method", method, get_args(AnalogyMethod))
         most = min(len(self), check_int("n_words", n_words, 1, optional=True) or len(self))
 
         def row_of(word: str) -> int | None:

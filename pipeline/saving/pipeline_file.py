@@ -349,7 +349,7 @@ def load_pipeline(
     return saved
 
 
-def _make_harmless(vectorizer: BertBase, path: Path, trust_remote_code: bool) -> None:
+def _make_harmless(vectorizer: BertBase[Any], path: Path, trust_remote_code: bool) -> None:
     if vectorizer.trust_remote_code is not False and not trust_remote_code:
         raise UnsafeModelError(
             f"The pipeline in {str(path)!r} uses the model {vectorizer.model_name!r} with code of"
