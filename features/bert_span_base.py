@@ -22,7 +22,7 @@ from ..models.pooling.subwords import SUBTOKEN_POOLINGS, SubtokenPooling, pool_s
 from ..models.ragged import ranges
 from ..validation import check_choice, check_int, short_repr
 from .bert_common import BertBase, progress_bar
-from .inputs.frames import read_frame
+from .inputs.frames import only_column
 from .inputs.texts import is_missing
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class BertSpanBase(
     def _merge(
         self, layers: tuple[int, ...]
     ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        """Return the function from ``(n_layers, n_tokens, hidden)`` to ``(n_tokens, width)``."""
+        """Return the function that merges layers, of shape (n_layers, n_tokens, hidden)."""
         if self.layer_merge == "concat":
             return lambda states: states[0] if len(states) == 1 else np.concatenate(states, axis=1)
         if self.layer_merge == "weighted":
@@ -217,13 +217,7 @@ class BertSpanBase(
 def list_targets(y: Any) -> list[Any]:
     """Return the elements of a list, array, Series or one-column DataFrame of targets."""
     rule = "y must be a list, tuple, array or Series of targets"
-    if (frame := read_frame(y)) is not None:
-        if len(frame.names) != 1:
-            raise InvalidParameterError(
-                f"{rule}. Got a DataFrame with {len(frame.names)} columns: {frame.names[:8]}."
-                " Choose one: df['tag']."
-            )
-        y = frame.column(0)
+    y = only_column(y, f"{rule}.", "Choose one: df['tag'].", InvalidParameterError)
     if isinstance(y, (Mapping, set, frozenset)) or not is_container(y):
         raise InvalidParameterError(
             f"{rule}. Got {type(y).__name__} {short_repr(y)}. Put them in a list, in the order"
@@ -244,7 +238,7 @@ def is_container(value: Any) -> bool:
 def read_targets(
     values: Sequence[Any], name: Callable[[int], str] = "target {}".format
 ) -> NDArray[Any]:
-    """Return targets ``(n_targets,)``: regression targets if they are floats, else classes.
+    """Return an array of targets: regression targets if they are floats, else classes.
 
     ``name`` returns what a message calls the target of an index.
     """

@@ -69,10 +69,7 @@ class SpanEncoder:
     def encode(
         self, tokenized: TokenizedSpans, rows: NDArray[np.int64], layers: Sequence[int]
     ) -> NDArray[np.float32]:
-        """Run the network over the sequences of the spans in ``rows``.
-
-        The result has the shape (n_layers, n_tokens, hidden).
-        """
+        """Return states of the spans in ``rows``, of shape (n_layers, n_tokens, hidden)."""
         import torch
 
         from .network.encoder import load_encoder

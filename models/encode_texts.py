@@ -124,8 +124,8 @@ def encode_texts(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """Return vectors of distinct texts, encoding those that are not in the store.
 
-    The arrays have the shapes (n_texts, n_features), (n_texts,) and (n_texts,): vectors, tokens of
-    each text, and how many of them are cut off.
+    Returns vectors of shape (n_texts, n_features), and, both of shape (n_texts,), the tokens of
+    each text and how many of them are cut off.
     """
     output = encoder.output
     if not texts:

@@ -14,7 +14,7 @@ __all__ = ["chunks", "ranges", "runs_of_equal_length"]
 
 
 def runs_of_equal_length(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return ``(count, length)`` for each run of equal numbers.
+    """Return the count and the length of each run of equal numbers.
 
     Examples
     --------

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import InvalidParameterError, InvalidTextError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...validation import short_repr
-from .frames import list_column, read_frame, row_name
+from .frames import list_column, only_column, row_name
 from .word_splitting import check_tokenizer
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Documents:
 
     @property
     def words(self) -> list[str]:
-        """All words, document after document; a blank one is "". *Length:* ``n_words``."""
+        """All words, document after document; a blank one is ""."""
         spans, offsets = self.spans.tolist(), self.offsets.tolist()
         return [
             text[start:end]
@@ -56,7 +56,7 @@ class Documents:
 
     @property
     def nested(self) -> list[list[str]]:
-        """The words of each document. *Length:* ``n_documents``."""
+        """The words of each document."""
         words = self.words
         return [words[start:end] for start, end in pairwise(self.offsets.tolist())]
 
@@ -109,20 +109,16 @@ def _elements(X: Any, has_tokenizer: bool) -> tuple[list[Any], Any]:
         raise InvalidTextError(
             f"{_EXPECTED} Got a single {type(X).__name__}: {short_repr(X)}. {remedy}."
         )
-    if (frame := read_frame(X)) is not None:
-        if len(frame.names) != 1:
-            raise InvalidTextError(
-                f"{_EXPECTED} Got a DataFrame with {len(frame.names)} columns: {frame.names[:8]}."
-                " Choose one, df['words']; of a row for each word, pandas makes lists:"
-                " df.groupby('sentence', sort=False)['word'].agg(list)."
-            )
-        X = frame.column(0)
+    X = only_column(
+        X,
+        _EXPECTED,
+        "Choose one, df['words']; of a row for each word, pandas makes lists:"
+        " df.groupby('sentence', sort=False)['word'].agg(list).",
+    )
     if (column := list_column(X)) is not None:
         return column
     if isinstance(X, (list, tuple)):
         return list(X), None
-    if hasattr(X, "to_pylist"):
-        return X.to_pylist(), None
     if hasattr(X, "__array__") and np.ndim(X) in (1, 2):
         return list(X) if isinstance(X, np.ndarray) else np.asarray(X, dtype=object).tolist(), None
     raise InvalidTextError(
@@ -194,9 +190,8 @@ def _finder(tokenizer: Tokenizer) -> Callable[[str, int], list[tuple[int, int]]]
 
     def matches(text: str, row: int) -> list[tuple[int, int]]:
         found = (match.span(pattern.groups) for match in pattern.finditer(text))
-        return [
-            _stripped(text, start, end) for start, end in found if end > start
-        ]  # a match of nothing is no word
+        # A match of nothing is no word.
+        return [_stripped(text, start, end) for start, end in found if end > start]
 
     return matches
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import narwhals.stable.v2 as nw
 from narwhals.exceptions import DuplicateError
 
-__all__ = ["Frame", "iter_slices", "lazy_library", "list_column", "read_frame", "row_name"]
+from ...errors import InvalidTextError
+
+__all__ = [
+    "Frame",
+    "first_names",
+    "iter_slices",
+    "lazy_library",
+    "list_column",
+    "only_column",
+    "read_frame",
+    "row_name",
+]
 
 
 @dataclass(frozen=True)
@@ -45,10 +56,27 @@ def read_frame(X: Any) -> Frame | None:
     return Frame(frame.columns, X) if isinstance(frame, nw.DataFrame) else None
 
 
+def only_column(
+    X: Any, expected: str, remedy: str, error: type[ValueError] = InvalidTextError
+) -> Any:
+    """Return the column of a one-column data frame as a series; anything else as it is."""
+    if (frame := read_frame(X)) is None:
+        return X
+    if len(frame.names) != 1:
+        raise error(
+            f"{expected} Got a DataFrame with {len(frame.names)} columns: {frame.names[:8]}."
+            f" {remedy}"
+        )
+    return frame.column(0)
+
+
 def list_column(X: Any) -> tuple[list[Any], Any] | None:
-    """Return a series' values and its index (None in polars), or None if X is no series."""
+    """Return the values of a series or Arrow array and its index if it has one, or None."""
     series = _wrapped(X)
-    return (series.to_list(), nw.maybe_get_index(series)) if isinstance(series, nw.Series) else None
+    if isinstance(series, nw.Series):
+        return series.to_list(), nw.maybe_get_index(series)
+    is_arrow = hasattr(X, "to_pylist") and hasattr(X, "type")  # narwhals reads chunked ones only
+    return (X.to_pylist(), None) if is_arrow else None
 
 
 def lazy_library(X: Any) -> str | None:
@@ -77,6 +105,15 @@ def row_name(row: int, index: Any, noun: str = "row", first: int = 0) -> str:
     """
     label = "" if index is None else f" (index {index[row : row + 1].tolist()[0]!r})"
     return f"{noun} {first + row}{label}"
+
+
+def first_names(names: Sequence[str], most: int) -> str:
+    """Return the first names in one line for a message.
+
+    >>> first_names(["row 1", "row 4", "row 9"], most=2)
+    'row 1, row 4, ...'
+    """
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
 def _wrapped(X: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import InvalidParameterError, InvalidTextError
 from ...validation import check_choice, invalid, short_repr
 from .find_word import find_word
-from .frames import lazy_library, read_frame, row_name
+from .frames import first_names, lazy_library, read_frame, row_name
 from .texts import TextColumn, is_missing, read_texts
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def read_spans(
     has_no_span[list(faults)] = True
     return SpanTable(
         [
-            "" if gone else value
-            for value, gone in zip(texts.texts, has_no_span.tolist(), strict=True)
+            "" if is_without else value
+            for value, is_without in zip(texts.texts, has_no_span.tolist(), strict=True)
         ],
         spans,
         has_no_span,
@@ -170,7 +170,7 @@ class _Columns:
 def _by_bounds(
     columns: _Columns, start: Hashable, end: Hashable, texts: TextColumn
 ) -> tuple[NDArray[np.int64], dict[int, str]]:
-    """Return spans by their bounds, and what rows lack."""
+    """Return spans by their bounds, and why rows have none."""
     spans = np.zeros((len(texts.texts), 2), dtype=np.int64)
     faults: dict[int, str] = {}
     bounds = [columns.values(start, "start"), columns.values(end, "end")]
@@ -193,7 +193,7 @@ def _by_bounds(
 
 
 def _by_word(column: Any, texts: list[str]) -> tuple[NDArray[np.int64], dict[int, str]]:
-    """Return where words first stand in their texts, and what rows lack."""
+    """Return the spans of the first occurrences of words, and why rows have none."""
     spans = np.zeros((len(texts), 2), dtype=np.int64)
     faults: dict[int, str] = {}
     rows_of: defaultdict[str, list[int]] = defaultdict(list)
@@ -223,17 +223,13 @@ def _is_whole(value: Any) -> bool:
 
 
 def _refusal(faults: dict[int, str], columns: _Columns) -> str:
-    more = ", ..." if len(faults) > _ROWS_NAMED else ""
-    named = ", ".join(f"{columns.row(row)}: {faults[row]}" for row in sorted(faults)[:_ROWS_NAMED])
+    rows = [f"{columns.row(row)}: {faults[row]}" for row in sorted(faults)]
     return (
         f"X has {len(faults)} row(s) without a span, and missing='error' allows none:"
-        f" {named}{more}. Mend them or leave them out, or set missing to 'zero' or 'nan'."
+        f" {first_names(rows, _ROWS_NAMED)}. Mend them or leave them out, or set missing to 'zero'"
+        " or 'nan'."
     )
 
 
 def _shown(names: list[Any]) -> str:
-    return (
-        ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
-        if names
-        else "(none)"
-    )
+    return first_names([repr(name) for name in names], 20) or "(none)"

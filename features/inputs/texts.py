@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...errors import InvalidTextError
 from ...validation import check_choice, short_repr
-from .frames import lazy_library, list_column, read_frame, row_name
+from .frames import first_names, lazy_library, list_column, only_column, row_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,12 +87,11 @@ def read_texts(X: Any, missing: Missing = "empty") -> TextColumn:
         else:
             raise InvalidTextError(_not_a_text(row, labels, value))
     if missing == "error" and gone.any():
-        rows = np.flatnonzero(gone)
-        named = ", ".join(row_name(row, labels) for row in rows[:_ROWS_NAMED])
+        rows = [row_name(row, labels) for row in np.flatnonzero(gone).tolist()]
         raise InvalidTextError(
             f"X has {len(rows)} missing text(s), and missing='error' allows none:"
-            f" {named}{', ...' if len(rows) > _ROWS_NAMED else ''}. Fill them, or set missing to"
-            " 'empty', 'zero' or 'nan'."
+            f" {first_names(rows, _ROWS_NAMED)}. Fill them, or set missing to 'empty', 'zero' or"
+            " 'nan'."
         )
     return TextColumn(texts, gone)
 
@@ -107,13 +106,8 @@ def _column(X: Any) -> tuple[list[Any], Any]:
         )
     if isinstance(X, (list, tuple)):
         return list(X), None
-    if (frame := read_frame(X)) is not None:
-        if len(frame.names) != 1:
-            raise InvalidTextError(
-                f"{_EXPECTED} Got a DataFrame with {len(frame.names)} columns: {frame.names[:8]}."
-                " Choose one, df['text'], or give each its own vectorizer in a ColumnTransformer."
-            )
-        X = frame.column(0)
+    remedy = "Choose one, df['text'], or give each its own vectorizer in a ColumnTransformer."
+    X = only_column(X, _EXPECTED, remedy)
     if (column := list_column(X)) is not None:
         return column
     if library := lazy_library(X):

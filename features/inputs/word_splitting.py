@@ -35,12 +35,12 @@ class TextWords:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Numbers of words. *Shape:* ``(n_texts,)``, int64."""
+        """Number of words of each text, of shape (n_texts,)."""
         return np.diff(self.offsets)
 
     @property
     def texts(self) -> NDArray[np.int64]:
-        """The text that each word is in. *Shape:* ``(n_tokens,)``, int64."""
+        """The index of the text that each word is in, of shape (n_tokens,)."""
         return np.repeat(np.arange(len(self.offsets) - 1), self.lengths)
 
     def times(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -50,7 +50,7 @@ class TextWords:
         )
 
     def only(self, wanted: NDArray[np.bool_]) -> TextWords:
-        """Leave out words. *Shape of wanted:* ``(n_words,)``; ids keep their meaning."""
+        """Leave out words but those ``wanted``, of shape (n_words,); ids keep their meaning."""
         if wanted.all():
             return self
         kept = wanted[self.ids]

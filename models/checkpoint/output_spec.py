@@ -19,7 +19,7 @@ __all__ = ["OutputSpec", "Part", "every_part", "resolve_output_spec"]
 
 
 class Part(NamedTuple):
-    """One vector ``(hidden,)`` of a text; several layers are merged by token before the pooling."""
+    """One vector of a text; several layers are merged by token before the pooling."""
 
     layers: tuple[int, ...]
     merge: LayerMerge

@@ -20,7 +20,7 @@ __all__ = ["apply_post_modules", "merge_parts"]
 
 
 def merge_parts(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:
-    """Merge parts, ``(n_texts, n_parts, hidden)``, into ``(n_texts, n_merged * hidden)``."""
+    """Merge parts of shape (n_texts, n_parts, hidden) into (n_texts, n_merged * hidden)."""
     if spec.layer_merge == "concat" or len(spec.layers) == 1:
         return vectors.reshape(len(vectors), vectors.shape[1] * vectors.shape[2])
     blocks = []
@@ -34,7 +34,7 @@ def merge_parts(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.fl
 
 
 def apply_post_modules(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:
-    """Apply Dense, Normalize ...: ``(n_texts, width)`` to ``(n_texts, spec.n_features)``."""
+    """Apply Dense, Normalize ...; the result is of shape (n_texts, spec.n_features)."""
     if not (spec.later_modules or spec.normalize):
         return vectors
     import torch

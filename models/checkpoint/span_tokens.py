@@ -32,9 +32,9 @@ class TokenizedSpans(TokenSequences):
     """Token sequences around character spans, and the tokens of each span.
 
     Spans of one text share a sequence, unless the text is longer than the model reads. Each
-    sequence has a span. ``sequence (n_spans,)`` is the index of each span's sequence, and
-    ``bounds (n_spans, 2)`` its first token there and the one after its last; both are 0 for a span
-    without tokens.
+    sequence has a span. ``sequence``, of shape (n_spans,), is the index of each span's sequence,
+    and ``bounds``, of shape (n_spans, 2), its first token there and the one after its last; both
+    are 0 for a span without tokens.
     """
 
     sequence: NDArray[np.int64]
@@ -42,7 +42,7 @@ class TokenizedSpans(TokenSequences):
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Number of tokens of each span, ``(n_spans,)``."""
+        """Number of tokens of each span, of shape (n_spans,)."""
         return self.bounds[:, 1] - self.bounds[:, 0]
 
 
@@ -81,9 +81,10 @@ class SpanTokenizer(ModelTokenizer):
     ) -> TokenizedSpans:
         """Find the tokens of spans.
 
-        ``spans (n_spans, 2)`` are the first character of each span in its text and the one after
-        its last, both the same for an empty span; ``owners (n_spans,)`` are the indices of their
-        texts, ascending. Lone surrogates are read as U+FFFD, since no tokenizer accepts them.
+        ``spans``, of shape (n_spans, 2), has the first character of each span in its text and the
+        one after its last, both the same for an empty span; ``owners``, of shape (n_spans,), the
+        indices of their texts, ascending. Lone surrogates are read as U+FFFD, since no tokenizer
+        accepts them.
         """
         lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         wrong = np.flatnonzero(
@@ -200,7 +201,7 @@ class SpanTokenizer(ModelTokenizer):
 
 
 def _prepared_positions(text: str, is_lowered: bool) -> NDArray[np.int64]:
-    """Return the position of each character, ``(n_characters + 1,)``, in the prepared text."""
+    """Return the position in the prepared text of each character, and the text's end."""
     lengths = [len(character.lower()) if is_lowered else 1 for character in text]
     for pair in _PAIR.finditer(text):
         lengths[pair.start() + 1] = 0
@@ -213,9 +214,9 @@ def _tokens_of_spans(
     spans: NDArray[np.int64],
     owners: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Return the first token of each span, and the one after the last: ``(n_spans, 2)``.
+    """Return the first token of each span and the one after its last, of shape (n_spans, 2).
 
-    ``characters (n_all_tokens, 2)`` are the offsets of all tokens in their texts.
+    ``characters``, of shape (n_all_tokens, 2), has the offsets of all tokens in their texts.
     """
     # All texts on one number line, one after another.
     width = np.int64(max(characters.max(initial=0), spans.max(initial=0)) + 1)
@@ -230,7 +231,7 @@ def _tokens_of_spans(
 
 
 def input_vectors(checkpoint: Checkpoint, tokens: TokenizedSpans) -> NDArray[np.float32]:
-    """Return the mean word embedding of each span's tokens, ``(n_spans, n_dims)``.
+    """Return the mean word embedding of each span's tokens, of shape (n_spans, n_dims).
 
     It depends on neither position nor context. Some models have fewer dimensions here than in their
     layers.

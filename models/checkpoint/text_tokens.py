@@ -69,7 +69,7 @@ class Truncation:
 
     @classmethod
     def of(cls, n_tokens: NDArray[np.int64], n_lost: NDArray[np.int64]) -> Self:
-        """Add up the numbers of single texts, each ``(n_texts,)``."""
+        """Add up the numbers of single texts, each of shape (n_texts,)."""
         return cls(
             len(n_tokens), int(np.count_nonzero(n_lost)), int(n_tokens.sum()), int(n_lost.sum())
         )
@@ -89,7 +89,7 @@ class TokenSequences:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Number of tokens of each sequence, ``(n_sequences,)``."""
+        """Number of tokens of each sequence, of shape (n_sequences,)."""
         return np.diff(self.offsets)
 
 

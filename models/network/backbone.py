@@ -70,10 +70,10 @@ class Backbone:
     def hidden_states(
         self, ids: NDArray[np.int32], lengths: NDArray[np.int64], layers: Iterable[int]
     ) -> dict[int, Tensor]:
-        """Return hidden states ``(n_tokens, hidden)`` by layer; layer 0 is the embeddings' output.
+        """Return hidden states of shape (n_tokens, hidden) by layer; 0 is the embeddings' output.
 
-        ``ids (n_tokens,)`` holds sequence after sequence, the longest first, and
-        ``lengths (n_sequences,)`` their lengths.
+        ``ids``, of shape (n_tokens,), has sequence after sequence, the longest first, and
+        ``lengths``, of shape (n_sequences,), their lengths.
         """
         with torch.inference_mode():
             if self.is_packed:
@@ -108,7 +108,7 @@ class Backbone:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def _tokens(self, length: int, seed: int = 0) -> NDArray[np.int32]:
-        """Return arbitrary tokens ``(length,)`` that are unlikely to be special ones."""
+        """Return arbitrary tokens, of shape (length,), that are unlikely to be special ones."""
         size = self._config.vocab_size
         return np.random.default_rng(seed).integers(size // 3, size, size=length, dtype=np.int32)
 

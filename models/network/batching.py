@@ -16,8 +16,8 @@ __all__ = ["Batches"]
 class Batches:
     """Indices of sequences in batches, the longest first, so that memory peaks in the first batch.
 
-    ``lengths (n_sequences,)`` counts tokens; empty sequences are left out. A batch exceeds
-    ``budget`` tokens only if it is a single sequence.
+    ``lengths``, of shape (n_sequences,), counts tokens; empty sequences are left out. A batch
+    exceeds ``budget`` tokens only if it is a single sequence.
 
     Examples
     --------

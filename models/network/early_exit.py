@@ -69,7 +69,7 @@ class LayerReader:
             reading.add(state)
 
     def __call__(self, forward: Callable[..., Any], layers: Iterable[int]) -> dict[int, Tensor]:
-        """Run ``forward`` as far as needed; return ``(batch_size, length, hidden)`` by layer."""
+        """Run ``forward`` as far as needed; return states of shape (batch, length, hidden)."""
         wanted = set(layers)
         if not self.stops_early:
             states = forward(output_hidden_states=True).hidden_states

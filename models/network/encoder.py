@@ -47,7 +47,7 @@ class Encoder:
         batch_tokens: int | None = None,
         progress: Callable[[int], Any] | None = None,
     ) -> NDArray[np.float32]:
-        """Return the vectors of texts, ``(n_texts, n_parts, hidden)``; zeros without any token.
+        """Return vectors of texts, of shape (n_texts, n_parts, hidden); zeros without tokens.
 
         ``batch_tokens`` bounds a batch; None fits the device, and it is halved whenever memory runs
         out. ``progress`` is called with the number of tokens in each batch. `OutOfMemoryError` is
@@ -78,9 +78,9 @@ class Encoder:
     ) -> None:
         """Run the network over sequences, batch by batch.
 
-        ``lengths`` is ``(n_sequences,)``; 0 leaves a sequence out. ``take`` gets the indices of the
-        sequences in a batch, their lengths, and the hidden states ``(n_tokens, hidden)`` of each
-        layer, sequence after sequence. The rest is as for `encode`.
+        ``lengths`` is of shape (n_sequences,); 0 leaves a sequence out. ``take`` gets the indices
+        of the sequences in a batch, their lengths, and the hidden states of each layer, of shape
+        (n_tokens, hidden), sequence after sequence. The rest is as for `encode`.
         """
         wanted = set(layers)
         batches = Batches(
@@ -117,7 +117,7 @@ class Encoder:
 def _pool_batch(
     states: dict[int, Tensor], lengths: NDArray[np.int64], parts: Sequence[Part], skip: int
 ) -> NDArray[np.float32]:
-    """Pool layers of ``(n_tokens, hidden)`` into ``(n_sequences, n_parts, hidden)``."""
+    """Pool layers of shape (n_tokens, hidden): the result is (n_sequences, n_parts, hidden)."""
     merged = {
         part[:2]: _merge([states[layer] for layer in part.layers], part.merge) for part in parts
     }
@@ -137,7 +137,7 @@ def _pool_batch(
 
 
 def _merge(layers: list[Tensor], merge: LayerMerge) -> Tensor:
-    """Merge layers of ``(n_tokens, hidden)`` token by token."""
+    """Merge layers of shape (n_tokens, hidden) token by token."""
     if len(layers) == 1:
         return layers[0]
     total = layers[0].float()
@@ -147,7 +147,7 @@ def _merge(layers: list[Tensor], merge: LayerMerge) -> Tensor:
 
 
 def _join_windows(pooled: NDArray[np.float32], tokenized: TokenizedTexts) -> NDArray[np.float32]:
-    """Average the windows of each text by their lengths: ``(n_texts, n_parts, hidden)``."""
+    """Average the windows of each text by length; the shape is (n_texts, n_parts, hidden)."""
     first = tokenized.first_window
     if len(first) - 1 == len(pooled):
         return pooled

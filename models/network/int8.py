@@ -25,8 +25,8 @@ _PLAIN_OUTPUT: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
 class Int8Linear(nn.Module):
     """A linear layer on integers, by oneDNN's kernels.
 
-    ``weight`` is ``(out_features, in_features)``, float32, ``bias (out_features,)``. Vector-wise
-    quantization: T. Dettmers et al., "LLM.int8()", NeurIPS 2022, section 2.1.
+    ``weight`` is of shape (out_features, in_features), float32. Vector-wise quantization: T.
+    Dettmers et al., "LLM.int8()", NeurIPS 2022, section 2.1.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -39,7 +39,7 @@ class Int8Linear(nn.Module):
         self._bias = bias
 
     def forward(self, states: Tensor) -> Tensor:
-        """Map ``(..., in_features)`` to ``(..., out_features)``."""
+        """Map states of shape (..., in_features) to (..., out_features)."""
         rows = states.reshape(-1, states.shape[-1])
         largest = torch.maximum(
             rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_()

@@ -28,7 +28,7 @@ _row = threading.local()
 
 @contextmanager
 def packed(runs: list[tuple[int, int]]) -> Iterator[None]:
-    """Within this block, and in this thread, rows hold ``(count, length)`` runs of sequences."""
+    """Within this block, and in this thread, rows hold runs (count, length) of sequences."""
     _row.runs = runs
     try:
         yield
@@ -56,7 +56,7 @@ def _attention(
     attention_mask: Tensor | None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend within sequences: ``(1, heads, n_tokens, size)`` to ``(1, n_tokens, heads, size)``.
+    """Attend within sequences: shape (1, heads, n_tokens, size) to (1, n_tokens, heads, size).
 
     ``key`` and ``value`` may have fewer heads than ``query``.
     """
@@ -99,7 +99,7 @@ def _attention(
 
 
 def _window_mask(length: int, window: int, causal: bool, device: torch.device) -> Tensor:
-    """Return which tokens see which, those less than ``window`` away: ``(length, length)``."""
+    """Return which tokens see which, those less than ``window`` away."""
     position = torch.arange(length, device=device)
     distance = position[:, None] - position
     return (distance.abs() < window) & ((distance >= 0) | (not causal))

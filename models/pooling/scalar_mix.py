@@ -18,13 +18,13 @@ _MOST_STEPS = 100
 
 @dataclass(frozen=True)
 class ScalarMix:
-    """``scale`` times the sum of layers under positive ``weights (n_layers,)`` that add up to 1."""
+    """``scale`` times the weighted sum of layers; weights are positive and add up to 1."""
 
     weights: NDArray[np.float32]
     scale: float
 
     def __call__(self, layers: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mix layers: ``(n_layers, n, width)`` to ``(n, width)``."""
+        """Mix layers of shape (n_layers, n, width) into an array of shape (n, width)."""
         mixed: NDArray[np.float32] = self.weights[0] * layers[0]
         for weight, layer in zip(self.weights[1:], layers[1:], strict=True):
             mixed += weight * layer
@@ -35,13 +35,14 @@ class ScalarMix:
 def fit_scalar_mix(
     layers: NDArray[np.float32], targets: NDArray[Any], n_classes: int | None
 ) -> ScalarMix:
-    """Learn the mix of layers ``(n_layers, n, width)`` from which a linear model predicts best.
+    """Learn the mix of layers from which a linear model predicts the targets best.
 
-    ``targets (n,)`` are class numbers, int64, or regression targets, float32, with
-    ``n_classes=None``. Softmax weights, scale and the linear model are found together, by L-BFGS on
-    cross-entropy or squared error. A small penalty on squares keeps the scale and the coefficients
-    from growing at each other's cost, and draws the weights' logits towards the plain mean. The
-    linear model is then thrown away. Nothing is random.
+    ``layers`` has the states, of shape (n_layers, n, width); ``targets``, of shape (n,), class
+    numbers, int64, or regression targets, float32, with ``n_classes=None``. Softmax weights, scale
+    and the linear model are found together, by L-BFGS on cross-entropy or squared error. A small
+    penalty on squares keeps the scale and the coefficients from growing at each other's cost, and
+    draws the weights' logits towards the plain mean. The linear model is then thrown away. Nothing
+    is random.
 
     References
     ----------

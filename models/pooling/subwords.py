@@ -20,9 +20,9 @@ def pool_subtokens(
 ) -> NDArray[np.float32]:
     """Pool the tokens of each word; a word without tokens gets zeros.
 
-    ``states`` is ``(n_tokens, width)``, word after word, and ``counts (n_words,)`` the tokens of
-    each word. The result is ``(n_words, width)``; ``"first_last"`` puts both side by side. On
-    ``"first"``, see J. Devlin et al., "BERT", NAACL 2019, section 5.3.
+    ``states``, of shape (n_tokens, width), has word after word, and ``counts``, of shape
+    (n_words,), the tokens of each word. The result is of shape (n_words, width), twice as wide
+    with ``"first_last"``. On ``"first"``, see J. Devlin et al., "BERT", NAACL 2019, section 5.3.
 
     Examples
     --------

@@ -38,9 +38,10 @@ def resolve_pooling(pooling: Any) -> tuple[str, ...]:
 
 
 def pool(states: Tensor, pooling: str, skip: int = 0) -> Tensor:
-    """Pool sequences of equal length, ``(..., n_tokens, hidden)`` to ``(..., hidden)``, in float32.
+    """Pool the tokens of sequences of equal length, in float32.
 
-    The first ``skip`` tokens, those of a prompt, stay out, but at least one token is always pooled.
+    ``states`` is of shape (..., n_tokens, hidden), the result of shape (..., hidden). The first
+    ``skip`` tokens, those of a prompt, stay out, but at least one token is always pooled.
     ``weightedmean`` weighs token *i* (from 1, skipped ones included) by *i*.
 
     References

@@ -26,9 +26,9 @@ def pool_words(
 ) -> NDArray[_Float]:
     """Pool the words of each text; a text without words gets zeros.
 
-    ``ids (n_tokens,)`` are rows of ``vectors (n_words, n_dims)``, text after text, and
-    ``offsets (n_texts,)`` say where each text begins. ``kind`` is "sum", "mean" or "max";
-    ``weights (n_tokens,)`` go with the sum. The result is ``(n_texts, n_dims)``, in the same dtype.
+    ``ids``, of shape (n_tokens,), has the rows of words in ``vectors``, text after text, and
+    ``offsets``, of shape (n_texts,), where each text begins. ``weights``, of shape (n_tokens,), go
+    with the sum. The result is of shape (n_texts, n_dims), in the dtype of ``vectors``.
     """
     import torch
 
@@ -70,7 +70,7 @@ def power_means(
     offsets: NDArray[np.int64],
     powers: Sequence[float],
 ) -> NDArray[np.float32]:
-    """Return power means of the words of each text, ``(n_texts, n_dims * n_powers)``.
+    """Return power means of the words of each text, of shape (n_texts, n_dims * n_powers).
 
     ``powers`` are integers from 1, and plus or minus infinity: the maximum and the minimum. Odd
     powers keep their sign under the root. A text without words gets zeros.

@@ -101,6 +101,7 @@ def load_word_vectors(vectors: Any) -> WordVectors:
             vectors.vectors,
             FastTextSubwords(vectors) if has_subwords else None,
         )
+    # By its attributes: models/ imports neither pandas nor what reads frames in features/.
     if hasattr(vectors, "iloc") and hasattr(vectors, "columns"):
         if not all(isinstance(word, str) for word in vectors.index):
             raise InvalidParameterError(

@@ -188,11 +188,20 @@ def section(docstring: str, title: str) -> str:
     return match.group(1) if match else ""
 
 
+def test_docstrings_write_shapes_one_way() -> None:
+    """As in "of shape (n_texts, n_features)"."""
+    other = re.compile(r"\*(Shape|Length)|``\w* ?\((n_\w+|hidden|width|\.\.\.),[^`]*\)``")
+    for path in (path for name, path in SOURCES.items() if ".pipeline" not in name):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                docstring = ast.get_docstring(node) or ""
+                assert not other.search(docstring), f"{path}: {docstring}"
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_docstrings_give_types_defaults_and_conditions(name: str) -> None:
     docstring = inspect.getdoc(PUBLIC[name]) or ""
     assert docstring
-    assert "*Shape:*" not in docstring
     described = {
         parameter.strip("* "): kind
         for names, kind in re.findall(
