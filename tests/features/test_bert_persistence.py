@@ -74,6 +74,7 @@ def test_unfitted_estimators_are_stored_too(bert: str) -> None:
     np.testing.assert_array_equal(loaded.transform(TEXTS), BertVectorizer(bert).transform(TEXTS))
 
 
+@pytest.mark.numeric
 def test_stored_estimators_load_in_a_fresh_process(bert: str, tmp_path: Path) -> None:
     pipe = make_pipeline(BertVectorizer(bert, layers="all"), LogisticRegression(max_iter=1000)).fit(
         TEXTS, [0, 1, 0, 1]

@@ -30,6 +30,7 @@ from bertvectorizer import BertSpanVectorizer, BertWordVectorizer, EmbeddingStor
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelChangedError
 from tests.plain import POOLINGS, by_offsets, in_windows
 from tests.tiny import ModelFactory, save_model, save_sentence_transformer
+from tests.tolerance import network_tolerance
 
 pytestmark = pytest.mark.numeric
 
@@ -151,7 +152,7 @@ def test_spans_are_words_at_the_same_positions(bert: str, store: Any) -> None:
         of_spans = BertSpanVectorizer(
             bert, subtoken_pooling=pooling, store=store, stride=20
         ).transform(frame(rows))
-        np.testing.assert_allclose(of_spans, of_words, rtol=0, atol=2e-6)
+        np.testing.assert_allclose(of_spans, of_words, rtol=0, atol=network_tolerance())
 
 
 @pytest.mark.parametrize("store", ["auto", None])
@@ -159,10 +160,15 @@ def test_order_and_company_change_nothing(bert: str, store: Any) -> None:
     vectorizer = BertSpanVectorizer(bert, store=store, batch_tokens=20)
     X = vectorizer.transform(TABLE)
     order = np.random.default_rng(0).permutation(len(TABLE))
-    np.testing.assert_allclose(vectorizer.transform(TABLE.iloc[order]), X[order], rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        vectorizer.transform(TABLE.iloc[order]), X[order], rtol=0, atol=network_tolerance()
+    )
     for row in range(len(TABLE)):
         np.testing.assert_allclose(
-            vectorizer.transform(TABLE.iloc[row : row + 1])[0], X[row], rtol=0, atol=2e-6
+            vectorizer.transform(TABLE.iloc[row : row + 1])[0],
+            X[row],
+            rtol=0,
+            atol=network_tolerance(),
         )
     np.testing.assert_array_equal(X[0], X[3])
 

@@ -32,6 +32,9 @@ from bertvectorizer.errors import InvalidParameterError, ModelChangedError
 from bertvectorizer.models.store.session_store import session_store
 from tests.files import rewrite
 from tests.tiny import save_model, save_sentence_transformer
+from tests.tolerance import network_tolerance, tolerance
+
+pytestmark = pytest.mark.numeric
 
 WORDS = ("bat", "crane", "river", "bank", "money", "ball", "night")
 TEXTS = [f"the old {one} of a {other}" for one in WORDS for other in WORDS] + [
@@ -362,7 +365,10 @@ def test_what_is_read_is_what_was_first_returned(
     texts = TEXTS[:12]
     first = vectorizer.fit_transform(texts)
     np.testing.assert_allclose(
-        first, vectorizer_of(readout, models, None).fit_transform(texts), rtol=0, atol=2e-6
+        first,
+        vectorizer_of(readout, models, None).fit_transform(texts),
+        rtol=0,
+        atol=network_tolerance(),
     )
     copies = (
         vectorizer,
@@ -378,7 +384,7 @@ def test_what_is_read_is_what_was_first_returned(
                 copy.fit_transform(texts[:1]),
                 first[:1],
                 rtol=0,
-                atol=5e-7 if "model" in READOUTS[readout] else 0,
+                atol=tolerance(32) if "model" in READOUTS[readout] else 0,
             )
         assert not any(name.startswith("Bert") for name in ran)
     assert EmbeddingStore(path).stats.encoded == len(texts)
@@ -400,7 +406,7 @@ def test_another_readout_leaves_numbers_as_they_were(models: dict[str, str], pat
             first[readout],
             vectorizer_of(readout, models, None).fit_transform(TEXTS[:12]),
             rtol=0,
-            atol=2e-6,
+            atol=network_tolerance(),
             err_msg=readout,
         )
     assert EmbeddingStore(path).verify() == []
@@ -532,7 +538,9 @@ def test_settings_that_change_numbers_never_meet(
             expected = quietly(
                 BertVectorizer(model, pooling="mean", store=None, **settings).transform, texts
             )
-            np.testing.assert_allclose(X, expected, rtol=0, atol=2e-6, err_msg=str(settings))
+            np.testing.assert_allclose(
+                X, expected, rtol=0, atol=network_tolerance(), err_msg=str(settings)
+            )
             seen.append(X[0].tobytes())
         assert len(set(seen[-len(SETTINGS) :])) == len(SETTINGS)
     assert store.stats.encoded == len(texts) * 2 * len(SETTINGS)
@@ -617,7 +625,10 @@ def test_disk_that_fills_up_in_mid_transform(bert: str, small_disk: Path) -> Non
         BertVectorizer(bert, store=path, **wide), many(), "cannot be used, so texts are"
     )
     np.testing.assert_allclose(
-        X, BertVectorizer(bert, store=None, **wide).transform(many()), rtol=0, atol=2e-6
+        X,
+        BertVectorizer(bert, store=None, **wide).transform(many()),
+        rtol=0,
+        atol=network_tolerance(),
     )
     store = EmbeddingStore(path)
     assert store.verify() == []
@@ -632,7 +643,10 @@ def test_store_that_is_overwritten_between_two_transforms(bert: str, path: Path)
         vectorizer, [*TEXTS, "the river"], "cannot be used, so texts are encoded without it"
     )
     np.testing.assert_allclose(
-        X, BertVectorizer(bert, store=None).transform([*TEXTS, "the river"]), rtol=0, atol=2e-6
+        X,
+        BertVectorizer(bert, store=None).transform([*TEXTS, "the river"]),
+        rtol=0,
+        atol=network_tolerance(),
     )
 
 
@@ -645,7 +659,7 @@ def test_directory_that_cannot_be_written_to(bert: str, read_only: str) -> None:
         "cannot be used, so texts are encoded without it",
     )
     np.testing.assert_allclose(
-        X, BertVectorizer(bert, store=None).transform(TEXTS), rtol=0, atol=2e-6
+        X, BertVectorizer(bert, store=None).transform(TEXTS), rtol=0, atol=network_tolerance()
     )
 
 
@@ -660,7 +674,7 @@ def test_session_without_a_temporary_directory(
         "There can be no store for this session, so texts are encoded without it",
     )
     np.testing.assert_allclose(
-        X, BertVectorizer(bert, store=None).transform(TEXTS), rtol=0, atol=2e-6
+        X, BertVectorizer(bert, store=None).transform(TEXTS), rtol=0, atol=network_tolerance()
     )
 
 

@@ -39,6 +39,7 @@ from bertvectorizer import BertWordVectorizer, EmbeddingStore
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelChangedError
 from tests.plain import POOLINGS, by_offsets, by_word_ids, in_windows
 from tests.tiny import ModelFactory, save_model
+from tests.tolerance import network_tolerance
 
 pytestmark = pytest.mark.numeric
 
@@ -673,11 +674,17 @@ def test_order_and_company_change_nothing(bert: str, store: Any) -> None:
     order = np.random.default_rng(0).permutation(len(documents))
     mixed = vectorizer.transform([documents[row] for row in order])
     np.testing.assert_allclose(
-        mixed, np.concatenate([X[first[row] : first[row + 1]] for row in order]), rtol=0, atol=2e-6
+        mixed,
+        np.concatenate([X[first[row] : first[row + 1]] for row in order]),
+        rtol=0,
+        atol=network_tolerance(),
     )
     for row, words in enumerate(documents):
         np.testing.assert_allclose(
-            vectorizer.transform([words]), X[first[row] : first[row + 1]], rtol=0, atol=2e-6
+            vectorizer.transform([words]),
+            X[first[row] : first[row + 1]],
+            rtol=0,
+            atol=network_tolerance(),
         )
 
 
@@ -696,7 +703,7 @@ def test_iter_transform_gives_what_transform_gives(
             vectorizer.iter_transform(words for words in documents), expected, strict=True
         ):
             assert vectors.dtype == np.float32
-            np.testing.assert_allclose(vectors, wanted, rtol=0, atol=2e-6)
+            np.testing.assert_allclose(vectors, wanted, rtol=0, atol=network_tolerance())
 
 
 def test_iter_transform_reads_no_more_than_a_chunk_ahead(
@@ -744,7 +751,7 @@ def test_long_documents_do_not_share_one_array(
     monkeypatch.setattr("bertvectorizer.features.bert_words._BYTES_PER_CHUNK", most_words * 32 * 4)
     found = list(vectorizer.iter_transform(documents))
     for vectors, wanted in zip(found, expected, strict=True):
-        np.testing.assert_allclose(vectors, wanted, rtol=0, atol=2e-6)
+        np.testing.assert_allclose(vectors, wanted, rtol=0, atol=network_tolerance())
     arrays = {id(vectors.base): len(vectors.base) for vectors in found if vectors.base is not None}
     assert len(arrays) > 1 or most_words == 200
     assert max(arrays.values()) <= max(most_words, len(RIVER)), (

@@ -22,6 +22,8 @@ from bertvectorizer import StaticVectorizer, WordVectors
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features.inputs.documents import read_documents
 
+pytestmark = pytest.mark.numeric
+
 WORDS = ["the", "bat", "hit", "ball", "new york", "isn't", "flew", "."]
 VECTORS = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
 TABLE = WordVectors(WORDS, VECTORS)

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 from bertvectorizer import Word2VecVectorizer
 from bertvectorizer.errors import InvalidTextError, UnknownWordError
+from tests.tolerance import tolerance
 
 pytestmark = pytest.mark.numeric
 
@@ -89,7 +90,10 @@ def test_texts_are_pooled_vectors(model: str) -> None:
     for words, vector in zip(sentences(TEXTS), X, strict=True):
         known = [expected[word] for word in words if model == "fasttext" or word in expected]
         np.testing.assert_allclose(
-            vector, np.mean(known, axis=0) if known else np.zeros(8), rtol=0, atol=1e-6
+            vector,
+            np.mean(known, axis=0) if known else np.zeros(8),
+            rtol=0,
+            atol=tolerance(len(words)),
         )
 
 

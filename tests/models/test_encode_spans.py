@@ -22,6 +22,7 @@ from bertvectorizer.models.network.backbone import Backbone
 from bertvectorizer.models.store.embedding_store import EmbeddingStore
 from tests.plain import by_offsets
 from tests.tiny import ModelFactory, watched_network
+from tests.tolerance import network_tolerance
 
 pytestmark = pytest.mark.numeric
 
@@ -94,7 +95,7 @@ def read(own: Reader, passages: list[Passage]) -> list[list[NDArray[np.float32]]
 def assert_same(
     found: list[list[NDArray[np.float32]]],
     expected: list[list[NDArray[np.float32]]],
-    atol: float = 2e-6,
+    atol: float = network_tolerance(),
 ) -> None:
     for one, other in zip(found, expected, strict=True):
         for states, wanted in zip(one, other, strict=True):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bertvectorizer.models.pooling.subwords import SUBTOKEN_POOLINGS, pool_subtokens
 from tests.plain import POOLINGS, pooled
+from tests.tolerance import tolerance
 
 pytestmark = pytest.mark.numeric
 
@@ -28,7 +29,9 @@ def test_every_word_is_pooled_by_itself(pooling: str, counts: list[int], seed: i
     ends = np.cumsum(counts, dtype=np.int64)
     for row, (end, count) in enumerate(zip(ends, counts, strict=True)):
         np.testing.assert_allclose(
-            result[row], pooled(states[end - count : end], pooling), atol=1e-6
+            result[row],
+            pooled(states[end - count : end], pooling),
+            atol=tolerance(count, scale=float(np.abs(states).max(initial=0))),
         )
     np.testing.assert_array_equal(states, before)
 

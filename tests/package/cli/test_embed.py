@@ -30,6 +30,7 @@ def model(tiny_model: Any) -> Path:
 @pytest.mark.parametrize(
     "words", [[], ["--chunk-rows", "5", "--layers", "-1,-2", "--pooling", "max"]]
 )
+@pytest.mark.numeric
 def test_embed_writes_what_the_vectorizer_gives(
     words: list[str], table: Path, model: Path, run: Run
 ) -> None:

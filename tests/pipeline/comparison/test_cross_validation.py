@@ -24,6 +24,8 @@ from bertvectorizer.pipeline.comparison.outcome import Outcome
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
 from bertvectorizer.pipeline.comparison.target import read_target
 
+pytestmark = pytest.mark.numeric
+
 TEXTS = np.array(
     [f"{word} number {number}" for number in range(10) for word in ("ham", "spam", "eggs")],
     dtype=object,

@@ -24,6 +24,8 @@ from bertvectorizer.pipeline.comparison.fitting import (
 )
 from bertvectorizer.pipeline.comparison.target import read_target
 
+pytestmark = pytest.mark.numeric
+
 TEXTS = np.array(
     [
         f"the {word} of the {other}"

@@ -19,6 +19,8 @@ from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline.comparison.folds import Folds, count_leaks, join_duplicates, make_folds
 from bertvectorizer.pipeline.comparison.target import Target, read_target
 
+pytestmark = pytest.mark.numeric
+
 TARGET = read_target(["a", "b", "b"] * 10, 30)[0]
 AMOUNTS = read_target(np.linspace(0, 1, 30), 30)[0]
 SEVERAL = read_target([["a"], ["b"], ["a", "b"]] * 10, 30)[0]

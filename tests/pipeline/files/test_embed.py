@@ -56,6 +56,7 @@ def test_all_formats_are_tried() -> None:
 
 @pytest.mark.parametrize("ending", READERS)
 @pytest.mark.parametrize("chunk_rows", [1, 3, 5, 10, 4096])
+@pytest.mark.numeric
 def test_a_file_in_chunks_is_the_column_as_a_whole(
     ending: str, chunk_rows: int, table: Path, vectorizer: BertVectorizer
 ) -> None:

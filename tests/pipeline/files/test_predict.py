@@ -205,6 +205,7 @@ class Counter(BertVectorizer):
 
 
 @pytest.mark.filterwarnings("ignore:.*texts")
+@pytest.mark.numeric
 def test_texts_are_embedded_once_and_missing_ones_as_the_vectorizer_says(
     table: Path, tiny_model: ModelFactory
 ) -> None:
