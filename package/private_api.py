@@ -13,6 +13,9 @@ __all__ = [
     "attention_implementation",
     "calibrated_classifier",
     "has_half_precision",
+    "int8_product",
+    "pack_int8_weight",
+    "score_function",
     "usage_error",
 ]
 
@@ -58,6 +61,27 @@ def has_half_precision(precision: str) -> bool:
     if precision == "bfloat16":
         return bool(mkldnn._is_mkldnn_bf16_supported())
     return bool(mkldnn._is_mkldnn_fp16_supported())
+
+
+def int8_product(rows: Any, zero: int, weight: Any, scales: Any, zeros: Any) -> Any:
+    """Multiply uint8 ``rows`` by a packed int8 weight with a scale and zero for each channel."""
+    import torch
+
+    # Scale, zero point and type of the output, then the operation that follows: none.
+    output = (1.0, 0, torch.float32, "none", [], "")
+    return torch.ops.onednn.qlinear_pointwise(rows, 1.0, zero, weight, scales, zeros, None, *output)
+
+
+def pack_int8_weight(weight: Any) -> Any:
+    """Return an int8 weight in the layout that `int8_product` takes."""
+    import torch
+
+    return torch.ops.onednn.qlinear_prepack(weight, None)
+
+
+def score_function(scorer: Any) -> Any:
+    """Return the metric within a scorer of scikit-learn; None for other callables."""
+    return getattr(scorer, "_score_func", None)
 
 
 def usage_error() -> Any:

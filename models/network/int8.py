@@ -6,20 +6,17 @@ which overflow. Each token has its own scale, so a text's vector does not depend
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from ...errors import UnsupportedModelError
+from ...private_api import int8_product, pack_int8_weight
 
 __all__ = ["Int8Linear", "quantize_linear_layers"]
 
 _ZERO = 64
 _LARGEST = 63
-# Scale, zero point and type of the output, then the operation that follows: none.
-_PLAIN_OUTPUT: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
 
 
 class Int8Linear(nn.Module):
@@ -33,7 +30,7 @@ class Int8Linear(nn.Module):
         super().__init__()
         scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
         integers = (weight / scale[:, None]).round().to(torch.int8)
-        self._weight = torch.ops.onednn.qlinear_prepack(integers, None)
+        self._weight = pack_int8_weight(integers)
         self._scale = scale
         self._zero = torch.zeros(len(scale), dtype=torch.long)
         self._bias = bias
@@ -49,9 +46,7 @@ class Int8Linear(nn.Module):
         integers = (
             torch.mul(rows, scale.reciprocal()).add_(_ZERO + 0.5).to(torch.int8).view(torch.uint8)
         )
-        product: Tensor = torch.ops.onednn.qlinear_pointwise(
-            integers, 1.0, _ZERO, self._weight, self._scale, self._zero, None, *_PLAIN_OUTPUT
-        )
+        product: Tensor = int8_product(integers, _ZERO, self._weight, self._scale, self._zero)
         product.mul_(scale)
         if self._bias is not None:
             product.add_(self._bias)

@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import accuracy_score, brier_score_loss, get_scorer, make_scorer
 
 from ...errors import InvalidParameterError
+from ...private_api import score_function
 from ...validation import invalid
 from .outcome import Cost
 
@@ -140,7 +141,7 @@ def _known_as(scorer: Any) -> str:
     """Return scikit-learn's name of a scorer; "" for one that it does not know."""
     if isinstance(scorer, str):
         return scorer
-    return "accuracy" if getattr(scorer, "_score_func", None) is accuracy_score else ""
+    return "accuracy" if score_function(scorer) is accuracy_score else ""
 
 
 def _scorer(scorer: str | Scorer) -> Scorer:

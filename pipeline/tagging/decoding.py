@@ -21,12 +21,7 @@ _IMPOSSIBLE = 1e6  # below all other scores: taken only where every other way is
 
 def check_classifier(estimator: Any) -> None:
     """Raise if an estimator declares itself to be something other than a classifier."""
-    says = hasattr(estimator, "__sklearn_tags__") or hasattr(estimator, "_estimator_type")
-    if (
-        says
-        and getattr(estimator, "_estimator_type", None) != "classifier"
-        and not is_classifier(estimator)
-    ):
+    if hasattr(estimator, "__sklearn_tags__") and not is_classifier(estimator):
         raise invalid("estimator", "a classifier, such as LogisticRegression(), or None", estimator)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import typer
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.naive_bayes import GaussianNB
 from transformers import BertConfig, BertModel
 
@@ -62,3 +63,19 @@ def test_half_precision_on_the_cpu(precision: str) -> None:
     supported = private_api.has_half_precision(precision)
     assert isinstance(supported, bool)
     assert supported <= torch.backends.mkldnn.is_available()
+
+
+def test_a_product_in_int8() -> None:
+    weight = torch.tensor([[1, -2], [3, 4], [-127, 127]], dtype=torch.int8)
+    rows = torch.tensor([[65, 66], [64, 0]], dtype=torch.uint8)
+    product = private_api.int8_product(
+        rows, 64, private_api.pack_int8_weight(weight), torch.ones(3), torch.zeros(3).long()
+    )
+    assert torch.equal(product, (rows.float() - 64) @ weight.float().T)
+
+
+def test_the_metric_within_a_scorer() -> None:
+    assert private_api.score_function(get_scorer("accuracy")) is accuracy_score, (
+        "scorers hold their metric elsewhere now"
+    )
+    assert private_api.score_function(accuracy_score) is None
