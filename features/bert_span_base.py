@@ -257,7 +257,7 @@ def read_targets(
         wrong = [index for index, value in enumerate(values) if is_missing(value)]
     if wrong:
         raise InvalidParameterError(
-            f"y must hold classes or finite numbers. Got {values[wrong[0]]!r} as"
+            f"y must hold classes or finite numbers. Got {short_repr(values[wrong[0]])} as"
             f" {name(wrong[0])}. Missing or infinite targets: {len(wrong)}. Leave out what has no"
             " target."
         )

@@ -68,7 +68,7 @@ def int8_product(rows: Any, zero: int, weight: Any, scales: Any, zeros: Any) -> 
     import torch
 
     # Scale, zero point and type of the output, then the operation that follows: none.
-    output = (1.0, 0, torch.float32, "none", [], "")
+    output: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
     return torch.ops.onednn.qlinear_pointwise(rows, 1.0, zero, weight, scales, zeros, None, *output)
 
 

@@ -27,7 +27,9 @@ _Choice = TypeVar("_Choice", bound=str)
 
 def invalid(name: str, rule: str, value: object) -> InvalidParameterError:
     """Build the error: the parameter, its rule, and the value received."""
-    return InvalidParameterError(f"The {name!r} parameter must be {rule}. Got {value!r} instead.")
+    return InvalidParameterError(
+        f"The {name!r} parameter must be {rule}. Got {short_repr(value)} instead."
+    )
 
 
 def check_choice(name: str, value: Any, choices: Collection[_Choice]) -> _Choice:

@@ -97,9 +97,9 @@ def _given(start: Hashable, end: Hashable, word: Hashable) -> tuple[bool, bool]:
     """Return whether bounds and whether a word were named, by other names than the usual ones."""
     if (start is None) != (end is None):
         raise InvalidParameterError(
-            f"The 'start' and 'end' parameters must be two names, or both None. Got start={start!r}"
-            f" and end={end!r} instead. Name both columns, or set both to None for the word to say"
-            " where the span is."
+            "The 'start' and 'end' parameters must be two names, or both None. Got"
+            f" start={short_repr(start)} and end={short_repr(end)} instead. Name both"
+            " columns, or set both to None for the word to say where the span is."
         )
     if start is None and word is None:
         raise invalid("word", "the name of a column of X where 'start' and 'end' are None", word)
@@ -119,8 +119,8 @@ def _check_distinct(**names: Hashable) -> None:
     for (one, name), (other, other_name) in combinations(names.items(), 2):
         if name == other_name:
             raise InvalidParameterError(
-                f"The {one!r} and {other!r} parameters must name two columns of X. Got {name!r} for"
-                f" both. Name yours by {_PARAMETERS}."
+                f"The {one!r} and {other!r} parameters must name two columns of X. Got"
+                f" {short_repr(name)} for both. Name yours by {_PARAMETERS}."
             )
 
 
@@ -151,9 +151,9 @@ class _Columns:
         indices = [index for index, other in enumerate(self.names) if other == name]
         if not indices:
             raise InvalidParameterError(
-                f"The {parameter!r} parameter must be the name of a column of X. Got {name!r}"
-                f" instead, and X has the columns {_shown(self.names)}. Name yours by"
-                f" {_PARAMETERS}."
+                f"The {parameter!r} parameter must be the name of a column of X. Got"
+                f" {short_repr(name)} instead, and X has the columns {_shown(self.names)}. Name"
+                f" yours by {_PARAMETERS}."
             )
         if len(indices) > 1:
             raise InvalidTextError(
@@ -181,9 +181,9 @@ def _by_bounds(
         if not all(map(_is_whole, present)) or (is_there and not 0 <= first < last <= len(text)):
             raise InvalidTextError(
                 "Bounds of a span must be whole numbers with 0 <= start < end <= the number of"
-                f" characters. Got start={first!r} and end={last!r} in {columns.row(row)}, whose"
-                f" text has {len(text)} characters. Count characters as Python's str does, from 0;"
-                " 'end' is the one after the last."
+                f" characters. Got start={short_repr(first)} and end={short_repr(last)} in"
+                f" {columns.row(row)}, whose text has {len(text)} characters. Count characters as"
+                " Python's str does, from 0; 'end' is the one after the last."
             )
         if lacking:
             faults[row] = f"no {' and '.join(lacking)}"

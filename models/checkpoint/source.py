@@ -21,7 +21,7 @@ from ...errors import (
     ModelNotFoundError,
     UnsafeModelError,
 )
-from ...validation import invalid
+from ...validation import invalid, short_repr
 from .description import Checkpoint, model_directories, read_checkpoint
 from .fingerprint import PICKLES, TOKENIZER_SUFFIXES, is_tokenizer_file, pickles, sha256, unsafe
 
@@ -152,7 +152,7 @@ def open_checkpoint(
     if trust_remote_code and root != Path(model_name).expanduser() and not is_commit:
         raise UnsafeModelError(
             f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40"
-            f" hexadecimal digits, as 'revision'. Got {revision!r} instead."
+            f" hexadecimal digits, as 'revision'. Got {short_repr(revision)} instead."
         )
     key = (root, trust_remote_code)
     if (known := _opened.get(key)) is not None and known[1] == _file_states(known[0]):
@@ -182,7 +182,7 @@ def _find(model_name: str | os.PathLike[str], revision: str | None, local_files_
         if revision is not None:
             raise InvalidParameterError(
                 f"The 'revision' parameter has no meaning for the directory {model_name!r}. Got"
-                f" {revision!r} instead of None."
+                f" {short_repr(revision)} instead of None."
             )
         return _checked(directory)
 

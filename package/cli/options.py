@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..validation import short_repr
+
 __all__ = [
     "ChunkRowsOption",
     "FileArgument",
@@ -35,7 +37,7 @@ def _read_separator(separator: str | None) -> str | None:
     separator = "\t" if separator == "\\t" else separator
     if separator is not None and len(separator) != 1:
         raise typer.BadParameter(
-            f"It must be one character, or '\\t' for a tab. Got {separator!r}."
+            f"It must be one character, or '\\t' for a tab. Got {short_repr(separator)}."
         )
     return separator
 

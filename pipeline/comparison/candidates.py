@@ -17,7 +17,7 @@ from ...models.checkpoint.description import Checkpoint
 from ...models.checkpoint.source import open_checkpoint
 from ...models.pooling.layers import resolve_layers
 from ...models.pooling.tokens import resolve_pooling
-from ...validation import invalid
+from ...validation import invalid, short_repr
 
 if TYPE_CHECKING:
     from ...models.store.embedding_store import EmbeddingStore
@@ -210,7 +210,7 @@ def choose_features(
         if transformer is not None and (not has_methods or isinstance(transformer, type)):
             raise InvalidParameterError(
                 "Each of 'features' must be a transformer with fit and transform, or None for the"
-                f" majority class. Got {transformer!r} for {name!r}."
+                f" majority class. Got {short_repr(transformer)} for {name!r}."
             )
     return chosen
 

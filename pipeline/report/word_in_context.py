@@ -18,6 +18,7 @@ from ...features import BertSpanVectorizer, BertVectorizer
 from ...features.inputs.find_word import find_word
 from ...models.checkpoint.span_tokens import SpanTokenizer, input_vectors
 from ...models.checkpoint.text_tokens import load_tokenizer
+from ...validation import short_repr
 from ..comparison.candidates import berts_of, checkpoint_of
 from ..comparison.example import load_example
 
@@ -93,8 +94,8 @@ def occurrences_in(
     found = find_word(texts, word)
     if not found:
         raise InvalidParameterError(
-            f"The 'word' parameter must be a word that is in the texts. Got {word!r} instead, which"
-            f" none of {len(texts)} texts holds."
+            f"The 'word' parameter must be a word that is in the texts. Got {short_repr(word)}"
+            f" instead, which none of {len(texts)} texts holds."
         )
     n_shown = min(len(found), _MAX_OCCURRENCES)
     chosen = np.random.default_rng(random_state).choice(len(found), n_shown, replace=False)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from ...errors import InvalidParameterError
-from ...validation import invalid
+from ...validation import invalid, short_repr
 from .schemes import transitions
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def check_scores(
         sentence = int(np.searchsorted(offsets, faulty[0], side="right")) - 1
         raise InvalidParameterError(
             "The 'estimator' parameter must be a classifier whose scores are numbers. The"
-            f" estimator {estimator!r} gave NaN for word {faulty[0] - offsets[sentence]} of"
-            f" sentence {n_before + sentence}, counted from 0. Take another, or scale its features."
+            f" estimator {short_repr(estimator)} gave NaN for word {faulty[0] - offsets[sentence]}"
+            f" of sentence {n_before + sentence}, counted from 0. Take another, or scale its"
+            " features."
         )
 
 

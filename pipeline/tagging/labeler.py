@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...errors import InvalidParameterError
 from ...models.ragged import chunks
-from ...validation import check_choice, check_flag, check_int, check_positive, invalid
+from ...validation import check_choice, check_flag, check_int, check_positive, invalid, short_repr
 from .crf import LinearChainCrf
 from .decoding import check_classifier, check_scores, rules_as_scores, tag_probabilities, tag_scores
 from .schemes import SCHEMES, check_scheme, convert_tags, detect_scheme, transitions
@@ -44,7 +44,7 @@ def _has_probabilities(labeler: SequenceLabeler) -> bool:
     if labeler.decode == "crf" or model is None or hasattr(model, "predict_proba"):
         return True
     raise AttributeError(
-        f"The estimator {model!r} has no predict_proba. Use one that has, wrap it in"
+        f"The estimator {short_repr(model)} has no predict_proba. Use one that has, wrap it in"
         " CalibratedClassifierCV, or set decode='crf'."
     )
 

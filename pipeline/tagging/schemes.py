@@ -182,7 +182,7 @@ def _checked(sentences: Iterable[Iterable[Any]]) -> list[list[str]]:
     """Return the tags as lists of str, or name the first that is none."""
     if isinstance(sentences, str) or not isinstance(sentences, Iterable):
         raise InvalidParameterError(
-            f"Tags must be a list of sentences, each a list of str. Got"
+            "Tags must be a list of sentences, each a list of str. Got"
             f" {short_repr(sentences)} instead."
             " Give [[tag, ...], ...]."
         )
@@ -205,16 +205,16 @@ def _checked(sentences: Iterable[Iterable[Any]]) -> list[list[str]]:
         for word, tag in enumerate(tags):
             if isinstance(tag, (list, tuple, np.ndarray)):
                 raise InvalidParameterError(
-                    f"Tags must be a list of sentences, each a list of str. Got"
+                    "Tags must be a list of sentences, each a list of str. Got"
                     f" {short_repr(tag)} for"
                     f" word {word} of sentence {number}, counted from 0: these lists are too deep."
                     " Give one tag for each word, without a list of its own."
                 )
             if not isinstance(tag, str) or not tag:
                 raise InvalidParameterError(
-                    f"Each tag must be a str that is not empty. Got {tag!r} for word {word} of"
-                    f" sentence {number}, counted from 0. Give each word a tag; a word outside all"
-                    " entities has 'O'."
+                    f"Each tag must be a str that is not empty. Got {short_repr(tag)} for word"
+                    f" {word} of sentence {number}, counted from 0. Give each word a tag; a word"
+                    " outside all entities has 'O'."
                 )
             checked[-1].append(str(tag))
     return checked
@@ -231,9 +231,9 @@ def _detect(sentences: list[list[str]]) -> str:
     _check_types(sentences, typed)
     if typed and other:
         raise InvalidParameterError(
-            f"Tags must all be 'O' or have a prefix, as {typed[0]!r} has, or none. Got {other[0]!r}"
-            f" for {_position(sentences, other[0])}. Correct the tag, or set scheme='plain' if that"
-            " is not a prefix."
+            f"Tags must all be 'O' or have a prefix, as {typed[0]!r} has, or none. Got"
+            f" {short_repr(other[0])} for {_position(sentences, other[0])}. Correct the tag, or"
+            " set scheme='plain' if that is not a prefix."
         )
     if not typed and (other or not ("B" in bare or bare == ["I"])):
         if (
@@ -277,7 +277,7 @@ def _read_all(sentences: list[list[str]], scheme: str) -> dict[str, _Read]:
             if len(letter) != 1 or letter not in _LETTERS[scheme]:
                 shown = ", ".join(f"'{letter}-...'" for letter in _LETTERS[scheme])
                 raise InvalidParameterError(
-                    f"Tags in {scheme} must be 'O' or one of {shown}. Got {tag!r} for"
+                    f"Tags in {scheme} must be 'O' or one of {shown}. Got {short_repr(tag)} for"
                     f" {_position(sentences, tag)}. Correct the tag, or choose another scheme"
                     " (scheme='auto' detects it)."
                 )

@@ -221,8 +221,8 @@ def _check_lists(name: str, sentences: Any) -> None:
 def converted(tags: list[list[str]], scheme: str, remedy: str) -> list[list[str]]:
     """Return tags in another scheme; errors name the 'scheme' parameter and the remedy."""
     rule = (
-        f"The 'scheme' parameter must be one that the tags can be converted to. Got {scheme!r}"
-        " instead"
+        "The 'scheme' parameter must be one that the tags can be converted to. Got"
+        f" {short_repr(scheme)} instead"
     )
     try:
         found = detect_scheme(tags)
@@ -247,9 +247,10 @@ def _column(frame: Frame, parameter: str, name: Any, kind: type, remedy: str) ->
     if columns.count(name) != 1:
         shown = ", ".join(repr(column) for column in columns[:_NAMED])
         raise InvalidTableError(
-            f"The {parameter!r} parameter must name one column of the table. Got {name!r} instead."
-            f" Its columns are: {shown}{', ...' if len(columns) > _NAMED else ''}. Name those"
-            " of the sentence, the word and its tag (sentence=, word=, tag=)."
+            f"The {parameter!r} parameter must name one column of the table. Got"
+            f" {short_repr(name)} instead. Its columns are:"
+            f" {shown}{', ...' if len(columns) > _NAMED else ''}. Name those of the sentence, the"
+            " word and its tag (sentence=, word=, tag=)."
         )
     column = list_column(frame.column(columns.index(name)))
     assert column is not None
@@ -269,7 +270,7 @@ def _column(frame: Frame, parameter: str, name: Any, kind: type, remedy: str) ->
             "tag": "a str that is not blank",
         }[parameter]
         raise InvalidTableError(
-            f"Each row must have {rule} in the column {name!r}. Got {values[rows[0]]!r} in"
-            f" {len(rows)} row(s): {named}{', ...' if len(rows) > _NAMED else ''}. {remedy}"
+            f"Each row must have {rule} in the column {name!r}. Got {short_repr(values[rows[0]])}"
+            f" in {len(rows)} row(s): {named}{', ...' if len(rows) > _NAMED else ''}. {remedy}"
         )
     return values

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from ...errors import BertVectorizerError, InvalidParameterError, InvalidTextError
+from ...validation import short_repr
 from .word_shape import word_shape
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def as_word_vectors(vectors: Any, n_words: int, vectorizer: Any) -> Any:
     if matrix.ndim != 2 or matrix.shape[0] != n_words:
         raise InvalidParameterError(
             "The 'vectorizer' parameter must be a transformer that returns one row for each word"
-            f" of each sentence. Got {vectorizer!r} instead, which returned shape {matrix.shape}"
-            f" for {n_words} words. {_REMEDY}"
+            f" of each sentence. Got {short_repr(vectorizer)} instead, which returned shape"
+            f" {matrix.shape} for {n_words} words. {_REMEDY}"
         )
     return matrix.astype(np.float32, copy=False)
 

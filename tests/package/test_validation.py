@@ -78,3 +78,10 @@ def test_long_values_are_shortened(length: int) -> None:
     text = "x" * (length - 2)
     assert short_repr(text) == (repr(text) if length <= 59 else repr(text)[:57] + "...")
     assert short_text("a" * length, 58) == ("a" * length if length <= 58 else "a" * 56 + "...")
+
+
+def test_a_long_value_is_shortened_in_the_message() -> None:
+    message = str(invalid("stride", "an even number", list(range(5000))))
+    assert message.startswith("The 'stride' parameter must be an even number. Got [0, 1, 2, 3,")
+    assert message.endswith("... instead.")
+    assert len(message) < 140
