@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import BertVectorizerError, InvalidParameterError, InvalidTableError
 from ..features import read_texts
+from ..features.inputs.frames import index_of
 from ..models.encode_texts import open_store
 from ..models.store.embedding_store import EmbeddingStore
 from ..models.store.session_store import comparison_store
@@ -25,7 +26,7 @@ from .comparison.fitting import as_texts
 from .comparison.folds import Folds, Split, count_leaks, join_duplicates, make_folds
 from .comparison.metrics import Metric, resolve_scoring
 from .comparison.outcome import Outcome
-from .comparison.target import Target, join_target, read_target
+from .comparison.target import Target, Task, join_target, read_target
 from .report.result import Comparison
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def compare(
     groups: Any = None,
     group_duplicates: bool = False,
     test: tuple[Any, Any] | None = None,
-    task: Literal["auto", "classification", "regression"] = "auto",
+    task: Task = "auto",
     learning_curve: bool | Sequence[float] = False,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -227,7 +228,7 @@ def compare(
         settings=_describe(cross_validation, target, candidates),
         texts=texts[:n_rows],
         target=target,
-        index=X.index if isinstance(X, (pd.Series, pd.DataFrame)) else pd.RangeIndex(n_rows),
+        index=pd.RangeIndex(n_rows) if (index := index_of(X)) is None else index,
         folds=folds,
         metrics=metrics,
         n_test=n_test,

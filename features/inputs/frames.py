@@ -14,6 +14,7 @@ from ...errors import InvalidTextError
 __all__ = [
     "Frame",
     "first_names",
+    "index_of",
     "iter_slices",
     "lazy_library",
     "list_column",
@@ -33,7 +34,7 @@ class Frame:
     @property
     def index(self) -> Any:
         """The row labels, None in polars."""
-        return nw.maybe_get_index(_wrapped(self.native))
+        return index_of(self.native)
 
     def column(self, position: int) -> Any:
         """Return a column as a series of the same library."""
@@ -77,6 +78,12 @@ def list_column(X: Any) -> tuple[list[Any], Any] | None:
         return series.to_list(), nw.maybe_get_index(series)
     is_arrow = hasattr(X, "to_pylist") and hasattr(X, "type")  # narwhals reads chunked ones only
     return (X.to_pylist(), None) if is_arrow else None
+
+
+def index_of(X: Any) -> Any:
+    """Return the row labels of a data frame or series; None in polars and for all else."""
+    frame = _wrapped(X)
+    return nw.maybe_get_index(frame) if isinstance(frame, (nw.DataFrame, nw.Series)) else None
 
 
 def lazy_library(X: Any) -> str | None:

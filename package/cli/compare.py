@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -20,16 +21,63 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..pipeline import Comparison
+    from ..pipeline.comparison.target import Task
 
 __all__ = ["compare"]
 
 
-class _Columns(NamedTuple):
-    """Names of the columns of texts, targets and groups."""
+@dataclass(frozen=True)
+class _Rows:
+    """The options that say which rows and columns to read."""
 
-    text: str
-    target: str
+    file: Path | None
+    text: str | None
+    target: str | None
     group: str | None
+    test: Path | None
+    sample: int | None
+    seed: int
+    label_sep: str | None
+    table_options: dict[str, Any]
+
+    def check(self) -> None:
+        """Raise if options are missing or do not go together."""
+        if self.file is None:
+            given = (self.text, self.target, self.group, self.test, self.sample, self.label_sep)
+            if any(given) or self.table_options != options.table_parameters(False, None):
+                raise InvalidTableError(
+                    "--text, --target, --group, --test, --sample, --label-sep, --no-header and"
+                    " --sep describe a FILE; give the file too."
+                )
+        elif self.text is None or self.target is None:
+            raise InvalidTableError("With a FILE both --text COL and --target COL are needed.")
+        elif len({self.text, self.target, self.group}) < 3:
+            raise InvalidTableError(
+                f"--text, --target and --group must be different columns. Got {self.text!r},"
+                f" {self.target!r} and {self.group!r}."
+            )
+
+    def read(self) -> tuple[pd.Series, Any, pd.Series | None]:
+        """Return the texts, targets and groups of FILE or of the example."""
+        if self.file is None:
+            from ..pipeline import load_example
+
+            example = load_example()
+            return example["text"], example["label"], None
+        table = self._read(self.file, self.group, self.sample)
+        groups = None if self.group is None else table[self.group]
+        return table[self.text], split_labels(table[self.target], self.label_sep), groups
+
+    def read_test(self) -> tuple[pd.Series, Any] | None:
+        """Return the texts and targets of the held-out rows, if there are any."""
+        if self.test is None:
+            return None
+        table = self._read(self.test, None, None)
+        return table[self.text], split_labels(table[self.target], self.label_sep)
+
+    def _read(self, file: Path, group: str | None, sample: int | None) -> pd.DataFrame:
+        columns = [column for column in (self.text, self.target, group) if column is not None]
+        return read_rows(file, columns, sample, self.seed, self.table_options)
 
 
 def compare(
@@ -96,35 +144,43 @@ def compare(
 
     stopped = False
     try:
-        _check_outputs(report, json, file, test, store, *(vectors or []))
-        table_options = options.table_parameters(no_header, sep)
-        columns = _columns(file, text, target, group, test, sample, label_sep, table_options)
-        table = _rows(file, columns, sample, seed, table_options)
-        _check_word(word, report, table[columns.text])
+        inputs = [file, test, store, *(vectors or [])]
+        _check_outputs(report=report, json=json, inputs=[path for path in inputs if path])
+        rows = _Rows(
+            file=file,
+            text=text,
+            target=target,
+            group=group,
+            test=test,
+            sample=sample,
+            seed=seed,
+            label_sep=label_sep,
+            table_options=options.table_parameters(no_header, sep),
+        )
+        rows.check()
+        texts, targets, groups = rows.read()
+        _check_word(word, report, texts)
         from ..pipeline import compare as run
 
         bert = options.bert_parameters(
             model, precision=precision, local_files_only=local_files_only
         )
         candidates = make_feature_sets(features, vectors, all_layers, bert)
-        held_back = None
-        if test is not None:
-            rows = read_rows(test, [columns.text, columns.target], None, seed, table_options)
-            held_back = rows[columns.text], split_labels(rows[columns.target], label_sep)
+        held_out = rows.read_test()
         with comparison_progress(len(candidates)) as progress:
             comparison = run(
-                table[columns.text],
-                split_labels(table[columns.target], label_sep),
+                texts,
+                targets,
                 candidates,
                 cv=cv,
                 scoring=scoring or None,
                 n_jobs=n_jobs,
                 random_state=seed,
                 store=store or "auto",
-                groups=None if group is None else table[group],
+                groups=groups,
                 group_duplicates=group_duplicates,
-                test=held_back,
-                task=task,  # type: ignore[arg-type]  # compare checks it
+                test=held_out,
+                task=cast("Task", task),  # compare checks it
                 learning_curve=learning_curve,
                 progress=progress,
             )
@@ -143,15 +199,14 @@ def compare(
         raise interrupted("the table has what is finished.")
 
 
-def _check_outputs(report: Path | None, json: Path | None, *sources: Path | None) -> None:
+def _check_outputs(*, report: Path | None, json: Path | None, inputs: list[Path]) -> None:
     """Check the outputs before the work begins."""
     from ..pipeline.files.write import check_output
 
-    known = [source for source in sources if source is not None]
     if json is not None:
-        check_output(json, (".json",), *known)
+        check_output(json, (".json",), *inputs)
     if report is not None:
-        check_output(report, (".html", ".htm"), *known)
+        check_output(report, (".html", ".htm"), *inputs)
 
 
 def _check_word(word: str | None, report: Path | None, texts: pd.Series) -> None:
@@ -164,50 +219,6 @@ def _check_word(word: str | None, report: Path | None, texts: pd.Series) -> None
 
     if not find_word(read_texts(texts).texts, word):
         raise InvalidTableError(f"The word {word!r} of --word is in no text.")
-
-
-def _columns(
-    file: Path | None,
-    text: str | None,
-    target: str | None,
-    group: str | None,
-    test: Path | None,
-    sample: int | None,
-    label_sep: str | None,
-    table_options: dict[str, Any],
-) -> _Columns:
-    if file is None:
-        is_default = table_options == options.table_parameters(False, None)
-        if any((text, target, group, test, sample, label_sep)) or not is_default:
-            raise InvalidTableError(
-                "--text, --target, --group, --test, --sample, --label-sep, --no-header and --sep"
-                " describe a FILE; give the file too."
-            )
-        return _Columns("text", "label", None)
-    if text is None or target is None:
-        raise InvalidTableError("With a FILE both --text COL and --target COL are needed.")
-    if len({text, target, group}) < 3:
-        raise InvalidTableError(
-            f"--text, --target and --group must be different columns. Got {text!r}, {target!r} and"
-            f" {group!r}."
-        )
-    return _Columns(text, target, group)
-
-
-def _rows(
-    file: Path | None,
-    columns: _Columns,
-    sample: int | None,
-    seed: int,
-    table_options: dict[str, Any],
-) -> pd.DataFrame:
-    if file is not None:
-        return read_rows(
-            file, [column for column in columns if column is not None], sample, seed, table_options
-        )
-    from ..pipeline import load_example
-
-    return load_example()
 
 
 def _print(comparison: Comparison) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -14,6 +14,8 @@ from .shared import comparison_progress, interrupted, make_feature_sets, read_ro
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..pipeline.comparison.target import Target, Task
 
 __all__ = ["train"]
 
@@ -66,15 +68,18 @@ def train(
         )
         candidates = make_feature_sets(features, vectors, False, bert)
         values = split_labels(table[target], label_sep)
+        checked_task = cast("Task", task)  # read_target checks it
         if len(candidates) == 1:
-            fitted = _fit_one(table[text], values, candidates, cv, task, store)
+            fitted = _fit_one(
+                table[text], values, candidates, cv=cv, task=checked_task, store=store or "auto"
+            )
         else:
             fitted = _fit_best(
                 table[text],
                 values,
                 candidates,
                 cv=cv,
-                task=task,
+                task=checked_task,
                 store=store or "auto",
                 random_state=seed,
                 group_duplicates=group_duplicates,
@@ -92,9 +97,10 @@ def _fit_one(
     texts: pd.Series,
     values: Any,
     features: dict[str, Any],
+    *,
     cv: str | None,
-    task: str,
-    store: Path | None,
+    task: Task,
+    store: Path | str,
 ) -> tuple[Any, str, str, tuple[str, ...]]:
     from ..pipeline.comparison.fitting import as_texts, fit_pipeline
     from ..pipeline.comparison.target import read_target
@@ -109,7 +115,7 @@ def _fit_one(
     for note in notes:
         print(f"Note: {note}", file=sys.stderr)
     ((name, transformer),) = features.items()
-    pipeline = fit_pipeline(transformer, None, column, learnt, store or "auto")
+    pipeline = fit_pipeline(transformer, None, column, learnt, store)
     return pipeline, name, "trained without a comparison", _label_names(learnt)
 
 
@@ -130,5 +136,5 @@ def _fit_best(
     return comparison.pipeline(name), name, summary, _label_names(comparison.target)
 
 
-def _label_names(target: Any) -> tuple[str, ...]:
-    return tuple(map(str, target.classes)) if target.kind == "multilabel" else ()
+def _label_names(target: Target) -> tuple[str, ...]:
+    return () if target.kind != "multilabel" or target.classes is None else tuple(target.classes)

@@ -20,6 +20,8 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .target import Kind
+
 __all__ = ["default_estimator", "majority_estimator"]
 
 _MAX_LOGISTIC_CLASSES = 20
@@ -30,12 +32,12 @@ _DENSE_CS = (1e-4, 1e-3, 1e-2, 1e-1)
 _SPARSE_CS = (1e-1, 1.0, 10.0, 100.0)
 
 
-def majority_estimator(kind: str) -> DummyClassifier | DummyRegressor:
+def majority_estimator(kind: Kind) -> DummyClassifier | DummyRegressor:
     """Return an estimator that ignores the features: class frequencies, or the mean."""
     return DummyRegressor() if kind == "regression" else DummyClassifier()
 
 
-def default_estimator(features: Any, kind: str, labels: NDArray[Any]) -> Pipeline:
+def default_estimator(features: Any, kind: Kind, labels: NDArray[Any]) -> Pipeline:
     """Return an unfitted scaler and linear estimator for the features of training rows.
 
     Dense columns are scaled to unit variance. Sparse rows are scaled to unit length, since scaling

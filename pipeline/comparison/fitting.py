@@ -13,7 +13,7 @@ from ...errors import InvalidTableError
 from ...features import BertVectorizer, read_texts
 from .candidates import parts_of, with_store
 from .default_estimators import default_estimator, majority_estimator
-from .target import Target
+from .target import Kind, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def as_rows(features: Any) -> Any:
     return features.tocsr() if hasattr(features, "tocsr") else np.asarray(features)
 
 
-def make_estimator(estimator: Any, features: Any, kind: str, labels: NDArray[Any]) -> Any:
+def make_estimator(estimator: Any, features: Any, kind: Kind, labels: NDArray[Any]) -> Any:
     """Return an unfitted clone of the estimator, or the default one for these features."""
     return default_estimator(features, kind, labels) if estimator is None else clone(estimator)
 

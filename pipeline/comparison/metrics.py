@@ -13,8 +13,9 @@ from sklearn.metrics import accuracy_score, brier_score_loss, get_scorer, make_s
 
 from ...errors import InvalidParameterError
 from ...private_api import score_function
-from ...validation import invalid
+from ...validation import invalid, short_repr
 from .outcome import Cost
+from .target import Kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,7 @@ class Metric:
             return math.nan
 
 
-def resolve_scoring(scoring: Any, kind: str) -> list[Metric]:
+def resolve_scoring(scoring: Any, kind: Kind) -> list[Metric]:
     """Return the metrics that a ``scoring`` parameter means, the one that decides first.
 
     Examples
@@ -132,7 +133,7 @@ def resolve_scoring(scoring: Any, kind: str) -> list[Metric]:
         if name in _TABLE_COLUMNS or names.count(name) > 1:
             raise InvalidParameterError(
                 "The 'scoring' parameter must have names that are no other columns of the table."
-                f" Got {name!r}."
+                f" Got {short_repr(name)}."
             )
     return metrics
 
@@ -156,7 +157,7 @@ def _scorer(scorer: str | Scorer) -> Scorer:
     except (ValueError, TypeError):
         raise InvalidParameterError(
             "The 'scoring' parameter must name a scorer that sklearn.metrics.get_scorer_names()"
-            f" lists, 'spearman' or 'neg_brier_score'. Got {scorer!r} instead."
+            f" lists, 'spearman' or 'neg_brier_score'. Got {short_repr(scorer)} instead."
         ) from None
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from ...errors import InvalidParameterError
+from ...validation import short_repr
 from .fitting import fit_pipeline
 from .folds import Folds
 from .metrics import Metric
@@ -21,6 +22,8 @@ from .target import Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ...models.store.embedding_store import EmbeddingStore
 
 __all__ = ["ComparisonResult"]
 
@@ -42,7 +45,7 @@ class ComparisonResult:
     curve_sizes: tuple[int, ...]
     roster: Mapping[str, Any] = field(repr=False)
     _estimator: Any = field(repr=False)
-    _store: Any = field(repr=False)
+    _store: EmbeddingStore | None = field(repr=False)
 
     @cached_property
     def _ranked(self) -> tuple[pd.DataFrame, str]:
@@ -169,8 +172,8 @@ class ComparisonResult:
     def _outcome(self, name: str) -> Outcome:
         if name not in self.outcomes:
             raise InvalidParameterError(
-                f"The 'name' parameter must be one of: {', '.join(self.outcomes)}. Got {name!r}"
-                " instead."
+                f"The 'name' parameter must be one of: {', '.join(self.outcomes)}. Got"
+                f" {short_repr(name)} instead."
             )
         return self.outcomes[name]
 

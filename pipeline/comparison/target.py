@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from ...errors import InvalidTableError
-from ...features.inputs.frames import read_frame
-from ...validation import check_choice
+from ...features.inputs.frames import list_column, read_frame
+from ...validation import check_choice, short_repr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TASKS", "Target", "join_target", "read_target"]
+__all__ = ["TASKS", "Kind", "Target", "Task", "join_target", "read_target"]
 
-TASKS = ("auto", "classification", "regression")
+Kind = Literal["binary", "multiclass", "multilabel", "regression"]
+Task = Literal["auto", "classification", "regression"]
+TASKS: tuple[Task, ...] = get_args(Task)
 
 _MAX_PLAUSIBLE_CLASSES = 50
 _MAX_EXACT = 2**53  # greater integers are not exact as float64
@@ -37,7 +39,7 @@ class Target:
     """
 
     values: NDArray[Any]
-    kind: str
+    kind: Kind
     classes: NDArray[Any] | None
     name: str | None
 
@@ -59,7 +61,7 @@ class Target:
         return counts.sort_values(kind="stable")
 
 
-def read_target(y: Any, n_rows: int, task: str = "auto") -> tuple[Target, list[str]]:
+def read_target(y: Any, n_rows: int, task: Task = "auto") -> tuple[Target, list[str]]:
     """Read a target; return it with notes for the user.
 
     ``task="auto"`` reads numbers with fractions as regression and everything else as classes,
@@ -177,10 +179,11 @@ def _read_rows(y: Any) -> tuple[list[Any] | NDArray[Any], list[Any]]:
         if len(frame.names) != 1:
             return _matrix(np.asarray(y, dtype=object)), frame.names
         y = frame.column(0)
+    values: Any
     if isinstance(y, (list, tuple)):
-        values: Any = list(y)
-    elif hasattr(y, "to_list"):
-        values = y.to_list()
+        values = list(y)
+    elif column := list_column(y.to_series() if isinstance(y, pd.Index) else y):
+        values = column[0]
     else:
         values = np.asarray(y)
         if values.ndim == 2 and values.shape[1] == 1:
@@ -212,8 +215,8 @@ def _label_sets(rows: list[Any]) -> list[set[str]]:
     for number, row in enumerate(rows):
         if not isinstance(row, _COLLECTIONS):
             raise InvalidTableError(
-                f"The target must be a list of labels for each row, as for others. Got {row!r} in"
-                f" row {number}, counted from 0."
+                "The target must be a list of labels for each row, as for others. Got"
+                f" {short_repr(row)} in row {number}, counted from 0."
             )
     return [{str(label) for label in row} for row in rows]
 
@@ -290,8 +293,8 @@ def _finite(column: list[Any], numbers: NDArray[np.float64] | None) -> NDArray[n
             if (one := _as_numbers([value])) is None or not np.isfinite(one[0])
         )
         raise InvalidTableError(
-            f"For task 'regression' the target must hold finite numbers. Got {column[row]!r} in row"
-            f" {row}, counted from 0."
+            "For task 'regression' the target must hold finite numbers. Got"
+            f" {short_repr(column[row])} in row {row}, counted from 0."
         )
     return numbers
 
@@ -313,14 +316,14 @@ def _multilabel(values: NDArray[Any], classes: Any, name: str | None) -> Target:
         row, column = np.argwhere(~is_valid)[0]
         raise InvalidTableError(
             "A target of several columns must hold 0 and 1 only, a column for each label. "
-            f"Got {values[row, column]!r} in row {row}, column {column}, counted from 0."
+            f"Got {short_repr(values[row, column])} in row {row}, column {column}, counted from 0."
         )
     values = values.astype(np.int64)
     same = (values == values[0]).all(axis=0)
     if same.any():
         label = classes[int(same.argmax())]
         raise InvalidTableError(
-            f"Each label must be in at least one row, and not in all. Got {label!r} in"
+            f"Each label must be in at least one row, and not in all. Got {short_repr(label)} in"
             f" {'all' if values[0, same][0] else 'no'} rows."
         )
     if len(classes) == 1:  # with and without it: two classes

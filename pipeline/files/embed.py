@@ -102,12 +102,12 @@ def embed_file(
         return pd.DataFrame(vectors, columns=vectorizer.get_feature_names_out())
 
     return convert_file(
-        path,
-        column,
-        output,
-        FORMATS,
-        embed,
-        lambda: pd.DataFrame(columns=vectorizer.get_feature_names_out(), dtype=np.float32),
+        path=path,
+        column=column,
+        output=output,
+        formats=FORMATS,
+        convert=embed,
+        example=lambda: pd.DataFrame(columns=vectorizer.get_feature_names_out(), dtype=np.float32),
         header=header,
         separator=separator,
         chunk_rows=chunk_rows,

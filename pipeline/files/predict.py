@@ -126,12 +126,12 @@ def predict_file(
         raise invalid("text", rule, text)
     predictor = _Predictor(saved, probabilities)
     return convert_file(
-        file,
-        column,
-        output,
-        FORMATS,
-        predictor,
-        lambda: predictor(pd.Series([""], dtype=object)),
+        path=file,
+        column=column,
+        output=output,
+        formats=FORMATS,
+        convert=predictor,
+        example=lambda: predictor(pd.Series([""], dtype=object)),
         header=header,
         separator=separator,
         chunk_rows=chunk_rows,

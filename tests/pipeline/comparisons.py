@@ -10,7 +10,7 @@ import pandas as pd
 from bertvectorizer.pipeline import Comparison, Cost, Outcome
 from bertvectorizer.pipeline.comparison.folds import Folds
 from bertvectorizer.pipeline.comparison.metrics import resolve_scoring
-from bertvectorizer.pipeline.comparison.target import Target
+from bertvectorizer.pipeline.comparison.target import Kind, Target
 
 NAMES = [
     *("majority class", "TF-IDF words", "TF-IDF words + characters", "Word2Vec"),
@@ -28,7 +28,7 @@ _CLASSES = {"binary": ["ham", "spam"], "multiclass": ["money", "sport", "world"]
 
 
 def make_comparison(
-    kind: str = "binary",
+    kind: Kind = "binary",
     names: list[str] | None = None,
     n_rows: int = 200,
     classes: list[Any] | None = None,
@@ -95,7 +95,7 @@ def make_comparison(
 
 
 def make_target(
-    kind: str, n_rows: int, classes: list[Any] | None, name: str, rng: np.random.Generator
+    kind: Kind, n_rows: int, classes: list[Any] | None, name: str, rng: np.random.Generator
 ) -> Target:
     """Return random values to predict."""
     if kind == "regression":

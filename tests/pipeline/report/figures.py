@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bertvectorizer import Comparison
+from bertvectorizer.pipeline.comparison.target import Kind
 from tests.pipeline.comparisons import make_comparison
 
 WILD = [
@@ -31,5 +32,5 @@ def draw(figure: Figure) -> bytes:
     return target.getvalue()
 
 
-def wild_comparison(kind: str = "multiclass") -> Any:
+def wild_comparison(kind: Kind = "multiclass") -> Comparison:
     return make_comparison(kind, [*WILD, "BERT"], classes=WILD, curve=True)

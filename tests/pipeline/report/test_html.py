@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from bertvectorizer import BertVectorizer, compare
+from bertvectorizer import BertVectorizer, Comparison, compare
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
 from bertvectorizer.pipeline.report import html as report
 from bertvectorizer.pipeline.report.html import render_report, repr_html
@@ -88,7 +88,7 @@ class Page(HTMLParser):
         return re.sub(r"\s+", " ", "".join(self.words))
 
 
-def check(comparison: Any, word: str | None = None) -> Page:
+def check(comparison: Comparison, word: str | None = None) -> Page:
     """Render a page and hold what every page must be."""
     text = render_report(comparison, word)
     text.encode("utf-8")
