@@ -54,23 +54,17 @@ __all__ = [
 ]
 
 _MODULES = {
-    ".features": (
-        "BertSpanVectorizer",
-        "BertVectorizer",
-        "BertWordVectorizer",
-        "StaticVectorizer",
-        "Word2VecVectorizer",
-    ),
-    ".models.store": ("EmbeddingStore",),
-    ".models.word_vectors": ("WordVectors", "load_word_vectors"),
+    "EmbeddingStore": ".models.store",
+    "WordVectors": ".models.word_vectors",
+    "load_word_vectors": ".models.word_vectors",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    homes = (module for module, names in _MODULES.items() if name in names)
-    value = getattr(importlib.import_module(next(homes, ".pipeline"), __name__), name)
+    module = ".features" if name.endswith("Vectorizer") else _MODULES.get(name, ".pipeline")
+    value = getattr(importlib.import_module(module, __name__), name)
     globals()[name] = value
     return value
 

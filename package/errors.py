@@ -39,10 +39,6 @@ __all__ = [
 class BertVectorizerError(Exception):
     """Base class of all errors of this package.
 
-    See Also
-    --------
-    bertvectorizer.errors : The tree of errors.
-
     Examples
     --------
     >>> from bertvectorizer import BertVectorizer
@@ -55,113 +51,54 @@ class BertVectorizerError(Exception):
 
 
 class InvalidParameterError(BertVectorizerError, ValueError, TypeError):
-    """Raised if a parameter is invalid. The message names it, its rule and the value received.
-
-    See Also
-    --------
-    InvalidTextError : Raised if the input is invalid.
-    """
+    """Raised if a parameter is invalid. The message names it, its rule and the value received."""
 
 
 class InvalidTextError(BertVectorizerError, ValueError, TypeError):
-    """Raised if the input does not hold texts. The message names the first invalid row.
-
-    See Also
-    --------
-    InvalidTableError : Raised if a file is invalid.
-    """
+    """Raised if the input does not hold texts. The message names the first invalid row."""
 
 
 class InvalidTableError(BertVectorizerError, ValueError):
-    """Raised if a file cannot be read as a table, or its columns cannot be used.
-
-    See Also
-    --------
-    InvalidTextError : Raised if the input does not hold texts.
-    """
+    """Raised if a file cannot be read as a table, or its columns cannot be used."""
 
 
 class StoreError(BertVectorizerError, OSError):
     """Raised if a store of embeddings cannot be used.
 
     Estimators do not raise it. They warn once and continue without the store.
-
-    See Also
-    --------
-    EmbeddingStore : The store.
     """
 
 
 class UnknownWordError(BertVectorizerError, KeyError):
-    """Raised if a table of word vectors does not have a word.
-
-    See Also
-    --------
-    WordVectors : The table.
-    """
+    """Raised if a table of word vectors does not have a word."""
 
     def __str__(self) -> str:
         return str(self.args[0])  # a KeyError shows the repr of its message
 
 
 class ModelError(BertVectorizerError, RuntimeError):
-    """Base class of errors of models.
-
-    See Also
-    --------
-    BertVectorizerError : Base class of all errors.
-    """
+    """Base class of errors of models."""
 
 
 class ModelNotFoundError(ModelError):
-    """Raised if a model cannot be found.
-
-    See Also
-    --------
-    ModelIntegrityError : Raised if a model is found but damaged.
-    """
+    """Raised if a model cannot be found."""
 
 
 class ModelIntegrityError(ModelError):
-    """Raised if a file of a model is damaged, incomplete, or not the expected one.
-
-    See Also
-    --------
-    ModelNotFoundError : Raised if a model cannot be found.
-    """
+    """Raised if a file of a model is damaged, incomplete, or not the expected one."""
 
 
 class ModelChangedError(ModelError):
-    """Raised if a model is not the one that the estimator was fitted with.
-
-    See Also
-    --------
-    ModelNotFoundError : Raised if a model cannot be found.
-    """
+    """Raised if a model is not the one that the estimator was fitted with."""
 
 
 class UnsafeModelError(ModelError):
-    """Raised if loading a model would run code from its files.
-
-    See Also
-    --------
-    load_pipeline : Load a pipeline without running code.
-    """
+    """Raised if loading a model would run code from its files."""
 
 
 class UnsupportedModelError(ModelError):
-    """Raised if the architecture of a model is not supported, or a device is not available.
-
-    See Also
-    --------
-    InvalidParameterError : Raised if a parameter is invalid.
-    """
+    """Raised if the architecture of a model is not supported, or a device is not available."""
 
 
 class OutOfMemoryError(ModelError):
-    """Raised if a single sequence does not fit into the memory of the device.
-
-    See Also
-    --------
-    BertVectorizer : Its parameter ``max_length`` limits the length of sequences.
-    """
+    """Raised if a single sequence does not fit into the memory of the device."""

@@ -54,10 +54,6 @@ class ComparisonInterrupted(KeyboardInterrupt):
     comparison : Comparison or None
         The comparison of the finished feature sets. None if no feature set was finished.
 
-    See Also
-    --------
-    compare : Compare feature sets.
-
     Examples
     --------
     >>> from bertvectorizer.pipeline import ComparisonInterrupted
@@ -436,7 +432,7 @@ def _describe(
         **({"rows held back for a test": f"{n_test:,}"} if n_test else {}),
         "metrics": ", ".join(metric.name for metric in cross_validation.metrics),
         "estimator": (
-            "scaler and regularised linear model that fit the features"
+            "scaler and regularized linear model that fit the features"
             if estimator is None
             else str(estimator)
         ),

@@ -69,7 +69,7 @@ class _Rows:
         return table[self.text], split_labels(table[self.target], self.label_sep), groups
 
     def read_test(self) -> tuple[pd.Series, Any] | None:
-        """Return the texts and targets of the held-out rows, if there are any."""
+        """Return the texts and targets of the held-back rows, if there are any."""
         if self.test is None:
             return None
         table = self._read(self.test, None, None)
@@ -101,7 +101,7 @@ def compare(
     cv: Annotated[str, typer.Option(help="Folds: 5, or 2x5 for two repeats of five.")] = "2x5",
     test: Annotated[
         Path | None,
-        typer.Option("--test", help="File of held-out rows with the columns of FILE. Scored once."),
+        typer.Option("--test", help="File of held-back rows with the same columns. Scored once."),
     ] = None,
     group: Annotated[
         str | None,
@@ -166,7 +166,7 @@ def compare(
             model, precision=precision, local_files_only=local_files_only
         )
         candidates = make_feature_sets(features, vectors, all_layers, bert)
-        held_out = rows.read_test()
+        held_back = rows.read_test()
         with comparison_progress(len(candidates)) as progress:
             comparison = run(
                 texts,
@@ -179,7 +179,7 @@ def compare(
                 store=store or "auto",
                 groups=groups,
                 group_duplicates=group_duplicates,
-                test=held_out,
+                test=held_back,
                 task=cast("Task", task),  # compare checks it
                 learning_curve=learning_curve,
                 progress=progress,

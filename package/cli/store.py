@@ -61,7 +61,7 @@ def verify(path: PathArgument) -> None:
             file=sys.stderr,
         )
         raise typer.Exit(1)
-    print(f"{store.read_stats().texts:,} texts, all sound")
+    print(f"{store.read_stats().texts:,} texts, no faults")
 
 
 @store_app.command()

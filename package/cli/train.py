@@ -111,12 +111,12 @@ def _fit_one(
             " out."
         )
     column = as_texts(texts)
-    learnt, notes = read_target(values, len(column), task)
+    read, notes = read_target(values, len(column), task)
     for note in notes:
         print(f"Note: {note}", file=sys.stderr)
     ((name, transformer),) = features.items()
-    pipeline = fit_pipeline(transformer, None, column, learnt, store)
-    return pipeline, name, "trained without a comparison", _label_names(learnt)
+    pipeline = fit_pipeline(transformer, None, column, read, store)
+    return pipeline, name, "trained without a comparison", _label_names(read)
 
 
 def _fit_best(

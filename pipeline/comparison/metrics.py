@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["Metric", "Scorer", "resolve_scoring"]
+__all__ = ["TABLE_COLUMNS", "Metric", "Scorer", "resolve_scoring"]
 
 Scorer = Callable[[Any, Any, Any], float]
 
@@ -31,7 +31,7 @@ _DEFAULTS = {
     "multilabel": ("f1_macro", "accuracy", "roc_auc"),
     "regression": ("r2", "spearman", "neg_mean_absolute_error"),
 }
-_TABLE_COLUMNS = {
+TABLE_COLUMNS = {
     *("features", "is_contextual", "low", "high", "difference", "difference_low"),
     *("difference_high", "p_value", "verdict", "test", "test_low", "test_high", "n_rows"),
     *(field.name for field in fields(Cost)),
@@ -130,7 +130,7 @@ def resolve_scoring(scoring: Any, kind: Kind) -> list[Metric]:
     metrics = [Metric(name, _scorer(scorer), _known_as(scorer)) for name, scorer in named.items()]
     names = [metric.name for metric in metrics]
     for name in names:
-        if name in _TABLE_COLUMNS or names.count(name) > 1:
+        if name in TABLE_COLUMNS or names.count(name) > 1:
             raise InvalidParameterError(
                 "The 'scoring' parameter must have names that are no other columns of the table."
                 f" Got {short_repr(name)}."

@@ -130,10 +130,6 @@ class ComparisonResult:
         ------
         InvalidParameterError
             If there is no such feature set.
-
-        See Also
-        --------
-        plot_confusion : Plot the confusion matrix.
         """
         first = self._outcome(name)
         if other is None:

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InvalidTableError
+from ...features.inputs.frames import first_names
 from ...validation import check_int, invalid, short_text
 
 if TYPE_CHECKING:
@@ -458,11 +459,9 @@ def _check_columns(
     names = list(present)
     for name in wanted:
         if name not in names:
-            shown = ", ".join(short_text(known, 39) for known in names[:_COLUMNS_NAMED])
-            more = ", ..." if len(names) > _COLUMNS_NAMED else ""
+            shown = first_names([short_text(known, 39) for known in names], _COLUMNS_NAMED)
             raise InvalidTableError(
-                f"The file {str(path)!r} has no column {name!r}. Its columns are:"
-                f" {shown}{more}.{remedy}"
+                f"The file {str(path)!r} has no column {name!r}. Its columns are: {shown}.{remedy}"
             )
 
 

@@ -81,10 +81,6 @@ class Comparison(ComparisonResult):
         ------
         InvalidParameterError
             If no feature set has a score.
-
-        See Also
-        --------
-        to_html : Write the report, which has all plots.
         """
         from .plots import plot_scores
 
@@ -102,10 +98,6 @@ class Comparison(ComparisonResult):
         ------
         InvalidParameterError
             If the costs were not measured, or no feature set has a score.
-
-        See Also
-        --------
-        to_html : Write the report, which has all plots.
         """
         from .plots import plot_cost
 
@@ -123,10 +115,6 @@ class Comparison(ComparisonResult):
         ------
         InvalidParameterError
             If no feature set reads a single layer under a single pooling.
-
-        See Also
-        --------
-        to_html : Write the report, which has all plots.
         """
         from .plots import plot_layers
 
@@ -144,10 +132,6 @@ class Comparison(ComparisonResult):
         ------
         InvalidParameterError
             If no learning curve was requested.
-
-        See Also
-        --------
-        to_html : Write the report, which has all plots.
         """
         from .plots import plot_learning_curve
 
@@ -170,10 +154,6 @@ class Comparison(ComparisonResult):
         ------
         InvalidParameterError
             If there is no such feature set.
-
-        See Also
-        --------
-        errors : Return the rows that a feature set predicts correctly and another does not.
         """
         from .plots import plot_confusion
 
@@ -196,10 +176,6 @@ class Comparison(ComparisonResult):
         ------
         InvalidParameterError
             If no text has the word.
-
-        See Also
-        --------
-        BertSpanVectorizer : Vectors of words in context.
         """
         from .plots import plot_words
 
@@ -225,10 +201,6 @@ class Comparison(ComparisonResult):
         ------
         InvalidParameterError
             If the file cannot be written, or no text has the word.
-
-        See Also
-        --------
-        to_json : Write the results as JSON.
         """
         from .html import render_report
 
@@ -256,10 +228,6 @@ class Comparison(ComparisonResult):
         ------
         InvalidParameterError
             If the file cannot be written.
-
-        See Also
-        --------
-        to_html : Write the report.
         """
         curve = self.learning_curve
         found = {

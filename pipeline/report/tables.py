@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..comparison.outcome import Cost
+from ..comparison.metrics import TABLE_COLUMNS
 from ..comparison.results_table import BEST_BASELINE
 from .formatting import (
     MAX_NAME,
@@ -42,10 +42,6 @@ _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "kept_bytes": ("features kept", format_bytes),
     "oov_rate": ("unknown words", format_share),
     "truncation_rate": ("texts cut short", format_share),
-}
-_SCORE_COLUMNS = {
-    *("features", "is_contextual", "low", "high", "difference", "difference_low"),
-    *("difference_high", "p_value", "verdict", "test", "test_low", "test_high"),
 }
 
 
@@ -102,7 +98,7 @@ def _mark(comparison: ComparisonResult, row: pd.Series) -> str:
 def score_table(comparison: ComparisonResult) -> Table:
     """Return the scores of each feature set, with intervals and verdicts."""
     metric = comparison.metric
-    known = {*_SCORE_COLUMNS, *(field.name for field in fields(Cost)), metric}
+    known = {*TABLE_COLUMNS, metric}
     table_columns = comparison.table.columns
     further = [column for column in table_columns if column not in known]
     has_test = "test" in table_columns

@@ -8,50 +8,26 @@ The other names are types that skops files refer to; each is imported when it is
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ...features.weighting import _Plain as PlainWeighting
-    from ...features.weighting import _PowerMean as PowerMeans
-    from ...features.weighting import _Sif as SifWeighting
-    from ...features.weighting import _Tfidf as TfidfWeighting
-    from ..tagging.crf import LinearChainCrf
-    from .compact import (
-        PackedDict,
-        PackedMatrix,
-        PackedNumbers,
-        PackedStrings,
-        PackedSubwords,
-        PackedTable,
-    )
-    from .pipeline_file import SavedPipeline, load_pipeline, save_pipeline
-
-__all__ = [
-    "LinearChainCrf",
-    "PackedDict",
-    "PackedMatrix",
-    "PackedNumbers",
-    "PackedStrings",
-    "PackedSubwords",
-    "PackedTable",
-    "PlainWeighting",
-    "PowerMeans",
-    "SavedPipeline",
-    "SifWeighting",
-    "TfidfWeighting",
-    "load_pipeline",
-    "save_pipeline",
-]
+from typing import Any
 
 _HOMES = {
     "LinearChainCrf": ("..tagging.crf", "LinearChainCrf"),
+    "PackedDict": (".compact", "PackedDict"),
+    "PackedMatrix": (".compact", "PackedMatrix"),
+    "PackedNumbers": (".compact", "PackedNumbers"),
+    "PackedStrings": (".compact", "PackedStrings"),
+    "PackedSubwords": (".compact", "PackedSubwords"),
+    "PackedTable": (".compact", "PackedTable"),
     "PlainWeighting": ("...features.weighting", "_Plain"),
     "PowerMeans": ("...features.weighting", "_PowerMean"),
+    "SavedPipeline": (".pipeline_file", "SavedPipeline"),
     "SifWeighting": ("...features.weighting", "_Sif"),
     "TfidfWeighting": ("...features.weighting", "_Tfidf"),
-    **{name: (".compact", name) for name in __all__ if name.startswith("Packed")},
-    **{name: (".pipeline_file", name) for name in __all__ if name.lower().endswith("pipeline")},
+    "load_pipeline": (".pipeline_file", "load_pipeline"),
+    "save_pipeline": (".pipeline_file", "save_pipeline"),
 }
+
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from functools import cache
 
+from .. import saving
+
 __all__ = ["FORMER_NAMES", "OWN_TYPES", "public_names"]
 
 # Names in files that were written before modules moved into sub-packages -> public names.
@@ -27,14 +29,8 @@ FORMER_NAMES = {
     "bertvectorizer.pipeline.labeler.SequenceLabeler": "bertvectorizer.SequenceLabeler",
     **{
         f"bertvectorizer.pipeline.packed.{name}": f"bertvectorizer.pipeline.saving.{name}"
-        for name in (
-            "PackedDict",
-            "PackedMatrix",
-            "PackedNumbers",
-            "PackedStrings",
-            "PackedSubwords",
-            "PackedTable",
-        )
+        for name in saving.__all__
+        if name.startswith("Packed")
     },
 }
 OWN_TYPES = frozenset(FORMER_NAMES.values())  # add the public names of later types here

@@ -109,8 +109,10 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
     Raises
     ------
     InvalidParameterError
-        If a parameter breaks its rule, ``y`` does not hold one tag for each word, or a tag is not
-        valid in ``scheme``.
+        If a parameter breaks its rule, or one that ``fit`` has used was changed since. If ``y``
+        does not hold one tag for each word, or a tag is not valid in ``scheme``. If ``fit`` gets no
+        words. If the estimator returns NaN. If the true tags of a score are plain and the training
+        tags mark entities, or the reverse.
     InvalidTextError
         If ``X`` does not hold lists of words.
     NotFittedError
@@ -191,14 +193,6 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         self : object
             The fitted labeler.
 
-        Raises
-        ------
-        InvalidTextError
-            If ``X`` does not hold lists of words.
-        InvalidParameterError
-            If a parameter breaks its rule, ``X`` has no words, ``y`` does not hold one tag for each
-            word, or a tag is not valid in ``scheme``.
-
         Warns
         -----
         ConvergenceWarning
@@ -224,25 +218,25 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             vectorizer,
             None if vectorizer is None else learn_word_vectors(vectorizer, words, given),
         )
-        learnt: dict[str, Any] = {
+        learned: dict[str, Any] = {
             "vectorizer_": vectorizer,
             "tags_": tags,
             "scheme_": scheme,
             "coding_": coding,
         }
-        learnt["_form"] = {"context": self.context, "word_shape": self.word_shape}
-        learnt["_bytes_a_word"] = (
+        learned["_form"] = {"context": self.context, "word_shape": self.word_shape}
+        learned["_bytes_a_word"] = (
             8.0 * features.nnz / len(flat) if sparse.issparse(features) else 4.0 * features.shape[1]
         )
         if self.decode == "crf":
-            learnt["crf_"] = self._fit_crf(features, tags, flat, offsets_of(words), coding)
+            learned["crf_"] = self._fit_crf(features, tags, flat, offsets_of(words), coding)
         else:
-            learnt["estimator_"] = self._new_estimator(features, set(flat)).fit(
+            learned["estimator_"] = self._new_estimator(features, set(flat)).fit(
                 features, np.array(flat)
             )
         for former in ("estimator_", "crf_"):  # all went well: only now is a former fit forgotten
             self.__dict__.pop(former, None)
-        for name, value in learnt.items():
+        for name, value in learned.items():
             setattr(self, name, value)
         return self
 
@@ -258,15 +252,6 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         -------
         tags : list of list of str
             One tag for each word of each sentence, in ``scheme_``.
-
-        Raises
-        ------
-        InvalidTextError
-            If ``X`` does not hold lists of words.
-        InvalidParameterError
-            If a parameter that ``fit`` has used was changed since, or the estimator returns NaN.
-        NotFittedError
-            If the labeler is not fitted.
         """
         self._check_fitted()
         found: list[list[str]] = []
@@ -304,12 +289,6 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
         Raises
         ------
-        InvalidTextError
-            If ``X`` does not hold lists of words.
-        InvalidParameterError
-            If a parameter that ``fit`` has used was changed since, or the estimator returns NaN.
-        NotFittedError
-            If the labeler is not fitted.
         AttributeError
             If the estimator has no ``predict_proba``.
         """
@@ -342,16 +321,6 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         score : float
             In [0, 1]. It is 0 if there are no words, or no entities in ``y`` and in the
             predictions.
-
-        Raises
-        ------
-        InvalidTextError
-            If ``X`` does not hold lists of words.
-        InvalidParameterError
-            If ``y`` does not hold one tag for each word, or a parameter that ``fit`` has used was
-            changed since. If tags are plain and the training tags mark entities, or the reverse.
-        NotFittedError
-            If the labeler is not fitted.
         """
         true = self._true_tags(X, y)
         return tag_score(true, self.predict(X), self.scheme_)
@@ -376,16 +345,6 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         -------
         report : str or dict
             The report. A dict holds Python numbers, which can be written as JSON.
-
-        Raises
-        ------
-        InvalidTextError
-            If ``X`` does not hold lists of words.
-        InvalidParameterError
-            If ``y`` does not hold one tag for each word, or a parameter that ``fit`` has used was
-            changed since. If tags are plain and the training tags mark entities, or the reverse.
-        NotFittedError
-            If the labeler is not fitted.
 
         Examples
         --------
@@ -452,7 +411,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
                 )
 
     def _true_tags(self, X: Any, y: Any) -> list[list[str]]:
-        """Return true tags, of the same kind as those learnt."""
+        """Return true tags, of the same kind as those learned."""
         self._check_fitted()
         true = read_tags(y, read_sentences(X))
         check_true_tags(true, self.tags_.tolist(), self.scheme_)

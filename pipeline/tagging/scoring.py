@@ -17,7 +17,7 @@ _KNOWN_TO_SEQEVAL = re.compile(r"[OBIES]|[BIES]-.*", re.DOTALL)
 
 
 def check_true_tags(true: list[list[str]], known: Sequence[str], scheme: str) -> None:
-    """Refuse plain tags where entities were learnt, and entities where plain tags were."""
+    """Refuse plain tags where entities were learned, and entities where plain tags were."""
     marks = list(dict.fromkeys(tag for tags in true for tag in tags if tag != "O"))
     if not marks:
         return
@@ -32,7 +32,7 @@ def check_true_tags(true: list[list[str]], known: Sequence[str], scheme: str) ->
         raise InvalidParameterError(
             f"y must hold plain tags, as the training tags were, such as {known[0]!r}. Got tags"
             f" that mark entities, such as {marks[0]!r}, instead. Give tags of the kind that was"
-            " learnt, or fit with these."
+            " learned, or fit with these."
         )
 
 

@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InvalidParameterError, InvalidTableError
-from ...features.inputs.frames import Frame, list_column, read_frame, row_name
+from ...features.inputs.frames import Frame, first_names, list_column, read_frame, row_name
 from ...features.inputs.texts import is_missing
 from ...validation import invalid, short_repr
 from .schemes import check_scheme, convert_tags, detect_scheme
 
 __all__ = ["TaggedSentences", "converted"]
-
-_NAMED = 5
 
 
 class TaggedSentences(NamedTuple):
@@ -63,10 +61,6 @@ class TaggedSentences(NamedTuple):
         InvalidParameterError
             If words or tags are not lists of lists of str, or the number of tags of a sentence
             differs from its number of words.
-
-        See Also
-        --------
-        from_frame : Read such a table.
         """
         for name, sentences in (("words", self.words), ("tags", self.tags)):
             _check_lists(name, sentences)
@@ -148,10 +142,6 @@ class TaggedSentences(NamedTuple):
             If ``df`` is not a DataFrame, or two parameters name the same column.
         InvalidTableError
             If a column does not exist, a sentence or word is missing, or a tag is missing or blank.
-
-        See Also
-        --------
-        to_frame : Return such a table.
 
         Examples
         --------
@@ -245,12 +235,10 @@ def _column(frame: Frame, parameter: str, name: Any, kind: type, remedy: str) ->
     """Return the values of a column, or name the rows that lack one."""
     columns = frame.names
     if columns.count(name) != 1:
-        shown = ", ".join(repr(column) for column in columns[:_NAMED])
         raise InvalidTableError(
             f"The {parameter!r} parameter must name one column of the table. Got"
-            f" {short_repr(name)} instead. Its columns are:"
-            f" {shown}{', ...' if len(columns) > _NAMED else ''}. Name those of the sentence, the"
-            " word and its tag (sentence=, word=, tag=)."
+            f" {short_repr(name)} instead. Its columns are: {first_names([*map(repr, columns)])}."
+            " Name those of the sentence, the word and its tag (sentence=, word=, tag=)."
         )
     column = list_column(frame.column(columns.index(name)))
     assert column is not None
@@ -263,7 +251,7 @@ def _column(frame: Frame, parameter: str, name: Any, kind: type, remedy: str) ->
         or (parameter == "tag" and not str(value).strip())
     ]
     if rows:
-        named = ", ".join(row_name(row, labels) for row in rows[:_NAMED])
+        named = first_names([row_name(row, labels) for row in rows])
         rule = {
             "sentence": "a value that is not missing",
             "word": "a str",
@@ -271,6 +259,6 @@ def _column(frame: Frame, parameter: str, name: Any, kind: type, remedy: str) ->
         }[parameter]
         raise InvalidTableError(
             f"Each row must have {rule} in the column {name!r}. Got {short_repr(values[rows[0]])}"
-            f" in {len(rows)} row(s): {named}{', ...' if len(rows) > _NAMED else ''}. {remedy}"
+            f" in {len(rows)} row(s): {named}. {remedy}"
         )
     return values

@@ -336,7 +336,7 @@ def test_duplicates_and_groups_are_kept_together_at_once() -> None:
         assert (0 in train) == (59 in train)
 
 
-def test_texts_of_the_held_back_rows_that_were_learnt_are_counted() -> None:
+def test_texts_of_the_held_back_rows_that_were_learned_are_counted() -> None:
     with pytest.warns(UserWarning, match="2 of 10 .*learn.* the same text"):
         quick(TEXTS[:50], LABELS[:50], MAJORITY, test=([*TEXTS[:2], *TEXTS[52:]], LABELS[50:]))
 

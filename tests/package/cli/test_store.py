@@ -53,11 +53,11 @@ def test_info_says_what_is_there_and_what_it_saved(store: EmbeddingStore, run: R
 def test_a_directory_stands_for_the_store_in_it(tmp_path: Path, run: Run) -> None:
     store = EmbeddingStore(tmp_path)
     assert store.stats.texts == 0
-    assert run("store", "verify", tmp_path) == Result(0, "0 texts, all sound\n", "")
+    assert run("store", "verify", tmp_path) == Result(0, "0 texts, no faults\n", "")
 
 
 def test_verify_finds_a_flipped_bit(store: EmbeddingStore, run: Run) -> None:
-    assert run("store", "verify", store.path) == Result(0, "3 texts, all sound\n", "")
+    assert run("store", "verify", store.path) == Result(0, "3 texts, no faults\n", "")
     flip_a_bit(store)
     result = run("store", "verify", store.path)
     assert result.code == 1

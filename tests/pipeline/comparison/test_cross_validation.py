@@ -38,12 +38,12 @@ CURVE = [[(np.arange(6), np.arange(20, 30))] * 3]
 class Spy(TransformerMixin, BaseEstimator):
     """Counts letters, and keeps what it saw: texts to learn from, texts to transform, labels."""
 
-    learnt: ClassVar[list[list[str]]] = []
+    learned: ClassVar[list[list[str]]] = []
     labels: ClassVar[list[list[Any]]] = []
     transformed: ClassVar[list[list[str]]] = []
 
     def fit(self, X: Any, y: Any = None) -> Spy:
-        Spy.learnt.append(list(X))
+        Spy.learned.append(list(X))
         Spy.labels.append(list(y))
         self.fitted_ = True
         return self
@@ -60,7 +60,7 @@ def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def new_spy() -> None:
-    for seen in (Spy.learnt, Spy.labels, Spy.transformed):
+    for seen in (Spy.learned, Spy.labels, Spy.transformed):
         seen.clear()
 
 
@@ -89,7 +89,7 @@ def test_features_learn_from_the_training_rows_only() -> None:
     spy = Spy()
     folds = make_folds("2x3", TARGET, None, 0)
     run(spy, folds=folds)
-    assert Spy.learnt == [TEXTS[train].tolist() for train, _ in folds.splits]
+    assert Spy.learned == [TEXTS[train].tolist() for train, _ in folds.splits]
     assert Spy.labels == [LABELS[train].tolist() for train, _ in folds.splits]
     for number, (train, test) in enumerate(folds.splits):
         assert Spy.transformed[2 * number : 2 * number + 2] == [
@@ -106,9 +106,9 @@ def test_held_back_rows_are_judged_once_after_learning_from_all_others() -> None
         folds=make_folds(3, read_target(LABELS[:24], 24)[0], None, 0),
         curve=CURVE[:1],
     )
-    assert len(Spy.learnt) == 3 + 1 + 3
-    assert Spy.learnt[3] == TEXTS[:24].tolist()
-    assert sum(text in seen for text in TEXTS[24:] for seen in Spy.learnt) == 0
+    assert len(Spy.learned) == 3 + 1 + 3
+    assert Spy.learned[3] == TEXTS[:24].tolist()
+    assert sum(text in seen for text in TEXTS[24:] for seen in Spy.learned) == 0
     assert outcome.test_scores.keys() == {"accuracy"}
     assert outcome.test_resampled is not None
     assert outcome.test_resampled.shape == (99,)

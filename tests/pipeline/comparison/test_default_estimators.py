@@ -58,7 +58,7 @@ def test_few_rows_of_a_class(make: Any, counts: tuple[int, ...]) -> None:
     assert model.fit(features, labels).predict(features).shape == labels.shape
 
 
-def test_hundreds_of_classes_and_all_kinds_can_be_learnt() -> None:
+def test_hundreds_of_classes_and_all_kinds_can_be_learned() -> None:
     codes = np.eye(30)[np.repeat(np.arange(30), 3)]
     labels = np.repeat([f"class {number}" for number in range(30)], 3)
     assert (

@@ -27,7 +27,7 @@ SEVERAL = read_target([["a"], ["b"], ["a", "b"]] * 10, 30)[0]
 
 
 def assert_partition(folds: Folds, n_rows: int) -> None:
-    """Each repeat judges each row once, by what was learnt from all rows that it does not judge."""
+    """Each repeat judges each row once, by what was learned from all other rows."""
     for start in range(0, len(folds.splits), folds.n_first):
         tests = [test for _, test in folds.splits[start : start + folds.n_first]]
         np.testing.assert_array_equal(np.sort(np.concatenate(tests)), np.arange(n_rows))

@@ -134,7 +134,7 @@ def test_what_is_forbidden_stays_so() -> None:
     assert (path == 2).any()
 
 
-def test_transitions_are_learnt() -> None:
+def test_transitions_are_learned() -> None:
     # Words without any features, whose tags alternate: all there is to learn is in the order.
     labels = np.tile([0, 1], 50)
     features = np.zeros((100, 1), dtype=np.float32)

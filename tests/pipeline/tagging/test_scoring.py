@@ -66,7 +66,7 @@ def test_true_tags_of_another_kind() -> None:
         labeler.score([["ann"], ["ann"]], [["B-PER"], ["NOUN"]])
 
 
-def test_true_tags_of_another_kind_than_those_learnt() -> None:
+def test_true_tags_of_another_kind_than_those_learned() -> None:
     entities = SequenceLabeler(HashedWords(), LogisticRegression()).fit(X, Y)
     plain = SequenceLabeler(HashedWords(), LogisticRegression()).fit(
         [["ann", "saw"]], [["NAME", "VERB"]]
