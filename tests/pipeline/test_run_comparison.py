@@ -48,6 +48,7 @@ from bertvectorizer.pipeline import (
 )
 from bertvectorizer.pipeline.comparison import cross_validation
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
+from tests.tiny import ModelFactory
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
 
@@ -90,7 +91,7 @@ def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Any) -> str:
+def model(tiny_model: ModelFactory) -> str:
     return str(tiny_model("bert"))
 
 

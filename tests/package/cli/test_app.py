@@ -13,6 +13,7 @@ import bertvectorizer
 from bertvectorizer.cli.app import app
 from tests.package.cli.command import Result, Run, assert_one_line
 from tests.processes import Process
+from tests.tiny import ModelFactory
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
@@ -37,7 +38,7 @@ def table(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Any) -> Path:
+def model(tiny_model: ModelFactory) -> Path:
     return Path(tiny_model("bert"))
 
 

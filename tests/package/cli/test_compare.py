@@ -11,6 +11,7 @@ import pytest
 
 from bertvectorizer.pipeline import Comparison
 from tests.package.cli.command import Result, Run, assert_one_line
+from tests.tiny import ModelFactory
 
 DONE = re.compile(r": done after \d+\.\d s$", re.MULTILINE)
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -18,7 +19,7 @@ QUICK = ["--features", "majority class", "--features", "tf-idf words"]
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Any) -> Path:
+def model(tiny_model: ModelFactory) -> Path:
     return Path(tiny_model("bert"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import pytest
 
 from bertvectorizer import BertVectorizer
 from tests.package.cli.command import Result, Run, assert_one_line
+from tests.tiny import ModelFactory
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def table(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Any) -> Path:
+def model(tiny_model: ModelFactory) -> Path:
     return Path(tiny_model("bert"))
 
 

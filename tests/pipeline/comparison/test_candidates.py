@@ -22,6 +22,7 @@ from bertvectorizer.pipeline.comparison.candidates import (
     parts_of,
     with_store,
 )
+from tests.tiny import ModelFactory
 
 BERTS = [
     "BERT cls",
@@ -36,7 +37,7 @@ BERTS = [
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: Any) -> str:
+def model(tiny_model: ModelFactory) -> str:
     return str(tiny_model("bert"))
 
 
@@ -94,7 +95,7 @@ def test_parameters_of_bert_that_the_roster_chooses_itself(model: str) -> None:
     assert roster["BERT concat of last 4"].layer_merge == "concat"
 
 
-def test_a_shallow_model(tiny_model: Any) -> None:
+def test_a_shallow_model(tiny_model: ModelFactory) -> None:
     roster = default_features(model_name=str(tiny_model("bert", num_hidden_layers=1)))
     assert [name for name in roster if name.startswith("BERT")] == [
         *BERTS[:4],

@@ -23,6 +23,7 @@ from bertvectorizer.pipeline.comparison.metrics import resolve_scoring
 from bertvectorizer.pipeline.comparison.outcome import Outcome
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
 from bertvectorizer.pipeline.comparison.target import read_target
+from tests.tiny import ModelFactory
 
 pytestmark = pytest.mark.numeric
 
@@ -210,7 +211,7 @@ def test_features_that_learn_nothing_are_computed_once(
     )
 
 
-def test_costs(tiny_model: Any) -> None:
+def test_costs(tiny_model: ModelFactory) -> None:
     majority = run(None).cost
     assert (majority.dimensions, majority.kept_bytes) == (0, 0)
     assert math.isnan(majority.encode_seconds)
@@ -240,7 +241,7 @@ def test_words_without_a_vector_are_counted() -> None:
     assert not outcome.is_contextual
 
 
-def test_warnings_are_heard_once_and_shown_to_nobody(tiny_model: Any) -> None:
+def test_warnings_are_heard_once_and_shown_to_nobody(tiny_model: ModelFactory) -> None:
     texts = np.array(
         [f"the old bat number {number} of the river" for number in range(60)], dtype=object
     )

@@ -23,6 +23,7 @@ from bertvectorizer.pipeline.comparison.fitting import (
     make_estimator,
 )
 from bertvectorizer.pipeline.comparison.target import read_target
+from tests.tiny import ModelFactory
 
 pytestmark = pytest.mark.numeric
 
@@ -90,7 +91,9 @@ def proba(pipeline: Any) -> Any:
 
 @pytest.mark.parametrize("kind", ["words", "word2vec", "bert", "two steps"])
 @pytest.mark.parametrize("estimator", [None, LogisticRegression()], ids=["default", "given"])
-def test_a_pipeline_is_what_one_fits_by_hand(kind: str, estimator: Any, tiny_model: Any) -> None:
+def test_a_pipeline_is_what_one_fits_by_hand(
+    kind: str, estimator: Any, tiny_model: ModelFactory
+) -> None:
     transformer = {
         "words": TfidfVectorizer(),
         "word2vec": Word2VecVectorizer(vector_size=4, epochs=1, n_buckets=16, random_state=0),
@@ -119,7 +122,7 @@ def test_the_score_of_a_pipeline_is_its_accuracy() -> None:
 
 @pytest.mark.parametrize("own", ["auto", None, "a path", "a store"])
 def test_a_pipeline_keeps_the_store_that_its_transformer_was_given(
-    own: Any, tiny_model: Any, tmp_path: Path
+    own: Any, tiny_model: ModelFactory, tmp_path: Path
 ) -> None:
     if own == "a path":
         own = str(tmp_path / "own.sqlite")

@@ -17,6 +17,7 @@ from bertvectorizer.errors import InvalidTableError, InvalidTextError
 from bertvectorizer.pipeline import embed_file
 from bertvectorizer.pipeline.files.embed import FORMATS
 from tests.processes import Process
+from tests.tiny import ModelFactory
 
 TEXTS = [
     "The bat flew.",
@@ -39,7 +40,7 @@ READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def vectorizer(tiny_model: Any) -> BertVectorizer:
+def vectorizer(tiny_model: ModelFactory) -> BertVectorizer:
     return BertVectorizer(str(tiny_model("bert")), layers=[0, -1])
 
 
@@ -206,7 +207,7 @@ def test_a_write_protected_folder(table: Path) -> None:
 @pytest.mark.parametrize("name", ["table.parquet", "table.jsonl"])
 @pytest.mark.parametrize("missing", ["empty", "error"])
 def test_a_row_at_fault_is_that_of_the_file(
-    name: str, missing: str, tmp_path: Path, tiny_model: Any
+    name: str, missing: str, tmp_path: Path, tiny_model: ModelFactory
 ) -> None:
     texts: list[Any] = (
         ["a", "b", "c", None, "e"] if missing == "error" else [None, None, None, ["d"], ["e"]]
