@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import InvalidTableError
+from ..validation import check_choice
 from . import options
 from .shared import comparison_progress, interrupted, make_feature_sets, read_rows, split_labels
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..pipeline import Comparison
-    from ..pipeline.comparison.target import Task
 
 __all__ = ["compare"]
 
@@ -161,6 +161,7 @@ def compare(
         texts, targets, groups = rows.read()
         _check_word(word, report, texts)
         from ..pipeline import compare as run
+        from ..pipeline.comparison.target import TASKS
 
         bert = options.bert_parameters(
             model, precision=precision, local_files_only=local_files_only
@@ -180,7 +181,7 @@ def compare(
                 groups=groups,
                 group_duplicates=group_duplicates,
                 test=held_back,
-                task=cast("Task", task),  # compare checks it
+                task=check_choice("task", task, TASKS),
                 learning_curve=learning_curve,
                 progress=progress,
             )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InvalidParameterError, InvalidTableError
+from ..validation import check_choice
 from . import options
 from .shared import comparison_progress, interrupted, make_feature_sets, read_rows, split_labels
 
@@ -53,6 +54,7 @@ def train(
     The output is not a pickle and holds no code. Use it with 'bertvectorizer predict'.
     """
     try:
+        from ..pipeline.comparison.target import TASKS
         from ..pipeline.saving.pipeline_file import check_model_output, save_pipeline
 
         check_model_output(output)
@@ -68,7 +70,7 @@ def train(
         )
         candidates = make_feature_sets(features, vectors, False, bert)
         values = split_labels(table[target], label_sep)
-        checked_task = cast("Task", task)  # read_target checks it
+        checked_task = check_choice("task", task, TASKS)
         if len(candidates) == 1:
             fitted = _fit_one(
                 table[text], values, candidates, cv=cv, task=checked_task, store=store or "auto"
