@@ -103,11 +103,6 @@ def iter_slices(X: Any, n_rows: int) -> Iterator[Any] | None:
     return (frame[start : start + n_rows].to_native() for start in range(0, len(frame), n_rows))
 
 
-def first_names(names: Sequence[str], n: int = 5) -> str:
-    """Return the first ``n`` names for a message, and "..." if there are more."""
-    return ", ".join([*names[:n], *(["..."] if len(names) > n else [])])
-
-
 def row_name(row: int, index: Any, noun: str = "row", first: int = 0) -> str:
     """Return what messages call a row: its number from ``first`` on, and its label in the index.
 

@@ -237,8 +237,9 @@ def _column(frame: Frame, parameter: str, name: Any, kind: type, remedy: str) ->
     if columns.count(name) != 1:
         raise InvalidTableError(
             f"The {parameter!r} parameter must name one column of the table. Got"
-            f" {short_repr(name)} instead. Its columns are: {first_names([*map(repr, columns)])}."
-            " Name those of the sentence, the word and its tag (sentence=, word=, tag=)."
+            f" {short_repr(name)} instead. Its columns are:"
+            f" {first_names([*map(repr, columns)], 5)}. Name those of the sentence, the word and"
+            " its tag (sentence=, word=, tag=)."
         )
     column = list_column(frame.column(columns.index(name)))
     assert column is not None
@@ -251,7 +252,7 @@ def _column(frame: Frame, parameter: str, name: Any, kind: type, remedy: str) ->
         or (parameter == "tag" and not str(value).strip())
     ]
     if rows:
-        named = first_names([row_name(row, labels) for row in rows])
+        named = first_names([row_name(row, labels) for row in rows], 5)
         rule = {
             "sentence": "a value that is not missing",
             "word": "a str",
