@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.utils import Tags
 
-__all__ = ["TextVectorizer"]
+__all__ = ["TextVectorizer", "VectorizerBase"]
 
 
 class _Distinct:
@@ -29,12 +29,34 @@ class _Distinct:
         self.is_missing = column.is_missing
 
 
-class TextVectorizer(
+class VectorizerBase(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]  # scikit-learn has no types
     TransformerMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
     metaclass=ABCMeta,
 ):
+    """A transformer that numbers its columns, of vectors in float32."""
+
+    @abstractmethod
+    def _n_features(self) -> int:
+        """Return the number of columns under the present parameters."""
+
+    @property
+    def n_features_out_(self) -> int:
+        """Number of columns of the result."""
+        return self._n_features()
+
+    @property
+    def _n_features_out(self) -> int:  # read by ClassNamePrefixFeaturesOutMixin
+        return self._n_features()
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+class TextVectorizer(VectorizerBase):
     """Base of the vectorizers: a column of texts in, a float32 matrix out.
 
     A subclass stores its parameters in ``__init__``, among them ``missing``, and implements
@@ -64,26 +86,14 @@ class TextVectorizer(
         self._learn(texts, counts)
         return self._vectors(texts)
 
-    @abstractmethod
-    def _n_features(self) -> int:
-        """Return the number of columns under the present parameters."""
-
-    @property
-    def n_features_out_(self) -> int:
-        """Number of columns of the result."""
-        return self._n_features()
-
-    @property
-    def _n_features_out(self) -> int:  # read by ClassNamePrefixFeaturesOutMixin
-        return self._n_features()
-
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from a column of texts.
 
         Parameters
         ----------
         X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_texts,)
-            The texts. Accepts Series and DataFrames of pandas and polars.
+            The texts. Accepts Series and DataFrames of pandas and polars. `StaticVectorizer` also
+            accepts documents or a table of spans, according to its ``unit``.
         y : object, default=None
             Ignored.
 
@@ -179,5 +189,4 @@ class TextVectorizer(
         tags.input_tags.one_d_array = self._reads_one_column()
         tags.input_tags.two_d_array = not self._reads_one_column()
         tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
         return tags

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from ..errors import InvalidParameterError
@@ -21,6 +20,7 @@ from ..models.pooling.scalar_mix import ScalarMix, fit_scalar_mix
 from ..models.pooling.subwords import SUBTOKEN_POOLINGS, SubtokenPooling, pool_subtokens
 from ..models.ragged import ranges
 from ..validation import check_choice, check_int, short_repr
+from .base import VectorizerBase
 from .bert_common import BertBase, progress_bar
 from .inputs.frames import only_column
 from .inputs.texts import is_missing
@@ -48,12 +48,7 @@ class SpanReader:
     n_features: int
 
 
-class BertSpanBase(
-    BertBase[SpanEncoder],
-    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]  # scikit-learn has no types
-    TransformerMixin,  # type: ignore[misc]
-    BaseEstimator,  # type: ignore[misc]
-):
+class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
     """Base of `BertWordVectorizer` and `BertSpanVectorizer`: one row for each span of a text.
 
     A subclass stores the parameters in ``__init__`` and turns X into passages.
@@ -89,15 +84,6 @@ class BertSpanBase(
     def _pooled_width(self, checkpoint: Checkpoint) -> int:
         """Return the width of one layer after pooling a span's tokens."""
         return checkpoint.hidden_size * (2 if self.subtoken_pooling == "first_last" else 1)
-
-    @property
-    def n_features_out_(self) -> int:
-        """Number of columns of the result."""
-        return self._n_features()
-
-    @property
-    def _n_features_out(self) -> int:  # read by ClassNamePrefixFeaturesOutMixin
-        return self._n_features()
 
     def _make_encoder(
         self, checkpoint: Checkpoint, device: torch.device, precision: Precision
@@ -210,7 +196,6 @@ class BertSpanBase(
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self.layer_merge == "weighted"
-        tags.transformer_tags.preserves_dtype = []
         return tags
 
 

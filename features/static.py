@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -209,88 +209,37 @@ class StaticVectorizer(WordVectorizer):
         self.end = end
         self.word = word
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit on texts, words or spans, according to ``unit``.
-
-        Parameters
-        ----------
-        X : list, tuple, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
-            A column of texts. With ``unit="word"``, documents, each a list of words or a text. With
-            ``unit="span"``, a table. Series and DataFrames may be those of pandas or polars.
-        y : object, default=None
-            Ignored. Present for API consistency.
-
-        Returns
-        -------
-        self : object
-            The fitted vectorizer.
-
-        Raises
-        ------
-        InvalidParameterError
-            If a parameter is invalid.
-        InvalidTextError
-            If X has no texts, words or spans as ``unit`` requires.
-        ModelNotFoundError
-            If there is no such file or model as ``vectors``.
-        ModelIntegrityError
-            If the file of word vectors is damaged.
-        """
-        return super().fit(X, y)
-
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
-        """Fit on X and return the vectors of its texts, words or spans.
+        """Learn from X and return its vectors, as ``fit(X).transform(X)`` does.
 
         Parameters
         ----------
         X : list, tuple, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
-            As for ``fit``.
+            Texts, documents or a table of spans, according to ``unit``.
         y : object, default=None
-            Ignored. Present for API consistency.
+            Ignored.
         **fit_params : dict
             None are accepted.
 
         Returns
         -------
         vectors : ndarray of shape (n_rows, n_features), float32
-            A row for each text, word or span. Equals ``fit(X).transform(X)``.
-
-        Raises
-        ------
-        InvalidParameterError
-            If a parameter is invalid.
-        InvalidTextError
-            If X has no texts, words or spans as ``unit`` requires.
-        ModelNotFoundError
-            If there is no such file or model as ``vectors``.
-        ModelIntegrityError
-            If the file of word vectors is damaged.
-        TypeError
-            If there are fit parameters.
+            A row for each text, word or span.
         """
         return super().fit_transform(self._rows(X), y, **fit_params)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Return the vectors of texts, words or spans, according to ``unit``.
+        """Return the vectors of texts, words or spans.
 
         Parameters
         ----------
         X : list, tuple, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
-            As for ``fit``.
+            Texts, documents or a table of spans, according to ``unit``.
 
         Returns
         -------
         vectors : ndarray of shape (n_rows, n_features), float32
             A row for each text, word or span.
-
-        Raises
-        ------
-        InvalidTextError
-            If X has no texts, words or spans as ``unit`` requires.
-        ModelChangedError
-            If the table of word vectors differs from the one that was fitted.
-        NotFittedError
-            If the vectorizer is not fitted.
         """
         return super().transform(self._rows(X))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .encode_texts import BATCHES_PER_WRITE, record_keys
-from .ragged import ranges
+from .ragged import chunks, ranges
 from .store.embedding_store import EmbeddingStore, PartNames
 from .store.records import Record, part_name
 
@@ -116,7 +116,10 @@ def encode_spans(
     n_layers = encoder.checkpoint.n_layers + 1 if store is not None else len(encoder.layers)
     per_token = n_layers * encoder.checkpoint.hidden_size * _NUMBER_BYTES
     room = max(_CHUNK_BYTES // per_token * _CHARACTERS_PER_TOKEN, _MIN_CHUNK_CHARACTERS)
-    for texts in _chunks(list(by_text), room):
+    distinct = list(by_text)
+    offsets = np.cumsum([0, *map(len, distinct)], dtype=np.int64)
+    for start, end in chunks(offsets, room, _MAX_CHUNK_TEXTS):
+        texts = distinct[start:end]
         indices = [index for text in texts for index in by_text[text]]
         owners = np.repeat(
             np.arange(len(texts)),
@@ -130,20 +133,6 @@ def encode_spans(
             first_span = np.cumsum([0, *(len(passages[index].spans) for index in indices)])
             states = _RecordEncoder(encoder, tokenized, first_span).fetch(store)
         yield SpanStates(indices, states, tokenized.counts)
-
-
-def _chunks(texts: Sequence[str], room: int) -> Iterator[list[str]]:
-    """Cut texts into chunks of at most ``room`` characters, none of them empty."""
-    chunk: list[str] = []
-    size = 0
-    for text in texts:
-        if chunk and (size + len(text) > room or len(chunk) == _MAX_CHUNK_TEXTS):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(text)
-        size += len(text)
-    if chunk:
-        yield chunk
 
 
 class _RecordEncoder:

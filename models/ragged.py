@@ -40,10 +40,12 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
     return numbers
 
 
-def chunks(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+def chunks(
+    offsets: NDArray[np.int64], most: int, max_items: int | None = None
+) -> Iterator[tuple[int, int]]:
     """Yield start and end of chunks of a size up to ``most``, but of one item at least.
 
-    Item *i* has the size ``offsets[i + 1] - offsets[i]``.
+    Item *i* has the size ``offsets[i + 1] - offsets[i]``. No chunk exceeds ``max_items`` items.
 
     Examples
     --------
@@ -53,5 +55,6 @@ def chunks(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
     start, n_items = 0, len(offsets) - 1
     while start < n_items:
         end = max(int(np.searchsorted(offsets, offsets[start] + most, side="right")) - 1, start + 1)
+        end = end if max_items is None else min(end, start + max_items)
         yield start, end
         start = end

@@ -73,7 +73,7 @@ def tables_of_its_own(
     """Give each test, and the processes it starts, its own directory for word vectors."""
     from huggingface_hub import constants
 
-    from bertvectorizer.models.word_vectors.disk_cache import forget_tables
+    from tests.files import forget_tables
 
     directory = str(tmp_path_factory.mktemp("tables"))
     monkeypatch.setattr(constants, "HF_ASSETS_CACHE", directory)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bertvectorizer.models.word_vectors import disk_cache
+
 
 def rewrite(path: Path, content: bytes) -> None:
     """Write content of the same size in place, so that of a file's identity only its ctime changes.
@@ -22,3 +24,9 @@ def rewrite(path: Path, content: bytes) -> None:
         before.st_mtime_ns,
         before.st_ino,
     )
+
+
+def forget_tables() -> None:
+    """Close the tables of word vectors that this process has open, and forget digests of files."""
+    disk_cache._open_tables.clear()
+    disk_cache._digests.clear()

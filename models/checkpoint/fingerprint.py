@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
 from ...errors import UnsafeModelError
@@ -14,6 +15,7 @@ __all__ = [
     "PICKLES",
     "TOKENIZER_SUFFIXES",
     "check_no_pickle",
+    "file_state",
     "fingerprint",
     "is_tokenizer_file",
     "model_files",
@@ -35,6 +37,10 @@ _TOKENIZER_NAMES = (
     "spiece",
     "sentencepiece",
 )
+
+
+# What of a stat changes when a file is replaced or written to.
+file_state = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
 def is_tokenizer_file(path: Path) -> bool:
@@ -75,14 +81,11 @@ def sha256(path: Path) -> str:
 
     The ctime cannot be set back, so a file rewritten under an old date is noticed.
     """
-    state = path.stat()
-    return _sha256(
-        str(path), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
-    )
+    return _sha256(str(path), file_state(path.stat()))
 
 
 @lru_cache(maxsize=1024)
-def _sha256(path: str, *_state: int) -> str:
+def _sha256(path: str, _state: tuple[int, ...]) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

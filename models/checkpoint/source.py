@@ -23,7 +23,15 @@ from ...errors import (
 )
 from ...validation import invalid, short_repr
 from .description import Checkpoint, model_directories, read_checkpoint
-from .fingerprint import PICKLES, TOKENIZER_SUFFIXES, is_tokenizer_file, pickles, sha256, unsafe
+from .fingerprint import (
+    PICKLES,
+    TOKENIZER_SUFFIXES,
+    file_state,
+    is_tokenizer_file,
+    pickles,
+    sha256,
+    unsafe,
+)
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
@@ -358,12 +366,7 @@ def _file_states(directories: Iterable[Path]) -> list[tuple[Any, ...]]:
         with suppress(OSError):  # a link that leads nowhere, or in a circle
             state = os.stat(path)
             if stat.S_ISREG(state.st_mode):
-                states.append(
-                    (
-                        *(path, state.st_dev, state.st_ino, state.st_size),
-                        *(state.st_mtime_ns, state.st_ctime_ns),
-                    )
-                )
+                states.append((path, *file_state(state)))
     return states
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ...errors import OutOfMemoryError
+from ..ragged import chunks
 from .fail_safe import FailSafeCache
 from .records import DamagedRecordError, Record, extend, is_sound, names_in, pack, unpack
 
@@ -156,15 +157,8 @@ class Lookup:
             self._cache.write(packed, encoded=len(packed), seconds=seconds)
 
 
-def _batches(indices: Sequence[int], sizes: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+def _batches(indices: list[int], sizes: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Cut indices into batches of at most ``batch_size`` work, none of them empty."""
-    batch: list[int] = []
-    work = 0
-    for index in indices:
-        if batch and (work + sizes[index] > batch_size or len(batch) == _MAX_BATCH_TEXTS):
-            yield batch
-            batch, work = [], 0
-        batch.append(index)
-        work += sizes[index]
-    if batch:
-        yield batch
+    offsets = np.cumsum([0, *(sizes[index] for index in indices)], dtype=np.int64)
+    for start, end in chunks(offsets, batch_size, _MAX_BATCH_TEXTS):
+        yield indices[start:end]

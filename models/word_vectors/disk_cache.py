@@ -17,6 +17,7 @@ import numpy as np
 
 from ...errors import StoreError
 from ...warning import warn_user
+from ..checkpoint.fingerprint import file_state
 from .table import Subwords, WordVectors
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Blocks = Iterable[tuple[list[str], NDArray[np.float32]]]
     Origin = tuple[Callable[..., WordVectors], tuple[Any, ...]]
 
-__all__ = ["cached_table", "file_digest", "forget_tables", "tables_directory"]
+__all__ = ["cached_table", "file_digest", "tables_directory"]
 
 _FORMAT = 1  # raise it with each change of the files
 _MAX_OPEN = 4
@@ -41,12 +42,6 @@ def tables_directory() -> Path:
     from huggingface_hub import constants
 
     return Path(constants.HF_ASSETS_CACHE) / "bertvectorizer" / "word-vectors"
-
-
-def forget_tables() -> None:
-    """Close the tables that this process has open."""
-    _open_tables.clear()
-    _digests.clear()
 
 
 def cached_table(
@@ -188,14 +183,7 @@ def file_digest(path: Path, *more: str) -> str:
     cannot be set back), except of a file changed just now: a file system's clock may be coarse.
     """
     state = path.stat()
-    identity = (
-        str(path),
-        state.st_dev,
-        state.st_ino,
-        state.st_size,
-        state.st_mtime_ns,
-        state.st_ctime_ns,
-    )
+    identity = (str(path), *file_state(state))
     note = tables_directory() / f"{_digest(repr(identity))}.digest"
     content = _digests.get(identity, "")
     if not content:

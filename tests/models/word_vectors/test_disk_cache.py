@@ -25,10 +25,9 @@ from bertvectorizer.models.word_vectors import disk_cache as word_table
 from bertvectorizer.models.word_vectors.disk_cache import (
     cached_table,
     file_digest,
-    forget_tables,
     tables_directory,
 )
-from tests.files import rewrite
+from tests.files import forget_tables, rewrite
 from tests.processes import Process
 
 WORDS = ["tea", "日本", '"q', "\ud800", "\u2028"]

@@ -24,8 +24,8 @@ from bertvectorizer.errors import (
     UnsupportedModelError,
 )
 from bertvectorizer.models import Checkpoint, open_checkpoint
-from bertvectorizer.models.word_vectors.disk_cache import forget_tables
 from bertvectorizer.models.word_vectors.distill import TokenSubwords, distilled_blocks, distiller
+from tests.files import forget_tables
 from tests.tiny import LETTERS, WORDS, ModelFactory
 
 pytestmark = pytest.mark.numeric

@@ -22,9 +22,9 @@ from bertvectorizer.errors import (
     ModelNotFoundError,
 )
 from bertvectorizer.models.word_vectors import loading as word_sources
-from bertvectorizer.models.word_vectors.disk_cache import forget_tables, tables_directory
+from bertvectorizer.models.word_vectors.disk_cache import tables_directory
 from bertvectorizer.models.word_vectors.loading import FastTextSubwords, is_in_memory
-from tests.files import rewrite
+from tests.files import forget_tables, rewrite
 
 TEXT = b"tea 0.5 -1\ncup 2 3\n"
 SENTENCES = [["tea", "cup", "pot"], ["tea", "teapot", "water"]] * 10
