@@ -110,7 +110,7 @@ def main() -> None:
         def run() -> None:
             result = compare(texts, ["animal", "sport"] * 10, features)
             with tempfile.TemporaryDirectory() as folder:
-                result.save_html(Path(folder) / "report.html")
+                result.to_html(Path(folder) / "report.html")
 
         count("compare, two features, with a report", run, options.verbose)
 
