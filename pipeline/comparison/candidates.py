@@ -216,7 +216,7 @@ def choose_features(
 
 
 def parts_of(transformer: Any) -> Iterator[Any]:
-    """Yield a transformer and the estimators in it, as steps of a Pipeline or FeatureUnion."""
+    """Yield a transformer and the estimators in its parameters, the same before and after fit."""
     yield transformer
     if hasattr(transformer, "get_params"):
         for value in transformer.get_params(deep=True).values():
