@@ -29,12 +29,11 @@ from bertvectorizer.errors import (
     InvalidTextError,
     ModelNotFoundError,
 )
-from tests.tiny import save_model, watched_network
+from tests.tiny import ModelFactory, save_model, watched_network
 from tests.tolerance import network_tolerance, tolerance
 
 pytestmark = pytest.mark.numeric
 
-TinyModel = Callable[..., Path]
 
 TEXTS = [
     "the old bat flew in the night",
@@ -48,7 +47,7 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def bert(tiny_model: TinyModel) -> str:
+def bert(tiny_model: ModelFactory) -> str:
     """Directory of a tiny BERT of five layers."""
     return str(tiny_model("bert", num_hidden_layers=5))
 
@@ -310,7 +309,7 @@ def test_layers_can_be_given_in_many_ways(bert: str, specifications: tuple[Any, 
         np.testing.assert_array_equal(other, first)
 
 
-def test_decoders_serve_as_well(tiny_model: TinyModel) -> None:
+def test_decoders_serve_as_well(tiny_model: ModelFactory) -> None:
     directory = str(tiny_model("gpt2"))
     X = BertVectorizer(directory, pooling="lasttoken").fit_transform(TEXTS)
     expected = [plain_states(directory, text)[-1, -1] if text else np.zeros(32) for text in TEXTS]
@@ -474,7 +473,7 @@ wild_texts = st.lists(wild_text | st.none(), max_size=6)
 
 @settings(max_examples=25)
 @given(texts=wild_texts, data=st.data())
-def test_wild_texts(tiny_model: TinyModel, texts: list[str | None], data: st.DataObject) -> None:
+def test_wild_texts(tiny_model: ModelFactory, texts: list[str | None], data: st.DataObject) -> None:
     vectorizer = BertVectorizer(str(tiny_model("bert")), normalize=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* lose their end", UserWarning)
