@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
-
-from tests import processes
 
 if TYPE_CHECKING:
     from tests.tiny import ModelFactory
@@ -47,12 +45,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelFactory:
         return made[key]
 
     return make
-
-
-@pytest.fixture
-def run_python() -> Callable[..., str]:
-    """See `tests.processes.run_python`."""
-    return processes.run_python
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ from bertvectorizer import BertVectorizer, EmbeddingStore
 from bertvectorizer.errors import InvalidParameterError, ModelChangedError
 from bertvectorizer.models.store.session_store import session_store
 from tests.files import rewrite
+from tests.processes import run_python
 from tests.tiny import save_model, save_sentence_transformer
 from tests.tolerance import network_tolerance, tolerance
 
@@ -207,7 +208,7 @@ def read_only(tmp_path: Path) -> Iterator[str]:
 
 
 def test_worker_processes_and_threads_share_what_they_encode(
-    run_python: Callable[..., str], bert: str, path: Path, tmp_path: Path, read_only: str
+    bert: str, path: Path, tmp_path: Path, read_only: str
 ) -> None:
     (tmp_path / "session").mkdir()
     *said, last = run_python(
@@ -221,9 +222,7 @@ def test_worker_processes_and_threads_share_what_they_encode(
     assert list((tmp_path / "session").glob("bertvectorizer-*")) == []
 
 
-def test_two_searches_at_once_on_one_path_encode_each_text_once(
-    run_python: Callable[..., str], bert: str, path: Path
-) -> None:
+def test_two_searches_at_once_on_one_path_encode_each_text_once(bert: str, path: Path) -> None:
     code = """
 import os
 path, model = sys.argv[1:]
@@ -413,7 +412,7 @@ def test_another_readout_leaves_numbers_as_they_were(models: dict[str, str], pat
 
 
 def test_second_run_reads_the_same_bits_and_encodes_nothing(
-    models: dict[str, str], path: Path, tmp_path: Path, run_python: Callable[..., str]
+    models: dict[str, str], path: Path, tmp_path: Path
 ) -> None:
     first = [vectorizer_of(readout, models, str(path)).fit_transform(TEXTS) for readout in READOUTS]
     before = EmbeddingStore(path).stats
@@ -700,7 +699,7 @@ if hasattr(torch.backends, "fp32_precision"):
 """
 
 
-def test_other_arithmetic_is_another_key(bert: str, run_python: Callable[..., str]) -> None:
+def test_other_arithmetic_is_another_key(bert: str) -> None:
     run_python(ARITHMETIC, bert)
 
 

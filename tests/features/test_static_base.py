@@ -35,6 +35,7 @@ from bertvectorizer import StaticVectorizer, Word2VecVectorizer, WordVectors
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError, InvalidTextError
 from bertvectorizer.features import OovReport, TextVectorizer, WordVectorizer
 from bertvectorizer.features.weighting import WEIGHTINGS
+from tests.processes import run_python
 from tests.tolerance import tolerance
 
 pytestmark = pytest.mark.numeric
@@ -683,9 +684,7 @@ DUMPS: dict[str, Callable[[Any], bytes]] = {
 }
 
 
-def test_stored_estimators_load_in_a_fresh_process(
-    tmp_path: Path, run_python: Callable[..., str]
-) -> None:
+def test_stored_estimators_load_in_a_fresh_process(tmp_path: Path) -> None:
     (tmp_path / "glove.txt").write_text(
         "".join(f"{word} {' '.join(map(str, vector))}\n" for word, vector in KNOWN.items())
     )

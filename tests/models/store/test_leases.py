@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 
 from bertvectorizer.models.store.leases import Leases
 from bertvectorizer.models.store.sqlite import Database
-from tests.processes import Process, wait_until
+from tests.processes import Process, run_python, wait_until
 
 KEYS = [b"1", b"2", b"3", b"4"]
 PRELUDE = (
@@ -209,7 +209,7 @@ FORK = (
 
 @needs_fork
 class TestForks:
-    def test_a_fork_is_another_owner(self, path: Path, run_python: Callable[..., str]) -> None:
+    def test_a_fork_is_another_owner(self, path: Path) -> None:
         program = (
             FORK + "print(claims.take([b'1'], 1), flush=True)\n"
             "def work():\n"
@@ -229,7 +229,7 @@ class TestForks:
         ],
     )
     def test_its_end_frees_its_own_claims_and_none_of_its_parent_s(
-        self, end: str, path: Path, run_python: Callable[..., str]
+        self, end: str, path: Path
     ) -> None:
         program = (
             FORK.replace("assert os.waitpid(child, 0)[1] == 0", "os.waitpid(child, 0)")

@@ -9,7 +9,6 @@ import shutil
 import signal
 import stat
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +17,7 @@ import pytest
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.models.store.session_store import comparison_store, session_store
-from tests.processes import Process
+from tests.processes import Process, run_python
 from tests.tiny import ModelFactory
 
 USER = os.getuid() if hasattr(os, "getuid") else 0
@@ -78,16 +77,12 @@ class TestDirectory:
         assert store.max_bytes <= min(8 << 30, disk.f_bavail * disk.f_frsize)
         assert not store.durable
 
-    def test_it_is_gone_when_the_process_ends(
-        self, temporary: Path, run_python: Callable[..., str]
-    ) -> None:
+    def test_it_is_gone_when_the_process_ends(self, temporary: Path) -> None:
         directory = run_python(PRELUDE + "print(use(session_store()))\n", TMPDIR=temporary).strip()
         assert Path(directory).parent == temporary
         assert list(temporary.iterdir()) == []
 
-    def test_it_is_not_made_by_the_import(
-        self, temporary: Path, run_python: Callable[..., str]
-    ) -> None:
+    def test_it_is_not_made_by_the_import(self, temporary: Path) -> None:
         run_python(
             "import bertvectorizer.models.store.session_store, os, sys; assert not"
             " os.listdir(sys.argv[1])",
@@ -104,9 +99,7 @@ class TestDirectory:
             assert list(temporary.iterdir()) == []
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
-    def test_the_end_of_a_fork_does_not_remove_it(
-        self, temporary: Path, run_python: Callable[..., str]
-    ) -> None:
+    def test_the_end_of_a_fork_does_not_remove_it(self, temporary: Path) -> None:
         program = (
             PRELUDE + "from pathlib import Path\n"
             "directory = Path(use(session_store()))\n"
@@ -152,9 +145,7 @@ class TestTheStoreOfComparisons:
             ).fit_transform(["the old bat"])
         assert store.stats.encoded == 1
 
-    def test_it_is_gone_when_the_process_ends(
-        self, temporary: Path, run_python: Callable[..., str]
-    ) -> None:
+    def test_it_is_gone_when_the_process_ends(self, temporary: Path) -> None:
         program = (
             PRELUDE + "from bertvectorizer.models.store.session_store import"
             " comparison_store\nprint(use(comparison_store()))\n"
@@ -246,9 +237,7 @@ class TestWhereThereCanBeNone:
         with pytest.warns(UserWarning, match=NO_STORE + ".*No such file or directory"):
             assert session_store() is None
 
-    def test_no_temporary_directory_that_may_be_written(
-        self, run_python: Callable[..., str]
-    ) -> None:
+    def test_no_temporary_directory_that_may_be_written(self) -> None:
         program = (
             PRELUDE
             + f"import warnings\nif os.getuid() == 0:\n    os.setgroups([]); os.setgid({NOBODY});"

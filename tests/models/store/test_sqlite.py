@@ -14,6 +14,7 @@ import pytest
 
 from bertvectorizer.errors import StoreError
 from bertvectorizer.models.store.sqlite import Database, is_ours, journal_mode
+from tests.processes import run_python
 
 MODES = ["WAL", "TRUNCATE"]
 NOBODY = 65534
@@ -518,9 +519,7 @@ FORK = (
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
 @pytest.mark.parametrize("name", MODES)
 class TestFork:
-    def test_a_fork_opens_a_connection_of_its_own(
-        self, name: str, tmp_path: Path, run_python: Callable[..., str]
-    ) -> None:
+    def test_a_fork_opens_a_connection_of_its_own(self, name: str, tmp_path: Path) -> None:
         program = (
             FORK + "write(b'parent')\n"
             "theirs = file.connection()\n"
@@ -542,7 +541,7 @@ class TestFork:
         assert run_python(program, tmp_path, name) == expected
 
     def test_a_fork_s_end_does_not_end_the_parent_s_transaction(
-        self, name: str, tmp_path: Path, run_python: Callable[..., str]
+        self, name: str, tmp_path: Path
     ) -> None:
         """POSIX drops a process's file locks with the first descriptor closed; forks differ."""
         program = (

@@ -25,7 +25,7 @@ import pytest
 from bertvectorizer.errors import StoreError
 from bertvectorizer.models.store.embedding_store import EmbeddingStore, PartNames, text_keys
 from bertvectorizer.models.store.records import Record, part_name
-from tests.processes import Process
+from tests.processes import Process, run_python
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,7 +110,7 @@ PRELUDE = "\n".join(
 
 
 @pytest.fixture
-def run_script(run_python: Callable[..., str]) -> Callable[..., str]:
+def run_script() -> Callable[..., str]:
     """``run_script(code, path)`` runs a fresh interpreter that has the helpers above."""
     return lambda code, *arguments: run_python(PRELUDE + code, *arguments)
 

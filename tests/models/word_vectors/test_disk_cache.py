@@ -8,7 +8,7 @@ import pickle
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,7 +28,7 @@ from bertvectorizer.models.word_vectors.disk_cache import (
     tables_directory,
 )
 from tests.files import forget_tables, rewrite
-from tests.processes import Process
+from tests.processes import Process, run_python
 
 WORDS = ["tea", "日本", '"q', "\ud800", "\u2028"]
 VECTORS = np.arange(10, dtype=np.float32).reshape(5, 2)
@@ -335,9 +335,7 @@ class TestProcesses:
         assert (tmp_path / "count").read_text() == "xx"
         assert [path.name for path in tables_directory().iterdir() if path.is_dir()] == ["k" * 32]
 
-    def test_another_process_opens_it_unparsed(
-        self, tmp_path: Path, run_python: Callable[..., str]
-    ) -> None:
+    def test_another_process_opens_it_unparsed(self, tmp_path: Path) -> None:
         file = tmp_path / "v.txt"
         file.write_text("tea 1 2\ncup 3 4\n")
         load_word_vectors(file)

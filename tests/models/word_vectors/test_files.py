@@ -25,6 +25,7 @@ from bertvectorizer.errors import (
     UnsafeModelError,
 )
 from bertvectorizer.models.word_vectors.files import VectorFile, find, read_blocks
+from tests.processes import run_python
 
 TEXT = b"tea 0.5 -1\ncup 2 3\n"
 
@@ -409,9 +410,7 @@ BOMBS = {
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="the size of a process is read from /proc"
 )
-def test_bombs_are_refused_in_bounded_memory(
-    run_python: Callable[..., str], tmp_path: Path
-) -> None:
+def test_bombs_are_refused_in_bounded_memory(tmp_path: Path) -> None:
     for name, (make, _) in BOMBS.items():
         (tmp_path / name).write_bytes(make())
     code = """

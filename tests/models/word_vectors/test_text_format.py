@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bertvectorizer.errors import ModelIntegrityError
 from bertvectorizer.models.word_vectors import text_format as word_text
 from bertvectorizer.models.word_vectors.text_format import read_header, read_text
+from tests.processes import run_python
 
 ODD_WORDS = [
     "nan", "inf", "NA", "null", "None", "true", '"quoted', "'", "#", "1999", "-1.5", "1e5", ",",
@@ -515,7 +516,7 @@ def test_the_reader_asks_for_bounded_parts(monkeypatch: pytest.MonkeyPatch) -> N
     assert set(asked) == {64}
 
 
-def test_memory_stays_bounded(run_python: Callable[..., str], tmp_path: Any) -> None:
+def test_memory_stays_bounded(tmp_path: Any) -> None:
     file = tmp_path / "v.txt"
     row = b" ".join(b"%.5f" % number for number in np.random.default_rng(0).standard_normal(300))
     with open(file, "wb") as stream:

@@ -16,6 +16,7 @@ import pytest
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline import read_chunks, read_table
 from bertvectorizer.pipeline.files.read import read_sample
+from tests.processes import run_python
 
 TEXTS = [
     "plain",
@@ -428,9 +429,7 @@ def test_a_fault_anywhere_in_the_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no module resource")
-def test_a_sample_takes_no_memory_for_the_rest(
-    tmp_path: Path, run_python: Callable[..., str]
-) -> None:
+def test_a_sample_takes_no_memory_for_the_rest(tmp_path: Path) -> None:
     line = b"%06d," + b"some words that fill a line " * 20 + b"\n"
     for name, n_rows in (("small", 5_000), ("large", 60_000)):
         with (tmp_path / f"{name}.csv").open("wb") as file:

@@ -16,7 +16,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bertvectorizer import BertVectorizer, Comparison, compare
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
-from bertvectorizer.pipeline import Comparison
 from bertvectorizer.pipeline.report import html as report
 from bertvectorizer.pipeline.report.html import render_report, repr_html
 from tests.pipeline.comparisons import make_comparison
