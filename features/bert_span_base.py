@@ -243,8 +243,8 @@ def read_targets(
     if wrong:
         raise InvalidParameterError(
             f"y must hold classes or finite numbers. Got {short_repr(values[wrong[0]])} as"
-            f" {name(wrong[0])}. Missing or infinite targets: {len(wrong)}. Leave out what has no"
-            " target."
+            f" {name(wrong[0])}. Missing or infinite targets: {len(wrong)}. Leave them out of X and"
+            " y."
         )
     return targets
 

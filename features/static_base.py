@@ -224,8 +224,8 @@ class WordVectorizer(TextVectorizer):
         if self.oov == "subword" and table.subwords is None:
             raise InvalidParameterError(
                 "The 'oov' parameter must not be 'subword' with these word vectors: they have whole"
-                " words only. fastText's and distilled ones have parts of words; 'skip' or 'zero'"
-                " goes with all."
+                " words only. Set oov to 'skip' or 'zero', or take vectors of fastText or of a"
+                " distilled transformer, which have parts of words."
             )
         return self.oov == "subword" or (self.oov == "auto" and table.subwords is not None)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .encode_texts import BATCHES_PER_WRITE, record_keys
+from .encode_texts import BATCHES_PER_WRITE, CHARACTERS_PER_TOKEN, record_keys
 from .ragged import chunks, ranges
 from .store.embedding_store import EmbeddingStore, PartNames
 from .store.records import Record, part_name
@@ -26,7 +26,6 @@ __all__ = ["Passage", "SpanEncoder", "SpanStates", "encode_spans"]
 _CHUNK_BYTES = 64 << 20
 _MIN_CHUNK_CHARACTERS = 16_384
 _MAX_CHUNK_TEXTS = 2048
-_CHARACTERS_PER_TOKEN = 4
 _NUMBER_BYTES = 4
 
 
@@ -112,10 +111,10 @@ def encode_spans(
     by_text: dict[str, list[int]] = {}
     for index, passage in enumerate(passages):
         by_text.setdefault(passage.text, []).append(index)
-    # A chunk takes tens of MiB, even if a store asks for all layers.
+    # A chunk takes tens of MiB, even where a store keeps all layers.
     n_layers = encoder.checkpoint.n_layers + 1 if store is not None else len(encoder.layers)
     per_token = n_layers * encoder.checkpoint.hidden_size * _NUMBER_BYTES
-    room = max(_CHUNK_BYTES // per_token * _CHARACTERS_PER_TOKEN, _MIN_CHUNK_CHARACTERS)
+    room = max(_CHUNK_BYTES // per_token * CHARACTERS_PER_TOKEN, _MIN_CHUNK_CHARACTERS)
     distinct = list(by_text)
     offsets = np.cumsum([0, *map(len, distinct)], dtype=np.int64)
     for start, end in chunks(offsets, room, _MAX_CHUNK_TEXTS):
@@ -131,11 +130,11 @@ def encode_spans(
             states = encoder.encode(tokenized, np.arange(len(spans)), encoder.layers)
         else:
             first_span = np.cumsum([0, *(len(passages[index].spans) for index in indices)])
-            states = _RecordEncoder(encoder, tokenized, first_span).fetch(store)
+            states = _SpanRecordEncoder(encoder, tokenized, first_span).fetch(store)
         yield SpanStates(indices, states, tokenized.counts)
 
 
-class _RecordEncoder:
+class _SpanRecordEncoder:
     """Encodes the distinct passages of one request for the store.
 
     Passage *i* has the spans ``first_span[i]:first_span[i + 1]`` of ``tokenized``.

@@ -27,12 +27,19 @@ if TYPE_CHECKING:
     from .checkpoint.text_tokens import TextTokenizer, TokenizedTexts
     from .network.devices import Precision
 
-__all__ = ["BATCHES_PER_WRITE", "TextEncoder", "encode_texts", "open_store", "record_keys"]
+__all__ = [
+    "BATCHES_PER_WRITE",
+    "CHARACTERS_PER_TOKEN",
+    "TextEncoder",
+    "encode_texts",
+    "open_store",
+    "record_keys",
+]
 
 # To be raised with every change of the numbers that the network code gives: records of older
 # versions are then not used.
 _ENGINE = "1"
-_CHARACTERS_PER_TOKEN = 4
+CHARACTERS_PER_TOKEN = 4
 BATCHES_PER_WRITE = 4
 
 
@@ -155,15 +162,15 @@ def _fetch(
         ),
         sizes=list(map(len, texts)),
         parts=names,
-        batch_size=encoder.batch_tokens * _CHARACTERS_PER_TOKEN * BATCHES_PER_WRITE,
-        encoder=_RecordEncoder(encoder, texts, part_of, progress),
+        batch_size=encoder.batch_tokens * CHARACTERS_PER_TOKEN * BATCHES_PER_WRITE,
+        encoder=_TextRecordEncoder(encoder, texts, part_of, progress),
     )
     n_tokens, n_lost, vectors = zip(*records, strict=True)
     return np.stack(vectors), np.array(n_tokens, np.int64), np.array(n_lost, np.int64)
 
 
 @dataclass(frozen=True)
-class _RecordEncoder:
+class _TextRecordEncoder:
     """Encodes texts of one request for the store."""
 
     encoder: TextEncoder

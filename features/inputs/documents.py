@@ -35,7 +35,7 @@ _TOKENIZERS = (
 
 @dataclass(frozen=True)
 class Documents:
-    """Words of documents, and where each stands in the text that its document is."""
+    """Words of documents, and the bounds of each in the text of its document."""
 
     texts: list[str]
     spans: NDArray[np.int64]
@@ -185,7 +185,7 @@ def _joined(words: list[str]) -> tuple[str, list[tuple[int, int]]]:
 def _finder(tokenizer: Tokenizer) -> Callable[[str, int], list[tuple[int, int]]]:
     """Return the function that finds the bounds of the words of a text."""
     if callable(tokenizer):
-        return lambda text, row: _places_of_returned(tokenizer, text, row)
+        return lambda text, row: _bounds_of_returned(tokenizer, text, row)
     pattern = re.compile(tokenizer)
 
     def matches(text: str, row: int) -> list[tuple[int, int]]:
@@ -196,7 +196,7 @@ def _finder(tokenizer: Tokenizer) -> Callable[[str, int], list[tuple[int, int]]]
     return matches
 
 
-def _places_of_returned(
+def _bounds_of_returned(
     tokenizer: Callable[[str], Iterable[str]], text: str, row: int
 ) -> list[tuple[int, int]]:
     returned: Any = tokenizer(text)

@@ -1,4 +1,4 @@
-"""Where a word stands in texts."""
+"""Find the occurrences of a word in texts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ...validation import invalid
 
 __all__ = ["find_word"]
 
-# Accents that stand behind their letter belong to the word, though no word character
+# Accents that follow their letter belong to the word, though no word character
 _MARKS = "\u0300-\u036f"
 
 
 def find_word(texts: Sequence[str], word: str, as_part: bool = False) -> list[tuple[int, int, int]]:
-    """Return where a word stands: the row, its first character, and the one after its last.
+    """Return occurrences of a word: the row, the first character, and the one after the last.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def find_word(texts: Sequence[str], word: str, as_part: bool = False) -> list[tu
         raise invalid("word", "a word", word)
     spellings = dict.fromkeys(unicodedata.normalize(form, word.strip()) for form in ("NFC", "NFD"))
     anywhere = "|".join(r"\s+".join(map(re.escape, spelling.split())) for spelling in spellings)
-    # Scripts without spaces between words have no whole ones to ask for.
+    # Scripts without spaces between words have no separate ones to look for.
     before, after = (
         rf"[\w{_MARKS}]" if unicodedata.east_asian_width(c) not in "WF" and not as_part else r"(?!)"
         for c in (word.strip()[0], word.strip()[-1])

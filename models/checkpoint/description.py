@@ -199,8 +199,8 @@ def _read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
         )
     except ValueError as error:
         raise UnsupportedModelError(
-            f"The model in {str(directory)!r} is of no architecture that the installed transformers"
-            f" knows: {error} Remedy: a newer transformers, or, where you trust its code,"
+            f"The model in {str(directory)!r} has an architecture that the installed transformers"
+            f" does not know: {error} Remedy: a newer transformers, or, where you trust its code,"
             " trust_remote_code=True with a pinned revision."
         ) from error
     except Exception as error:  # a field of the wrong type raises many kinds

@@ -1,4 +1,4 @@
-"""A weighted sum of layers whose weights are learnt from data: ELMo's scalar mix."""
+"""A weighted sum of layers whose weights are learned from data: ELMo's scalar mix."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The store of vectors: one SQLite file, shared by threads, processes and runs.
 
-`embedding_store` is what users hold, `session_store` the default. `single_flight` lets one process
-compute what several need, under `leases`; `fail_safe` keeps faults of the file harmless, `sqlite`
-is the file, `records` its rows, and `memory_cache` keeps the records used last.
+`embedding_store` has the public class, `session_store` the default. `single_flight` lets one
+process compute what several need, under `leases`; `fail_safe` keeps faults of the file harmless,
+`sqlite` is the file, `records` its rows, and `memory_cache` keeps the records used last.
 """
 
 from __future__ import annotations

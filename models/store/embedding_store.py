@@ -16,7 +16,7 @@ from ...validation import check_choice, check_flag, check_int, invalid
 from .fail_safe import FailSafeCache
 from .memory_cache import MemoryCache
 from .records import Record, is_sound
-from .single_flight import Encoder, Lookup
+from .single_flight import Lookup, RecordEncoder
 from .sqlite import FAULTS, OtherFormatError, is_busy, is_ours
 
 __all__ = [
@@ -214,7 +214,7 @@ class EmbeddingStore:
         sizes: Sequence[int],
         parts: PartNames,
         batch_size: int,
-        encoder: Encoder,
+        encoder: RecordEncoder,
     ) -> list[Record]:
         """Return the requested parts of distinct texts, computing those that are not in the store.
 

@@ -79,7 +79,7 @@ class FailSafeCache:
             with self.guard:
                 self.database.drop(keys)
 
-    def claim(self, keys: Sequence[bytes], n_most: int) -> list[bytes]:
+    def lease(self, keys: Sequence[bytes], n_most: int) -> list[bytes]:
         """Lease up to ``n_most`` keys, so that no other process computes them.
 
         Without a file, the first ``n_most`` keys are returned.

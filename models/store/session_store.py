@@ -76,7 +76,7 @@ def _make(directory: Path) -> None:
             hasattr(os, "getuid") and state.st_uid != os.getuid()
         ):
             raise StoreError(
-                f"'{directory}' is in the way and no directory of this user; TMPDIR may name"
+                f"'{directory}' exists, but is not a directory of this user; TMPDIR may name"
                 " another directory"
             ) from None
     else:

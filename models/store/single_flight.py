@@ -13,7 +13,7 @@ from ..ragged import chunks
 from .fail_safe import FailSafeCache
 from .records import DamagedRecordError, Record, extend, is_sound, names_in, pack, unpack
 
-__all__ = ["Encoder", "Lookup"]
+__all__ = ["Lookup", "RecordEncoder"]
 
 _MAX_BATCH_TEXTS = 2048
 _ROWS_PER_READ = 256
@@ -22,7 +22,7 @@ _LONGEST_PAUSE_SECONDS = 0.2
 _PATIENCE_SECONDS = 120.0
 
 
-class Encoder(Protocol):
+class RecordEncoder(Protocol):
     """Computes the records that a store does not have."""
 
     def encode(self, indices: Sequence[int], parts: Sequence[bytes]) -> Sequence[Record]:
@@ -74,7 +74,7 @@ class Lookup:
         return self._missing(indices)
 
     def complete(
-        self, encoder: Encoder, missing: Sequence[int], sizes: Sequence[int], batch_size: int
+        self, encoder: RecordEncoder, missing: Sequence[int], sizes: Sequence[int], batch_size: int
     ) -> None:
         """Compute what is missing, or wait for those who do.
 
@@ -102,10 +102,10 @@ class Lookup:
     def _missing(self, indices: Sequence[int]) -> list[int]:
         return [index for index in indices if self._keys[index] not in self.found]
 
-    def _compute(self, encoder: Encoder, indices: Sequence[int], n_most: int) -> list[int]:
+    def _compute(self, encoder: RecordEncoder, indices: Sequence[int], n_most: int) -> list[int]:
         """Compute up to ``n_most`` texts that nobody else computes; return those still missing."""
         index_of = {self._keys[index]: index for index in indices}
-        leased = self._cache.claim(
+        leased = self._cache.lease(
             list(index_of), len(indices) if self._cache.is_broken else n_most
         )
         if leased:
@@ -116,7 +116,7 @@ class Lookup:
                 self._cache.release(leased)
         return self._missing(indices)
 
-    def _encode(self, encoder: Encoder, indices: Sequence[int]) -> None:
+    def _encode(self, encoder: RecordEncoder, indices: Sequence[int]) -> None:
         """Compute and write the parts that texts lack; texts that lack the same go together."""
         rows = self._cache.read(
             [self._keys[index] for index in indices if self._keys[index] in self._incomplete]

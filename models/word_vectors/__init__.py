@@ -1,6 +1,6 @@
 """Static word vectors: reading, caching, looking words up, evaluating.
 
-`table` is what users hold, under the rules of `checks`. `loading` resolves a parameter; `files`
+`table` has the public class, under the rules of `checks`. `loading` resolves a parameter; `files`
 recognizes a file, and `text_format`, `word2vec_format` and `array_formats` read it; `disk_cache`
 keeps it as a mapped array. `distill` takes vectors from a transformer, `evaluation` judges them.
 """

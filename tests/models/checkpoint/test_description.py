@@ -300,7 +300,7 @@ class TestRefused:
     def test_an_architecture_that_nobody_knows(self, model: Path) -> None:
         (model / "config.json").write_text('{"model_type": "no-such-architecture"}')
         with pytest.raises(
-            UnsupportedModelError, match="of no architecture that the installed transformers knows"
+            UnsupportedModelError, match="that the installed transformers does not know"
         ):
             open_checkpoint(str(model))
 

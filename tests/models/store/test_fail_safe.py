@@ -48,13 +48,13 @@ class TestWhileItWorks:
         assert one.database.counters() == {"encoded": 1, "seconds": 0.5}
         assert one.read([]) == {}
 
-    def test_a_written_record_is_no_longer_claimed(self, path: Path) -> None:
+    def test_a_written_record_is_no_longer_leased(self, path: Path) -> None:
         one, other = open_cache(path), open_cache(path)
-        assert one.claim([b"k", b"l"], 9) == [b"k", b"l"]
+        assert one.lease([b"k", b"l"], 9) == [b"k", b"l"]
         one.write({b"k": b"data"})
-        assert other.claim([b"k", b"l"], 9) == [b"k"]
+        assert other.lease([b"k", b"l"], 9) == [b"k"]
         one.release([b"k", b"l"])
-        assert other.claim([b"k", b"l"], 9) == [b"k", b"l"]
+        assert other.lease([b"k", b"l"], 9) == [b"k", b"l"]
 
     def test_the_file_stays_within_its_limit(self, path: Path) -> None:
         one = open_cache(path, max_bytes=500_000)
@@ -88,11 +88,11 @@ class TestWhileItWorks:
 
     def test_letting_go_writes_down_and_frees_all(self, path: Path) -> None:
         one = open_cache(path)
-        one.claim([b"k"], 1)
+        one.lease([b"k"], 1)
         one.note([], hits=3)
         one.close()
         assert open_cache(path).database.counters() == {"hits": 3}
-        assert open_cache(path).claim([b"k"], 1) == [b"k"]
+        assert open_cache(path).lease([b"k"], 1) == [b"k"]
 
 
 class TestNotes:
@@ -180,7 +180,7 @@ class TestWhenItFails:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.usefixtures("no_hurry")
-    @pytest.mark.parametrize("action", ["read", "write", "claim", "flush"])
+    @pytest.mark.parametrize("action", ["read", "write", "lease", "flush"])
     def test_whatever_comes_first_gives_it_up(self, action: str, path: Path) -> None:
         path.write_bytes(b"a letter" * 1000)
         one = open_cache(path, durable=True)
@@ -188,7 +188,7 @@ class TestWhenItFails:
         actions: dict[str, Callable[[], object]] = {
             "read": lambda: one.read([b"k"]),
             "write": lambda: one.write({b"k": b"data"}),
-            "claim": lambda: one.claim([b"k"], 1),
+            "lease": lambda: one.lease([b"k"], 1),
             "flush": one.flush,
         }
         with pytest.warns(UserWarning, match=GIVEN_UP + "file is not a database"):
@@ -216,7 +216,7 @@ class TestWhenItFails:
             "        warnings.simplefilter('always')\n"
             "        found = cache.read([b'k'])\n"
             "        cache.write({b'l': b'data'})\n"
-            "        assert cache.claim([b'k', b'l'], 2) == [b'k', b'l']\n"
+            "        assert cache.lease([b'k', b'l'], 2) == [b'k', b'l']\n"
             "    print(found, cache.is_broken, len(caught), caught[0].message)\n"
             "finally:\n"
             "    shutil.rmtree(path.parent)\n"
@@ -227,18 +227,18 @@ class TestWhenItFails:
     def test_without_a_file_all_that_is_asked_for_may_be_computed(self, tmp_path: Path) -> None:
         one = open_cache(tmp_path)
         with pytest.warns(UserWarning, match=GIVEN_UP):
-            assert one.claim([b"k", b"l", b"m"], 2) == [b"k", b"l"]
-        assert one.claim([b"k", b"l", b"m"], 9) == [b"k", b"l", b"m"]
+            assert one.lease([b"k", b"l", b"m"], 2) == [b"k", b"l"]
+        assert one.lease([b"k", b"l", b"m"], 9) == [b"k", b"l", b"m"]
 
-    def test_what_it_had_claimed_is_free_for_others(self, path: Path) -> None:
+    def test_what_it_had_leased_is_free_for_others(self, path: Path) -> None:
         """Otherwise others would wait while this process lives, which can write nothing more."""
         one, other = open_cache(path), open_cache(path)
-        one.claim([b"k"], 1)
-        assert other.claim([b"k"], 1) == []
+        one.lease([b"k"], 1)
+        assert other.lease([b"k"], 1) == []
         with pytest.warns(UserWarning, match=GIVEN_UP + "disk I/O error"), one.guard:
             self.fail()
         one.release([b"k"])
-        assert other.claim([b"k"], 1) == [b"k"]
+        assert other.lease([b"k"], 1) == [b"k"]
 
     @staticmethod
     def fail() -> None:

@@ -210,7 +210,7 @@ class TestWhereThereCanBeNone:
         path.mkdir()
         os.chown(path, NOBODY, -1)
         with pytest.warns(
-            UserWarning, match=NO_STORE + r"'.*' is in the way and no directory of this user"
+            UserWarning, match=NO_STORE + r"'.*' exists, but is not a directory of this user"
         ) as caught:
             assert session_store() is None
         assert session_store() is None
@@ -222,7 +222,7 @@ class TestWhereThereCanBeNone:
         path = temporary / named(os.getpid())
         path.touch() if kind == "file" else path.symlink_to(tmp_path)
         with pytest.warns(
-            UserWarning, match=NO_STORE + r"'.*' is in the way and no directory of this user"
+            UserWarning, match=NO_STORE + r"'.*' exists, but is not a directory of this user"
         ):
             assert session_store() is None
         assert list(tmp_path.iterdir()) == []

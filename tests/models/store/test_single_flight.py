@@ -159,7 +159,7 @@ class TestChunks:
 
         class Watched(Network):
             def __call__(self, indices: Sequence[int], names: Sequence[bytes]) -> list[Record]:
-                free.append(other.claim(self.keys, 99))
+                free.append(other.lease(self.keys, 99))
                 other.release(free[-1])
                 return super().__call__(indices, names)
 
@@ -182,7 +182,7 @@ class TestChunks:
         assert held(cache, KEYS[:8]) == {(A,)}
         assert not cache.is_broken
         other = FailSafeCache(path, None, durable=False)
-        assert other.claim(KEYS, 99) == KEYS
+        assert other.lease(KEYS, 99) == KEYS
         other.release(KEYS)
         assert_right(look_up(other, [A], network), [A])
         assert set(network.counts().values()) == {1}
@@ -329,7 +329,7 @@ class TestWithoutAFile:
         self, cache: FailSafeCache, path: Path
     ) -> None:
         other = FailSafeCache(path, None, durable=False)
-        assert other.claim(KEYS[:6], 6) == KEYS[:6]
+        assert other.lease(KEYS[:6], 6) == KEYS[:6]
         network = Network()
 
         def spoil_the_file(indices: Sequence[int], names: Sequence[bytes]) -> list[Record]:
@@ -348,7 +348,7 @@ class TestManyAtOnce:
         self, cache: FailSafeCache, path: Path, waits: threading.Event
     ) -> None:
         other, network = FailSafeCache(path, None, durable=False), Network()
-        assert other.claim(KEYS[:2], 2) == KEYS[:2]
+        assert other.lease(KEYS[:2], 2) == KEYS[:2]
         from_elsewhere = Network()
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(look_up, cache, [A], network)
@@ -365,7 +365,7 @@ class TestManyAtOnce:
         self, cache: FailSafeCache, path: Path, chunk_tokens: int, waits: threading.Event
     ) -> None:
         other, network = FailSafeCache(path, None, durable=False), Network()
-        assert other.claim(KEYS[:2], 2) == KEYS[:2]
+        assert other.lease(KEYS[:2], 2) == KEYS[:2]
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(
                 look_up, cache, [A], network, sizes=[5] * len(KEYS), chunk_tokens=chunk_tokens

@@ -82,8 +82,8 @@ def refuse(texts: list[str]) -> None:
     raise AssertionError(f"{texts} should have been in the store")
 
 
-def claims(path: object) -> int:
-    """Return how many claims there are."""
+def leases(path: object) -> int:
+    """Return how many leases there are."""
     connection = sqlite3.connect(str(path))
     (number,) = connection.execute("SELECT count(*) FROM claims").fetchone()
     connection.close()
@@ -104,7 +104,7 @@ PRELUDE = "\n".join(
         "warnings.filterwarnings('ignore', '.*fork', DeprecationWarning)",
         "path = sys.argv[1]",
         "sqlite3.sqlite_version_info = (3, 40, 1)",  # as in the fixture rollback_journal
-        *(inspect.getsource(function) for function in (truth, fetch, refuse, claims)),
+        *(inspect.getsource(function) for function in (truth, fetch, refuse, leases)),
     ]
 )
 
@@ -188,7 +188,7 @@ for number in range(int(sys.argv[2])):
         acknowledged_now += os.read(reader, 100_000).decode()
     time.sleep(rng.uniform(0, 0.1))  # ... and whatever the others are at by then
     order = rng.sample(writers, 3)
-    if number % 3 == 0:  # the one that stalls comes last: the others would take over its claims
+    if number % 3 == 0:  # the one that stalls comes last: the others would take over its leases
         order.sort(key=writers[0].__eq__)
     for pid in order:
         os.kill(pid, signal.SIGKILL)
@@ -201,7 +201,7 @@ for number in range(int(sys.argv[2])):
     open_transactions += os.path.exists(journal) and os.path.getsize(journal) > 0
     store = EmbeddingStore(path)
     assert store.verify() == []
-    in_flight += claims(path) > 0
+    in_flight += leases(path) > 0
     for n_parts in (1, 2):
         fetch(store, sorted(acknowledged), refuse if n_parts == 1 else None, n_parts)
     store._cache.close()
@@ -224,7 +224,7 @@ SLOW = (
 )
 
 
-def test_others_go_on_when_the_owner_of_a_claim_is_killed(
+def test_others_go_on_when_the_owner_of_a_lease_is_killed(
     start_script: Callable[..., Process], path: Path, waits: threading.Event
 ) -> None:
     owner = start_script(SLOW, path)
@@ -242,7 +242,7 @@ def test_others_go_on_when_the_owner_of_a_claim_is_killed(
     other.join()
     assert sorted(computed) == ["b", "c", "d"]
     fetch(store, ["a"])
-    assert claims(path) == 0
+    assert leases(path) == 0
     assert len(list(path.parent.glob("*.lock"))) == 1  # our own
 
 
@@ -259,7 +259,7 @@ def test_nobody_waits_for_ever_for_an_owner_who_was_stopped(
     fetch(EmbeddingStore(path), ["b", "c", "d"], refuse)
 
 
-def test_interrupt_keeps_what_was_finished_and_frees_claims(
+def test_interrupt_keeps_what_was_finished_and_frees_leases(
     run_script: Callable[..., str], path: Path
 ) -> None:
     code = """
@@ -272,7 +272,7 @@ def interrupt_the_third(chunk):
 try:
     fetch(store, texts, interrupt_the_third)
 except KeyboardInterrupt:
-    print(store.stats.encoded, claims(path))
+    print(store.stats.encoded, leases(path))
 fetch(store, chunks[0] + chunks[1], refuse)
 fetch(store, texts)
 print(store.stats.encoded, store.verify())
@@ -283,7 +283,7 @@ print(store.stats.encoded, store.verify())
 def test_interrupts_at_any_moment_leave_a_store_that_goes_on(
     run_script: Callable[..., str], path: Path
 ) -> None:
-    """Even during a commit or the start of a transaction, no claim and no file lock remain."""
+    """Even during a commit or the start of a transaction, no lease and no file lock remain."""
     code = """
 parent, rival = os.getpid(), os.fork()
 if rival == 0:
@@ -309,7 +309,7 @@ for number in range(60):
 os.kill(rival, signal.SIGKILL)
 os.waitpid(rival, 0)
 fetch(store, ["the last"])
-print(claims(path), store.verify())
+print(leases(path), store.verify())
 """
     assert run_script(code, path) == "0 []\n"
 
@@ -640,7 +640,7 @@ for number in range(5):
     assert [os.waitpid(pid, 0)[1] for pid in workers] == [0] * 8
     store = EmbeddingStore(f"{path}{number}")
     assert store.verify() == []
-    print(store.stats.encoded, claims(store.path))
+    print(store.stats.encoded, leases(store.path))
 """
     assert run_script(code, path) == "30 0\n" * 5
 
@@ -659,9 +659,9 @@ started.wait()
 pid = os.fork()
 if pid == 0:
     fetch(store, ["a", "b", "c"])
-    sys.exit()  # with all that an interpreter does at its end: the parent's claim must outlive it
+    sys.exit()  # with all that an interpreter does at its end: the parent's lease must outlive it
 assert os.waitpid(pid, 0)[1] == 0
-assert claims(path) == 1
+assert leases(path) == 1
 reader, writer = os.pipe()
 sleep = time.sleep
 pid = os.fork()
@@ -677,7 +677,7 @@ assert may_end.is_set()
 fetch(store, ["a", "b", "c", "e", "slow"])
 assert os.waitpid(pid, 0)[1] == 0
 slow.join()
-print(store.stats.encoded, store.verify(), claims(path))
+print(store.stats.encoded, store.verify(), leases(path))
 """
     assert run_script(code, path) == "6 [] 0\n"
 
@@ -756,7 +756,7 @@ def test_eight_threads_compute_each_text_once(path: Path) -> None:
     assert sorted(computed) == sorted(TEXTS)
     assert store.stats.encoded == len(TEXTS)
     assert store.verify() == []
-    assert claims(path) == 0
+    assert leases(path) == 0
 
 
 def test_stress_of_owners_that_come_and_go(run_script: Callable[..., str], path: Path) -> None:
@@ -774,6 +774,6 @@ for position in range(4):
         sys.exit()
     workers.append(pid)
 assert [os.waitpid(pid, 0)[1] for pid in workers] == [0] * 4
-print(claims(path), [name for name in os.listdir(os.path.dirname(path)) if name.endswith(".lock")])
+print(leases(path), [name for name in os.listdir(os.path.dirname(path)) if name.endswith(".lock")])
 """
     assert run_script(code, path) == "0 []\n"
