@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from ..errors import InvalidParameterError
 from ..models import Checkpoint
 from ..models.checkpoint.span_tokens import SpanTokenizer
-from ..models.encode_spans import Passage, SpanEncoder, SpanStates, encode_spans
+from ..models.encode_spans import BYTES_PER_NUMBER, Passage, SpanEncoder, SpanStates, encode_spans
 from ..models.encode_texts import open_store
 from ..models.network.devices import Precision
 from ..models.pooling.layers import LAYER_MERGES, parse_layers, resolve_layers
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["BertSpanBase", "SpanReader", "is_container", "list_targets", "read_targets"]
 
 _MAX_TRAINING_BYTES = 256 << 20
-_BYTES_PER_NUMBER = 4
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
                 " to fit."
             )
         width = self._pooled_width(encoder.checkpoint)
-        max_spans = _MAX_TRAINING_BYTES // (len(encoder.layers) * width * _BYTES_PER_NUMBER)
+        max_spans = _MAX_TRAINING_BYTES // (len(encoder.layers) * width * BYTES_PER_NUMBER)
         first = _starts(passages)
         order = np.random.default_rng(self.random_state).permutation(len(passages))
         n_chosen = int(np.searchsorted(np.cumsum(np.diff(first)[order]), max_spans, side="right"))

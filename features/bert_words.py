@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
-from ..models.encode_spans import Passage
+from ..models.encode_spans import BYTES_PER_NUMBER, Passage
 from ..models.network.devices import Precision
 from ..models.ragged import chunks
 from ..models.store.embedding_store import EmbeddingStore
@@ -30,7 +30,7 @@ __all__ = ["BertWordVectorizer"]
 
 _DOCUMENTS_PER_CHUNK = 1024
 _BYTES_PER_CHUNK = 64 << 20
-_BYTES_PER_NUMBER = 4
+
 _REMEDY = "Give one for each of the words that words(X) returns, blank ones included"
 
 
@@ -260,7 +260,7 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
         self, X: Any, tokenizer: str | Callable[[str], Iterable[str]] | None, reader: SpanReader
     ) -> Iterator[NDArray[np.float32]]:
         """Yield the vectors of each document; parameters set later do not change them."""
-        max_words = max(_BYTES_PER_CHUNK // (reader.n_features * _BYTES_PER_NUMBER), 1)
+        max_words = max(_BYTES_PER_CHUNK // (reader.n_features * BYTES_PER_NUMBER), 1)
         first = 0
         for chunk in _document_chunks(X):
             documents = read_documents(chunk, tokenizer, first=first)

@@ -151,9 +151,8 @@ class WordVectorizer(TextVectorizer):
         self._check_settings()
         texts = self._read(X).texts
         table = self._table()
-        return _report(
-            self._look_up(self._split(texts), table), np.ones(len(texts), dtype=np.int64)
-        )
+        looked_up = self._look_up(self._split(texts), table)
+        return _report(looked_up, np.ones(len(texts), dtype=np.int64))
 
     def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
         self._learn_words(texts, counts)

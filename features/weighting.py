@@ -1,4 +1,4 @@
-"""How the vectors of a text's words become one: weights that are learned from texts, and pooling."""
+"""How the vectors of a text's words become one: learned weights, and pooling."""
 
 from __future__ import annotations
 

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from .checkpoint.span_tokens import SpanTokenizer, TokenizedSpans
     from .network.devices import Precision
 
-__all__ = ["Passage", "SpanEncoder", "SpanStates", "encode_spans"]
+__all__ = ["BYTES_PER_NUMBER", "Passage", "SpanEncoder", "SpanStates", "encode_spans"]
 
 _CHUNK_BYTES = 64 << 20
 _MIN_CHUNK_CHARACTERS = 16_384
 _MAX_CHUNK_TEXTS = 2048
-_NUMBER_BYTES = 4
+BYTES_PER_NUMBER = 4
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def encode_spans(
         by_text.setdefault(passage.text, []).append(index)
     # A chunk takes tens of MiB, even where a store keeps all layers.
     n_layers = encoder.checkpoint.n_layers + 1 if store is not None else len(encoder.layers)
-    per_token = n_layers * encoder.checkpoint.hidden_size * _NUMBER_BYTES
+    per_token = n_layers * encoder.checkpoint.hidden_size * BYTES_PER_NUMBER
     room = max(_CHUNK_BYTES // per_token * CHARACTERS_PER_TOKEN, _MIN_CHUNK_CHARACTERS)
     distinct = list(by_text)
     offsets = np.cumsum([0, *map(len, distinct)], dtype=np.int64)

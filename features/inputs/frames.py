@@ -64,10 +64,8 @@ def only_column(
     if (frame := read_frame(X)) is None:
         return X
     if len(frame.names) != 1:
-        raise error(
-            f"{expected} Got a DataFrame with {len(frame.names)} columns: {frame.names[:8]}."
-            f" {remedy}"
-        )
+        got = f"Got a DataFrame with {len(frame.names)} columns: {frame.names[:8]}."
+        raise error(f"{expected} {got} {remedy}")
     return frame.column(0)
 
 

@@ -83,14 +83,8 @@ def read_spans(
         raise InvalidTextError(_refusal(faults, columns))
     has_no_span = np.zeros(len(texts.texts), dtype=bool)
     has_no_span[list(faults)] = True
-    return SpanTable(
-        [
-            "" if is_without else value
-            for value, is_without in zip(texts.texts, has_no_span.tolist(), strict=True)
-        ],
-        spans,
-        has_no_span,
-    )
+    with_spans = ["" if row in faults else value for row, value in enumerate(texts.texts)]
+    return SpanTable(with_spans, spans, has_no_span)
 
 
 def _given(start: Hashable, end: Hashable, word: Hashable) -> tuple[bool, bool]:

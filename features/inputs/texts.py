@@ -30,15 +30,7 @@ _ROWS_NAMED = 5
 
 @dataclass(frozen=True)
 class TextColumn:
-    """Texts, and which of them were missing.
-
-    Attributes
-    ----------
-    texts : list of str of length n_texts
-        The texts, "" for missing ones.
-    is_missing : ndarray of shape (n_texts,), dtype bool
-        Whether each text was missing.
-    """
+    """Texts, "" for missing ones, and whether each of them was missing."""
 
     texts: list[str]
     is_missing: NDArray[np.bool_]

@@ -107,25 +107,10 @@ class WordVectors:
         origin: tuple[Callable[..., WordVectors], tuple[Any, ...]] | None = None,
         subwords: Subwords | None = None,
     ) -> Self:
-        """Build a table without checks.
+        """Build a table of distinct words and finite vectors without checks, for the disk cache.
 
-        Parameters
-        ----------
-        words : list of str of length n_words
-            Distinct words.
-        vectors : ndarray of shape (n_words, n_dims), float32
-            Finite numbers. The array becomes read-only.
-        digest : str
-            Fingerprint of the table.
-        origin : tuple of (callable, tuple) or None, default=None
-            Function and arguments that open the table in another process. None pickles the content.
-        subwords : Subwords or None, default=None
-            Computes vectors of words that are not in the table.
-
-        Returns
-        -------
-        table : WordVectors
-            The table.
+        The array becomes read-only. ``digest`` is the fingerprint of the table; ``origin`` is the
+        function, and its arguments, that opens the table in another process.
         """
         self = cls.__new__(cls)
         vectors.flags.writeable = False
