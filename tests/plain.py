@@ -61,11 +61,11 @@ def by_word_ids(
     )
 
 
-def overlapping(places: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
-    """The tokens with a character of a span, and all between, some of which have no characters."""
+def overlapping(offsets: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
+    """The tokens with a character of a span, and all between, also those without characters."""
     inside = [
         number
-        for number, (first, last) in enumerate(places)
+        for number, (first, last) in enumerate(offsets)
         if first < end and last > start and last > first
     ]
     return list(range(inside[0], inside[-1] + 1)) if inside else []
@@ -101,14 +101,16 @@ def in_windows(
     """
     tokenizer = plain_model(directory)[0]
     encoded = tokenizer(prompt + text, return_offsets_mapping=True, add_special_tokens=False)
-    ids, places = encoded["input_ids"], encoded["offset_mapping"]
-    n_prompt = sum(last <= len(prompt) for _, last in places) if prompt else 0
+    ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+    n_prompt = sum(last <= len(prompt) for _, last in offsets) if prompt else 0
     whole, middle = (
         tokenizer("a")["input_ids"],
         tokenizer("a", add_special_tokens=False)["input_ids"],
     )
     n_before = next(
-        place for place in range(len(whole)) if whole[place : place + len(middle)] == middle
+        position
+        for position in range(len(whole))
+        if whole[position : position + len(middle)] == middle
     )
     head, tail = whole[:n_before] + ids[:n_prompt], whole[n_before + len(middle) :]
     body, room = ids[n_prompt:], max_length - len(head) - len(tail)
@@ -118,7 +120,9 @@ def in_windows(
     rows = []
     for start, end in (np.asarray(spans) + len(prompt)).tolist():
         tokens = (
-            [number - n_prompt for number in overlapping(places, start, end)] if start < end else []
+            [number - n_prompt for number in overlapping(offsets, start, end)]
+            if start < end
+            else []
         )
         if not tokens:
             rows.append(

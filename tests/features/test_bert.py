@@ -269,7 +269,7 @@ def test_poolings(bert: str, pooling: str) -> None:
     )
 
 
-def test_poolings_stand_side_by_side_and_within_each_the_layers_in_the_order_asked_for(
+def test_poolings_stand_side_by_side_and_within_each_the_layers_in_the_order_requested(
     bert: str,
 ) -> None:
     X = BertVectorizer(bert, layers=[-1, 0, 2], pooling=("max", "cls")).fit_transform(TEXTS)

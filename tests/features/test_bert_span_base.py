@@ -51,7 +51,7 @@ def test_an_infinite_target_is_named(wrong: float) -> None:
 
 
 @pytest.mark.parametrize("several", [["x", "y"], ("x",), np.array([1, 2]), {"x"}])
-def test_several_targets_in_place_of_one_are_named(several: Any) -> None:
+def test_several_targets_instead_of_one_are_named(several: Any) -> None:
     with pytest.raises(
         InvalidParameterError,
         match=rf"y must hold one class .* Got {type(several).__name__} .* as row 1\. Choose one",

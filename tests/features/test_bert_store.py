@@ -211,11 +211,11 @@ def test_worker_processes_and_threads_share_what_they_encode(
     bert: str, path: Path, tmp_path: Path, read_only: str
 ) -> None:
     (tmp_path / "session").mkdir()
-    *said, last = run_python(
+    *printed, last = run_python(
         PRELUDE + BACKENDS, path, bert, read_only, TMPDIR=tmp_path / "session"
     ).splitlines()
     assert last == "read-only" or not read_only
-    for line in said if read_only else [*said, last]:
+    for line in printed if read_only else [*printed, last]:
         backend, in_session, kept_whole, wrong = line.split()
         assert len(TEXTS) < int(in_session) <= 2 * len(TEXTS), backend
         assert (int(kept_whole), wrong) == (len(TEXTS), "[]"), backend
@@ -428,7 +428,7 @@ print([name for name in os.listdir(directory + "/session") if name.startswith("b
 BertVectorizer(models["plain"]).fit_transform(TEXTS)
 print([name for name in os.listdir(directory + "/session") if name.startswith("bertvectorizer")])
 """
-    said = run_python(
+    printed = run_python(
         PRELUDE + code, path, models, list(READOUTS.values()), tmp_path, TMPDIR=tmp_path / "session"
     ).splitlines()
     for number, X in enumerate(first):
@@ -440,9 +440,9 @@ print([name for name in os.listdir(directory + "/session") if name.startswith("b
         before.texts,
     )
     assert after.hits == before.hits + len(READOUTS) * len(TEXTS)
-    # The session's store is made where it is asked for, and is gone with the session.
-    assert said[0] == "[]"
-    assert "bertvectorizer-" in said[1]
+    # The session's store is made where it is requested, and is gone with the session.
+    assert printed[0] == "[]"
+    assert "bertvectorizer-" in printed[1]
     assert list((tmp_path / "session").glob("bertvectorizer-*")) == []
 
 
@@ -478,9 +478,9 @@ def test_a_store_that_is_none_is_refused(bert: str, store: Any) -> None:
             getattr(BertVectorizer(bert, store=store), method)(TEXTS)
 
 
-def test_truncation_is_told_alike_with_and_without_a_store(bert: str, path: Path) -> None:
+def test_truncation_is_reported_alike_with_and_without_a_store(bert: str, path: Path) -> None:
     texts = ["a bat", "the old bat of the river bank", "a ball of money in the night", "a bat"]
-    told = []
+    reports = []
     for store in (None, path, path, EmbeddingStore(path)):
         vectorizer = BertVectorizer(bert, max_length=6, store=store)
         with pytest.warns(
@@ -491,16 +491,16 @@ def test_truncation_is_told_alike_with_and_without_a_store(bert: str, path: Path
             BertVectorizer(bert, max_length=6, store=store).fit(texts)
         with pytest.warns(UserWarning, match="2 of 3 texts") as caught_later:
             BertVectorizer(bert, max_length=6, store=store).fit(texts[:1]).transform(texts)
-        told.append(
+        reports.append(
             (
                 vectorizer.truncation_,
                 [str(one.message) for one in (*caught, *also_caught, *caught_later)],
             )
         )
-        vectorizer.transform(texts)  # it has said so
-    assert told[0][0].n_lost > 0
-    assert len(told[0][1]) == 3
-    assert told == [told[0]] * 4
+        vectorizer.transform(texts)  # it has warned
+    assert reports[0][0].n_lost > 0
+    assert len(reports[0][1]) == 3
+    assert reports == [reports[0]] * 4
 
 
 # Keys.
@@ -580,7 +580,7 @@ def test_weights_that_change_in_place_are_noticed(tmp_path: Path, path: Path) ->
     config = (other / "config.json").read_bytes()
     (model / "config.json").write_bytes(
         config
-    )  # now it is the other model, in the place of the first
+    )  # now it is the other model, at the path of the first
     after = BertVectorizer(str(model), store=path).fit_transform(TEXTS)
     assert not np.allclose(after, before)
     np.testing.assert_array_equal(

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, with texts in the place of the numbers that its generators feed."""
+"""scikit-learn's own checks, with texts instead of the numbers that its generators feed."""
 
 from __future__ import annotations
 

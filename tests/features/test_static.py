@@ -172,7 +172,7 @@ def test_data_frames_that_are_no_tables(frame: pd.DataFrame) -> None:
         StaticVectorizer(frame).fit(TEXTS)
 
 
-def test_a_data_frame_without_words_is_told_how_to_get_them() -> None:
+def test_a_data_frame_without_words_names_the_remedy() -> None:
     with pytest.raises(
         InvalidParameterError,
         match=r"must have words as its index.* \[0, 1\]\. Remedy: df\.set_index\('word'\)",
@@ -299,7 +299,7 @@ def test_new_vectors_and_refit(glove: Path, tmp_path: Path) -> None:
         assert vectorizer.n_features_out_ == 3
 
 
-def test_the_same_vectors_in_another_place_are_the_same(glove: Path, tmp_path: Path) -> None:
+def test_the_same_vectors_at_another_path_are_the_same(glove: Path, tmp_path: Path) -> None:
     vectorizer = StaticVectorizer(glove).fit(TEXTS)
     X = vectorizer.transform(TEXTS)
     (tmp_path / "moved").mkdir()
@@ -352,7 +352,7 @@ def test_pickles_hold_no_table_of_a_file(tmp_path: Path) -> None:
 
 
 class CountingFrame(pd.DataFrame):
-    """A table that counts how often its numbers are asked for."""
+    """A table that counts how often its numbers are requested."""
 
     n_conversions = 0
 

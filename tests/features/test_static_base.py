@@ -705,8 +705,8 @@ def test_stored_estimators_load_in_a_fresh_process(tmp_path: Path) -> None:
         "  print(path.name, loaded.n_features_out_, loaded.oov_rate_)\n"
     )
     files = [tmp_path / f"{name}.{library}" for name in made for library in DUMPS]
-    said = run_python(program, *files)
-    assert said.splitlines() == [f"{file.name} 8 {made[file.stem].oov_rate_}" for file in files]
+    printed = run_python(program, *files)
+    assert printed.splitlines() == [f"{file.name} 8 {made[file.stem].oov_rate_}" for file in files]
     for file in files:
         X = made[file.stem].transform(texts)
         assert X.any()

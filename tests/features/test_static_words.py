@@ -44,8 +44,8 @@ SPANS = pd.DataFrame(
 )
 
 
-def rows_of(places: list[int | None], vectors: Any = VECTORS) -> Any:
-    return np.array([ZEROS if place is None else vectors[place] for place in places])
+def rows_of(positions: list[int | None], vectors: Any = VECTORS) -> Any:
+    return np.array([ZEROS if position is None else vectors[position] for position in positions])
 
 
 # ---- Words

@@ -63,27 +63,27 @@ def made(**changes: Any) -> Weighting:
 
 
 def looked_up(texts: list[str]) -> tuple[Any, NDArray[np.float32], NDArray[np.int64]]:
-    """Words of texts, their vectors in an order of their own, and the place of each."""
+    """Words of texts, their vectors in an order of their own, and the index of each."""
     found = split_words(texts, WORD_PATTERN, True)
     order = np.random.default_rng(1).permutation(len(found.words))
     vectors = np.zeros((len(order), 6), dtype=np.float32)
-    for word, place in zip(found.words, order, strict=True):
-        vectors[place] = TABLE[word]
+    for word, index in zip(found.words, order, strict=True):
+        vectors[index] = TABLE[word]
     return found, vectors, order
 
 
 def learn(weighting: Weighting, texts: list[str] = TRAINING) -> Weighting:
     counts = Counter(texts)
-    found, vectors, places = looked_up(list(counts))
+    found, vectors, indices = looked_up(list(counts))
     times = np.array(list(counts.values()), dtype=np.int64)
     weighting.learn(found, times)
-    weighting.learn_vectors(found, times, vectors, places)
+    weighting.learn_vectors(found, times, vectors, indices)
     return weighting
 
 
 def pool(weighting: Weighting, texts: list[str] = NEW) -> NDArray[np.float32]:
-    found, vectors, places = looked_up(texts)
-    result = weighting.pool(found, vectors, places)
+    found, vectors, indices = looked_up(texts)
+    result = weighting.pool(found, vectors, indices)
     assert result.dtype == np.float32
     assert result.shape == (len(texts), 6 * weighting.width)
     return result

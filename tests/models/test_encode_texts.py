@@ -258,7 +258,7 @@ class TestParts:
         ),
         st.sampled_from(["requested", "all_layers"]),
     )
-    def test_whatever_was_asked_for_before(
+    def test_whatever_was_requested_before(
         self,
         tiny_model: ModelFactory,
         tmp_path_factory: pytest.TempPathFactory,

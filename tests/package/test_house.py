@@ -262,7 +262,7 @@ def test_doctests(default_model_directory: Path, capsys: pytest.CaptureFixture[s
 
 
 def blocks(*languages: str) -> list[str]:
-    """Return the README's fenced blocks in one of some languages."""
+    """Return the README's fenced blocks in one of several languages."""
     fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     return [block for language, block in fenced if language in languages]
 
@@ -328,7 +328,7 @@ def test_help_needs_no_network_code() -> None:
     assert run_python(program).splitlines()[-1] == "[]"
 
 
-def test_names_of_the_front_door_load_when_they_are_asked_for() -> None:
+def test_names_of_the_front_door_load_when_they_are_requested() -> None:
     program = (
         "import bertvectorizer as b, sys; b.BertVectorizer; b.compare; print('torch' in"
         " sys.modules, 'BertVectorizer' in dir(b))"

@@ -61,7 +61,7 @@ def make_comparison(
         mean = 0.5 if name == "majority class" else min(mean, 0.996)
         noise = rng.normal(scale=0.02, size=_N_FOLDS)
         scores = mean + noise - noise.mean() if has_scores else np.full(_N_FOLDS, np.nan)
-        shown = {metric.name: scores - 0.01 * place for place, metric in enumerate(metrics)}
+        shown = {metric.name: scores - 0.01 * position for position, metric in enumerate(metrics)}
         sizes = np.array(CURVE_SIZES)[:, None]
         seconds = (encode_seconds or {}).get(name, 4.2 if contextual else 0.02 + 0.004 * number)
         outcomes[name] = Outcome(

@@ -27,11 +27,11 @@ LABELS: dict[str, Any] = {
     "int": [text.split()[0].count("a") + 5 for text in TEXTS],
     "bool": ["am" in text for text in TEXTS],
     "several": [[letter for letter in "as" if letter in text.split()[0]] for text in TEXTS],
-    "amounts": [len(text.split()[0]) + int(text[-1]) / 7 for text in TEXTS],
+    "regression": [len(text.split()[0]) + int(text[-1]) / 7 for text in TEXTS],
 }
 KINDS = list(LABELS)
-ESTIMATORS = {"several": None, "amounts": Ridge()}
-SCORING = {"several": ["f1_macro", "accuracy"], "amounts": None}
+ESTIMATORS = {"several": None, "regression": Ridge()}
+SCORING = {"several": ["f1_macro", "accuracy"], "regression": None}
 
 
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:

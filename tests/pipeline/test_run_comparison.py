@@ -59,7 +59,7 @@ EXAMPLE = load_example().head(60)
 TEXTS, LABELS = EXAMPLE["text"], EXAMPLE["label"]
 PLAIN = LogisticRegression()
 MAJORITY: dict[str, Any] = {"majority class": None}
-ROSTER: dict[str, Any] = {**MAJORITY, "words": TfidfVectorizer()}
+FEATURES: dict[str, Any] = {**MAJORITY, "words": TfidfVectorizer()}
 
 
 def quick(
@@ -104,12 +104,12 @@ def scores(comparison: Comparison, name: str = "words") -> list[float]:
 
 
 def default_head(sparse: bool) -> list[Any]:
-    strengths = [0.1, 1.0, 10.0, 100.0] if sparse else [1e-4, 1e-3, 1e-2, 1e-1]
+    regularizations = [0.1, 1.0, 10.0, 100.0] if sparse else [1e-4, 1e-3, 1e-2, 1e-1]
     inner = StratifiedKFold(3, shuffle=True, random_state=0)
     return [
         Normalizer() if sparse else StandardScaler(),
         LogisticRegressionCV(
-            Cs=strengths,
+            Cs=regularizations,
             cv=inner,
             scoring="neg_log_loss",
             max_iter=1000,
@@ -146,9 +146,9 @@ def test_scores_are_those_of_a_pipeline_in_cross_validation(kind: str, model: st
 
 def test_an_estimator_stands_on_all_features() -> None:
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    comparison = compare(TEXTS, LABELS, ROSTER, KNeighborsClassifier(3), folds)
+    comparison = compare(TEXTS, LABELS, FEATURES, KNeighborsClassifier(3), folds)
     by_hand = cross_val_score(
-        make_pipeline(ROSTER["words"], KNeighborsClassifier(3)), TEXTS, LABELS, cv=folds
+        make_pipeline(FEATURES["words"], KNeighborsClassifier(3)), TEXTS, LABELS, cv=folds
     )
     assert scores(comparison) == by_hand.tolist()
     assert comparison.settings["estimator"] == "KNeighborsClassifier(n_neighbors=3)"
@@ -169,13 +169,13 @@ def test_majority_class_scores_its_share() -> None:
     assert row["verdict"] == "best baseline"
 
 
-# The default roster
+# The default features
 
 
-def test_the_default_roster_encodes_each_text_once(model: str) -> None:
+def test_the_default_features_encode_each_text_once(model: str) -> None:
     texts = [*TEXTS, *TEXTS[:10]]
-    roster = default_features(model_name=model)
-    berts = {name: transformer for name, transformer in roster.items() if name.startswith("BERT")}
+    features = default_features(model_name=model)
+    berts = {name: transformer for name, transformer in features.items() if name.startswith("BERT")}
     assert len(berts) == 8
     with pytest.warns(UserWarning, match=r"20 of 70 rows are judged"):
         comparison = quick(
@@ -232,9 +232,9 @@ def test_stores_of_the_users(given: str, model: str, tmp_path: Path) -> None:
     assert shared is None or shared.stats.encoded == 0
 
 
-def test_names_of_the_default_roster(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+def test_names_of_the_default_features(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.setattr(
-        MODULE, "default_features", lambda: {**ROSTER, "BERT": BertVectorizer(model)}
+        MODULE, "default_features", lambda: {**FEATURES, "BERT": BertVectorizer(model)}
     )
     assert list(quick(TEXTS, LABELS, ["WORDS", "majority class"]).outcomes) == [
         "words",
@@ -252,7 +252,7 @@ def test_names_of_the_default_roster(monkeypatch: pytest.MonkeyPatch, model: str
 def test_distilled_words_that_are_left_out_are_mentioned(
     leaks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MODULE, "default_features", lambda: ROSTER)
+    monkeypatch.setattr(MODULE, "default_features", lambda: FEATURES)
     monkeypatch.setattr(MODULE, "can_distill", lambda: False)
     texts = ["the same"] * 60 if leaks else TEXTS
     with warnings.catch_warnings(record=True) as caught:
@@ -289,7 +289,9 @@ def test_folds_are_the_same_for_all_features() -> None:
 
 def test_a_seed_reproduces_everything() -> None:
     def found(seed: int | None) -> Any:
-        comparison = quick(TEXTS, LABELS, ROSTER, cv="2x2", random_state=seed, learning_curve=[0.5])
+        comparison = quick(
+            TEXTS, LABELS, FEATURES, cv="2x2", random_state=seed, learning_curve=[0.5]
+        )
         seconds = ["encode_seconds", "fit_seconds", "predict_seconds", "peak_mib"]
         curve = comparison.learning_curve
         assert curve is not None
@@ -343,13 +345,13 @@ def test_texts_of_the_held_back_rows_that_were_learned_are_counted() -> None:
 
 
 def test_a_predefined_split() -> None:
-    comparison = quick(TEXTS, LABELS, ROSTER, cv=PredefinedSplit(np.repeat([-1, 0], [40, 20])))
+    comparison = quick(TEXTS, LABELS, FEATURES, cv=PredefinedSplit(np.repeat([-1, 0], [40, 20])))
     assert comparison.settings["folds"] == "1 fold(s) of PredefinedSplit"
     table = comparison.table
     assert (table["low"] < table["high"]).all()
     assert table["p_value"].notna().sum() == 1
     several = quick(
-        TEXTS, LABELS, ROSTER, cv=PredefinedSplit(np.repeat([-1, 0, 1, 2], [20, 10, 15, 15]))
+        TEXTS, LABELS, FEATURES, cv=PredefinedSplit(np.repeat([-1, 0, 1, 2], [20, 10, 15, 15]))
     )
     assert len(scores(several)) == 3
 
@@ -357,7 +359,7 @@ def test_a_predefined_split() -> None:
 @pytest.mark.parametrize("scoring", ["accuracy", "roc_auc"])
 def test_bootstrap_samples_without_a_class_make_no_noise(scoring: str) -> None:
     split = PredefinedSplit(np.repeat([-1, 0], [56, 4]))
-    comparison = compare(TEXTS, ["a", "b"] * 30, ROSTER, PLAIN, split, scoring)
+    comparison = compare(TEXTS, ["a", "b"] * 30, FEATURES, PLAIN, split, scoring)
     assert comparison.notes == []
 
 
@@ -431,8 +433,8 @@ TARGETS: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_labels_of_every_kind_give_the_same(kind: str) -> None:
-    comparison = quick(TEXTS, TARGETS[kind], ROSTER)
-    assert scores(comparison) == scores(quick(TEXTS, LABELS, ROSTER))
+    comparison = quick(TEXTS, TARGETS[kind], FEATURES)
+    assert scores(comparison) == scores(quick(TEXTS, LABELS, FEATURES))
     labels = list(TARGETS[kind])
     expected = {
         type(str(label)) if kind == "mixed" else type(np.array(label).tolist()) for label in labels
@@ -448,7 +450,7 @@ def test_several_labels_a_row(head: Any) -> None:
         ["living"] * (label == "living") + ["bat"] * ("bat" in text)
         for text, label in zip(TEXTS, LABELS, strict=True)
     ]
-    comparison = compare(TEXTS, labels, ROSTER, head, cv=2)
+    comparison = compare(TEXTS, labels, FEATURES, head, cv=2)
     assert comparison.failures == {}
     assert comparison.metric == "f1_macro"
     assert comparison.target.kind == "multilabel"
@@ -458,15 +460,15 @@ def test_several_labels_a_row(head: Any) -> None:
 
 def test_a_single_label_a_row_or_none() -> None:
     labels = [["living"] * (label == "living") for label in LABELS]
-    comparison = compare(TEXTS, labels, ROSTER, cv=2)
+    comparison = compare(TEXTS, labels, FEATURES, cv=2)
     assert comparison.failures == {}
     assert 0 <= comparison.table["f1_macro"].max() <= 1
 
 
-def test_amounts() -> None:
-    amounts = TEXTS.str.len() / 7
+def test_regression() -> None:
+    numbers = TEXTS.str.len() / 7
     comparison = compare(
-        TEXTS, amounts, {**MAJORITY, "letters": CountVectorizer(analyzer="char")}, cv=3
+        TEXTS, numbers, {**MAJORITY, "letters": CountVectorizer(analyzer="char")}, cv=3
     )
     assert comparison.metric == "r2"
     assert comparison.best == "letters"
@@ -475,28 +477,28 @@ def test_amounts() -> None:
     assert comparison.table.loc[1, "mean_absolute_error"] >= 0
     assert comparison.settings["target"] == "text: regression"
     with pytest.warns(UserWarning, match="came as text and was read as numbers"):
-        from_text = compare(TEXTS, amounts.astype(str), MAJORITY, LinearRegression(), 3)
+        from_text = compare(TEXTS, numbers.astype(str), MAJORITY, LinearRegression(), 3)
     assert scores(from_text, "majority class") == scores(comparison, "majority class")
 
 
 def test_hundreds_of_classes() -> None:
     names = [f"class {number}" for number in range(200)]
     texts = [f"{name.replace(' ', '')} {time}" for time in range(3) for name in names]
-    comparison = compare(texts, names * 3, ROSTER, cv=3, scoring="accuracy")
+    comparison = compare(texts, names * 3, FEATURES, cv=3, scoring="accuracy")
     assert comparison.failures == {}
     assert comparison.table["accuracy"][1] == 1
     assert comparison.settings["target"] == "target: 200 classes"
     with pytest.raises(
         InvalidTableError, match=r"folds \(5\). Got 3 row\(s\) of class 'class 0', and 199 more"
     ):
-        compare(texts, names * 3, ROSTER)
+        compare(texts, names * 3, FEATURES)
 
 
 # Texts
 
 
 def test_texts_of_every_kind_give_the_same() -> None:
-    expected = scores(quick(TEXTS, LABELS, ROSTER))
+    expected = scores(quick(TEXTS, LABELS, FEATURES))
     array = TEXTS.to_numpy(dtype=object)
     kinds: dict[str, Any] = {
         "list": TEXTS.tolist(),
@@ -508,7 +510,7 @@ def test_texts_of_every_kind_give_the_same() -> None:
         "polars frame": pl.DataFrame({"text": TEXTS.tolist()}),
     }
     for kind, texts in kinds.items():
-        comparison = quick(texts, LABELS, ROSTER)
+        comparison = quick(texts, LABELS, FEATURES)
         assert scores(comparison) == expected
         errors = comparison.errors("majority class", "words")
         rows = np.flatnonzero(
@@ -524,13 +526,13 @@ def test_texts_of_every_kind_give_the_same() -> None:
 
 def test_missing_texts_read_as_empty(model: str) -> None:
     texts = ["bat", None, float("nan"), pd.NA, "crane", "river"] * 4
-    roster = {
-        **ROSTER,
+    features = {
+        **FEATURES,
         "Word2Vec": Word2VecVectorizer(vector_size=4, epochs=1, n_buckets=16),
         "BERT": BertVectorizer(model),
     }
     with pytest.warns(UserWarning, match="24 of 24 rows are judged"):
-        comparison = quick(texts, ["a", "b", "c"] * 8, roster)
+        comparison = quick(texts, ["a", "b", "c"] * 8, features)
     assert comparison.failures == {}
     assert comparison.texts[:4].tolist() == ["bat", "", "", ""]
 
@@ -569,8 +571,8 @@ FAULTS: dict[str, tuple[Any, Any, type[Exception], str]] = {
         "at least 2 classes. Got 1, a in every row",
     ),
     "rare class": (["x"] * 9, ["a"] * 8 + ["b"], InvalidTableError, "Got 1 row.s. of class 'b'"),
-    "constant amounts": (["x"] * 9, [0.5] * 9, InvalidTableError, "at least 2 values"),
-    "infinite amounts": (
+    "constant numbers": (["x"] * 9, [0.5] * 9, InvalidTableError, "at least 2 values"),
+    "infinite numbers": (
         ["x"] * 4,
         [0.5, math.inf, 1.5, 2.5],
         InvalidTableError,
@@ -654,7 +656,7 @@ def test_a_fault_of_bert_is_told_before_the_work() -> None:
 
     for bert in (BertVectorizer("no/such-model"), make_pipeline(BertVectorizer("no/such-model"))):
         with pytest.raises(ModelNotFoundError):
-            quick(TEXTS, LABELS, {**ROSTER, "BERT": bert}, progress=work)
+            quick(TEXTS, LABELS, {**FEATURES, "BERT": bert}, progress=work)
 
 
 # What fails, what warns, what is interrupted
@@ -680,11 +682,11 @@ class Raises(TransformerMixin, BaseEstimator):
 
 
 def test_a_failure_leaves_the_others_alone() -> None:
-    features = {"broken": Raises(RuntimeError("it\nbroke")), **ROSTER}
+    features = {"broken": Raises(RuntimeError("it\nbroke")), **FEATURES}
     with pytest.warns(UserWarning, match="broken failed: RuntimeError: it") as caught:
         comparison = quick(TEXTS, LABELS, features)
     assert len(caught) == 1
-    assert list(comparison.outcomes) == comparison.table["features"].tolist() == list(ROSTER)
+    assert list(comparison.outcomes) == comparison.table["features"].tolist() == list(FEATURES)
     assert list(comparison.failures) == ["broken"]
     assert comparison.notes == [str(caught[0].message)]
     assert "broken" in json.loads(comparison.to_json())["failures"]
@@ -709,13 +711,15 @@ def test_a_scorer_that_has_no_value_for_one_member_leaves_the_others() -> None:
         return math.nan if len(set(estimator.predict(X))) == 1 else 0.5
 
     with pytest.warns(UserWarning, match="majority class failed: .*has no value on 2 of 2 folds"):
-        comparison = quick(TEXTS, LABELS, ROSTER, scoring=of_words)
+        comparison = quick(TEXTS, LABELS, FEATURES, scoring=of_words)
     assert comparison.best == "words"
 
 
 def test_a_scorer_of_the_users_that_asks_for_the_score() -> None:
-    comparison = quick(TEXTS, LABELS, ROSTER, scoring=lambda estimator, X, y: estimator.score(X, y))
-    assert scores(comparison) == scores(quick(TEXTS, LABELS, ROSTER))
+    comparison = quick(
+        TEXTS, LABELS, FEATURES, scoring=lambda estimator, X, y: estimator.score(X, y)
+    )
+    assert scores(comparison) == scores(quick(TEXTS, LABELS, FEATURES))
 
 
 def test_a_warning_of_several_is_told_once() -> None:
@@ -723,7 +727,7 @@ def test_a_warning_of_several_is_told_once() -> None:
         "one": Raises(warning="cold"),
         "two": Raises(warning="cold"),
         "three": Raises(warning="warm"),
-        **ROSTER,
+        **FEATURES,
     }
     with pytest.warns(UserWarning, match="cold|warm") as caught:
         comparison = quick(TEXTS, LABELS, features)
@@ -748,15 +752,19 @@ def test_an_interrupt_keeps_what_is_finished() -> None:
         quick(
             TEXTS,
             LABELS,
-            {**ROSTER, "stop": Raises(KeyboardInterrupt()), "later": TfidfVectorizer(binary=True)},
+            {
+                **FEATURES,
+                "stop": Raises(KeyboardInterrupt()),
+                "later": TfidfVectorizer(binary=True),
+            },
         )
     assert isinstance(caught.value, KeyboardInterrupt)
     comparison = caught.value.comparison
     assert comparison is not None
-    assert comparison.table["features"].tolist() == list(ROSTER)
+    assert comparison.table["features"].tolist() == list(FEATURES)
     assert comparison.pipeline("words").predict(TEXTS[:1]).shape == (1,)
     with pytest.raises(ComparisonInterrupted) as caught:
-        quick(TEXTS, LABELS, {"stop": Raises(KeyboardInterrupt()), **ROSTER})
+        quick(TEXTS, LABELS, {"stop": Raises(KeyboardInterrupt()), **FEATURES})
     assert caught.value.comparison is None
 
 
@@ -765,7 +773,7 @@ def test_a_progress_that_raises_is_not_a_failure_of_the_features() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        quick(TEXTS, LABELS, ROSTER, progress=broken)
+        quick(TEXTS, LABELS, FEATURES, progress=broken)
 
 
 def test_progress_only_grows(model: str) -> None:
@@ -773,7 +781,7 @@ def test_progress_only_grows(model: str) -> None:
     quick(
         TEXTS,
         LABELS,
-        {**ROSTER, "BERT": BertVectorizer(model)},
+        {**FEATURES, "BERT": BertVectorizer(model)},
         progress=lambda *call: news.append(call),
         learning_curve=[0.5],
     )
@@ -795,8 +803,8 @@ def test_progress_only_grows(model: str) -> None:
 
 
 def test_folds_at_once_give_the_same() -> None:
-    one, two = (quick(TEXTS, LABELS, ROSTER, n_jobs=n_jobs) for n_jobs in (1, 2))
-    for name in ROSTER:
+    one, two = (quick(TEXTS, LABELS, FEATURES, n_jobs=n_jobs) for n_jobs in (1, 2))
+    for name in FEATURES:
         assert scores(one, name) == scores(two, name)
         assert one.outcomes[name].predictions.tolist() == two.outcomes[name].predictions.tolist()
 
@@ -834,7 +842,7 @@ def test_nothing_of_the_users_is_changed(model: str) -> None:
 
 
 def test_features_added_later_are_not_those_compared() -> None:
-    features = dict(ROSTER)
+    features = dict(FEATURES)
     comparison = quick(TEXTS, LABELS, features)
     features.clear()
     assert comparison.pipeline("words").predict(TEXTS[:1]).shape == (1,)
@@ -851,14 +859,14 @@ def test_features_added_later_are_not_those_compared() -> None:
 def test_real_texts(name: str, text: str, target: str, shared_data: Path, model: str) -> None:
     table = read_table(shared_data / name, [text, target], header=False).head(120)
     bert = BertVectorizer(model, overflow="head_tail")
-    comparison = quick(table[text], table[target], {**ROSTER, "BERT": bert}, scoring=None)
+    comparison = quick(table[text], table[target], {**FEATURES, "BERT": bert}, scoring=None)
     assert comparison.table["accuracy"].between(0.4, 1).all()
     assert comparison.table["brier_score"].between(0, 0.5).all()
 
 
 def test_context_beats_words_where_the_label_depends_on_it(default_model_directory: Path) -> None:
     table = load_example().head(120)
-    features = {**ROSTER, "BERT": BertVectorizer(str(default_model_directory))}
+    features = {**FEATURES, "BERT": BertVectorizer(str(default_model_directory))}
     comparison = quick(
         table["text"],
         table["label"],
@@ -867,6 +875,6 @@ def test_context_beats_words_where_the_label_depends_on_it(default_model_directo
         5,
     )
     assert comparison.best == "BERT"
-    assert comparison.baseline in ROSTER
+    assert comparison.baseline in FEATURES
     assert comparison.table["verdict"].tolist()[-1] == "better"
     assert comparison.table["difference"].tolist()[-1] > 0.1

@@ -159,7 +159,7 @@ WILD = st.text(
 
 @settings(max_examples=200)
 @given(st.lists(st.lists(WILD, max_size=5), max_size=5))
-def test_every_word_has_one_row_and_its_place(documents: list[list[str]]) -> None:
+def test_every_word_has_one_row_and_its_offsets(documents: list[list[str]]) -> None:
     read = read_documents(documents)
     assert np.diff(read.offsets).tolist() == [len(words) for words in documents]
     assert words_by_document(read) == [
@@ -198,8 +198,8 @@ def test_words_that_a_callable_returns_are_found(
         [word.strip() for word in tokenizer(text)] for text in read.texts
     ]
     for first, last in pairwise(read.offsets.tolist()):
-        places = [place for place in read.spans[first:last].tolist() if place != [0, 0]]
-        assert places == sorted(places), "one after the other"
+        offsets = [pair for pair in read.spans[first:last].tolist() if pair != [0, 0]]
+        assert offsets == sorted(offsets), "one after the other"
 
 
 def test_places_are_those_in_the_text() -> None:

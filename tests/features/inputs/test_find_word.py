@@ -13,7 +13,7 @@ from bertvectorizer.features.inputs.find_word import find_word
 
 
 @pytest.mark.parametrize(
-    ("text", "word", "places"),
+    ("text", "word", "offsets"),
     [
         ("A bat, a Bat!", "bat", [(2, 5), (9, 12)]),
         ("batty combat bat_2 bat2", "bat", []),
@@ -26,12 +26,12 @@ from bertvectorizer.features.inputs.find_word import find_word
         ("a.b aXb", "a.b", [(0, 3)]),
     ],
 )
-def test_words_are_found_whole(text: str, word: str, places: list[tuple[int, int]]) -> None:
-    assert find_word([text], word) == [(0, *place) for place in places]
+def test_words_are_found_whole(text: str, word: str, offsets: list[tuple[int, int]]) -> None:
+    assert find_word([text], word) == [(0, *pair) for pair in offsets]
 
 
 @pytest.mark.parametrize(
-    ("text", "word", "places"),
+    ("text", "word", "offsets"),
     [
         ("batty combat bat", "bat", [(0, 3), (9, 12), (13, 16)]),
         ("cafe\u0301s and CAFÉS", "café", [(0, 5), (11, 15)]),
@@ -42,9 +42,9 @@ def test_words_are_found_whole(text: str, word: str, places: list[tuple[int, int
     ],
 )
 def test_words_are_found_as_parts_where_asked(
-    text: str, word: str, places: list[tuple[int, int]]
+    text: str, word: str, offsets: list[tuple[int, int]]
 ) -> None:
-    assert find_word([text], word, as_part=True) == [(0, *place) for place in places]
+    assert find_word([text], word, as_part=True) == [(0, *pair) for pair in offsets]
 
 
 def test_rows_are_named_in_order() -> None:

@@ -121,7 +121,7 @@ def test_a_word_is_found_whole_or_else_as_a_part(kind: Any) -> None:
     assert read_spans(kind(words)).spans.tolist() == [[6, 9], [4, 7], [2, 14], [3, 5], [0, 5]]
 
 
-def test_bounds_come_before_words_unless_told_otherwise() -> None:
+def test_bounds_come_before_words_unless_named_otherwise() -> None:
     frame = pd.DataFrame(
         {"text": ["a bat"], "start": [0], "end": [1], "word": ["bat"], "other": ["a bat"]}
     )

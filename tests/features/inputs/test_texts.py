@@ -215,7 +215,7 @@ def test_a_long_value_is_cut_in_the_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("X", "place"),
+    ("X", "position"),
     [
         (pd.Series(["a", 5], index=["x", "y"], dtype=object), "int 5 in row 1 (index 'y')"),
         (pd.DataFrame({"text": ["a", 5]}, index=[7, 7]), "int 5 in row 1 (index 7)"),
@@ -228,10 +228,10 @@ def test_a_long_value_is_cut_in_the_message() -> None:
         ([["a"], ["b"]], "list ['a'] in row 0"),
     ],
 )
-def test_a_bad_row_is_named_with_its_label(X: Any, place: str) -> None:
+def test_a_bad_row_is_named_with_its_label(X: Any, position: str) -> None:
     with pytest.raises(InvalidTextError) as caught:
         read_texts(X)
-    assert place in str(caught.value)
+    assert position in str(caught.value)
 
 
 def test_errors_are_of_the_kinds_that_scikit_learn_expects() -> None:

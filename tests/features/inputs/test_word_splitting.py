@@ -29,7 +29,7 @@ def words_of(found: TextWords) -> list[list[str]]:
         np.bincount(found.texts, minlength=len(found.lengths)), found.lengths
     )
     bounds = zip(found.offsets[:-1], found.offsets[1:], strict=True)
-    return [[found.words[place] for place in found.ids[start:end]] for start, end in bounds]
+    return [[found.words[index] for index in found.ids[start:end]] for start, end in bounds]
 
 
 # Characters that split, join or change letters: white space of all kinds, punctuation, combining

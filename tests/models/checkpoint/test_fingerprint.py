@@ -46,7 +46,7 @@ def test_an_unchanged_file_is_read_once(tmp_path: Path) -> None:
     assert (after.misses - before.misses, after.hits - before.hits) == (1, 2)
 
 
-def test_a_fingerprint_is_that_of_the_content_not_of_the_place(
+def test_a_fingerprint_is_that_of_the_content_not_of_the_path(
     model: Path, tiny_model: ModelFactory, tmp_path: Path
 ) -> None:
     before = of_model(model)

@@ -56,7 +56,7 @@ def test_other_layers_keep_the_pooling_alone(
     )
 
 
-def test_a_pooling_asked_for_drops_the_later_modules(checkpoint: Checkpoint) -> None:
+def test_a_requested_pooling_drops_the_later_modules(checkpoint: Checkpoint) -> None:
     readout = resolve_output_spec(checkpoint, pooling=("cls", "mean"))
     assert (readout.later_modules, readout.n_features) == ((), 64)
 

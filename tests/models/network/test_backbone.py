@@ -107,7 +107,7 @@ class TestFamilies:
         assert backbone.is_packed is (window < 600)
         assert_equal_to_one_by_one(directory, backbone, tokens())
 
-    def test_only_the_layers_asked_for_need_be_there(self, tiny_model: ModelFactory) -> None:
+    def test_only_the_requested_layers_need_be_there(self, tiny_model: ModelFactory) -> None:
         backbone = backbone_of(tiny_model("bert"))
         expected = one_by_one(tiny_model("bert"), tokens())
         for layers in ([0], [2], [3, 1]):

@@ -88,7 +88,7 @@ class Copying(torch.nn.Module):
         )
 
 
-def test_a_model_whose_layers_cannot_be_told_apart_is_run_to_the_end() -> None:
+def test_a_model_whose_layers_cannot_be_distinguished_is_run_to_the_end() -> None:
     model, states = Copying(), torch.linspace(-1, 1, 8).reshape(1, 2, 4)
     reader = LayerReader(model, N_LAYERS, lambda **options: model(states, **options))
     assert not reader.stops_early

@@ -267,7 +267,7 @@ class TestOutputSpec:
             np.testing.assert_allclose(result[row], pooled.flatten(), atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_all_layers_stand_in_the_order_asked_for(
+    def test_all_layers_stand_in_the_order_requested(
         self, tiny_model: ModelFactory, family: str
     ) -> None:
         every = encode(tiny_model(family), TEXTS, {"layers": "all"})
@@ -343,7 +343,7 @@ class TestBatches:
         shuffled = encode(tiny_model("bert"), [TEXTS[number] for number in order])
         np.testing.assert_allclose(shuffled, encode(tiny_model("bert"), TEXTS)[order], atol=1e-6)
 
-    def test_progress_is_told_in_tokens(self, tiny_model: ModelFactory) -> None:
+    def test_progress_is_reported_in_tokens(self, tiny_model: ModelFactory) -> None:
         checkpoint = open_checkpoint(str(tiny_model("bert")))
         tokenized = tokenize(tiny_model("bert"), TEXTS)
         counts: list[int] = []

@@ -62,7 +62,7 @@ def test_one_token_is_always_left_in(pooling: str) -> None:
     torch.testing.assert_close(pool(states, pooling, skip=99), states[:, -1])
 
 
-def test_several_poolings_stand_side_by_side_in_the_order_asked_for() -> None:
+def test_several_poolings_stand_side_by_side_in_the_order_requested() -> None:
     states = random_states(3, 7, 8)
     names = resolve_pooling(["weightedmean", "max", "cls", "mean"])
     torch.testing.assert_close(

@@ -239,7 +239,7 @@ class TestCopies:
 
 class TestFetch:
     @pytest.mark.parametrize("keep", KEEP)
-    def test_what_was_asked_for_comes_in_the_order_asked_for(
+    def test_what_was_requested_comes_in_the_order_requested(
         self, tmp_path: Path, keep: str
     ) -> None:
         store = EmbeddingStore(tmp_path / "s", keep=keep, durable=False)

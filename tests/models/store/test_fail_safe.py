@@ -74,7 +74,7 @@ class TestWhileItWorks:
         assert one.read([b"0"])
         assert not one.read([b"1"])
 
-    def test_damage_is_dropped_and_told_of_once(self, path: Path) -> None:
+    def test_damage_is_dropped_and_reported_once(self, path: Path) -> None:
         one = open_cache(path)
         one.write({b"k": b"data", b"l": b"data", b"m": b"data"})
         with pytest.warns(
@@ -224,7 +224,7 @@ class TestWhenItFails:
         found = {b"k": b"data"} if mode == 0o400 else {}
         assert run_python(program, mode).startswith(f"{found} True 1 The store '")
 
-    def test_without_a_file_all_that_is_asked_for_may_be_computed(self, tmp_path: Path) -> None:
+    def test_without_a_file_all_that_is_requested_may_be_computed(self, tmp_path: Path) -> None:
         one = open_cache(tmp_path)
         with pytest.warns(UserWarning, match=GIVEN_UP):
             assert one.lease([b"k", b"l", b"m"], 2) == [b"k", b"l"]

@@ -156,7 +156,7 @@ class TestTheStoreOfComparisons:
     def test_where_there_can_be_no_session_there_is_none(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(shutil, "disk_usage", lambda _place: SimpleNamespace(free=0))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=0))
         with pytest.warns(UserWarning, match=NO_STORE + "there are only 0 bytes free") as caught:
             assert comparison_store() is None
         assert len(caught) == 1
@@ -189,7 +189,7 @@ class TestSweeping:
         assert session_store() is not None
         assert {path.name for path in temporary.iterdir()} == {*others, named(os.getpid())}
 
-    def test_a_link_in_its_place_is_not_followed(self, temporary: Path, tmp_path: Path) -> None:
+    def test_a_link_at_its_path_is_not_followed(self, temporary: Path, tmp_path: Path) -> None:
         (tmp_path / "precious").touch()
         (temporary / named(a_dead_process())).symlink_to(tmp_path)
         assert session_store() is not None
@@ -205,7 +205,7 @@ class TestSweeping:
 
 class TestWhereThereCanBeNone:
     @needs_root
-    def test_a_directory_of_somebody_else_in_its_place(self, temporary: Path) -> None:
+    def test_a_directory_of_somebody_else_at_its_path(self, temporary: Path) -> None:
         path = temporary / named(os.getpid())
         path.mkdir()
         os.chown(path, NOBODY, -1)
@@ -218,7 +218,7 @@ class TestWhereThereCanBeNone:
         assert list(path.iterdir()) == []
 
     @pytest.mark.parametrize("kind", ["file", "link"])
-    def test_something_else_in_its_place(self, kind: str, temporary: Path, tmp_path: Path) -> None:
+    def test_something_else_at_its_path(self, kind: str, temporary: Path, tmp_path: Path) -> None:
         path = temporary / named(os.getpid())
         path.touch() if kind == "file" else path.symlink_to(tmp_path)
         with pytest.warns(
@@ -228,7 +228,7 @@ class TestWhereThereCanBeNone:
         assert list(tmp_path.iterdir()) == []
 
     def test_no_space(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(shutil, "disk_usage", lambda _place: SimpleNamespace(free=0))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=0))
         with pytest.warns(UserWarning, match=NO_STORE + "there are only 0 bytes free"):
             assert session_store() is None
 

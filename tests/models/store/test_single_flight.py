@@ -295,7 +295,7 @@ class TestDamage:
 
 
 class TestLittleMemory:
-    def test_what_was_asked_for_is_computed_alone_where_the_whole_does_not_fit(
+    def test_what_was_requested_is_computed_alone_where_the_whole_does_not_fit(
         self, cache: FailSafeCache
     ) -> None:
         network = Network()

@@ -352,9 +352,9 @@ with warnings.catch_warnings(record=True) as caught:
     fetch(store, [f"text {number}" for number in range(3000)])
 print(*(one.message for one in caught), sep="\\n")
 """
-    said = run_script(code, path).splitlines()
-    assert len(said) == 1
-    assert "cannot be used, so texts are encoded without it" in said[0]
+    printed = run_script(code, path).splitlines()
+    assert len(printed) == 1
+    assert "cannot be used, so texts are encoded without it" in printed[0]
     store = EmbeddingStore(path)
     assert store.verify() == []
     assert 0 < store.stats.texts < 3000
@@ -405,10 +405,10 @@ with warnings.catch_warnings(record=True) as caught:
     print(store.stats.texts)
 print(*(one.message for one in caught), sep="\\n")
 """
-    texts, *said = run_script(AS_SOMEBODY_ELSE + code, path).splitlines()
+    texts, *printed = run_script(AS_SOMEBODY_ELSE + code, path).splitlines()
     assert texts == "0"
-    assert len(said) == 1
-    assert "cannot be used, so texts are encoded without it" in said[0]
+    assert len(printed) == 1
+    assert "cannot be used, so texts are encoded without it" in printed[0]
     assert (path.read_bytes() if path.exists() else None) == content
 
 
@@ -579,13 +579,13 @@ def test_flipped_bits_never_change_a_number(filled_bytes: bytes, path: Path, see
         for n_parts in rng.choice([(1, 2), (2, 1)]):
             fetch(store, rng.sample(TEXTS, 200), n_parts=n_parts, chunk_tokens=100)
         assert store.stats.encoded >= 0
-    said = Counter(
+    printed = Counter(
         "damaged" if "were damaged" in str(one.message) else "cannot be used" for one in caught
     )
     assert all(
         "were damaged" in str(one.message) or "cannot be used" in str(one.message) for one in caught
     )
-    assert max(said.values(), default=0) <= 1
+    assert max(printed.values(), default=0) <= 1
     store._cache.close()
 
 

@@ -177,8 +177,8 @@ class TestNpz:
         with pytest.raises(ModelIntegrityError, match=expected):
             npz(tmp_path / "v.npz")
 
-    @pytest.mark.parametrize("place", ["words", "vectors"])
-    def test_objects_are_never_unpickled(self, place: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("member", ["words", "vectors"])
+    def test_objects_are_never_unpickled(self, member: str, tmp_path: Path) -> None:
         class Bomb:
             def __reduce__(self) -> Any:
                 return (Path.touch, (tmp_path / "exploded",))
@@ -189,11 +189,11 @@ class TestNpz:
         array = np.empty(2, dtype=object)
         array[:] = [Bomb(), Bomb()]
         np.savez(
-            tmp_path / "v.npz", **({"words": ["a", "b"], "vectors": np.eye(2)} | {place: array})
+            tmp_path / "v.npz", **({"words": ["a", "b"], "vectors": np.eye(2)} | {member: array})
         )
         with pytest.raises(
             UnsafeModelError,
-            match=rf"'{place}\.npy' .*holds pickled objects.*np\.array\(words, dtype=str\)",
+            match=rf"'{member}\.npy' .*holds pickled objects.*np\.array\(words, dtype=str\)",
         ):
             npz(tmp_path / "v.npz")
         assert not (tmp_path / "exploded").exists()
@@ -217,13 +217,13 @@ class TestNpz:
             "",
         ],
     )
-    @pytest.mark.parametrize("place", ["words", "vectors"])
+    @pytest.mark.parametrize("member", ["words", "vectors"])
     @pytest.mark.filterwarnings("ignore:Reading `.npy`")
-    def test_a_header_that_lies(self, header: str, place: str, tmp_path: Path) -> None:
+    def test_a_header_that_lies(self, header: str, member: str, tmp_path: Path) -> None:
         content = {"words": npy(["a", "b"]), "vectors": npy(np.eye(2))} | {
-            place: npy(np.eye(2, dtype=np.float32), header)
+            member: npy(np.eye(2, dtype=np.float32), header)
         }
-        with pytest.raises(ModelIntegrityError, match=rf"The array '{place}\.npy' of"):
+        with pytest.raises(ModelIntegrityError, match=rf"The array '{member}\.npy' of"):
             npz(npz_of(tmp_path / "v.npz", **content))
 
     @pytest.mark.parametrize("kind", ["|V0", "<U0"])

@@ -95,9 +95,9 @@ def n_parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     read = word_sources.read_blocks
 
-    def read_blocks(place: Any) -> Any:
-        seen.append(place.path.name)
-        return read(place)
+    def read_blocks(found: Any) -> Any:
+        seen.append(found.path.name)
+        return read(found)
 
     monkeypatch.setattr(word_sources, "read_blocks", read_blocks)
     return seen
@@ -133,7 +133,7 @@ class TestKept:
         source.kept(f"{0:032x}")
         assert source.n_times == 10
 
-    def test_the_same_content_in_another_place_is_opened_from_there(self, source: Source) -> None:
+    def test_the_same_content_at_another_path_is_opened_from_there(self, source: Source) -> None:
         one, other = source.kept(KEY, "one"), source.kept(KEY, "other")
         assert source.n_times == 1
         assert (one.__reduce__()[1], other.__reduce__()[1]) == (("one",), ("other",))

@@ -122,9 +122,9 @@ class TestTiny:
     def test_vectors_are_those_of_model2vec(self, tiny_model: ModelFactory) -> None:
         _, words, vectors = distilled(tiny_model("bert"))
         model = distill(str(tiny_model("bert")), device="cpu", quantize_to="float32")
-        places = {token: place for place, token in enumerate(model.tokens)}
+        positions = {token: position for position, token in enumerate(model.tokens)}
         np.testing.assert_allclose(
-            np.abs(vectors), np.abs(model.embedding[[places[word] for word in words]]), atol=1e-5
+            np.abs(vectors), np.abs(model.embedding[[positions[word] for word in words]]), atol=1e-5
         )
 
     def test_words_of_wordpiece_are_its_tokens(self, tiny_model: ModelFactory) -> None:
@@ -294,10 +294,10 @@ class TestDefaultModel:
             256,
         )
         words = ["the", "stockholm", "##ing", "!", "tea"]
-        places = {token: place for place, token in enumerate(peer.tokens)}
+        positions = {token: position for position, token in enumerate(peer.tokens)}
         np.testing.assert_allclose(
             table.vectors[table.rows(words)],
-            peer.embedding[[places[word] for word in words]],
+            peer.embedding[[positions[word] for word in words]],
             atol=1e-4,
         )
         unseen = ["unbelievability", "Vectorizers", "crane"]

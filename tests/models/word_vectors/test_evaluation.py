@@ -221,12 +221,12 @@ class TestAnalogies:
         assert 0.2 < score.accuracy < 0.8
         _, sections = peer.evaluate_word_analogies(questions)
         for section in sections[:-1]:
-            right, asked = (
+            right, n_questions = (
                 len(section["correct"]),
                 len(section["correct"]) + len(section["incorrect"]),
             )
             found = score.sections[section["section"]]
-            assert found[:2] == (right if method == "3cosadd" else found.n_right, asked)
+            assert found[:2] == (right if method == "3cosadd" else found.n_right, n_questions)
         assert score.n_questions + score.n_unknown == len(lines) - 2
         assert score.n_unknown > 0
 

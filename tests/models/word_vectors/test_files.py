@@ -33,8 +33,8 @@ TEXT = b"tea 0.5 -1\ncup 2 3\n"
 def read(path: Any) -> tuple[list[str], NDArray[np.float32]]:
     words: list[str] = []
     matrices = []
-    for some, vectors in read_blocks(find(path)):
-        words += some
+    for block, vectors in read_blocks(find(path)):
+        words += block
         matrices.append(vectors)
     return words, np.concatenate(matrices)
 

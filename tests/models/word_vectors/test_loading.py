@@ -89,9 +89,9 @@ class TestFiles:
         file.write_bytes(TEXT)
         read = word_sources.read_blocks
 
-        def replaced_first(place: Any) -> Any:
+        def replaced_first(found: Any) -> Any:
             file.write_bytes(b"pot 1 2\n")
-            return read(place)
+            return read(found)
 
         with monkeypatch.context() as patch:
             patch.setattr(word_sources, "read_blocks", replaced_first)
@@ -120,7 +120,7 @@ class TestPickles:
         assert (again is table) == (not forget)
         assert is_sound(again)
 
-    def test_relative_paths_are_told_from_where_they_were(
+    def test_relative_paths_are_resolved_where_they_were(
         self, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(file.parent)
@@ -241,7 +241,7 @@ class TestObjects:
         ):
             load_word_vectors(vectors)
 
-    def test_a_model_in_place_of_its_vectors(self) -> None:
+    def test_a_model_instead_of_its_vectors(self) -> None:
         model = Word2Vec(SENTENCES, vector_size=5, min_count=1, workers=1)
         with pytest.raises(
             InvalidParameterError, match=r"Got Word2Vec instead\. Give its vectors, model\.wv\."

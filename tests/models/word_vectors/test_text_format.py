@@ -35,10 +35,10 @@ def parse(
     assert promised is None or promised.is_text
     words: list[str] = []
     matrices = []
-    for some, vectors in read_text(start, stream.read, promised, "v.txt"):
-        assert vectors.shape[0] == len(some) > 0
+    for block, vectors in read_text(start, stream.read, promised, "v.txt"):
+        assert vectors.shape[0] == len(block) > 0
         assert vectors.dtype == np.float32
-        words += some
+        words += block
         matrices.append(vectors)
     return words, np.concatenate(matrices)
 
@@ -107,10 +107,10 @@ class TestForms:
         np.testing.assert_array_equal(vectors, np.array([[0.5, -1], [2, 3e-2]], dtype=np.float32))
 
     @pytest.mark.parametrize("word", ODD_WORDS)
-    @pytest.mark.parametrize("place", [0, 1])
-    def test_words_are_taken_as_they_are(self, word: str, place: int) -> None:
+    @pytest.mark.parametrize("index", [0, 1])
+    def test_words_are_taken_as_they_are(self, word: str, index: int) -> None:
         words = ["tea", "cup"]
-        words.insert(place, word)
+        words.insert(index, word)
         text = "".join(f"{word} {row} 0.5 1\n" for row, word in enumerate(words)).encode()
         for data, header in ((text, False), (b"3 3\n" + text, True)):
             mark = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
@@ -320,13 +320,13 @@ class TestFaults:
             f"Line 900,000 (byte {899_999 * n_bytes:,}) of 'v.txt' repeats the word 'w0000003'"
         )
 
-    @pytest.mark.parametrize("place", [1, 2, 3, 4])
-    def test_large_numbers_have_commas(self, place: int) -> None:
+    @pytest.mark.parametrize("index", [1, 2, 3, 4])
+    def test_large_numbers_have_commas(self, index: int) -> None:
         lines = [b"w%d 1 2\n" % number for number in range(2000)]
-        lines[-place] = b"x\n"
-        n_bytes = sum(map(len, lines[:-place]))
+        lines[-index] = b"x\n"
+        n_bytes = sum(map(len, lines[:-index]))
         assert fault(b"".join(lines)).startswith(
-            f"Line {2001 - place:,} (byte {n_bytes:,}) of 'v.txt' "
+            f"Line {2001 - index:,} (byte {n_bytes:,}) of 'v.txt' "
         )
 
     def test_the_first_line_is_no_standard_where_others_differ(self) -> None:
@@ -369,17 +369,17 @@ class TestLongLines:
 
     @pytest.mark.parametrize("endless", [b"\0", b"x", b"1 ", b" "])
     def test_an_endless_line_is_not_read_to_its_end(self, endless: bytes) -> None:
-        asked = []
+        requested = []
 
         def read(n: int) -> bytes:
-            asked.append(n)
+            requested.append(n)
             return (endless * n)[:n]
 
         with pytest.raises(
             ModelIntegrityError, match=r"^Line 3 \(byte 16\) of 'v\.txt' is longer than 100 bytes"
         ):
             list(read_text(GOOD, read, None, "v.txt"))
-        assert sum(asked) <= 2000
+        assert sum(requested) <= 2000
 
     @pytest.mark.parametrize("n_good", [0, 1, 2])
     def test_nor_is_a_long_one_within_a_block_taken(self, n_good: int) -> None:
@@ -497,7 +497,7 @@ class TestHeader:
         assert "promises 2 words of 5 numbers" in fault(b"2 5\n")
 
     @pytest.mark.parametrize("n_dims", [2, 3, 25, 300])
-    def test_binary_numbers_are_told_from_text(self, n_dims: int) -> None:
+    def test_binary_numbers_are_distinguished_from_text(self, n_dims: int) -> None:
         rng = np.random.default_rng(n_dims)
         for _ in range(200):
             row = rng.standard_normal(n_dims).astype("<f4")
@@ -507,13 +507,13 @@ class TestHeader:
             assert not header.is_text
 
 
-def test_the_reader_asks_for_bounded_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reader_requests_bounded_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(word_text, "_BYTES_AT_ONCE", 64)
     stream = io.BytesIO(b"".join(b"w%d 1 2\n" % number for number in range(100)))
-    asked: list[int] = []
-    read: Callable[[int], bytes] = lambda n: asked.append(n) or stream.read(n)  # type: ignore[func-returns-value] # noqa: E731
+    requested: list[int] = []
+    read: Callable[[int], bytes] = lambda n: requested.append(n) or stream.read(n)  # type: ignore[func-returns-value] # noqa: E731
     assert sum(len(words) for words, _ in read_text(b"", read, None, "v.txt")) == 100
-    assert set(asked) == {64}
+    assert set(requested) == {64}
 
 
 def test_memory_stays_bounded(tmp_path: Any) -> None:

@@ -49,10 +49,10 @@ def parse(data: bytes, first: int = 1 << 16) -> tuple[list[str], NDArray[np.floa
     assert not header.is_text
     words: list[str] = []
     matrices = []
-    for some, vectors in read_word2vec_binary(start, stream.read, header, "v.bin"):
-        assert vectors.shape == (len(some), header.n_dims)
+    for block, vectors in read_word2vec_binary(start, stream.read, header, "v.bin"):
+        assert vectors.shape == (len(block), header.n_dims)
         assert vectors.dtype == np.float32
-        words += some
+        words += block
         matrices.append(vectors)
     return words, np.concatenate(matrices)
 
@@ -151,20 +151,23 @@ class TestFaults:
         monkeypatch.setattr(word_binary, "_BYTES_AT_ONCE", n_bytes)
         good = [b"twin" if word == b"twin" else b"good", b"else"]
         names = [*good[: max(row, word == b"twin")], word, b"last"]
-        place = names.index(word, max(row, word == b"twin"))
+        position = names.index(word, max(row, word == b"twin"))
         rows = [
-            b"%s " % name + np.array([1e-9, number if at == place else 1, 3], dtype="<f4").tobytes()
+            b"%s " % name
+            + np.array([1e-9, number if at == position else 1, 3], dtype="<f4").tobytes()
             for at, name in enumerate(names)
         ]
         data = b"%d 3\n" % len(names) + b"".join(rows)
-        byte = START + sum(map(len, rows[:place])) + at_number * (len(word) + 1)
+        byte = START + sum(map(len, rows[:position])) + at_number * (len(word) + 1)
         assert (
             fault(data, first)
-            == f"Word {place + 1} of {len(names)} (byte {byte}) of 'v.bin' {expected}."
+            == f"Word {position + 1} of {len(names)} (byte {byte}) of 'v.bin' {expected}."
         )
 
     @pytest.mark.parametrize("n_bytes", [7, 1 << 20])
-    def test_every_place_to_cut_it_off(self, n_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_every_position_to_cut_it_off(
+        self, n_bytes: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(word_binary, "_BYTES_AT_ONCE", n_bytes)
         data = binary(ROWS)
         ends = np.cumsum([START] + [len(word.encode()) + 13 for word in ROWS])
@@ -208,10 +211,10 @@ class TestFaults:
     def test_an_endless_word_is_not_read_to_its_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(word_binary, "_LONGEST_WORD", 100)
         monkeypatch.setattr(word_binary, "_BYTES_AT_ONCE", 60)
-        asked: list[int] = []
+        requested: list[int] = []
 
         def read(n: int) -> bytes:
-            asked.append(n)
+            requested.append(n)
             return b"\0" * n
 
         data = binary(ROWS, promised=1000)
@@ -223,4 +226,4 @@ class TestFaults:
             str(error.value)
             == f"Word 4 of 1,000 (byte {len(data)}) of 'v.bin' is longer than 100 bytes."
         )
-        assert sum(asked) <= 180
+        assert sum(requested) <= 180

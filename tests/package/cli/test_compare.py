@@ -307,7 +307,7 @@ def test_several_labels_a_row(compare: Any) -> None:
 
 
 @pytest.mark.usefixtures("notes_are_shown")
-def test_amounts(compare: Any) -> None:
+def test_regression(compare: Any) -> None:
     result = compare("--cv", "2", "--scoring", "neg_mean_absolute_error", target="amount")
     assert result.code == 0
     assert "mean_absolute_error, less is better" in result.out
@@ -331,7 +331,7 @@ def test_vectors_and_all_layers(compare: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("notes_are_shown")
-def test_what_fails_is_left_out_and_told(run: Run, tmp_path: Path, model: Path) -> None:
+def test_what_fails_is_left_out_and_reported(run: Run, tmp_path: Path, model: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("text,label\n" + "? !,a\n. ;,b\n" * 6, encoding="utf-8")
     result = run(
@@ -352,14 +352,14 @@ def test_what_fails_is_left_out_and_told(run: Run, tmp_path: Path, model: Path) 
     assert "majority class" in result.out
 
 
-@pytest.mark.parametrize("place", ["compare", "read_table"])
+@pytest.mark.parametrize("function", ["compare", "read_table"])
 def test_an_interrupt_before_anything_is_finished(
-    place: str, compare: Any, monkeypatch: pytest.MonkeyPatch
+    function: str, compare: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_anything: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"bertvectorizer.pipeline.{place}", stop)
+    monkeypatch.setattr(f"bertvectorizer.pipeline.{function}", stop)
     assert compare() == Result(130, "", "Interrupted: the comparison is not finished.\n")
 
 

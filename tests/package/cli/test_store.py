@@ -16,7 +16,7 @@ TEXTS = ["the old bat", "a crane", "money in the bank"]
 
 @pytest.fixture
 def store(tiny_model: ModelFactory, tmp_path: Path) -> EmbeddingStore:
-    """A store of three texts, each asked for twice."""
+    """A store of three texts, each requested twice."""
     store = EmbeddingStore(tmp_path / "store")
     BertVectorizer(str(tiny_model("bert")), store=store).fit(TEXTS).transform(TEXTS * 2)
     BertVectorizer(str(tiny_model("bert")), store=store).transform(TEXTS)
@@ -36,11 +36,11 @@ def flip_a_bit(store: EmbeddingStore) -> None:
 def test_info_says_what_is_there_and_what_it_saved(store: EmbeddingStore, run: Run) -> None:
     result = run("store", "info", store.path)
     assert (result.code, result.err) == (0, "")
-    told = dict(re.split(r" {2,}|(?<=time saved) ", line) for line in result.out.splitlines())
-    seconds = told.pop("time saved")
+    facts = dict(re.split(r" {2,}|(?<=time saved) ", line) for line in result.out.splitlines())
+    seconds = facts.pop("time saved")
     assert re.fullmatch(r"[\d,]+\.\d s", seconds)
     size = f"{store.path.stat().st_size:,}"
-    assert told == {
+    assert facts == {
         "file": str(store.path),
         "bytes": size,
         "texts": "3",
@@ -138,8 +138,8 @@ def test_a_store_that_cannot_be_used_costs_a_note(
         store,
     )
     assert result.code == 0
-    note, said = result.err.splitlines()
+    note, message = result.err.splitlines()
     assert note.startswith(
         f"Note: The store '{store}' cannot be used, so texts are encoded without it"
     )
-    assert said == f"1 rows written to {output}"
+    assert message == f"1 rows written to {output}"

@@ -122,7 +122,7 @@ def test_a_single_kind_is_trained_at_once(
     )
 
 
-def test_amounts_several_labels_and_samples(tmp_path: Path, model: Path, run: Run) -> None:
+def test_regression_several_labels_and_samples(tmp_path: Path, model: Path, run: Run) -> None:
     table, output = tmp_path / "table.tsv", tmp_path / "model.skops"
     table.write_text(
         "".join(

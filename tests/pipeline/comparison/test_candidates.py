@@ -42,9 +42,9 @@ def model(tiny_model: ModelFactory) -> str:
 
 
 @pytest.mark.parametrize("extra", [True, False])
-def test_the_default_roster(extra: bool, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_features(extra: bool, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "can_distill", lambda: extra)
-    roster = default_features(
+    features = default_features(
         ["glove.6B.txt", Path("more/wiki.vec")], model_name=model, max_length=16
     )
     baselines = [
@@ -54,12 +54,12 @@ def test_the_default_roster(extra: bool, model: str, monkeypatch: pytest.MonkeyP
         "Word2Vec",
         *["distilled words"] * extra,
     ]
-    assert list(roster) == [*baselines, "vectors glove.6B.txt", "vectors wiki.vec", *BERTS]
-    assert roster[MAJORITY] is None
-    assert [name for name, transformer in roster.items() if is_contextual(transformer)] == BERTS
+    assert list(features) == [*baselines, "vectors glove.6B.txt", "vectors wiki.vec", *BERTS]
+    assert features[MAJORITY] is None
+    assert [name for name, transformer in features.items() if is_contextual(transformer)] == BERTS
     for name in BERTS:
-        assert (roster[name].model_name, roster[name].max_length) == (model, 16)
-    assert [find_cell(roster[name]) for name in BERTS] == [
+        assert (features[name].model_name, features[name].max_length) == (model, 16)
+    assert [find_cell(features[name]) for name in BERTS] == [
         (3, "cls"),
         None,
         (3, "mean"),
@@ -70,34 +70,34 @@ def test_the_default_roster(extra: bool, model: str, monkeypatch: pytest.MonkeyP
         None,
     ]
     if extra:
-        assert roster["distilled words"].vectors == f"distill:{model}"
+        assert features["distilled words"].vectors == f"distill:{model}"
 
 
 def test_one_file_of_vectors(model: str) -> None:
     for path in ("a/glove.txt", Path("a/glove.txt")):
-        roster = default_features(path, model_name=model)
-        assert isinstance(roster["vectors glove.txt"], StaticVectorizer)
+        features = default_features(path, model_name=model)
+        assert isinstance(features["vectors glove.txt"], StaticVectorizer)
 
 
 def test_files_of_the_same_name_are_all_kept(model: str) -> None:
-    roster = default_features(["en/wiki.vec", "de/wiki.vec"], model_name=model)
+    features = default_features(["en/wiki.vec", "de/wiki.vec"], model_name=model)
     assert sorted(
         str(transformer.vectors)
-        for name, transformer in roster.items()
+        for name, transformer in features.items()
         if name.startswith("vectors")
     ) == ["de/wiki.vec", "en/wiki.vec"]
 
 
-def test_parameters_of_bert_that_the_roster_chooses_itself(model: str) -> None:
-    roster = default_features(model_name=model, layers=[0], pooling="max", layer_merge="mean")
-    assert (roster["BERT"].layers, roster["BERT"].pooling) == ([0], "max")
-    assert (roster["BERT cls"].layers, roster["BERT cls"].pooling) == (-1, "cls")
-    assert roster["BERT concat of last 4"].layer_merge == "concat"
+def test_parameters_of_bert_that_default_features_chooses_itself(model: str) -> None:
+    features = default_features(model_name=model, layers=[0], pooling="max", layer_merge="mean")
+    assert (features["BERT"].layers, features["BERT"].pooling) == ([0], "max")
+    assert (features["BERT cls"].layers, features["BERT cls"].pooling) == (-1, "cls")
+    assert features["BERT concat of last 4"].layer_merge == "concat"
 
 
 def test_a_shallow_model(tiny_model: ModelFactory) -> None:
-    roster = default_features(model_name=str(tiny_model("bert", num_hidden_layers=1)))
-    assert [name for name in roster if name.startswith("BERT")] == [
+    features = default_features(model_name=str(tiny_model("bert", num_hidden_layers=1)))
+    assert [name for name in features if name.startswith("BERT")] == [
         *BERTS[:4],
         "BERT sum of last 2",
         "BERT concat of last 2",
@@ -118,16 +118,16 @@ def test_a_model_that_is_not_there_leaves_the_names(model: str) -> None:
 
 
 def test_every_layer(model: str) -> None:
-    roster = layer_features(model_name=model, max_length=16)
-    assert len(roster) == 12
-    assert list(roster)[:5] == [
+    features = layer_features(model_name=model, max_length=16)
+    assert len(features) == 12
+    assert list(features)[:5] == [
         "BERT cls -1",
         "BERT cls -2",
         "BERT cls -3",
         "BERT cls -4",
         "BERT mean -1",
     ]
-    assert {find_cell(transformer) for transformer in roster.values()} == {
+    assert {find_cell(transformer) for transformer in features.values()} == {
         (layer, how) for layer in range(4) for how in ("cls", "mean", "max")
     }
     assert list(layer_features(["max"], model_name=model)) == [
@@ -187,21 +187,21 @@ class TestChoosing:
     words, hashes = TfidfVectorizer(), TfidfVectorizer(binary=True)
 
     def test_names(self) -> None:
-        roster = {"majority class": None, "TF-IDF words": self.words, "BERT": self.hashes}
+        features = {"majority class": None, "TF-IDF words": self.words, "BERT": self.hashes}
         for names in (["bert", "tf-idf WORDS"], ("BERT", "TF-IDF words", "bert")):
-            assert choose_features(names, roster) == {
+            assert choose_features(names, features) == {
                 "BERT": self.hashes,
                 "TF-IDF words": self.words,
             }
-            assert list(choose_features(names, roster)) == ["BERT", "TF-IDF words"]
-        assert choose_features("majority class", roster) == {"majority class": None}
+            assert list(choose_features(names, features)) == ["BERT", "TF-IDF words"]
+        assert choose_features("majority class", features) == {"majority class": None}
 
     def test_a_dict_stays_as_it_is(self) -> None:
-        roster = {"b": self.words, "a": None, 3: self.hashes}
-        chosen = choose_features(roster, {})
+        features = {"b": self.words, "a": None, 3: self.hashes}
+        chosen = choose_features(features, {})
         assert list(chosen) == ["b", "a", "3"]
         assert chosen["b"] is self.words
-        assert chosen is not roster
+        assert chosen is not features
 
     @pytest.mark.parametrize(
         "features", [["no such"], "no such", [3], [None], [TfidfVectorizer()], ["a,b"]]
@@ -217,7 +217,7 @@ class TestChoosing:
     @pytest.mark.parametrize(
         "features", [5, [], {}, (), TfidfVectorizer(), np.array(["words"]), {"words"}, True]
     )
-    def test_no_roster(self, features: Any) -> None:
+    def test_no_features(self, features: Any) -> None:
         with pytest.raises(InvalidParameterError, match="'features' parameter must be"):
             choose_features(features, {"words": self.words})
 
@@ -234,16 +234,16 @@ class TestChoosing:
 
 
 def test_nothing_is_fitted(model: str) -> None:
-    roster = default_features(model_name=model)
+    features = default_features(model_name=model)
     before = {
         name: None if transformer is None else repr(clone(transformer))
-        for name, transformer in roster.items()
+        for name, transformer in features.items()
     }
-    for transformer in roster.values():
+    for transformer in features.values():
         find_cell(transformer)
         is_contextual(transformer)
     assert before == {
         name: None if transformer is None else repr(transformer)
-        for name, transformer in roster.items()
+        for name, transformer in features.items()
     }
-    assert not hasattr(roster["BERT"], "model_fingerprint_")
+    assert not hasattr(features["BERT"], "model_fingerprint_")

@@ -241,7 +241,7 @@ def test_words_without_a_vector_are_counted() -> None:
     assert not outcome.is_contextual
 
 
-def test_warnings_are_heard_once_and_shown_to_nobody(tiny_model: ModelFactory) -> None:
+def test_warnings_are_kept_once_and_shown_to_nobody(tiny_model: ModelFactory) -> None:
     texts = np.array(
         [f"the old bat number {number} of the river" for number in range(60)], dtype=object
     )
@@ -251,11 +251,11 @@ def test_warnings_are_heard_once_and_shown_to_nobody(tiny_model: ModelFactory) -
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, said = cross_validation.run(
+        _, messages = cross_validation.run(
             "it", BertVectorizer(str(tiny_model("bert")), max_length=4), lambda *_news: None
         )
-    assert len(said) == 1
-    assert "60 of 60 texts are longer" in said[0]
+    assert len(messages) == 1
+    assert "60 of 60 texts are longer" in messages[0]
 
 
 class TestAnswers:
@@ -290,17 +290,17 @@ class TestAnswers:
         np.testing.assert_array_equal(answers.classes_, ["ham", "spam"])
 
     def test_the_estimator_is_asked_once(self) -> None:
-        class Asked(LogisticRegression):
+        class Counted(LogisticRegression):
             times = 0
 
             def predict(self, X: Any) -> Any:
-                Asked.times += 1
+                Counted.times += 1
                 return super().predict(X)
 
-        answers = _CachedPredictions(Asked().fit(self.X, self.y), self.X)
+        answers = _CachedPredictions(Counted().fit(self.X, self.y), self.X)
         for _ in range(5):
             get_scorer("accuracy")(answers, self.rows, self.y[self.rows])
-        assert Asked.times == 1
+        assert Counted.times == 1
 
     def test_probabilities_of_several_labels_a_row(self) -> None:
         several = np.column_stack([self.X[:, 0] > 0, self.X[:, 1] > 0]).astype(int)

@@ -22,7 +22,7 @@ from bertvectorizer.pipeline.comparison.target import Target, read_target
 pytestmark = pytest.mark.numeric
 
 TARGET = read_target(["a", "b", "b"] * 10, 30)[0]
-AMOUNTS = read_target(np.linspace(0, 1, 30), 30)[0]
+REGRESSION = read_target(np.linspace(0, 1, 30), 30)[0]
 SEVERAL = read_target([["a"], ["b"], ["a", "b"]] * 10, 30)[0]
 
 
@@ -35,7 +35,9 @@ def assert_partition(folds: Folds, n_rows: int) -> None:
         np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(n_rows))
 
 
-@pytest.mark.parametrize("target", [TARGET, AMOUNTS, SEVERAL], ids=["classes", "amounts", "labels"])
+@pytest.mark.parametrize(
+    "target", [TARGET, REGRESSION, SEVERAL], ids=["classes", "regression", "labels"]
+)
 @pytest.mark.parametrize(
     ("cv", "repeats", "folds"),
     [
@@ -54,7 +56,7 @@ def test_repeats_of_folds(cv: Any, repeats: int, folds: int, target: Target) -> 
     assert made.n_first == folds
     assert_partition(made, 30)
     assert made.mean_sizes == pytest.approx((30 - 30 / folds, 30 / folds))
-    words = f"{folds} {'' if target is AMOUNTS else 'stratified '}folds"
+    words = f"{folds} {'' if target is REGRESSION else 'stratified '}folds"
     assert made.description == (words if repeats == 1 else f"{repeats} repeats of {words}")
     if repeats > 1:
         assert not np.array_equal(made.splits[0][1], made.splits[folds][1])
@@ -84,7 +86,9 @@ def test_a_seed_chooses_the_folds() -> None:
     assert flat(make_folds(None, TARGET, None, 1)) != flat(make_folds(None, TARGET, None, 2))
     groups = np.arange(30) // 3
     assert flat(make_folds(None, TARGET, groups, 1)) == flat(make_folds(None, TARGET, groups, 1))
-    assert flat(make_folds(None, AMOUNTS, groups, 1)) != flat(make_folds(None, AMOUNTS, groups, 2))
+    assert flat(make_folds(None, REGRESSION, groups, 1)) != flat(
+        make_folds(None, REGRESSION, groups, 2)
+    )
 
 
 @settings(max_examples=15)
@@ -96,7 +100,7 @@ def test_a_seed_chooses_the_folds() -> None:
 )
 def test_groups_are_never_on_both_sides(groups: list[int], seed: int) -> None:
     owner = np.array(groups)
-    for target in (TARGET, AMOUNTS, SEVERAL):
+    for target in (TARGET, REGRESSION, SEVERAL):
         made = make_folds("2x3", target, owner, seed)
         assert made.description.endswith("folds that keep groups together")
         assert_partition(made, 30)
@@ -296,4 +300,4 @@ def test_leaks_are_rows_each_counted_once() -> None:
     )
 )
 def test_joined_duplicates_leak_nothing(texts: list[str]) -> None:
-    assert count_leaks(texts, make_folds(2, AMOUNTS, join_duplicates(texts), 0).splits) == 0
+    assert count_leaks(texts, make_folds(2, REGRESSION, join_duplicates(texts), 0).splits) == 0

@@ -63,14 +63,14 @@ def test_several_classes() -> None:
     assert found["roc_auc_ovr"] == pytest.approx(roc_auc_score(y, probabilities, multi_class="ovr"))
     truth = y[:, None] == model.classes_
     assert found["brier_score"] == pytest.approx(((probabilities - truth) ** 2).sum(axis=1).mean())
-    some = np.flatnonzero(y != "c")  # rows without one of the classes
+    subset = np.flatnonzero(y != "c")  # rows without one of the classes
     decider = resolve_scoring("neg_brier_score", "multiclass")[0]
-    assert decider(model, X[some], y[some]) == pytest.approx(
-        -((probabilities - truth)[some] ** 2).sum(axis=1).mean()
+    assert decider(model, X[subset], y[subset]) == pytest.approx(
+        -((probabilities - truth)[subset] ** 2).sum(axis=1).mean()
     )
 
 
-def test_amounts() -> None:
+def test_regression() -> None:
     y = X[:, 0] + RANDOM.normal(size=60)
     model = LinearRegression().fit(X, y)
     found = scores(model, y, "regression")

@@ -197,11 +197,11 @@ def test_a_further_metric_that_a_fold_lacks_is_unknown() -> None:
 
 def test_rows_never_judged_make_no_score_surer() -> None:
     judged = np.repeat([None, 1], [50, 50]).astype(object)
-    some, every = (
+    subset, every = (
         ranked(outcome("one", np.full(5, 0.8), predictions=rows))[0].loc[0]
         for rows in (judged, np.ones(50, dtype=object))
     )
-    assert (some["low"], some["high"]) == (every["low"], every["high"])
+    assert (subset["low"], subset["high"]) == (every["low"], every["high"])
 
 
 def test_no_outcomes() -> None:

@@ -79,7 +79,7 @@ def test_values_are_the_users_own_no_more() -> None:
     assert y.tolist() == [0.5, 1.5]
 
 
-AMOUNTS: dict[str, tuple[Any, list[float]]] = {
+REGRESSION_TARGETS: dict[str, tuple[Any, list[float]]] = {
     "float": ([0.5, 1.0], [0.5, 1]),
     "float32": (np.array([0.5, 1.0], dtype=np.float32), [0.5, 1]),
     "Float64": (pd.Series([0.5, 1.0], dtype="Float64"), [0.5, 1]),
@@ -88,13 +88,13 @@ AMOUNTS: dict[str, tuple[Any, list[float]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", AMOUNTS)
-def test_numbers_with_fractions_are_amounts(kind: str) -> None:
-    y, amounts = AMOUNTS[kind]
+@pytest.mark.parametrize("kind", REGRESSION_TARGETS)
+def test_numbers_with_fractions_are_a_regression(kind: str) -> None:
+    y, numbers = REGRESSION_TARGETS[kind]
     target, notes = read_target(y, 2)
     assert (target.kind, target.classes, notes) == ("regression", None, [])
     assert target.values.dtype == np.float64
-    assert target.values.tolist() == amounts
+    assert target.values.tolist() == numbers
 
 
 def test_a_task_overrides_the_guess() -> None:
@@ -226,7 +226,7 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
         "auto",
         "0 and 1 only, .* Got .*2.* in row 1, column 0",
     ),
-    "several amounts": (np.array([[0.5, 1], [2, 0]]), "auto", "0 and 1 only"),
+    "several numbers": (np.array([[0.5, 1], [2, 0]]), "auto", "0 and 1 only"),
     "NaN in a column": (
         pd.DataFrame({"a": [0, math.nan], "b": [0, 1]}),
         "auto",

@@ -126,7 +126,7 @@ def test_without_probabilities_and_without_rows(
     )
 
 
-def test_amounts(table: Path) -> None:
+def test_regression(table: Path) -> None:
     saved = SavedPipeline(fitted(RidgeCV(), np.arange(6) * 0.5), "text", "stars")
     predict_file(saved, table, table.with_name("out.parquet"))
     frame = pd.read_parquet(table.with_name("out.parquet"))
@@ -230,7 +230,7 @@ def test_texts_are_embedded_once_and_missing_ones_as_the_vectorizer_says(
     )
 
 
-def test_a_model_that_is_gone_is_told_before_anything_is_written(
+def test_a_model_that_is_gone_is_reported_before_anything_is_written(
     table: Path, tiny_model: ModelFactory
 ) -> None:
     pipeline = make_pipeline(BertVectorizer(str(tiny_model("bert"))), LogisticRegression()).fit(

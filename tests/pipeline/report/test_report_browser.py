@@ -73,34 +73,36 @@ def visit(
     browser: Any, path: Path, width: int = 1280, scheme: str = "light", **options: Any
 ) -> tuple[Any, list[str]]:
     """Open a page, and return it with all that must not happen on it."""
-    heard: list[str] = []
+    messages: list[str] = []
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, **options
     )
     context.set_default_timeout(0)
     page = context.new_page()
     address = path.as_uri()
-    page.on("console", lambda message: heard.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: heard.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (heard.append("dialog"), dialog.dismiss()))
+    page.on("console", lambda message: messages.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: messages.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (messages.append("dialog"), dialog.dismiss()))
     page.on(
         "request",
-        lambda request: heard.append(f"request: {request.url}") if request.url != address else None,
+        lambda request: (
+            messages.append(f"request: {request.url}") if request.url != address else None
+        ),
     )
     page.goto(address)
-    return page, heard
+    return page, messages
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_a_report_is_quiet_and_fits(
     browser: Any, report_page: Path, width: int, scheme: str
 ) -> None:
-    page, heard = visit(browser, report_page, width, scheme, offline=True)
+    page, messages = visit(browser, report_page, width, scheme, offline=True)
     for section in SECTIONS:
-        place = page.locator(f"section#{section}")
-        place.scroll_into_view_if_needed()
-        box = place.bounding_box()
-        assert place.is_visible()
+        element = page.locator(f"section#{section}")
+        element.scroll_into_view_if_needed()
+        box = element.bounding_box()
+        assert element.is_visible()
         assert page.locator(f"section#{section} h2").is_visible()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
@@ -119,7 +121,7 @@ def test_a_report_is_quiet_and_fits(
     text = page.locator("body").inner_text()
     assert SCRIPT in text
     assert IMAGE in text
-    assert heard == []
+    assert messages == []
     page.context.close()
 
 
@@ -197,12 +199,12 @@ def test_the_keyboard_reaches_everything_and_figures_speak(browser: Any, report_
 
 
 def test_a_report_can_be_printed(browser: Any, report_page: Path) -> None:
-    page, heard = visit(browser, report_page)
+    page, messages = visit(browser, report_page)
     assert page.pdf(format="A4").startswith(b"%PDF")
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible()
     assert page.locator("section#settings").is_visible()
-    assert heard == []
+    assert messages == []
     page.context.close()
 
 
@@ -213,8 +215,8 @@ def test_a_notebook_keeps_the_table_in_its_box(browser: Any, tmp_path: Path) -> 
         f" charset=utf-8>{repr_html(make_comparison('multiclass', [*NAMES, SCRIPT, LONG]))}",
         encoding="utf-8",
     )
-    page, heard = visit(browser, file, 600)
+    page, messages = visit(browser, file, 600)
     assert SCRIPT in page.locator("table").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert heard == []
+    assert messages == []
     page.context.close()

@@ -145,16 +145,16 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("place", ["pipeline", "inside"])
+@pytest.mark.parametrize("depth", ["pipeline", "inside"])
 def test_what_could_run_code_is_refused_by_name(
-    kind: str, place: str, saved: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, depth: str, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hostile, name = HOSTILE[kind]
 
     def change(schema: dict[str, Any], _: dict[str, bytes]) -> None:
         schema["protocol"] = 0 if kind == "an old protocol" else schema["protocol"]
         attributes = schema["content"]["pipeline"]["content"]["content"]
-        if place == "pipeline":
+        if depth == "pipeline":
             schema["content"]["pipeline"] = hostile
         else:
             attributes["memory"] = list_node(text_node(1), hostile)
@@ -309,9 +309,9 @@ def test_a_file_that_was_cut_off(saved: Path) -> None:
 def test_a_flipped_bit_is_noticed_or_does_no_harm(saved: Path) -> None:
     whole, expected = saved.read_bytes(), load_pipeline(saved).pipeline.predict_proba(NEW)
     noticed = 0
-    for place in np.random.default_rng(0).integers(0, len(whole), 60).tolist():
+    for position in np.random.default_rng(0).integers(0, len(whole), 60).tolist():
         saved.write_bytes(
-            whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+            whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1 :]
         )
         try:
             got = load_pipeline(saved).pipeline.predict_proba(NEW)

@@ -22,7 +22,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from bertvectorizer.pipeline.tagging.schemes import transitions
 
-PEOPLE, PLACES, VERBS = ["ann", "bo", "kim", "lee"], ["ulm", "rio", "oslo"], ["saw", "met", "left"]
+PEOPLE, CITIES, VERBS = ["ann", "bo", "kim", "lee"], ["ulm", "rio", "oslo"], ["saw", "met", "left"]
 
 
 class HashedWords(BaseEstimator):
@@ -44,7 +44,7 @@ class HashedWords(BaseEstimator):
     def transform(self, X: Any) -> Any:
         self.n_calls_ += 1
         words = [word for words in X for word in words]
-        assert words, "nothing is asked of no words"
+        assert words, "no document without words comes here"
         rows = [
             np.random.default_rng(zlib.crc32(word.encode())).normal(size=self.n_features)
             for word in words
@@ -87,14 +87,14 @@ class PredictsOnly:
 
 
 def made_up(n: int = 40, seed: int = 0) -> tuple[list[list[str]], list[list[str]]]:
-    """Sentences of people, some of two names, who do something with places; in BIO."""
+    """Sentences of people, several of two names, who do something with cities; in BIO."""
     rng = np.random.default_rng(seed)
     X, y = [], []
     for _ in range(n):
         words, tags = [], []
         for _ in range(int(rng.integers(1, 3))):
             n_names = int(rng.integers(1, 3))
-            words += [*rng.choice(PEOPLE, n_names), rng.choice(VERBS), rng.choice(PLACES)]
+            words += [*rng.choice(PEOPLE, n_names), rng.choice(VERBS), rng.choice(CITIES)]
             tags += [*["B-PER", "I-PER"][:n_names], "O", "B-LOC"]
         X.append([str(word) for word in words])
         y.append(tags)
@@ -115,7 +115,7 @@ def assert_legal(predicted: list[list[str]], scheme: str) -> None:
 LETTERS = pd.DataFrame(np.eye(3), index=list("abc"))
 
 
-VECTORS = pd.DataFrame(np.eye(len(PEOPLE + PLACES + VERBS)), index=PEOPLE + PLACES + VERBS)
+VECTORS = pd.DataFrame(np.eye(len(PEOPLE + CITIES + VERBS)), index=PEOPLE + CITIES + VERBS)
 
 
 X, Y = made_up()

@@ -57,7 +57,7 @@ def test_likelihood_and_gradient(seed: int, restricted: bool) -> None:
         of_paths = all_paths(problem, sentence)
         own = tuple(labels[OFFSETS[sentence] : OFFSETS[sentence + 1]])
         expected += of_paths[own] - np.logaddexp.reduce(list(of_paths.values()))
-    # Float64: a sum of some hundred terms below 1e3 each.
+    # Float64: a sum of several hundred terms below 1e3 each.
     assert value == pytest.approx(expected, rel=1e-12, abs=1e-10)
 
     for index in range(0, likelihood.n_parameters, 3):
@@ -271,10 +271,10 @@ def test_features_that_are_no_numbers(form: Any, value: float) -> None:
         LinearChainCrf().fit(form(features), labels, OFFSETS)
 
 
-@pytest.mark.parametrize("place", [0, 4, 7])
-def test_labels_in_an_order_that_is_not_allowed(place: int) -> None:
+@pytest.mark.parametrize("position", [0, 4, 7])
+def test_labels_in_an_order_that_is_not_allowed(position: int) -> None:
     features, labels = sentences()
-    labels[place] = 2
+    labels[position] = 2
     with pytest.raises(
         InvalidParameterError, match="'labels' parameter must be tags in an order that is allowed"
     ):

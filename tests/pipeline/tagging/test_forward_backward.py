@@ -68,15 +68,15 @@ def test_expectations_are_gradients_of_the_log_partition() -> None:
     ]
     problem[2][0, 1] = NEVER
     found = forward_backward(*problem)
-    for place, expected in ((0, found.tags), (2, found.pairs)):
+    for part, expected in ((0, found.tags), (2, found.pairs)):
         for index in np.ndindex(*expected.shape):
-            if problem[place][index] == NEVER:
+            if problem[part][index] == NEVER:
                 assert expected[index] == 0
                 continue
             sums = []
             for step in (1e-6, -1e-6):
                 moved = [array.copy() for array in problem]
-                moved[place][index] += step
+                moved[part][index] += step
                 sums.append(forward_backward(*moved).log_partition.sum())
             assert (sums[0] - sums[1]) / 2e-6 == pytest.approx(expected[index], abs=1e-6)
 

@@ -27,9 +27,9 @@ from bertvectorizer.pipeline.tagging import labeler as module
 from bertvectorizer.pipeline.tagging.labeler import SequenceLabeler
 from bertvectorizer.pipeline.tagging.schemes import convert_tags
 from tests.pipeline.tagging.labeled import (
+    CITIES,
     ESTIMATORS,
     PEOPLE,
-    PLACES,
     VERBS,
     X_NEW,
     Y_NEW,
@@ -134,7 +134,7 @@ def test_the_scheme_is_found() -> None:
 def test_plain_tags(decode: str) -> None:
     kinds = {
         **dict.fromkeys(PEOPLE, "NOUN"),
-        **dict.fromkeys(PLACES, "X.Y"),
+        **dict.fromkeys(CITIES, "X.Y"),
         **dict.fromkeys(VERBS, "VERB"),
     }
     tags, tags_new = ([[kinds[word] for word in words] for words in each] for each in (X, X_NEW))

@@ -1,4 +1,4 @@
-"""Schemes of tags: told apart, converted without loss, and what may follow what."""
+"""Schemes of tags: detected, converted without loss, and what may follow what."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ def test_an_unknown_scheme_is_refused(scheme: Any) -> None:
 def test_what_transitions_allow_is_what_conversion_leaves_alone(scheme: str) -> None:
     tags = ["O", *(tag(letter, kind) for kind in ("PER", "LOC") for letter in LETTERS[scheme])]
     start, allowed, end = transitions(tags, scheme)
-    number = {name: place for place, name in enumerate(tags)}
+    number = {name: index for index, name in enumerate(tags)}
     n_allowed = 0
     for length in (1, 2, 3):
         for names in product(tags, repeat=length):

@@ -54,10 +54,10 @@ def greedy_path(problem: tuple[Any, ...], sentence: int) -> tuple[int, ...]:
     scores, offsets, transitions, start, end = problem
     own = scores[offsets[sentence] : offsets[sentence + 1]]
     chosen: tuple[int, ...] = ()
-    for place, row in enumerate(own):
-        tags = sorted({path[place] for path in possible if path[:place] == chosen})
-        before = start if place == 0 else transitions[chosen[-1]]
-        behind = end if place == len(own) - 1 else np.zeros(len(end))
+    for position, row in enumerate(own):
+        tags = sorted({path[position] for path in possible if path[:position] == chosen})
+        before = start if position == 0 else transitions[chosen[-1]]
+        behind = end if position == len(own) - 1 else np.zeros(len(end))
         chosen += (max(tags, key=lambda tag: row[tag] + before[tag] + behind[tag]),)
     return chosen
 
