@@ -126,7 +126,8 @@ class BertBase(Generic[_Encoder]):
                 f"This estimator was fitted with a model of fingerprint {fitted}, but"
                 f" {self.model_name!r} in '{checkpoint.directory}' now has"
                 f" {checkpoint.fingerprint}. Bring the former model back (a pinned 'revision'"
-                " helps), or fit again."
+                " helps), or fit again. Fit again, too, if an earlier version saved the estimator:"
+                " its fingerprints left some files out."
             )
 
     def __sklearn_tags__(self) -> Tags:

@@ -11,7 +11,7 @@
     └── ModelError (RuntimeError)
         ├── ModelNotFoundError      the model was found nowhere
         ├── ModelIntegrityError     a file of the model is damaged or not the expected one
-        ├── ModelChangedError       the model differs from the one the estimator was fitted with
+        ├── ModelChangedError       the model is another than before, or changes while it is read
         ├── UnsafeModelError        the model would run code while loading
         ├── UnsupportedModelError   the architecture or device cannot serve the request
         └── OutOfMemoryError        not even one sequence fits into memory
@@ -89,7 +89,7 @@ class ModelIntegrityError(ModelError):
 
 
 class ModelChangedError(ModelError):
-    """Raised if a model is not the one that the estimator was fitted with."""
+    """Raised if a model is not the one of the fit, or if its files change while they are read."""
 
 
 class UnsafeModelError(ModelError):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
 from ..pooling.tokens import POOLINGS
-from .fingerprint import check_no_pickle, fingerprint, model_files
+from .fingerprint import check_names, check_no_pickle, fingerprint, reading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 T = TypeVar("T")
 
-__all__ = ["Checkpoint", "LaterModule", "model_directories", "read_checkpoint"]
+__all__ = ["Checkpoint", "LaterModule", "model_directories", "read_checkpoint", "read_config"]
 
 _LEGACY_POOLINGS = {
     "pooling_mode_cls_token": "cls",
@@ -43,6 +45,7 @@ class LaterModule:
 
     type: str
     path: Path
+    content: str = ""  # fingerprint of its files
 
     @cached_property
     def name(self) -> str:
@@ -84,6 +87,8 @@ class Checkpoint:
         Prompt before every text, unless another is requested.
     trust_remote_code : bool
         Whether the user allows code from the checkpoint to run.
+    directories : tuple of Path
+        The directories that the files of the model lie in, the one that was opened first.
 
     See Also
     --------
@@ -101,6 +106,7 @@ class Checkpoint:
     prompts: dict[str, str] = field(default_factory=dict)
     default_prompt: str = ""
     trust_remote_code: bool = False
+    directories: tuple[Path, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Checkpoint) and self._identity == other._identity
@@ -112,6 +118,10 @@ class Checkpoint:
     def _identity(self) -> tuple[str, bool]:
         """Two directories of the same content are the same model."""
         return self.fingerprint, self.trust_remote_code
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Return a context that raises unless the files read within it are the checkpoint's."""
+        return reading(self.directories, self.trust_remote_code, self.fingerprint)
 
     @cached_property
     def n_layers(self) -> int:
@@ -158,10 +168,18 @@ class Checkpoint:
         return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
 
 
-def model_directories(root: Path) -> tuple[Path, ...]:
-    """Return the directories that the files of a model lie in."""
+def model_directories(root: Path, with_code: bool) -> tuple[Path, ...]:
+    """Return the directories that the files of a model lie in; code may lie in all below."""
     modules = _read_modules(root) if (root / "modules.json").is_file() else []
-    return tuple(dict.fromkeys([root, *(module.path for module in modules)]))
+    found = [root, *(module.path for module in modules)]
+    found += [path / "additional_chat_templates" for path in found[:2]]
+    if with_code:
+        found += [Path(path) for path, _, _ in os.walk(root) if not _is_hidden(root, path)]
+    return tuple(dict.fromkeys(found))
+
+
+def _is_hidden(root: Path, path: str) -> bool:
+    return any(part.startswith(".") for part in Path(path).relative_to(root).parts)
 
 
 def read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
@@ -172,13 +190,15 @@ def read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
     if (root / "modules.json").is_file():
         modules = _read_modules(root)
         transformer = modules[0].path
+    check_names(transformer)
+    if modules:
         described = _sentence_transformer(root, modules)
-    later = (module.path for module in modules[1:])
-    files = model_files(root, transformer, later, with_code=trust_remote_code)
+    directories = model_directories(root, trust_remote_code)
     return Checkpoint(
         directory=transformer,
-        fingerprint=fingerprint(root, files),
-        config=_read_config(transformer, trust_remote_code),
+        directories=directories,
+        fingerprint=fingerprint(directories, trust_remote_code),
+        config=read_config(transformer, trust_remote_code),
         trust_remote_code=trust_remote_code,
         **described,
     )
@@ -187,7 +207,8 @@ def read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
 _importing = threading.Lock()  # a second thread may see transformers half imported
 
 
-def _read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
+def read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
+    """Read the configuration of the transformer in a directory."""
     path = directory / "config.json"
     _read_json(path, dict)
     with _importing:
@@ -266,7 +287,9 @@ def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, A
                 " model again."
             )
         check_no_pickle(module.path)
-    described["later_modules"] = tuple(rest)
+    described["later_modules"] = tuple(
+        replace(module, content=fingerprint([module.path], False)) for module in rest
+    )
     for file in sorted(first.path.glob("sentence_*_config.json")):
         settings = _read_json(file, dict)
         described["max_seq_length"] = settings.get("max_seq_length")

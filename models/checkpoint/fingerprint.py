@@ -1,79 +1,117 @@
-"""A model's files: which ones its numbers depend on, their digest, and pickles, refused."""
+"""A model's files: which ones are read, their digest, and what they may not name or contain."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from fnmatch import fnmatch
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fnmatch import translate
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
-from ...errors import UnsafeModelError
+from ...errors import ModelChangedError, ModelIntegrityError, UnsafeModelError
+from ...validation import short_repr
 
 __all__ = [
     "PICKLES",
-    "TOKENIZER_SUFFIXES",
+    "UNREAD",
+    "changed",
+    "check_names",
     "check_no_pickle",
     "file_state",
+    "file_states",
     "fingerprint",
-    "is_tokenizer_file",
-    "model_files",
     "pickles",
+    "reading",
     "sha256",
     "unsafe",
 ]
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
-TOKENIZER_SUFFIXES = (".model", ".spm", ".bpe")
+# Files that no reader of a model opens: documents, records of a training, tables, stores, pickles,
+# and weights in formats of other programs. Everything else counts, whatever its name.
+UNREAD = (
+    ".*", "README*", "LICENSE*", "*.md", "*.log", "*.csv", "*.parquet", "*.html", "*.skops",
+    "*.sqlite*", "data_config.json", "trainer_state.json", *(f"*{end}" for end in PICKLES),
+    "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.onnx_data", "*.gguf", "*.tflite",
+)  # fmt: skip
+_is_unread = re.compile("|".join(map(translate, UNREAD))).match
 
-_TOKENIZER_NAMES = (
-    "tokenizer",
-    "vocab",
-    "merges",
-    "special_tokens",
-    "added_tokens",
-    "spiece",
-    "sentencepiece",
-)
-
+# Where a model's file may name other files.
+_NAMING_KEYS = ("configuration_files", "fast_tokenizer_files", "transformers_weights")
+_WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 # What of a stat changes when a file is replaced or written to.
 file_state = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
-def is_tokenizer_file(path: Path) -> bool:
-    """Whether a file belongs to a tokenizer, by its name."""
-    return path.name.startswith(_TOKENIZER_NAMES) or path.suffix in TOKENIZER_SUFFIXES
+def file_states(directories: Iterable[Path], with_code: bool) -> dict[str, tuple[Any, ...]]:
+    """Return the stat of each file of a model by its path; it changes when a file is replaced.
+
+    A model's files are those that lie in its directories, but not the unread ones, nor code that
+    must not run.
+    """
+    states = {}
+    for directory in directories:
+        names: list[str] = []
+        with suppress(OSError):  # the directory is not there, or cannot be listed
+            names = sorted(os.listdir(directory))
+        for name in names:
+            if _is_unread(name) or (name.endswith(".py") and not with_code):
+                continue
+            path = os.path.join(directory, name)
+            with suppress(OSError):  # a link that leads nowhere, or in a circle
+                state = os.stat(path)
+                if stat.S_ISREG(state.st_mode):
+                    states[path] = file_state(state)
+    return states
 
 
-def model_files(
-    root: Path, transformer: Path, later_modules: Iterable[Path], with_code: bool
-) -> Iterator[Path]:
-    """Yield the files of a model that can change its numbers: not its README, nor ONNX weights."""
-    for path in transformer.iterdir():
-        is_weights = path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json")
-        is_config = path.name == "config.json" or fnmatch(path.name, "sentence_*_config.json")
-        is_code = with_code and path.suffix == ".py"
-        if (is_weights or is_config or is_code or is_tokenizer_file(path)) and path.is_file():
-            yield path
-    for name in ("modules.json", "config_sentence_transformers.json"):
-        if (root / name).is_file():
-            yield root / name
-    for directory in later_modules:
-        yield from (
-            path for path in directory.glob("*") if path.suffix in (".json", ".safetensors")
-        )
+def fingerprint(directories: Sequence[Path], with_code: bool) -> str:
+    """Return BLAKE2b over the names and SHA-256 digests of a model's files.
 
-
-def fingerprint(root: Path, files: Iterable[Path]) -> str:
-    """Return BLAKE2b over the sorted names, relative to ``root``, and SHA-256 digests of files."""
+    Names are relative to the first of ``directories``.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(set(files)):
-        name = path.relative_to(root).as_posix()
+    for path in sorted(map(Path, file_states(directories, with_code))):
+        name = path.relative_to(directories[0]).as_posix()
         digest.update(f"{len(name)}:{name}{sha256(path)}".encode())
     return digest.hexdigest()
+
+
+@contextmanager
+def reading(directories: Sequence[Path], with_code: bool, expected: str) -> Iterator[None]:
+    """Raise unless the files read in this block are those of the fingerprint ``expected``.
+
+    A file that is replaced in the meantime has another inode or ctime afterwards, even if its
+    former content comes back.
+    """
+    before = file_states(directories, with_code)
+    if fingerprint(directories, with_code) != expected:
+        raise changed(directories[0])
+    try:
+        yield
+    except Exception as error:  # half of the one model and half of another raise many kinds
+        if file_states(directories, with_code) != before:
+            raise changed(directories[0]) from error
+        raise
+    if file_states(directories, with_code) != before:
+        raise changed(directories[0])
+
+
+def changed(directory: str | Path) -> ModelChangedError:
+    """Return the error for files that change while they are read."""
+    return ModelChangedError(
+        f"The model in '{directory}' changed while it was being read. Run this again when its files"
+        " are complete, and write a new model to a new directory."
+    )
 
 
 def sha256(path: Path) -> str:
@@ -85,9 +123,51 @@ def sha256(path: Path) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _sha256(path: str, _state: tuple[int, ...]) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: str, state: tuple[int, ...]) -> str:
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            actual = file_state(os.fstat(file.fileno()))
+    except OSError as error:
+        raise ModelIntegrityError(f"The file {path!r} cannot be read: {error}.") from error
+    if actual != state:
+        raise changed(path)
+    return digest
+
+
+def check_names(directory: Path) -> None:
+    """Raise if a file of a model names files that do not lie beside it, or pickled weights.
+
+    Only what lies in the directory itself is part of the fingerprint.
+    """
+    for path in sorted(directory.glob("*.json")):
+        is_index = path.name.endswith(".safetensors.index.json")
+        if not (is_index or path.name.startswith(("config.", "tokenizer_config."))):
+            continue
+        content: Any = None
+        with suppress(OSError, ValueError):  # whoever needs the file reports it
+            content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            continue
+        for key in _NAMING_KEYS:
+            ends = _WEIGHTS if key == "transformers_weights" else (".json",)
+            _check_plain(path, key, content.get(key), ends)
+        if is_index:
+            shards = content.get("weight_map")
+            names = list(shards.values()) if isinstance(shards, dict) else shards
+            _check_plain(path, "weight_map", names, (".safetensors",))
+
+
+def _check_plain(path: Path, key: str, names: Any, ends: tuple[str, ...]) -> None:
+    """Raise if one of the names under ``key`` is not that of a file in the fingerprint."""
+    for name in names if isinstance(names, list) else [] if names is None else [names]:
+        is_plain = isinstance(name, str) and not re.search(r"[/\\:]", name)
+        if not (is_plain and name.endswith(ends)) or _is_unread(name):
+            raise UnsafeModelError(
+                f"The file '{path}' names {short_repr(name)} under {key!r}. It may only name files"
+                f" beside it that end in {' or '.join(ends)}. Remedy: save a trusted model again:"
+                " AutoModel.from_pretrained(path).save_pretrained(new_path)."
+            )
 
 
 def pickles(directory: Path) -> list[str]:
@@ -96,9 +176,9 @@ def pickles(directory: Path) -> list[str]:
 
 
 def check_no_pickle(directory: Path) -> None:
-    """Raise if the weights in ``directory`` are only pickled."""
+    """Raise if the weights of a module in ``directory`` are only pickled."""
     found = pickles(directory)
-    if found and not any(directory.rglob("*.safetensors")):
+    if found and not (directory / "model.safetensors").is_file():
         raise unsafe(str(directory), found)
 
 

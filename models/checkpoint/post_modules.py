@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import ModelIntegrityError
+from ...errors import ModelChangedError, ModelIntegrityError
 from .description import LaterModule
-from .fingerprint import sha256
+from .fingerprint import reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,16 +46,14 @@ def apply_post_modules(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArra
             if module.name == "Normalize":  # the most frequent one, and not worth the import
                 result = normalize(result, dim=-1)
             else:
-                files = sorted(path for path in module.path.glob("*") if path.is_file())
-                loaded = _load(module, tuple(map(sha256, files)))
-                result = loaded({"sentence_embedding": result})["sentence_embedding"]
+                result = _load(module)({"sentence_embedding": result})["sentence_embedding"]
         if spec.normalize:
             result = normalize(result, dim=-1)
         return np.ascontiguousarray(result.numpy(), dtype=np.float32)
 
 
 @lru_cache(maxsize=8)
-def _load(module: LaterModule, _content: tuple[str, ...]) -> Any:
+def _load(module: LaterModule) -> Any:
     """Load a module by sentence-transformers; the last few stay in memory, known by content."""
     from sentence_transformers.util import import_from_string
 
@@ -63,8 +61,11 @@ def _load(module: LaterModule, _content: tuple[str, ...]) -> Any:
 
     kind = import_from_string(f"sentence_transformers.models.{module.name}")
     try:
-        with quiet_transformers():  # it draws random weights before it reads the file
-            return kind.load(str(module.path)).eval()
+        # It draws random weights before it reads the file.
+        with reading([module.path], False, module.content), quiet_transformers():
+            return kind.load(str(module.path), local_files_only=True).eval()
+    except ModelChangedError:
+        raise
     except Exception as error:  # damaged files raise many kinds
         raise ModelIntegrityError(
             f"The module {module.name} in '{module.path}' cannot be loaded: {error}"

@@ -5,33 +5,24 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import stat
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import (
     InvalidParameterError,
+    ModelChangedError,
     ModelIntegrityError,
     ModelNotFoundError,
     UnsafeModelError,
 )
 from ...validation import invalid, short_repr
 from .description import Checkpoint, model_directories, read_checkpoint
-from .fingerprint import (
-    PICKLES,
-    TOKENIZER_SUFFIXES,
-    file_state,
-    is_tokenizer_file,
-    pickles,
-    sha256,
-    unsafe,
-)
+from .fingerprint import PICKLES, UNREAD, changed, file_states, pickles, sha256, unsafe
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
@@ -46,14 +37,12 @@ _PACKAGED_SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 _CONFIG_FILES = ("config.json", "modules.json")
-_HUB_FILES = [
-    "*.json",
-    "*.txt",
-    "*.safetensors",
-    "*.py",
-    *(f"*{end}" for end in TOKENIZER_SUFFIXES),
-]
-_HUB_IGNORED = ["onnx/*", "openvino/*", "coreml/*"]
+# What is downloaded is what is read, so that a model has one fingerprint wherever it lies.
+_HUB_IGNORED = [*UNREAD, "onnx/*", "openvino/*", "coreml/*"]
+_TOKENIZER_FILES = re.compile(
+    r"(tokenizer|vocab|merges|special_tokens|added_tokens|spiece|sentencepiece|tekken).*"
+    r"|.*\.(model|spm|bpe|codes)"
+)
 _HUB_SECONDS = 4.0
 
 
@@ -105,7 +94,8 @@ def locate(
 
 
 _MAX_OPENED = 16
-_opened: dict[tuple[Path, bool], tuple[tuple[Path, ...], list[Any], Checkpoint]] = {}
+_MOST_READINGS = 3
+_opened: dict[tuple[Path, bool], tuple[dict[str, Any], Checkpoint]] = {}
 
 
 def open_checkpoint(
@@ -141,6 +131,8 @@ def open_checkpoint(
         model of the hub without a commit as ``revision``.
     ModelIntegrityError
         If a file is damaged or missing.
+    ModelChangedError
+        If the files change while they are read.
     UnsupportedModelError
         If transformers does not know the architecture, or a module is unknown.
 
@@ -163,18 +155,31 @@ def open_checkpoint(
             f" hexadecimal digits, as 'revision'. Got {short_repr(revision)} instead."
         )
     key = (root, trust_remote_code)
-    if (known := _opened.get(key)) is not None and known[1] == _file_states(known[0]):
-        return known[2]
-    directories = model_directories(root)
-    states = _file_states(directories)  # before reading, so that a later change is noticed
-    if root == _package_directory(DEFAULT_MODEL):
-        _verify_package(root)
-    checkpoint = read_checkpoint(root, trust_remote_code)
-    if model_directories(root) == directories:
-        while len(_opened) >= _MAX_OPENED:
-            _opened.pop(next(iter(_opened)), None)
-        _opened[key] = directories, states, checkpoint
+    if (known := _opened.get(key)) is not None:
+        states, checkpoint = known
+        directories = checkpoint.directories
+        if trust_remote_code:  # code may have come in a directory of its own
+            directories = model_directories(root, trust_remote_code)
+        if states == file_states(directories, trust_remote_code):
+            return checkpoint
+    states, checkpoint = _read_unchanged(root, trust_remote_code)
+    while len(_opened) >= _MAX_OPENED:
+        _opened.pop(next(iter(_opened)), None)
+    _opened[key] = states, checkpoint
     return checkpoint
+
+
+def _read_unchanged(root: Path, with_code: bool) -> tuple[dict[str, Any], Checkpoint]:
+    """Read a model's description until no file changes meanwhile; also return their states."""
+    for _ in range(_MOST_READINGS):
+        before = file_states(model_directories(root, with_code), with_code)
+        with suppress(ModelChangedError):
+            if root == _package_directory(DEFAULT_MODEL):
+                _verify_package(root)
+            checkpoint = read_checkpoint(root, with_code)
+            if before == file_states(checkpoint.directories, with_code):
+                return before, checkpoint
+    raise changed(root)
 
 
 def _find(model_name: str | os.PathLike[str], revision: str | None, local_files_only: bool) -> Path:
@@ -252,7 +257,7 @@ def _from_cache(name: str, revision: str | None) -> Path | str:
     present = [path for path in directory.rglob("*") if path.is_file()]
     if not any(path.suffix in (".safetensors", ".bin") for path in present):
         return f"Hugging Face cache {directory}: incomplete, it has no weights"
-    if not any(map(is_tokenizer_file, present)):
+    if not any(_TOKENIZER_FILES.fullmatch(path.name) for path in present):
         return f"Hugging Face cache {directory}: incomplete, it has no tokenizer"
     return _checked(directory)
 
@@ -308,9 +313,7 @@ def _from_hub(names: list[str], revision: str | None) -> Path | str:
         raise unsafe(f"{info.id} on the hub", [file for file in files if file.endswith(PICKLES)])
     # By the requested revision, not info.sha, so that the cache finds it by that name next time.
     try:
-        directory = snapshot_download(
-            info.id, revision=revision, allow_patterns=_HUB_FILES, ignore_patterns=_HUB_IGNORED
-        )
+        directory = snapshot_download(info.id, revision=revision, ignore_patterns=_HUB_IGNORED)
     except Exception as error:  # as above
         raise ModelNotFoundError(
             f"The download of {info.id!r} from the hub broke off: {error!r}. Run it again; it"
@@ -357,21 +360,3 @@ def _checked(directory: Path) -> Path:
     if not any(directory.rglob("*.safetensors")):
         raise unsafe(str(directory), pickles(directory))
     return directory
-
-
-def _file_states(directories: Iterable[Path]) -> list[tuple[Any, ...]]:
-    """Return the stat of each file in directories; it changes when a file is replaced."""
-    states = []
-    for path in chain.from_iterable(map(_list_directory, directories)):
-        with suppress(OSError):  # a link that leads nowhere, or in a circle
-            state = os.stat(path)
-            if stat.S_ISREG(state.st_mode):
-                states.append((path, *file_state(state)))
-    return states
-
-
-def _list_directory(directory: Path) -> list[str]:
-    """Return the paths in a directory, sorted; none if it cannot be listed."""
-    with suppress(OSError):
-        return [os.path.join(directory, name) for name in sorted(os.listdir(directory))]
-    return []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
-from ...errors import ModelIntegrityError, UnsupportedModelError
+from ...errors import ModelChangedError, ModelIntegrityError, UnsupportedModelError
 from ...validation import check_choice, check_int, invalid
 
 if TYPE_CHECKING:
@@ -333,10 +333,12 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
 
     directory = checkpoint.directory
     try:
-        with quiet_transformers():
+        with checkpoint.reading(), quiet_transformers():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
             )
+    except ModelChangedError:
+        raise
     except Exception as error:  # damaged files raise many kinds, a bare Exception among them
         raise ModelIntegrityError(
             f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again."

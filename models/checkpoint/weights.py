@@ -6,27 +6,28 @@ import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel
+from transformers import MODEL_MAPPING, AutoModel
 from transformers.utils import logging
 
 from ...errors import ModelIntegrityError, UnsupportedModelError
-
-if TYPE_CHECKING:
-    from .description import Checkpoint
+from .description import Checkpoint, read_config
 
 __all__ = ["load_model", "quiet_transformers"]
 
 
 def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
     """Load the weights in float32, ready for inference; of an encoder-decoder, the encoder."""
+    with checkpoint.reading():
+        return _load(checkpoint)
+
+
+def _load(checkpoint: Checkpoint) -> torch.nn.Module:
     # A fresh configuration, since loading writes into the one it is given.
-    config = AutoConfig.from_pretrained(
-        checkpoint.directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
-    )
+    config = read_config(checkpoint.directory, checkpoint.trust_remote_code)
     if hasattr(config, "use_cache"):
         config.use_cache = False
     options: dict[str, Any] = {}
@@ -63,6 +64,9 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
         model = model.get_encoder()
     if not isinstance(model, torch.nn.Module):
         raise UnsupportedModelError(f"{type(model).__name__} is no PyTorch model.")
+    # They are mapped into memory, and would change with a file that is written over.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
     return model.eval().requires_grad_(False)
 
 

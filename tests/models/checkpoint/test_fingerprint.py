@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from bertvectorizer.models.checkpoint.fingerprint import _sha256, fingerprint, sha256
+from bertvectorizer.errors import ModelChangedError, ModelIntegrityError, UnsafeModelError
+from bertvectorizer.models.checkpoint.fingerprint import (
+    _sha256,
+    file_state,
+    fingerprint,
+    reading,
+    sha256,
+)
 from bertvectorizer.models.checkpoint.source import open_checkpoint
+from bertvectorizer.models.checkpoint.weights import load_model
 from tests.files import rewrite
 from tests.tiny import ModelFactory
 
@@ -66,18 +78,42 @@ def test_a_file_changed_in_place_changes_the_fingerprint(model: Path, file: str)
     assert of_model(model) != before
 
 
+def test_sha256_is_that_of_the_file_whose_state_was_asked(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"weights")
+    state = file_state(path.stat())
+    rewrite(path, b"weighty")
+    for _ in range(2):  # what was read of another file is not kept under this one's state
+        with pytest.raises(ModelChangedError, match="changed while it was being read"):
+            _sha256(str(path), state)
+    path.unlink()
+    with pytest.raises(ModelIntegrityError, match="cannot be read"):
+        _sha256(str(path), state)
+
+
+# Of all tokenizers in transformers, and one that is not written yet.
 @pytest.mark.parametrize(
-    "file", ["vocab.txt", "spiece.model", "merges.bpe", "model-00001-of-00002.safetensors"]
-)
+    "file",
+    [
+        "vocab.txt", "spiece.model", "merges.bpe", "bpe.codes", "dict.txt", "emoji.json",
+        "word_shape.json", "word_pronunciation.json", "byte_maps.json", "normalizer.json",
+        "entity_vocab.json", "source.spm", "prophetnet.tokenizer", "tekken.json", "mecabrc",
+        "chat_template.jinja", "additional_chat_templates/query.jinja", "a file of the future",
+        "model-00001-of-00002.safetensors", "config.5.0.json", "adapter_model.safetensors",
+    ],
+)  # fmt: skip
 def test_a_new_file_that_can_change_numbers_changes_the_fingerprint(model: Path, file: str) -> None:
     before = of_model(model)
+    (model / file).parent.mkdir(exist_ok=True)
     (model / file).write_text("x")
     assert of_model(model) != before
 
 
-def test_code_counts_where_it_may_run(model: Path) -> None:
+@pytest.mark.parametrize("file", ["modeling_own.py", "layers/attention.py"])
+def test_code_counts_where_it_may_run(model: Path, file: str) -> None:
     before = of_model(model), of_model(model, trust_remote_code=True)
-    (model / "modeling_own.py").write_text("x")
+    (model / file).parent.mkdir(exist_ok=True)
+    (model / file).write_text("x")
     assert of_model(model) == before[0]
     assert of_model(model, trust_remote_code=True) != before[1]
 
@@ -89,6 +125,8 @@ def test_code_counts_where_it_may_run(model: Path) -> None:
         ".gitattributes",
         ".cache/download.json",
         "onnx/model.json",
+        "model.onnx",
+        "store.sqlite-journal",
         "pytorch_model.bin",
         "train.py",
         "data_config.json",
@@ -115,5 +153,104 @@ def test_content_cannot_move_between_files_unnoticed(tmp_path: Path) -> None:
         directory.mkdir()
         for name, content in files.items():
             (directory / name).write_text(content)
-        fingerprints.add(fingerprint(directory, directory.iterdir()))
+        fingerprints.add(fingerprint([directory], False))
     assert len(fingerprints) == 4
+
+
+class TestReading:
+    def test_files_that_come_back_are_noticed(self, tmp_path: Path) -> None:
+        """A copy of a file has its content, but is another file."""
+        (tmp_path / "config.json").write_text("{}")
+        shutil.copy2(tmp_path / "config.json", tmp_path / "spare.log")
+        expected = fingerprint([tmp_path], False)
+        with reading([tmp_path], False, expected):
+            pass
+        with pytest.raises(ModelChangedError), reading([tmp_path], False, expected):
+            os.replace(tmp_path / "spare.log", tmp_path / "config.json")
+        assert fingerprint([tmp_path], False) == expected
+
+    def test_another_model_from_the_start(self, tmp_path: Path) -> None:
+        with (
+            pytest.raises(ModelChangedError, match="write a new model to a new directory"),
+            reading([tmp_path], False, "0" * 32),
+        ):
+            raise AssertionError
+
+    @pytest.mark.parametrize(
+        ("written", "error"), [("model.safetensors", ModelChangedError), ("run.log", KeyError)]
+    )
+    def test_an_error_over_half_a_model_is_one_of_change(
+        self, tmp_path: Path, written: str, error: type[Exception]
+    ) -> None:
+        def read() -> None:
+            with reading([tmp_path], False, expected):
+                (tmp_path / written).write_text("")
+                raise KeyError
+
+        (tmp_path / "config.json").write_text("{}")
+        expected = fingerprint([tmp_path], False)
+        with pytest.raises(error):
+            read()
+
+
+class TestNames:
+    """Files may only name files that count."""
+
+    def split(self, model: Path, shard: str) -> None:
+        """Put the weights into one shard, which an index names."""
+        weights = load_file(model / "model.safetensors")
+        (model / "model.safetensors").unlink()
+        (model / shard).parent.mkdir(exist_ok=True)
+        save_file(weights, model / shard, metadata={"format": "pt"})
+        save_file({}, model / "decoy.safetensors")
+        index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(weights, shard)}
+        (model / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    @pytest.mark.parametrize(
+        "shard",
+        [
+            "shards/model-00001-of-00001.safetensors",
+            "../outside/model-00001-of-00001.safetensors",
+            "pytorch_model-00001-of-00001.bin",
+            "README.safetensors",
+            ".model.safetensors",
+        ],
+    )
+    def test_a_shard_elsewhere_or_of_another_format_is_refused(
+        self, model: Path, shard: str
+    ) -> None:
+        self.split(model, shard)
+        with pytest.raises(UnsafeModelError, match=r"index\.json' names .* under 'weight_map'"):
+            open_checkpoint(model)
+
+    def test_a_shard_beside_its_index_is_read_and_counts(self, model: Path) -> None:
+        shard = "model-00001-of-00001.safetensors"
+        self.split(model, shard)
+        before = open_checkpoint(model)
+        load_model(before)
+        content = bytearray((model / shard).read_bytes())
+        content[-1] ^= 1
+        (model / shard).write_bytes(content)
+        assert open_checkpoint(model).fingerprint != before.fingerprint
+
+    @pytest.mark.parametrize(
+        ("file", "key", "value"),
+        [
+            ("config.json", "transformers_weights", "other/model.safetensors"),
+            ("config.json", "transformers_weights", "adapter_model.bin"),
+            ("config.json", "configuration_files", ["config.json", "../config.4.0.json"]),
+            ("config.4.0.json", "transformers_weights", "other/model.safetensors.index.json"),
+            ("tokenizer_config.json", "fast_tokenizer_files", ["other/tokenizer.4.0.json"]),
+            ("tokenizer_config.json", "fast_tokenizer_files", 4),
+            ("model.safetensors.index.json", "weight_map", ["/etc/model.safetensors"]),
+            ("model.safetensors.index.json", "weight_map", {"x": None}),
+        ],
+    )
+    def test_other_files_that_name_files(
+        self, model: Path, file: str, key: str, value: Any
+    ) -> None:
+        path = model / file
+        content = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(content | {key: value}))
+        with pytest.raises(UnsafeModelError, match=f"{file}' names .* under '{key}'"):
+            open_checkpoint(model)

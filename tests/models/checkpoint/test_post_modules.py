@@ -20,7 +20,7 @@ from sentence_transformers.sentence_transformer.modules import (
     Transformer,
 )
 
-from bertvectorizer.errors import ModelIntegrityError
+from bertvectorizer.errors import ModelChangedError, ModelIntegrityError
 from bertvectorizer.models import OutputSpec, open_checkpoint, resolve_output_spec
 from bertvectorizer.models.checkpoint.post_modules import apply_post_modules
 from tests.tiny import ModelFactory, save_sentence_transformer
@@ -183,11 +183,19 @@ class TestFiles:
     def test_a_module_that_is_damaged_is_an_error(
         self, weights: Path, content: bytes | None
     ) -> None:
-        spec = readout(weights.parents[1])
         weights.write_bytes(weights.read_bytes()[:-10] if content is None else content)
+        spec = readout(weights.parents[1])
         with pytest.raises(
             ModelIntegrityError, match=r"The module Dense in '.*2_Dense' cannot be loaded: "
         ):
+            apply_post_modules(np.zeros((1, 32), dtype=np.float32), spec)
+
+    def test_a_module_replaced_after_its_model_was_opened_is_not_applied(
+        self, weights: Path
+    ) -> None:
+        spec = readout(weights.parents[1])
+        save_file({name: 3 * tensor for name, tensor in load_file(weights).items()}, weights)
+        with pytest.raises(ModelChangedError, match="2_Dense' changed while it was being read"):
             apply_post_modules(np.zeros((1, 32), dtype=np.float32), spec)
 
     def test_a_model_that_moved_is_the_same(self, weights: Path, tmp_path: Path) -> None:

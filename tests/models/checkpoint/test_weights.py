@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, BertForMaskedLM
 from transformers.utils import logging
 
-from bertvectorizer.errors import ModelIntegrityError
+from bertvectorizer.errors import ModelChangedError, ModelIntegrityError
 from bertvectorizer.models import open_checkpoint
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.checkpoint.weights import load_model, quiet_transformers
-from tests.tiny import FAMILIES, MORE_FAMILIES, ModelFactory, save_tokenizer
+from tests.tiny import FAMILIES, MORE_FAMILIES, ModelFactory, save_model, save_tokenizer
 
 
 def assert_equal_to_the_library_s(directory: Path) -> None:
@@ -113,6 +117,67 @@ class TestWeights:
         save_tokenizer(tmp_path)
         model = load_model(open_checkpoint(tmp_path))
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+class TestReplacedWhileItLoads:
+    """By one of another content, which is gone again once the weights are read."""
+
+    @pytest.mark.parametrize("reader", ["AutoConfig", "AutoTokenizer", "AutoModel"])
+    @pytest.mark.parametrize("comes_back", [True, False])
+    def test_nothing_is_taken_for_what_it_was(
+        self,
+        tiny_model: ModelFactory,
+        tmp_path: Path,
+        reader: str,
+        comes_back: bool,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        model, other = (
+            save_model("bert", tmp_path / name, initializer_range=width)
+            for name, width in [("model", 0.25), ("other", 0.2)]
+        )
+        former = Path(shutil.copytree(model, tmp_path / "former"))
+
+        def replace_by(source: Path) -> None:
+            for file in source.iterdir():
+                shutil.copy(file, tmp_path / "new")
+                os.replace(tmp_path / "new", model / file.name)
+
+        own = getattr(transformers, reader).from_pretrained
+
+        def read_another(*arguments: Any, **options: Any) -> Any:
+            replace_by(other)
+            result = own(*arguments, **options)
+            if comes_back:
+                replace_by(former)
+            return result
+
+        checkpoint = open_checkpoint(model)
+        with monkeypatch.context() as patch:
+            patch.setattr(getattr(transformers, reader), "from_pretrained", read_another)
+            load = load_tokenizer.__wrapped__ if reader == "AutoTokenizer" else load_model
+            with pytest.raises(ModelChangedError, match="changed while it was being read"):
+                load(checkpoint)
+            if reader == "AutoConfig" and comes_back:  # at each try, that is
+                with pytest.raises(ModelChangedError):
+                    open_checkpoint(model)
+        now = open_checkpoint(model)
+        assert (now == checkpoint) is comes_back
+        assert now == open_checkpoint(former if comes_back else other)
+
+    def test_a_model_written_over_leaves_what_was_loaded(
+        self, tiny_model: ModelFactory, tmp_path: Path
+    ) -> None:
+        """Weights that are mapped into memory would change with their file."""
+        model = Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
+        loaded = load_model(open_checkpoint(model))
+        path = model / "model.safetensors"
+        with open(path, "r+b") as file:
+            size = int.from_bytes(file.read(8), "little")
+            file.seek(8 + size)
+            file.write(bytes(path.stat().st_size - 8 - size))
+        matrices = [parameter for parameter in loaded.parameters() if parameter.ndim > 1]
+        assert all(bool(matrix.any()) for matrix in matrices)
 
 
 def test_loading_changes_neither_the_checkpoint_nor_its_configuration(
