@@ -6,17 +6,21 @@ these interfaces moves.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = [
     "SCIKIT_LEARN_TYPES",
     "attention_implementation",
     "calibrated_classifier",
+    "forget_implementations",
     "has_half_precision",
     "int8_product",
     "pack_int8_weight",
     "score_function",
     "usage_error",
+    "without_hub_kernels",
 ]
 
 # Parts of fitted estimators that hold only numbers and estimators. skops trusts estimators alone,
@@ -51,6 +55,12 @@ def calibrated_classifier() -> Any:
     from sklearn.calibration import _CalibratedClassifier
 
     return _CalibratedClassifier
+
+
+def forget_implementations(config: Any) -> None:
+    """Leave it to transformers how a model attends and runs experts, whatever its file says."""
+    config._attn_implementation = None
+    config._experts_implementation = None
 
 
 def has_half_precision(precision: str) -> bool:
@@ -89,3 +99,18 @@ def usage_error() -> Any:
     import typer
 
     return typer.BadParameter.__base__
+
+
+@contextmanager
+def without_hub_kernels() -> Iterator[None]:
+    """Keep transformers from fetching compiled code from the hub, which some models ask for."""
+    from transformers.integrations import hub_kernels
+
+    def refuse(kernel_name: str, *_: Any, **__: Any) -> Any:
+        raise FileNotFoundError(f"The kernel {kernel_name!r} is not fetched from the hub.")
+
+    own, hub_kernels.get_kernel = hub_kernels.get_kernel, refuse
+    try:
+        yield
+    finally:
+        hub_kernels.get_kernel = own

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
+from ...private_api import forget_implementations
+from ...validation import short_repr
 from ..pooling.tokens import POOLINGS
 from .fingerprint import check_names, check_no_pickle, fingerprint, reading
 
@@ -32,6 +34,7 @@ _LEGACY_POOLINGS = {
 }
 # Modules that take one vector of a text and give another.
 _LATER_MODULES = {"Dense", "Dropout", "LayerNorm", "Normalize"}
+_LOADED = ("AutoConfig", "AutoModel", "AutoTokenizer")
 # Families whose positions start after the padding index, as in fairseq.
 _POSITIONS_AFTER_PADDING = {
     "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet",
@@ -215,7 +218,7 @@ def read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
         from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
             directory, trust_remote_code=trust_remote_code, local_files_only=True
         )
     except ValueError as error:
@@ -226,6 +229,31 @@ def read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
         ) from error
     except Exception as error:  # a field of the wrong type raises many kinds
         raise ModelIntegrityError(f"The file '{path}' has an invalid value: {error!r}") from error
+    if getattr(config, "quantization_config", None):
+        raise UnsupportedModelError(
+            f"The file '{path}' has a quantization_config: its weights are stored in a format that"
+            " other libraries must decode. Choose the model in full precision; precision='int8'"
+            " quantizes it here."
+        )
+    if not trust_remote_code:
+        _check_code(path, getattr(config, "auto_map", None))
+        tokenizer = directory / "tokenizer_config.json"
+        if tokenizer.is_file():
+            _check_code(tokenizer, _read_json(tokenizer, dict).get("auto_map"))
+    forget_implementations(config)  # the name of one may be that of compiled code on the hub
+    return config
+
+
+def _check_code(path: Path, auto_map: Any) -> None:
+    """Raise if a model has code of its own for what is loaded, beside a known architecture."""
+    named = auto_map if isinstance(auto_map, dict) else dict.fromkeys(_LOADED, auto_map)
+    if any(named.get(kind) for kind in _LOADED):
+        raise UnsafeModelError(
+            f"The file '{path}' names code of the model's own, {short_repr(auto_map)}. It does not"
+            " run unless you trust it, and without it the numbers may be others. Remedy, where you"
+            " trust it: trust_remote_code=True, with a pinned commit as 'revision' for a model of"
+            " the hub."
+        )
 
 
 def _read_modules(root: Path) -> list[LaterModule]:
@@ -258,6 +286,13 @@ def _read_modules(root: Path) -> list[LaterModule]:
 
 def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, Any]:
     """Read the sentence-transformers files beside the transformer."""
+    for module in modules:
+        if not module.type.startswith("sentence_transformers."):
+            raise UnsafeModelError(
+                f"The checkpoint in {str(root)!r} names the module {module.type!r}, which is not"
+                " sentence-transformers' own and would run foreign code. Such modules are never"
+                " run here, not even with trust_remote_code=True. Choose another checkpoint."
+            )
     first, *rest = modules
     if first.name != "Transformer" or not (first.path / "config.json").is_file():
         raise UnsupportedModelError(
@@ -270,12 +305,6 @@ def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, A
         described.update(_read_pooling(rest[0].path / "config.json"))
         rest = rest[1:]
     for module in rest:
-        if not module.type.startswith("sentence_transformers."):
-            raise UnsafeModelError(
-                f"The checkpoint in {str(root)!r} names the module {module.type!r}, which is not"
-                " sentence-transformers' own and would run foreign code. Name a pooling"
-                " (pooling='mean') of a checkpoint without it."
-            )
         if module.name not in _LATER_MODULES:
             raise UnsupportedModelError(
                 f"The checkpoint in {str(root)!r} has the module {module.type!r} after its pooling;"
@@ -287,6 +316,7 @@ def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, A
                 " model again."
             )
         check_no_pickle(module.path)
+        _check_activation(module.path / "config.json")
     described["later_modules"] = tuple(
         replace(module, content=fingerprint([module.path], False)) for module in rest
     )
@@ -300,6 +330,16 @@ def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, A
         described["prompts"] = prompts
         described["default_prompt"] = prompts.get(settings.get("default_prompt_name") or "", "")
     return described
+
+
+def _check_activation(path: Path) -> None:
+    """Raise if a module names an activation that sentence-transformers would replace by tanh."""
+    name = _read_json(path, dict).get("activation_function") if path.is_file() else None
+    if name is not None and not str(name).startswith("torch.nn."):
+        raise UnsafeModelError(
+            f"The file '{path}' names the activation function {short_repr(name)}, which is not"
+            " PyTorch's own and would run foreign code. Choose another checkpoint."
+        )
 
 
 def _read_pooling(path: Path) -> dict[str, Any]:

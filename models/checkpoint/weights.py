@@ -14,6 +14,7 @@ from transformers import MODEL_MAPPING, AutoModel
 from transformers.utils import logging
 
 from ...errors import ModelIntegrityError, UnsupportedModelError
+from ...private_api import without_hub_kernels
 from .description import Checkpoint, read_config
 
 __all__ = ["load_model", "quiet_transformers"]
@@ -35,7 +36,7 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
     if known is not None and "add_pooling_layer" in inspect.signature(known.__init__).parameters:
         options["add_pooling_layer"] = False
     try:
-        with quiet_transformers():
+        with quiet_transformers(), without_hub_kernels():
             model, info = AutoModel.from_pretrained(
                 checkpoint.directory,
                 config=config,

@@ -43,6 +43,28 @@ def test_usage_error() -> None:
     assert caught.value.ctx.command_path
 
 
+def test_implementations_named_by_a_configuration_are_forgotten() -> None:
+    from transformers import CLIPConfig
+
+    config = CLIPConfig(attn_implementation="eager", experts_implementation="eager")
+    private_api.forget_implementations(config)
+    for part in (config, config.text_config):
+        assert private_api.attention_implementation(part) is None
+        assert part._experts_implementation is None
+
+
+def test_no_kernel_comes_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.integrations import hub_kernels
+
+    own = hub_kernels.get_kernel
+    monkeypatch.setattr(hub_kernels, "is_kernels_available", lambda *_: True)
+    with private_api.without_hub_kernels():
+        with pytest.raises(ValueError, match="is not fetched from the hub"):
+            hub_kernels.load_and_register_attn_kernel("kernels-community/anything")
+        assert hub_kernels.lazy_load_kernel("causal-conv1d") is None
+    assert hub_kernels.get_kernel is own
+
+
 def test_the_attention_implementation_of_a_model() -> None:
     config = BertConfig(
         vocab_size=9,

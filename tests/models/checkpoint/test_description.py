@@ -211,6 +211,26 @@ class TestRefused:
         with pytest.raises(UnsafeModelError):
             open_checkpoint(str(model), trust_remote_code=True)
 
+    @pytest.mark.parametrize("position", range(3))
+    @pytest.mark.parametrize("package", ["custom_st", "my_code.models", "sentence_transformersx"])
+    def test_a_module_of_another_namespace_wherever_it_stands(
+        self, model: Path, position: int, package: str
+    ) -> None:
+        write_modules(model, "Pooling", "Normalize", Pooling={"pooling_mode_mean_tokens": True})
+        modules = json.loads((model / "modules.json").read_text())
+        name = modules[position]["type"].rpartition(".")[2]
+        modules[position]["type"] = f"{package}.{name}"
+        (model / "modules.json").write_text(json.dumps(modules))
+        for trust_remote_code in (False, True):
+            with pytest.raises(UnsafeModelError, match=f"'{package}.{name}', which is not"):
+                open_checkpoint(model, trust_remote_code=trust_remote_code)
+
+    @pytest.mark.parametrize("name", ["my_code.Swish", "os.abort", "torch.hub.load", 3])
+    def test_an_activation_of_other_code(self, model: Path, name: Any) -> None:
+        write_modules(model, "Pooling", "Dense", Pooling={}, Dense={"activation_function": name})
+        with pytest.raises(UnsafeModelError, match="names the activation function"):
+            open_checkpoint(model)
+
     @pytest.mark.parametrize(
         "kind",
         ["sentence_transformers.models.Router", "sentence_transformers.base.data_collator.torch"],
@@ -396,6 +416,32 @@ class TestForeignCode:
         assert "foreign code ran" not in capfd.readouterr().out
         assert open_checkpoint(str(model), trust_remote_code=True).n_layers == 3
         assert "foreign code ran" in capfd.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("file", "auto_map"),
+        [
+            ("config.json", {"AutoConfig": "own_code.OwnConfig"}),
+            ("config.json", {"AutoModel": "own_code.OwnModel"}),
+            ("config.json", "AutoModel"),
+            ("tokenizer_config.json", {"AutoTokenizer": ["own_code.OwnTokenizer", None]}),
+            ("tokenizer_config.json", ["own_code.OwnTokenizer", None]),
+        ],
+    )
+    def test_code_beside_a_known_architecture_is_not_passed_over(
+        self, model: Path, file: str, auto_map: Any
+    ) -> None:
+        content = json.loads((model / file).read_text())
+        (model / file).write_text(json.dumps(content | {"auto_map": auto_map}))
+        with pytest.raises(
+            UnsafeModelError, match=rf"{file}' names code of the model's own.* trust_remote_code"
+        ):
+            open_checkpoint(model)
+
+    def test_code_for_another_task_is_of_no_concern(self, model: Path) -> None:
+        config = json.loads((model / "config.json").read_text())
+        config["auto_map"] = {"AutoModelForSequenceClassification": "own_code.OwnModel"}
+        (model / "config.json").write_text(json.dumps(config))
+        assert open_checkpoint(model).n_layers == 3
 
 
 class TestIdentity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -13,9 +14,10 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, BertForMaskedLM
+from transformers.integrations import hub_kernels
 from transformers.utils import logging
 
-from bertvectorizer.errors import ModelChangedError, ModelIntegrityError
+from bertvectorizer.errors import ModelChangedError, ModelIntegrityError, UnsupportedModelError
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.checkpoint.weights import load_model, quiet_transformers
@@ -117,6 +119,55 @@ class TestWeights:
         save_tokenizer(tmp_path)
         model = load_model(open_checkpoint(tmp_path))
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+class TestChosenByTheFile:
+    """What config.json says of how to compute is not followed."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """What is asked of the hub, as if the library kernels were installed."""
+        asked: list[str] = []
+
+        def get_kernel(name: str, *_: Any, **__: Any) -> Any:
+            asked.append(name)
+            raise ValueError(name)
+
+        monkeypatch.setattr(hub_kernels, "is_kernels_available", lambda *_: True)
+        monkeypatch.setattr("transformers.modeling_utils.is_kernels_available", lambda *_: True)
+        monkeypatch.setattr(hub_kernels, "get_kernel", get_kernel)
+        return asked
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"_attn_implementation": "kernels-community/anything"},
+            {"attn_implementation": "kernels-community/anything"},
+            {"_attn_implementation": "flash_attention_2"},
+            {"_attn_implementation": "no such thing"},
+            {"_experts_implementation": "sonicmoe"},
+        ],
+    )
+    def test_an_implementation(
+        self, tiny_model: ModelFactory, tmp_path: Path, asked: list[str], config: dict[str, Any]
+    ) -> None:
+        model = Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
+        content = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps(content | config))
+        loaded, plain = (load_model(open_checkpoint(path)) for path in (model, tiny_model("bert")))
+        ids = torch.tensor([[5, 9, 30]])
+        assert torch.equal(
+            loaded(input_ids=ids).last_hidden_state, plain(input_ids=ids).last_hidden_state
+        )
+        assert asked == []
+
+    def test_quantized_weights(self, tiny_model: ModelFactory, tmp_path: Path) -> None:
+        model = Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
+        content = json.loads((model / "config.json").read_text())
+        content["quantization_config"] = {"quant_method": "mxfp4"}
+        (model / "config.json").write_text(json.dumps(content))
+        with pytest.raises(UnsupportedModelError, match="has a quantization_config"):
+            open_checkpoint(model)
 
 
 class TestReplacedWhileItLoads:
