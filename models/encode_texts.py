@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import metadata
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,7 @@ def record_keys(
     return text_keys(
         (
             _ENGINE,
+            *_library_versions(),
             checkpoint.fingerprint,
             str(checkpoint.trust_remote_code),
             precision,
@@ -76,6 +78,18 @@ def record_keys(
         ),
         units,
     )
+
+
+@cache
+def _library_versions() -> tuple[str, ...]:
+    """Return the versions of the libraries whose numbers are stored; "" if one is not installed."""
+    versions = []
+    for name in ("torch", "transformers", "tokenizers", "peft"):
+        try:
+            versions.append(metadata.version(name))
+        except metadata.PackageNotFoundError:
+            versions.append("")
+    return tuple(versions)
 
 
 def _arithmetic_settings(device: torch.device) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelErr
 from ...private_api import forget_implementations
 from ...validation import short_repr
 from ..pooling.tokens import POOLINGS
-from .fingerprint import check_names, check_no_pickle, fingerprint, reading
+from .fingerprint import check_names, check_no_pickle, fingerprint, pickles, reading, unsafe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -194,6 +195,7 @@ def read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
         modules = _read_modules(root)
         transformer = modules[0].path
     check_names(transformer)
+    _check_adapter(transformer)
     if modules:
         described = _sentence_transformer(root, modules)
     directories = model_directories(root, trust_remote_code)
@@ -205,6 +207,26 @@ def read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
         trust_remote_code=trust_remote_code,
         **described,
     )
+
+
+def _check_adapter(directory: Path) -> None:
+    """Raise if a PEFT adapter lies in a directory and cannot be applied."""
+    if not (directory / "adapter_config.json").is_file():
+        return
+    found = f"The model in '{directory}' has a PEFT adapter (adapter_config.json)"
+    merge = (
+        "merge it into its base model once: PeftModel.from_pretrained(base, path)"
+        ".merge_and_unload().save_pretrained(new_path)."
+    )
+    if find_spec("peft") is None:
+        raise UnsupportedModelError(
+            f"{found}, and without the library peft it would be left out. Remedy: pip install peft,"
+            f" or {merge}"
+        )
+    if not (directory / "config.json").is_file():
+        raise UnsupportedModelError(f"{found} without its base model. Remedy: {merge}")
+    if not (directory / "adapter_model.safetensors").is_file():
+        raise unsafe(str(directory), pickles(directory))
 
 
 _importing = threading.Lock()  # a second thread may see transformers half imported

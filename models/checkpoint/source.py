@@ -36,7 +36,7 @@ _PACKAGED_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-_CONFIG_FILES = ("config.json", "modules.json")
+_CONFIG_FILES = ("config.json", "modules.json", "adapter_config.json")
 # What is downloaded is what is read, so that a model has one fingerprint wherever it lies.
 _HUB_IGNORED = [*UNREAD, "onnx/*", "openvino/*", "coreml/*"]
 _TOKENIZER_FILES = re.compile(

@@ -19,13 +19,14 @@ from bertvectorizer.models import (
     Checkpoint,
     TextTokenizer,
     TokenizedTexts,
+    encode_texts,
     open_checkpoint,
     resolve_output_spec,
 )
 from bertvectorizer.models.checkpoint.output_spec import Part, every_part
 from bertvectorizer.models.checkpoint.post_modules import merge_parts
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
-from bertvectorizer.models.encode_texts import _fetch, open_store
+from bertvectorizer.models.encode_texts import _fetch, open_store, record_keys
 from bertvectorizer.models.network.encoder import load_encoder
 from bertvectorizer.models.pooling.tokens import POOLINGS
 from bertvectorizer.models.store.embedding_store import EmbeddingStore
@@ -99,6 +100,24 @@ def engine(tiny_model: ModelFactory) -> Engine:
 @pytest.fixture
 def store(tmp_path: Path) -> EmbeddingStore:
     return EmbeddingStore(tmp_path / "store.sqlite", durable=False)
+
+
+@pytest.mark.parametrize("library", ["torch", "transformers", "tokenizers", "peft"])
+def test_another_version_of_a_library_is_another_key(
+    engine: Engine, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> list[bytes]:
+        encode_texts._library_versions.cache_clear()
+        return record_keys(engine.checkpoint, "float32", torch.device("cpu"), [], ["a bat"])
+
+    before = keys()
+    own = encode_texts.metadata.version
+    monkeypatch.setattr(
+        encode_texts.metadata, "version", lambda name: "999.0" if name == library else own(name)
+    )
+    assert keys() != before
+    monkeypatch.undo()
+    assert keys() == before
 
 
 class TestOpenStore:
