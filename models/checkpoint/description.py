@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelErr
 from ...private_api import forget_implementations
 from ...validation import short_repr
 from ..pooling.tokens import POOLINGS
-from .fingerprint import check_names, check_no_pickle, fingerprint, pickles, reading, unsafe
+from .fingerprint import check_names, check_no_pickle, fingerprint, pickles, unsafe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -123,10 +123,6 @@ class Checkpoint:
         """Two directories of the same content are the same model."""
         return self.fingerprint, self.trust_remote_code
 
-    def reading(self) -> AbstractContextManager[None]:
-        """Return a context that raises unless the files read within it are the checkpoint's."""
-        return reading(self.directories, self.trust_remote_code, self.fingerprint)
-
     @cached_property
     def n_layers(self) -> int:
         """Number of transformer layers."""
@@ -186,8 +182,11 @@ def _is_hidden(root: Path, path: str) -> bool:
     return any(part.startswith(".") for part in Path(path).relative_to(root).parts)
 
 
-def read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
-    """Read the description of the model in a directory."""
+def read_checkpoint(
+    directories: tuple[Path, ...], states: Mapping[str, tuple[Any, ...]], trust_remote_code: bool
+) -> Checkpoint:
+    """Read the description of the model in directories whose files have these states."""
+    root = directories[0]
     described: dict[str, Any] = {}
     transformer = root
     modules: list[LaterModule] = []
@@ -197,12 +196,11 @@ def read_checkpoint(root: Path, trust_remote_code: bool) -> Checkpoint:
     check_names(transformer)
     _check_adapter(transformer)
     if modules:
-        described = _sentence_transformer(root, modules)
-    directories = model_directories(root, trust_remote_code)
+        described = _sentence_transformer(root, modules, states)
     return Checkpoint(
         directory=transformer,
         directories=directories,
-        fingerprint=fingerprint(directories, trust_remote_code),
+        fingerprint=fingerprint(root, states),
         config=read_config(transformer, trust_remote_code),
         trust_remote_code=trust_remote_code,
         **described,
@@ -306,7 +304,9 @@ def _read_modules(root: Path) -> list[LaterModule]:
     return modules
 
 
-def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, Any]:
+def _sentence_transformer(
+    root: Path, modules: list[LaterModule], states: Mapping[str, tuple[Any, ...]]
+) -> dict[str, Any]:
     """Read the sentence-transformers files beside the transformer."""
     for module in modules:
         if not module.type.startswith("sentence_transformers."):
@@ -340,7 +340,8 @@ def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, A
         check_no_pickle(module.path)
         _check_activation(module.path / "config.json")
     described["later_modules"] = tuple(
-        replace(module, content=fingerprint([module.path], False)) for module in rest
+        replace(module, content=fingerprint(module.path, _files_of(module, states)))
+        for module in rest
     )
     for file in sorted(first.path.glob("sentence_*_config.json")):
         settings = _read_json(file, dict)
@@ -352,6 +353,17 @@ def _sentence_transformer(root: Path, modules: list[LaterModule]) -> dict[str, A
         described["prompts"] = prompts
         described["default_prompt"] = prompts.get(settings.get("default_prompt_name") or "", "")
     return described
+
+
+def _files_of(
+    module: LaterModule, states: Mapping[str, tuple[Any, ...]]
+) -> dict[str, tuple[Any, ...]]:
+    """Return the states of the files in a module's directory, which has no code."""
+    return {
+        path: state
+        for path, state in states.items()
+        if Path(path).parent == module.path and not path.endswith(".py")
+    }
 
 
 def _check_activation(path: Path) -> None:

@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 import re
-import stat
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import translate
 from functools import lru_cache
 from operator import attrgetter
@@ -21,14 +20,13 @@ from ...validation import short_repr
 __all__ = [
     "PICKLES",
     "UNREAD",
+    "UNREAD_NAME",
     "changed",
     "check_names",
     "check_no_pickle",
     "file_state",
-    "file_states",
     "fingerprint",
     "pickles",
-    "reading",
     "sha256",
     "unsafe",
 ]
@@ -42,7 +40,7 @@ UNREAD = (
     "*.sqlite*", "data_config.json", "trainer_state.json", *(f"*{end}" for end in PICKLES),
     "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.onnx_data", "*.gguf", "*.tflite",
 )  # fmt: skip
-_is_unread = re.compile("|".join(map(translate, UNREAD))).match
+UNREAD_NAME = re.compile("|".join(map(translate, UNREAD)))
 
 # Where a model's file may name other files.
 _NAMING_KEYS = ("configuration_files", "fast_tokenizer_files", "transformers_weights")
@@ -52,58 +50,16 @@ _WEIGHTS = (".safetensors", ".safetensors.index.json")
 file_state = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
-def file_states(directories: Iterable[Path], with_code: bool) -> dict[str, tuple[Any, ...]]:
-    """Return the stat of each file of a model by its path; it changes when a file is replaced.
+def fingerprint(root: Path, states: Mapping[str, tuple[Any, ...]]) -> str:
+    """Return BLAKE2b over the names, relative to ``root``, and SHA-256 digests of files.
 
-    A model's files are those that lie in its directories, but not the unread ones, nor code that
-    must not run.
-    """
-    states = {}
-    for directory in directories:
-        names: list[str] = []
-        with suppress(OSError):  # the directory is not there, or cannot be listed
-            names = sorted(os.listdir(directory))
-        for name in names:
-            if _is_unread(name) or (name.endswith(".py") and not with_code):
-                continue
-            path = os.path.join(directory, name)
-            with suppress(OSError):  # a link that leads nowhere, or in a circle
-                state = os.stat(path)
-                if stat.S_ISREG(state.st_mode):
-                    states[path] = file_state(state)
-    return states
-
-
-def fingerprint(directories: Sequence[Path], with_code: bool) -> str:
-    """Return BLAKE2b over the names and SHA-256 digests of a model's files.
-
-    Names are relative to the first of ``directories``.
+    ``states`` maps their paths to what `file_state` returned of them.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(map(Path, file_states(directories, with_code))):
-        name = path.relative_to(directories[0]).as_posix()
-        digest.update(f"{len(name)}:{name}{sha256(path)}".encode())
+    for path in sorted(states, key=Path):
+        name = Path(path).relative_to(root).as_posix()
+        digest.update(f"{len(name)}:{name}{_sha256(path, states[path])}".encode())
     return digest.hexdigest()
-
-
-@contextmanager
-def reading(directories: Sequence[Path], with_code: bool, expected: str) -> Iterator[None]:
-    """Raise unless the files read in this block are those of the fingerprint ``expected``.
-
-    A file that is replaced in the meantime has another inode or ctime afterwards, even if its
-    former content comes back.
-    """
-    before = file_states(directories, with_code)
-    if fingerprint(directories, with_code) != expected:
-        raise changed(directories[0])
-    try:
-        yield
-    except Exception as error:  # half of the one model and half of another raise many kinds
-        if file_states(directories, with_code) != before:
-            raise changed(directories[0]) from error
-        raise
-    if file_states(directories, with_code) != before:
-        raise changed(directories[0])
 
 
 def changed(directory: str | Path) -> ModelChangedError:
@@ -162,7 +118,7 @@ def _check_plain(path: Path, key: str, names: Any, ends: tuple[str, ...]) -> Non
     """Raise if one of the names under ``key`` is not that of a file in the fingerprint."""
     for name in names if isinstance(names, list) else [] if names is None else [names]:
         is_plain = isinstance(name, str) and not re.search(r"[/\\:]", name)
-        if not (is_plain and name.endswith(ends)) or _is_unread(name):
+        if not (is_plain and name.endswith(ends)) or UNREAD_NAME.match(name):
             raise UnsafeModelError(
                 f"The file '{path}' names {short_repr(name)} under {key!r}. It may only name files"
                 f" beside it that end in {' or '.join(ends)}. Remedy: save a trusted model again:"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ModelChangedError, ModelIntegrityError
 from .description import LaterModule
-from .fingerprint import reading
+from .source import reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

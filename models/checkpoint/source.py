@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +23,22 @@ from ...errors import (
 )
 from ...validation import invalid, short_repr
 from .description import Checkpoint, model_directories, read_checkpoint
-from .fingerprint import PICKLES, UNREAD, changed, file_states, pickles, sha256, unsafe
+from .fingerprint import (
+    PICKLES,
+    UNREAD,
+    UNREAD_NAME,
+    changed,
+    file_state,
+    fingerprint,
+    pickles,
+    sha256,
+    unsafe,
+)
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
 
-__all__ = ["DEFAULT_MODEL", "locate", "open_checkpoint", "verify"]
+__all__ = ["DEFAULT_MODEL", "locate", "open_checkpoint", "reading", "verify"]
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -172,12 +183,13 @@ def open_checkpoint(
 def _read_unchanged(root: Path, with_code: bool) -> tuple[dict[str, Any], Checkpoint]:
     """Read a model's description until no file changes meanwhile; also return their states."""
     for _ in range(_MOST_READINGS):
-        before = file_states(model_directories(root, with_code), with_code)
+        directories = model_directories(root, with_code)
+        before = file_states(directories, with_code)
         with suppress(ModelChangedError):
             if root == _package_directory(DEFAULT_MODEL):
                 _verify_package(root)
-            checkpoint = read_checkpoint(root, with_code)
-            if before == file_states(checkpoint.directories, with_code):
+            checkpoint = read_checkpoint(directories, before, with_code)
+            if before == file_states(directories, with_code):
                 return before, checkpoint
     raise changed(root)
 
@@ -360,3 +372,45 @@ def _checked(directory: Path) -> Path:
     if not any(directory.rglob("*.safetensors")):
         raise unsafe(str(directory), pickles(directory))
     return directory
+
+
+@contextmanager
+def reading(directories: Sequence[Path], with_code: bool, expected: str) -> Iterator[None]:
+    """Raise unless the files read in this block are those of the fingerprint ``expected``.
+
+    A file that is replaced in the meantime has another inode or ctime afterwards, even if its
+    former content comes back.
+    """
+    before = file_states(directories, with_code)
+    if fingerprint(directories[0], before) != expected:
+        raise changed(directories[0])
+    try:
+        yield
+    except Exception as error:  # half of the one model and half of another raise many kinds
+        if file_states(directories, with_code) != before:
+            raise changed(directories[0]) from error
+        raise
+    if file_states(directories, with_code) != before:
+        raise changed(directories[0])
+
+
+def file_states(directories: Iterable[Path], with_code: bool) -> dict[str, tuple[Any, ...]]:
+    """Return the stat of each file of a model by its path; it changes when a file is replaced.
+
+    A model's files are those that lie in its directories, but not the unread ones, nor code that
+    must not run.
+    """
+    states = {}
+    for directory in directories:
+        names: list[str] = []
+        with suppress(OSError):  # the directory is not there, or cannot be listed
+            names = sorted(os.listdir(directory))
+        for name in names:
+            if UNREAD_NAME.match(name) or (name.endswith(".py") and not with_code):
+                continue
+            path = os.path.join(directory, name)
+            with suppress(OSError):  # a link that leads nowhere, or in a circle
+                state = os.stat(path)
+                if stat.S_ISREG(state.st_mode):
+                    states[path] = file_state(state)
+    return states

@@ -329,13 +329,14 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     """Return the checkpoint's tokenizer; the last few stay in memory."""
     from transformers import AutoTokenizer
 
+    from .source import reading
     from .weights import quiet_transformers
 
-    directory = checkpoint.directory
+    directory, trusted = checkpoint.directory, checkpoint.trust_remote_code
     try:
-        with checkpoint.reading(), quiet_transformers():
+        with reading(checkpoint.directories, trusted, checkpoint.fingerprint), quiet_transformers():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                directory, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
+                directory, trust_remote_code=trusted, local_files_only=True
             )
     except ModelChangedError:
         raise

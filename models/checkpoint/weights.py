@@ -16,13 +16,14 @@ from transformers.utils import logging
 from ...errors import ModelIntegrityError, UnsupportedModelError
 from ...private_api import without_hub_kernels
 from .description import Checkpoint, read_config
+from .source import reading
 
 __all__ = ["load_model", "quiet_transformers"]
 
 
 def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
     """Load the weights in float32, ready for inference; of an encoder-decoder, the encoder."""
-    with checkpoint.reading():
+    with reading(checkpoint.directories, checkpoint.trust_remote_code, checkpoint.fingerprint):
         return _load(checkpoint)
 
 

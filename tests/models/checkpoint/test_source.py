@@ -18,11 +18,19 @@ from safetensors.torch import load_file
 
 from bertvectorizer.errors import (
     InvalidParameterError,
+    ModelChangedError,
     ModelIntegrityError,
     ModelNotFoundError,
     UnsafeModelError,
 )
-from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate, verify
+from bertvectorizer.models.checkpoint.fingerprint import fingerprint
+from bertvectorizer.models.checkpoint.source import (
+    DEFAULT_MODEL,
+    file_states,
+    locate,
+    reading,
+    verify,
+)
 from tests.processes import run_python
 from tests.tiny import ModelFactory
 
@@ -561,3 +569,42 @@ def test_local_files_only_opens_no_socket(
         "HF_ENDPOINT": "http://127.0.0.1:9",
     }
     assert run_python(NO_SOCKETS, *names, **settings).split() == ["[]", "True"]
+
+
+class TestReading:
+    def fingerprint(self, directory: Path) -> str:
+        return fingerprint(directory, file_states([directory], False))
+
+    def test_files_that_come_back_are_noticed(self, tmp_path: Path) -> None:
+        """A copy of a file has its content, but is another file."""
+        (tmp_path / "config.json").write_text("{}")
+        shutil.copy2(tmp_path / "config.json", tmp_path / "spare.log")
+        expected = self.fingerprint(tmp_path)
+        with reading([tmp_path], False, expected):
+            pass
+        with pytest.raises(ModelChangedError), reading([tmp_path], False, expected):
+            os.replace(tmp_path / "spare.log", tmp_path / "config.json")
+        assert self.fingerprint(tmp_path) == expected
+
+    def test_another_model_from_the_start(self, tmp_path: Path) -> None:
+        with (
+            pytest.raises(ModelChangedError, match="write a new model to a new directory"),
+            reading([tmp_path], False, "0" * 32),
+        ):
+            raise AssertionError
+
+    @pytest.mark.parametrize(
+        ("written", "error"), [("model.safetensors", ModelChangedError), ("run.log", KeyError)]
+    )
+    def test_an_error_over_half_a_model_is_one_of_change(
+        self, tmp_path: Path, written: str, error: type[Exception]
+    ) -> None:
+        def read() -> None:
+            with reading([tmp_path], False, expected):
+                (tmp_path / written).write_text("")
+                raise KeyError
+
+        (tmp_path / "config.json").write_text("{}")
+        expected = self.fingerprint(tmp_path)
+        with pytest.raises(error):
+            read()
