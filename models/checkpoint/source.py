@@ -38,7 +38,7 @@ from .fingerprint import (
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
 
-__all__ = ["DEFAULT_MODEL", "locate", "open_checkpoint", "reading", "verify"]
+__all__ = ["DEFAULT_MODEL", "file_states", "locate", "open_checkpoint", "reading", "verify"]
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
