@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
 
 from ..errors import InvalidTextError
-from .inputs.texts import Missing, TextColumn, read_texts
+from ..private_api import output_container
+from .inputs.frames import first_names
+from .inputs.texts import Missing, TextColumn, read_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,14 +23,14 @@ __all__ = ["TextVectorizer", "VectorizerBase"]
 
 
 class _Distinct:
-    """The distinct texts of a column, and the index of each row's text among them."""
+    """The distinct texts of columns, and the index of each text among them, row by row."""
 
     def __init__(self, column: TextColumn) -> None:
+        self.column = column
         self.texts = list(dict.fromkeys(column.texts))
         index_of = dict(zip(self.texts, range(len(self.texts)), strict=True))
         self.inverse = np.array(list(map(index_of.__getitem__, column.texts)), dtype=np.int64)
         self.counts = np.bincount(self.inverse, minlength=len(self.texts))
-        self.is_missing = column.is_missing
 
 
 class VectorizerBase(
@@ -39,7 +43,7 @@ class VectorizerBase(
 
     @abstractmethod
     def _n_features(self) -> int:
-        """Return the number of columns under the present parameters."""
+        """Return the number of features of a text under the present parameters."""
 
     @property
     def n_features_out_(self) -> int:
@@ -48,7 +52,7 @@ class VectorizerBase(
 
     @property
     def _n_features_out(self) -> int:  # read by ClassNamePrefixFeaturesOutMixin
-        return self._n_features()
+        return self.n_features_out_
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -57,7 +61,7 @@ class VectorizerBase(
 
 
 class TextVectorizer(VectorizerBase):
-    """Base of the vectorizers: a column of texts in, a float32 matrix out.
+    """Base of the vectorizers: columns of texts in, a float32 matrix out.
 
     A subclass stores its parameters in ``__init__``, among them ``missing``, and implements
     ``_learn``, ``_vectors`` and ``_n_features``.
@@ -66,11 +70,15 @@ class TextVectorizer(VectorizerBase):
     missing: Missing
 
     def _read(self, X: Any) -> TextColumn:
-        """Return a text for each row of the result; subclasses may accept other inputs."""
-        return read_texts(X, self.missing)
+        """Return the texts of each row of the result; subclasses may accept other inputs."""
+        return read_columns(X, self.missing)
 
     def _reads_one_column(self) -> bool:
-        """Whether the input is one column, the only name to give to `get_feature_names_out`."""
+        """Whether the input may be one-dimensional."""
+        return True
+
+    def _reads_texts(self) -> bool:
+        """Whether the input is columns of texts, which name the features."""
         return True
 
     @abstractmethod
@@ -87,13 +95,14 @@ class TextVectorizer(VectorizerBase):
         return self._vectors(texts)
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from a column of texts.
+        """Learn from texts.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_texts,)
-            The texts. Accepts Series and DataFrames of pandas and polars. `StaticVectorizer` also
-            accepts documents or a table of spans, according to its ``unit``.
+        X : iterable of str, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
+            The texts. Accepts Series and DataFrames of pandas and polars. All columns of a
+            DataFrame must be texts. `StaticVectorizer` also accepts documents or a table of spans,
+            according to its ``unit``.
         y : object, default=None
             Ignored.
 
@@ -104,15 +113,16 @@ class TextVectorizer(VectorizerBase):
         """
         distinct = _Distinct(self._read(X))
         self._learn(distinct.texts, distinct.counts)
+        self._keep_columns(distinct.column)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
-        """Learn from a column of texts and return their vectors, as ``fit(X).transform(X)`` does.
+        """Learn from texts and return their vectors, as ``fit(X).transform(X)`` does.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_texts,)
-            The texts.
+        X : iterable of str, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
+            The texts, as for ``fit``.
         y : object, default=None
             Ignored.
         **fit_params : dict
@@ -120,8 +130,8 @@ class TextVectorizer(VectorizerBase):
 
         Returns
         -------
-        vectors : ndarray of shape (n_texts, n_features), float32
-            A row for each text.
+        vectors : ndarray of shape (n_rows, n_features), float32
+            A row for each row of X, with the vectors of all columns side by side.
 
         Raises
         ------
@@ -131,57 +141,125 @@ class TextVectorizer(VectorizerBase):
         if fit_params:
             raise TypeError(f"{type(self).__name__}.fit_transform() takes no {sorted(fit_params)}.")
         distinct = _Distinct(self._read(X))
-        return self._spread(self._learn_vectors(distinct.texts, distinct.counts), distinct)
+        vectors = self._learn_vectors(distinct.texts, distinct.counts)
+        self._keep_columns(distinct.column)
+        return self._spread(vectors, distinct)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Return the vectors of a column of texts.
+        """Return the vectors of texts.
 
         Parameters
         ----------
-        X : list, tuple, ndarray, Series or one-column DataFrame of shape (n_texts,)
-            The texts.
+        X : iterable of str, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
+            The texts. Several columns must be those that ``fit`` saw, in their order.
 
         Returns
         -------
-        vectors : ndarray of shape (n_texts, n_features), float32
-            A row for each text.
+        vectors : ndarray of shape (n_rows, n_features), float32
+            A row for each row of X, with the vectors of all columns side by side.
         """
         distinct = _Distinct(self._read(X))
+        self._check_columns(distinct.column)
         return self._spread(self._vectors(distinct.texts), distinct)
 
+    @property
+    def n_features_out_(self) -> int:
+        """Number of columns of the result."""
+        return self._n_columns() * self._n_features()
+
+    def _is_fitted(self) -> bool:
+        return any(name.endswith("_") for name in vars(self))
+
+    def _keep_columns(self, column: TextColumn) -> None:
+        """Keep the number of columns and their names, which name the features."""
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
+        if self._reads_texts():
+            self.n_features_in_ = column.n_columns
+            if column.names is not None:
+                self.feature_names_in_ = np.array(column.names, dtype=object)
+
+    def _n_columns(self) -> int:
+        """Return the number of columns of texts; it is 1 before ``fit``."""
+        return getattr(self, "n_features_in_", 1) if self._reads_texts() else 1
+
+    def _check_columns(self, column: TextColumn) -> None:
+        """Refuse other columns than ``fit`` saw; a single one may have another name."""
+        n_columns, names = self._n_columns(), getattr(self, "feature_names_in_", None)
+        if not self._is_fitted():
+            if column.n_columns > 1 and output_container(self) != "default":
+                raise NotFittedError(
+                    f"X has {column.n_columns} columns, whose names this {type(self).__name__} does"
+                    " not know yet. Call 'fit' first, as features are named by their columns."
+                )
+        elif column.n_columns != n_columns or (
+            n_columns > 1 and names is not None and tuple(names) != column.names
+        ):
+            raise InvalidTextError(
+                f"X must have the columns that 'fit' saw: {_described(n_columns, names)}. Got"
+                f" {_described(column.n_columns, column.names)} instead. Choose them in this order,"
+                " such as df[['title', 'text']], or fit again."
+            )
+
     def _spread(self, vectors: NDArray[np.float32], distinct: _Distinct) -> NDArray[np.float32]:
-        """Give each row the vector of its text, and fill the rows of missing texts."""
+        """Give each row the vectors of its texts, and fill those of missing texts."""
         if len(distinct.texts) < len(distinct.inverse):
             vectors = vectors[distinct.inverse]
         if self.missing in ("zero", "nan"):
-            vectors[distinct.is_missing] = 0.0 if self.missing == "zero" else np.nan
+            is_missing = distinct.column.is_missing
+            vectors[is_missing] = 0.0 if self.missing == "zero" else np.nan
+        if (n_columns := distinct.column.n_columns) > 1:
+            return vectors.reshape(len(vectors) // n_columns, n_columns * vectors.shape[1])
         return vectors
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Return the names of the columns.
+        """Return the names of the features.
 
         Parameters
         ----------
-        input_features : sequence of one str or None, default=None
-            Name of the text column. Only their number is checked.
+        input_features : sequence of str or None, default=None
+            Names of the text columns. None takes those that ``fit`` saw.
 
         Returns
         -------
         names : ndarray of shape (n_features,), dtype object
-            The class name in lower case followed by the number of the column.
+            The name of the text column, an underscore and a number from 0. If the columns have no
+            names, the class name in lower case and a number.
 
         Raises
         ------
         InvalidTextError
-            If ``input_features`` has another length than 1.
+            If ``input_features`` has another length than the number of columns, or other names than
+            ``fit`` saw.
         """
-        if input_features is not None and len(input_features) != 1 and self._reads_one_column():
+        columns = self._column_names(input_features)
+        if columns is None:
+            names: NDArray[np.object_] = super().get_feature_names_out()
+            return names
+        numbers = range(self._n_features())
+        return np.array([f"{name}_{n}" for name in columns for n in numbers], dtype=object)
+
+    def _column_names(self, given: Any) -> list[str] | None:
+        """Return the names of the text columns, or None if features have the class's name."""
+        n_columns, known = self._n_columns(), getattr(self, "feature_names_in_", None)
+        if given is None:
+            return None if known is None or not self._reads_texts() else list(known)
+        if len(given) != n_columns and self._reads_one_column():
             raise InvalidTextError(
-                f"The 'input_features' parameter must hold one name. Got {len(input_features)}"
+                "The 'input_features' parameter must hold"
+                f" {'one name' if n_columns == 1 else f'{n_columns} names'}. Got {len(given)}"
                 " instead."
             )
-        names: NDArray[np.object_] = super().get_feature_names_out(input_features)
-        return names
+        # Features that were fitted by a former version keep the names that later steps know.
+        is_of_former_version = self._is_fitted() and not hasattr(self, "n_features_in_")
+        if not self._reads_texts() or is_of_former_version:
+            return None
+        if known is not None and list(given) != list(known):
+            raise InvalidTextError(
+                f"The 'input_features' parameter must hold the names that 'fit' saw, {list(known)}."
+                f" Got {list(given)} instead: input_features is not equal to feature_names_in_."
+            )
+        return list(given)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -190,3 +268,13 @@ class TextVectorizer(VectorizerBase):
         tags.input_tags.two_d_array = not self._reads_one_column()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _described(n_columns: int, names: Iterable[str] | None) -> str:
+    """Return how messages describe columns.
+
+    >>> _described(2, ["title", "body"]), _described(1, None)
+    ("2 columns, 'title', 'body'", '1 column')
+    """
+    number = f"{n_columns} column{'s' if n_columns > 1 else ''}"
+    return number if names is None else f"{number}, {first_names(list(map(repr, names)), 8)}"

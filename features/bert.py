@@ -91,6 +91,10 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     ----------
     n_features_out_ : int
         Number of columns of the result.
+    n_features_in_ : int
+        Number of text columns that ``fit`` saw.
+    feature_names_in_ : ndarray of shape (n_features_in_,), dtype object
+        Their names. Defined only if each of them has a str as its name.
     device_ : str
         Where the estimator was fitted. On a machine without this device, ``transform`` warns and
         uses another one.
@@ -106,7 +110,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     InvalidParameterError
         If a parameter breaks its rule.
     InvalidTextError
-        If X is not one column of texts, or has missing texts and ``missing="error"``.
+        If X does not hold texts, or has missing texts and ``missing="error"``.
     ModelNotFoundError
         If the model is not found. The message lists the locations searched.
     ModelChangedError
@@ -124,6 +128,10 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     The network is never trained: ``fit`` resolves the model and counts tokens, and ``transform``
     works without it. Pickles hold no weights; a loaded estimator finds its model by name and checks
     its fingerprint. A store holds vectors and digests of texts, never a text.
+
+    Several columns of a DataFrame give their vectors side by side; a text that stands in two of
+    them is encoded once. Features are named by their column, as ``review_0``, or by the class where
+    the column has no name.
 
     Lone surrogates are read as U+FFFD. A text without tokens, such as "" for a GPT-2 tokenizer,
     gets a row of zeros.
@@ -151,6 +159,12 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     ((2, 384), dtype('float32'))
     >>> vectorizer.get_feature_names_out()[:2].tolist()
     ['bertvectorizer0', 'bertvectorizer1']
+    >>> import pandas as pd
+    >>> df = pd.DataFrame({"title": ["Bats", "Bats"], "review": ["A good book.", "Too long."]})
+    >>> vectorizer.fit_transform(df).shape
+    (2, 768)
+    >>> vectorizer.get_feature_names_out()[[0, -1]].tolist()
+    ['title_0', 'review_383']
     """
 
     layer_merge: LayerMerge

@@ -49,7 +49,8 @@ class StaticVectorizer(WordVectorizer):
     unit : {"text", "word", "span"}, default="text"
         What a row of the result represents:
 
-        - ``"text"``: a text of a column.
+        - ``"text"``: a text of a column, or the texts of each column of a DataFrame, whose vectors
+          are side by side.
         - ``"word"``: a word of a document. A document is a list of words, which are not split
           further, or a text that ``tokenizer`` splits.
         - ``"span"``: a span of characters, given by a row of a DataFrame. It is split and pooled
@@ -98,6 +99,10 @@ class StaticVectorizer(WordVectorizer):
     ----------
     n_features_out_ : int
         Number of columns of the result.
+    n_features_in_ : int
+        Number of text columns that ``fit`` saw, with ``unit="text"``.
+    feature_names_in_ : ndarray of shape (n_features_in_,), dtype object
+        Their names. Defined only if each of them has a str as its name.
     oov_ : OovReport
         The words and texts of the training set without a vector.
     oov_rate_ : float
@@ -144,6 +149,9 @@ class StaticVectorizer(WordVectorizer):
     or a `WordVectors` is not copied; `load_word_vectors` converts other tables to a `WordVectors`.
     ``fit`` copies a DataFrame or KeyedVectors once more, so that later changes to it do not affect
     the fitted estimator.
+
+    Features are named by their column of texts, as ``review_0``, or by the class where the column
+    has no name, and with other units. Several columns share the weights that ``fit`` learns.
 
     ``fit`` learns weights and frequencies. ``oov``, ``normalize``, ``tokenizer`` and ``unit`` may
     also be changed after ``fit``. The words of ``word_frequencies`` must be spelled as in the
@@ -271,6 +279,9 @@ class StaticVectorizer(WordVectorizer):
 
     def _reads_one_column(self) -> bool:
         return self.unit != "span"
+
+    def _reads_texts(self) -> bool:
+        return self.unit == "text"
 
     def _split(self, texts: Sequence[str]) -> TextWords:
         return (

@@ -75,6 +75,10 @@ class Word2VecVectorizer(WordVectorizer):
     ----------
     n_features_out_ : int
         Number of columns of the result.
+    n_features_in_ : int
+        Number of text columns that ``fit`` saw.
+    feature_names_in_ : ndarray of shape (n_features_in_,), dtype object
+        Their names. Defined only if each of them has a str as its name.
     word_vectors_ : WordVectors
         The trained table.
     oov_ : OovReport
@@ -87,7 +91,7 @@ class Word2VecVectorizer(WordVectorizer):
     Raises
     ------
     InvalidTextError
-        If X is not one column of texts, or no word occurs ``min_count`` times.
+        If X does not hold texts, or no word occurs ``min_count`` times.
     InvalidTableError
         If the file ``word_frequencies`` cannot be read.
     InvalidParameterError
@@ -102,6 +106,10 @@ class Word2VecVectorizer(WordVectorizer):
 
     Notes
     -----
+    The vectors of several columns of a DataFrame stand side by side; words are trained on the texts
+    of all. Features are named by their column, as ``review_0``, or by the class where the column
+    has no name.
+
     The defaults ``skip_gram=True``, ``min_count=2`` and ``epochs=30`` suit small training sets. The
     defaults of gensim (CBOW, 5 and 5) are for large corpora.
 

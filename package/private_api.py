@@ -17,6 +17,7 @@ __all__ = [
     "forget_implementations",
     "has_half_precision",
     "int8_product",
+    "output_container",
     "pack_int8_weight",
     "score_function",
     "usage_error",
@@ -80,6 +81,14 @@ def int8_product(rows: Any, zero: int, weight: Any, scales: Any, zeros: Any) -> 
     # Scale, zero point and type of the output, then the operation that follows: none.
     output: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
     return torch.ops.onednn.qlinear_pointwise(rows, 1.0, zero, weight, scales, zeros, None, *output)
+
+
+def output_container(transformer: Any) -> str:
+    """Return what a transformer of scikit-learn returns: "default", "pandas" or "polars"."""
+    from sklearn.utils._set_output import _get_output_config
+
+    container: str = _get_output_config("transform", transformer)["dense"]
+    return container
 
 
 def pack_int8_weight(weight: Any) -> Any:

@@ -18,6 +18,7 @@ __all__ = [
     "iter_slices",
     "lazy_library",
     "list_column",
+    "names_of",
     "only_column",
     "read_frame",
     "row_name",
@@ -76,6 +77,17 @@ def list_column(X: Any) -> tuple[list[Any], Any] | None:
         return series.to_list(), nw.maybe_get_index(series)
     is_arrow = hasattr(X, "to_pylist") and hasattr(X, "type")  # narwhals reads chunked ones only
     return (X.to_pylist(), None) if is_arrow else None
+
+
+def names_of(X: Any) -> tuple[str, ...] | None:
+    """Return the names of a data frame's columns or of a series, None if one has no str as name."""
+    if (frame := read_frame(X)) is not None:
+        names = frame.names
+    else:
+        series = _wrapped(X)
+        names = [series.name] if isinstance(series, nw.Series) else []
+    has_names = all(isinstance(name, str) and name for name in names)
+    return tuple(names) if names and has_names else None
 
 
 def index_of(X: Any) -> Any:

@@ -1,9 +1,10 @@
-"""Read one column of texts from lists, arrays, pandas or polars."""
+"""Read columns of texts from lists, arrays, pandas or polars."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -11,12 +12,20 @@ import pandas as pd
 
 from ...errors import InvalidTextError
 from ...validation import check_choice, short_repr
-from .frames import first_names, lazy_library, list_column, only_column, row_name
+from .frames import (
+    first_names,
+    lazy_library,
+    list_column,
+    names_of,
+    only_column,
+    read_frame,
+    row_name,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MISSING", "Missing", "TextColumn", "is_missing", "read_texts"]
+__all__ = ["MISSING", "Missing", "TextColumn", "is_missing", "read_columns", "read_texts"]
 
 Missing: TypeAlias = Literal["empty", "error", "zero", "nan"]
 MISSING: tuple[Missing, ...] = get_args(Missing)
@@ -30,10 +39,15 @@ _ROWS_NAMED = 5
 
 @dataclass(frozen=True)
 class TextColumn:
-    """Texts, "" for missing ones, and whether each of them was missing."""
+    """Texts, "" for missing ones, and whether each of them was missing.
+
+    The texts of several columns stand row by row. ``names`` is None if a column has no name.
+    """
 
     texts: list[str]
     is_missing: NDArray[np.bool_]
+    n_columns: int = 1
+    names: tuple[str, ...] | None = None
 
 
 def read_texts(X: Any, missing: Missing = "empty") -> TextColumn:
@@ -68,21 +82,58 @@ def read_texts(X: Any, missing: Missing = "empty") -> TextColumn:
     """
     check_choice("missing", missing, MISSING)
     values, labels = _column(X)
+    return _checked(values, missing, lambda row: row_name(row, labels))
+
+
+def read_columns(X: Any, missing: Missing = "empty") -> TextColumn:
+    """Read one column of texts, or all columns of a data frame, with their names.
+
+    Examples
+    --------
+    >>> column = read_columns(pd.DataFrame({"title": ["a", "b"], "body": ["c", None]}))
+    >>> column.texts, column.n_columns, column.names
+    (['a', 'c', 'b', ''], 2, ('title', 'body'))
+    """
+    if isinstance(X, (list, tuple)):
+        return read_texts(X, missing)
+    frame, names = read_frame(X), names_of(X)
+    if frame is None or len(frame.names) < 2:
+        return replace(read_texts(X, missing), names=names)
+    check_choice("missing", missing, MISSING)
+    n_columns, labels = len(frame.names), frame.index
+    for name in frame.names:
+        if (count := frame.names.count(name)) > 1:
+            raise InvalidTextError(
+                f"X must have one column {name!r}, as columns name their features. Got {count} of"
+                " that name. Rename or drop the others."
+            )
+
+    def name_of(place: int) -> str:
+        row, column = divmod(place, n_columns)
+        return f"{row_name(row, labels)} of column {frame.names[column]!r}"
+
+    rows = zip(*map(frame.values, range(n_columns)), strict=True)
+    column = _checked([value for row in rows for value in row], missing, name_of)
+    return replace(column, n_columns=n_columns, names=names)
+
+
+def _checked(values: list[Any], missing: Missing, name: Callable[[int], str]) -> TextColumn:
+    """Return values as texts; ``name`` returns what messages call the place of one."""
     texts: list[str] = []
     gone = np.zeros(len(values), dtype=bool)
-    for row, value in enumerate(values):
+    for place, value in enumerate(values):
         if isinstance(value, str):
             texts.append(str(value))
         elif is_missing(value):
-            gone[row] = True
+            gone[place] = True
             texts.append("")
         else:
-            raise InvalidTextError(_not_a_text(row, labels, value))
+            raise InvalidTextError(_not_a_text(value, name(place)))
     if missing == "error" and gone.any():
-        rows = [row_name(row, labels) for row in np.flatnonzero(gone).tolist()]
+        places = list(map(name, np.flatnonzero(gone).tolist()))
         raise InvalidTextError(
-            f"X has {len(rows)} missing text(s), and missing='error' allows none:"
-            f" {first_names(rows, _ROWS_NAMED)}. Fill them, or set missing to 'empty', 'zero' or"
+            f"X has {len(places)} missing text(s), and missing='error' allows none:"
+            f" {first_names(places, _ROWS_NAMED)}. Fill them, or set missing to 'empty', 'zero' or"
             " 'nan'."
         )
     return TextColumn(texts, gone)
@@ -144,13 +195,13 @@ def is_missing(value: Any) -> bool:
     )
 
 
-def _not_a_text(row: int, labels: Any, value: Any) -> str:
+def _not_a_text(value: Any, place: str) -> str:
     remedy = {
         "bytes": "Decode it: value.decode('utf-8')",
         "list": "Join its words: ' '.join(words)",
         "tuple": "Join its words: ' '.join(words)",
-    }.get(type(value).__name__, "Turn the column into text: X.astype(str)")
+    }.get(type(value).__name__, "Turn the column into text, X.astype(str), or choose others")
     return (
         f"The elements of X must be str, or missing. Got {type(value).__name__} {short_repr(value)}"
-        f" in {row_name(row, labels)}; a string was expected. {remedy}."
+        f" in {place}; a string was expected. {remedy}."
     )

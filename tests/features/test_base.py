@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
@@ -118,15 +121,153 @@ def test_fit_transform_takes_no_other_arguments() -> None:
         LengthVectorizer().fit_transform(["a"], sample_weight=[1.0])
 
 
-def test_names_of_the_columns() -> None:
+CLASS_NAMES = ["lengthvectorizer0", "lengthvectorizer1"]
+
+
+def test_features_without_a_column_name_have_that_of_the_class() -> None:
     vectorizer = LengthVectorizer()
-    for names in (vectorizer.get_feature_names_out(), vectorizer.get_feature_names_out(["text"])):
-        assert names.tolist() == ["lengthvectorizer0", "lengthvectorizer1"]
+    for X in (None, ["a"], pd.Series(["a"]), pd.DataFrame([["a"]]), pl.Series(["a"])):
+        if X is not None:
+            vectorizer.fit(X)
+        names = vectorizer.get_feature_names_out()
+        assert names.tolist() == CLASS_NAMES
         assert names.dtype == object
+        assert vectorizer.get_feature_names_out(["text"]).tolist() == ["text_0", "text_1"]
+        assert not hasattr(vectorizer, "feature_names_in_")
+        with pytest.raises(
+            InvalidTextError, match=r"'input_features' parameter must hold one name. Got 2 instead"
+        ):
+            vectorizer.get_feature_names_out(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pd.Series(["a"], name="review"),
+        pd.DataFrame({"review": ["a"]}),
+        pl.Series("review", ["a"]),
+        pl.DataFrame({"review": ["a"]}),
+        pa.table({"review": ["a"]}),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "fit_transform"])
+def test_features_are_named_by_their_column(X: Any, method: str) -> None:
+    vectorizer = LengthVectorizer()
+    getattr(vectorizer, method)(X)
+    assert vectorizer.feature_names_in_.tolist() == ["review"]
+    for names in (vectorizer.get_feature_names_out(), vectorizer.get_feature_names_out(["review"])):
+        assert names.tolist() == ["review_0", "review_1"]
+    with pytest.raises(InvalidTextError, match=r"that 'fit' saw, \['review'\]\. Got \['text'\]"):
+        vectorizer.get_feature_names_out(["text"])
+    assert vectorizer.transform(pd.Series(["a"], name="text")).shape == (1, 2)
+    assert vectorizer.fit(["a"]).get_feature_names_out().tolist() == CLASS_NAMES
+
+
+def test_a_vectorizer_of_a_former_version_keeps_the_names_that_later_steps_know() -> None:
+    frame = pd.DataFrame({"review": ["a b", "c", "a", "d e"], "price": [1, 2, 3, 4]})
+    columns = ColumnTransformer([("text", LengthVectorizer(), "review")], remainder="passthrough")
+    columns.set_output(transform="pandas").fit(frame)
+    vectorizer = columns.named_transformers_["text"]
+    del vectorizer.n_features_in_, vectorizer.feature_names_in_
+    known = [f"text__{name}" for name in CLASS_NAMES]
+    assert columns.transform(frame).columns.tolist() == [*known, "remainder__price"]
+    with pytest.raises(InvalidTextError, match=r"columns that 'fit' saw: 1 column\. Got 2 columns"):
+        vectorizer.transform(frame.assign(price="x"))
+
+
+def test_two_columns_without_prefixes_do_not_clash() -> None:
+    frame = pd.DataFrame({"title": ["a", "b"], "review": ["c d", "e"]})
+    columns = ColumnTransformer(
+        [(name, LengthVectorizer(), name) for name in frame], verbose_feature_names_out=False
+    )
+    expected = ["title_0", "title_1", "review_0", "review_1"]
+    assert columns.fit(frame).get_feature_names_out().tolist() == expected
+    assert columns.set_output(transform="pandas").fit_transform(frame).columns.tolist() == expected
+    by_position = columns.set_output(transform="default").set_params(
+        transformers=[("a", LengthVectorizer(), 0), ("b", LengthVectorizer(), [1])]
+    )
+    assert by_position.fit(frame.to_numpy()).get_feature_names_out().tolist() == [
+        "x0_0",
+        "x0_1",
+        "x1_0",
+        "x1_1",
+    ]
+
+
+TWO = {"title": ["a", None, "b c"], "review": ["b c", "d", "a"]}
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_several_columns_are_side_by_side_and_each_text_is_encoded_once(kind: Any) -> None:
+    vectorizer = LengthVectorizer("nan")
+    X = vectorizer.fit_transform(kind(TWO))
+    assert vectorizer.encoded_ == ["a", "b c", "", "d"]
+    assert vectorizer.learnt_from_ == {"a": 2, "b c": 2, "": 1, "d": 1}
+    parts = [LengthVectorizer("nan").fit_transform(TWO[name]) for name in TWO]
+    np.testing.assert_array_equal(X, np.hstack(parts))
+    np.testing.assert_array_equal(vectorizer.fit(kind(TWO)).transform(kind(TWO)), X)
+    assert X.dtype == np.float32
+    assert (vectorizer.n_features_in_, vectorizer.n_features_out_) == (2, 4)
+    expected = ["title_0", "title_1", "review_0", "review_1"]
+    assert vectorizer.get_feature_names_out().tolist() == expected
+    assert vectorizer.get_feature_names_out(["title", "review"]).tolist() == expected
+    frame = vectorizer.set_output(transform="polars").transform(kind(TWO))
+    assert frame.columns == expected
+    with pytest.raises(InvalidTextError, match=r"must hold 2 names\. Got 1 instead"):
+        vectorizer.get_feature_names_out(["title"])
+    empty = LengthVectorizer().fit_transform(pd.DataFrame({"title": [], "review": []}))
+    assert (empty.shape, empty.dtype) == ((0, 4), np.float32)
+
+
+def test_several_columns_in_a_column_transformer_and_after_a_clone() -> None:
+    frame = pd.DataFrame({**TWO, "price": [1, 2, 3]}, index=["x", 7, "x"])
+    columns = ColumnTransformer(
+        [("text", LengthVectorizer(), ["review", "title"])], remainder="passthrough"
+    ).set_output(transform="pandas")
+    for transformer in (columns, clone(columns)):
+        found = transformer.fit_transform(frame)
+        assert found.columns.tolist() == [
+            *("text__review_0", "text__review_1", "text__title_0", "text__title_1"),
+            "remainder__price",
+        ]
+        assert found.index.tolist() == ["x", 7, "x"]
+        pd.testing.assert_frame_equal(transformer.transform(frame), found)
+
+
+def test_several_columns_without_names_are_numbered() -> None:
+    vectorizer = LengthVectorizer()
+    X = pd.DataFrame([["a", "b"]])
+    assert vectorizer.fit_transform(X).shape == (1, 4)
+    assert vectorizer.get_feature_names_out().tolist() == [f"lengthvectorizer{n}" for n in range(4)]
+    assert vectorizer.get_feature_names_out(["x0", "x1"]).tolist()[::2] == ["x0_0", "x1_0"]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pd.DataFrame({"review": ["a"], "title": ["b"]}),
+        pd.DataFrame({"title": ["a"], "text": ["b"]}),
+        pd.DataFrame({"title": ["a"], "review": ["b"], "text": ["c"]}),
+        pd.DataFrame([["a", "b"]]),
+        pd.Series(["a"], name="title"),
+        ["a"],
+    ],
+)
+def test_other_columns_than_those_of_fit_are_refused(X: Any) -> None:
+    vectorizer = LengthVectorizer().fit(pd.DataFrame(TWO))
     with pytest.raises(
-        InvalidTextError, match=r"'input_features' parameter must hold one name. Got 2 instead"
+        InvalidTextError,
+        match=r"must have the columns that 'fit' saw: 2 columns, 'title', 'review'",
     ):
-        vectorizer.get_feature_names_out(["a", "b"])
+        vectorizer.transform(X)
+
+
+def test_several_columns_before_fit() -> None:
+    frame = pd.DataFrame(TWO)
+    expected = LengthVectorizer().fit_transform(frame)
+    np.testing.assert_array_equal(LengthVectorizer().transform(frame), expected)
+    with pytest.raises(NotFittedError, match=r"2 columns, whose names .* Call 'fit' first"):
+        LengthVectorizer().set_output(transform="pandas").transform(frame)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
-from bertvectorizer import BertVectorizer
+from bertvectorizer import BertVectorizer, EmbeddingStore, load_pipeline, save_pipeline
 from bertvectorizer.errors import InvalidTextError
 
 pytestmark = pytest.mark.numeric
@@ -71,10 +72,7 @@ def test_column_transformer(bert: str) -> None:
     assert X.shape == (24, 4 * 32 + 1)
     expected = BertVectorizer(bert, layers=[-4, -3, -2, -1]).transform(DATA["text"])
     np.testing.assert_allclose(X[:, :-1], expected, atol=1e-6)
-    assert columns.get_feature_names_out()[[0, -1]].tolist() == [
-        "text__bertvectorizer0",
-        "num__price",
-    ]
+    assert columns.get_feature_names_out()[[0, -1]].tolist() == ["text__text_0", "num__price"]
     one_column_frame = ColumnTransformer(
         [("text", BertVectorizer(bert, layers="all"), ["text"])]
     ).fit_transform(DATA)
@@ -122,10 +120,7 @@ def test_feature_union(bert: str) -> None:
     np.testing.assert_allclose(
         X, BertVectorizer(bert, pooling=("cls", "max")).transform(DATA["text"]), atol=1e-6
     )
-    assert union.get_feature_names_out()[[0, -1]].tolist() == [
-        "first__bertvectorizer0",
-        "largest__bertvectorizer31",
-    ]
+    assert union.get_feature_names_out()[[0, -1]].tolist() == ["first__text_0", "largest__text_31"]
     assert make_union(BertVectorizer(bert), BertVectorizer(bert), n_jobs=1).set_output(
         transform="pandas"
     ).fit_transform(DATA["text"]).shape == (24, 64)
@@ -136,7 +131,8 @@ def test_transform_needs_no_fit(bert: str) -> None:
     X = vectorizer.transform(DATA["text"])
     names = vectorizer.get_feature_names_out()
     assert vectorizer.n_features_out_ == len(names) == X.shape[1]
-    np.testing.assert_allclose(vectorizer.fit_transform(DATA["text"]), X, atol=1e-6)
+    texts = DATA["text"].tolist()
+    np.testing.assert_allclose(vectorizer.fit_transform(texts), X, atol=1e-6)
     np.testing.assert_array_equal(vectorizer.get_feature_names_out(), names)
 
 
@@ -150,11 +146,12 @@ def test_transform_needs_no_fit(bert: str) -> None:
     ],
 )
 def test_names_and_number_of_features(bert: str, parameters: dict[str, Any], width: int) -> None:
-    vectorizer = BertVectorizer(bert, **parameters).fit(DATA["text"])
-    assert vectorizer.n_features_out_ == width
-    assert vectorizer.get_feature_names_out().tolist() == [
-        f"bertvectorizer{number}" for number in range(width)
-    ]
+    vectorizer = BertVectorizer(bert, **parameters)
+    for X, prefix in ((DATA["text"].tolist(), "bertvectorizer"), (DATA["text"], "text_")):
+        assert vectorizer.fit(X).n_features_out_ == width
+        assert vectorizer.get_feature_names_out().tolist() == [
+            f"{prefix}{number}" for number in range(width)
+        ]
     assert vectorizer.get_feature_names_out(["text"]).dtype == object
     assert vectorizer.transform(DATA["text"]).shape == (24, width)
     with pytest.raises(
@@ -183,6 +180,29 @@ def test_set_output(bert: str, X: Any) -> None:
     np.testing.assert_allclose(polars_frame.to_numpy(), plain, atol=1e-6)
     with sklearn.config_context(transform_output="pandas"):
         assert isinstance(BertVectorizer(bert).transform(X), pd.DataFrame)
+
+
+def test_several_columns_share_the_store_and_the_settings(bert: str, tmp_path: Path) -> None:
+    frame = DATA.assign(title=["the old bat", None, "bats hit"] * 8)[["title", "text"]]
+    store = EmbeddingStore(tmp_path / "store.sqlite")
+    vectorizer = BertVectorizer(bert, store=store, missing="zero", layers=[0, -1])
+    X = vectorizer.fit_transform(frame)
+    n_distinct = len({*frame["title"].fillna(""), *frame["text"]})
+    assert store.stats.encoded == n_distinct == 8
+    assert vectorizer.truncation_.n_texts == 48
+    alone = BertVectorizer(bert, store=None, missing="zero", layers=[0, -1])
+    parts = [alone.fit_transform(frame[name]) for name in frame]
+    np.testing.assert_allclose(X, np.hstack(parts), atol=1e-6)
+    assert not X[1, :64].any()
+    assert vectorizer.get_feature_names_out()[[0, -1]].tolist() == ["title_0", "text_63"]
+    pipe = make_pipeline(clone(vectorizer), LogisticRegression(max_iter=1000))
+    pipe.set_output(transform="pandas").fit(frame, DATA["label"])
+    assert pipe.predict(frame).tolist() == pickle.loads(pickle.dumps(pipe)).predict(frame).tolist()
+    assert store.stats.encoded == n_distinct
+    save_pipeline(pipe, tmp_path / "model.skops")
+    loaded = load_pipeline(tmp_path / "model.skops").pipeline
+    assert loaded.predict(frame).tolist() == pipe.predict(frame).tolist()
+    assert loaded[0].get_feature_names_out().tolist() == pipe[0].get_feature_names_out().tolist()
 
 
 def test_metadata_routing(bert: str) -> None:

@@ -180,7 +180,7 @@ def test_fit_on_nothing(weighting: str, X: list[Any]) -> None:
 
 @pytest.mark.parametrize(
     "X",
-    ["a bare text", [1, 2], [b"bat"], [["a"]], pd.DataFrame({"a": ["x"], "b": ["y"]}), {"a"}, None],
+    ["a bare text", [1, 2], [b"bat"], [["a"]], pd.DataFrame({"a": ["x"], "b": [1]}), {"a"}, None],
 )
 def test_what_is_no_column_of_texts_is_refused(make: Callable[..., Any], X: Any) -> None:
     fitted = make().fit(TEXTS)
@@ -611,7 +611,9 @@ def test_names_and_set_output(make: Callable[..., Any]) -> None:
     vectorizer = make()
     X = vectorizer.fit_transform(DATA["text"])
     names = vectorizer.get_feature_names_out()
-    assert names.tolist() == [f"{type(vectorizer).__name__.lower()}{number}" for number in range(8)]
+    assert names.tolist() == [f"text_{number}" for number in range(8)]
+    own = make().fit(DATA["text"].tolist()).get_feature_names_out()
+    assert own.tolist() == [f"{type(vectorizer).__name__.lower()}{number}" for number in range(8)]
     for column in (DATA["text"], DATA[["text"]]):
         frame = make().set_output(transform="pandas").fit_transform(column)
         assert frame.index.equals(DATA.index)
@@ -622,6 +624,21 @@ def test_names_and_set_output(make: Callable[..., Any]) -> None:
     assert isinstance(frame, pl.DataFrame)
     assert set(frame.dtypes) == {pl.Float32}
     np.testing.assert_array_equal(frame.to_numpy(), X)
+
+
+@pytest.mark.parametrize("weighting", ["mean", "tfidf", "power_mean"])
+def test_several_columns_share_what_is_learned(make: Callable[..., Any], weighting: str) -> None:
+    frame = DATA.assign(title=["a bat", None, "the night", "a bat", "a zebra"] * 4)
+    texts = frame[["title", "text"]].fillna("").to_numpy()
+    vectorizer = make(weighting=weighting, oov="skip")
+    X = vectorizer.fit_transform(frame[["title", "text"]])
+    together = make(weighting=weighting, oov="skip")
+    np.testing.assert_array_equal(X, together.fit_transform(texts.ravel()).reshape(len(X), -1))
+    assert vectorizer.oov_ == together.oov_ == vectorizer.oov_report(frame[["title", "text"]])
+    assert vectorizer.n_features_out_ == X.shape[1] == 2 * together.n_features_out_
+    names = vectorizer.get_feature_names_out().tolist()
+    assert (names[0], names[-1]) == ("title_0", f"text_{X.shape[1] // 2 - 1}")
+    np.testing.assert_array_equal(vectorizer.transform(frame[["title", "text"]]), X)
 
 
 def test_pipelines(make: Callable[..., Any], tmp_path: Path) -> None:
@@ -637,10 +654,7 @@ def test_pipelines(make: Callable[..., Any], tmp_path: Path) -> None:
     assert np.isfinite(scores["test_score"]).all()
     columns = ColumnTransformer([("text", make(), "text"), ("num", StandardScaler(), ["price"])])
     assert columns.fit_transform(DATA).shape == (20, 9)
-    assert columns.get_feature_names_out()[[0, -1]].tolist() == [
-        f"text__{type(pipe[0]).__name__.lower()}0",
-        "num__price",
-    ]
+    assert columns.get_feature_names_out()[[0, -1]].tolist() == ["text__text_0", "num__price"]
     np.testing.assert_array_equal(
         columns.transform(DATA)[:, :8], make().fit_transform(DATA["text"])
     )

@@ -262,9 +262,11 @@ def test_tags_and_names(unit: str) -> None:
         unit == "span",
         True,
     )
+    prefix = "x_" if unit == "text" else "staticvectorizer"
     assert vectorizer.get_feature_names_out(["x"]).tolist() == [
-        f"staticvectorizer{number}" for number in range(5)
+        f"{prefix}{number}" for number in range(5)
     ]
+    assert hasattr(vectorizer, "n_features_in_") == (unit == "text")
     if unit == "span":
         assert len(vectorizer.get_feature_names_out(["text", "start", "end"])) == 5
     else:

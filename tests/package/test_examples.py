@@ -20,7 +20,7 @@ def check_grid_search(lines: list[str]) -> None:
 def check_column_transformer(lines: list[str]) -> None:
     torn, snug, names = lines
     assert float(torn.split()[0]) < 0.5 < float(snug.split()[0])
-    assert names == "385 features, from text__bertvectorizer0 to number__price"
+    assert names == "385 features, from text__review_0 to number__price"
 
 
 CHECKS: dict[str, Callable[[list[str]], None]] = {

@@ -6,11 +6,13 @@ import importlib
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 import typer
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import StandardScaler
 from transformers import BertConfig, BertModel
 
 from bertvectorizer import private_api
@@ -30,6 +32,14 @@ def test_calibrated_classifier() -> None:
     assert type(fitted.calibrated_classifiers_[0]) is private_api.calibrated_classifier(), (
         "CalibratedClassifierCV holds objects of another type now"
     )
+
+
+def test_the_output_of_a_transformer() -> None:
+    scaler = StandardScaler()
+    assert private_api.output_container(scaler) == "default"
+    with sklearn.config_context(transform_output="polars"):
+        assert private_api.output_container(scaler) == "polars"
+        assert private_api.output_container(scaler.set_output(transform="pandas")) == "pandas"
 
 
 def test_usage_error() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features import read_texts
+from bertvectorizer.features.inputs.texts import read_columns
 
 TEXTS = ["the old bat", "", "a ball"]
 ODD_INDEX = ["z", 3, "z"]
@@ -255,3 +256,70 @@ def test_any_texts_come_through_unchanged(elements: list[Any]) -> None:
     for element, text, is_missing in zip(elements, column.texts, column.is_missing, strict=True):
         assert is_missing == (not isinstance(element, str))
         assert text == (element if isinstance(element, str) else "")
+
+
+@pytest.mark.parametrize("kind", [*KINDS])
+def test_one_column_is_read_alike_where_several_may_come(kind: str) -> None:
+    column = read_columns(KINDS[kind](TEXTS))
+    assert (column.texts, column.n_columns) == (TEXTS, 1)
+    is_named = kind.startswith(("DataFrame", "polars"))
+    assert column.names == (("text",) if is_named else None)
+
+
+FRAMES: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
+    "pandas": lambda columns: pd.DataFrame(columns, index=ODD_INDEX[: len(columns["title"])]),
+    "pandas of categories": lambda columns: pd.DataFrame(columns, dtype="category"),
+    "polars": pl.DataFrame,
+    "pyarrow": pa.table,
+}
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_several_columns_are_read_row_by_row(library: str) -> None:
+    frame = FRAMES[library]({"title": ["a", None, "c"], "text": ["d", "e", "a"]})
+    column = read_columns(frame)
+    assert column.texts == ["a", "d", "", "e", "c", "a"]
+    assert column.is_missing.tolist() == [False, False, True, False, False, False]
+    assert (column.n_columns, column.names) == (2, ("title", "text"))
+    with pytest.raises(InvalidTextError, match=r"1 missing text.*: row 1.* of column 'title'"):
+        read_columns(frame, "error")
+    with pytest.raises(InvalidTextError, match=r"one column of texts.* 2 columns"):
+        read_texts(frame)
+
+
+def test_what_is_no_text_is_refused_by_its_row_and_column() -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "price": [2.5, 3.0]}, index=["x", "y"])
+    with pytest.raises(
+        InvalidTextError, match=r"float 2\.5 in row 0 \(index 'x'\) of column 'price'"
+    ):
+        read_columns(frame)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["b", "a"], ("b", "a")),
+        ([0, 1], None),
+        (["a", 1], None),
+        (["a", ""], None),
+        ([("a", "b"), ("a", "c")], None),
+        (["a"], ("a",)),
+        ([0], None),
+        ([""], None),
+    ],
+)
+def test_columns_have_names_if_each_name_is_a_str(labels: list[Any], names: Any) -> None:
+    frame = pd.DataFrame([["x"] * len(labels)])
+    frame.columns = pd.Index(labels)
+    assert read_columns(frame).names == names
+    if len(labels) == 1:
+        assert read_columns(frame.iloc[:, 0]).names == names
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    for frame in (
+        pd.DataFrame([["a", "b", "c"]], columns=["text", "title", "text"]),
+        pa.table([["a"], ["b"]], names=["text", "text"]),
+    ):
+        with pytest.raises(InvalidTextError, match=r"one column 'text'.* Got 2 .*Rename"):
+            read_columns(frame)
