@@ -100,7 +100,8 @@ class TextVectorizer(VectorizerBase):
         Parameters
         ----------
         X : iterable of str, ndarray, Series or DataFrame of shape (n_rows,) or (n_rows, n_columns)
-            The texts. Accepts Series and DataFrames of pandas and polars. All columns of a
+            The texts. Accepts Series and DataFrames of pandas and polars, and any iterable that is
+            no mapping or set, such as a column of a Hugging Face dataset. All columns of a
             DataFrame must be texts. `StaticVectorizer` also accepts documents or a table of spans,
             according to its ``unit``.
         y : object, default=None

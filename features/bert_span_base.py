@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from ..validation import check_choice, check_int, short_repr
 from .base import VectorizerBase
 from .bert_common import BertBase, progress_bar
 from .inputs.frames import only_column
-from .inputs.texts import is_missing
+from .inputs.texts import is_missing, list_iterable
 
 if TYPE_CHECKING:
     import torch
@@ -202,12 +202,12 @@ def list_targets(y: Any) -> list[Any]:
     """Return the elements of a list, array, Series or one-column DataFrame of targets."""
     rule = "y must be a list, tuple, array or Series of targets"
     y = only_column(y, f"{rule}.", "Choose one: df['tag'].", InvalidParameterError)
-    if isinstance(y, (Mapping, set, frozenset)) or not is_container(y):
+    if (targets := list_iterable(y)) is None:
         raise InvalidParameterError(
             f"{rule}. Got {type(y).__name__} {short_repr(y)}. Put them in a list, in the order"
             " of X."
         )
-    return list(y)
+    return targets
 
 
 def is_container(value: Any) -> bool:

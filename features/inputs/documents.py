@@ -13,7 +13,8 @@ import numpy as np
 from ...errors import InvalidParameterError, InvalidTextError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...validation import short_repr
-from .frames import list_column, only_column, row_name
+from .frames import lazy_library, list_column, only_column, row_name
+from .texts import list_iterable
 from .word_splitting import check_tokenizer
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Documents", "read_documents"]
 
 _EXPECTED = (
-    "X must hold documents, each a list of words: a list, tuple or array of them, or a pandas or"
-    " polars Series."
+    "X must hold documents, each a list of words: a list, tuple, array or other iterable of them,"
+    " or a pandas or polars Series."
 )
 _TOKENIZERS = (
     r"split them first, [text.split() for text in X], or set a tokenizer that finds their words:"
@@ -121,6 +122,9 @@ def _elements(X: Any, has_tokenizer: bool) -> tuple[list[Any], Any]:
         return list(X), None
     if hasattr(X, "__array__") and np.ndim(X) in (1, 2):
         return list(X) if isinstance(X, np.ndarray) else np.asarray(X, dtype=object).tolist(), None
+    is_table = hasattr(X, "__array__") or lazy_library(X)  # its elements would be no documents
+    if not is_table and (documents := list_iterable(X)) is not None:
+        return documents, None
     raise InvalidTextError(
         f"{_EXPECTED} Got {type(X).__name__}. Make a list of it, in the order of your documents."
     )

@@ -1,9 +1,9 @@
-"""Read columns of texts from lists, arrays, pandas or polars."""
+"""Read columns of texts from lists, other iterables, arrays, pandas or polars."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -25,14 +25,22 @@ from .frames import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MISSING", "Missing", "TextColumn", "is_missing", "read_columns", "read_texts"]
+__all__ = [
+    "MISSING",
+    "Missing",
+    "TextColumn",
+    "is_missing",
+    "list_iterable",
+    "read_columns",
+    "read_texts",
+]
 
 Missing: TypeAlias = Literal["empty", "error", "zero", "nan"]
 MISSING: tuple[Missing, ...] = get_args(Missing)
 
 _EXPECTED = (
-    "X must be one column of texts: a list, tuple or 1-D array of str, a pandas or polars Series,"
-    " or a DataFrame with one column."
+    "X must be one column of texts: a list, tuple or other iterable of str, a 1-D array of str, a"
+    " pandas or polars Series, or a DataFrame with one column."
 )
 _ROWS_NAMED = 5
 
@@ -55,8 +63,9 @@ def read_texts(X: Any, missing: Missing = "empty") -> TextColumn:
 
     Parameters
     ----------
-    X : list, tuple, ndarray, pandas or polars Series, or one-column DataFrame
-        Elements are str or missing: None, NaN, pd.NA, pd.NaT, polars' null.
+    X : list, tuple, ndarray, pandas or polars Series, one-column DataFrame, or other iterable
+        Elements are str or missing: None, NaN, pd.NA, pd.NaT, polars' null. An iterator is read
+        once, to its end.
     missing : {"empty", "error", "zero", "nan"}, default="empty"
         ``"error"`` raises an error for missing texts; the others read them as "".
 
@@ -117,6 +126,21 @@ def read_columns(X: Any, missing: Missing = "empty") -> TextColumn:
     return replace(column, n_columns=n_columns, names=names)
 
 
+def list_iterable(X: Any) -> list[Any] | None:
+    """Return the elements of an iterable; None for a str, mapping, set and for no iterable.
+
+    >>> list_iterable(word for word in ["a", "b"]), list_iterable({"a"}), list_iterable("a")
+    (['a', 'b'], None, None)
+    """
+    if isinstance(X, (str, bytes, Mapping, set, frozenset)):
+        return None
+    try:
+        elements = iter(X)
+    except TypeError:
+        return None
+    return list(elements)
+
+
 def _checked(values: list[Any], missing: Missing, name: Callable[[int], str]) -> TextColumn:
     """Return values as texts; ``name`` returns what messages call the place of one."""
     texts: list[str] = []
@@ -164,6 +188,8 @@ def _column(X: Any) -> tuple[list[Any], Any]:
         )
     if hasattr(X, "__array__"):  # arrays of NumPy, pandas and Arrow alike
         return _array_column(np.asanyarray(X)), None
+    if (values := list_iterable(X)) is not None:  # such as a column of a Hugging Face dataset
+        return values, None
     raise InvalidTextError(
         f"{_EXPECTED} Got {type(X).__name__}. Give the texts as a list, in the order of your rows."
     )
@@ -198,6 +224,7 @@ def is_missing(value: Any) -> bool:
 def _not_a_text(value: Any, place: str) -> str:
     remedy = {
         "bytes": "Decode it: value.decode('utf-8')",
+        "dict": "Choose the texts of the rows: [row['text'] for row in X]",
         "list": "Join its words: ' '.join(words)",
         "tuple": "Join its words: ' '.join(words)",
     }.get(type(value).__name__, "Turn the column into text, X.astype(str), or choose others")

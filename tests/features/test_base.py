@@ -270,6 +270,18 @@ def test_several_columns_before_fit() -> None:
         LengthVectorizer().set_output(transform="pandas").transform(frame)
 
 
+@pytest.mark.parametrize("method", ["fit", "fit_transform", "transform"])
+def test_an_iterator_is_read_once(method: str) -> None:
+    vectorizer = LengthVectorizer().set_output(transform="pandas")
+    texts = iter(["a", "b c"])
+    result = getattr(vectorizer, method)(texts)
+    assert next(texts, None) is None
+    if method == "fit":
+        assert vectorizer.learnt_from_ == {"a": 1, "b c": 1}
+    else:
+        assert result.to_numpy().tolist() == [[2, 2], [4, 3]]
+
+
 @pytest.mark.parametrize(
     ("output", "kind"),
     [("default", np.ndarray), ("pandas", pd.DataFrame), ("polars", pl.DataFrame)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -80,6 +81,8 @@ KINDS: dict[str, Callable[[list[list[str]]], Any]] = {
     "polars DataFrame": lambda documents: pl.DataFrame(
         {"words": documents}, schema={"words": pl.List(pl.String)}
     ),
+    "iterator": iter,
+    "deque": deque,
     "Arrow array": lambda documents: pa.array(documents, type=ARROW_LISTS),
     "Arrow chunks": lambda documents: pa.chunked_array([pa.array(documents, type=ARROW_LISTS)]),
 }
@@ -390,16 +393,7 @@ def test_a_single_text_is_refused(X: Any, tokenizer: str | None) -> None:
 
 @pytest.mark.parametrize(
     "X",
-    [
-        None,
-        3,
-        (words for words in DOCUMENTS),
-        {"a": ["b"]},
-        {"a"},
-        np.array("a"),
-        np.array([[["a"]]]),
-        pl.LazyFrame({"a": ["b"]}),
-    ],
+    [None, 3, {"a": ["b"]}, {"a"}, np.array("a"), np.array([[["a"]]]), pl.LazyFrame({"a": ["b"]})],
 )
 def test_what_holds_no_documents_is_refused(X: Any) -> None:
     with pytest.raises(

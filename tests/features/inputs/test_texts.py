@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,34 @@ from hypothesis import strategies as st
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
 from bertvectorizer.features import read_texts
-from bertvectorizer.features.inputs.texts import read_columns
+from bertvectorizer.features.inputs.texts import list_iterable, read_columns
 
 TEXTS = ["the old bat", "", "a ball"]
 ODD_INDEX = ["z", 3, "z"]
+
+
+class DatasetColumn(Sequence[Any]):
+    """A lazy sequence, as a column of a Hugging Face dataset is."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._values[key]
+
+
+class OldSequence:
+    """What `iter` takes though it has no ``__iter__``, as a dataset of torch."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+
+    def __getitem__(self, key: int) -> Any:
+        return self._values[key]
+
 
 KINDS: dict[str, Callable[[list[str]], Any]] = {
     "list": list,
@@ -54,6 +79,12 @@ KINDS: dict[str, Callable[[list[str]], Any]] = {
     "polars DataFrame of one column": lambda texts: pl.DataFrame(
         {"text": texts}, schema={"text": pl.String}
     ),
+    "column of a dataset": DatasetColumn,
+    "sequence without __iter__": OldSequence,
+    "deque": deque,
+    "iterator": iter,
+    "generator": lambda texts: (text for text in texts),
+    "values of a dict": lambda texts: dict(enumerate(texts)).values(),
     "pyarrow array": lambda texts: pa.array(texts, type=pa.string()),
     "pyarrow chunked array": lambda texts: pa.chunked_array([pa.array(texts, type=pa.string())]),
 }
@@ -98,6 +129,7 @@ MISSING_KINDS: dict[str, Any] = {
     "polars DataFrame": pl.DataFrame({"text": ["a", None, "b"]}),
     "masked array": np.ma.array(["a", "hidden", "b"], mask=[False, True, False]),
     "pyarrow": pa.array(["a", None, "b"]),
+    "column of a dataset": DatasetColumn(["a", None, "b"]),
 }
 
 
@@ -151,7 +183,7 @@ BAD_COLUMNS: dict[str, tuple[str, str, Any]] = {
     "a NumPy number": ("0-D array", "reshape", np.float64(5)),
     "a dict": ("Got dict", "list", {"text": ["a"]}),
     "a set": ("Got set", "in the order of your rows", {"a"}),
-    "a generator": ("Got generator", "list", (text for text in "ab")),
+    "a frozenset": ("Got frozenset", "in the order of your rows", frozenset("a")),
     "a 0-D array": ("0-D array", "X.reshape(1)", np.array("a")),
     "a 2-D array": ("shape (2, 2)", "X[:, 0]", np.array([["a", "b"], ["c", "d"]])),
     "a 3-D array": ("shape (1, 1, 1)", "Reshape", np.array([[["a"]]])),
@@ -193,7 +225,7 @@ BAD_ELEMENTS: dict[str, tuple[str, str, Any]] = {
     "bytes": ("bytes b'bat'", "value.decode('utf-8')", b"bat"),
     "list": ("list ['old', 'bat']", "' '.join(words)", ["old", "bat"]),
     "tuple": ("tuple ('old', 'bat')", "' '.join(words)", ("old", "bat")),
-    "dict": ("dict {'a': 1}", "X.astype(str)", {"a": 1}),
+    "dict": ("dict {'a': 1}", "[row['text'] for row in X]", {"a": 1}),
     "date": ("date datetime.date(2019, 6, 2)", "X.astype(str)", datetime.date(2019, 6, 2)),
 }
 
@@ -323,3 +355,8 @@ def test_two_columns_of_one_name_are_refused() -> None:
     ):
         with pytest.raises(InvalidTextError, match=r"one column 'text'.* Got 2 .*Rename"):
             read_columns(frame)
+
+
+@pytest.mark.parametrize("X", ["ab", b"ab", {"a": 1}, {"a"}, frozenset("a"), 5, None, np.array(5)])
+def test_what_has_no_elements_in_order_is_no_iterable(X: Any) -> None:
+    assert list_iterable(X) is None
