@@ -22,7 +22,7 @@ from ..validation import check_flag, check_int, invalid, short_repr
 from ..warning import warn_user
 from .comparison.candidates import berts_of, can_distill, choose_features, default_features
 from .comparison.cross_validation import CrossValidation
-from .comparison.fitting import as_texts
+from .comparison.fitting import as_texts, note_missing_texts
 from .comparison.folds import Folds, Split, count_leaks, join_duplicates, make_folds
 from .comparison.metrics import Metric, resolve_scoring
 from .comparison.outcome import Outcome
@@ -121,7 +121,8 @@ def compare(
         Group of each row, such as the author of a message. Rows of a group are never split between
         training and test rows.
     group_duplicates : bool, default=False
-        Whether rows with the same text also form a group.
+        Whether rows with the same text also form a group. Missing or empty texts are not the same
+        text.
     test : tuple of (X, y) or None, default=None
         Held-back rows. They are scored once, after a fit on all of ``X``.
     task : {"auto", "classification", "regression"}, default="auto"
@@ -189,6 +190,8 @@ def compare(
     if group_duplicates:
         group_of = join_duplicates(texts[:n_rows].tolist(), group_of)
     folds = make_folds(cv, target, group_of, random_state)
+    notes += note_missing_texts(texts[:n_rows])
+    notes += note_missing_texts(texts[n_rows:], " of the rows held back")
     notes += _note_leaks(texts, n_rows, folds)
     all_targets = target if test is None else join_target(target, test[1], n_test)
     by_name = features is None or isinstance(features, (str, list, tuple))

@@ -104,7 +104,7 @@ def _fit_one(
     task: Task,
     store: Path | str,
 ) -> tuple[Any, str, str, tuple[str, ...]]:
-    from ..pipeline.comparison.fitting import as_texts, fit_pipeline
+    from ..pipeline.comparison.fitting import as_texts, fit_pipeline, note_missing_texts
     from ..pipeline.comparison.target import read_target
 
     if cv is not None:
@@ -114,7 +114,7 @@ def _fit_one(
         )
     column = as_texts(texts)
     read, notes = read_target(values, len(column), task)
-    for note in notes:
+    for note in [*notes, *note_missing_texts(column)]:
         print(f"Note: {note}", file=sys.stderr)
     ((name, transformer),) = features.items()
     pipeline = fit_pipeline(transformer, None, column, read, store)

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
     from ...models.store.embedding_store import EmbeddingStore
 
-__all__ = ["as_rows", "as_texts", "fit_features", "fit_pipeline", "make_estimator"]
+__all__ = [
+    "as_rows",
+    "as_texts",
+    "fit_features",
+    "fit_pipeline",
+    "make_estimator",
+    "note_missing_texts",
+]
 
 
 def as_texts(X: Any) -> NDArray[np.object_]:
@@ -31,6 +38,22 @@ def as_texts(X: Any) -> NDArray[np.object_]:
     if texts and not any(text.strip() for text in texts):
         raise InvalidTableError(f"All {len(texts)} texts are missing or empty.")
     return np.array(texts, dtype=object)
+
+
+def note_missing_texts(texts: NDArray[np.object_], of_rows: str = "") -> list[str]:
+    """Return a note on missing and empty texts, if there are any.
+
+    Examples
+    --------
+    >>> note_missing_texts(as_texts(["Hi", None, " "]))
+    ['2 of 3 texts are missing or empty. They are read as "".']
+    """
+    n_missing = sum(not text.strip() for text in texts)
+    if not n_missing:
+        return []
+    return [
+        f'{n_missing:,} of {len(texts):,} texts{of_rows} are missing or empty. They are read as "".'
+    ]
 
 
 def as_rows(features: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -213,19 +213,25 @@ def _check_groups(splits: Sequence[Split], groups: NDArray[Any] | None) -> None:
 
 
 def _text_numbers(texts: Sequence[str]) -> NDArray[np.int64]:
-    """Number texts; those that differ only in case and white space get the same number."""
+    """Number texts; those that differ only in case and white space get the same number.
+
+    Each missing or empty text, "", has a number of its own: two of them are not the same text.
+    """
     plain = [" ".join(text.casefold().split()) for text in texts]
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(plain))}
-    return np.array([numbers[text] for text in plain], dtype=np.int64)
+    keys: list[Hashable] = [text or row for row, text in enumerate(plain)]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], dtype=np.int64)
 
 
 def join_duplicates(texts: Sequence[str], groups: NDArray[Any] | None = None) -> NDArray[np.int64]:
     """Return groups that keep rows of the same text together, and rows of the same group.
 
+    Missing or empty texts are not the same text.
+
     Examples
     --------
-    >>> join_duplicates(["Free entry!", "Hi", "free  entry!"]).tolist()
-    [0, 1, 0]
+    >>> join_duplicates(["Free entry!", "", "free  entry!", ""]).tolist()
+    [0, 1, 0, 2]
     """
     numbers = _text_numbers(texts)
     if groups is None:
@@ -243,6 +249,8 @@ def join_duplicates(texts: Sequence[str], groups: NDArray[Any] | None = None) ->
 
 def count_leaks(texts: Sequence[str], splits: Sequence[Split]) -> int:
     """Return the number of test rows whose text is also in the training rows of the same fold.
+
+    Missing or empty texts are not the same text.
 
     Examples
     --------

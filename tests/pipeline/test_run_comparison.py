@@ -339,6 +339,20 @@ def test_duplicates_and_groups_are_kept_together_at_once() -> None:
         assert (0 in train) == (59 in train)
 
 
+def test_missing_texts_are_counted_and_are_no_duplicates() -> None:
+    texts = [*TEXTS[:50], *[None, "", " \n", float("nan"), pd.NA] * 2]
+    with pytest.warns(UserWarning) as caught:
+        comparison = quick(texts, LABELS, MAJORITY, cv=5)
+    expected = ['10 of 60 texts are missing or empty. They are read as "".']
+    assert [str(warning.message) for warning in caught] == comparison.notes == expected
+    with pytest.warns(UserWarning, match="10 of 60 texts"):
+        together = quick(texts, LABELS, MAJORITY, cv=5, group_duplicates=True)
+    assert any(0 < np.isin(range(50, 60), test).sum() < 10 for _, test in together.folds.splits)
+    with pytest.warns(UserWarning, match="1 of 2 texts of the rows held back are missing") as held:
+        quick(TEXTS[:50], LABELS[:50], MAJORITY, test=([None, "new"], LABELS[50:52]))
+    assert len(held) == 1
+
+
 def test_texts_of_the_held_back_rows_that_were_learned_are_counted() -> None:
     with pytest.warns(UserWarning, match="2 of 10 .*learn.* the same text"):
         quick(TEXTS[:50], LABELS[:50], MAJORITY, test=([*TEXTS[:2], *TEXTS[52:]], LABELS[50:]))
@@ -531,7 +545,10 @@ def test_missing_texts_read_as_empty(model: str) -> None:
         "Word2Vec": Word2VecVectorizer(vector_size=4, epochs=1, n_buckets=16),
         "BERT": BertVectorizer(model),
     }
-    with pytest.warns(UserWarning, match="24 of 24 rows are judged"):
+    with (
+        pytest.warns(UserWarning, match="12 of 24 texts are missing or empty"),
+        pytest.warns(UserWarning, match="12 of 24 rows are judged"),
+    ):
         comparison = quick(texts, ["a", "b", "c"] * 8, features)
     assert comparison.failures == {}
     assert comparison.texts[:4].tolist() == ["bat", "", "", ""]
