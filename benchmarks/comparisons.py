@@ -74,9 +74,10 @@ def document(result: dict[str, Any]) -> str:
         " feature sets and settings. Made by `python -m benchmarks.comparisons`; all numbers are in"
         " [results](../benchmarks/results/comparisons.json).\n\n*Accuracy* is the mean over folds"
         " with its 95 % interval; *difference* is that to the best baseline (in bold), with its 95"
-        " % interval, and *p* is corrected by Holm. *Test* is the accuracy on rows held back,"
-        " judged once after learning from all others. Seconds are not shown, since they depend on"
-        " what else a machine does; see"
+        " % interval. The test of BERT was declared beforehand. The others are one exploratory"
+        " family: *p* is corrected by Holm, and the intervals agree with it. *Test* is the accuracy"
+        " on rows held back, judged once after learning from all others. Seconds are not shown,"
+        " since they depend on what else a machine does; see"
         f" benchmarks/README.md.\n\n{describe_machine(result['machine'])}"
     ]
     for found in result["sets"]:
@@ -112,20 +113,16 @@ def _table(found: dict[str, Any]) -> str:
     rows = []
     for row in found["table"]:
         name = f"**{row['features']}**" if row["features"] == found["baseline"] else row["features"]
-        difference = (
-            ""
-            if row["difference"] is None
-            else (
-                f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to"
-                f" {row['difference_high']:+.3f})"
-            )
-        )
+        difference = "" if row["difference"] is None else f"{row['difference']:+.3f}"
+        if row["difference_low"] is not None:
+            difference += f" ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
+        family = {"primary": " (declared)", "exploratory": " (exploratory)", "": ""}[row["family"]]
         cells = [
             name,
             f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
             difference,
             "" if row["p_value"] is None else format_p(row["p_value"]),
-            row["verdict"],
+            row["verdict"] + family,
             f"{row['f1_macro']:.3f}",
             f"{row.get('roc_auc', row.get('roc_auc_ovr')) or math.nan:.3f}",
             f"{row['brier_score']:.3f}",

@@ -203,7 +203,9 @@ def uncorrected(differences: Floats) -> Floats:
 
 
 def family(scores: Floats, n_baselines: int, test_share: float, n_rows: int) -> dict[str, Any]:
-    """Compare all with the best baseline, as `compare` does; the first members are the baselines.
+    """Compare all with the best baseline as one family; the first members are the baselines.
+
+    That of `compare` is smaller: one test is declared beforehand, and baselines are not tested.
 
     *Shape of scores:* ``(n_data_sets, n_folds, n_members)``. All members are equally good: any
     verdict is a false alarm.

@@ -223,8 +223,8 @@ def _check_word(word: str | None, report: Path | None, texts: pd.Series) -> None
 
 
 def _print(comparison: Comparison) -> None:
-    from ..pipeline.comparison.results_table import BEST_BASELINE
-    from ..pipeline.report.formatting import format_p
+    from ..pipeline.comparison.results_table import EXPLORATORY
+    from ..pipeline.report.formatting import format_p, verdict
 
     settings = comparison.settings
     print(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")
@@ -250,9 +250,12 @@ def _print(comparison: Comparison) -> None:
     print(
         f"Score: {comparison.metric}, {better} is better. s/1,000: rough seconds for 1,000 texts."
     )
-    print(f"Best baseline: {comparison.baseline}. p: of the difference to it, corrected by Holm.")
-    for verdict, members in found.groupby("verdict", sort=False)["features"]:
-        if verdict != BEST_BASELINE:
-            print(f"{str(verdict).capitalize()}: {', '.join(members)}.")
+    print(f"Best baseline: {comparison.baseline}. p: of the difference to it.")
+    print(f"{verdict(comparison).answer}.")
+    exploratory = found[found["family"] == EXPLORATORY]
+    if len(exploratory):
+        print("Exploratory, p corrected by Holm:")
+    for conclusion, members in exploratory.groupby("verdict", sort=False)["features"]:
+        print(f"- {conclusion}: {', '.join(members)}.")
     for name, reason in comparison.failures.items():
         print(f"Left out: {name}: {reason}", file=sys.stderr)

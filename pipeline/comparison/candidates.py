@@ -28,6 +28,7 @@ __all__ = [
     "can_distill",
     "checkpoint_of",
     "choose_features",
+    "choose_primary",
     "default_features",
     "find_cell",
     "is_contextual",
@@ -213,6 +214,42 @@ def choose_features(
                 f" majority class. Got {short_repr(transformer)} for {name!r}."
             )
     return chosen
+
+
+def choose_primary(features: Mapping[str, Any], primary: str | None = None) -> str | None:
+    """Return the feature set whose test against the best baseline decides the headline.
+
+    None takes the first `BertVectorizer` that pools the last layer as its checkpoint does, else the
+    first contextual feature set. It is chosen before any score is known. Without contextual feature
+    sets, or without baselines, there is none.
+
+    Examples
+    --------
+    >>> choose_primary(default_features())
+    'BERT'
+    """
+    if primary is not None:
+        if not isinstance(primary, str) or primary not in features:
+            raise InvalidParameterError(
+                f"The 'primary' parameter must name one of the feature sets: {', '.join(features)}."
+                f" Got {short_repr(primary)} instead."
+            )
+        return primary
+    contextual = [name for name, transformer in features.items() if is_contextual(transformer)]
+    if not contextual or len(contextual) == len(features):
+        return None
+    return next((name for name in contextual if _pools_as_saved(features[name])), contextual[0])
+
+
+def _pools_as_saved(transformer: Any) -> bool:
+    """Whether a `BertVectorizer` reads the last layer under the checkpoint's own pooling."""
+    return (
+        isinstance(transformer, BertVectorizer)
+        and isinstance(transformer.layers, int)
+        and transformer.layers == -1
+        and isinstance(transformer.pooling, str)
+        and transformer.pooling == "auto"
+    )
 
 
 def parts_of(transformer: Any) -> Iterator[Any]:

@@ -33,7 +33,7 @@ _DEFAULTS = {
 }
 TABLE_COLUMNS = {
     *("features", "is_contextual", "low", "high", "difference", "difference_low"),
-    *("difference_high", "p_value", "verdict", "test", "test_low", "test_high", "n_rows"),
+    *("difference_high", "p_value", "family", "verdict", "test", "test_low", "test_high", "n_rows"),
     *(field.name for field in fields(Cost)),
 }
 _CLASS_AVERAGES = ("f1", "balanced_accuracy", "precision", "recall", "jaccard", "average_precision")

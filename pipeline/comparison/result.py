@@ -44,12 +44,13 @@ class ComparisonResult:
     n_test: int
     curve_sizes: tuple[int, ...]
     roster: Mapping[str, Any] = field(repr=False)
+    primary: str | None
     _estimator: Any = field(repr=False)
     _store: EmbeddingStore | None = field(repr=False)
 
     @cached_property
     def _ranked(self) -> tuple[pd.DataFrame, str]:
-        return rank(self.outcomes, self.metrics, self.folds, self.n_test)
+        return rank(self.outcomes, self.metrics, self.folds, self.n_test, self.primary)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -61,8 +62,13 @@ class ComparisonResult:
         - ``is_contextual``: whether it contains a `BertVectorizer`.
         - The name of the first metric: its mean. ``low`` and ``high`` are its 95 % interval.
         - ``difference``: difference to the best baseline. ``difference_low`` and
-          ``difference_high`` are its 95 % interval.
-        - ``p_value``: p-value of the difference, corrected by Holm.
+          ``difference_high`` are its 95 % interval, which excludes 0 exactly if ``p_value`` is
+          below 0.05.
+        - ``p_value``: p-value of the difference.
+        - ``family``: ``"primary"`` for the test that was declared beforehand, which is not
+          corrected; ``"exploratory"`` for the other contextual feature sets, whose intervals are
+          simultaneous and whose p-values are corrected by Holm; ``""`` for baselines, which are not
+          tested.
         - ``verdict``: conclusion from the p-value.
         - ``test``, ``test_low`` and ``test_high``: score on the held-back rows, if there are any.
         - The names of the other metrics.
@@ -82,7 +88,7 @@ class ComparisonResult:
 
     @property
     def baseline(self) -> str:
-        """Name of the best baseline. All feature sets are compared with it."""
+        """Name of the baseline with the best mean score. Feature sets are compared with it."""
         return self._ranked[1]
 
     @property

@@ -14,6 +14,7 @@ from .statistics import (
     bootstrap_test,
     corrected_interval,
     corrected_test,
+    family_confidence,
     holm,
 )
 
@@ -26,11 +27,23 @@ if TYPE_CHECKING:
     from .metrics import Metric
     from .outcome import Outcome
 
-__all__ = ["BEST_BASELINE", "CONFIDENCE", "NO_EVIDENCE", "best_of", "estimate_score", "rank"]
+__all__ = [
+    "BEST_BASELINE",
+    "CONFIDENCE",
+    "EXPLORATORY",
+    "NOT_TESTED",
+    "NO_EVIDENCE",
+    "PRIMARY",
+    "best_of",
+    "estimate_score",
+    "rank",
+]
 
 CONFIDENCE = 0.95
 BEST_BASELINE = "best baseline"
 NO_EVIDENCE = "no evidence of a difference"
+NOT_TESTED = "not tested"
+PRIMARY, EXPLORATORY = "primary", "exploratory"  # families of tests
 
 
 def best_of(outcomes: Mapping[str, Outcome], metric: Metric) -> str:
@@ -40,28 +53,32 @@ def best_of(outcomes: Mapping[str, Outcome], metric: Metric) -> str:
 
 
 def rank(
-    outcomes: Mapping[str, Outcome], metrics: list[Metric], folds: Folds, n_test: int
+    outcomes: Mapping[str, Outcome],
+    metrics: list[Metric],
+    folds: Folds,
+    n_test: int,
+    primary: str | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """Build the table of a comparison; return it and the name of the best baseline.
 
-    The baseline is the best feature set that is not contextual, or of all if all are. Everything is
-    compared with it, and Holm's correction spans these tests. Since it is chosen by the same scores
-    it looks slightly too good, which makes the tests conservative.
+    The baseline is the best feature set that is neither contextual nor ``primary``; without one,
+    the best of all others. Since it is chosen by the same scores it looks slightly too good, which
+    makes the tests conservative.
+
+    The test of ``primary`` against it was declared beforehand and is not corrected. The other
+    contextual feature sets are one exploratory family. Other baselines are not tested. Without a
+    ``primary`` all feature sets are of one kind, and all but the best are exploratory.
     """
     metric = metrics[0]
-    baseline = best_of(
-        {name: outcome for name, outcome in outcomes.items() if not outcome.is_contextual}
-        or outcomes,
-        metric,
-    )
-    reference = outcomes[baseline]
+    others = {name: outcome for name, outcome in outcomes.items() if name != primary} or outcomes
+    baselines = {name: outcome for name, outcome in others.items() if not outcome.is_contextual}
+    baseline = best_of(baselines or others, metric)
+    families = {
+        name: _family(name, outcome, primary) if name != baseline else ""
+        for name, outcome in outcomes.items()
+    }
+    differences, p_values = _test_all(outcomes, families, baseline, metric, folds)
     scores = [_score(outcome, metric, folds) for outcome in outcomes.values()]
-    unknown = Estimate(np.nan, np.nan, np.nan, np.nan)
-    differences = [
-        unknown if outcome is reference else _difference(outcome, reference, metric, folds)
-        for outcome in outcomes.values()
-    ]
-    p_values = holm([difference.p_value for difference in differences])
     columns: dict[str, Any] = {
         "features": list(outcomes),
         "is_contextual": [outcome.is_contextual for outcome in outcomes.values()],
@@ -72,8 +89,11 @@ def rank(
         "difference_low": [difference.low for difference in differences],
         "difference_high": [difference.high for difference in differences],
         "p_value": p_values,
+        "family": list(families.values()),
         "verdict": [
-            BEST_BASELINE if name == baseline else _verdict(difference.mean, float(p), metric)
+            _verdict(difference.mean, float(p), metric)
+            if families[name]
+            else (BEST_BASELINE if name == baseline else NOT_TESTED)
             for name, difference, p in zip(outcomes, differences, p_values, strict=True)
         ],
     }
@@ -92,6 +112,41 @@ def rank(
             ]
     costs = pd.DataFrame([asdict(outcome.cost) for outcome in outcomes.values()])
     return pd.concat([pd.DataFrame(columns), costs], axis=1), baseline
+
+
+def _family(name: str, outcome: Outcome, primary: str | None) -> str:
+    """Return the family of tests of a feature set other than the best baseline; "" if untested."""
+    if name == primary:
+        return PRIMARY
+    return EXPLORATORY if outcome.is_contextual or primary is None else ""
+
+
+def _test_all(
+    outcomes: Mapping[str, Outcome],
+    families: Mapping[str, str],
+    baseline: str,
+    metric: Metric,
+    folds: Folds,
+) -> tuple[list[Estimate], NDArray[np.float64]]:
+    """Return the differences to the baseline, and p-values; both corrected in the family."""
+    reference = outcomes[baseline]
+
+    def test(name: str, confidence: float) -> Estimate:
+        found = _difference(outcomes[name], reference, metric, folds, confidence)
+        if families[name]:
+            return found
+        mean = np.nan if name == baseline else found.mean
+        return Estimate(mean, np.nan, np.nan, np.nan)
+
+    raw = np.array([test(name, CONFIDENCE).p_value for name in outcomes])
+    is_exploratory = np.array([family == EXPLORATORY for family in families.values()], dtype=bool)
+    confidence = np.full(len(raw), CONFIDENCE)
+    confidence[is_exploratory] = family_confidence(raw[is_exploratory], CONFIDENCE)
+    p_values = raw.copy()
+    p_values[is_exploratory] = holm(raw[is_exploratory])
+    return [test(name, own) for name, own in zip(outcomes, confidence.tolist(), strict=True)], (
+        p_values
+    )
 
 
 def estimate_score(
@@ -123,7 +178,9 @@ def _score(outcome: Outcome, metric: Metric, folds: Folds) -> Estimate:
     )
 
 
-def _difference(outcome: Outcome, reference: Outcome, metric: Metric, folds: Folds) -> Estimate:
+def _difference(
+    outcome: Outcome, reference: Outcome, metric: Metric, folds: Folds, confidence: float
+) -> Estimate:
     differences = outcome.scores[metric.name] - reference.scores[metric.name]
     n_train, n_test = folds.mean_sizes
     resolution = metric.resolution(n_test)
@@ -131,13 +188,13 @@ def _difference(outcome: Outcome, reference: Outcome, metric: Metric, folds: Fol
         found = bootstrap_test(
             float(differences[0]),
             outcome.resampled - reference.resampled,
-            CONFIDENCE,
+            confidence,
             resolution=resolution,
         )
     elif _has_no_interval(differences, resolution):
         return Estimate(float(differences.mean()), np.nan, np.nan, np.nan)
     else:
-        found = corrected_test(differences, n_test / n_train, CONFIDENCE, resolution=resolution)
+        found = corrected_test(differences, n_test / n_train, confidence, resolution=resolution)
     reach = metric.bounds[1] - metric.bounds[0]  # the largest possible difference
     return found._replace(low=max(found.low, -reach), high=min(found.high, reach))
 

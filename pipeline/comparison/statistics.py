@@ -11,6 +11,8 @@ B. Phipson and G. Smyth, "Permutation P-values Should Never Be Zero", Stat. Appl
 9, 2010.
 S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
 Statistics 6, 1979.
+R. Serlin, "Confidence Intervals and the Scientific Method: A Case for Holm on the Range", Journal
+of Experimental Education 61, 1993.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ __all__ = [
     "bootstrap_test",
     "corrected_interval",
     "corrected_test",
+    "family_confidence",
     "holm",
     "resample_rows",
 ]
@@ -198,7 +201,10 @@ def bootstrap_test(
     """Test whether two fitted models score equally on a test set, by their bootstrapped difference.
 
     The p-value is the share of samples whose difference deviates from ``value`` by at least
-    ``value``, with one added to both counts. All but the difference are NaN if no sample has one.
+    ``value``, with one added to both counts. It is at least ``2 * exp(-abs(value) / resolution)``,
+    as the interval reaches at least as far as that of `bootstrap_interval`. It is below ``1 -
+    confidence`` exactly if the interval excludes 0. All but the difference are NaN if no sample has
+    one.
 
     Examples
     --------
@@ -218,7 +224,12 @@ def bootstrap_test(
     reach = max(reach, float(np.quantile(distances, confidence, method="weibull")))
     # Counted scores often deviate by exactly the value, except for rounding.
     n_as_far = int((distances >= abs(value) * (1 - 1e-9)).sum())
-    return Estimate(value, value - reach, value + reach, (1 + n_as_far) / (1 + len(samples)))
+    p_value = (1 + n_as_far) / (1 + len(samples))
+    if resolution:
+        p_value = max(p_value, min(2 * math.exp(-abs(value) / resolution), 1.0))
+    if p_value >= 1 - confidence:  # the quantile lies between two samples
+        reach = max(reach, abs(value))
+    return Estimate(value, value - reach, value + reach, p_value)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -237,6 +248,26 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
         np.maximum.accumulate(np.arange(len(order), 0, -1) * corrected[order]), 1
     )
     return corrected
+
+
+def family_confidence(p_values: ArrayLike, confidence: float = 0.95) -> NDArray[np.float64]:
+    """Return the confidence of each interval of a family of tests, given uncorrected p-values.
+
+    The intervals agree with `holm`: each excludes 0 exactly if its corrected p-value is below ``1 -
+    confidence``. They are simultaneous by Bonferroni, except where only the later steps of Holm's
+    procedure find a difference. There the interval has the level of that step, after Serlin.
+
+    Examples
+    --------
+    >>> family_confidence([0.01, 0.02, 0.6]).round(4).tolist()
+    [0.9833, 0.975, 0.9833]
+    """
+    raw, corrected = _vector("p_values", p_values), holm(p_values)
+    _check_level(confidence, 0.0)
+    level, n_tests = 1 - confidence, max(int(np.count_nonzero(~np.isnan(raw))), 1)
+    only_holm = (corrected < level) & (n_tests * raw >= level)
+    steps = np.divide(raw, corrected, out=np.full(len(raw), 1 / n_tests), where=only_holm)
+    return 1 - level * steps
 
 
 def _corrected(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
-from ..comparison.results_table import NO_EVIDENCE
+from ..comparison.results_table import EXPLORATORY, NO_EVIDENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,34 +166,89 @@ def scored(comparison: ComparisonResult) -> pd.DataFrame:
 
 
 def verdict(comparison: ComparisonResult) -> Verdict:
-    """Return the winner, whether BERT is better on these texts, and its cost."""
+    """Return whether the declared feature set is better on these texts, why, and its cost.
+
+    The declared test decides. Exploratory rows that say otherwise are named beside it.
+    """
     if scored(comparison).empty:
         reason = (
             f"No feature set has a score by {metric_name(comparison.metric)}: see the notes below."
         )
         return Verdict("Nothing could be scored", [reason], "open")
     winner = _winner(comparison, _row(comparison, comparison.best))
-    contextual, baseline = best_contextual(comparison), comparison.baseline
-    best = _short(comparison.best)
-    if contextual is None:
-        missing = "No contextual features were compared, so nothing is known about BERT."
-        return Verdict(f"The best baseline is {best}", [winner, missing], "open")
-    if comparison.outcomes[baseline].is_contextual:
-        missing = "No baseline was compared, so it is unknown whether context helps here."
-        return Verdict(f"The best is {best}", [winner, missing], "open")
-    row = _row(comparison, contextual)
+    primary, baseline = comparison.primary, comparison.baseline
+    if primary is None:
+        return _undeclared(comparison, winner)
+    name = _short(primary)
+    if primary not in comparison.outcomes or primary == baseline:
+        lacking = f"{name} has no result" if primary != baseline else "nothing stands beside it"
+        answer = f"The declared test, of {name}, was not made{_but(comparison, 'better')}"
+        return Verdict(answer, [winner, f"It was not made since {lacking}."], "open")
+    row = _row(comparison, primary)
     reasons = [
         winner,
-        _difference(comparison, row, baseline),
+        _difference(comparison, row, baseline) + " This test was declared beforehand.",
+        *_exploratory(comparison),
         *_cost(row, _row(comparison, baseline)),
     ]
     if row["verdict"] == "better":
-        return Verdict("Yes, BERT is better on these texts", reasons, "yes")
+        answer = f"Yes, {name} is better on these texts{_but(comparison, 'worse')}"
+        return Verdict(answer, reasons, "yes")
+    others = _but(comparison, "better")
+    if others:
+        reasons.append("To confirm what is exploratory, declare it (primary) on new rows.")
     if row["verdict"] == "worse":
-        reasons.append(f"Take {_short(baseline)}.")
-        return Verdict("No, BERT is worse on these texts", reasons, "no")
+        if not others:
+            reasons.append(f"Take {_short(baseline)}.")
+        return Verdict(f"No, {name} is worse on these texts{others}", reasons, "no")
     reasons.append(f"Until more rows decide it, {_short(baseline)} is the simpler choice.")
-    return Verdict("No evidence that BERT is better on these texts", reasons, "open")
+    return Verdict(f"No evidence that {name} is better on these texts{others}", reasons, "open")
+
+
+def _undeclared(comparison: ComparisonResult, winner: str) -> Verdict:
+    """Return the verdict where all feature sets are baselines, or all are contextual."""
+    kind, missing = "best", "No baseline was compared, so it is unknown whether context helps here."
+    if best_contextual(comparison) is None:
+        kind = "best baseline"
+        missing = "No contextual features were compared, so nothing is known about BERT."
+    answer = f"The {kind} is {_short(comparison.best)}"
+    return Verdict(answer, [winner, missing, *_exploratory(comparison)], "open")
+
+
+def _found(comparison: ComparisonResult, verdict: str) -> list[str]:
+    """Return the exploratory feature sets with a verdict, the best first."""
+    rows = scored(comparison)
+    is_found = (rows["family"] == EXPLORATORY) & (rows["verdict"] == verdict)
+    return [str(name) for name in rows.loc[is_found, "features"]]
+
+
+def _but(comparison: ComparisonResult, verdict: str) -> str:
+    """Return what exploratory rows say against the answer; "" if they do not."""
+    names = _found(comparison, verdict)
+    return f", but {_join(names)} {verdict} (exploratory)" if names else ""
+
+
+def _exploratory(comparison: ComparisonResult) -> list[str]:
+    n_tests = int((comparison.table["family"] == EXPLORATORY).sum())
+    if not n_tests:
+        return []
+    found = [
+        f"{_join(names)} {verdict}"
+        for verdict in ("better", "worse")
+        if (names := _found(comparison, verdict))
+    ]
+    return [
+        f"Exploratory, {n_tests} further {'test' if n_tests == 1 else 'tests'} corrected together:"
+        f" {'; '.join(found) or NO_EVIDENCE}."
+    ]
+
+
+def _join(names: list[str]) -> str:
+    """Return names as the subject of a sentence, with its verb."""
+    if len(names) == 1:
+        return f"{_short(names[0])} is"
+    rest = _short(names[1]) if len(names) == 2 else f"{len(names) - 1} others"
+    return f"{_short(names[0])} and {rest} are"
 
 
 def _row(comparison: ComparisonResult, name: str) -> pd.Series:

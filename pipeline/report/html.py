@@ -95,6 +95,7 @@ def render_report(comparison: ComparisonResult, word: str | None = None) -> str:
             flips=find_flips(comparison, contextual),
             word=None if occurrences is None else _word(occurrences),
             no_word=no_word,
+            primary=None if comparison.primary is None else shorten(comparison.primary, MAX_NAME),
             settings=list(comparison.settings.items()),
             notes=comparison.notes,
             made_by=(

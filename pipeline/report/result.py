@@ -50,6 +50,8 @@ class Comparison(ComparisonResult):
         Numbers of training rows of the learning curve.
     roster : dict of str to transformer or None
         The feature sets by name, not fitted.
+    primary : str or None
+        The feature set whose test against the best baseline was declared beforehand.
 
     See Also
     --------
@@ -236,6 +238,7 @@ class Comparison(ComparisonResult):
             "greater_is_better": self.greater_is_better,
             "best": self.best,
             "baseline": self.baseline,
+            "primary": self.primary,
             "settings": self.settings,
             "notes": self.notes,
             "failures": self.failures,

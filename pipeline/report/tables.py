@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..comparison.metrics import TABLE_COLUMNS
-from ..comparison.results_table import BEST_BASELINE
+from ..comparison.results_table import BEST_BASELINE, EXPLORATORY, PRIMARY
 from .formatting import (
     MAX_NAME,
     format_bytes,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Flip", "Row", "Table", "cost_table", "find_flips", "score_table"]
 
+_FAMILIES = {PRIMARY: "declared test", EXPLORATORY: "exploratory", "": ""}
 _MAX_FLIPPED = 20
 _MAX_LABEL = 90
 _MAX_TEXT = 400
@@ -115,7 +116,7 @@ def score_table(comparison: ComparisonResult) -> Table:
                 difference, format_interval(row, "difference_low", "difference_high", signed=True)
             ),
             Cell(format_p(row["p_value"])),
-            Cell(str(row["verdict"]), is_text=True),
+            Cell(str(row["verdict"]), _FAMILIES[row["family"]], is_text=True),
         ]
         if has_test:
             test_interval = format_interval(row, "test_low", "test_high")
@@ -124,7 +125,10 @@ def score_table(comparison: ComparisonResult) -> Table:
         name = shorten(row["features"], _MAX_LABEL)
         kind = "contextual" if row["is_contextual"] else "baseline"
         rows.append(Row(name, cells, _mark(comparison, row), kind))
-    return Table("Scores with 95 % intervals, the best first", columns, rows)
+    caption = "Scores with 95 % intervals, the best first"
+    if EXPLORATORY in set(comparison.table["family"]):
+        caption += "; exploratory p-values and intervals of differences are corrected together"
+    return Table(caption, columns, rows)
 
 
 def _further_name(column: str) -> str:

@@ -44,6 +44,7 @@ def make_comparison(
     target_name: str = "label",
     index: pd.Index[Any] | None = None,
     roster: dict[str, Any] | None = None,
+    primary: str | None = None,
     settings: dict[str, str] | None = None,
     notes: list[str] | None = None,
 ) -> Comparison:
@@ -89,9 +90,17 @@ def make_comparison(
         n_test=n_test,
         curve_sizes=CURVE_SIZES if curve else (),
         roster=roster or dict.fromkeys(names),
+        primary=primary or _declared(names),
         _estimator=None,
         _store=None,
     )
+
+
+def _declared(names: list[str]) -> str | None:
+    """Return the feature set that `compare` would take for the declared test."""
+    contextual = [name for name in names if name.startswith("BERT")]
+    is_mixed = 0 < len(contextual) < len(names)
+    return ("BERT" if "BERT" in names else contextual[0]) if is_mixed else None
 
 
 def make_target(

@@ -17,6 +17,7 @@ from bertvectorizer.pipeline.comparison import candidates as module
 from bertvectorizer.pipeline.comparison.candidates import (
     MAJORITY,
     choose_features,
+    choose_primary,
     find_cell,
     is_contextual,
     parts_of,
@@ -247,3 +248,18 @@ def test_nothing_is_fitted(model: str) -> None:
         for name, transformer in features.items()
     }
     assert not hasattr(features["BERT"], "model_fingerprint_")
+
+
+def test_the_declared_test_is_chosen_before_any_score() -> None:
+    words = TfidfVectorizer()
+    layer, own = BertVectorizer(layers=-2), BertVectorizer(normalize=True)
+    summed = BertVectorizer(layers=[-1, -2])
+    assert choose_primary({"words": words, "a": layer, "b": summed, "c": own}) == "c"
+    assert choose_primary({"words": words, "b": summed, "a": layer}) == "b"
+    assert choose_primary({MAJORITY: None, "words": words}) is None
+    assert choose_primary({"a": layer, "c": own}) is None
+    assert choose_primary({"words": words, "a": layer, "c": own}, "a") == "a"
+    assert choose_primary({MAJORITY: None, "words": words}, "words") == "words"
+    for primary in ("bert", 3):
+        with pytest.raises(InvalidParameterError, match=r"'primary' .*: words, c\. Got"):
+            choose_primary({"words": words, "c": own}, primary)  # type: ignore[arg-type]

@@ -11,12 +11,20 @@ import pytest
 from bertvectorizer.pipeline.comparison.folds import Folds
 from bertvectorizer.pipeline.comparison.metrics import resolve_scoring
 from bertvectorizer.pipeline.comparison.outcome import Cost, Outcome
-from bertvectorizer.pipeline.comparison.results_table import NO_EVIDENCE, best_of, rank
+from bertvectorizer.pipeline.comparison.results_table import (
+    EXPLORATORY,
+    NO_EVIDENCE,
+    NOT_TESTED,
+    PRIMARY,
+    best_of,
+    rank,
+)
 from bertvectorizer.pipeline.comparison.statistics import (
     bootstrap_interval,
     bootstrap_test,
     corrected_interval,
     corrected_test,
+    family_confidence,
     holm,
 )
 
@@ -37,9 +45,14 @@ def outcome(
 
 
 def ranked(
-    *outcomes: Outcome, metrics: Any = ACCURACY, folds: Folds = FOLDS, n_test: int = 0
+    *outcomes: Outcome,
+    metrics: Any = ACCURACY,
+    folds: Folds = FOLDS,
+    n_test: int = 0,
+    primary: str | None = None,
 ) -> tuple[pd.DataFrame, str]:
-    table, baseline = rank({outcome.name: outcome for outcome in outcomes}, metrics, folds, n_test)
+    by_name = {outcome.name: outcome for outcome in outcomes}
+    table, baseline = rank(by_name, metrics, folds, n_test, primary)
     assert table["features"].tolist() == [outcome.name for outcome in outcomes]
     assert table.columns.is_unique
     return table, baseline
@@ -54,7 +67,7 @@ WORSE = outcome("worse", 0.6 + STEPS, True)
 def test_the_columns() -> None:
     table, _ = ranked(MAJORITY, WORDS, BETTER)
     of_scores = ["features", "is_contextual", "accuracy", "low", "high"]
-    of_tests = ["difference", "difference_low", "difference_high", "p_value", "verdict"]
+    of_tests = ["difference", "difference_low", "difference_high", "p_value", "family", "verdict"]
     assert table.columns.tolist() == of_scores + of_tests + [
         field.name for field in dataclasses.fields(Cost)
     ]
@@ -62,46 +75,91 @@ def test_the_columns() -> None:
     assert table["kept_bytes"].tolist() == [5, 5, 5]
 
 
-def test_numbers_are_those_of_the_corrected_test() -> None:
-    table, baseline = ranked(MAJORITY, WORDS, BETTER, CLOSE, WORSE)
-    assert baseline == "words"
-    others = [MAJORITY, BETTER, CLOSE, WORSE]
-    tests = [
-        corrected_test(other.scores["accuracy"] - WORDS.scores["accuracy"], 0.25, resolution=0.05)
-        for other in others
-    ]
-    p_values = holm([test.p_value for test in tests])
-    for other, test, p_value in zip(others, tests, p_values, strict=True):
-        row = table.set_index("features").loc[other.name]
-        share = other.scores["accuracy"].mean()
+def difference(one: Outcome, confidence: float = 0.95) -> Any:
+    return corrected_test(
+        one.scores["accuracy"] - WORDS.scores["accuracy"], 0.25, confidence, resolution=0.05
+    )
+
+
+def test_scores_have_corrected_intervals() -> None:
+    table, _ = ranked(MAJORITY, WORDS, BETTER, primary="better")
+    for one, (_, row) in zip((MAJORITY, WORDS, BETTER), table.iterrows(), strict=True):
+        share = one.scores["accuracy"].mean()
         interval = corrected_interval(
-            other.scores["accuracy"],
+            one.scores["accuracy"],
             0.25,
             resolution=0.05,
             row_error=math.sqrt(share * (1 - share) / 100),
             bounds=(0, 1),
         )
         assert (row["accuracy"], row["low"], row["high"]) == interval[:3]
-        assert (row["difference"], row["difference_low"], row["difference_high"]) == test[:3]
-        assert row["p_value"] == p_value >= test.p_value
-    assert table["verdict"].tolist() == ["worse", "best baseline", "better", NO_EVIDENCE, "worse"]
 
 
-def test_the_best_baseline_is_not_compared_with_itself() -> None:
-    row = ranked(MAJORITY, WORDS, BETTER)[0].iloc[1]
-    assert row[["difference", "difference_low", "difference_high", "p_value"]].isna().all()
-    assert row["verdict"] == "best baseline"
+def test_one_test_is_declared_and_the_others_are_a_family() -> None:
+    table, baseline = ranked(MAJORITY, WORDS, BETTER, CLOSE, WORSE, primary="better")
+    assert baseline == "words"
+    assert table["family"].tolist() == ["", "", PRIMARY, EXPLORATORY, EXPLORATORY]
+    verdicts = [NOT_TESTED, "best baseline", "better", NO_EVIDENCE, "worse"]
+    assert table["verdict"].tolist() == verdicts
+    assert table.loc[0, "difference"] == pytest.approx(-0.3)
+    for untested in (0, 1):
+        of_tests = table.loc[untested, ["difference_low", "difference_high", "p_value"]]
+        assert of_tests.isna().all()
+    assert math.isnan(table.loc[1, "difference"])
+    numbers = table[["difference", "difference_low", "difference_high", "p_value"]]
+    assert tuple(numbers.loc[2]) == difference(BETTER)
+    raw = [difference(one).p_value for one in (CLOSE, WORSE)]
+    for row, (one, confidence, p_value) in enumerate(
+        zip((CLOSE, WORSE), family_confidence(raw), holm(raw), strict=True)
+    ):
+        assert tuple(numbers.loc[3 + row]) == (*difference(one, confidence)[:3], p_value)
 
 
-def test_holm_spans_all_members() -> None:
-    alone = ranked(WORDS, outcome("x", 0.83 + STEPS[::-1], True))[0]["p_value"].iloc[1]
-    among = ranked(
-        WORDS,
-        outcome("x", 0.83 + STEPS[::-1], True),
-        CLOSE,
-        CLOSE.__class__(**{**vars(CLOSE), "name": "close 2"}),
-    )[0]["p_value"].iloc[1]
-    assert among == pytest.approx(3 * alone)
+def test_the_declared_test_does_not_depend_on_who_else_is_compared() -> None:
+    alone = ranked(WORDS, BETTER, primary="better")[0].set_index("features").loc["better"]
+    others = [outcome(f"other {n}", 0.7 + n / 100 + STEPS[::-1], n % 2 == 0) for n in range(10)]
+    among = ranked(WORDS, MAJORITY, *others, BETTER, primary="better")[0].set_index("features")
+    assert among.loc["better"].equals(alone)
+    few = ranked(WORDS, CLOSE, WORSE, BETTER, primary="better")[0].set_index("features")
+    more = ranked(WORDS, CLOSE, WORSE, BETTER, MAJORITY, others[1], primary="better")[0]
+    pd.testing.assert_frame_equal(
+        more.set_index("features").loc[few.index], few, obj="further baselines"
+    )
+
+
+def test_intervals_and_p_values_agree() -> None:
+    random = np.random.default_rng(0)
+    n_apart = 0
+    for _ in range(40):
+        levels = 0.8 + random.uniform(-0.1, 0.1, size=8)
+        several = [
+            outcome(f"one {n}", level + random.normal(scale=0.02, size=5), True)
+            for n, level in enumerate(levels)
+        ]
+        for primary in (None, "one 0"):
+            table = ranked(WORDS, *several, primary=primary)[0].drop(index=0)
+            excludes = (table["difference_low"] > 0) | (table["difference_high"] < 0)
+            assert (excludes == (table["p_value"] < 0.05)).all()
+            assert (excludes == table["verdict"].isin(["better", "worse"])).all()
+            n_apart += excludes.sum()
+    assert 100 < n_apart < 600
+
+
+def test_a_primary_that_is_no_contextual_feature_set_is_not_the_baseline() -> None:
+    table, baseline = ranked(WORDS, MAJORITY, CLOSE, primary="words")
+    assert baseline == "majority"
+    assert table["family"].tolist() == [PRIMARY, "", EXPLORATORY]
+    assert ranked(BETTER, CLOSE, primary="better")[1] == "close"
+    table, baseline = ranked(WORDS, CLOSE, primary="failed")
+    assert table["family"].tolist() == ["", EXPLORATORY]
+
+
+def test_holm_spans_the_family_only() -> None:
+    one = outcome("x", 0.83 + STEPS[::-1], True)
+    alone = ranked(WORDS, one)[0]["p_value"].iloc[1]
+    again = dataclasses.replace(CLOSE, name="close 2")
+    among = ranked(WORDS, one, CLOSE, again, MAJORITY, BETTER, primary="better")[0]
+    assert among["p_value"].iloc[1] == pytest.approx(3 * alone)
 
 
 def test_the_best_of_equals_is_the_first() -> None:
@@ -138,10 +196,11 @@ def test_where_less_is_better() -> None:
         of("good", 0.1, True),
         of("bad", 0.4, True),
         metrics=BRIER,
+        primary="good",
     )
     assert baseline == "words"
     assert table["difference"].round(9).tolist()[2:] == [-0.2, 0.1]
-    assert table["verdict"].tolist() == ["worse", "best baseline", "better", "worse"]
+    assert table["verdict"].tolist() == [NOT_TESTED, "best baseline", "better", "worse"]
     outcomes = {"bad": of("bad", 0.4), "good": of("good", 0.1)}
     assert best_of(outcomes, BRIER[0]) == "good"
     assert (table["low"] >= 0).all()

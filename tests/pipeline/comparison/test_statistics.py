@@ -17,6 +17,7 @@ from bertvectorizer.pipeline.comparison.statistics import (
     bootstrap_test,
     corrected_interval,
     corrected_test,
+    family_confidence,
     holm,
     resample_rows,
 )
@@ -281,6 +282,30 @@ def test_holm_keeps_order(p_values: Vector, random: Any) -> None:
     before = p_values.copy()
     np.testing.assert_array_equal(holm(p_values[order]), holm(p_values)[order])
     np.testing.assert_array_equal(p_values, before)
+
+
+@given(P_VALUES, st.floats(0.5, 0.99))
+def test_intervals_of_a_family_agree_with_holm(p_values: Vector, confidence: float) -> None:
+    corrected, own = holm(p_values), family_confidence(p_values, confidence)
+    n_tests = max(int((~np.isnan(p_values)).sum()), 1)
+    for p, q, level in zip(p_values, corrected, 1 - own, strict=True):
+        assert (1 - confidence) / n_tests * (1 - 1e-9) <= level <= (1 - confidence) * (1 + 1e-9)
+        if not math.isnan(p) and abs(q - (1 - confidence)) > 1e-9 < abs(p - level):
+            assert (q < 1 - confidence) == (p < level)
+
+
+@given(
+    arrays(np.float64, st.integers(1, 60), elements=st.floats(-1, 1)),
+    st.floats(-1, 1),
+    st.floats(0.5, 0.99),
+    st.sampled_from([0.0, 0.02, 0.2]),
+)
+def test_interval_and_p_value_of_the_bootstrap_agree(
+    samples: Vector, value: float, confidence: float, resolution: float
+) -> None:
+    estimate = bootstrap_test(value, samples, confidence, resolution=resolution)
+    excludes = not estimate.low <= 0 <= estimate.high
+    assert (estimate.p_value < 1 - confidence) == excludes
 
 
 # Bad input

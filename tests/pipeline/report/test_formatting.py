@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bertvectorizer.pipeline.report.formatting import (
@@ -16,7 +18,7 @@ from bertvectorizer.pipeline.report.formatting import (
     shorten,
     verdict,
 )
-from tests.pipeline.comparisons import make_comparison
+from tests.pipeline.comparisons import NAMES, make_comparison
 
 
 @pytest.mark.parametrize(
@@ -27,11 +29,45 @@ from tests.pipeline.comparisons import make_comparison
         (-0.4, "no", "No, BERT is worse"),
     ],
 )
-def test_the_verdict_is_that_of_the_test(gain: float, tone: str, answer: str) -> None:
-    found = verdict(make_comparison(gain=gain))
+def test_the_verdict_is_that_of_the_declared_test(gain: float, tone: str, answer: str) -> None:
+    comparison = make_comparison(gain=gain)
+    found = verdict(comparison)
     assert found.tone == tone
     assert found.answer.startswith(answer)
-    assert ("no evidence of a difference" in " ".join(found.reasons)) == (tone == "open")
+    assert ("no evidence of a difference" in found.reasons[1]) == (tone == "open")
+    row = comparison.table.set_index("features").loc["BERT"]
+    assert row["family"] == "primary"
+    assert (row["verdict"] in ("better", "worse")) == (tone != "open")
+
+
+def test_the_headline_never_denies_a_row() -> None:
+    roster = ["majority class", "TF-IDF words", *(name for name in NAMES if "BERT" in name)]
+    against = {"yes": "worse", "no": "better", "open": "better"}
+    seen = set()
+    for gain in np.linspace(-0.1, 0.1, 41):
+        for primary in ("BERT cls", "BERT", "BERT concat of last 4"):
+            comparison = make_comparison(names=roster, gain=float(gain), primary=primary)
+            found = verdict(comparison)
+            table = comparison.table
+            says = table[(table["family"] != "") & (table["verdict"] == against[found.tone])]
+            denied = [name for name in says["features"] if name != primary]
+            assert ("(exploratory)" in found.answer) == bool(denied)
+            assert not denied or any(name in found.answer for name in denied)
+            assert primary in found.answer
+            seen.add((found.tone, bool(denied)))
+    assert {("open", True), ("open", False), ("yes", False)} <= seen
+
+
+def test_a_declared_test_that_was_not_made_is_said() -> None:
+    comparison = make_comparison()
+    outcomes = {name: one for name, one in comparison.outcomes.items() if name != "BERT"}
+    found = verdict(dataclasses.replace(comparison, outcomes=outcomes))
+    assert found.tone == "open"
+    assert found.answer.startswith("The declared test, of BERT, was not made, but BERT ")
+    alone = dataclasses.replace(comparison, outcomes={"BERT": comparison.outcomes["BERT"]})
+    assert verdict(alone).answer == "The declared test, of BERT, was not made"
+    assert verdict(make_comparison(names=["TF-IDF words"])).answer.startswith("The best baseline")
+    assert verdict(make_comparison(names=["BERT", "BERT cls"])).answer.startswith("The best is")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,11 @@ def test_scores_stand_the_best_first_and_beside_their_intervals() -> None:
     assert first.cells[0].detail == f"{row['low']:.3f} to {row['high']:.3f}"
     assert first.cells[1].main == f"+{row['difference']:.3f}"
     assert first.cells[3].main == "better"
+    kinds = {row.header: row.cells[3].detail for row in table.rows}
+    assert kinds["BERT"] == "declared test"
+    assert kinds["BERT cls"] == "exploratory"
+    assert kinds["majority class"] == kinds[comparison.baseline] == ""
+    assert "exploratory" in table.caption
 
 
 def test_costs_have_units_and_unknown_ones_a_dash() -> None:
