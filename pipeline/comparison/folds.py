@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,7 @@ _SPLITTERS: dict[tuple[bool, bool], Any] = {  # by whether there are classes, an
 class Folds:
     """Training and test rows of each fold; ``n_first`` folds belong to the first repeat."""
 
-    splits: list[Split]
+    splits: list[Split] = field(repr=False)
     n_first: int
     description: str
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -107,11 +107,11 @@ class Outcome:
     cell: tuple[int, str] | None
     scores: dict[str, NDArray[np.float64]]
     test_scores: dict[str, float]
-    predictions: NDArray[np.object_]
+    predictions: NDArray[np.object_] = field(repr=False)
     cost: Cost
-    curve: NDArray[np.float64] | None = None
-    resampled: NDArray[np.float64] | None = None
-    test_resampled: NDArray[np.float64] | None = None
+    curve: NDArray[np.float64] | None = field(default=None, repr=False)
+    resampled: NDArray[np.float64] | None = field(default=None, repr=False)
+    test_resampled: NDArray[np.float64] | None = field(default=None, repr=False)
     reason: str = ""
 
     @property

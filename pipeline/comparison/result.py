@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ComparisonResult"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ComparisonResult:
     """What was compared and what came out; `Comparison` adds plots and files."""
 
@@ -36,17 +36,17 @@ class ComparisonResult:
     failures: dict[str, str]
     notes: list[str]
     settings: dict[str, str]
-    texts: NDArray[np.object_] = field(repr=False)
-    target: Target = field(repr=False)
-    index: pd.Index[Any] = field(repr=False)
-    folds: Folds = field(repr=False)
-    metrics: list[Metric] = field(repr=False)
+    texts: NDArray[np.object_]
+    target: Target
+    index: pd.Index[Any]
+    folds: Folds
+    metrics: list[Metric]
     n_test: int
     curve_sizes: tuple[int, ...]
-    roster: Mapping[str, Any] = field(repr=False)
+    roster: Mapping[str, Any]
     primary: str | None
-    _estimator: Any = field(repr=False)
-    _store: EmbeddingStore | None = field(repr=False)
+    _estimator: Any
+    _store: EmbeddingStore | None
 
     @cached_property
     def _ranked(self) -> tuple[pd.DataFrame, str]:
@@ -208,11 +208,15 @@ class ComparisonResult:
         )
 
     def __str__(self) -> str:
+        if not self.outcomes:
+            return "no feature sets"
         columns = [
             *("features", self.metric, "low", "high"),
-            *("difference", "p_value", "verdict", "dimensions"),
+            *("difference", "p_value", "family", "verdict", "dimensions"),
         ]
         return self.table[columns].to_string(index=False, float_format="{:.3f}".format)
+
+    __repr__ = __str__
 
 
 def _is_none(predictions: NDArray[np.object_]) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -38,7 +38,7 @@ class Target:
     name of the column.
     """
 
-    values: NDArray[Any]
+    values: NDArray[Any] = field(repr=False)
     kind: Kind
     classes: NDArray[Any] | None
     name: str | None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ __all__ = [
     "LETTERS",
     "SMALL",
     "WIDTH",
+    "Place",
     "bare",
     "fill_cells",
     "kind_legend",
@@ -35,7 +37,10 @@ __all__ = [
     "new_figure",
     "padded",
     "square",
+    "write_title",
 ]
+
+Place: TypeAlias = Axes | Callable[..., Figure]  # axes to draw into, or what makes a figure
 
 WIDTH = 4.5  # of every figure, in inches: readable on a phone
 LETTERS = 9.5
@@ -45,12 +50,27 @@ DASHES = (0, (4, 3))
 _MAX_NAME = 26
 _MAX_COLUMN = 16
 _LETTERS_IN_A_LINE = 34
+_ABOVE = 1.02  # of the axes: where names of columns begin
 
 
-def new_figure(height: float) -> tuple[Figure, Axes]:
-    """Return a figure of the common width and a height in inches, with one axes."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+def new_figure(height: float, place: Place = Figure) -> tuple[Figure, Axes]:
+    """Return a figure of the common width and a height in inches, with one axes; or given axes."""
+    if isinstance(place, Axes):
+        return place.figure.figure, bare(place)  # the figure, also of axes in a sub-figure
+    figure = place(figsize=(WIDTH, height), layout="constrained")
     return figure, bare(figure.add_subplot())
+
+
+def write_title(owner: Figure | Axes, title: str) -> None:
+    """Write a title above a figure, or above axes and the names of their columns."""
+    if isinstance(owner, Figure):
+        artist = owner.suptitle("", fontsize=LETTERS + 1.5)
+    else:
+        above = [text for text in owner.texts if text.get_position()[1] == _ABOVE]
+        heights = [len(name.get_text()) / 2 if name.get_rotation() else 1 for name in above]
+        pad = 6 + 1.3 * LETTERS * max(heights, default=0)
+        artist = owner.set_title("", fontsize=LETTERS + 1.5, pad=pad)
+    inscribe(artist, title, width=60)
 
 
 def bare(axes: Axes) -> Axes:
@@ -83,7 +103,7 @@ def name_row(axes: Axes, name: str, height: float, bold: bool = False) -> None:
     inscribe(artist, name, width=_MAX_NAME)
 
 
-def kind_legend(figure: Figure, is_contextual: pd.Series, line: str | None) -> None:
+def kind_legend(owner: Figure | Axes, is_contextual: pd.Series, line: str | None) -> None:
     """Add a legend of contextual features, baselines and a dashed line below the axes."""
     handles = []
     for kind, label in ((True, "contextual"), (False, "baseline")):
@@ -94,15 +114,18 @@ def kind_legend(figure: Figure, is_contextual: pd.Series, line: str | None) -> N
         handles.append(
             Line2D([], [], color="black", alpha=0.55, linewidth=1, linestyle=DASHES, label=line)
         )
-    legend_below(figure, handles, columns=len(handles))
+    legend_below(owner, handles, columns=len(handles))
 
 
-def legend_below(figure: Figure, handles: Any, columns: int) -> None:
-    """Add a legend with the users' names below the axes."""
-    legend = figure.legend(
+def legend_below(owner: Figure | Axes, handles: Any, columns: int) -> None:
+    """Add a legend with the users' names below a figure's axes, or below given axes."""
+    place: dict[str, Any] = {"loc": "outside lower center"}
+    if isinstance(owner, Axes):  # below the ticks and the label of the axis
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4}
+    legend = owner.legend(
         list(handles),
         ["" for _ in handles],
-        loc="outside lower center" if figure.get_layout_engine() else "lower center",
+        **place,
         ncols=columns,
         frameon=False,
         fontsize=LETTERS,
@@ -148,7 +171,7 @@ def name_cells(axes: Axes, rows: list[str], columns: list[str]) -> None:
     transform = axes.get_xaxis_transform()
     for column, name in enumerate(columns):
         artist = axes.text(
-            column, 1.02, "", transform=transform, fontsize=LETTERS, ha="center", va="bottom"
+            column, _ABOVE, "", transform=transform, fontsize=LETTERS, ha="center", va="bottom"
         )
         if steep:
             artist.set(rotation=90)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from .figure_style import (
     LETTERS,
     SMALL,
     WIDTH,
+    Place,
     bare,
     fill_cells,
     kind_legend,
@@ -33,7 +34,7 @@ from .figure_style import (
 )
 from .formatting import metric_name, scored
 from .svg import BLUE, COLOURS, inscribe
-from .word_in_context import Occurrences, word_occurrences
+from .word_in_context import Occurrences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,6 @@ __all__ = [
     "plot_learning_curve",
     "plot_occurrences",
     "plot_scores",
-    "plot_words",
 ]
 
 _MARKERS = "osD^vPX"
@@ -57,10 +57,10 @@ _MAX_NUMBERED = 8
 _MIN_DISTANCE = 0.055  # of two labels, as a share of the height
 
 
-def plot_scores(comparison: ComparisonResult) -> Figure:
+def plot_scores(comparison: ComparisonResult, place: Place = Figure) -> Figure:
     """Plot the score of every feature set with its 95 % interval, the best first."""
     table = _scored(comparison)
-    figure, axes = new_figure(0.9 + 0.27 * len(table))
+    figure, axes = new_figure(0.9 + 0.27 * len(table), place)
     metric = comparison.metric
     best = table.loc[table["features"] == comparison.baseline, metric]
     if len(best):
@@ -81,11 +81,13 @@ def plot_scores(comparison: ComparisonResult) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(5))
     label = f"{_with_direction(comparison)}: mean and 95 % interval"
     inscribe(axes.set_xlabel("", fontsize=LETTERS), label, width=60)
-    kind_legend(figure, table["is_contextual"], "best baseline" if len(best) else None)
+    kind_legend(
+        _owner(figure, place), table["is_contextual"], "best baseline" if len(best) else None
+    )
     return figure
 
 
-def plot_cost(comparison: ComparisonResult) -> Figure:
+def plot_cost(comparison: ComparisonResult, place: Place = Figure) -> Figure:
     """Plot quality against the seconds that it takes to encode and predict 1,000 rows.
 
     Named are the best, the best baseline, and every feature set for which no other is both better
@@ -100,8 +102,7 @@ def plot_cost(comparison: ComparisonResult) -> Figure:
             "The costs of this comparison were not measured, so there is nothing to plot quality"
             " against."
         )
-    figure = Figure(figsize=(WIDTH, 3.6))
-    axes = bare(figure.add_axes((0.14, 0.25, 0.83, 0.72)))
+    figure, axes = new_figure(3.6, place)
     low, high = float(table["seconds"].min()) / 2, float(table["seconds"].max()) * 2
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -117,11 +118,11 @@ def plot_cost(comparison: ComparisonResult) -> Figure:
     inscribe(axes.set_ylabel("", fontsize=LETTERS), _with_direction(comparison))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.grid(color=FAINT, linewidth=0.8)
-    kind_legend(figure, table["is_contextual"], None)
+    kind_legend(_owner(figure, place), table["is_contextual"], None)
     return figure
 
 
-def plot_layers(comparison: ComparisonResult) -> Figure:
+def plot_layers(comparison: ComparisonResult, place: Place = Figure) -> Figure:
     """Plot the score of each layer under each pooling."""
     scores: dict[tuple[int, str], float] = {}
     for _, row in _scored(comparison).iterrows():  # the best first
@@ -138,7 +139,7 @@ def plot_layers(comparison: ComparisonResult) -> Figure:
     grid = np.array(
         [[scores.get((layer, pooling), math.nan) for pooling in poolings] for layer in layers]
     )
-    figure, axes = new_figure(1.0 + 0.36 * len(layers))
+    figure, axes = new_figure(1.0 + 0.36 * len(layers), place)
     quality = grid if comparison.greater_is_better else -grid
     spread = np.nanmax(quality) - np.nanmin(quality)
     depth = (quality - np.nanmin(quality)) / spread if spread > 0 else quality * 0 + 0.5
@@ -150,7 +151,7 @@ def plot_layers(comparison: ComparisonResult) -> Figure:
     return figure
 
 
-def plot_learning_curve(comparison: ComparisonResult) -> Figure:
+def plot_learning_curve(comparison: ComparisonResult, place: Place = Figure) -> Figure:
     """Plot scores against the number of labelled rows.
 
     Shown are at most six feature sets: the best three that are contextual and the best three that
@@ -168,8 +169,9 @@ def plot_learning_curve(comparison: ComparisonResult) -> Figure:
     firsts = [name for kind in (True, False) for name in ranked.index[ranked == kind][:half]]
     chosen = list(dict.fromkeys([*firsts, *ranked.index]))[:_MAX_CURVES]
     leaders = set(ranked.index[~ranked.duplicated()])
-    figure, axes = new_figure(3.6 + 0.2 * len(chosen))
+    figure, axes = new_figure(3.6 + 0.2 * len(chosen), place)
     n_drawn = {True: 0, False: 0}
+    drawn: list[Any] = []
     for number, name in enumerate(name for name in ranked.index if name in chosen):
         own = curve[curve["features"] == name].sort_values("n_rows")
         sizes, means, low, high = own[["n_rows", metric, "low", "high"]].to_numpy(float).T
@@ -178,7 +180,7 @@ def plot_learning_curve(comparison: ComparisonResult) -> Figure:
         n_drawn[contextual] += 1
         if name in leaders:  # intervals of all would hide one another
             axes.fill_between(sizes, low, high, color=colour, alpha=0.13, linewidth=0)
-        axes.plot(
+        drawn += axes.plot(
             sizes,
             means,
             color=colour,
@@ -203,20 +205,22 @@ def plot_learning_curve(comparison: ComparisonResult) -> Figure:
     axes.set_xlabel("labelled rows", fontsize=LETTERS)
     inscribe(axes.set_ylabel("", fontsize=LETTERS), _with_direction(comparison))
     axes.grid(color=FAINT, linewidth=0.8)
-    legend_below(figure, axes.get_lines(), columns=1)
+    legend_below(_owner(figure, place), drawn, columns=1)
     return figure
 
 
-def plot_confusion(comparison: ComparisonResult, name: str | None = None) -> Figure:
+def plot_confusion(
+    comparison: ComparisonResult, name: str | None = None, place: Place = Figure
+) -> Figure:
     """Plot the confusion matrix, as shares of each true class; or predicted against actual values.
 
     Of more than 20 classes, those with most mistakes are shown.
     """
     if comparison.target.kind == "regression":
-        return _plot_regression(comparison, comparison.best if name is None else name)
+        return _plot_regression(comparison, comparison.best if name is None else name, place)
     confusion = count_confusions(comparison, name)
     n_rows, n_columns = confusion.counts.shape
-    figure, axes = new_figure(1.2 + (0.42 if n_rows <= _MAX_NUMBERED else 0.22) * n_rows)
+    figure, axes = new_figure(1.2 + (0.42 if n_rows <= _MAX_NUMBERED else 0.22) * n_rows, place)
     numbered = n_rows <= _MAX_NUMBERED or n_columns < n_rows
     fill_cells(
         axes,
@@ -231,13 +235,13 @@ def plot_confusion(comparison: ComparisonResult, name: str | None = None) -> Fig
     return figure
 
 
-def _plot_regression(comparison: ComparisonResult, name: str) -> Figure:
+def _plot_regression(comparison: ComparisonResult, name: str, place: Place) -> Figure:
     predictions = comparison._outcome(name).predictions.astype(float)  # None becomes NaN
     actual = np.asarray(comparison.target.values, dtype=float)
     rows = np.flatnonzero(np.isfinite(predictions))
     if len(rows) > _MAX_POINTS:
         rows = np.sort(np.random.default_rng(0).choice(rows, _MAX_POINTS, replace=False))
-    figure, axes = new_figure(4.4)
+    figure, axes = new_figure(4.4, place)
     style: dict[str, Any] = {"color": BLUE, "markersize": 4, "alpha": 0.5, "markeredgewidth": 0}
     axes.plot(actual[rows], predictions[rows], "o", **style)
     ends = padded(np.concatenate([actual[rows], predictions[rows]])) if len(rows) else (0.0, 1.0)
@@ -248,15 +252,16 @@ def _plot_regression(comparison: ComparisonResult, name: str) -> Figure:
     return figure
 
 
-def plot_words(comparison: ComparisonResult, word: str | None = None) -> Figure:
-    """Plot the occurrences of a word of the texts; None takes the embedded example."""
-    return plot_occurrences(word_occurrences(comparison, word))
-
-
-def plot_occurrences(occurrences: Occurrences) -> Figure:
+def plot_occurrences(
+    occurrences: Occurrences, place: Sequence[Axes] | Callable[..., Figure] = Figure
+) -> Figure:
     """Plot the occurrences of a word: one point without context, one for each in context."""
-    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-    static, contextual = (bare(axes) for axes in figure.subplots(1, 2))
+    if callable(place):
+        figure = place(figsize=(WIDTH, 2.9), layout="constrained")
+        static, contextual = (bare(axes) for axes in figure.subplots(1, 2))
+    else:
+        figure, static = new_figure(2.9, place[0])
+        contextual = bare(place[1])
     labels = occurrences.shown_labels
     handles = []
     for number, label in enumerate(labels):
@@ -297,8 +302,14 @@ def plot_occurrences(occurrences: Occurrences) -> Figure:
             spine.set_visible(True)
             spine.set_alpha(0.3)
     widest = max(len(label) for label in labels) + 3
-    legend_below(figure, handles, columns=max(1, min(len(labels), 36 // widest)))
+    owner = figure if callable(place) else contextual
+    legend_below(owner, handles, columns=max(1, min(len(labels), 36 // widest)))
     return figure
+
+
+def _owner(figure: Figure, place: Place) -> Figure | Axes:
+    """Return what gets the legend: the axes that were given, or else the figure."""
+    return place if isinstance(place, Axes) else figure
 
 
 def _scored(comparison: ComparisonResult) -> pd.DataFrame:
@@ -353,6 +364,7 @@ def _name_points(axes: Axes, table: pd.DataFrame, comparison: ComparisonResult) 
         side = -0.05 if x > 0.5 else 0.05
         axes.plot([x, x + side], [y, height], transform=axes.transAxes, **line)
         artist = axes.text(x + 1.15 * side, height, "", transform=axes.transAxes)
+        artist.set_in_layout(False)  # a long name shall not shrink the axes
         artist.set(va="center", ha="right" if side < 0 else "left", fontsize=LETTERS)
         inscribe(artist, row["features"])
 

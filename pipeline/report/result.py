@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +14,17 @@ import pandas as pd
 
 from ..comparison.result import ComparisonResult
 from ..files.write import write_text
+from .formatting import metric_name
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 __all__ = ["Comparison"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(ComparisonResult):
     """Result of `compare`.
 
@@ -71,8 +75,13 @@ class Comparison(ComparisonResult):
     ['living']
     """
 
-    def plot_scores(self) -> Figure:
+    def plot_scores(self, ax: Axes | None = None) -> Figure:
         """Plot the first metric of each feature set with its 95 % interval.
+
+        Parameters
+        ----------
+        ax : Axes or None, default=None
+            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
 
         Returns
         -------
@@ -84,12 +93,20 @@ class Comparison(ComparisonResult):
         InvalidParameterError
             If no feature set has a score.
         """
+        from .displays import display
         from .plots import plot_scores
 
-        return plot_scores(self)
+        return display(
+            partial(plot_scores, self), ax, f"Feature sets by {metric_name(self.metric)}"
+        )
 
-    def plot_cost(self) -> Figure:
+    def plot_cost(self, ax: Axes | None = None) -> Figure:
         """Plot the first metric against the seconds to encode and predict 1,000 rows.
+
+        Parameters
+        ----------
+        ax : Axes or None, default=None
+            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
 
         Returns
         -------
@@ -101,12 +118,18 @@ class Comparison(ComparisonResult):
         InvalidParameterError
             If the costs were not measured, or no feature set has a score.
         """
+        from .displays import display
         from .plots import plot_cost
 
-        return plot_cost(self)
+        return display(partial(plot_cost, self), ax, f"Cost and {metric_name(self.metric)}")
 
-    def plot_layers(self) -> Figure:
+    def plot_layers(self, ax: Axes | None = None) -> Figure:
         """Plot the first metric of each layer under each pooling.
+
+        Parameters
+        ----------
+        ax : Axes or None, default=None
+            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
 
         Returns
         -------
@@ -118,12 +141,20 @@ class Comparison(ComparisonResult):
         InvalidParameterError
             If no feature set reads a single layer under a single pooling.
         """
+        from .displays import display
         from .plots import plot_layers
 
-        return plot_layers(self)
+        return display(
+            partial(plot_layers, self), ax, f"Layers and poolings by {metric_name(self.metric)}"
+        )
 
-    def plot_learning_curve(self) -> Figure:
+    def plot_learning_curve(self, ax: Axes | None = None) -> Figure:
         """Plot the first metric against the number of training rows.
+
+        Parameters
+        ----------
+        ax : Axes or None, default=None
+            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
 
         Returns
         -------
@@ -135,17 +166,22 @@ class Comparison(ComparisonResult):
         InvalidParameterError
             If no learning curve was requested.
         """
+        from .displays import display
         from .plots import plot_learning_curve
 
-        return plot_learning_curve(self)
+        return display(
+            partial(plot_learning_curve, self), ax, f"Learning curve: {metric_name(self.metric)}"
+        )
 
-    def plot_confusion(self, name: str | None = None) -> Figure:
+    def plot_confusion(self, name: str | None = None, ax: Axes | None = None) -> Figure:
         """Plot the confusion matrix, or for regression predicted against actual values.
 
         Parameters
         ----------
         name : str or None, default=None
             Name of the feature set. None takes the best.
+        ax : Axes or None, default=None
+            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
 
         Returns
         -------
@@ -157,17 +193,23 @@ class Comparison(ComparisonResult):
         InvalidParameterError
             If there is no such feature set.
         """
+        from .displays import display
         from .plots import plot_confusion
 
-        return plot_confusion(self, name)
+        name = self.best if name is None else name
+        is_regression = self.target.kind == "regression"
+        what = "Predicted against actual" if is_regression else "Confusion matrix"
+        return display(partial(plot_confusion, self, name), ax, f"{what}: {name}")
 
-    def plot_words(self, word: str | None = None) -> Figure:
+    def plot_words(self, word: str | None = None, ax: Sequence[Axes] | None = None) -> Figure:
         """Plot the occurrences of a word in two dimensions, without and with context.
 
         Parameters
         ----------
         word : str or None, default=None
             A word of the texts. None takes a word of the built-in example.
+        ax : sequence of two Axes or None, default=None
+            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
 
         Returns
         -------
@@ -179,9 +221,14 @@ class Comparison(ComparisonResult):
         InvalidParameterError
             If no text has the word.
         """
-        from .plots import plot_words
+        from .displays import display_pair
+        from .plots import plot_occurrences
+        from .word_in_context import word_occurrences
 
-        return plot_words(self, word)
+        found = word_occurrences(self, word)
+        return display_pair(
+            partial(plot_occurrences, found), ax, f"Occurrences of the word “{found.word}”"
+        )
 
     def to_html(self, path: str | Path, word: str | None = None) -> Path:
         """Write the report as one HTML file that needs no network.

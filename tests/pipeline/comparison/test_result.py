@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -52,12 +53,22 @@ def test_the_table_is_read_by_people() -> None:
         "high",
         "difference",
         "p_value",
+        "family",
         "verdict",
         "dimensions",
     ]
     assert len(rows) == 3
     assert "best baseline" in rows[1]
     assert "row 0" not in repr(of_text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_floods_a_notebook(kind: str) -> None:
+    comparison = comparison_of(kind)
+    assert repr(comparison) == str(comparison)
+    for shown in (comparison, *comparison.outcomes.values(), comparison.folds, comparison.target):
+        assert len(repr(shown)) < 1000
+    assert repr(dataclasses.replace(comparison, outcomes={})) == "no feature sets"
 
 
 @pytest.mark.parametrize("kind", KINDS)

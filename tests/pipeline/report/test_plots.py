@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.report import plots
 from bertvectorizer.pipeline.report.svg import BLUE, RED, figure_svg
+from bertvectorizer.pipeline.report.word_in_context import word_occurrences
 from tests.pipeline.comparisons import NAMES, make_comparison
 from tests.pipeline.report.figures import draw, texts_of, wild_comparison
 from tests.tiny import ModelFactory
@@ -86,7 +86,7 @@ def test_words_are_one_point_and_many(tiny_model: ModelFactory) -> None:
         texts=["a bat", "the old bat", "the bat flew"],
         roster={"BERT": BertVectorizer(tiny_model("bert"))},
     )
-    figure = plots.plot_words(comparison, "bat")
+    figure = plots.plot_occurrences(word_occurrences(comparison, "bat"))
     assert {"without context: one point", "in context", "all 3 occurrences"} <= set(
         texts_of(figure)
     )
@@ -139,10 +139,3 @@ def test_costs_that_were_not_measured_are_said() -> None:
     comparison = make_comparison(has_costs=False)
     with pytest.raises(InvalidParameterError, match="costs of this comparison were not measured"):
         plots.plot_cost(comparison)
-
-
-def test_no_window_is_ever_opened() -> None:
-    for module in ("plots", "figure_style", "svg"):
-        assert "pyplot" not in (Path(plots.__file__).parent / f"{module}.py").read_text(
-            encoding="utf-8"
-        )
