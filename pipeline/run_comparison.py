@@ -26,6 +26,7 @@ from .comparison.candidates import (
     choose_features,
     choose_primary,
     default_features,
+    name_majority,
 )
 from .comparison.cross_validation import CrossValidation
 from .comparison.fitting import as_texts, note_missing_texts
@@ -102,7 +103,8 @@ def compare(
         label.
     features : dict of str to transformer, list of str, str or None, default=None
         Names of `default_features`, or a dict of scikit-learn transformers of texts by name. In the
-        dict, None is the majority class. None takes all `default_features`. To add one, use
+        dict, None is the majority class, or for regression the mean of the target, and is then
+        named so. None takes all `default_features`. To add one, use
         ``{**default_features(), "mine": transformer}``.
     estimator : estimator or None, default=None
         Estimator for every feature set. None takes `StandardScaler` for dense features or
@@ -114,8 +116,8 @@ def compare(
         `PredefinedSplit`, intervals are bootstrapped from its test rows.
     scoring : str, callable, list, dict or None, default=None
         Metrics, as in scikit-learn. The first one ranks the feature sets. None takes several
-        metrics, the first of which is accuracy for classes, macro F1 for multilabel targets, and R2
-        for regression.
+        metrics, the first of which is accuracy for classes, or balanced accuracy if one of them has
+        at least 90 % of the rows; macro F1 for multilabel targets; and R2 for regression.
     n_jobs : int or None, default=None
         Number of processes that fit folds. None means 1, and -1 one for each core. Texts are
         encoded before that, on all cores.
@@ -200,7 +202,10 @@ def compare(
     texts, n_rows = _read_all(X, test)
     n_test = len(texts) - n_rows
     target, notes = read_target(y, n_rows, task)
-    metrics = resolve_scoring(scoring, target.kind)
+    dominant = target.dominant_class
+    metrics = resolve_scoring(scoring, target.kind, dominant is not None)
+    if dominant is not None and scoring is None:
+        notes += [_note_skew(*dominant)]
     check_flag("group_duplicates", group_duplicates)
     if n_jobs is not None and check_int("n_jobs", n_jobs, -_MAX_JOBS) == 0:
         raise invalid("n_jobs", "a number of processes, -1 for one each core, or None", n_jobs)
@@ -216,6 +221,7 @@ def compare(
     by_name = features is None or isinstance(features, (str, list, tuple))
     known = default_features() if by_name else {}
     candidates = choose_features(known if features is None else features, known)
+    candidates = name_majority(candidates, target.kind)
     primary = choose_primary(candidates, primary)
     setup_notes = []
     if features is None and not can_distill():
@@ -361,6 +367,14 @@ def _note_leaks(texts: NDArray[np.object_], n_rows: int, folds: Folds) -> list[s
                 " test."
             )
     return notes
+
+
+def _note_skew(name: Any, share: float) -> str:
+    return (
+        f"{100 * share:.3g} % of rows are of class {short_repr(str(name))}. Accuracy would hardly"
+        " depend on the others, so balanced accuracy decides. scoring='accuracy' (--scoring"
+        " accuracy) decides by accuracy."
+    )
 
 
 def _note_rare_class(metric: Metric, target: Target) -> list[str]:

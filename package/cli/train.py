@@ -104,6 +104,7 @@ def _fit_one(
     task: Task,
     store: Path | str,
 ) -> tuple[Any, str, str, tuple[str, ...]]:
+    from ..pipeline.comparison.candidates import name_majority
     from ..pipeline.comparison.fitting import as_texts, fit_pipeline, note_missing_texts
     from ..pipeline.comparison.target import read_target
 
@@ -116,7 +117,7 @@ def _fit_one(
     read, notes = read_target(values, len(column), task)
     for note in [*notes, *note_missing_texts(column)]:
         print(f"Note: {note}", file=sys.stderr)
-    ((name, transformer),) = features.items()
+    ((name, transformer),) = name_majority(features, read.kind).items()
     pipeline = fit_pipeline(transformer, None, column, read, store)
     return pipeline, name, "trained without a comparison", _label_names(read)
 

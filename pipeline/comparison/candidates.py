@@ -21,9 +21,11 @@ from ...validation import invalid, short_repr
 
 if TYPE_CHECKING:
     from ...models.store.embedding_store import EmbeddingStore
+    from .target import Kind
 
 __all__ = [
     "MAJORITY",
+    "MEAN",
     "berts_of",
     "can_distill",
     "checkpoint_of",
@@ -33,11 +35,13 @@ __all__ = [
     "find_cell",
     "is_contextual",
     "layer_features",
+    "name_majority",
     "parts_of",
     "with_store",
 ]
 
 MAJORITY = "majority class"
+MEAN = "mean of the target"  # its name for regression
 
 _N_LAST_LAYERS = 4
 
@@ -57,7 +61,8 @@ def default_features(
     Returns
     -------
     features : dict of str to transformer or None
-        The baselines: the majority class (None); TF-IDF of words, and of words and characters;
+        The baselines: the majority class (None), which `compare` names "mean of the target" for
+        regression; TF-IDF of words, and of words and characters;
         Word2Vec trained on the folds; static vectors distilled from the model, if the extra
         ``distill`` is installed; and ``vectors``. Then BERT: its first token; its own pooling; the
         mean of each of the last four layers; the sum and the concatenation of these layers.
@@ -161,7 +166,7 @@ def choose_features(
     ----------
     features : dict of str to transformer, sequence of str, or str
         Names in ``known``, ignoring case, or a dict of transformers by name. In the dict, None is
-        the majority class.
+        the majority class, or for regression the mean of the target.
     known : mapping of str to transformer
         Feature sets that can be selected by name, such as `default_features`.
 
@@ -193,6 +198,8 @@ def choose_features(
             raise invalid("features", "a dict whose names differ as text", list(features))
     elif isinstance(features, Sequence):
         names = {name.casefold(): name for name in known}
+        if MAJORITY in known:
+            names.setdefault(MEAN, MAJORITY)
         for name in features:
             if not isinstance(name, str) or name.casefold() not in names:
                 raise InvalidParameterError(
@@ -214,6 +221,21 @@ def choose_features(
                 f" majority class. Got {short_repr(transformer)} for {name!r}."
             )
     return chosen
+
+
+def name_majority(features: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """Return the feature sets; for regression the majority class is the mean of the target.
+
+    Examples
+    --------
+    >>> name_majority({"majority class": None}, "regression")
+    {'mean of the target': None}
+    """
+    is_mean = kind == "regression" and MEAN not in features
+    return {
+        MEAN if is_mean and name == MAJORITY and transformer is None else name: transformer
+        for name, transformer in features.items()
+    }
 
 
 def choose_primary(features: Mapping[str, Any], primary: str | None = None) -> str | None:

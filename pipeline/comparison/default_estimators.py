@@ -14,6 +14,7 @@ from sklearn.linear_model import (
     RidgeCV,
 )
 from sklearn.model_selection import StratifiedKFold
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
@@ -41,11 +42,11 @@ def default_estimator(features: Any, kind: Kind, labels: NDArray[Any]) -> Pipeli
     """Return an unfitted scaler and linear estimator for the features of training rows.
 
     Dense columns are scaled to unit variance. Sparse rows are scaled to unit length, since scaling
-    their columns would undo idf weights. `LogisticRegressionCV` serves up to 20 classes;
-    `RidgeClassifierCV` more classes, whose number does not change its cost, and multilabel targets;
-    `RidgeCV` regression. Logistic regression chooses C by log loss in three folds, ridge regression
-    alpha by leave-one-out error; above 2,000 rows in three folds, since the cost of leave-one-out
-    grows with their cube. If a class has one row, C is fixed.
+    their columns would undo idf weights. `LogisticRegressionCV` serves up to 20 classes, and up to
+    20 labels, one by one; `RidgeClassifierCV` more of either, whose number does not change its
+    cost; `RidgeCV` regression. Logistic regression chooses C by log loss in three folds, ridge
+    regression alpha by leave-one-out error; above 2,000 rows in three folds, since the cost of
+    leave-one-out grows with their cube. If a class has one row, C is fixed.
 
     Examples
     --------
@@ -53,14 +54,25 @@ def default_estimator(features: Any, kind: Kind, labels: NDArray[Any]) -> Pipeli
     StandardScaler()
     """
     is_sparse = sparse.issparse(features)
-    counts = np.unique(labels, return_counts=True)[1]
-    if kind in ("regression", "multilabel") or len(counts) > _MAX_LOGISTIC_CLASSES:
+    Cs = _SPARSE_CS if is_sparse else _DENSE_CS
+    estimator: Any
+    if kind == "multilabel":
+        n_classes, counts = (
+            labels.shape[1],
+            np.array([labels.sum(axis=0), (1 - labels).sum(axis=0)]),
+        )
+        counts = counts[:, counts.all(axis=0)]  # a label of all rows, or of none, is not learned
+    else:
+        counts = np.unique(labels, return_counts=True)[1]
+        n_classes = len(counts)
+    if kind == "regression" or n_classes > _MAX_LOGISTIC_CLASSES:
         estimator = (RidgeCV if kind == "regression" else RidgeClassifierCV)(
             alphas=np.logspace(-2, 2, 5) if is_sparse else np.logspace(0, 5, 6),
             cv=_MAX_INNER_FOLDS if len(labels) > _MAX_LEAVE_ONE_OUT_ROWS else None,
         )
     else:
-        estimator = _logistic(_SPARSE_CS if is_sparse else _DENSE_CS, int(counts.min()))
+        estimator = _logistic(Cs, int(counts.min(initial=len(labels))))
+        estimator = OneVsRestClassifier(estimator) if kind == "multilabel" else estimator
     return make_pipeline(Normalizer() if is_sparse else StandardScaler(), estimator)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegressionCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 
 from ...errors import InvalidTableError
@@ -98,7 +99,10 @@ def fit_pipeline(
     Returns
     -------
     pipeline : Pipeline
-        The fitted pipeline, with the steps ``features`` and ``estimator``.
+        The fitted pipeline, with the steps ``features`` and ``estimator``. For several labels a row
+        it predicts a column of 0 and 1 for each label of ``target.classes``. The default estimator
+        of up to 20 labels also has them as ``classes_``, and ``predict_proba`` with the same
+        columns.
 
     See Also
     --------
@@ -123,6 +127,8 @@ def fit_pipeline(
     if estimator is None and isinstance(model[-1], LogisticRegressionCV):
         # score() is to give accuracy, as of any classifier; C was chosen by log loss.
         model[-1].set_params(scoring="accuracy")
+    if estimator is None and isinstance(model[-1], OneVsRestClassifier):
+        model[-1].classes_ = target.classes  # names; a matrix of labels has none
     for part, given in zip(parts_of(features), parts_of(transformer), strict=True):
         if isinstance(part, BertVectorizer):
             part.store = given.store

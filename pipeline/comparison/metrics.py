@@ -103,8 +103,10 @@ class Metric:
             return math.nan
 
 
-def resolve_scoring(scoring: Any, kind: Kind) -> list[Metric]:
+def resolve_scoring(scoring: Any, kind: Kind, is_skewed: bool = False) -> list[Metric]:
     """Return the metrics that a ``scoring`` parameter means, the one that decides first.
+
+    None takes defaults; if one class has nearly all rows, balanced accuracy comes first.
 
     Examples
     --------
@@ -112,7 +114,7 @@ def resolve_scoring(scoring: Any, kind: Kind) -> list[Metric]:
     ['accuracy', 'f1_macro', 'roc_auc', 'brier_score']
     """
     if scoring is None:
-        scoring = _DEFAULTS[kind]
+        scoring = (*(("balanced_accuracy",) if is_skewed else ()), *_DEFAULTS[kind])
     if isinstance(scoring, str):
         scoring = [scoring]
     if isinstance(scoring, Mapping):

@@ -190,7 +190,9 @@ class ComparisonResult:
         Returns
         -------
         pipeline : Pipeline
-            The fitted pipeline. It predicts from texts.
+            The fitted pipeline. It predicts from texts. For several labels a row it predicts a
+            column of 0 and 1 for each label of ``target.classes``. The default estimator of up to
+            20 labels also has them as ``classes_``, and ``predict_proba`` with the same columns.
 
         Raises
         ------

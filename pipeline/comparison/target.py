@@ -24,6 +24,7 @@ Task = Literal["auto", "classification", "regression"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
 _MAX_PLAUSIBLE_CLASSES = 50
+_DOMINANT = 0.9  # accuracy then hardly depends on the other classes
 _MAX_EXACT = 2**53  # greater integers are not exact as float64
 _COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
 
@@ -50,6 +51,15 @@ class Target:
     def is_classes(self) -> bool:
         """Whether each row has one class."""
         return self.kind in ("binary", "multiclass")
+
+    @property
+    def dominant_class(self) -> tuple[Any, float] | None:
+        """The class of at least nine rows in ten, and its share; None if there is none."""
+        if not self.is_classes:
+            return None
+        counts = self.count_classes()
+        share = float(counts.iloc[-1] / len(self))
+        return (counts.index[-1], share) if share >= _DOMINANT else None
 
     def count_classes(self) -> pd.Series:
         """Return the number of rows of each class or label, the rarest first."""

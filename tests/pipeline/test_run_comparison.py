@@ -14,7 +14,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression, LogisticRegressionCV
@@ -470,6 +470,17 @@ def test_several_labels_a_row(head: Any) -> None:
     assert comparison.target.kind == "multilabel"
     assert comparison.pipeline("words").predict(TEXTS[:2]).shape == (2, 2)
     json.loads(comparison.to_json())
+    assert comparison.target.classes is not None
+    if head is None:
+        pipe = comparison.pipeline("words")
+        assert pipe.classes_.tolist() == comparison.target.classes.tolist() == ["bat", "living"]
+        found, probabilities = pipe.predict(TEXTS), pipe.predict_proba(TEXTS)
+        assert probabilities.shape == (60, 2)
+        np.testing.assert_array_equal(found, probabilities > 0.5)
+        truth = np.array([[name in row for name in pipe.classes_] for row in labels])
+        assert pipe.score(TEXTS, truth) == (found == truth).all(axis=1).mean() > 0.5
+        again = clone(pipe).fit(TEXTS, truth.astype(int))
+        np.testing.assert_array_equal(again.predict_proba(TEXTS), probabilities)
 
 
 def test_a_single_label_a_row_or_none() -> None:
@@ -485,6 +496,7 @@ def test_regression() -> None:
         TEXTS, numbers, {**MAJORITY, "letters": CountVectorizer(analyzer="char")}, cv=3
     )
     assert comparison.metric == "r2"
+    assert list(comparison.outcomes) == list(comparison.roster) == ["mean of the target", "letters"]
     assert comparison.best == "letters"
     assert comparison.baseline == "letters"
     assert math.isnan(comparison.table.loc[0, "spearman"])
@@ -492,7 +504,24 @@ def test_regression() -> None:
     assert comparison.settings["target"] == "text: regression"
     with pytest.warns(UserWarning, match="came as text and was read as numbers"):
         from_text = compare(TEXTS, numbers.astype(str), MAJORITY, LinearRegression(), 3)
-    assert scores(from_text, "majority class") == scores(comparison, "majority class")
+    assert scores(from_text, "mean of the target") == scores(comparison, "mean of the target")
+
+
+def test_where_one_class_has_nearly_all_rows_balanced_accuracy_decides() -> None:
+    texts = [f"{'seldom' if number % 20 == 0 else 'often'} {number}" for number in range(200)]
+    labels = ["rare" if number % 20 == 0 else "usual" for number in range(200)]
+    note = r"95 % of rows are of class 'usual'\. .* balanced accuracy decides"
+    with pytest.warns(UserWarning, match=note):
+        comparison = compare(texts, labels, FEATURES, cv=2)
+    assert comparison.metric == "balanced_accuracy"
+    assert comparison.table["balanced_accuracy"].tolist() == [0.5, 1]
+    assert comparison.table["accuracy"].tolist() == [0.95, 1]
+    assert any("95 %" in one for one in comparison.notes)
+    chosen = quick(texts, labels, FEATURES, scoring="accuracy")
+    assert chosen.metric == "accuracy"
+    assert chosen.notes == []
+    even = compare(texts[:20], (["a", "b"] * 10), MAJORITY, cv=2)
+    assert even.metric == "accuracy"
 
 
 def test_hundreds_of_classes() -> None:

@@ -16,10 +16,12 @@ from bertvectorizer.pipeline import default_features, layer_features
 from bertvectorizer.pipeline.comparison import candidates as module
 from bertvectorizer.pipeline.comparison.candidates import (
     MAJORITY,
+    MEAN,
     choose_features,
     choose_primary,
     find_cell,
     is_contextual,
+    name_majority,
     parts_of,
     with_store,
 )
@@ -263,3 +265,14 @@ def test_the_declared_test_is_chosen_before_any_score() -> None:
     for primary in ("bert", 3):
         with pytest.raises(InvalidParameterError, match=r"'primary' .*: words, c\. Got"):
             choose_primary({"words": words, "c": own}, primary)  # type: ignore[arg-type]
+
+
+def test_for_regression_the_majority_class_is_the_mean() -> None:
+    features = {"words": TfidfVectorizer(), MAJORITY: None}
+    assert list(name_majority(features, "regression")) == ["words", MEAN]
+    assert name_majority(features, "multiclass") == features
+    own = {MAJORITY: TfidfVectorizer()}
+    assert name_majority(own, "regression") == own
+    both = {MAJORITY: None, MEAN: TfidfVectorizer()}
+    assert name_majority(both, "regression") == both
+    assert choose_features("Mean of the target", features) == {MAJORITY: None}

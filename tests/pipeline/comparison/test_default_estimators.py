@@ -13,6 +13,7 @@ from sklearn.linear_model import (
     RidgeClassifierCV,
     RidgeCV,
 )
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from bertvectorizer.pipeline.comparison.default_estimators import (
@@ -35,7 +36,8 @@ LABELS = np.array(["a", "b", "c"], dtype=object)[RANDOM.randint(3, size=60)]
         ("multiclass", LABELS, LogisticRegressionCV),
         ("multiclass", np.arange(60) % 20, LogisticRegressionCV),
         ("multiclass", np.arange(60) % 21, RidgeClassifierCV),
-        ("multilabel", (RANDOM.normal(size=(60, 3)) > 0).astype(int), RidgeClassifierCV),
+        ("multilabel", (RANDOM.normal(size=(60, 3)) > 0).astype(int), OneVsRestClassifier),
+        ("multilabel", (RANDOM.normal(size=(60, 21)) > 0).astype(int), RidgeClassifierCV),
         ("regression", RANDOM.normal(size=60), RidgeCV),
     ],
 )
@@ -56,6 +58,17 @@ def test_few_rows_of_a_class(make: Any, counts: tuple[int, ...]) -> None:
     model = default_estimator(features, "multiclass", labels)
     assert isinstance(model[1], LogisticRegression if min(counts) == 1 else LogisticRegressionCV)
     assert model.fit(features, labels).predict(features).shape == labels.shape
+
+
+@pytest.mark.filterwarnings("ignore:Label not 2 is present")
+@pytest.mark.parametrize("n_rows", [1, 2, 30])
+def test_few_rows_of_a_label(n_rows: int) -> None:
+    several = np.zeros((60, 3), dtype=int)  # no row has the last label
+    several[:n_rows, 0] = several[::2, 1] = 1
+    model = default_estimator(DENSE, "multilabel", several).fit(DENSE, several)
+    is_fixed = isinstance(model[1].estimator, LogisticRegression)
+    assert is_fixed == (n_rows == 1)
+    assert model.predict_proba(DENSE).shape == model.predict(DENSE).shape == (60, 3)
 
 
 def test_hundreds_of_classes_and_all_kinds_can_be_learned() -> None:

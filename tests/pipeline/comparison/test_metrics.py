@@ -40,6 +40,11 @@ def test_defaults() -> None:
     assert names(None, "multiclass") == ["accuracy", "f1_macro", "roc_auc_ovr", "brier_score"]
     assert names(None, "multilabel") == ["f1_macro", "accuracy", "roc_auc"]
     assert names(None, "regression") == ["r2", "spearman", "mean_absolute_error"]
+    assert [metric.name for metric in resolve_scoring(None, "binary", True)] == [
+        "balanced_accuracy",
+        *names(None),
+    ]
+    assert [metric.name for metric in resolve_scoring("accuracy", "binary", True)] == ["accuracy"]
 
 
 @pytest.mark.parametrize("labels", [(0, 1), (3, 7), ("ham", "spam"), (False, True)])
