@@ -98,6 +98,13 @@ def compare(
             "--all-layers", help="Also compare every layer with cls, mean and max pooling."
         ),
     ] = False,
+    primary: Annotated[
+        str | None,
+        typer.Option(
+            help="Feature set whose test against the best baseline decides the headline. Default:"
+            " BERT."
+        ),
+    ] = None,
     cv: Annotated[str, typer.Option(help="Folds: 5, or 2x5 for two repeats of five.")] = "2x5",
     test: Annotated[
         Path | None,
@@ -178,6 +185,7 @@ def compare(
                 n_jobs=n_jobs,
                 random_state=seed,
                 store=store or "auto",
+                primary=primary,
                 groups=groups,
                 group_duplicates=group_duplicates,
                 test=held_back,
@@ -252,6 +260,8 @@ def _print(comparison: Comparison) -> None:
     )
     print(f"Best baseline: {comparison.baseline}. p: of the difference to it.")
     print(f"{verdict(comparison).answer}.")
+    if comparison.primary is not None:
+        print(f"Declared test: {comparison.primary}. Its p is not corrected.")
     exploratory = found[found["family"] == EXPLORATORY]
     if len(exploratory):
         print("Exploratory, p corrected by Holm:")

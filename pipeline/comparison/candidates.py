@@ -251,12 +251,16 @@ def choose_primary(features: Mapping[str, Any], primary: str | None = None) -> s
     'BERT'
     """
     if primary is not None:
-        if not isinstance(primary, str) or primary not in features:
+        names = {name.casefold(): name for name in features} | {name: name for name in features}
+        found = None
+        if isinstance(primary, str):
+            found = names.get(primary, names.get(primary.casefold()))
+        if found is None:
             raise InvalidParameterError(
                 f"The 'primary' parameter must name one of the feature sets: {', '.join(features)}."
                 f" Got {short_repr(primary)} instead."
             )
-        return primary
+        return found
     contextual = [name for name, transformer in features.items() if is_contextual(transformer)]
     if not contextual or len(contextual) == len(features):
         return None

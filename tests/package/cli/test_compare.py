@@ -218,7 +218,8 @@ def test_on_the_built_in_example(default_model_directory: Path, run: Run, tmp_pa
     assert float(rows["BERT"][0]) > 0.6
     assert rows["BERT"][-2] == "384"
     assert any(line.startswith("Best baseline: TF-IDF words.") for line in lines)
-    assert "Better: BERT." in lines
+    assert "Yes, BERT is better on these texts." in lines
+    assert "Declared test: BERT. Its p is not corrected." in lines
     found = json.loads(numbers.read_text(encoding="utf-8"))
     assert found["best"] == "BERT"
     assert f"{found['table'][2]['accuracy']:.3f}" == rows["BERT"][0]

@@ -262,7 +262,9 @@ def test_the_declared_test_is_chosen_before_any_score() -> None:
     assert choose_primary({"a": layer, "c": own}) is None
     assert choose_primary({"words": words, "a": layer, "c": own}, "a") == "a"
     assert choose_primary({MAJORITY: None, "words": words}, "words") == "words"
-    for primary in ("bert", 3):
+    assert choose_primary({"BERT": own, "bert": layer, MAJORITY: None}, "bert") == "bert"
+    assert choose_primary({"BERT": own, MAJORITY: None}, "Bert") == "BERT"
+    for primary in ("bert", "", 3):
         with pytest.raises(InvalidParameterError, match=r"'primary' .*: words, c\. Got"):
             choose_primary({"words": words, "c": own}, primary)  # type: ignore[arg-type]
 
