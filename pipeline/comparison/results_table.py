@@ -144,9 +144,8 @@ def _test_all(
     confidence[is_exploratory] = family_confidence(raw[is_exploratory], CONFIDENCE)
     p_values = raw.copy()
     p_values[is_exploratory] = holm(raw[is_exploratory])
-    return [test(name, own) for name, own in zip(outcomes, confidence.tolist(), strict=True)], (
-        p_values
-    )
+    differences = [test(name, own) for name, own in zip(outcomes, confidence.tolist(), strict=True)]
+    return differences, p_values
 
 
 def estimate_score(
