@@ -266,8 +266,9 @@ def family_confidence(p_values: ArrayLike, confidence: float = 0.95) -> NDArray[
     _check_level(confidence, 0.0)
     level, n_tests = 1 - confidence, max(int(np.count_nonzero(~np.isnan(raw))), 1)
     only_holm = (corrected < level) & (n_tests * raw >= level)
-    steps = np.divide(raw, corrected, out=np.full(len(raw), 1 / n_tests), where=only_holm)
-    return 1 - level * steps
+    steps: NDArray[np.float64] = np.full(len(raw), 1 / n_tests)
+    np.divide(raw, corrected, out=steps, where=only_holm)
+    return np.asarray(1 - level * steps, dtype=np.float64)
 
 
 def _corrected(

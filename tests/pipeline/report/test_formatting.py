@@ -25,7 +25,7 @@ from tests.pipeline.comparisons import NAMES, make_comparison
     ("gain", "tone", "answer"),
     [
         (0.06, "yes", "Yes, BERT"),
-        (-0.05, "open", "No evidence that BERT is better"),
+        (-0.02, "open", "No evidence that BERT is better"),
         (-0.4, "no", "No, BERT is worse"),
     ],
 )
