@@ -111,12 +111,36 @@ MORE_FAMILIES: dict[str, Callable[[], Any]] = {
     ),
 }
 
+# Padding changes the tokens beside it: convolutions, a Fourier transform, an approximated
+# attention, positions counted from the end.
+LEAKY_FAMILIES: dict[str, Callable[[], Any]] = {
+    "convbert": lambda: hf.ConvBertConfig(**_BERT, embedding_size=32, initializer_range=0.2),
+    "fnet": lambda: hf.FNetConfig(
+        **{name: size for name, size in _BERT.items() if name != "num_attention_heads"},
+        initializer_range=0.2,
+    ),
+    "nystromformer": lambda: hf.NystromformerConfig(
+        **_BERT, max_position_embeddings=128, initializer_range=0.2
+    ),
+    "yoso": lambda: hf.YosoConfig(**_BERT, max_position_embeddings=128, initializer_range=0.2),
+    "cpmant": lambda: hf.CpmAntConfig(
+        vocab_size=SIZE,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        dim_head=8,
+        dim_ff=64,
+        prompt_length=4,
+        init_std=0.2,
+    ),
+}
+
 
 def save_model(family: str, directory: Path, **changes: Any) -> Path:
     """Write a model of a family, with random but seeded weights, and a tokenizer."""
     with torch.random.fork_rng():
         torch.manual_seed(20181011)
-        config = {**FAMILIES, **MORE_FAMILIES}[family]()
+        config = {**FAMILIES, **MORE_FAMILIES, **LEAKY_FAMILIES}[family]()
         config.update(changes)
         hf.AutoModel.from_config(config).eval().save_pretrained(directory)
     save_tokenizer(directory, special_tokens=family not in {"gpt2", "openai-gpt", "mistral"})

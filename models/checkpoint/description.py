@@ -126,7 +126,9 @@ class Checkpoint:
     @cached_property
     def n_layers(self) -> int:
         """Number of transformer layers."""
-        return int(self.config.get_text_config().num_hidden_layers)
+        config = self.config.get_text_config()
+        # ALBERT repeats groups of layers.
+        return int(config.num_hidden_layers) * int(getattr(config, "inner_group_num", 1))
 
     @cached_property
     def hidden_size(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from ...errors import UnsupportedModelError
 from ...private_api import attention_implementation
 from ..checkpoint.weights import load_model, quiet_transformers
 from ..ragged import runs_of_equal_length
-from .early_exit import LayerReader
+from .devices import is_out_of_memory
+from .early_exit import LayerReader, agree
 from .int8 import quantize_linear_layers
 from .packed_attention import ATTENTION, packed, register
 
@@ -28,37 +29,41 @@ if TYPE_CHECKING:
 __all__ = ["Backbone"]
 
 _PROBE_LENGTHS = (7, 4, 4, 2)
-_PROBE_TOLERANCE = 5e-5
-_LONGEST_PROBED_WINDOW = 512
+_LONGEST_PROBE = 2 * 512 + 5
+_NOISE = 1e-2  # more than devices that add in another order each time differ by
 _MOST_PROBED_POSITIONS = 4096
 
 
 class Backbone:
     """The transformer of a checkpoint, as a function from token sequences to hidden states.
 
-    Whether sequences can be packed into one row is found by trying: a few short sequences are run
-    alone and in one row, and every hidden state must agree. Models that fail, because they never
-    call the attention interface or add relative positions of their own, run in padded batches.
+    How sequences may share a pass is found by trying: a few short ones are run alone and together,
+    and every hidden state must agree. One row without padding is tried first. Models that never
+    call the attention interface, or add relative positions of their own, get padded batches. Where
+    padding changes the tokens beside it, as in ConvBERT and FNet, batches are of equal length;
+    where sequences of a batch change each other, each runs by itself.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: Precision) -> None:
         register()
         self.device = device
         self.is_packed = False
+        self.batching: Literal["padded", "equal_length", "single"] = "padded"  # where not packed
         self.position_offset = 0  # of a packed sequence's first token; not 0 in RoBERTa and its kin
         self._config = checkpoint.config.get_text_config()
         self._pad_id: int | None = getattr(self._config, "pad_token_id", None)
         self._model: Any = load_model(checkpoint).to(device)
         accepted = inspect.signature(self._model.forward).parameters
+        self._takes_mask = "attention_mask" in accepted
         self._takes_positions = "position_ids" in accepted
         # GPT-2 and its kin take token types as well, but add the embeddings of words for them.
         self._takes_types = "token_type_ids" in accepted and bool(
             getattr(self._config, "type_vocab_size", 0)
         )
         with torch.inference_mode():
-            probe = partial(self._forward_alone, self._tokens(3))
-            self._read = LayerReader(self._model, checkpoint.n_layers, probe)
-            self._choose_path(checkpoint.n_layers)
+            # Under autocast, rounding would hide whether sequences change each other.
+            with torch.autocast(device.type, enabled=False):
+                self._try_model(checkpoint)
             if precision != "float32":
                 self._reduce(precision)
 
@@ -83,10 +88,26 @@ class Backbone:
                 with packed(runs_of_equal_length(lengths)):
                     states = self._read(forward, layers)
                 return {layer: state[0] for layer, state in states.items()}
-            mask = np.arange(lengths[0]) < lengths[:, None]
-            states = self._read(partial(self._forward_padded, ids, mask), layers)
-            keep = self._tensor(mask)
-            return {layer: state[keep] for layer, state in states.items()}
+            if self.batching == "padded":
+                return self._padded_states(ids, lengths, layers)
+            single = self.batching == "single"
+            runs = [(1, n) for n in lengths.tolist()] if single else runs_of_equal_length(lengths)
+            wanted = sorted(set(layers))
+            parts = []
+            start = 0
+            for count, length in runs:
+                end = start + count * length
+                parts.append(self._padded_states(ids[start:end], np.full(count, length), wanted))
+                start = end
+            return {layer: torch.cat([part[layer] for part in parts]) for layer in wanted}
+
+    def _padded_states(
+        self, ids: NDArray[np.int32], lengths: NDArray[np.int64], layers: Iterable[int]
+    ) -> dict[int, Tensor]:
+        mask = np.arange(lengths[0]) < lengths[:, None]
+        states = self._read(partial(self._forward_padded, ids, mask), layers)
+        keep = self._tensor(mask)
+        return {layer: state[keep] for layer, state in states.items()}
 
     def _forward_alone(self, sequence: NDArray[np.int32], **kwargs: Any) -> Any:
         return self._forward_padded(sequence, np.ones((1, len(sequence)), dtype=bool), **kwargs)
@@ -96,7 +117,9 @@ class Backbone:
     ) -> Any:
         table = np.full(mask.shape, self._pad_id or 0, dtype=np.int64)
         table[mask] = ids
-        return self._forward(table, attention_mask=self._tensor(mask.astype(np.int64)), **kwargs)
+        if self._takes_mask:
+            kwargs["attention_mask"] = self._tensor(mask.astype(np.int64))
+        return self._forward(table, **kwargs)
 
     def _forward(self, table: NDArray[Any], **kwargs: Any) -> Any:
         ids = self._tensor(table.astype(np.int64))
@@ -112,31 +135,71 @@ class Backbone:
         size = self._config.vocab_size
         return np.random.default_rng(seed).integers(size // 3, size, size=length, dtype=np.int32)
 
-    def _choose_path(self, n_layers: int) -> None:
-        """Pack if, at every layer, packed states equal those of each sequence by itself."""
+    def _try_model(self, checkpoint: Checkpoint) -> None:
+        """Find out, on a few tokens, how to read the layers and to batch sequences."""
+        try:
+            probe = partial(self._forward_alone, self._tokens(3))
+            self._read = LayerReader(self._model, checkpoint.n_layers, probe)
+            self._choose_batching(checkpoint.hidden_size)
+        except UnsupportedModelError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise UnsupportedModelError(
+                f"{type(self._model).__name__} does not run on the tokens of a text: {error!r}."
+                " Choose a model of another family, such as BERT or RoBERTa."
+            ) from error
+
+    def _choose_batching(self, hidden_size: int) -> None:
+        """Take the first way in which, at every layer, sequences are as each by itself."""
         window = getattr(self._config, "sliding_window", None)
-        if not self._takes_positions or (window or 0) > _LONGEST_PROBED_WINDOW:
-            return
-        # Longer than a sliding window, if there is one.
-        lengths = _PROBE_LENGTHS if window is None else (2 * window + 5, *_PROBE_LENGTHS)
+        beyond_window = 0 if window is None else 2 * window + 5
+        beyond_limit = _limit_of_short_positions(self._config) + 1
+        longest = max(beyond_window, beyond_limit)
+        lengths = _PROBE_LENGTHS
+        if _PROBE_LENGTHS[0] < longest <= _LONGEST_PROBE:
+            lengths = (longest, *_PROBE_LENGTHS)
         sequences = [self._tokens(length, seed) for seed, length in enumerate(lengths)]
         alone = [
-            self._forward_alone(sequence, output_hidden_states=True).hidden_states
-            for sequence in sequences
+            self._read.all_states(partial(self._forward_alone, sequence)) for sequence in sequences
         ]
-        if any(len(states) != n_layers + 1 for states in alone):
-            return
         expected = [torch.cat([state[0] for state in layer]) for layer in zip(*alone, strict=True)]
+        for layer, state in enumerate(expected):
+            if state.shape != (sum(lengths), hidden_size):
+                raise UnsupportedModelError(
+                    f"Layer {layer} of {type(self._model).__name__} gives states of shape"
+                    f" {tuple(state.shape)} for {sum(lengths)} tokens, where its configuration says"
+                    f" {hidden_size} features for each. Choose a model of another family, such as"
+                    " BERT or RoBERTa."
+                )
+        if longest <= _LONGEST_PROBE and self._takes_positions and self._pack(sequences, expected):
+            return
+        if beyond_limit <= _LONGEST_PROBE and self._agrees(sequences, expected):
+            return
+        self.batching = "equal_length"
+        if self._agrees(sequences, expected):
+            return
+        self.batching = "single"
+        if not self._agrees(sequences, expected, _NOISE):
+            raise UnsupportedModelError(
+                f"{type(self._model).__name__} gives the same text other vectors each time it runs."
+                " Choose a model of another family, such as BERT or RoBERTa."
+            )
+
+    def _pack(self, sequences: list[NDArray[np.int32]], expected: list[Tensor]) -> bool:
+        """Pack from now on if packed states are those of each sequence by itself."""
         own_attention = attention_implementation(self._model.config)
         self.is_packed = self._set_attention(ATTENTION)
         if not self.is_packed:
-            return
+            return False
         for offset in (0,) if self._pad_id is None else (0, self._pad_id + 1):
             self.position_offset = offset
-            if self._packs(sequences, expected):
-                return
+            if self._agrees(sequences, expected):
+                return True
         self._set_attention(own_attention)
         self.is_packed, self.position_offset = False, 0
+        return False
 
     def _set_attention(self, name: str) -> bool:
         """Choose an attention function; False if the architecture takes none but its own."""
@@ -147,24 +210,31 @@ class Backbone:
                 return False
         return attention_implementation(self._model.config) == name
 
-    def _packs(self, sequences: list[NDArray[np.int32]], expected: list[Tensor]) -> bool:
+    def _agrees(
+        self, sequences: list[NDArray[np.int32]], expected: list[Tensor], *tolerance: float
+    ) -> bool:
+        """Whether the states of sequences run together are those of each by itself."""
         lengths = np.array(list(map(len, sequences)))
-        ids = np.concatenate(sequences)
-        # Rows are longer than the model has positions; the first layer shows whether it minds.
+        try:
+            together = self.hidden_states(np.concatenate(sequences), lengths, range(len(expected)))
+            return all(
+                agree(state, together[layer], *tolerance) for layer, state in enumerate(expected)
+            ) and (not self.is_packed or self._packs_long_rows(sequences, expected[1]))
+        except (NotImplementedError, IndexError, RuntimeError, ValueError, TypeError):
+            return False  # the model cannot take the sequences so
+
+    def _packs_long_rows(self, sequences: list[NDArray[np.int32]], expected: Tensor) -> bool:
+        """Whether a row may be longer than the model has positions; the first layer shows it."""
+        lengths = np.array(list(map(len, sequences)))
         positions = getattr(self._config, "max_position_embeddings", None) or 0
-        repeats = positions // len(ids) + 1 if positions <= _MOST_PROBED_POSITIONS else 1
+        n_tokens = int(lengths.sum())
+        repeats = positions // n_tokens + 1 if positions <= _MOST_PROBED_POSITIONS else 1
         repeated = np.tile(np.arange(len(sequences)), repeats)
         repeated = repeated[np.argsort(-lengths[repeated], kind="stable")]
-        try:
-            together = self.hidden_states(ids, lengths, range(len(expected)))
-            long_ids = np.concatenate([sequences[index] for index in repeated])
-            long_row = self.hidden_states(long_ids, lengths[repeated], [1])[1]
-        except (NotImplementedError, IndexError, RuntimeError, ValueError, TypeError):
-            return False  # the model can't take a row of sequences at these positions
-        parts = expected[1].split(lengths.tolist())
-        return all(map(_agree, expected, together.values())) and _agree(
-            torch.cat([parts[index] for index in repeated]), long_row
-        )
+        ids = np.concatenate([sequences[index] for index in repeated])
+        row = self.hidden_states(ids, lengths[repeated], [1])[1]
+        parts = expected.split(lengths.tolist())
+        return agree(torch.cat([parts[index] for index in repeated]), row)
 
     def _reduce(self, precision: Precision) -> None:
         """Convert the parameters; not the buffers, since rotary positions need every bit."""
@@ -182,6 +252,14 @@ class Backbone:
             ) from error
 
 
-def _agree(expected: Tensor, actual: Tensor) -> bool:
-    scale = max(1.0, float(expected.abs().max()))
-    return bool((expected - actual).abs().max() <= _PROBE_TOLERANCE * scale)
+def _limit_of_short_positions(config: Any) -> int:
+    """Length beyond which LongRoPE turns all positions of a batch by other angles; 0 without."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    return max(
+        (
+            settings["original_max_position_embeddings"]
+            for settings in (rope, *rope.values())
+            if isinstance(settings, dict) and settings.get("rope_type") == "longrope"
+        ),
+        default=0,
+    )

@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LayerReader"]
+from ...errors import UnsupportedModelError
+
+__all__ = ["LayerReader", "agree"]
+
+_TOLERANCE = 5e-5
 
 
 class _DepthReached(Exception):
@@ -20,22 +24,54 @@ class LayerReader:
     """Collects hidden states where they enter a layer, without computing later layers.
 
     The modules that hidden states enter are found by watching one forward pass of ``example``, not
-    by their names. Models whose layers cannot be distinguished that way run to the end, with the
-    library's own ``output_hidden_states``. ``example`` runs the model on a small input and passes
-    its keyword arguments on.
+    by their names, and tried in a second one. Models whose layers cannot be distinguished that way
+    run to the end, with the library's own ``output_hidden_states``. ``example`` runs the model on a
+    small input and passes its keyword arguments on.
     """
 
     def __init__(self, model: nn.Module, n_layers: int, example: Callable[..., Any]) -> None:
         self.n_layers = n_layers
+        self._name = type(model).__name__
         self._local = threading.local()
-        entrances = self._find_entrances(model, example)
-        self.stops_early = entrances is not None
-        for module in entrances or []:
+        entrances, expected = self._find_entrances(model, example)
+        hooks = [
             module.register_forward_pre_hook(self._enter, with_kwargs=True)
+            for module in entrances or []
+        ]
+        self.stops_early = entrances is not None
+        # A layer that runs more often than it is counted would shift the numbers of the others.
+        if self.stops_early and not self._reads(example, expected):
+            self.stops_early = False
+            for hook in hooks:
+                hook.remove()
+
+    def _reads(self, example: Callable[..., Any], expected: list[Tensor]) -> bool:
+        """Whether the hooks give the states that the model itself returns."""
+        states = self(example, range(self.n_layers + 1))
+        return all(
+            layer in states and agree(expected[layer], states[layer])
+            for layer in range(self.n_layers + 1)
+        )
+
+    def all_states(self, forward: Callable[..., Any]) -> list[Tensor]:
+        """Run ``forward`` to its end; return the states of every layer, the embeddings first.
+
+        The last ones are the model's result, which some models scale after their last layer.
+        """
+        output = forward(output_hidden_states=True)
+        states = getattr(output, "hidden_states", None) or ()
+        if len(states) != self.n_layers + 1:
+            raise UnsupportedModelError(
+                f"{self._name} returns {len(states)} hidden states, not those of the embeddings and"
+                f" {self.n_layers} layers, so its layers cannot be told apart. Choose a model of"
+                " another family, such as BERT or RoBERTa."
+            )
+        return [*states[:-1], output.last_hidden_state]
 
     def _find_entrances(
         self, model: nn.Module, example: Callable[..., Any]
-    ) -> list[nn.Module] | None:
+    ) -> tuple[list[nn.Module] | None, list[Tensor]]:
+        """Return the modules, None where a state enters none, and the states of every layer."""
         entered: list[tuple[nn.Module, Tensor]] = []
 
         def watch(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -47,20 +83,18 @@ class LayerReader:
             module.register_forward_pre_hook(watch, with_kwargs=True) for module in model.modules()
         ]
         try:
-            expected = example(output_hidden_states=True).hidden_states
+            expected = self.all_states(example)
         finally:
             for hook in hooks:
                 hook.remove()
-        if len(expected) != self.n_layers + 1:
-            return None
         entrances: list[nn.Module] = []
         for state in expected[:-1]:
             outermost = next((module for module, tensor in entered if _same(tensor, state)), None)
             if outermost is None:
-                return None
+                return None, expected
             if outermost not in entrances:
                 entrances.append(outermost)
-        return entrances
+        return entrances, expected
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         reading = getattr(self._local, "reading", None)
@@ -72,7 +106,7 @@ class LayerReader:
         """Run ``forward`` as far as needed; return states of shape (batch, length, hidden)."""
         wanted = set(layers)
         if not self.stops_early:
-            states = forward(output_hidden_states=True).hidden_states
+            states = self.all_states(forward)
             return {layer: states[layer] for layer in sorted(wanted)}
         reading = self._local.reading = _Reading(wanted)
         try:
@@ -111,3 +145,11 @@ def _first_tensor(args: Any, kwargs: Any) -> Tensor | None:
 
 def _same(one: Tensor, other: Tensor) -> bool:
     return one.data_ptr() == other.data_ptr() and one.shape == other.shape
+
+
+def agree(expected: Tensor, actual: Tensor, tolerance: float = _TOLERANCE) -> bool:
+    """Whether states are equal but for rounding, relative to the largest of them."""
+    scale = max(1.0, float(expected.detach().abs().max()))
+    return expected.shape == actual.shape and torch.allclose(
+        expected, actual, rtol=0, atol=tolerance * scale, equal_nan=True
+    )

@@ -16,7 +16,15 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 from bertvectorizer.errors import UnsupportedModelError
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.network.backbone import Backbone
-from tests.tiny import FAMILIES, MORE_FAMILIES, PADDED_FAMILIES, SIZE, ModelFactory, save_tokenizer
+from tests.tiny import (
+    FAMILIES,
+    LEAKY_FAMILIES,
+    MORE_FAMILIES,
+    PADDED_FAMILIES,
+    SIZE,
+    ModelFactory,
+    save_tokenizer,
+)
 
 pytestmark = pytest.mark.numeric
 
@@ -126,6 +134,65 @@ class TestFamilies:
         backbone.hidden_states(np.concatenate(tokens()), LENGTHS, layers)
         assert len(finished) == max(layers)
 
+    def test_every_layer_of_a_repeated_group_is_counted(self, tiny_model: ModelFactory) -> None:
+        directory = tiny_model("albert", inner_group_num=2)
+        backbone = backbone_of(directory)
+        assert open_checkpoint(directory).n_layers == 2 * N_LAYERS
+        states = backbone.hidden_states(np.concatenate(tokens()), LENGTHS, range(2 * N_LAYERS + 1))
+        for layer, expected in enumerate(one_by_one(directory, tokens())):
+            torch.testing.assert_close(states[layer], expected, atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.parametrize("family", LEAKY_FAMILIES)
+    def test_texts_of_other_lengths_change_nothing_where_padding_would(
+        self, tiny_model: ModelFactory, family: str
+    ) -> None:
+        directory = tiny_model(family)
+        backbone = backbone_of(directory)
+        assert not backbone.is_packed
+        assert backbone.batching == "equal_length"
+        assert_equal_to_one_by_one(directory, backbone, tokens(np.array([61, 33, 33, 17, 5, 5, 1])))
+
+        # What the check spares us: the same sequences in one batch.
+        backbone.batching = "padded"
+        with pytest.raises(AssertionError, match="layer"):
+            assert_equal_to_one_by_one(directory, backbone, tokens(np.array([61, 5])))
+
+    @pytest.mark.parametrize(("limit", "batching"), [(16, "equal_length"), (2000, "equal_length")])
+    def test_positions_that_a_long_text_changes_for_its_whole_batch(
+        self, tmp_path: Path, limit: int, batching: str
+    ) -> None:
+        config = transformers.Phi3Config(
+            vocab_size=SIZE,
+            hidden_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=4000,
+            original_max_position_embeddings=limit,
+            rope_parameters={
+                "rope_type": "longrope",
+                "rope_theta": 10_000.0,
+                "short_factor": [1.0] * 4,
+                "long_factor": [4.0] * 4,
+                "original_max_position_embeddings": limit,
+            },
+            pad_token_id=0,
+            initializer_range=0.3,
+        )
+        save_model_of(AutoModel.from_config, config, tmp_path)
+        backbone = backbone_of(tmp_path)
+        assert (backbone.is_packed, backbone.batching) == (False, batching)
+        assert_equal_to_one_by_one(tmp_path, backbone, tokens(np.array([limit + 9, 5, 3])))
+
+
+def save_model_of(kind: Any, config: Any, directory: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = kind(config).eval()
+    model.save_pretrained(directory)
+    save_tokenizer(directory)
+
 
 class LeakyConfig(BertConfig):
     model_type = "leaky-bert"
@@ -158,6 +225,33 @@ class SeesItsNeighbour(torch.nn.Module):
         return result
 
 
+class SeesItsBatch(torch.nn.Module):
+    """A feed-forward layer that subtracts the mean of the batch."""
+
+    def __init__(self, theirs: torch.nn.Module) -> None:
+        super().__init__()
+        self.theirs = theirs
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.theirs(states - states.mean(dim=(0, 1)))
+        return result
+
+
+class Random(torch.nn.Module):
+    """A feed-forward layer that hashes, or drops units, at random."""
+
+    def __init__(self, theirs: torch.nn.Module) -> None:
+        super().__init__()
+        self.theirs = theirs
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.theirs(states * (torch.rand_like(states) > 0.5))
+        return result
+
+
+_LEAKS = {"neighbour": SeesItsNeighbour, "batch": SeesItsBatch, "random": Random}
+
+
 class LeakyBert(BertModel):
     """A real BERT, changed so that a row of several sequences would give wrong numbers."""
 
@@ -169,7 +263,7 @@ class LeakyBert(BertModel):
         if config.leak == "attention":
             last.attention.self = OwnAttention(last.attention.self)
         else:
-            last.intermediate = SeesItsNeighbour(last.intermediate)
+            last.intermediate = _LEAKS[config.leak](last.intermediate)
 
 
 class TestCheck:
@@ -208,6 +302,37 @@ class TestCheck:
         backbone.is_packed = backbone._set_attention("bertvectorizer_packed")
         with pytest.raises(AssertionError, match="layer 3"):
             assert_equal_to_one_by_one(tmp_path, backbone, sequences)
+
+    @pytest.mark.usefixtures("register_leaky")
+    @pytest.mark.parametrize(
+        ("leak", "batching"),
+        [("neighbour", "padded"), ("attention", "equal_length"), ("batch", "single")],
+    )
+    def test_sequences_share_a_batch_only_where_they_leave_each_other_alone(
+        self, leak: str, batching: str, tmp_path: Path
+    ) -> None:
+        self.save(leak, tmp_path)
+        backbone = backbone_of(tmp_path)
+        assert (backbone.is_packed, backbone.batching) == (False, batching)
+        assert_equal_to_one_by_one(tmp_path, backbone, tokens(np.array([9, 9, 4])))
+
+    @pytest.mark.usefixtures("register_leaky")
+    def test_a_model_that_gives_other_states_each_time_is_refused(self, tmp_path: Path) -> None:
+        self.save("random", tmp_path)
+        with pytest.raises(UnsupportedModelError, match="other vectors each time it runs"):
+            backbone_of(tmp_path)
+
+    def save(self, leak: str, directory: Path) -> None:
+        config = LeakyConfig(
+            **FAMILIES["bert"]().to_diff_dict() | {"leak": leak, "model_type": "leaky-bert"}
+        )
+        save_model_of(LeakyBert, config, directory)
+
+    def test_autocast_while_loading_leaves_the_path_as_it_is(
+        self, tiny_model: ModelFactory
+    ) -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert backbone_of(tiny_model("bert")).is_packed
 
     @pytest.mark.parametrize("family", ["bert", "mpnet"])
     def test_the_library_s_attention_is_put_back_where_packing_fails(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
+from bertvectorizer.errors import UnsupportedModelError
 from bertvectorizer.models.network.early_exit import LayerReader
 from tests.tiny import FAMILIES, ModelFactory
 
@@ -96,3 +97,54 @@ def test_a_model_whose_layers_cannot_be_distinguished_is_run_to_the_end() -> Non
     read = reader(lambda **options: model(states, **options), [2, 0])
     assert list(read) == [0, 2]
     assert all(torch.equal(read[layer], expected[layer]) for layer in read)
+
+
+class Looped(torch.nn.Module):
+    """A network that runs its layers twice and counts the states of the second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(4, 4) for _ in range(N_LAYERS))
+
+    def forward(self, states: torch.Tensor, output_hidden_states: bool = False) -> Any:
+        for layer in self.layers:
+            states = layer(states)
+        seen = [states]
+        for layer in self.layers:
+            states = layer(states)
+            seen.append(states)
+        return SimpleNamespace(
+            last_hidden_state=states, hidden_states=tuple(seen) if output_hidden_states else None
+        )
+
+
+def test_a_layer_that_runs_more_often_than_it_counts_shifts_no_other() -> None:
+    model, states = Looped(), torch.linspace(-1, 1, 8).reshape(1, 2, 4)
+    reader = LayerReader(model, N_LAYERS, lambda **options: model(states, **options))
+    expected = model(states, output_hidden_states=True).hidden_states
+    read = reader(lambda **options: model(states, **options), range(N_LAYERS + 1))
+    assert all(torch.equal(read[layer], expected[layer]) for layer in range(N_LAYERS + 1))
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+class Scaled(Copying):
+    """A network whose result is scaled after its last layer."""
+
+    def forward(self, states: torch.Tensor, output_hidden_states: bool = False) -> Any:
+        output = super().forward(states, output_hidden_states)
+        output.last_hidden_state = 3 * output.last_hidden_state
+        return output
+
+
+def test_the_last_layer_is_the_result_of_the_model() -> None:
+    model, states = Scaled(), torch.linspace(-1, 1, 8).reshape(1, 2, 4)
+    reader = LayerReader(model, N_LAYERS, lambda **options: model(states, **options))
+    read = reader(lambda **options: model(states, **options), [1, N_LAYERS])
+    assert torch.equal(read[N_LAYERS], model(states).last_hidden_state)
+
+
+@pytest.mark.parametrize("n_layers", [N_LAYERS - 1, N_LAYERS + 1])
+def test_a_model_with_more_or_fewer_states_than_layers_is_refused(n_layers: int) -> None:
+    model, states = Copying(), torch.linspace(-1, 1, 8).reshape(1, 2, 4)
+    with pytest.raises(UnsupportedModelError, match=f"Copying returns {N_LAYERS + 1} hidden"):
+        LayerReader(model, n_layers, lambda **options: model(states, **options))
