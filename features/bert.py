@@ -52,6 +52,10 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
         read, by the checkpoint's Dense and Normalize modules.
     normalize : "auto" or bool, default="auto"
         True scales each vector to unit length; False leaves out the checkpoint's own Normalize.
+    truncate_dim : int or None, default=None
+        Number of features to keep, the first ones, before ``normalize=True`` scales them. Fewer
+        are nearly as good where the checkpoint was trained for it (Matryoshka). None keeps as many
+        as the checkpoint says, with ``pooling="auto"`` and the last layer, else all.
     max_length : int or None, default=None
         Longest text in tokens, special tokens included. None takes the checkpoint's limit.
     overflow : {"truncate", "head_tail", "window"}, default="truncate"
@@ -150,6 +154,8 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
 
     N. Reimers, I. Gurevych, "Sentence-BERT", EMNLP 2019, section 3.
 
+    A. Kusupati et al., "Matryoshka Representation Learning", NeurIPS 2022 (``truncate_dim``).
+
     Examples
     --------
     >>> from bertvectorizer import BertVectorizer
@@ -170,10 +176,12 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     layer_merge: LayerMerge
     pooling: str | Sequence[str]
     normalize: Literal["auto"] | bool
+    truncate_dim: int | None
     overflow: Overflow
 
     _encoder_parameters = (
-        *BertBase._encoder_parameters, "layer_merge", "pooling", "normalize", "overflow",
+        *BertBase._encoder_parameters, "layer_merge", "pooling", "normalize", "truncate_dim",
+        "overflow",
     )  # fmt: skip
 
     def __init__(
@@ -184,6 +192,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
         layer_merge: Literal["concat", "sum", "mean"] = "concat",
         pooling: str | Sequence[str] = "auto",
         normalize: Literal["auto"] | bool = "auto",
+        truncate_dim: int | None = None,
         max_length: int | None = None,
         overflow: Literal["truncate", "head_tail", "window"] = "truncate",
         stride: int | None = None,
@@ -210,6 +219,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
             layer_merge=self.layer_merge,
             pooling=self.pooling,
             normalize=self.normalize,
+            truncate_dim=self.truncate_dim,
         )
 
     def _make_encoder(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -10,29 +9,26 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
 from ...private_api import forget_implementations
 from ...validation import short_repr
-from ..pooling.tokens import POOLINGS
 from .fingerprint import check_names, check_no_pickle, fingerprint, pickles, unsafe
+from .saved_settings import (
+    check_config_settings,
+    check_module_settings,
+    read_json,
+    read_model_settings,
+    read_pooling,
+    read_transformer_settings,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-T = TypeVar("T")
-
 __all__ = ["Checkpoint", "LaterModule", "model_directories", "read_checkpoint", "read_config"]
 
-_LEGACY_POOLINGS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
 # Modules that take one vector of a text and give another.
 _LATER_MODULES = {"Dense", "Dropout", "LayerNorm", "Normalize"}
 _LOADED = ("AutoConfig", "AutoModel", "AutoTokenizer")
@@ -60,7 +56,7 @@ class LaterModule:
     def out_features(self) -> int | None:
         """Width of the output, where the module sets it."""
         path = self.path / "config.json"
-        return _read_json(path, dict).get("out_features") if path.is_file() else None
+        return read_json(path, dict).get("out_features") if path.is_file() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +79,18 @@ class Checkpoint:
         Modules after the pooling: Dense, Normalize, LayerNorm, Dropout.
     max_seq_length : int or None
         Longest input in tokens, special tokens included, where the checkpoint sets it.
+    add_special_tokens : bool
+        Whether the tokenizer's special tokens stand around every text.
     do_lower_case : bool
         Whether texts are lower-cased before the tokenizer.
     prompts : dict of str to str
         Prompts by name.
     default_prompt : str
         Prompt before every text, unless another is requested.
+    truncate_dim : int or None
+        Number of features to keep of a vector, where the checkpoint sets it.
+    tokenizer_settings, config_settings : dict
+        Settings that the checkpoint adds to those of its tokenizer and its configuration.
     trust_remote_code : bool
         Whether the user allows code from the checkpoint to run.
     directories : tuple of Path
@@ -106,9 +108,13 @@ class Checkpoint:
     include_prompt: bool = True
     later_modules: tuple[LaterModule, ...] = ()
     max_seq_length: int | None = None
+    add_special_tokens: bool = True
     do_lower_case: bool = False
     prompts: dict[str, str] = field(default_factory=dict)
     default_prompt: str = ""
+    truncate_dim: int | None = None
+    tokenizer_settings: dict[str, Any] = field(default_factory=dict)
+    config_settings: dict[str, Any] = field(default_factory=dict)
     trust_remote_code: bool = False
     directories: tuple[Path, ...] = ()
 
@@ -203,7 +209,7 @@ def read_checkpoint(
         directory=transformer,
         directories=directories,
         fingerprint=fingerprint(root, states),
-        config=read_config(transformer, trust_remote_code),
+        config=read_config(transformer, trust_remote_code, described.get("config_settings", {})),
         trust_remote_code=trust_remote_code,
         **described,
     )
@@ -232,17 +238,23 @@ def _check_adapter(directory: Path) -> None:
 _importing = threading.Lock()  # a second thread may see transformers half imported
 
 
-def read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
-    """Read the configuration of the transformer in a directory."""
+def read_config(
+    directory: Path, trust_remote_code: bool, settings: dict[str, Any]
+) -> PreTrainedConfig:
+    """Read the configuration of the transformer in a directory, and change ``settings`` in it."""
     path = directory / "config.json"
-    _read_json(path, dict)
+    read_json(path, dict)
     with _importing:
         from transformers import AutoConfig
 
+    options = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(
-            directory, trust_remote_code=trust_remote_code, local_files_only=True
-        )
+        config: PreTrainedConfig = AutoConfig.from_pretrained(directory, **options)
+        if settings:
+            check_config_settings(config, settings)
+            config = AutoConfig.from_pretrained(directory, **options, **settings)
+    except UnsupportedModelError:
+        raise
     except ValueError as error:
         raise UnsupportedModelError(
             f"The model in {str(directory)!r} has an architecture that the installed transformers"
@@ -261,7 +273,7 @@ def read_config(directory: Path, trust_remote_code: bool) -> PreTrainedConfig:
         _check_code(path, getattr(config, "auto_map", None))
         tokenizer = directory / "tokenizer_config.json"
         if tokenizer.is_file():
-            _check_code(tokenizer, _read_json(tokenizer, dict).get("auto_map"))
+            _check_code(tokenizer, read_json(tokenizer, dict).get("auto_map"))
     forget_implementations(config)  # the name of one may be that of compiled code on the hub
     return config
 
@@ -282,7 +294,7 @@ def _read_modules(root: Path) -> list[LaterModule]:
     """Read the list of modules of a sentence-transformers checkpoint."""
     file = root / "modules.json"
     modules = []
-    for entry in _read_json(file, list):
+    for entry in read_json(file, list):
         if (
             not isinstance(entry, dict)
             or not isinstance(entry.get("type"), str)
@@ -326,7 +338,7 @@ def _sentence_transformer(
         )
     described: dict[str, Any] = {}
     if rest and rest[0].name == "Pooling":
-        described.update(_read_pooling(rest[0].path / "config.json"))
+        described.update(read_pooling(rest[0].path / "config.json"))
         rest = rest[1:]
     for module in rest:
         if module.name not in _LATER_MODULES:
@@ -340,21 +352,12 @@ def _sentence_transformer(
                 " model again."
             )
         check_no_pickle(module.path)
-        _check_activation(module.path / "config.json")
+        check_module_settings(module.name, module.path)
     described["later_modules"] = tuple(
         replace(module, content=fingerprint(module.path, _files_of(module, states)))
         for module in rest
     )
-    for file in sorted(first.path.glob("sentence_*_config.json")):
-        settings = _read_json(file, dict)
-        described["max_seq_length"] = settings.get("max_seq_length")
-        described["do_lower_case"] = bool(settings.get("do_lower_case", False))
-    if (root / "config_sentence_transformers.json").is_file():
-        settings = _read_json(root / "config_sentence_transformers.json", dict)
-        prompts = {name: text or "" for name, text in (settings.get("prompts") or {}).items()}
-        described["prompts"] = prompts
-        described["default_prompt"] = prompts.get(settings.get("default_prompt_name") or "", "")
-    return described
+    return {**described, **read_transformer_settings(first.path), **read_model_settings(root)}
 
 
 def _files_of(
@@ -366,44 +369,3 @@ def _files_of(
         for path, state in states.items()
         if Path(path).parent == module.path and not path.endswith(".py")
     }
-
-
-def _check_activation(path: Path) -> None:
-    """Raise if a module names an activation that sentence-transformers would replace by tanh."""
-    name = _read_json(path, dict).get("activation_function") if path.is_file() else None
-    if name is not None and not str(name).startswith("torch.nn."):
-        raise UnsafeModelError(
-            f"The file '{path}' names the activation function {short_repr(name)}, which is not"
-            " PyTorch's own and would run foreign code. Choose another checkpoint."
-        )
-
-
-def _read_pooling(path: Path) -> dict[str, Any]:
-    config = _read_json(path, dict)
-    modes = config.get("pooling_mode")
-    if modes is None:
-        modes = [name for key, name in _LEGACY_POOLINGS.items() if config.get(key)] or ["mean"]
-    pooling = tuple(modes) if isinstance(modes, list) else (modes,)
-    unknown = [mode for mode in pooling if mode not in POOLINGS]
-    if unknown:
-        raise UnsupportedModelError(
-            f"The pooling {unknown} in {str(path)!r} is not known. Set 'pooling' to one of"
-            f" {POOLINGS}."
-        )
-    return {"pooling": pooling, "include_prompt": config.get("include_prompt", True)}
-
-
-def _read_json(path: Path, kind: type[T]) -> T:
-    """Read a file with a JSON object (dict) or array (list)."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelIntegrityError(
-            f"The file {str(path)!r} cannot be read: {error}. Download the model again."
-        ) from error
-    if not isinstance(content, kind):
-        raise ModelIntegrityError(
-            f"The file {str(path)!r} must contain a {kind.__name__}, not a"
-            f" {type(content).__name__}. Download the model again."
-        )
-    return content

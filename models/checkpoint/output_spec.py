@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ...validation import check_choice, invalid
+from ...validation import check_choice, check_int, invalid
 from ..pooling.layers import LAYER_MERGES, LayerMerge, resolve_layers
 from ..pooling.tokens import POOLINGS, resolve_pooling
 
@@ -50,7 +50,7 @@ class OutputSpec:
     normalize : bool
         Whether the result is scaled to unit length.
     n_features : int
-        Width of the result.
+        Width of the result; of wider vectors, the first features are kept.
 
     See Also
     --------
@@ -85,6 +85,7 @@ def resolve_output_spec(
     layer_merge: LayerMerge = "concat",
     pooling: Any = "auto",
     normalize: Any = "auto",
+    truncate_dim: Any = None,
 ) -> OutputSpec:
     """Resolve the parameters of a vectorizer against a checkpoint.
 
@@ -101,6 +102,9 @@ def resolve_output_spec(
         modules too.
     normalize : bool or "auto", default="auto"
         False leaves the checkpoint's Normalize out, True scales any result to unit length.
+    truncate_dim : int or None, default=None
+        Number of features to keep, the first ones. None takes the checkpoint's number where its
+        later modules are applied, too.
 
     Returns
     -------
@@ -132,18 +136,25 @@ def resolve_output_spec(
     numbers = resolve_layers(layers, checkpoint.n_layers)
     own = isinstance(pooling, str) and pooling == "auto"
     poolings = checkpoint.pooling if own else resolve_pooling(pooling)
-    later = checkpoint.later_modules if own and numbers == (checkpoint.n_layers,) else ()
+    is_whole = own and numbers == (checkpoint.n_layers,)
+    later = checkpoint.later_modules if is_whole else ()
     if not normalize:
         later = tuple(module for module in later if module.name != "Normalize")
     n_merged = len(numbers) if layer_merge == "concat" else 1
     width = checkpoint.hidden_size * len(poolings) * n_merged
     for module in later:
         width = module.out_features or width
+    n_features = check_int("truncate_dim", truncate_dim, 1, optional=True)
+    if n_features is None:
+        n_features = min(width, (checkpoint.truncate_dim if is_whole else None) or width)
+    elif n_features > width:
+        rule = f"at most {width}, the number of features of these vectors, or None"
+        raise invalid("truncate_dim", rule, truncate_dim)
     return OutputSpec(
         layers=numbers,
         layer_merge=layer_merge,
         poolings=poolings,
         later_modules=later,
         normalize=not is_auto and bool(normalize),
-        n_features=width,
+        n_features=n_features,
     )

@@ -34,19 +34,25 @@ def merge_parts(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.fl
 
 
 def apply_post_modules(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:
-    """Apply Dense, Normalize ...; the result is of shape (n_texts, spec.n_features)."""
+    """Apply Dense, Normalize ...; the result is of shape (n_texts, spec.n_features).
+
+    A vector is truncated after the checkpoint's own modules, and before it is normalized.
+    """
     if not (spec.later_modules or spec.normalize):
-        return vectors
+        is_whole = vectors.shape[1] == spec.n_features
+        return vectors if is_whole else np.ascontiguousarray(vectors[:, : spec.n_features])
     import torch
     from torch.nn.functional import normalize
 
-    with torch.inference_mode():
+    # In float32 whatever the process's settings: under autocast, Dense would give bfloat16.
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         result = torch.from_numpy(vectors)
         for module in spec.later_modules:
             if module.name == "Normalize":  # the most frequent one, and not worth the import
                 result = normalize(result, dim=-1)
             else:
                 result = _load(module)({"sentence_embedding": result})["sentence_embedding"]
+        result = result[:, : spec.n_features]
         if spec.normalize:
             result = normalize(result, dim=-1)
         return np.ascontiguousarray(result.numpy(), dtype=np.float32)
@@ -61,9 +67,9 @@ def _load(module: LaterModule) -> Any:
 
     kind = import_from_string(f"sentence_transformers.models.{module.name}")
     try:
-        # It draws random weights before it reads the file.
+        # It draws random weights before it reads the file; torch's default may be float64.
         with reading([module.path], False, module.content), quiet_transformers():
-            return kind.load(str(module.path), local_files_only=True).eval()
+            return kind.load(str(module.path), local_files_only=True).eval().float()
     except ModelChangedError:
         raise
     except Exception as error:  # damaged files raise many kinds

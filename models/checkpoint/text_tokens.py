@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 
 from ...errors import ModelChangedError, ModelIntegrityError, UnsupportedModelError
-from ...validation import check_choice, check_int, invalid
+from ...validation import check_choice, check_int, invalid, short_repr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,7 +149,9 @@ class ModelTokenizer:
         self._tokenizer = tokenizer
         self._lower_case = checkpoint.do_lower_case
         self._prompt = checkpoint.resolve_prompt(prompt)
-        self._prefix, self._suffix = _special_tokens(tokenizer)
+        self._prefix, self._suffix = [], []
+        if checkpoint.add_special_tokens:
+            self._prefix, self._suffix = _special_tokens(tokenizer)
         self._n_prompt = len(self._encode([""])["input_ids"][0]) if self._prompt else 0
         n_special = len(self._prefix) + len(self._suffix)
         shortest = n_special + (self._n_prompt if keeps_prompt else 0) + 1
@@ -166,8 +168,13 @@ class ModelTokenizer:
         positions = checkpoint.n_positions or _UNLIMITED
         length = check_int("max_length", max_length, shortest, optional=True)
         if length is None:
-            limit = min(positions, self._tokenizer.model_max_length)
-            return int(min(checkpoint.max_seq_length or limit, limit))
+            own = checkpoint.max_seq_length or self._tokenizer.model_max_length
+            if own <= (n_special := len(self._prefix) + len(self._suffix)):
+                raise ModelIntegrityError(
+                    f"The model in '{checkpoint.directory}' is set to read {own} tokens of a text,"
+                    f" of which {n_special} are special ones. Set 'max_length'."
+                )
+            return int(min(own, positions))
         if length > positions:
             rule = f"at most {positions}, the number of positions of this model, or None"
             raise invalid("max_length", rule, max_length)
@@ -289,7 +296,8 @@ class TextTokenizer(ModelTokenizer):
         n_tokens, n_lost = np.zeros((2, len(texts)), dtype=np.int64)
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             block: list[int] = []
-            encoded = self._encode(texts[start : start + _TEXTS_AT_ONCE])
+            chunk = texts[start : start + _TEXTS_AT_ONCE]
+            encoded = self._encode(chunk)
             for row, body in enumerate(encoded["input_ids"], start=start):
                 n_tokens[row] = len(body)
                 pieces = [body]
@@ -336,7 +344,10 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     try:
         with reading(checkpoint.directories, trusted, checkpoint.fingerprint), quiet_transformers():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                directory, trust_remote_code=trusted, local_files_only=True
+                directory,
+                trust_remote_code=trusted,
+                local_files_only=True,
+                **checkpoint.tokenizer_settings,
             )
     except ModelChangedError:
         raise
@@ -344,6 +355,12 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
         raise ModelIntegrityError(
             f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again."
         ) from error
+    limit: Any = tokenizer.model_max_length
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
+        raise ModelIntegrityError(
+            f"The tokenizer in '{directory}' must have a number of tokens as 'model_max_length'."
+            f" Got {short_repr(limit)} instead. Correct it, or download the model again."
+        )
     # Without files, transformers returns an empty tokenizer.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ModelIntegrityError(

@@ -29,7 +29,9 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
 
 def _load(checkpoint: Checkpoint) -> torch.nn.Module:
     # A fresh configuration, since loading writes into the one it is given.
-    config = read_config(checkpoint.directory, checkpoint.trust_remote_code)
+    config = read_config(
+        checkpoint.directory, checkpoint.trust_remote_code, checkpoint.config_settings
+    )
     if hasattr(config, "use_cache"):
         config.use_cache = False
     options: dict[str, Any] = {}

@@ -159,6 +159,17 @@ def test_grid_that_leaves_the_vectors_alone_encodes_once(bert: str) -> None:
     assert n_encoded() == len(TEXTS)
 
 
+def test_grid_over_the_number_of_features_encodes_once(bert: str) -> None:
+    grid = {"bertvectorizer__truncate_dim": [4, 16, None], "bertvectorizer__normalize": [True]}
+    found = search(bert, "auto", TEXTS, LABELS, grid)
+    assert n_encoded() == len(TEXTS)
+    vectors = BertVectorizer(bert).transform(TEXTS)
+    kept = BertVectorizer(bert, truncate_dim=4, normalize=True).fit_transform(TEXTS)
+    expected = vectors[:, :4] / np.linalg.norm(vectors[:, :4], axis=1, keepdims=True)
+    np.testing.assert_allclose(kept, expected, rtol=1e-5, atol=1e-6)
+    assert len(set(found.cv_results_["mean_test_score"])) > 1
+
+
 BACKENDS = """
 import warnings
 path, model, read_only = sys.argv[1:]

@@ -108,3 +108,13 @@ def test_layers_and_poolings_are_checked(checkpoint: Checkpoint) -> None:
         resolve_output_spec(checkpoint, layers=4)
     with pytest.raises(InvalidParameterError, match="'pooling' parameter must be 'auto', one of"):
         resolve_output_spec(checkpoint, pooling="median")
+
+
+@pytest.mark.parametrize("truncate_dim", [0, -1, 33, 4.0, "8", True])
+def test_what_is_no_number_of_features_is_refused(
+    tiny_model: ModelFactory, truncate_dim: Any
+) -> None:
+    checkpoint = open_checkpoint(str(tiny_model("bert")))
+    with pytest.raises(InvalidParameterError, match="'truncate_dim' parameter must be"):
+        resolve_output_spec(checkpoint, truncate_dim=truncate_dim)
+    assert resolve_output_spec(checkpoint, truncate_dim=32).n_features == 32

@@ -205,3 +205,39 @@ class TestFiles:
         np.testing.assert_array_equal(
             apply_post_modules(vectors, readout(tmp_path / "elsewhere")), before
         )
+
+
+class TestSettingsOfTheProcess:
+    """The vectors of a checkpoint are those of its files, in float32."""
+
+    @pytest.fixture
+    def directory(self, tiny_model: ModelFactory, tmp_path: Path) -> Path:
+        return save_sentence_transformer(tiny_model("bert"), tmp_path, dense=8, normalize=True)
+
+    def apply(self, directory: Path) -> NDArray[np.float32]:
+        vectors = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float32)
+        return apply_post_modules(vectors, readout(directory))
+
+    def test_a_default_dtype_of_64_bits(self, directory: Path) -> None:
+        torch.set_default_dtype(torch.float64)
+        try:
+            result = self.apply(directory)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        same(result, self.apply(directory))
+
+    def test_autocast(self, directory: Path) -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            result = self.apply(directory)
+        same(result, self.apply(directory))
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("n_features", [1, 5, 32])
+def test_a_vector_is_truncated_before_it_is_normalized(normalize: bool, n_features: int) -> None:
+    vectors = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float32)
+    spec = OutputSpec((3,), "concat", ("mean",), (), normalize, n_features)
+    kept = vectors[:, :n_features]
+    result = apply_post_modules(vectors, spec)
+    same(result, unit(kept) if normalize else kept)
+    assert result.flags.c_contiguous

@@ -94,8 +94,8 @@ class TestTruncate:
         assert tokenizer.max_length == 128
         assert tokenizer([LONG * 20]).lengths.tolist() == [128]
 
-    @pytest.mark.parametrize(("own", "limit"), [(12, 12), (1000, 128), (None, 128)])
-    def test_a_sentence_transformer_s_limit_holds_up_to_the_model_s(
+    @pytest.mark.parametrize(("own", "limit"), [(12, 12), (1000, 512), (None, 128)])
+    def test_a_sentence_transformer_s_limit_holds_up_to_the_positions(
         self, checkpoint: Checkpoint, tokenizer: Any, own: int | None, limit: int
     ) -> None:
         assert (
