@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from ..errors import InvalidTextError
 from ..private_api import output_container
+from .bert_common import naming_row
 from .inputs.frames import first_names
 from .inputs.texts import Missing, TextColumn, read_columns
 
@@ -31,6 +32,11 @@ class _Distinct:
         index_of = dict(zip(self.texts, range(len(self.texts)), strict=True))
         self.inverse = np.array(list(map(index_of.__getitem__, column.texts)), dtype=np.int64)
         self.counts = np.bincount(self.inverse, minlength=len(self.texts))
+
+    def row_of(self, text: str) -> int:
+        """Return the first row that has a text."""
+        found = int(np.argmax(self.inverse == self.texts.index(text)))
+        return found // self.column.n_columns
 
 
 class VectorizerBase(
@@ -113,7 +119,8 @@ class TextVectorizer(VectorizerBase):
             The fitted vectorizer.
         """
         distinct = _Distinct(self._read(X))
-        self._learn(distinct.texts, distinct.counts)
+        with naming_row(distinct.row_of):
+            self._learn(distinct.texts, distinct.counts)
         self._keep_columns(distinct.column)
         return self
 
@@ -142,7 +149,8 @@ class TextVectorizer(VectorizerBase):
         if fit_params:
             raise TypeError(f"{type(self).__name__}.fit_transform() takes no {sorted(fit_params)}.")
         distinct = _Distinct(self._read(X))
-        vectors = self._learn_vectors(distinct.texts, distinct.counts)
+        with naming_row(distinct.row_of):
+            vectors = self._learn_vectors(distinct.texts, distinct.counts)
         self._keep_columns(distinct.column)
         return self._spread(vectors, distinct)
 
@@ -161,7 +169,9 @@ class TextVectorizer(VectorizerBase):
         """
         distinct = _Distinct(self._read(X))
         self._check_columns(distinct.column)
-        return self._spread(self._vectors(distinct.texts), distinct)
+        with naming_row(distinct.row_of):
+            vectors = self._vectors(distinct.texts)
+        return self._spread(vectors, distinct)
 
     @property
     def n_features_out_(self) -> int:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from ..errors import ModelChangedError, UnsupportedModelError
+from ..errors import ModelChangedError, ModelIntegrityError, UnsupportedModelError
 from ..models import Checkpoint, check_precision, open_checkpoint, resolve_device
+from ..models.checkpoint.text_tokens import TokenBeyondTableError
 from ..models.network.devices import Precision, tokens_per_batch
 from ..validation import check_flag, check_int
 from ..warning import warn_user
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..models.store.embedding_store import EmbeddingStore
 
-__all__ = ["BertBase", "progress_bar"]
+__all__ = ["BertBase", "naming_row", "progress_bar"]
 
 _Encoder = TypeVar("_Encoder")
 
@@ -134,6 +135,15 @@ class BertBase(Generic[_Encoder]):
         tags = super().__sklearn_tags__()  # type: ignore[misc]  # of the next base
         tags.requires_fit = False
         return tags
+
+
+@contextmanager
+def naming_row(row_of: Callable[[str], int], what: str = "row") -> Iterator[None]:
+    """Name the row of a text that has a token beyond the model's table."""
+    try:
+        yield
+    except TokenBeyondTableError as error:
+        raise ModelIntegrityError(f"{error} It is in {what} {row_of(error.text)}.") from None
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from ..models.pooling.subwords import SUBTOKEN_POOLINGS, SubtokenPooling, pool_s
 from ..models.ragged import ranges
 from ..validation import check_choice, check_int, short_repr
 from .base import VectorizerBase
-from .bert_common import BertBase, progress_bar
+from .bert_common import BertBase, naming_row, progress_bar
 from .inputs.frames import only_column
 from .inputs.texts import is_missing, list_iterable
 
@@ -57,7 +57,7 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
     random_state: int
 
     _overlap = 0.25
-    _unit = "words"
+    _unit, _owner = "words", "document"
 
     def _check_parameters(self) -> None:
         """Check what needs no model, before one is searched and perhaps downloaded."""
@@ -170,7 +170,11 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
     def _vectors(self, passages: Sequence[Passage], reader: SpanReader) -> NDArray[np.float32]:
         """Return the vectors of all spans, of shape (n_spans, n_features)."""
         vectors = np.zeros((int(_starts(passages)[-1]), reader.n_features), dtype=np.float32)
-        with progress_bar(self, len(vectors), self._unit) as advance:
+        texts = [passage.text for passage in passages]
+        with (
+            progress_bar(self, len(vectors), self._unit) as advance,
+            naming_row(texts.index, self._owner),
+        ):
             _fill(vectors, passages, reader, advance)
         return vectors
 

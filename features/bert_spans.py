@@ -147,7 +147,7 @@ class BertSpanVectorizer(BertSpanBase):
     """
 
     _overlap = 0.75
-    _unit = "spans"
+    _unit, _owner = "spans", "row"
 
     def __init__(
         self,

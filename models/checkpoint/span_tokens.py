@@ -126,6 +126,7 @@ class SpanTokenizer(ModelTokenizer):
         ids = np.fromiter(
             chain.from_iterable(encoded["input_ids"]), dtype=np.int32, count=n_tokens.sum()
         )
+        self._check_known(ids, texts, encoded["input_ids"])
         characters = np.fromiter(
             chain.from_iterable(chain.from_iterable(encoded["offset_mapping"])),
             dtype=np.int64,

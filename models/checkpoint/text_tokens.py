@@ -23,6 +23,7 @@ __all__ = [
     "ModelTokenizer",
     "Overflow",
     "TextTokenizer",
+    "TokenBeyondTableError",
     "TokenSequences",
     "TokenizedTexts",
     "Truncation",
@@ -35,6 +36,14 @@ OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 
 _TEXTS_AT_ONCE = 2048
 _UNLIMITED = 1 << 30
+
+
+class TokenBeyondTableError(ModelIntegrityError):
+    """Raised if a text has a token for which the model has no vector."""
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text
 
 
 @dataclass(frozen=True)
@@ -148,6 +157,7 @@ class ModelTokenizer:
             raise invalid("prompt", "a str or None", prompt)
         self._tokenizer = tokenizer
         self._lower_case = checkpoint.do_lower_case
+        self._n_known: int | None = getattr(checkpoint.config.get_text_config(), "vocab_size", None)
         self._prompt = checkpoint.resolve_prompt(prompt)
         self._prefix, self._suffix = [], []
         if checkpoint.add_special_tokens:
@@ -190,6 +200,22 @@ class ModelTokenizer:
         if resolved >= room:
             raise invalid("stride", f"smaller than the {room} tokens of a window", stride)
         return resolved
+
+    def _check_known(
+        self, ids: NDArray[np.int32], texts: Sequence[str], bodies: Sequence[Sequence[int]]
+    ) -> None:
+        """Raise if one of the tokens of texts lies beyond the model's table of vectors."""
+        if self._n_known is None or not len(ids) or (token := int(ids.max())) < self._n_known:
+            return
+        found = (text for text, body in zip(texts, bodies, strict=True) if token in body)
+        text = next(found, texts[0])
+        name = self._tokenizer.convert_ids_to_tokens(token)
+        raise TokenBeyondTableError(
+            f"The text {short_repr(text)} has the token {name!r}, number {token}, but the model has"
+            f" vectors for {self._n_known} tokens only. The tokenizer is of another model, or got"
+            " tokens of its own: save the two together, after resize_token_embeddings.",
+            text,
+        )
 
     def _prepare(self, text: str) -> str:
         """Return a text as the tokenizer gets it."""
@@ -309,6 +335,7 @@ class TextTokenizer(ModelTokenizer):
                     block += sequence
                     lengths.append(len(sequence))
             blocks.append(np.array(block, dtype=np.int32))
+            self._check_known(blocks[-1], chunk, encoded["input_ids"])
         return TokenizedTexts(
             ids=np.concatenate(blocks) if blocks else np.empty(0, dtype=np.int32),
             offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),

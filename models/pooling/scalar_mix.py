@@ -59,14 +59,23 @@ def fit_scalar_mix(
     True
     """
     import torch
+
+    # Whatever the process's settings: a gradient is needed, and all of it in float32.
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        return _fit(layers, targets, n_classes)
+
+
+def _fit(layers: NDArray[np.float32], targets: NDArray[Any], n_classes: int | None) -> ScalarMix:
+    import torch
     from torch.nn.functional import cross_entropy, mse_loss
 
     states = torch.from_numpy(np.ascontiguousarray(layers))
     n_outputs = 1 if n_classes is None else n_classes
-    mix = torch.zeros(len(states), requires_grad=True)
-    scale = torch.ones(1, requires_grad=True)
-    coefficients = torch.zeros(states.shape[2], n_outputs, requires_grad=True)
-    intercept = torch.zeros(n_outputs, requires_grad=True)
+    kind: Any = {"dtype": torch.float32, "requires_grad": True}
+    mix = torch.zeros(len(states), **kind)
+    scale = torch.ones(1, **kind)
+    coefficients = torch.zeros(states.shape[2], n_outputs, **kind)
+    intercept = torch.zeros(n_outputs, **kind)
     parameters = [mix, scale, coefficients, intercept]
     wanted = torch.from_numpy(targets)
     if n_classes is None:

@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from transformers import AutoTokenizer
 
 from bertvectorizer import BertVectorizer, BertWordVectorizer
-from bertvectorizer.errors import InvalidParameterError, ModelChangedError, UnsupportedModelError
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    ModelChangedError,
+    ModelIntegrityError,
+    UnsupportedModelError,
+)
 from tests.tiny import save_model
 
 pytestmark = pytest.mark.numeric
@@ -167,3 +173,32 @@ def test_true_is_not_taken_for_one(bert: str) -> None:
     assert BertVectorizer(bert, batch_tokens=1).transform(TEXTS).shape == (4, 32)
     with pytest.raises(InvalidParameterError, match="Got True instead"):
         BertVectorizer(bert, batch_tokens=True).transform(TEXTS)
+
+
+class TestTokensBeyondTheTable:
+    """A tokenizer that got tokens which the model did not."""
+
+    @pytest.fixture
+    def directory(self, own_model: Path) -> str:
+        tokenizer = AutoTokenizer.from_pretrained(own_model)
+        tokenizer.add_tokens(["bananas"])
+        tokenizer.save_pretrained(own_model)
+        return str(own_model)
+
+    @pytest.mark.parametrize("store", [None, "auto"])
+    def test_the_row_of_a_text_is_named(self, directory: str, store: str | None) -> None:
+        vectorizer = BertVectorizer(directory, store=store)
+        vectorizer.fit_transform(["a bat", "a crane"])
+        texts = ["a bat", "a bat", "a crane", "no bananas", "bananas"]
+        with pytest.raises(ModelIntegrityError, match=r"'no bananas' .*'bananas'.* in row 3\."):
+            vectorizer.transform(texts)
+        with pytest.raises(ModelIntegrityError, match=r"in row 3\."):
+            vectorizer.fit_transform(texts)
+        with pytest.raises(ModelIntegrityError, match=r"in row 3\."):
+            vectorizer.fit(texts)
+
+    @pytest.mark.parametrize("store", [None, "auto"])
+    def test_the_document_of_a_word_is_named(self, directory: str, store: str | None) -> None:
+        documents = [["a", "bat"], ["a", "bat"], ["no", "bananas"]]
+        with pytest.raises(ModelIntegrityError, match=r"'bananas'.* in document 2\."):
+            BertWordVectorizer(directory, store=store).fit_transform(documents)

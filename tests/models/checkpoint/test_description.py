@@ -348,6 +348,13 @@ class TestRefused:
         with pytest.raises(ModelIntegrityError, match=r"modules\.json' names no modules"):
             open_checkpoint(str(model))
 
+    @pytest.mark.parametrize("name", ["max_position_embeddings", "num_hidden_layers", "vocab_size"])
+    def test_a_length_as_a_string(self, model: Path, name: str) -> None:
+        config = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps(config | {name: str(config[name])}))
+        with pytest.raises(ModelIntegrityError, match=name):
+            open_checkpoint(str(model))
+
     def test_a_model_that_is_nowhere(self, tmp_path: Path) -> None:
         with pytest.raises(ModelNotFoundError):
             open_checkpoint(str(tmp_path / "nowhere"))

@@ -289,3 +289,17 @@ def test_quiet_transformers_in_many_threads_puts_everything_back() -> None:
         thread.join()
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before[:2]
     assert torch.equal(torch.get_rng_state(), before[2])
+
+
+@pytest.mark.parametrize("name", ["flash_attention_2", "eager", "no_such_attention"])
+def test_the_attention_that_a_configuration_names_is_not_needed(
+    tiny_model: ModelFactory, tmp_path: Path, name: str
+) -> None:
+    expected = load_model(open_checkpoint(tiny_model("bert")))
+    directory = Path(shutil.copytree(tiny_model("bert"), tmp_path / "model"))
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(config | {"attn_implementation": name}))
+    ids = torch.tensor([[5, 9, 30, 31, 7]])
+    with torch.inference_mode():
+        states = load_model(open_checkpoint(directory))(input_ids=ids).last_hidden_state
+        assert torch.equal(states, expected(input_ids=ids).last_hidden_state)

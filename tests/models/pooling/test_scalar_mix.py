@@ -108,3 +108,16 @@ def test_mixing_is_a_weighted_sum() -> None:
     )
     np.testing.assert_array_equal(layers, before)
     assert mix(layers[:, :0]).shape == (0, 2)
+
+
+def test_settings_of_the_process_do_not_matter() -> None:
+    layers = layers_of(np.eye(3)[CLASSES], 1)
+    expected = fit_scalar_mix(layers, CLASSES, 3)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+            mix = fit_scalar_mix(layers, CLASSES, 3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert mix.weights.dtype == np.float32
+    np.testing.assert_allclose(mix.weights, expected.weights, atol=1e-3)  # steps are rounded
