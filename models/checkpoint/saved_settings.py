@@ -170,10 +170,10 @@ def read_model_settings(root: Path) -> dict[str, Any]:
 
 
 def _check_modalities(ways: _Settings) -> None:
-    """Raise unless texts are read token by token: "message" stands for a chat template."""
+    """Raise unless the tokens of texts are read, and texts are read as they are."""
     if not ways:
         return
-    ways.expect("message")
+    ways.expect("message", meaning=" (a chat template around every text)")
     of_text = ({"method": "forward", "method_output_name": states} for states in _STATES)
     ways.expect("text", *of_text, or_missing=False)
 
@@ -273,11 +273,11 @@ class _Settings:
             merged |= self.take(key, "an object", lambda value: isinstance(value, dict)) or {}
         return _Settings(self._path, merged, f"{self._within}{keys[0]}.")
 
-    def expect(self, key: str, *supported: Any, or_missing: bool = True) -> None:
+    def expect(self, key: str, *supported: Any, or_missing: bool = True, meaning: str = "") -> None:
         """Raise unless an entry is one of ``supported``, or missing where it may be."""
         value = self._left.pop(key, None)
         if value not in supported and not (or_missing and value is None):
-            raise self._refused(f"{self._name(key)} = {short_repr(value)}")
+            raise self._refused(f"{self._name(key)} = {short_repr(value)}{meaning}")
 
     def ignore(self, *keys: str) -> Self:
         """Take entries that leave the vectors of texts alone."""
@@ -292,8 +292,9 @@ class _Settings:
 
     def finish(self) -> None:
         """Raise if an entry is left."""
-        for key, value in sorted(self._left.items()):
-            raise self._refused(f"{self._name(key)} = {short_repr(value)}")
+        if self._left:
+            key = min(self._left)
+            raise self._refused(f"{self._name(key)} = {short_repr(self._left[key])}")
 
     def _name(self, key: str) -> str:
         return repr(self._within + key)

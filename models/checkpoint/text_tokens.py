@@ -159,7 +159,8 @@ class ModelTokenizer:
         self._lower_case = checkpoint.do_lower_case
         self._n_known: int | None = getattr(checkpoint.config.get_text_config(), "vocab_size", None)
         self._prompt = checkpoint.resolve_prompt(prompt)
-        self._prefix, self._suffix = [], []
+        self._prefix: list[int] = []
+        self._suffix: list[int] = []
         if checkpoint.add_special_tokens:
             self._prefix, self._suffix = _special_tokens(tokenizer)
         self._n_prompt = len(self._encode([""])["input_ids"][0]) if self._prompt else 0

@@ -157,7 +157,7 @@ class Backbone:
         beyond_window = 0 if window is None else 2 * window + 5
         beyond_limit = _limit_of_short_positions(self._config) + 1
         longest = max(beyond_window, beyond_limit)
-        lengths = _PROBE_LENGTHS
+        lengths: tuple[int, ...] = _PROBE_LENGTHS
         if _PROBE_LENGTHS[0] < longest <= _LONGEST_PROBE:
             lengths = (longest, *_PROBE_LENGTHS)
         sequences = [self._tokens(length, seed) for seed, length in enumerate(lengths)]
