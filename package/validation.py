@@ -12,6 +12,7 @@ import numpy as np
 from .errors import InvalidParameterError
 
 __all__ = [
+    "NUMBER",
     "check_choice",
     "check_flag",
     "check_int",
@@ -20,6 +21,10 @@ __all__ = [
     "short_repr",
     "short_text",
 ]
+
+# A decimal number in ASCII. Each digit has one place in it, so that a text which is not a number
+# after all is refused in linear time.
+NUMBER = r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
 
 _LONGEST_SHOWN = 59
 _Choice = TypeVar("_Choice", bound=str)

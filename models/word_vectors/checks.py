@@ -13,8 +13,9 @@ from ...validation import invalid
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_vectors", "check_words"]
+__all__ = ["MOST_DIMS", "check_shape", "check_vectors", "check_words"]
 
+MOST_DIMS = 1 << 16
 _ROWS_AT_ONCE = 1 << 16
 
 
@@ -34,6 +35,17 @@ def check_words(words: Any) -> list[str]:
     return listed
 
 
+def check_shape(shape: tuple[int, ...], n_words: int) -> None:
+    """Raise unless an array of this shape can hold the vectors of so many words."""
+    if len(shape) != 2 or shape[0] != n_words or not 1 <= shape[1] <= MOST_DIMS:
+        raise invalid(
+            "vectors",
+            f"a matrix with a row for each of the {n_words:,} words, and at least one column and"
+            f" at most {MOST_DIMS:,}",
+            shape,
+        )
+
+
 def check_vectors(vectors: ArrayLike, n_words: int) -> NDArray[np.float32]:
     """Return finite vectors as a read-only float32 array of shape (n_words, n_dims)."""
     try:
@@ -44,12 +56,7 @@ def check_vectors(vectors: ArrayLike, n_words: int) -> NDArray[np.float32]:
             array = array.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise invalid("vectors", f"a matrix of numbers ({error})", type(vectors)) from error
-    if array.ndim != 2 or len(array) != n_words or not array.shape[1]:
-        raise invalid(
-            "vectors",
-            f"a matrix with a row for each of the {n_words:,} words, and at least one column",
-            array.shape,
-        )
+    check_shape(array.shape, n_words)
     view = array.view()
     view.flags.writeable = False
     for start in range(0, len(view), _ROWS_AT_ONCE):

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...errors import InvalidTableError
-from ...validation import short_repr
+from ...validation import NUMBER, short_repr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["AnalogyScore", "SectionScore", "SimilarityScore", "analogy_score", "similarity_score"]
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(NUMBER)
 
 
 @dataclass(frozen=True)

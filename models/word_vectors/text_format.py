@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...errors import ModelIntegrityError
-from ...validation import short_repr
+from ...validation import NUMBER, short_repr
+from .checks import MOST_DIMS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,11 +25,10 @@ __all__ = ["Header", "read_header", "read_text"]
 
 _BYTES_AT_ONCE = 32 << 20
 _LONGEST_LINE = 4 << 20
-_MOST_DIMS = 1 << 16
 _FIRST_LINES = 64
 _ROWS_AT_ONCE = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(NUMBER.encode())
 _SEPARATOR = re.compile(rb"([ \t]+)")
 _HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)\s*")
 
@@ -48,9 +48,9 @@ def read_header(first: bytes, name: str, size: int | None) -> Header | None:
     match = _HEADER.fullmatch(line.removeprefix(_BYTE_ORDER_MARK))
     if match is None or not newline:
         return None
-    if len(match[1]) > 18 or len(match[2]) > 18 or not 1 <= int(match[2]) <= _MOST_DIMS:
+    if len(match[1]) > 18 or len(match[2]) > 18 or not 1 <= int(match[2]) <= MOST_DIMS:
         raise ModelIntegrityError(
-            f"Line 1 (byte 0) of '{name}' promises vectors of a size outside [1, {_MOST_DIMS:,}]:"
+            f"Line 1 (byte 0) of '{name}' promises vectors of a size outside [1, {MOST_DIMS:,}]:"
             f" {_shown(line)}."
         )
     n_words, n_dims = int(match[1]), int(match[2])
@@ -139,7 +139,7 @@ class _Lines:
             self.skip(block)
             return
         self._n_dims = self._n_dims or _usual_width(block)
-        parsed = self._by_arrow(block, self._n_dims) if 1 <= self._n_dims <= _MOST_DIMS else None
+        parsed = self._by_arrow(block, self._n_dims) if 1 <= self._n_dims <= MOST_DIMS else None
         if parsed is None:
             yield from self._by_line(block)
         else:
@@ -225,8 +225,8 @@ class _Lines:
             raise self.too_long(line)
         if not self._n_dims:
             raise self.error("must hold a word and its numbers", line)
-        if self._n_dims > _MOST_DIMS:
-            raise self.error(f"has more than {_MOST_DIMS:,} numbers", line)
+        if self._n_dims > MOST_DIMS:
+            raise self.error(f"has more than {MOST_DIMS:,} numbers", line)
         parts = _SEPARATOR.split(line)  # fields and separators in turn
         end = len(parts) - 2 * self._n_dims
         # The rest is the word. It may hold spaces, as in GloVe 840B, but no numbers

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
+from ...validation import NUMBER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ __all__ = ["csv_text", "defuse"]
 _FORMULA = re.compile(
     r"[\t\r\n]|[\s\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]"
 )
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(NUMBER)
 
 
 def defuse(text: str) -> str:

@@ -87,15 +87,16 @@ def figure_svg(draw: Callable[[], Figure], name: str, title: str, description: s
     drawn = target.getvalue()
     drawn = drawn[drawn.index("<svg") :].strip()
     drawn = re.sub(
-        r"<!--.*?-->|<metadata>.*?</metadata>|<style\b.*?</style>|<defs>\s*</defs>",
+        r"<!--.*?(?:-->|\Z)|<metadata>.*?(?:</metadata>|\Z)|<style\b.*?(?:</style>|\Z)"
+        r"|<defs>\s*</defs>",
         "",
         drawn,
         flags=re.DOTALL,
     )
     # Text is never within a tag, nor does it hold a "<".
-    drawn = re.sub(r"<[^>]*>", lambda tag: _page_tag(tag.group(), name), drawn)
+    drawn = re.sub(r"<[^<>]*>", lambda tag: _page_tag(tag.group(), name), drawn)
     drawn = drawn.translate({ord(placeholder): letter for placeholder, letter in originals.items()})
-    _, viewbox, rest = re.split(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', drawn, maxsplit=1)
+    _, viewbox, rest = re.split(r'<svg[^<>]*?viewBox="([^"]*)"[^<>]*>', drawn, maxsplit=1)
     width = viewbox.split()[2]
     return (
         f'<svg class="figure" role="img" viewBox="{viewbox}"'

@@ -365,7 +365,7 @@ class TestLongLines:
     def short_limits(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(word_text, "_BYTES_AT_ONCE", 1000)
         monkeypatch.setattr(word_text, "_LONGEST_LINE", 100)
-        monkeypatch.setattr(word_text, "_MOST_DIMS", 20)
+        monkeypatch.setattr(word_text, "MOST_DIMS", 20)
 
     @pytest.mark.parametrize("endless", [b"\0", b"x", b"1 ", b" "])
     def test_an_endless_line_is_not_read_to_its_end(self, endless: bytes) -> None:
