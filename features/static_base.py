@@ -203,9 +203,10 @@ class WordVectorizer(TextVectorizer):
         """Find the vectors of words; copy those of the table only to add others to them."""
         rows = table.rows(found.words)
         is_known = rows >= 0
+        kept = table.verified(rows[is_known])
         by_subwords = self._by_subwords(table)
         if is_known.all() or not (by_subwords or self.oov == "zero"):
-            return LookedUp(found, table.vectors, rows, is_known)
+            return LookedUp(found, kept, rows, is_known)
         unknown = np.flatnonzero(~is_known)
         more = np.zeros((len(unknown), table.n_dims), dtype=np.float32)
         if by_subwords:
@@ -216,7 +217,7 @@ class WordVectorizer(TextVectorizer):
         vectors = np.empty((len(rows), table.n_dims), dtype=np.float32)
         vectors[unknown] = more
         in_table = np.flatnonzero(rows >= 0)
-        vectors[in_table] = table.vectors[rows[in_table]]
+        vectors[in_table] = kept[rows[in_table]]
         return LookedUp(found, vectors, np.arange(len(rows)), is_known)
 
     def _by_subwords(self, table: WordVectors) -> bool:

@@ -129,8 +129,8 @@ def _digest(file: VectorFile) -> str:
 
 def _same_blocks(file: VectorFile, key: str) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
     """Read a file; fail if it changes meanwhile, so that the digest of a cached table is right."""
-    yield from read_blocks(file)
-    if _digest(file) != key:
+    yield from read_blocks(find(str(file)))  # it may be gone where a table is made anew
+    if _digest(find(str(file))) != key:
         raise ModelChangedError(
             f"The file '{file}' was changed while it was read. Try again when it is complete."
         )

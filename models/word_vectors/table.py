@@ -97,6 +97,7 @@ class WordVectors:
         self._subwords = subwords
         self._origin: tuple[Callable[..., WordVectors], tuple[Any, ...]] | None = None
         self._digest: str | None = None
+        self._verified: Callable[[NDArray[np.int64] | None], NDArray[np.float32]] | None = None
 
     @classmethod
     def trusted(
@@ -106,16 +107,18 @@ class WordVectors:
         digest: str,
         origin: tuple[Callable[..., WordVectors], tuple[Any, ...]] | None = None,
         subwords: Subwords | None = None,
+        verified: Callable[[NDArray[np.int64] | None], NDArray[np.float32]] | None = None,
     ) -> Self:
         """Build a table of distinct words and finite vectors without checks, for the disk cache.
 
         The array becomes read-only. ``digest`` is the fingerprint of the table; ``origin`` is the
-        function, and its arguments, that opens the table in another process.
+        function, and its arguments, that opens the table in another process. ``verified`` returns
+        the array after a check of some rows, or of all for None.
         """
         self = cls.__new__(cls)
         vectors.flags.writeable = False
         self._words, self._vectors, self._subwords = words, vectors, subwords
-        self._origin, self._digest = origin, digest
+        self._origin, self._digest, self._verified = origin, digest, verified
         return self
 
     def save(self, path: str | Path) -> None:
@@ -140,7 +143,7 @@ class WordVectors:
         """
         if Path(path).suffix != ".safetensors":
             raise invalid("path", "a file name that ends in '.safetensors'", str(path))
-        write_safetensors(Path(path), self._words, self._vectors)
+        write_safetensors(Path(path), self._words, self.vectors)
 
     @property
     def words(self) -> list[str]:
@@ -150,7 +153,7 @@ class WordVectors:
     @property
     def vectors(self) -> NDArray[np.float32]:
         """The vectors, read-only, of shape (n_words, n_dims) and dtype float32."""
-        return self._vectors
+        return self.verified()
 
     @property
     def n_dims(self) -> int:
@@ -180,7 +183,7 @@ class WordVectors:
             for word in self._words:
                 encoded = word.encode("utf-8", "surrogatepass")
                 digest.update(b"%d " % len(encoded) + encoded)
-            digest.update(np.ascontiguousarray(self._vectors).data)
+            digest.update(np.ascontiguousarray(self.vectors).data)
             self._digest = digest.hexdigest()
         return self._digest
 
@@ -191,7 +194,7 @@ class WordVectors:
     @cached_property
     def _inverse_norms(self) -> NDArray[np.float32]:
         """The inverse length of each vector, of shape (n_words,); 0 for zeros."""
-        parts = np.array_split(self._vectors, len(self._vectors) // _ROWS_AT_ONCE + 1)
+        parts = np.array_split(self.vectors, len(self) // _ROWS_AT_ONCE + 1)
         return np.concatenate([_inverse_lengths(part) for part in parts])
 
     def __len__(self) -> int:
@@ -206,7 +209,7 @@ class WordVectors:
         row = self._row(word)
         vector: NDArray[np.float32]
         if row is not None:
-            vector = self._vectors[row]
+            vector = self.verified(np.array([row]))[row]
             return vector
         if self._subwords is not None:
             (vector,), (is_known,) = self._subwords.vectors(
@@ -231,7 +234,7 @@ class WordVectors:
     def __reduce__(self) -> tuple[Callable[..., WordVectors], tuple[Any, ...]]:
         return self._origin or (
             _rebuild,
-            (self._words, self._vectors, self.fingerprint, self._subwords),
+            (self._words, self.vectors, self.fingerprint, self._subwords),
         )
 
     def _row(self, word: str) -> int | None:
@@ -257,6 +260,30 @@ class WordVectors:
         """
         get = self._index.get
         return np.fromiter((get(word, -1) for word in words), dtype=np.int64)
+
+    def verified(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Return the vectors after a check that the rows to be used are as they were written.
+
+        A table that is cached on disk is checked in blocks, each when it is first used.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_rows,), dtype int64, default=None
+            The rows that will be used. None checks all.
+
+        Returns
+        -------
+        vectors : ndarray of shape (n_words, n_dims), float32
+            All vectors, read-only.
+
+        See Also
+        --------
+        rows : The rows of words.
+        """
+        if self._verified is not None:
+            self._vectors = self._verified(rows)
+            self._vectors.flags.writeable = False
+        return self._vectors
 
     def similarity(self, a: str, b: str) -> float:
         """Return the cosine similarity of two words.
@@ -358,7 +385,7 @@ class WordVectors:
         self, units: NDArray[np.float32], n_words: int | None = None
     ) -> NDArray[np.float32]:
         """Return cosines, of shape (n, n_words), of unit vectors with the first words."""
-        return (units @ self._vectors[:n_words].T) * self._inverse_norms[:n_words]
+        return (units @ self.vectors[:n_words].T) * self._inverse_norms[:n_words]
 
     def _best(
         self, scores: NDArray[np.float32], but: Iterable[str], n: int
@@ -443,7 +470,7 @@ class WordVectors:
 
         def answers(given: NDArray[np.int64]) -> NDArray[np.int64]:
             scores = self._analogy_scores(
-                self._vectors[given] * self._inverse_norms[given, None], method, most
+                self.vectors[given] * self._inverse_norms[given, None], method, most
             )
             np.put_along_axis(scores, given, -np.inf, axis=1)
             best: NDArray[np.int64] = scores.argmax(axis=1)

@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bertvectorizer import WordVectors, load_word_vectors
-from bertvectorizer.errors import ModelIntegrityError, StoreError
+from bertvectorizer.errors import ModelIntegrityError, ModelNotFoundError, StoreError
 from bertvectorizer.models.word_vectors import disk_cache as word_table
 from bertvectorizer.models.word_vectors.disk_cache import (
     cached_table,
@@ -172,7 +172,8 @@ class TestKept:
                     "garbage": b"\xff" * 7,
                 }[damage]
             )
-        assert_whole(source.kept_anew())
+        with pytest.warns(UserWarning, match=f"{KEY}' are damaged: .* made anew from their source"):
+            assert_whole(source.kept_anew())
         assert source.n_times == 2
         assert_whole(source.kept_anew())
         assert source.n_times == 2
@@ -184,17 +185,26 @@ class TestKept:
             "x",
             3,
             {},
-            {"n_words": 5},
-            {"n_words": None, "n_dims": 2},
-            {"n_words": 4, "n_dims": 2},
-            {"n_words": 5, "n_dims": 1e400},
+            {"digest": 3},
+            {"digest": "", "n_words": None, "n_dims": 2},
+            {"digest": "", "n_words": 5, "n_dims": 2},
+            {"digest": "", "n_words": 5, "n_dims": 1e400},
         ],
     )
     def test_facts_that_are_none(self, facts: Any, source: Source) -> None:
         source.kept()
         (tables_directory() / KEY / "facts.json").write_text(json.dumps(facts))
+        with pytest.warns(UserWarning, match="are damaged"):
+            assert_whole(source.kept_anew())
+        assert source.n_times == 2
+
+    def test_one_without_digests_is_of_an_earlier_version(self, source: Source) -> None:
+        source.kept()
+        facts = tables_directory() / KEY / "facts.json"
+        facts.write_text(json.dumps({"n_words": 5, "n_dims": 2}))
         assert_whole(source.kept_anew())
         assert source.n_times == 2
+        assert "digest" in json.loads(facts.read_bytes())
 
     def test_subwords_are_made_of_the_table(self, source: Source) -> None:
         seen = []
@@ -205,6 +215,101 @@ class TestKept:
 
         assert cached_table(KEY, (opened_again, ()), source, subwords).subwords == "subwords"  # type: ignore[comparison-overlap]
         assert seen == [(WORDS, VECTORS.tolist())]
+
+
+class TestDigests:
+    """No number of a table that is kept is served unless it is the one that was written."""
+
+    @pytest.fixture(autouse=True)
+    def small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(word_table, "_BLOCK_BYTES", 16)  # two rows; the last has one
+
+    @pytest.mark.parametrize("name", ["facts.json", "words.json", "vectors.f32"])
+    def test_every_flipped_bit_is_noticed(self, name: str, source: Source) -> None:
+        source.kept()
+        path = tables_directory() / KEY / name
+        whole = path.read_bytes()
+        for byte in range(len(whole)):
+            spoilt = bytearray(whole)
+            spoilt[byte] ^= 1 << byte % 8
+            path.write_bytes(spoilt)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                assert_whole(source.kept_anew())
+            # A name of "digest" that is spoilt may stand for an earlier version.
+            assert len(caught) == 1 or name == "facts.json"
+            assert path.read_bytes() == whole
+
+    @pytest.mark.parametrize("row", range(5))
+    def test_vectors_are_compared_when_they_are_read(self, row: int, source: Source) -> None:
+        source.kept()
+        path = tables_directory() / KEY / "vectors.f32"
+        spoilt = bytearray(path.read_bytes())
+        spoilt[8 * row] ^= 1
+        path.write_bytes(spoilt)
+        table = source.kept_anew()
+        for other in range(5):
+            if other // 2 != row // 2:
+                np.testing.assert_array_equal(table[WORDS[other]], VECTORS[other])
+        assert source.n_times == 1
+        with pytest.warns(UserWarning, match=f"block {row // 2} of vectors.f32 differs"):
+            np.testing.assert_array_equal(table[WORDS[row]], VECTORS[row])
+        assert source.n_times == 2
+        assert_whole(table)
+        assert is_mapped(table)
+        assert_whole(source.kept_anew())
+
+    def test_one_process_makes_it_anew_for_all(self, source: Source) -> None:
+        source.kept()
+        path = tables_directory() / KEY / "vectors.f32"
+        path.write_bytes(bytes(40))
+        forget_tables()
+        tables = [source.kept(KEY, "one"), source.kept(KEY, "other")]
+        with pytest.warns(UserWarning, match="are damaged") as caught:
+            for table in tables:
+                assert_whole(table)
+        assert len(caught) == 1
+        assert source.n_times == 2
+
+    def test_a_disk_that_damages_whatever_is_written(
+        self, source: Source, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Forgetful(word_table._Digests):
+            def add(self, vectors: NDArray[np.float32]) -> None:
+                super().add(vectors + 1)
+
+        monkeypatch.setattr(word_table, "_Digests", Forgetful)
+        with pytest.warns(UserWarning, match="cannot be read although it was written"):
+            table = source.kept()
+        assert_whole(table)
+        assert not is_mapped(table)
+
+    def test_a_damaged_table_whose_file_is_gone(self, tmp_path: Path) -> None:
+        file = tmp_path / "v.txt"
+        file.write_text("tea 1 2\ncup 3 4\n")
+        table = load_word_vectors(file)
+        forget_tables()
+        (vectors,) = tables_directory().glob("*/vectors.f32")
+        vectors.write_bytes(bytes(16))
+        table = load_word_vectors(file)
+        file.unlink()
+        with (
+            pytest.warns(UserWarning, match="are damaged"),
+            pytest.raises(ModelNotFoundError, match=f"There is no file '{file}'"),
+        ):
+            table["tea"]
+
+    @pytest.mark.usefixtures("a_day_later")
+    def test_the_digest_of_a_file_has_one_of_its_own(self, tmp_path: Path) -> None:
+        file = tmp_path / "v"
+        file.write_bytes(b"a")
+        before = file_digest(file)
+        (note,) = tables_directory().glob("*.digest")
+        kept = note.read_text()
+        for position in range(len(kept)):
+            note.write_text(kept[:position] + "x" + kept[position + 1 :])
+            forget_tables()
+            assert file_digest(file) == before
 
 
 class TestDisk:
@@ -267,7 +372,7 @@ class TestDisk:
     def test_what_cannot_be_read_although_it_was_written(
         self, source: Source, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(word_table, "_open", lambda _directory: None)
+        monkeypatch.setattr(word_table, "_open", lambda _directory, is_whole=False: None)
         with pytest.warns(UserWarning, match="cannot be read although it was written"):
             assert_whole(source.kept())
 
