@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...compressed import fault_of_member, most_bytes
 from ...errors import InvalidParameterError, ModelIntegrityError, UnsafeModelError
-from .checks import check_vectors, check_words
+from .checks import check_shape, check_vectors, check_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["DAMAGED", "check_member", "read_npz", "read_safetensors", "write_safetensors"]
 
 _VECTORS = ("vectors", "embeddings", "embedding")
-_MOST_EXPANSION = 1000
+# Arrays up to these sizes may be as easy to compress as they like. A word takes far more memory
+# as a str than as a few characters of an array.
+_SMALL_VECTORS = 8 << 20
+_SMALL_WORDS = 1 << 20
+_LONGEST_WORD = 1 << 16
 
 # What Python raises for damaged gzip and zip files, a NotImplementedError for a method of
 # compression that it lacks.
@@ -74,9 +79,14 @@ def read_npz(archive: zipfile.ZipFile, path: Path) -> Table:
             f"The file '{path}' must hold the arrays 'words' and 'vectors'. It holds"
             f" {sorted(members)[:8]}."
         )
-    words, vectors = (
-        _read_array(archive, members[f"{name}.npy"], path) for name in ("words", kind)
-    )
+    limits = {"words": _SMALL_WORDS, kind: _SMALL_VECTORS}
+    shapes = [
+        _checked_shape(archive, members[f"{name}.npy"], path, small)
+        for name, small in limits.items()
+    ]
+    if len(shapes[0]) == 1:  # other words are refused below
+        _as_integrity_error(path, check_shape, shapes[1], shapes[0][0])
+    words, vectors = (_read_array(archive, members[f"{name}.npy"], path) for name in limits)
     if words.dtype.kind == "S":
         try:
             words = np.char.decode(words, "utf-8")
@@ -89,18 +99,16 @@ def read_npz(archive: zipfile.ZipFile, path: Path) -> Table:
 
 def check_member(member: zipfile.ZipInfo, where: str) -> None:
     """Refuse encrypted members, and methods (bzip2, LZMA) that expand without limit in one step."""
-    fault = ""
-    if member.flag_bits & 1:
-        fault = "is encrypted"
-    elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        fault = "is compressed by another method than Deflate"
-    if fault:
+    if fault := fault_of_member(member):
         raise ModelIntegrityError(f"{where} {fault}. Extract it, and give the result.")
 
 
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+def _checked_shape(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, small: int
+) -> tuple[int, ...]:
+    """Return the shape of an array that is as large as it promises, and can be read safely."""
     where = f"The array '{member.filename}' of '{path}'"
-    if member.file_size > (1 << 20) + _MOST_EXPANSION * member.compress_size:
+    if member.file_size > most_bytes(member.compress_size, small):
         raise ModelIntegrityError(
             f"{where} promises {member.file_size:,} bytes from {member.compress_size:,}: no array"
             " is so easy to compress."
@@ -126,16 +134,36 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
                     f"{where} promises {promised:,} bytes and has {member.file_size:,}. Fetch it"
                     " again."
                 )
-        with archive.open(member) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+            if dtype.itemsize > _LONGEST_WORD:
+                raise ModelIntegrityError(
+                    f"{where} has items of {dtype.itemsize:,} bytes, and no word is longer than"
+                    f" {_LONGEST_WORD:,}."
+                )
+            return tuple(shape)
     except (*DAMAGED, ValueError, SyntaxError, TokenError, RecursionError) as error:
         raise ModelIntegrityError(f"{where} cannot be read: {error}.") from error
 
 
-def _checked(words: Any, vectors: NDArray[Any], path: Path) -> Table:
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
     try:
-        listed = check_words(words)
-        return listed, np.ascontiguousarray(check_vectors(vectors, len(listed)))
+        with archive.open(member) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except (*DAMAGED, ValueError) as error:
+        raise ModelIntegrityError(
+            f"The array '{member.filename}' of '{path}' cannot be read: {error}."
+        ) from error
+
+
+def _checked(words: Any, vectors: NDArray[Any], path: Path) -> Table:
+    listed: list[str] = _as_integrity_error(path, check_words, words)
+    array = _as_integrity_error(path, check_vectors, vectors, len(listed))
+    return listed, np.ascontiguousarray(array)
+
+
+def _as_integrity_error(path: Path, check: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a check returns; its error is that of the file."""
+    try:
+        return check(*arguments)
     except InvalidParameterError as error:
         raise ModelIntegrityError(
             f"The file '{path}' holds no table of word vectors. {error}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from ...compressed import ExpansionError, within_limits
 from ...errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from ...validation import invalid
 from .array_formats import DAMAGED, check_member, read_npz, read_safetensors
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["VectorFile", "find", "read_blocks"]
 
 _FIRST_BYTES = 1 << 16
-_MOST_EXPANSION = 100
-_SMALL = 64 << 20
 _FASTTEXT_BINARY = (793712314).to_bytes(4, "little")
 
 
@@ -40,28 +39,23 @@ class VectorFile(NamedTuple):
 
 
 class _Compressed:
-    """A stream that is decompressed, up to the size that vectors as text may expand to."""
+    """A stream that is decompressed within limits."""
 
     def __init__(self, stream: IO[bytes] | gzip.GzipFile, name: str, size: int) -> None:
-        self._stream, self._name = stream, name
-        self._allowed = max(_SMALL, size * _MOST_EXPANSION)
+        self._stream, self._name = within_limits(stream, size), name
         self._n_bytes = 0
 
     def read(self, n: int) -> bytes:
         try:
             data = self._stream.read(n)
+        except ExpansionError as error:
+            raise ModelIntegrityError(f"The file '{self._name}' cannot be read: {error}") from None
         except DAMAGED as error:
             raise ModelIntegrityError(
                 f"The file '{self._name}' cannot be decompressed beyond byte {self._n_bytes:,}:"
                 f" {error}. Fetch it again."
             ) from error
         self._n_bytes += len(data)
-        if self._n_bytes > self._allowed:
-            raise ModelIntegrityError(
-                f"The file '{self._name}' expands to more than {_MOST_EXPANSION} times its size, at"
-                f" byte {self._n_bytes:,}, as no vectors do. If you trust it, decompress it"
-                " yourself and give the result."
-            )
         return data
 
 

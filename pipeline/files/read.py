@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from ...compressed import fault_of_member, within_limits
 from ...errors import InvalidTableError
 from ...features.inputs.frames import first_names
 from ...validation import check_int, invalid, short_text
@@ -432,11 +433,15 @@ def _open_zst(path: Path) -> IO[bytes]:
 
 def _open_zip(path: Path) -> IO[bytes]:
     archive = zipfile.ZipFile(path)
-    members = [member for member in archive.namelist() if not member.startswith("__MACOSX/")]
+    members = [
+        member for member in archive.infolist() if not member.filename.startswith("__MACOSX/")
+    ]
     if len(members) != 1:
         raise InvalidTableError(
             f"The archive {str(path)!r} must hold one file. It holds {len(members)}."
         )
+    if fault := fault_of_member(members[0]):
+        raise InvalidTableError(f"The file in {str(path)!r} {fault}. Extract it, and give it.")
     return archive.open(members[0])
 
 
@@ -450,7 +455,9 @@ _COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
 
 
 def _open(path: Path, compression: str) -> IO[bytes]:
-    return cast("IO[bytes]", _COMPRESSIONS[compression](path) if compression else path.open("rb"))
+    if not compression:
+        return path.open("rb")
+    return within_limits(_COMPRESSIONS[compression](path), path.stat().st_size)
 
 
 def _check_columns(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import io
 import lzma
 import numbers
 import os
@@ -12,10 +13,11 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 
+from ...compressed import within_limits
 from ...errors import InvalidTableError
 from ...validation import invalid, short_repr
 from .schemes import check_scheme
@@ -249,9 +251,12 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
             " Unpack it first."
         )
     try:
-        with _OPENERS.get(ending, open)(
-            path, "rt", encoding=_check_encoding(encoding), errors="surrogateescape"
-        ) as file:
+        with (
+            _open(path, ending) as stream,
+            io.TextIOWrapper(
+                stream, encoding=_check_encoding(encoding), errors="surrogateescape"
+            ) as file,
+        ):
             for number, line in enumerate(file, start=1):
                 if _UNDECODED.search(line):
                     raise InvalidTableError(
@@ -267,6 +272,12 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
         raise InvalidTableError(
             f"The file {str(path)!r} cannot be read: {str(error) or type(error).__name__}."
         ) from error
+
+
+def _open(path: Path, ending: str) -> IO[bytes]:
+    if ending not in _OPENERS:
+        return path.open("rb")
+    return within_limits(_OPENERS[ending](path), path.stat().st_size)
 
 
 def _check_column(name: str, value: Any) -> int:

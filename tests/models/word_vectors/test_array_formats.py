@@ -249,6 +249,34 @@ class TestNpz:
             1
         ].tolist() == [[1, 0], [0, 1]]
 
+    @pytest.mark.parametrize(
+        ("words", "vectors", "expected"),
+        [
+            (["a"], np.zeros((5 << 20, 1)), r"'vectors\.npy' .*no array is so easy to compress"),
+            (np.zeros(1 << 19, dtype="<U1"), np.eye(2), r"'words\.npy' .* easy to compress"),
+            (["a" * 20_000], np.eye(1), "items of 80,000 bytes, and no word is longer"),
+            (np.zeros(200_000, dtype="<U1"), np.eye(2), "a row for each of the 200,000 words"),
+            (["a"], np.zeros((1, 65_537), dtype="u1"), "at most 65,536"),
+        ],
+    )
+    def test_sizes_are_limited_before_anything_is_read(
+        self,
+        words: Any,
+        vectors: NDArray[Any],
+        expected: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        np.savez_compressed(tmp_path / "v.npz", words=words, vectors=vectors)
+        assert (tmp_path / "v.npz").stat().st_size < 100_000
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise AssertionError("an array was read")
+
+        monkeypatch.setattr(np.lib.format, "read_array", refuse)
+        with pytest.raises(ModelIntegrityError, match=expected):
+            npz(tmp_path / "v.npz")
+
     def test_a_bomb(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "v.npz", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("words.npy", npy(np.zeros(200_000_000, dtype=np.uint8)))

@@ -1,0 +1,77 @@
+"""Compressed files, read within limits.
+
+A kilobyte can expand to gigabytes. What expands further than texts and numbers do is refused before
+it is in memory.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import IO, Any
+
+__all__ = ["ExpansionError", "fault_of_member", "most_bytes", "within_limits"]
+
+_MOST_EXPANSION = 100
+_SMALL = 16 << 20
+_LONGEST_LINE = 64 << 20
+
+
+class ExpansionError(OSError):
+    """A compressed file expands too far."""
+
+
+def most_bytes(n_compressed: int, small: int = _SMALL) -> int:
+    """Return how many bytes may come of compressed ones; ``small`` ones always may."""
+    return max(small, n_compressed * _MOST_EXPANSION)
+
+
+def within_limits(stream: IO[bytes] | Any, n_compressed: int) -> io.BufferedReader:
+    """Return a decompressed stream that raises `ExpansionError` where it grows too long.
+
+    The whole is limited, and each line, since a line has to fit into memory several times.
+    """
+    return io.BufferedReader(_Limited(stream, most_bytes(n_compressed)))
+
+
+def fault_of_member(member: zipfile.ZipInfo) -> str:
+    """Say why a member of a zip cannot be read in bounded memory; empty if it can.
+
+    bzip2 and LZMA expand there without limit in one step.
+    """
+    if member.flag_bits & 1:
+        return "is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is compressed by another method than Deflate"
+    return ""
+
+
+class _Limited(io.RawIOBase):
+    def __init__(self, stream: IO[bytes] | Any, n_allowed: int) -> None:
+        self._stream, self._n_allowed = stream, n_allowed
+        self._n_bytes = self._n_in_line = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        self._n_bytes += len(data)
+        end = data.rfind(b"\n")
+        self._n_in_line = len(data) - end - 1 + (self._n_in_line if end < 0 else 0)
+        remedy = "If you trust it, decompress it yourself and give the result."
+        if self._n_bytes > self._n_allowed:
+            raise ExpansionError(
+                f"it expands to more than {_MOST_EXPANSION} times its size, at byte"
+                f" {self._n_bytes:,}. {remedy}"
+            )
+        if self._n_in_line > _LONGEST_LINE:
+            raise ExpansionError(f"it has a line longer than {_LONGEST_LINE:,} bytes. {remedy}")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        finally:
+            super().close()
