@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import ModelChangedError
+from ..models.word_vectors.checks import OnError
 from ..models.word_vectors.loading import is_in_memory, load_word_vectors
 from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice
@@ -94,6 +95,9 @@ class StaticVectorizer(WordVectorizer):
     word : str or None, default="word"
         Name of the column with a word, whose first occurrence in the text is the span. It is read
         if the columns ``start`` and ``end`` do not exist, and always if its name is not ``"word"``.
+    on_error : {"raise", "skip"}, default="raise"
+        What to do with faulty rows of a file of word vectors, such as words that are not UTF-8 or
+        repeated: raise an error, or leave them out with a warning, see `load_word_vectors`.
 
     Attributes
     ----------
@@ -118,7 +122,7 @@ class StaticVectorizer(WordVectorizer):
     ModelNotFoundError
         If there is no such file or model as ``vectors``.
     ModelIntegrityError
-        If the file of word vectors is damaged.
+        If the file of word vectors is damaged, or a row is faulty and ``on_error`` is ``"raise"``.
     UnsafeModelError
         If the file of word vectors is a pickle.
     ModelChangedError
@@ -201,6 +205,7 @@ class StaticVectorizer(WordVectorizer):
         start: str | None = "start",
         end: str | None = "end",
         word: str | None = "word",
+        on_error: OnError = "raise",
     ) -> None:
         self.vectors = vectors
         self.unit = unit
@@ -216,6 +221,7 @@ class StaticVectorizer(WordVectorizer):
         self.start = start
         self.end = end
         self.word = word
+        self.on_error = on_error
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> NDArray[np.float32]:
         """Learn from X and return its vectors, as ``fit(X).transform(X)`` does.
@@ -293,10 +299,13 @@ class StaticVectorizer(WordVectorizer):
     def _open(self) -> WordVectors:
         """Return the table of ``vectors``; an object of another library is converted once."""
         if not is_in_memory(self.vectors):
-            return load_word_vectors(self.vectors)
+            return load_word_vectors(self.vectors, on_error=self.on_error)
         converted = self.__dict__.get("_converted")
         if converted is None or converted[0] is not self.vectors:
-            converted = self._converted = (self.vectors, load_word_vectors(self.vectors))
+            converted = self._converted = (
+                self.vectors,
+                load_word_vectors(self.vectors, on_error=self.on_error),
+            )
         return converted[1]
 
     def _learn_words(self, texts: list[str], counts: NDArray[np.int64]) -> LookedUp:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...compressed import fault_of_member, most_bytes
 from ...errors import InvalidParameterError, ModelIntegrityError, UnsafeModelError
-from .checks import check_shape, check_vectors, check_words
+from .checks import Faults, check_shape, check_vectors, check_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,7 @@ def write_safetensors(path: Path, words: Sequence[str], vectors: NDArray[np.floa
     save_file({"vectors": np.ascontiguousarray(vectors), "words": listed}, path)
 
 
-def read_safetensors(path: Path) -> Table:
+def read_safetensors(path: Path, faults: Faults | None = None) -> Table:
     """Read a table as `write_safetensors` writes it."""
     from safetensors import SafetensorError, safe_open
 
@@ -67,10 +67,10 @@ def read_safetensors(path: Path) -> Table:
         raise ModelIntegrityError(
             f"The tensor 'words' of '{path}' must be a JSON list in utf-8 bytes: {error}."
         ) from error
-    return _checked(words, vectors, path)
+    return _checked(words, vectors, path, faults)
 
 
-def read_npz(archive: zipfile.ZipFile, path: Path) -> Table:
+def read_npz(archive: zipfile.ZipFile, path: Path, faults: Faults | None = None) -> Table:
     """Read the arrays ``words`` and ``vectors`` of an npz file; refuse pickled objects."""
     members = {info.filename: info for info in archive.infolist()}
     kind = next((name for name in _VECTORS if f"{name}.npy" in members), None)
@@ -94,7 +94,7 @@ def read_npz(archive: zipfile.ZipFile, path: Path) -> Table:
             raise ModelIntegrityError(
                 f"The array 'words' of '{path}' must be utf-8: {error}."
             ) from error
-    return _checked(words.tolist(), vectors, path)
+    return _checked(words.tolist(), vectors, path, faults)
 
 
 def check_member(member: zipfile.ZipInfo, where: str) -> None:
@@ -154,7 +154,14 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
         ) from error
 
 
-def _checked(words: Any, vectors: NDArray[Any], path: Path) -> Table:
+def _checked(words: Any, vectors: NDArray[Any], path: Path, faults: Faults | None) -> Table:
+    if faults and faults.on_error == "skip" and isinstance(words, list):
+        _as_integrity_error(path, check_shape, vectors.shape, len(words))
+        if vectors.dtype.kind in "fiu":
+            with np.errstate(over="ignore"):  # overflow is a fault
+                words, vectors = faults.leave_out(
+                    words, vectors.astype(np.float32, copy=False), f"'{path}'"
+                )
     listed: list[str] = _as_integrity_error(path, check_words, words)
     array = _as_integrity_error(path, check_vectors, vectors, len(listed))
     return listed, np.ascontiguousarray(array)

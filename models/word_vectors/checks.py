@@ -4,19 +4,69 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ...validation import invalid
+from ...errors import ModelIntegrityError
+from ...validation import check_choice, invalid, short_repr
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MOST_DIMS", "check_shape", "check_vectors", "check_words"]
+__all__ = ["MOST_DIMS", "Faults", "OnError", "check_shape", "check_vectors", "check_words"]
+
+OnError = Literal["raise", "skip"]
 
 MOST_DIMS = 1 << 16
 _ROWS_AT_ONCE = 1 << 16
+
+
+class Faults:
+    """Faulty rows of a file: errors, which end with a remedy, or skipped and counted."""
+
+    def __init__(self, on_error: OnError = "raise", remedy: str = "") -> None:
+        self.on_error: OnError = check_choice("on_error", on_error, get_args(OnError))
+        self._remedy = remedy
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin to read a file."""
+        self.n_skipped = 0
+        self.first = ""
+
+    def add(self, fault: ModelIntegrityError) -> None:
+        """Raise the fault of a row, or count it."""
+        if self.on_error == "raise":
+            raise ModelIntegrityError(f"{fault} {self._remedy}".strip())
+        self.n_skipped += 1
+        self.first = self.first or str(fault)
+
+    def leave_out(
+        self, words: list[Any], vectors: NDArray[np.float32], where: str
+    ) -> tuple[list[str], NDArray[np.float32]]:
+        """Return the sound rows of a table, for ``on_error="skip"``."""
+        seen: set[str] = set()
+        rows: list[int] = []
+        is_finite = np.isfinite(vectors).all(axis=1).tolist()
+        for row, word in enumerate(words):
+            fault = (
+                "must have a str as its word, not empty"
+                if not isinstance(word, str) or not word
+                else "repeats an earlier word"
+                if word in seen
+                else ""
+                if is_finite[row]
+                else "has numbers that are not finite"
+            )
+            if fault:
+                self.add(
+                    ModelIntegrityError(f"Row {row:,} of {where} {fault}: {short_repr(word)}.")
+                )
+            else:
+                seen.add(word)
+                rows.append(row)
+        return [words[row] for row in rows], vectors[rows]
 
 
 def check_words(words: Any) -> list[str]:

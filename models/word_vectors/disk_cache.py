@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -53,11 +54,12 @@ def cached_table(
     origin: Origin,
     blocks: Callable[[], Blocks],
     subwords: Callable[[list[str], Any], Subwords] | None = None,
+    n_skipped: Callable[[], int] = lambda: 0,
 ) -> WordVectors:
     """Return the table of a key; if missing, one process writes ``blocks``, others wait.
 
     Where the directory cannot be written, warn and keep the table in memory. ``origin`` opens the
-    table again from a pickle.
+    table again from a pickle. ``n_skipped`` counts the rows that ``blocks`` has left out.
     """
     identity = (key, *origin[1])
     if identity in _open_tables:
@@ -67,8 +69,8 @@ def cached_table(
     with suppress(_DamagedError):  # a process that holds the lock may be replacing it
         opened = _open(directory)
     if opened is None:
-        opened = _make(directory, blocks)
-    verified = _Verified(opened, directory, blocks)
+        opened = _make(directory, blocks, n_skipped)
+    verified = _Verified(opened, partial(_make, directory, blocks, n_skipped))
     table = WordVectors.trusted(
         opened.words,
         opened.vectors,
@@ -76,6 +78,7 @@ def cached_table(
         origin=origin,
         subwords=subwords(opened.words, verified(None)) if subwords else None,
         verified=verified,
+        n_skipped=opened.n_skipped,
     )
     while len(_open_tables) >= _MAX_OPEN:
         _open_tables.pop(next(iter(_open_tables)), None)
@@ -93,6 +96,7 @@ class _Opened(NamedTuple):
     vectors: NDArray[np.float32]
     n_rows: int
     digests: list[str]
+    n_skipped: int
 
     def check(self, block: int) -> None:
         """Compare a block of vectors with its digest."""
@@ -104,8 +108,8 @@ class _Opened(NamedTuple):
 class _Verified:
     """The vectors of a table, each block compared with its digest when it is first requested."""
 
-    def __init__(self, opened: _Opened, directory: Path, blocks: Callable[[], Blocks]) -> None:
-        self._opened, self._directory, self._blocks = opened, directory, blocks
+    def __init__(self, opened: _Opened, make: Callable[[], _Opened]) -> None:
+        self._opened, self._make = opened, make
         self._unchecked = np.ones(len(opened.digests), dtype=bool)
 
     def __call__(self, rows: NDArray[np.int64] | None) -> NDArray[np.float32]:
@@ -120,7 +124,7 @@ class _Verified:
                     opened.check(block)
                     unchecked[block] = False
             except _DamagedError:
-                opened = self._opened = _make(self._directory, self._blocks)
+                opened = self._opened = self._make()
                 self._unchecked = np.zeros(len(opened.digests), dtype=bool)
         return opened.vectors
 
@@ -146,7 +150,11 @@ def _open(directory: Path, is_whole: bool = False) -> _Opened | None:
                 raise _DamagedError(f"{name} differs from its digest or its size")
         vectors = np.memmap(directory / "vectors.f32", dtype="<f4", mode="r", shape=shape)
         opened = _Opened(
-            json.loads(listed), np.asarray(vectors), facts["n_rows"], facts["vectors"]
+            json.loads(listed),
+            np.asarray(vectors),
+            facts["n_rows"],
+            facts["vectors"],
+            facts["n_skipped"],
         )
         for block in range(len(opened.digests) if is_whole else 0):
             opened.check(block)
@@ -161,22 +169,25 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-def _make(directory: Path, blocks: Callable[[], Blocks]) -> _Opened:
+def _make(
+    directory: Path, blocks: Callable[[], Blocks], n_skipped: Callable[[], int]
+) -> _Opened:
     """Return a sound table: the one there is, or one made of ``blocks``; in memory at worst."""
     try:
-        return _make_on_disk(directory, blocks)
+        return _make_on_disk(directory, blocks, n_skipped)
     except StoreError as error:
         warn_user(
             f"The word vectors cannot be cached in '{directory.parent}', so they are read into"
             f" memory: {error}."
         )
         all_words, matrices = zip(*blocks(), strict=True)
-        return _Opened(
-            [word for words in all_words for word in words], np.concatenate(matrices), 1, []
-        )
+        words = [word for words in all_words for word in words]
+        return _Opened(words, np.concatenate(matrices), 1, [], n_skipped())
 
 
-def _make_on_disk(directory: Path, blocks: Callable[[], Blocks]) -> _Opened:
+def _make_on_disk(
+    directory: Path, blocks: Callable[[], Blocks], n_skipped: Callable[[], int]
+) -> _Opened:
     """Write a table under a lock, unless another process was first, and open it."""
     from filelock import FileLock
 
@@ -194,7 +205,7 @@ def _make_on_disk(directory: Path, blocks: Callable[[], Blocks]) -> _Opened:
                 " anew from their source."
             )
         if opened is None:
-            _write(directory, blocks())
+            _write(directory, blocks(), n_skipped)
             with suppress(_DamagedError):
                 opened = _open(directory, is_whole=True)
         if opened is None:
@@ -204,7 +215,7 @@ def _make_on_disk(directory: Path, blocks: Callable[[], Blocks]) -> _Opened:
         lock.release()
 
 
-def _write(directory: Path, blocks: Blocks) -> None:
+def _write(directory: Path, blocks: Blocks, n_skipped: Callable[[], int]) -> None:
     """Write a draft and rename it, so that no process sees an incomplete table."""
     for left in directory.parent.glob(f"{directory.name}.draft-*"):  # by a killed process
         shutil.rmtree(left, ignore_errors=True)
@@ -230,6 +241,7 @@ def _write(directory: Path, blocks: Blocks) -> None:
             "words": _digest(listed),
             "n_rows": digests.n_rows,
             "vectors": digests.finish(),
+            "n_skipped": n_skipped(),
         }
         facts["digest"] = _digest(json.dumps(facts))
         with _as_store_error():

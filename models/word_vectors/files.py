@@ -13,6 +13,7 @@ from ...compressed import ExpansionError, within_limits
 from ...errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from ...validation import invalid
 from .array_formats import DAMAGED, check_member, read_npz, read_safetensors
+from .checks import Faults
 from .text_format import read_header, read_text
 from .word2vec_format import read_word2vec_binary
 
@@ -80,28 +81,29 @@ def find(path: str | os.PathLike[str]) -> VectorFile:
     )
 
 
-def read_blocks(source: VectorFile) -> Blocks:
+def read_blocks(source: VectorFile, faults: Faults | None = None) -> Blocks:
     """Yield words and vectors of shape (n_words, n_dims), block by block in bounded memory.
 
-    Vectors are finite and float32. The words of all blocks are distinct.
+    Vectors are finite and float32. The words of all blocks are distinct. ``faults`` counts the rows
+    that are left out; without it they are errors.
     """
     path, name = source.path, str(source)
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = file.read(9)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        yield from _read_zip(source)
+        yield from _read_zip(source, faults)
     elif start.startswith(b"\x1f\x8b"):
         with gzip.open(path) as stream:
-            yield from _read_stream(_Compressed(stream, name, size).read, name, None)
+            yield from _read_stream(_Compressed(stream, name, size).read, name, None, faults)
     elif start[4:] == b"\0\0\0\0{":  # after the length of the header
-        yield read_safetensors(path)
+        yield read_safetensors(path, faults)
     else:
         with open(path, "rb") as file:
-            yield from _read_stream(file.read, name, size)
+            yield from _read_stream(file.read, name, size, faults)
 
 
-def _read_zip(source: VectorFile) -> Blocks:
+def _read_zip(source: VectorFile, faults: Faults | None) -> Blocks:
     try:
         archive = zipfile.ZipFile(source.path)
     except DAMAGED as error:
@@ -111,7 +113,7 @@ def _read_zip(source: VectorFile) -> Blocks:
     with archive:
         members = [info for info in archive.infolist() if not info.is_dir()]
         if source.member is None and any(info.filename.endswith(".npy") for info in members):
-            yield read_npz(archive, source.path)
+            yield read_npz(archive, source.path, faults)
             return
         chosen = [info for info in members if source.member in (None, info.filename)]
         if len(chosen) != 1:
@@ -132,11 +134,13 @@ def _read_zip(source: VectorFile) -> Blocks:
             ) from error
         with stream:
             yield from _read_stream(
-                _Compressed(stream, name, chosen[0].compress_size).read, name, None
+                _Compressed(stream, name, chosen[0].compress_size).read, name, None, faults
             )
 
 
-def _read_stream(read: Callable[[int], bytes], name: str, size: int | None) -> Blocks:
+def _read_stream(
+    read: Callable[[int], bytes], name: str, size: int | None, faults: Faults | None
+) -> Blocks:
     """Read text or word2vec's binary format; ``size`` of the file, if known, bounds its header."""
     first = b""
     while len(first) < _FIRST_BYTES and (data := read(_FIRST_BYTES - len(first))):
@@ -144,9 +148,9 @@ def _read_stream(read: Callable[[int], bytes], name: str, size: int | None) -> B
     _refuse_other_formats(first, name)
     header = read_header(first, name, size)
     if header is not None and not header.is_text:
-        yield from read_word2vec_binary(first, read, header, name)
+        yield from read_word2vec_binary(first, read, header, name, faults)
     else:
-        yield from read_text(first, read, header, name)
+        yield from read_text(first, read, header, name, faults)
 
 
 def _refuse_other_formats(first: bytes, name: str) -> None:

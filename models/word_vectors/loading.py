@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InvalidParameterError, ModelChangedError
+from ...warning import warn_user
 from ..checkpoint.source import open_checkpoint
 from ..checkpoint.text_tokens import replace_lone_surrogates
+from .checks import Faults, OnError
 from .disk_cache import cached_table, file_digest
 from .distill import TokenSubwords, distilled_blocks, distiller
 from .files import VectorFile, find, read_blocks
@@ -26,7 +28,7 @@ __all__ = ["DISTILL", "FastTextSubwords", "is_in_memory", "load_word_vectors"]
 DISTILL = "distill:"
 
 
-def load_word_vectors(vectors: Any) -> WordVectors:
+def load_word_vectors(vectors: Any, *, on_error: OnError = "raise") -> WordVectors:
     r"""Load a table of word vectors.
 
     Parameters
@@ -44,6 +46,10 @@ def load_word_vectors(vectors: Any) -> WordVectors:
         - A gensim KeyedVectors, or a WordVectors, which is returned unchanged.
 
         A file is parsed once and cached as a memory-mapped array.
+    on_error : {"raise", "skip"}, default="raise"
+        What to do with faulty rows of a file: words that are not UTF-8, words that an earlier row
+        has, lines that do not hold a word and its numbers, and numbers that are not finite.
+        ``"skip"`` leaves these rows out, with a warning; `WordVectors.n_skipped` counts them.
 
     Returns
     -------
@@ -55,7 +61,7 @@ def load_word_vectors(vectors: Any) -> WordVectors:
     ModelNotFoundError
         If there is no such file or model.
     ModelIntegrityError
-        If the file is damaged.
+        If the file is damaged, or a row is faulty and ``on_error`` is ``"raise"``.
     UnsafeModelError
         If the file is a pickle, since a pickle can run code.
     InvalidParameterError
@@ -86,14 +92,20 @@ def load_word_vectors(vectors: Any) -> WordVectors:
     ...     load_word_vectors(file)
     WordVectors(2 words, 2 dims)
     """
+    faults = Faults(on_error, "on_error='skip' leaves such rows out.")
     if isinstance(vectors, WordVectors):
         return vectors
     if isinstance(vectors, str) and vectors.startswith(DISTILL):
         return _distilled(vectors)
     if isinstance(vectors, (str, os.PathLike)):
         file = find(vectors)
-        key = _digest(file)
-        return cached_table(key, (_load_again, (str(file), key)), partial(_same_blocks, file, key))
+        key = _digest(file, on_error)
+        return cached_table(
+            key,
+            (_load_again, (str(file), key, on_error)),
+            partial(_same_blocks, file, key, faults),
+            n_skipped=lambda: faults.n_skipped,
+        )
     if hasattr(vectors, "index_to_key") and hasattr(vectors, "vectors"):
         has_subwords = hasattr(vectors, "vectors_ngrams")
         return _converted(
@@ -123,14 +135,23 @@ def is_in_memory(vectors: Any) -> bool:
     return not isinstance(vectors, (str, os.PathLike, WordVectors))
 
 
-def _digest(file: VectorFile) -> str:
-    return file_digest(file.path, file.member or "")
+def _digest(file: VectorFile, on_error: OnError) -> str:
+    more = () if on_error == "raise" else (on_error,)
+    return file_digest(file.path, file.member or "", *more)
 
 
-def _same_blocks(file: VectorFile, key: str) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+def _same_blocks(
+    file: VectorFile, key: str, faults: Faults
+) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
     """Read a file; fail if it changes meanwhile, so that the digest of a cached table is right."""
-    yield from read_blocks(find(str(file)))  # it may be gone where a table is made anew
-    if _digest(find(str(file))) != key:
+    faults.clear()
+    yield from read_blocks(find(str(file)), faults)  # it may be gone where a table is made anew
+    if faults.n_skipped:
+        warn_user(
+            f"{faults.n_skipped:,} rows of '{file}' are skipped, since they hold no word vectors."
+            f" The first: {faults.first}"
+        )
+    if _digest(find(str(file)), faults.on_error) != key:
         raise ModelChangedError(
             f"The file '{file}' was changed while it was read. Try again when it is complete."
         )
@@ -148,9 +169,9 @@ def _converted(
         ) from error
 
 
-def _load_again(source: str, key: str) -> WordVectors:
+def _load_again(source: str, key: str, on_error: OnError = "raise") -> WordVectors:
     """Open the table of a pickle."""
-    table = load_word_vectors(source)
+    table = load_word_vectors(source, on_error=on_error)
     if table.fingerprint != key:
         raise ModelChangedError(
             f"The word vectors in '{source}' are not those that were pickled. Bring the former file"

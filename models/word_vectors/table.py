@@ -97,6 +97,7 @@ class WordVectors:
         self._subwords = subwords
         self._origin: tuple[Callable[..., WordVectors], tuple[Any, ...]] | None = None
         self._digest: str | None = None
+        self._n_skipped = 0
         self._verified: Callable[[NDArray[np.int64] | None], NDArray[np.float32]] | None = None
 
     @classmethod
@@ -108,6 +109,7 @@ class WordVectors:
         origin: tuple[Callable[..., WordVectors], tuple[Any, ...]] | None = None,
         subwords: Subwords | None = None,
         verified: Callable[[NDArray[np.int64] | None], NDArray[np.float32]] | None = None,
+        n_skipped: int = 0,
     ) -> Self:
         """Build a table of distinct words and finite vectors without checks, for the disk cache.
 
@@ -119,6 +121,7 @@ class WordVectors:
         vectors.flags.writeable = False
         self._words, self._vectors, self._subwords = words, vectors, subwords
         self._origin, self._digest, self._verified = origin, digest, verified
+        self._n_skipped = n_skipped
         return self
 
     def save(self, path: str | Path) -> None:
@@ -159,6 +162,11 @@ class WordVectors:
     def n_dims(self) -> int:
         """Number of dimensions of a vector."""
         return int(self._vectors.shape[1])
+
+    @property
+    def n_skipped(self) -> int:
+        """Number of faulty rows of the file that ``on_error="skip"`` has left out."""
+        return self._n_skipped
 
     @property
     def subwords(self) -> Subwords | None:

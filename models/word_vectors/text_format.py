@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import ModelIntegrityError
 from ...validation import NUMBER, short_repr
-from .checks import MOST_DIMS
+from .checks import MOST_DIMS, Faults
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,11 @@ def _is_text(body: bytes, n_dims: int) -> bool:
 
 
 def read_text(
-    first: bytes, read: Callable[[int], bytes], header: Header | None, name: str
+    first: bytes,
+    read: Callable[[int], bytes],
+    header: Header | None,
+    name: str,
+    faults: Faults | None = None,
 ) -> Iterator[Block]:
     """Read lines of a word and its numbers, separated by spaces or tabs.
 
@@ -90,7 +94,7 @@ def read_text(
     skipped = (
         header.n_bytes if header else len(_BYTE_ORDER_MARK) * first.startswith(_BYTE_ORDER_MARK)
     )
-    lines = _Lines(name, header, first_line=2 if header else 1, first_byte=skipped)
+    lines = _Lines(name, header, 2 if header else 1, skipped, faults or Faults())
     for block in _blocks(first[skipped:], read, lines):
         yield from lines.parse(block)
     lines.finish()
@@ -114,8 +118,10 @@ def _blocks(pending: bytes, read: Callable[[int], bytes], lines: _Lines) -> Iter
 class _Lines:
     """Parser of lines, with its position, the number of dimensions and the words seen."""
 
-    def __init__(self, name: str, header: Header | None, first_line: int, first_byte: int) -> None:
-        self._name, self._header = name, header
+    def __init__(
+        self, name: str, header: Header | None, first_line: int, first_byte: int, faults: Faults
+    ) -> None:
+        self._name, self._header, self._faults = name, header, faults
         self._line, self._byte = first_line, first_byte
         self._n_dims = header.n_dims if header else 0
         self._seen: set[str] = set()
@@ -151,10 +157,11 @@ class _Lines:
             raise ModelIntegrityError(
                 f"The file '{self._name}' holds no word vectors: it ends at byte {self._byte:,}."
             )
-        if self._header and len(self._seen) != self._header.n_words:
+        n_words = len(self._seen) + self._faults.n_skipped
+        if self._header and n_words != self._header.n_words:
             raise ModelIntegrityError(
                 f"Line 1 (byte 0) of '{self._name}' promises {self._header.n_words:,} words, but"
-                f" {len(self._seen):,} are there; the file ends at line {self._line - 1:,} (byte"
+                f" {n_words:,} are there; the file ends at line {self._line - 1:,} (byte"
                 f" {self._byte:,}). Fetch it again, or correct its first line."
             )
 
@@ -209,9 +216,13 @@ class _Lines:
         rows: list[NDArray[np.float32]] = []
         for line in BytesIO(block):
             if stripped := line.rstrip(b" \t\r\n"):
-                word, row = self._parse_line(stripped)
-                words.append(word)
-                rows.append(row)
+                try:
+                    word, row = self._parse_line(stripped)
+                except ModelIntegrityError as fault:
+                    self._faults.add(fault)
+                else:
+                    words.append(word)
+                    rows.append(row)
             self._line += 1
             self._byte += len(line)
             if len(words) == _ROWS_AT_ONCE:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import ModelIntegrityError
 from ...validation import short_repr
+from .checks import Faults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,12 +23,17 @@ _LONGEST_WORD = 1 << 16
 
 
 def read_word2vec_binary(
-    first: bytes, read: Callable[[int], bytes], header: Header, name: str
+    first: bytes,
+    read: Callable[[int], bytes],
+    header: Header,
+    name: str,
+    faults: Faults | None = None,
 ) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
     """Yield words and vectors; ``first`` is the start of the file, header included."""
     width = 4 * header.n_dims
     pending, offset, n_read = first[header.n_bytes :], header.n_bytes, 0
     seen: set[str] = set()
+    faults = faults or Faults()
 
     def error(fault: str, position: int) -> ModelIntegrityError:
         return ModelIntegrityError(
@@ -50,19 +56,22 @@ def read_word2vec_binary(
                 raise error(f"is longer than {_LONGEST_WORD:,} bytes", start)
             if space < 0 or space + 1 + width > len(pending):
                 break
-            try:
-                word = pending[start:space].decode("utf-8")
-            except UnicodeDecodeError:
-                raise error(f"is not utf-8: {short_repr(pending[start:space])}", start) from None
-            if not word or word in seen:
-                raise error(f"repeats an earlier one: {word!r}" if word else "is empty", start)
-            seen.add(word)
-            words.append(word)
-            numbers.append(pending[space + 1 : space + 1 + width])
-            if not np.isfinite(np.frombuffer(numbers[-1], dtype="<f4")).all():
-                raise error(f"has a number that is not finite: {word!r}", space + 1)
+            end = space + 1 + width
+            word, row = pending[start:space].decode("utf-8", "replace"), pending[space + 1 : end]
+            if word.encode() != pending[start:space]:
+                faults.add(error(f"is not utf-8: {short_repr(pending[start:space])}", start))
+            elif not word or word in seen:
+                faults.add(
+                    error(f"repeats an earlier one: {word!r}" if word else "is empty", start)
+                )
+            elif not np.isfinite(np.frombuffer(row, dtype="<f4")).all():
+                faults.add(error(f"has a number that is not finite: {word!r}", space + 1))
+            else:
+                seen.add(word)
+                words.append(word)
+                numbers.append(row)
             n_read += 1
-            position = space + 1 + width
+            position = end
         if words:
             yield (
                 words,
@@ -75,7 +84,8 @@ def read_word2vec_binary(
             raise error("is cut off: the file ends", len(pending))
     if not seen:
         raise ModelIntegrityError(
-            f"The file '{name}' holds no word vectors: it promises none (byte 0)."
+            f"The file '{name}' holds no word vectors"
+            + (": it promises none (byte 0)." if not header.n_words else ", only faulty rows.")
         )
     if (pending + read(2)).strip(b"\n"):
         raise error("is one too many: the file goes on", 0)

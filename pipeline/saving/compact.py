@@ -260,9 +260,10 @@ def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
                 owner._table() if hasattr(owner, "vectors_fingerprint_") else owner._open()
             )
         elif isinstance(owner.vectors, WordVectors):
-            _, (source, *_rest) = owner.vectors.__reduce__()
-            # A table that was read from a file is found again.
-            attributes["vectors"] = source if isinstance(source, str) else owner.vectors
+            _, (source, *rest) = owner.vectors.__reduce__()
+            # A table that was read from a file is found again, and read in the same way.
+            if isinstance(source, str):
+                attributes |= {"vectors": source, "on_error": rest[1] if rest[1:] else "raise"}
     return {
         name: pack(value, f"the {name!r} parameter of {type(owner).__name__}", memo)
         for name, value in attributes.items()

@@ -95,9 +95,9 @@ def n_parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     read = word_sources.read_blocks
 
-    def read_blocks(found: Any) -> Any:
+    def read_blocks(found: Any, faults: Any) -> Any:
         seen.append(found.path.name)
-        return read(found)
+        return read(found, faults)
 
     monkeypatch.setattr(word_sources, "read_blocks", read_blocks)
     return seen

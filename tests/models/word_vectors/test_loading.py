@@ -22,6 +22,7 @@ from bertvectorizer.errors import (
     ModelNotFoundError,
 )
 from bertvectorizer.models.word_vectors import loading as word_sources
+from bertvectorizer.models.word_vectors.array_formats import write_safetensors
 from bertvectorizer.models.word_vectors.disk_cache import tables_directory
 from bertvectorizer.models.word_vectors.loading import FastTextSubwords, is_in_memory
 from tests.files import forget_tables, rewrite
@@ -89,9 +90,9 @@ class TestFiles:
         file.write_bytes(TEXT)
         read = word_sources.read_blocks
 
-        def replaced_first(found: Any) -> Any:
+        def replaced_first(found: Any, faults: Any) -> Any:
             file.write_bytes(b"pot 1 2\n")
-            return read(found)
+            return read(found, faults)
 
         with monkeypatch.context() as patch:
             patch.setattr(word_sources, "read_blocks", replaced_first)
@@ -101,6 +102,88 @@ class TestFiles:
                 load_word_vectors(file)
         file.write_bytes(TEXT)
         assert is_sound(load_word_vectors(file))
+
+
+WORDS = [b"tea", b"na\xc3", b"tea", b"cup", b"pot"]
+ROWS = np.array([[0.5, -1], [1, 1], [7, 7], [2, 3], [np.inf, 1]], dtype=np.float32)
+
+
+def write_faulty(path: Path) -> None:
+    """Write five rows: a word that is cut, one that is repeated, and a number that is none."""
+    rows = list(zip(WORDS, ROWS.tolist(), strict=True))
+    text = b"".join(b"%b %r %r\n" % (word, *row) for word, row in rows)
+    if path.suffix == ".bin":
+        path.write_bytes(b"5 2\n" + b"".join(w + b" " + np.float32(r).tobytes() for w, r in rows))
+    elif path.suffix == ".vec":
+        path.write_bytes(b"5 2\n" + text)
+    elif path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text))
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("v.txt", text)
+    elif path.suffix == ".npz":
+        words = ["tea", "", "tea", "cup", "pot"]
+        np.savez(path, words=words, vectors=ROWS)
+    elif path.suffix == ".safetensors":
+        write_safetensors(path, ["tea", "", "tea", "cup", "pot"], ROWS)
+    else:
+        path.write_bytes(text)
+
+
+NAMES = ["v.txt", "v.vec", "v.bin", "v.gz", "v.zip", "v.npz", "v.safetensors"]
+
+
+class TestOnError:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_sound_rows_are_read_and_the_others_counted(self, name: str, tmp_path: Path) -> None:
+        file = tmp_path / name
+        write_faulty(file)
+        with pytest.raises(ModelIntegrityError):
+            load_word_vectors(file)
+        with pytest.warns(
+            UserWarning, match=f"3 rows of '{file}' are skipped.* The first: (Line 2|Word 2|Row 1) "
+        ):
+            table = load_word_vectors(file, on_error="skip")
+        assert is_sound(table)
+        assert table.n_skipped == 3
+        forget_tables()
+        again = load_word_vectors(file, on_error="skip")  # cached, without another warning
+        assert is_sound(again)
+        assert again.n_skipped == 3
+        assert again.fingerprint == table.fingerprint
+        forget_tables()
+        assert pickle.loads(pickle.dumps(again)).n_skipped == 3
+        with pytest.raises(ModelIntegrityError):
+            load_word_vectors(file)
+
+    def test_the_error_names_the_remedy(self, tmp_path: Path) -> None:
+        write_faulty(tmp_path / "v.txt")
+        with pytest.raises(
+            ModelIntegrityError, match=r"not utf-8 .*: '.*'\. on_error='skip' leaves such rows out"
+        ):
+            load_word_vectors(tmp_path / "v.txt")
+
+    @pytest.mark.parametrize("text", [TEXT, b"2 2\n" + TEXT])
+    def test_a_sound_file_is_read_as_ever(self, text: bytes, tmp_path: Path) -> None:
+        (tmp_path / "v.txt").write_bytes(text)
+        table = load_word_vectors(tmp_path / "v.txt", on_error="skip")
+        assert is_sound(table)
+        assert table.n_skipped == 0
+
+    @pytest.mark.parametrize(
+        "data", [b"na\xc3 1 2\n", b"9 2\n" + TEXT, b"2 2\ntea " + bytes(8) + b"cup ", b"tea\ncup\n"]
+    )
+    def test_a_file_that_is_no_table_is_still_an_error(self, data: bytes, tmp_path: Path) -> None:
+        (tmp_path / "v").write_bytes(data)
+        with pytest.raises(ModelIntegrityError):
+            load_word_vectors(tmp_path / "v", on_error="skip")
+
+    @pytest.mark.parametrize("on_error", ["ignore", None, True])
+    def test_other_choices(self, on_error: Any) -> None:
+        with pytest.raises(
+            InvalidParameterError, match="'on_error' parameter must be one of 'raise', 'skip'"
+        ):
+            load_word_vectors(WordVectors(["tea"], [[1.0]]), on_error=on_error)
 
 
 class TestPickles:
