@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ModelChangedError
 from ..models.word_vectors.checks import OnError
 from ..models.word_vectors.loading import is_in_memory, load_word_vectors
+from ..models.word_vectors.static_model import ModelTokens
 from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice
 from .inputs.documents import read_documents
@@ -44,6 +45,9 @@ class StaticVectorizer(WordVectorizer):
         - A file in the format of GloVe, word2vec or fastText (plain, ``.gz``, or in a ``.zip``),
           ``.npz`` or ``.safetensors``. It is parsed once and cached as a memory-mapped array, which
           worker processes share.
+        - The directory of a static model of sentence-transformers (StaticEmbedding) or model2vec.
+          With the default ``weighting``, ``tokenizer`` and ``normalize``, the result is that of its
+          ``encode``.
         - ``"distill:<model_name>"``, the vectors of a transformer for words without context (extra
           ``distill``).
         - A table in memory, see `load_word_vectors`.
@@ -70,15 +74,17 @@ class StaticVectorizer(WordVectorizer):
         minimum.
     tokenizer : str or callable, default=scikit-learn's
         A pattern that matches words, or a callable that returns the words of a text. The default is
-        scikit-learn's pattern, which drops punctuation and words of one letter. Texts are
+        the tokenizer of a static model, else scikit-learn's pattern, which drops punctuation and
+        words of one letter. Texts are
         lower-cased first if the words of the table are in lower case. `BertWordVectorizer` gives
         the same rows for the same lists of words, or with the same tokenizer.
     oov : {"auto", "skip", "zero", "subword"}, default="auto"
         How to treat words that are not in the table: skip them, use zeros as their vectors, or
         compute their vectors from subwords. ``"auto"`` is ``"subword"`` if the table has subwords,
         else ``"skip"``.
-    normalize : bool, default=False
-        Whether to scale each row to unit length.
+    normalize : bool or None, default=None
+        Whether to scale each row to unit length. None does so for a static model that was saved
+        with it.
     missing : {"empty", "error", "zero", "nan"}, default="empty"
         How to encode a missing text (None, NaN, pd.NA, null of polars): as "", whose vector is
         zeros, by raising an error, as a row of zeros, or as a row of NaN. The same applies to a
@@ -199,7 +205,7 @@ class StaticVectorizer(WordVectorizer):
         powers: Sequence[float] = (1, math.inf, -math.inf),
         tokenizer: str | Callable[[str], Iterable[str]] = WORD_PATTERN,
         oov: Literal["auto", "skip", "zero", "subword"] = "auto",
-        normalize: bool = False,
+        normalize: bool | None = None,
         missing: Literal["empty", "error", "zero", "nan"] = "empty",
         text: str = "text",
         start: str | None = "start",
@@ -290,11 +296,24 @@ class StaticVectorizer(WordVectorizer):
         return self.unit == "text"
 
     def _split(self, texts: Sequence[str]) -> TextWords:
+        if self.tokenizer == WORD_PATTERN and (tokens := self._model_tokens()):
+            return split_words(texts, tokens.split, lowercase=False)
         return (
             split_words(texts, _whole, self._is_lowercase())
             if self.unit == "word"
             else super()._split(texts)
         )
+
+    def _is_normalized(self) -> bool:
+        if self.normalize is not None:
+            return super()._is_normalized()
+        tokens = self._model_tokens()
+        return tokens is not None and tokens.normalize
+
+    def _model_tokens(self) -> ModelTokens | None:
+        """Return the tokens of a static model; None for other tables."""
+        subwords = self._open().subwords
+        return subwords if isinstance(subwords, ModelTokens) else None
 
     def _open(self) -> WordVectors:
         """Return the table of ``vectors``; an object of another library is converted once."""

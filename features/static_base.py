@@ -103,7 +103,7 @@ class WordVectorizer(TextVectorizer):
     powers: Sequence[float]
     tokenizer: str | Callable[[str], Iterable[str]]
     oov: Oov
-    normalize: bool
+    normalize: bool | None
 
     @abstractmethod
     def _is_lowercase(self) -> bool:
@@ -178,7 +178,10 @@ class WordVectorizer(TextVectorizer):
     def _check_settings(self) -> None:
         """Check the parameters that ``transform`` reads, too."""
         check_choice("oov", self.oov, get_args(Oov))
-        check_flag("normalize", self.normalize)
+        self._is_normalized()
+
+    def _is_normalized(self) -> bool:
+        return check_flag("normalize", self.normalize)
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
         check_is_fitted(self)
@@ -235,7 +238,7 @@ class WordVectorizer(TextVectorizer):
 
     def _pool(self, looked_up: LookedUp) -> NDArray[np.float32]:
         pooled = self.weighting_.pool(self._counted(looked_up), looked_up.vectors, looked_up.rows)
-        if self.normalize:
+        if self._is_normalized():
             # In float64: squares leave the range of float32.
             lengths = np.linalg.norm(pooled.astype(np.float64), axis=1, keepdims=True)
             pooled = (pooled / np.where(lengths > 0, lengths, 1)).astype(np.float32)

@@ -2,7 +2,8 @@
 
 `table` has the public class, under the rules of `checks`. `loading` resolves a parameter; `files`
 recognizes a file, and `text_format`, `word2vec_format` and `array_formats` read it; `disk_cache`
-keeps it as a mapped array. `distill` takes vectors from a transformer, `evaluation` judges them.
+keeps it as a mapped array. `static_model` reads models that are a vector for each token, `distill`
+takes vectors from a transformer, `evaluation` judges them.
 """
 
 from __future__ import annotations

@@ -169,9 +169,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-def _make(
-    directory: Path, blocks: Callable[[], Blocks], n_skipped: Callable[[], int]
-) -> _Opened:
+def _make(directory: Path, blocks: Callable[[], Blocks], n_skipped: Callable[[], int]) -> _Opened:
     """Return a sound table: the one there is, or one made of ``blocks``; in memory at worst."""
     try:
         return _make_on_disk(directory, blocks, n_skipped)

@@ -67,7 +67,8 @@ def find(path: str | os.PathLike[str]) -> VectorFile:
     full = Path(os.path.expanduser(path)).absolute()
     if os.path.isdir(full):
         raise ModelNotFoundError(
-            f"'{full}' is a directory; give the path of a file of word vectors in it."
+            f"'{full}' is a directory, and holds no static model of sentence-transformers or"
+            " model2vec; give the path of a file of word vectors in it."
         )
     for candidate in (full, *full.parents):
         if os.path.isfile(candidate):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .checks import Faults, OnError
 from .disk_cache import cached_table, file_digest
 from .distill import TokenSubwords, distilled_blocks, distiller
 from .files import VectorFile, find, read_blocks
+from .static_model import ModelTokens, StaticModel, read_static_model
 from .table import WordVectors
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ def load_word_vectors(vectors: Any, *, on_error: OnError = "raise") -> WordVecto
           ``.zip``. ``"glove.6B.zip/glove.6B.100d.txt"`` names one file of several in a ``.zip``.
         - ``.npz`` with the arrays ``words`` and ``vectors``.
         - ``.safetensors`` as written by :meth:`WordVectors.save`.
+        - The directory of a static model of sentence-transformers (StaticEmbedding) or model2vec.
+          Its words are the tokens of the model.
         - ``"distill:<model_name>"``: each token of a transformer's vocabulary is encoded alone,
           followed by PCA and frequency weights as in model2vec (extra ``distill``).
         - A DataFrame with words as its index and a column for each dimension.
@@ -98,6 +102,13 @@ def load_word_vectors(vectors: Any, *, on_error: OnError = "raise") -> WordVecto
     if isinstance(vectors, str) and vectors.startswith(DISTILL):
         return _distilled(vectors)
     if isinstance(vectors, (str, os.PathLike)):
+        if model := _static_model(vectors):
+            return cached_table(
+                model.key,
+                (_load_again, (str(model.directory), model.key)),
+                model.blocks,
+                partial(ModelTokens, model),
+            )
         file = find(vectors)
         key = _digest(file, on_error)
         return cached_table(
@@ -133,6 +144,12 @@ def load_word_vectors(vectors: Any, *, on_error: OnError = "raise") -> WordVecto
 def is_in_memory(vectors: Any) -> bool:
     """Whether ``vectors`` is an object of another library, which has to be converted."""
     return not isinstance(vectors, (str, os.PathLike, WordVectors))
+
+
+def _static_model(vectors: str | os.PathLike[str]) -> StaticModel | None:
+    """Return the static model in a directory; None if it is no directory, or holds none."""
+    directory = Path(os.path.expanduser(vectors)).absolute()
+    return read_static_model(directory) if vectors and os.path.isdir(directory) else None
 
 
 def _digest(file: VectorFile, on_error: OnError) -> str:

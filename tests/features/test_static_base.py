@@ -462,7 +462,7 @@ SHARED: dict[str, list[Any]] = {
     "powers": [(), 0, 1.5, "1", None, [float("nan")]],
     "tokenizer": ["(", r"(\w)(\w)", None, 5, b"x"],
     "oov": ["ignore", "", None, True],
-    "normalize": ["yes", None, 1, "auto"],
+    "normalize": ["yes", 1, "auto"],
     "missing": ["blank", None, float("nan")],
 }
 WRONG: dict[type, dict[str, list[Any]]] = {

@@ -49,7 +49,8 @@ LENGTH = 100_000
 for source, is_bytes, flags, method in json.loads(sys.argv[1]):
     pattern = re.compile(source.encode("latin-1") if is_bytes else source, flags)
     arguments = ("",) if method == "sub" else ()
-    units = dict.fromkeys(["1", "a", "X", " ", *re.findall(r"[^a-z0-9]|[^a-z]?[a-z]{{3,}}\\W*", source)])
+    found = re.findall(r"[^a-z0-9]|[^a-z]?[a-z]{{3,}}\\W*", source)
+    units = dict.fromkeys(["1", "a", "X", " ", *found])
     for one in units:
         for other in units:
             text = (one + other) * (LENGTH // len(one + other)) + "\\0"
@@ -78,7 +79,9 @@ def uses_in(name: str, module: ModuleType) -> Iterator[tuple[re.Pattern[Any] | N
         flags = [keyword.value for keyword in node.keywords if keyword.arg == "flags"]
         flags += node.args[1:2] if method == "compile" else []
         try:
-            source, *options = (eval(ast.unparse(value), vars(module)) for value in (node.args[0], *flags))
+            source, *options = (
+                eval(ast.unparse(value), vars(module)) for value in (node.args[0], *flags)
+            )
         except NameError:
             yield None, method
             continue

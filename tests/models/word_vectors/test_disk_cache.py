@@ -266,9 +266,10 @@ class TestDigests:
         forget_tables()
         tables = [source.kept(KEY, "one"), source.kept(KEY, "other")]
         with pytest.warns(UserWarning, match="are damaged") as caught:
-            for table in tables:
-                assert_whole(table)
+            vectors = [table.vectors for table in tables]
         assert len(caught) == 1
+        for found in vectors:
+            np.testing.assert_array_equal(found, VECTORS)
         assert source.n_times == 2
 
     def test_a_disk_that_damages_whatever_is_written(

@@ -96,7 +96,9 @@ class TestFind:
                 find(tmp_path / name)
 
     def test_a_directory(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelNotFoundError, match="is a directory; give the path of a file"):
+        with pytest.raises(
+            ModelNotFoundError, match=r"is a directory, and holds no .*; give the path of a file"
+        ):
             find(tmp_path)
 
 

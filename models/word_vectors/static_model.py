@@ -1,0 +1,310 @@
+"""Static models of sentence-transformers (StaticEmbedding) and model2vec: vectors of tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ...errors import (
+    ModelChangedError,
+    ModelIntegrityError,
+    UnsafeModelError,
+    UnsupportedModelError,
+)
+from ...validation import short_repr
+from ..pooling.words import pool_words
+from .disk_cache import file_digest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+__all__ = ["ModelTokens", "StaticModel", "read_static_model"]
+
+_WEIGHTS, _TOKENIZER = "model.safetensors", "tokenizer.json"
+_SETTINGS = ("modules.json", "config.json", "config_sentence_transformers.json")
+_PLACES = ("", ".", "0_StaticEmbedding")
+_MODEL2VEC_TENSOR, _TENSOR = "embeddings", "embedding.weight"
+_MAX_LENGTH = 512  # of model2vec
+_MOST_READ = 4
+
+_read: dict[tuple[Path, str], StaticModel] = {}
+
+
+class StaticModel(NamedTuple):
+    """A static model, without its vectors. What its author saved applies to each text."""
+
+    directory: Path
+    files: tuple[Path, ...]  # the weights first
+    key: str
+    tokenizer: str
+    is_model2vec: bool
+    normalize: bool
+    prompt: str
+    truncate_dim: int | None
+    max_length: int | None
+
+    def blocks(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """Yield the tokens, in the order of their numbers, and their vectors."""
+        vectors = _vectors(self.files[0])[:, : self.truncate_dim]
+        tokens = ModelTokens.tokenizer_of(self)
+        left_out = _unknown(tokens) if self.is_model2vec else None
+        numbers = {
+            number: token
+            for token, number in tokens.get_vocab().items()
+            if token and number != left_out
+        }
+        rows = sorted(numbers)
+        if not rows or rows[-1] >= len(vectors):
+            raise ModelIntegrityError(
+                f"The tokenizer of '{self.directory}' has tokens up to number"
+                f" {max(rows, default=0):,}, but there are {len(vectors):,} vectors. Fetch the"
+                " model again."
+            )
+        chosen = vectors[rows]
+        if not np.isfinite(chosen).all():
+            raise ModelIntegrityError(
+                f"The vectors in '{self.files[0]}' must be finite numbers. Fetch the model again."
+            )
+        yield [numbers[row] for row in rows], chosen
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Raise if a file differs from what it was when the key was taken."""
+        if _key(self.files) != self.key:
+            raise ModelChangedError(
+                f"The model in '{self.directory}' was changed while it was read. Try again when it"
+                " is complete."
+            )
+
+
+class ModelTokens:
+    """Splits texts as a static model does, and gives words the mean of their tokens' vectors."""
+
+    def __init__(self, model: StaticModel, words: list[str], vectors: NDArray[np.float32]) -> None:
+        self.normalize = model.normalize
+        self._model, self._words, self._vectors = model, words, vectors
+
+    @staticmethod
+    def tokenizer_of(model: StaticModel) -> Tokenizer:
+        """Return the tokenizer of a model."""
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_str(model.tokenizer)
+        except Exception as error:  # tokenizers has no class of its own
+            raise ModelIntegrityError(
+                f"The file '{_TOKENIZER}' of '{model.directory}' cannot be read: {error}."
+            ) from error
+        tokenizer.no_padding()
+        if model.is_model2vec:
+            if model.max_length is None:
+                tokenizer.no_truncation()
+            else:
+                tokenizer.enable_truncation(model.max_length)
+        return tokenizer
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return self.tokenizer_of(self._model)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {word: row for row, word in enumerate(self._words)}
+
+    @cached_property
+    def _unknown_token(self) -> str | None:
+        number = _unknown(self._tokenizer)
+        return None if number is None else self._tokenizer.id_to_token(number)
+
+    @cached_property
+    def _most_characters(self) -> int | None:
+        """Where model2vec cuts a text before it is split."""
+        if not self._model.is_model2vec or self._model.max_length is None:
+            return None
+        lengths = [len(token) for token in self._tokenizer.get_vocab()]
+        return self._model.max_length * int(np.median(lengths))
+
+    def split(self, text: str) -> list[str]:
+        """Return the tokens of a text."""
+        cut = (self._model.prompt + text)[: self._most_characters]
+        tokens: list[str] = self._tokenizer.encode(cut, add_special_tokens=False).tokens
+        return tokens
+
+    def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return vectors of shape (n_words, n_dims), and which of the words have one."""
+        rows: list[int] = []
+        starts = []
+        for word in words:
+            starts.append(len(rows))
+            if word != self._unknown_token:
+                encoded = self._tokenizer.encode(word, add_special_tokens=False)
+                rows += [self._rows[token] for token in encoded.tokens if token in self._rows]
+        offsets = np.array([*starts, len(rows)], dtype=np.int64)
+        pooled = pool_words(self._vectors, np.array(rows, dtype=np.int64), offsets[:-1], "mean")
+        return pooled, np.diff(offsets) > 0
+
+
+def read_static_model(directory: Path) -> StaticModel | None:
+    """Read the description of a static model; None if the directory holds no such model."""
+    modules = _read_json(directory / "modules.json", list)
+    names = [_module_name(directory, module) for module in modules]
+    place = ""
+    if names:
+        if names[0] != "StaticEmbedding":
+            return None
+        others = [name for name in names[1:] if name != "Normalize"]
+        place = modules[0].get("path", "")
+        if others or place not in _PLACES:
+            raise UnsupportedModelError(
+                f"The model in '{directory}' must have StaticEmbedding and Normalize as its modules"
+                f" to serve as static word vectors. Got {others or place!r} in its modules.json."
+            )
+    weights, tokenizer = directory / place / _WEIGHTS, directory / place / _TOKENIZER
+    if not weights.is_file() or not tokenizer.is_file():
+        if names:
+            raise ModelIntegrityError(
+                f"The static model in '{directory}' must have the files '{_WEIGHTS}' and"
+                f" '{_TOKENIZER}'. Fetch it again; weights in other formats are not read."
+            )
+        return None
+    tensors = _tensors(weights)
+    is_model2vec = _MODEL2VEC_TENSOR in tensors and _TENSOR not in tensors
+    if not names and not is_model2vec:
+        return None
+    files = (weights, tokenizer, *(directory / name for name in _SETTINGS))
+    key = _key(files)
+    if known := _read.get((directory, key)):
+        return known
+    config = _read_json(directory / "config.json", dict) if is_model2vec else {}
+    saved = _read_json(directory / "config_sentence_transformers.json", dict)
+    model = StaticModel(
+        directory=directory,
+        files=files,
+        key=key,
+        tokenizer=tokenizer.read_text(encoding="utf-8"),
+        is_model2vec=is_model2vec,
+        normalize="Normalize" in names or config.get("normalize") is True,
+        prompt=_default_prompt(directory, saved),
+        truncate_dim=_size(directory, "truncate_dim", saved.get("truncate_dim")),
+        max_length=_size(directory, "max_length", config.get("max_length", _MAX_LENGTH)),
+    )
+    model.check_unchanged()
+    while len(_read) >= _MOST_READ:
+        _read.pop(next(iter(_read)), None)
+    return _read.setdefault((directory, key), model)
+
+
+def _key(files: tuple[Path, ...]) -> str:
+    weights, *others = files
+    digests = [f"{path.name} {file_digest(path)}" for path in others if path.is_file()]
+    return file_digest(weights, "static model", *digests)
+
+
+def _module_name(directory: Path, module: Any) -> str:
+    kind = module.get("type") if isinstance(module, dict) else None
+    if not isinstance(kind, str):
+        raise ModelIntegrityError(
+            f"The file modules.json of '{directory}' must list modules with their types. Got"
+            f" {short_repr(module)} instead."
+        )
+    library, _, rest = kind.partition(".")
+    name = rest.rpartition(".")[2]
+    if name == "StaticEmbedding" and library != "sentence_transformers":
+        raise UnsafeModelError(
+            f"The model in '{directory}' has a module of its own, {short_repr(kind)}, and loading"
+            " it would run code. Choose a model with modules of sentence-transformers only."
+        )
+    return name if library == "sentence_transformers" else kind
+
+
+def _default_prompt(directory: Path, saved: dict[str, Any]) -> str:
+    name, prompts = saved.get("default_prompt_name"), saved.get("prompts") or {}
+    if name is None:
+        return ""
+    prompt = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
+    if not isinstance(prompt, str):
+        raise ModelIntegrityError(
+            f"The default_prompt_name of '{directory}' must be one of its prompts. Got"
+            f" {short_repr(name)} instead."
+        )
+    return prompt
+
+
+def _size(directory: Path, name: str, value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ModelIntegrityError(
+        f"The setting {name!r} of '{directory}' must be an int from 1 or null. Got"
+        f" {short_repr(value)} instead."
+    )
+
+
+def _read_json(file: Path, kind: type) -> Any:
+    """Return the content of a JSON file, which must be of a kind; empty if there is no file."""
+    if not file.is_file():
+        return kind()
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelIntegrityError(f"The file '{file}' cannot be read as JSON: {error}.") from error
+    if not isinstance(content, kind):
+        raise ModelIntegrityError(
+            f"The file '{file}' must hold a JSON {'list' if kind is list else 'object'}. Got"
+            f" {short_repr(content)} instead."
+        )
+    return content
+
+
+def _tensors(weights: Path, *names: str) -> dict[str, NDArray[Any] | None]:
+    """Return the tensors of these names; those of other names as None."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="np") as file:
+            return {
+                name: file.get_tensor(name) if name in names else None
+                for name in file.keys()  # noqa: SIM118
+            }
+    except (SafetensorError, TypeError, KeyError, OSError) as error:
+        raise ModelIntegrityError(
+            f"The file '{weights}' cannot be read as safetensors: {error}."
+        ) from error
+
+
+def _vectors(weights: Path) -> NDArray[np.float32]:
+    """Return a vector for each token; model2vec may save fewer, with a number for each token."""
+    tensors = _tensors(weights, _TENSOR, _MODEL2VEC_TENSOR, "mapping", "weights")
+    vectors, mapping, factors = tensors.get(_TENSOR), None, None
+    if vectors is None:
+        names = (_MODEL2VEC_TENSOR, "mapping", "weights")
+        vectors, mapping, factors = (tensors.get(name) for name in names)
+    try:
+        if vectors is None or vectors.ndim != 2 or vectors.dtype.kind not in "fi":
+            raise ValueError(f"there is no matrix {_TENSOR!r} or {_MODEL2VEC_TENSOR!r}")
+        if mapping is not None:
+            if mapping.ndim != 1 or mapping.min(initial=0) < 0:
+                raise ValueError("its mapping is no list of rows")
+            vectors = vectors[mapping]
+        vectors = vectors.astype(np.float32)
+        if factors is not None:
+            vectors = vectors * factors.astype(np.float32).reshape(len(vectors), 1)
+    except (ValueError, IndexError) as error:
+        raise ModelIntegrityError(
+            f"The file '{weights}' holds no vectors of tokens: {error}."
+        ) from error
+    return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def _unknown(tokenizer: Tokenizer) -> int | None:
+    """Return the number of the token for what the vocabulary lacks."""
+    model = tokenizer.model
+    if hasattr(model, "unk_token"):
+        return None if model.unk_token is None else tokenizer.token_to_id(model.unk_token)
+    number: int | None = json.loads(tokenizer.to_str())["model"].get("unk_id")
+    return number
