@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from ...compressed import fault_of_member, within_limits
+from ...compressed import ExpansionError, fault_of_member, most_bytes, within_limits
 from ...errors import InvalidTableError
 from ...features.inputs.frames import first_names
 from ...validation import check_int, invalid, short_text
@@ -376,8 +376,25 @@ def _parquet_chunks(path: Path, columns: Sequence[str], rows: int) -> Iterator[p
 
     with parquet.ParquetFile(path) as file:
         _check_columns(path, columns, file.schema_arrow.names)
+        _check_expansion(file.metadata, columns)
         for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
             yield batch.to_pandas()[list(columns)]
+
+
+def _check_expansion(metadata: Any, columns: Sequence[str]) -> None:
+    """Refuse columns whose pages expand too far."""
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            is_wanted = f"{column.path_in_schema}.".startswith(tuple(f"{n}." for n in columns))
+            if is_wanted and column.total_uncompressed_size > most_bytes(
+                column.total_compressed_size
+            ):
+                raise ExpansionError(
+                    f"its column {column.path_in_schema!r} expands to"
+                    f" {column.total_uncompressed_size:,} bytes from"
+                    f" {column.total_compressed_size:,}. If you trust it, write it without"
+                    " compression."
+                )
 
 
 def _json_chunks(

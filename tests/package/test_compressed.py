@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bertvectorizer import compressed
@@ -100,6 +101,18 @@ def test_no_table_expands_without_limit(kind: str, packer: str, tmp_path: Path) 
     assert path.stat().st_size < MEGABYTE / 10
     with pytest.raises(InvalidTableError, match=r"than 100 times its size, at byte 1[67],\d{3},"):
         read(path)
+
+
+def test_no_column_of_parquet_expands_without_limit(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    frame = pd.DataFrame({"text": ["x" * (20 * MEGABYTE)], "short": ["x"]})
+    frame.to_parquet(path, compression="zstd")
+    assert path.stat().st_size < MEGABYTE / 10
+    with pytest.raises(
+        InvalidTableError, match=r"column 'text' expands to [24]\d,\d{3},\d{3} bytes"
+    ):
+        read_table(path, ["text"])
+    assert read_table(path, ["short"])["short"].tolist() == ["x"]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
