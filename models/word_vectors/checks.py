@@ -87,13 +87,14 @@ def check_words(words: Any) -> list[str]:
 
 def check_shape(shape: tuple[int, ...], n_words: int) -> None:
     """Raise unless an array of this shape can hold the vectors of so many words."""
-    if len(shape) != 2 or shape[0] != n_words or not 1 <= shape[1] <= MOST_DIMS:
+    if len(shape) != 2 or shape[0] != n_words or not shape[1]:
         raise invalid(
             "vectors",
-            f"a matrix with a row for each of the {n_words:,} words, and at least one column and"
-            f" at most {MOST_DIMS:,}",
+            f"a matrix with a row for each of the {n_words:,} words, and at least one column",
             shape,
         )
+    if shape[1] > MOST_DIMS:
+        raise invalid("vectors", f"a matrix with at most {MOST_DIMS:,} columns", shape)
 
 
 def check_vectors(vectors: ArrayLike, n_words: int) -> NDArray[np.float32]:

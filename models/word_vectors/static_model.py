@@ -114,6 +114,10 @@ class ModelTokens:
         return self.tokenizer_of(self._model)
 
     @cached_property
+    def _names(self) -> dict[int, str]:
+        return {number: token for token, number in self._tokenizer.get_vocab().items()}
+
+    @cached_property
     def _rows(self) -> dict[str, int]:
         return {word: row for row, word in enumerate(self._words)}
 
@@ -132,9 +136,12 @@ class ModelTokens:
 
     def split(self, text: str) -> list[str]:
         """Return the tokens of a text."""
-        cut = (self._model.prompt + text)[: self._most_characters]
-        tokens: list[str] = self._tokenizer.encode(cut, add_special_tokens=False).tokens
-        return tokens
+        return self._encode((self._model.prompt + text)[: self._most_characters])
+
+    def _encode(self, text: str) -> list[str]:
+        # By number: for what the vocabulary lacks, some tokenizers return the text itself.
+        numbers = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return [self._names[number] for number in numbers]
 
     def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return vectors of shape (n_words, n_dims), and which of the words have one."""
@@ -143,8 +150,7 @@ class ModelTokens:
         for word in words:
             starts.append(len(rows))
             if word != self._unknown_token:
-                encoded = self._tokenizer.encode(word, add_special_tokens=False)
-                rows += [self._rows[token] for token in encoded.tokens if token in self._rows]
+                rows += [self._rows[token] for token in self._encode(word) if token in self._rows]
         offsets = np.array([*starts, len(rows)], dtype=np.int64)
         pooled = pool_words(self._vectors, np.array(rows, dtype=np.int64), offsets[:-1], "mean")
         return pooled, np.diff(offsets) > 0

@@ -189,7 +189,9 @@ def test_it_is_saved_in_a_pipeline_by_its_path(tmp_path: Path) -> None:
     expected = pipeline.fit_transform(TEXTS)
     save_pipeline(pipeline, tmp_path / "p.skops")
     assert (tmp_path / "p.skops").stat().st_size < 50_000
-    np.testing.assert_array_equal(load_pipeline(tmp_path / "p.skops").transform(TEXTS), expected)
+    np.testing.assert_array_equal(
+        load_pipeline(tmp_path / "p.skops").pipeline.transform(TEXTS), expected
+    )
 
 
 def edit(file: Path, **changes: Any) -> None:
@@ -272,10 +274,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[ModelError], str]] = {
     "weights": (change_tensors(weights=np.ones(3)), ModelIntegrityError, "vectors of tokens"),
     "prompt": (
         lambda directory: edit(
-            directory / "config_sentence_transformers.json", default_prompt_name="query"
+            directory / "config_sentence_transformers.json", default_prompt_name="title"
         ),
         ModelIntegrityError,
-        "must be one of its prompts. Got 'query'",
+        "must be one of its prompts. Got 'title'",
     ),
     "width": (
         lambda directory: edit(directory / "config_sentence_transformers.json", truncate_dim="3"),
@@ -291,8 +293,7 @@ def test_faults_are_named(fault: str, tmp_path: Path) -> None:
     directory = save_static_embedding(tmp_path / "m", word_piece())
     for file in (directory / "0_StaticEmbedding").glob("*"):
         file.rename(directory / file.name)
-    edit_modules = modules(STATIC)
-    (directory / "modules.json").write_text(edit_modules)
+    (directory / "modules.json").write_text(modules(STATIC))
     assert read_static_model(directory) is not None
     change(directory)
     with pytest.raises(kind, match=expected) as caught:
