@@ -48,7 +48,7 @@ class Faults:
         """Return the sound rows of a table, for ``on_error="skip"``."""
         seen: set[str] = set()
         rows: list[int] = []
-        is_finite = np.isfinite(vectors).all(axis=1).tolist()
+        is_finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
         for row, word in enumerate(words):
             fault = (
                 "must have a str as its word, not empty"
