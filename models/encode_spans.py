@@ -173,7 +173,8 @@ class _SpanRecordEncoder:
     def fetch(self, store: EmbeddingStore) -> NDArray[np.float32]:
         """Return the states of all spans, computing those that are not in the store."""
         encoder, every = self._encoder, list(self._layer_of)
-        shape = (len(encoder.layers), -1, encoder.checkpoint.hidden_size)
+        hidden = encoder.checkpoint.hidden_size
+        shape = (len(encoder.layers), -1, hidden)
         requested = [_part(layer) for layer in encoder.layers]
         records = store.fetch(
             record_keys(
@@ -186,6 +187,7 @@ class _SpanRecordEncoder:
             parts=PartNames(requested, passed=requested, same_pooling=every, every=every),
             batch_size=encoder.batch_tokens * BATCHES_PER_WRITE,
             encoder=self,
+            widths=(hidden * np.diff(self._first_token)[self._distinct]).tolist(),
         )
         states = {
             name: record.vectors.reshape(shape)

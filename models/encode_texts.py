@@ -178,6 +178,7 @@ def _fetch(
         parts=names,
         batch_size=encoder.batch_tokens * CHARACTERS_PER_TOKEN * BATCHES_PER_WRITE,
         encoder=_TextRecordEncoder(encoder, texts, part_of, progress),
+        widths=[encoder.checkpoint.hidden_size] * len(texts),
     )
     n_tokens, n_lost, vectors = zip(*records, strict=True)
     return np.stack(vectors), np.array(n_tokens, np.int64), np.array(n_lost, np.int64)

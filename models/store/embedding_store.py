@@ -15,6 +15,7 @@ from ...errors import StoreError
 from ...validation import check_choice, check_flag, check_int, invalid
 from .fail_safe import FailSafeCache
 from .memory_cache import MemoryCache
+from .private_files import SIDE_FILES
 from .records import Record, is_sound
 from .single_flight import Lookup, RecordEncoder
 from .sqlite import FAULTS, OtherFormatError, is_busy, is_ours
@@ -215,18 +216,19 @@ class EmbeddingStore:
         parts: PartNames,
         batch_size: int,
         encoder: RecordEncoder,
+        widths: Sequence[int] | None = None,
     ) -> list[Record]:
         """Return the requested parts of distinct texts, computing those that are not in the store.
 
         ``sizes`` estimates the work of each text, and ``batch_size`` is the work to do and write at
-        a time.
+        a time. A record whose vectors have another width than ``widths`` says is damaged.
         """
         requested = b"".join(parts.requested)
         cached = self._memory.get(keys, requested)
         if len(cached) == len(keys):
             self._note(cached, cached, 0)
             return list(map(cached.__getitem__, keys))
-        lookup = Lookup(self._cache, keys, parts.requested, *self._parts_to_keep(parts))
+        lookup = Lookup(self._cache, keys, parts.requested, *self._parts_to_keep(parts), widths)
         lookup.found.update(cached)
         missing = lookup.read([index for index, key in enumerate(keys) if key not in cached])
         self._note(lookup.found, cached, len(missing))
@@ -361,7 +363,7 @@ class EmbeddingStore:
                 ) from error
             if isinstance(error, StoreError) and not isinstance(error, OtherFormatError):
                 raise
-            for suffix in ("", "-journal", "-wal", "-shm"):
+            for suffix in ("", *SIDE_FILES):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self._cache.close()
         self._open()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .private_files import is_own_file
 from .sqlite import Database
 
 __all__ = ["Leases"]
@@ -99,7 +100,8 @@ class Leases:
         if owner == self._owner:
             return True
         path = self._lock_file(owner)
-        if not path.exists():
+        # Where others may make files, one of theirs is no lock: they could hold it for ever.
+        if not is_own_file(path):
             return False
         try:
             with FileLock(path, mode=0o600, thread_local=False).acquire(timeout=0):

@@ -34,7 +34,7 @@ _NUMBER_BYTES = 4
 
 
 class DamagedRecordError(ValueError):
-    """The checksum of a record is wrong."""
+    """A record has a wrong checksum or another shape."""
 
 
 class Record(NamedTuple):
@@ -82,12 +82,14 @@ def extend(data: bytes, record: Record, names: Sequence[bytes]) -> bytes:
     )
 
 
-def unpack(data: Any, names: Sequence[bytes]) -> Record | None:
+def unpack(data: Any, names: Sequence[bytes], width: int | None = None) -> Record | None:
     """Return the parts with these names, or None if the record lacks one.
 
-    A wrong checksum raises `DamagedRecordError`.
+    `DamagedRecordError` is raised for a wrong checksum, and for vectors that have another width.
     """
     layout = _Layout.of(data)
+    if width is not None and layout.width != width:
+        raise DamagedRecordError(f"its vectors have {layout.width} numbers, not {width}")
     positions = _positions(layout.names(data), tuple(names))
     if positions is None:
         return None
@@ -107,10 +109,10 @@ def names_in(data: Any) -> tuple[bytes, ...]:
     return tuple(names[start : start + _NAME_BYTES] for start in range(0, len(names), _NAME_BYTES))
 
 
-def is_sound(data: Any) -> bool:
-    """Return whether every checksum of a record is right."""
+def is_sound(data: Any, width: int | None = None) -> bool:
+    """Return whether every checksum of a record is right, and so is the width of its vectors."""
     try:
-        unpack(data, names_in(data))
+        unpack(data, names_in(data), width)
     except DamagedRecordError:
         return False
     return True

@@ -33,7 +33,8 @@ class Lookup:
     """One request for the records of distinct texts: ``found`` holds those that are ready.
 
     ``requested`` names the parts to return. ``first`` and ``again`` name the parts to keep beside
-    them: of a text that is new, and of one that the file has with other parts.
+    them: of a text that is new, and of one that the file has with other parts. ``widths`` has the
+    width of each text's vectors, where it is known.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Lookup:
         requested: Sequence[bytes],
         first: Sequence[bytes],
         again: Sequence[bytes],
+        widths: Sequence[int] | None = None,
     ) -> None:
         self.found: dict[bytes, Record] = {}
         self._cache = cache
@@ -50,6 +52,7 @@ class Lookup:
         self._requested = requested
         self._first = first
         self._again = again
+        self._widths = {} if widths is None else dict(zip(keys, widths, strict=True))
         self._incomplete: set[bytes] = set()
 
     def read(self, indices: Sequence[int]) -> list[int]:
@@ -60,10 +63,11 @@ class Lookup:
             damaged = []
             for key, data in self._cache.read(keys[start : start + _ROWS_PER_READ]).items():
                 try:
-                    record = unpack(data, self._requested)
+                    width = self._widths.get(key)
+                    record = unpack(data, self._requested, width)
                     if record is not None:
                         self.found[key] = record
-                    elif is_sound(data):
+                    elif is_sound(data, width):
                         self._incomplete.add(key)
                     else:
                         damaged.append(key)
@@ -123,8 +127,10 @@ class Lookup:
         )
         groups: dict[tuple[bytes, ...], list[int]] = {}
         for index in indices:
-            data = rows.get(self._keys[index])
-            groups.setdefault(names_in(data) if data and is_sound(data) else (), []).append(index)
+            key = self._keys[index]
+            data = rows.get(key)
+            names = names_in(data) if data and is_sound(data, self._widths.get(key)) else ()
+            groups.setdefault(names, []).append(index)
         for held, group in groups.items():
             # A text that is requested with other parts than before is likely to be again.
             kept = self._again if held else self._first

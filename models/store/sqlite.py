@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from ...errors import StoreError
+from .private_files import make_private
 
 __all__ = ["FAULTS", "Database", "OtherFormatError", "is_busy", "is_ours", "journal_mode"]
 
@@ -41,7 +42,7 @@ FAULTS = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError, MemoryEr
 
 
 class OtherFormatError(StoreError):
-    """The file is a store of another release."""
+    """The file is a store of another release, or one that something else has changed."""
 
 
 _inherited: list[sqlite3.Connection] = []
@@ -75,7 +76,7 @@ class Database:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        _make_private(self.path)
+        is_shared = make_private(self.path)
         connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -88,7 +89,7 @@ class Database:
             if is_new:
                 connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            _set_journal_mode(connection)
+            _set_journal_mode(connection, is_shared)
             connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}")
             connection.execute("PRAGMA cache_size = -32768")
             if is_new:
@@ -98,6 +99,8 @@ class Database:
                             connection.execute(statement)
                         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
                         connection.execute(f"PRAGMA user_version = {_VERSION}")
+            if is_shared:
+                make_private(self.path)  # again: SQLite has removed side files
         except BaseException:
             connection.close()
             raise
@@ -121,6 +124,12 @@ class Database:
                 f"the store '{self.path}' has format {version}, and this release knows format"
                 f" {_VERSION}. Choose another path, use the release that made it, or forget it:"
                 f" bertvectorizer store clear '{self.path}'"
+            )
+        # A view or a trigger would run whatever it says whenever records are read or written.
+        if _schema(connection) != _own_schema():
+            raise OtherFormatError(
+                f"the store '{self.path}' has other tables than this release makes. Choose another"
+                f" path, or forget it: bertvectorizer store clear '{self.path}'"
             )
         return True
 
@@ -237,6 +246,19 @@ class Database:
         )
 
 
+def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Return all tables, indexes, views and triggers, with their definitions."""
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    return {tuple(" ".join(str(value).split()) for value in row) for row in rows}
+
+
+@cache
+def _own_schema() -> set[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_SCHEMA)
+        return _schema(connection)
+
+
 def _chunks(keys: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], str]]:
     """Cut keys into chunks that fit a query, each with its placeholders."""
     for start in range(0, len(keys), _KEYS_PER_QUERY):
@@ -293,34 +315,12 @@ def journal_mode(version: tuple[int, int, int]) -> str:
     return "WAL" if is_safe else "TRUNCATE"
 
 
-def _set_journal_mode(connection: sqlite3.Connection) -> None:
-    wanted = journal_mode(sqlite3.sqlite_version_info)
+def _set_journal_mode(connection: sqlite3.Connection, is_shared: bool) -> None:
+    """Choose WAL where it is safe: others who may make files could write a log of their own."""
+    wanted = "TRUNCATE" if is_shared else journal_mode(sqlite3.sqlite_version_info)
     if wanted == "WAL":
         # This does not wait: while others use the file, the mode stays as it is.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
     if wanted == "TRUNCATE" or connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = TRUNCATE").fetchall()
-
-
-def _make_private(path: Path) -> None:
-    """Create the directory for its owner alone, and refuse one that others can write to."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.exists() and not path.is_file():
-        raise StoreError(f"'{path}' is not a file. Choose another path")
-    if not hasattr(os, "getuid"):
-        return
-    for entry in (path.parent, path):
-        if not entry.exists():
-            descriptor = os.open(entry, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-            os.close(descriptor)
-        state = entry.stat()
-        if state.st_uid not in (os.getuid(), 0):
-            raise StoreError(
-                f"'{entry}' belongs to another user (uid {state.st_uid}). Choose another path"
-            )
-        # In a sticky directory, such as the temporary one, others can remove nothing of ours.
-        if state.st_mode & stat.S_IWOTH and not (
-            entry == path.parent and state.st_mode & stat.S_ISVTX
-        ):
-            raise StoreError(f"'{entry}' can be written by every user; run: chmod o-w '{entry}'")

@@ -27,8 +27,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from threadpoolctl import threadpool_limits
 
 from benchmarks.call_counts import CallCounter
-from bertvectorizer import BertVectorizer, EmbeddingStore
+from bertvectorizer import BertVectorizer, BertWordVectorizer, EmbeddingStore
 from bertvectorizer.errors import InvalidParameterError, ModelChangedError
+from bertvectorizer.models.store.records import Record, names_in, pack
 from bertvectorizer.models.store.session_store import session_store
 from tests.files import rewrite
 from tests.processes import run_python
@@ -292,6 +293,23 @@ def test_columns_share_a_store(bert: str) -> None:
     X = columns.fit_transform(frame)
     np.testing.assert_array_equal(X[:, :32], X[::-1, 32:])
     assert n_encoded() == len(TEXTS)
+
+
+@pytest.mark.parametrize("kind", [BertVectorizer, BertWordVectorizer])
+def test_records_of_another_width_are_encoded_anew(kind: Any, bert: str, path: Path) -> None:
+    """As in a store that somebody else has made: checksums are right, and shapes are not."""
+    X: list[Any] = TEXTS if kind is BertVectorizer else [text.split() for text in TEXTS]
+    expected = kind(bert, store=EmbeddingStore(path)).fit_transform(X)
+    database = EmbeddingStore(path)._cache.database
+    rows = database.read(database.keys())
+    planted = {}
+    for key, data in rows.items():
+        names = names_in(data)
+        planted[key] = pack(Record(3, 0, np.zeros((len(names), 8), dtype=np.float32)), names)
+    database.write(planted, [], {})
+    with pytest.warns(UserWarning, match="were damaged; they are encoded anew"):
+        found = kind(bert, store=EmbeddingStore(path)).fit_transform(X)
+    np.testing.assert_array_equal(found, expected)
 
 
 # Numbers.

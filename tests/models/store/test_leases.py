@@ -185,6 +185,15 @@ class TestDeath:
         assert theirs in locks(path)
         assert dead not in locks(path)
 
+    def test_a_lock_that_is_no_file_of_this_user_counts_for_nothing(self, path: Path) -> None:
+        """Where others may make files, they could hold such a lock for ever."""
+        with owner_elsewhere(path) as owner:
+            (lock,) = locks(path)
+            lock.rename(path.parent / "elsewhere")  # still held
+            lock.symlink_to(path.parent / "elsewhere")
+            assert leases(path).take(KEYS[:2], 2) == KEYS[:2]
+            owner.kill()
+
     def test_a_lock_that_was_just_made_is_not_swept(self, path: Path) -> None:
         leases(path).take(KEYS, 1)
         fresh = path.with_name(f"{path.name}.{'0' * 32}.lock")

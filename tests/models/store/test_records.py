@@ -172,6 +172,16 @@ class TestDamage:
             with pytest.raises(DamagedRecordError):
                 unpack(data[:length], NAMES[:1])
 
+    @pytest.mark.parametrize("width", [0, 3, 5, 8])
+    def test_vectors_of_another_width_are_noticed(self, width: int) -> None:
+        data = pack(record(2), NAMES[:2])
+        assert is_sound(data, 4)
+        assert unpack(data, NAMES[:1], 4) is not None
+        assert not is_sound(data, width)
+        for names in (NAMES[:1], NAMES[2:3]):
+            with pytest.raises(DamagedRecordError, match=f"have 4 numbers, not {width}"):
+                unpack(data, names, width)
+
     def test_bytes_too_many_are_noticed(self) -> None:
         assert not is_sound(pack(record(2), NAMES[:2]) + b"\0")
 

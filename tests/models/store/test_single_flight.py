@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bertvectorizer.errors import OutOfMemoryError
 from bertvectorizer.models.store.fail_safe import FailSafeCache
-from bertvectorizer.models.store.records import Record, is_sound, names_in, part_name
+from bertvectorizer.models.store.records import Record, is_sound, names_in, pack, part_name
 from bertvectorizer.models.store.single_flight import Lookup
 
 pytestmark = pytest.mark.usefixtures("rollback_journal")
@@ -71,8 +71,9 @@ def look_up(
     sizes: Sequence[int] = (),
     chunk_tokens: int = 10**9,
     keep_whole: bool = False,
+    widths: Sequence[int] | None = None,
 ) -> dict[bytes, Record]:
-    lookup = Lookup(cache, keys, requested, WHOLE if keep_whole else (), WHOLE)
+    lookup = Lookup(cache, keys, requested, WHOLE if keep_whole else (), WHOLE, widths)
     encoder = SimpleNamespace(encode=compute)
     lookup.complete(encoder, lookup.read(range(len(keys))), sizes or [1] * len(keys), chunk_tokens)
     return lookup.found
@@ -267,6 +268,18 @@ class TestDamage:
         assert network.calls == [(KEYS, (A,)), (KEYS[:3], (A,))]
         assert_right(look_up(cache, [A], network), [A])
         assert held(cache) == {(A,)}
+
+    @pytest.mark.parametrize("requested", [[A], [B]])
+    def test_a_record_of_another_width_is_damaged(
+        self, cache: FailSafeCache, requested: list[bytes]
+    ) -> None:
+        """Whether it holds what is requested, or would be extended."""
+        wide = pack(Record(7, 1, np.zeros((1, 32), dtype=np.float32)), [A])
+        cache.database.write(dict.fromkeys(KEYS[:3], wide), [], {})
+        with pytest.warns(UserWarning, match=r"3 text\(s\) in the store .* were damaged"):
+            found = look_up(cache, requested, Network(), widths=[16] * len(KEYS))
+        assert_right(found, requested)
+        assert_right(look_up(cache, requested, Network(), widths=[16] * len(KEYS)), requested)
 
     def test_damage_to_a_part_that_is_not_requested_is_not_built_upon(
         self, cache: FailSafeCache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import threading
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from bertvectorizer.errors import StoreError
-from bertvectorizer.models.store.sqlite import Database, is_ours, journal_mode
+from bertvectorizer.models.store.private_files import SIDE_FILES
+from bertvectorizer.models.store.sqlite import Database, OtherFormatError, is_ours, journal_mode
 from tests.processes import run_python
 
 MODES = ["WAL", "TRUNCATE"]
@@ -251,6 +253,52 @@ class TestPrivacy:
         write(Database(tmp_path / "store.sqlite"), b"k")
         assert stat.S_IMODE((tmp_path / "store.sqlite").stat().st_mode) == 0o600
 
+    @pytest.mark.parametrize("directory_mode", [0o1777, 0o775])
+    def test_no_write_ahead_log_where_others_may_make_one(
+        self, database: Database, directory_mode: int
+    ) -> None:
+        write(database, b"k")
+        database.connection().close()
+        database.path.parent.chmod(directory_mode)
+        again = Database(database.path)
+        assert again.read([b"k"]) == {b"k": b"data"}
+        assert again.connection().execute("PRAGMA journal_mode").fetchone() == ("truncate",)
+        names = {path.name for path in database.path.parent.iterdir()}
+        assert names == {f"store.sqlite{suffix}" for suffix in ("", *SIDE_FILES)}
+
+    def test_a_log_that_is_in_use_there_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "store.sqlite"
+        write(Database(path), b"k")
+        tmp_path.chmod(0o1777)
+        other = sqlite3.connect(path)
+        assert other.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+        other.execute("SELECT * FROM records").fetchall()
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            Database(path).read([b"k"])
+        other.close()
+
+    @needs_root
+    def test_another_user_s_log_is_never_read(self, tmp_path: Path) -> None:
+        """SQLite would take its pages for those of the store, and our checksums are right there."""
+        forged = tmp_path / "forged.sqlite"
+        write(Database(forged), b"k", data=b"true")
+        path = tmp_path / "shared" / "store.sqlite"
+        path.parent.mkdir()
+        shutil.copy(forged, path)
+        path.chmod(0o600)
+        path.parent.chmod(0o1777)
+        writer = sqlite3.connect(forged)
+        writer.execute("PRAGMA journal_mode = WAL").fetchall()
+        writer.execute("UPDATE records SET data = ?", (b"kforged",))
+        writer.commit()
+        shutil.copy(f"{forged}-wal", f"{path}-wal")
+        writer.close()
+        os.chown(f"{path}-wal", NOBODY, -1)
+        with pytest.raises(StoreError, match="belongs to another user"):
+            Database(path).read([b"k"])
+        os.unlink(f"{path}-wal")
+        assert Database(path).read([b"k"]) == {b"k": b"true"}
+
     @needs_root
     @pytest.mark.parametrize("name", ["", "store.sqlite"])
     def test_what_belongs_to_somebody_else_is_refused(self, database: Database, name: str) -> None:
@@ -305,6 +353,27 @@ FOREIGN = {
 }
 
 
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+CHANGED = {
+    "a trigger": [
+        "CREATE TRIGGER t AFTER INSERT ON records BEGIN UPDATE records SET data = ''; END"
+    ],
+    "an endless view": [
+        "DROP TABLE records",
+        f"CREATE VIEW records AS {ENDLESS} SELECT x AS key, x AS used, x AS size, x AS data FROM c",
+    ],
+    "one more table": ["CREATE TABLE more (x)"],
+    "one more index": ["CREATE INDEX more ON records (data)"],
+    "a missing index": ["DROP INDEX records_used"],
+    "a missing table": ["DROP TABLE claims"],
+    "other columns": [
+        "DROP TABLE counters",
+        "CREATE TABLE counters (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID",
+    ],
+    "a computed column": ["ALTER TABLE records ADD COLUMN more AS (length(data))"],
+}
+
+
 class TestWhatIsNoneOfOurs:
     @pytest.mark.parametrize("kind", FOREIGN)
     @pytest.mark.usefixtures("mode")
@@ -347,6 +416,21 @@ class TestWhatIsNoneOfOurs:
                 r"has format 99, and this release knows format 1\. .* bertvectorizer store clear"
                 r" '.*'"
             ),
+        ):
+            Database(database.path).read([b"k"])
+        assert database.path.read_bytes() == content
+
+    @pytest.mark.parametrize("kind", CHANGED)
+    def test_other_tables_than_ours_are_refused_and_left_as_they_were(
+        self, database: Database, kind: str
+    ) -> None:
+        write(database, b"k")
+        database.connection().close()
+        foreign(database.path, *CHANGED[kind])
+        content = database.path.read_bytes()
+        with pytest.raises(
+            OtherFormatError,
+            match=r"has other tables than this release makes\. .* bertvectorizer store clear '.*'",
         ):
             Database(database.path).read([b"k"])
         assert database.path.read_bytes() == content
