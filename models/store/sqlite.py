@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ...errors import StoreError
+from .connections import Connections
 from .private_files import make_private
 
 __all__ = ["FAULTS", "Database", "OtherFormatError", "is_busy", "is_ours", "journal_mode"]
@@ -45,9 +45,6 @@ class OtherFormatError(StoreError):
     """The file is a store of another release, or one that something else has changed."""
 
 
-_inherited: list[sqlite3.Connection] = []
-
-
 class Database:
     """Records by key, and counters, in one SQLite file.
 
@@ -62,18 +59,14 @@ class Database:
     def __init__(self, path: Path, durable: bool = True) -> None:
         self.path = path
         self._durable = durable
-        self._local = threading.local()
+        self._connections = Connections()
 
     def connection(self) -> sqlite3.Connection:
-        """Return this thread's connection."""
-        if getattr(self._local, "pid", None) != os.getpid():
-            if hasattr(self._local, "connection"):
-                # It belongs to the parent of a fork: it must be neither used nor closed here.
-                _inherited.append(self._local.connection)
-            self._local.connection = self._open()
-            self._local.pid = os.getpid()
-        connection: sqlite3.Connection = self._local.connection
-        return connection
+        """Return this thread's connection, which a fork of the process closes."""
+        return self._connections.get(self._open)
+
+    def _using(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._connections.using(self._open)
 
     def _open(self) -> sqlite3.Connection:
         is_shared = make_private(self.path)
@@ -136,23 +129,22 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Begin as a writer; commit at the end, or roll back on an error."""
-        connection = self.connection()
-        with _transaction(connection):
+        with self._using() as connection, _transaction(connection):
             yield connection
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the records found; b"" for a row that belongs to another key."""
-        connection = self.connection()
-        found: dict[bytes, bytes] = {}
-        for chunk, marks in _chunks(keys):
-            for key, data in connection.execute(
-                f"SELECT key, data FROM records WHERE key IN ({marks})", chunk
-            ).fetchall():
-                # In a damaged file an index may lead to the record of another key.
-                found[key] = (
-                    data[len(key) :] if isinstance(data, bytes) and data.startswith(key) else b""
-                )
-        return found
+        rows: list[tuple[bytes, Any]] = []
+        with self._using() as connection:
+            for chunk, marks in _chunks(keys):
+                rows += connection.execute(
+                    f"SELECT key, data FROM records WHERE key IN ({marks})", chunk
+                ).fetchall()
+        # In a damaged file an index may lead to the record of another key.
+        return {
+            key: data[len(key) :] if isinstance(data, bytes) and data.startswith(key) else b""
+            for key, data in rows
+        }
 
     def write(
         self, records: Mapping[bytes, bytes], used: Sequence[bytes], counters: Mapping[str, float]
@@ -175,42 +167,45 @@ class Database:
 
     def keys(self) -> list[bytes]:
         """Return the keys of all records."""
-        return [key for (key,) in self.connection().execute("SELECT key FROM records").fetchall()]
+        return [key for (key,) in self._fetch("SELECT key FROM records")]
 
     def counters(self) -> dict[str, float]:
         """Return the counters, over all processes that ever wrote."""
-        return dict(self.connection().execute("SELECT name, value FROM counters").fetchall())
+        return dict(self._fetch("SELECT name, value FROM counters"))
 
     def n_records(self) -> int:
         """Return the number of records."""
-        return int(self.connection().execute("SELECT count(*) FROM records").fetchone()[0])
+        return int(self._fetch("SELECT count(*) FROM records")[0][0])
 
     def check(self) -> list[str]:
         """Return what SQLite finds wrong with the structure of the file."""
-        found = [row[0] for row in self.connection().execute("PRAGMA integrity_check").fetchall()]
+        found = [row[0] for row in self._fetch("PRAGMA integrity_check")]
         return [] if found == ["ok"] else found
 
     def size(self) -> int:
         """Return the size of the pages in use, in bytes."""
-        connection = self.connection()
-        pages, free = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count")
-        )
-        return int(pages - free) * int(connection.execute("PRAGMA page_size").fetchone()[0])
+        with self._using():
+            pages, free, page_size = (
+                self._fetch(f"PRAGMA {name}")[0][0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return int(pages - free) * int(page_size)
+
+    def _fetch(self, query: str) -> list[Any]:
+        with self._using() as connection:
+            return connection.execute(query).fetchall()
 
     def evict(self, max_bytes: int) -> int:
         """Evict the least recently used records of a file that is too large; return how many.
 
         The file then has nine tenths of ``max_bytes``.
         """
-        connection = self.connection()
         evicted = 0
         if self.size() <= max_bytes:
             if self.path.stat().st_size > max_bytes:  # pages that others left empty
                 self._shrink()
             return 0
-        with self.transaction():
+        with self.transaction() as connection:
             while (excess := self.size() - _EVICT_TO * max_bytes) > 0:
                 # Records do not fill their pages, so less must go of them than of the file.
                 excess *= (
@@ -241,9 +236,8 @@ class Database:
 
     def _shrink(self) -> None:
         # A script, since execute() would step through this statement once and free a single page.
-        self.connection().executescript(
-            "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)"
-        )
+        with self._using() as connection:
+            connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
