@@ -15,6 +15,7 @@ from torch import Tensor
 from ...errors import OutOfMemoryError
 from ..pooling.tokens import pool
 from ..ragged import runs_of_equal_length
+from ..torch_threads import use_one_thread_in_forks
 from .backbone import Backbone
 from .batching import Batches
 from .devices import Precision, is_out_of_memory, keep_freed_memory, tokens_per_batch
@@ -34,6 +35,7 @@ class Encoder:
     """A transformer that turns tokenized texts into vectors."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: Precision) -> None:
+        use_one_thread_in_forks()
         self.checkpoint = checkpoint
         self.device = device
         self.backbone = Backbone(checkpoint, device, precision)

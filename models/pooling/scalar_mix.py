@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..torch_threads import use_one_thread_in_forks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -69,6 +71,7 @@ def _fit(layers: NDArray[np.float32], targets: NDArray[Any], n_classes: int | No
     import torch
     from torch.nn.functional import cross_entropy, mse_loss
 
+    use_one_thread_in_forks()
     states = torch.from_numpy(np.ascontiguousarray(layers))
     n_outputs = 1 if n_classes is None else n_classes
     kind: Any = {"dtype": torch.float32, "requires_grad": True}

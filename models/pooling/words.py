@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
+from ..torch_threads import use_one_thread_in_forks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -34,6 +36,7 @@ def pool_words(
 
     if not len(ids) or not len(vectors):
         return np.zeros((len(offsets), vectors.shape[1]), dtype=vectors.dtype)
+    use_one_thread_in_forks()
     with torch.inference_mode():
         pooled: Tensor = torch.nn.functional.embedding_bag(
             torch.from_numpy(ids),

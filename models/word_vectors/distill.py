@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import ModelNotFoundError, UnsupportedModelError
 from ..checkpoint.text_tokens import replace_lone_surrogates
 from ..pooling.words import pool_words
+from ..torch_threads import use_one_thread_in_forks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +49,7 @@ def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArra
     from ..checkpoint.text_tokens import load_tokenizer
     from ..checkpoint.weights import load_model
 
+    use_one_thread_in_forks()
     network: Any = load_model(checkpoint)  # safetensors only
     try:
         model = distill_from_model(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ...models.torch_threads import use_one_thread_in_forks
 from .viterbi import word_steps
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def forward_backward(
     """
     import torch
 
+    use_one_thread_in_forks()
     steps = word_steps(offsets)
     if not steps:
         return Expectations(
