@@ -11,6 +11,7 @@ import platform
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -105,7 +106,8 @@ def _is_alive(pid: int) -> bool:
 
 def _remove(pid: int) -> None:
     if pid == os.getpid():
-        shutil.rmtree(_directory(pid), ignore_errors=True)
+        with suppress(OSError):  # there may be no directory for temporary files
+            shutil.rmtree(_directory(pid), ignore_errors=True)
 
 
 if multiprocessing.parent_process() is None:

@@ -113,6 +113,21 @@ class TestDirectory:
         run_python(program, TMPDIR=temporary)
         assert list(temporary.iterdir()) == []
 
+    def test_no_temporary_directory_is_no_error_at_exit(self) -> None:
+        program = (
+            "import tempfile\n"
+            "from bertvectorizer.models.store.session_store import session_store\n"
+            "def missing():\n"
+            "    raise FileNotFoundError(2, 'No usable temporary directory found')\n"
+            "tempfile.gettempdir = missing\n"
+            "assert session_store() is None\n"
+        )
+        with Process("-c", program) as process:
+            process.finish()
+            printed = process.error_output
+        assert "No usable temporary directory found" in printed  # the warning
+        assert "Traceback" not in printed
+
 
 class TestTheStoreOfComparisons:
     def test_it_keeps_all_layers_beside_the_other_and_there_is_one(self, temporary: Path) -> None:
