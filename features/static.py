@@ -90,6 +90,9 @@ class StaticVectorizer(WordVectorizer):
         zeros, by raising an error, as a row of zeros, or as a row of NaN. The same applies to a
         span whose text, bounds or word are missing, or whose word is not in its text. A missing
         word of a document always raises an error.
+    local_files_only : bool, default=False
+        Whether the model of ``"distill:<model_name>"`` must be on this machine. If True, the hub is
+        never asked.
     text : str, default="text"
         Name of the column of texts. This parameter and the next ones are used only with
         ``unit="span"``, and are as in `BertSpanVectorizer`.
@@ -207,6 +210,7 @@ class StaticVectorizer(WordVectorizer):
         oov: Literal["auto", "skip", "zero", "subword"] = "auto",
         normalize: bool | None = None,
         missing: Literal["empty", "error", "zero", "nan"] = "empty",
+        local_files_only: bool = False,
         text: str = "text",
         start: str | None = "start",
         end: str | None = "end",
@@ -223,6 +227,7 @@ class StaticVectorizer(WordVectorizer):
         self.oov = oov
         self.normalize = normalize
         self.missing = missing
+        self.local_files_only = local_files_only
         self.text = text
         self.start = start
         self.end = end
@@ -318,7 +323,9 @@ class StaticVectorizer(WordVectorizer):
     def _open(self) -> WordVectors:
         """Return the table of ``vectors``; an object of another library is converted once."""
         if not is_in_memory(self.vectors):
-            return load_word_vectors(self.vectors, on_error=self.on_error)
+            return load_word_vectors(
+                self.vectors, on_error=self.on_error, local_files_only=self.local_files_only
+            )
         converted = self.__dict__.get("_converted")
         if converted is None or converted[0] is not self.vectors:
             converted = self._converted = (
@@ -349,6 +356,10 @@ class StaticVectorizer(WordVectorizer):
                 f" fingerprint {table.fingerprint}. Bring the former ones back, or fit again."
             )
         return table
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Pickles and saved pipelines of before lack these parameters.
+        super().__setstate__({"local_files_only": False, "on_error": "raise", **state})
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InvalidParameterError, ModelChangedError
+from ...validation import check_flag
 from ...warning import warn_user
 from ..checkpoint.source import open_checkpoint
 from ..checkpoint.text_tokens import replace_lone_surrogates
@@ -30,7 +31,9 @@ __all__ = ["DISTILL", "FastTextSubwords", "is_in_memory", "load_word_vectors"]
 DISTILL = "distill:"
 
 
-def load_word_vectors(vectors: Any, *, on_error: OnError = "raise") -> WordVectors:
+def load_word_vectors(
+    vectors: Any, *, on_error: OnError = "raise", local_files_only: bool = False
+) -> WordVectors:
     r"""Load a table of word vectors.
 
     Parameters
@@ -54,6 +57,9 @@ def load_word_vectors(vectors: Any, *, on_error: OnError = "raise") -> WordVecto
         What to do with faulty rows of a file: words that are not UTF-8, words that an earlier row
         has, lines that do not hold a word and its numbers, and numbers that are not finite.
         ``"skip"`` leaves these rows out, with a warning; `WordVectors.n_skipped` counts them.
+    local_files_only : bool, default=False
+        Whether the model of ``"distill:<model_name>"`` must be on this machine. If True, the hub is
+        never asked.
 
     Returns
     -------
@@ -97,10 +103,11 @@ def load_word_vectors(vectors: Any, *, on_error: OnError = "raise") -> WordVecto
     WordVectors(2 words, 2 dims)
     """
     faults = Faults(on_error, "on_error='skip' leaves such rows out.")
+    check_flag("local_files_only", local_files_only)
     if isinstance(vectors, WordVectors):
         return vectors
     if isinstance(vectors, str) and vectors.startswith(DISTILL):
-        return _distilled(vectors)
+        return _distilled(vectors, local_files_only)
     if isinstance(vectors, (str, os.PathLike)):
         if model := _static_model(vectors):
             return cached_table(
@@ -186,9 +193,11 @@ def _converted(
         ) from error
 
 
-def _load_again(source: str, key: str, on_error: OnError = "raise") -> WordVectors:
+def _load_again(
+    source: str, key: str, on_error: OnError = "raise", local_files_only: bool = False
+) -> WordVectors:
     """Open the table of a pickle."""
-    table = load_word_vectors(source, on_error=on_error)
+    table = load_word_vectors(source, on_error=on_error, local_files_only=local_files_only)
     if table.fingerprint != key:
         raise ModelChangedError(
             f"The word vectors in '{source}' are not those that were pickled. Bring the former file"
@@ -197,13 +206,13 @@ def _load_again(source: str, key: str, on_error: OnError = "raise") -> WordVecto
     return table
 
 
-def _distilled(source: str) -> WordVectors:
+def _distilled(source: str, local_files_only: bool) -> WordVectors:
     library = distiller()
-    checkpoint = open_checkpoint(source.removeprefix(DISTILL), None, False, False)
+    checkpoint = open_checkpoint(source.removeprefix(DISTILL), None, local_files_only, False)
     digest = f"{checkpoint.fingerprint}-{library.replace(' ', '-')}"
     return cached_table(
         digest,
-        (_load_again, (source, digest)),
+        (_load_again, (source, digest, "raise", local_files_only)),
         partial(distilled_blocks, checkpoint),
         partial(TokenSubwords, checkpoint),
     )

@@ -63,11 +63,10 @@ def _configure(
     saved: SavedPipeline, model: str | None, local_files_only: bool, store: Path | None
 ) -> None:
     """Set where transformers are searched for, and the store. By default there is no store."""
-    from ..features import BertVectorizer
-    from ..pipeline.saving.compact import estimators_within
+    from ..pipeline.saving.compact import set_everywhere
 
-    for part in estimators_within(saved.pipeline):
-        if isinstance(part, BertVectorizer):
-            part.set_params(store=store, local_files_only=local_files_only or part.local_files_only)
-            if model is not None:
-                part.set_params(model_name=model)
+    set_everywhere(saved.pipeline, store=store)
+    if local_files_only:
+        set_everywhere(saved.pipeline, local_files_only=True)
+    if model is not None:
+        set_everywhere(saved.pipeline, model_name=model)

@@ -94,7 +94,9 @@ def default_features(
         "Word2Vec": Word2VecVectorizer(random_state=0),
     }
     if can_distill():
-        features["distilled words"] = StaticVectorizer(f"distill:{model.model_name}")
+        features["distilled words"] = StaticVectorizer(
+            f"distill:{model.model_name}", local_files_only=model.local_files_only
+        )
     paths = [vectors] if isinstance(vectors, (str, Path)) else list(vectors)
     names = [Path(path).name for path in paths]
     for name, path in zip(names, paths, strict=True):

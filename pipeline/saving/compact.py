@@ -34,6 +34,7 @@ __all__ = [
     "PackedTable",
     "estimators_within",
     "pack",
+    "set_everywhere",
     "unpack",
 ]
 
@@ -324,3 +325,11 @@ def estimators_within(value: Any) -> Iterator[Any]:
             waiting += list(vars(one).values())
             if not isinstance(one, _Packed):
                 yield one
+
+
+def set_everywhere(pipeline: Any, **parameters: Any) -> None:
+    """Set parameters of every estimator in a pipeline that has them, fitted ones included."""
+    for part in estimators_within(pipeline):
+        for name, value in parameters.items():
+            if isinstance(part, BaseEstimator) and hasattr(part, name):
+                setattr(part, name, value)

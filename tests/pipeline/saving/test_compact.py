@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from bertvectorizer import BertVectorizer, BertWordVectorizer, StaticVectorizer
 from bertvectorizer.pipeline.saving.compact import (
     PackedNumbers,
     PackedStrings,
     PackedSubwords,
     PackedTable,
     pack,
+    set_everywhere,
     unpack,
 )
 from bertvectorizer.pipeline.saving.safe_skops import read_skops, write_skops
@@ -90,3 +93,16 @@ def test_what_is_shared_is_unpacked_once() -> None:
     for _ in range(60):  # would be 2**60 lists
         nested = [nested, nested]
     unpack(nested)
+
+
+def test_parameters_are_set_in_every_estimator_that_has_them() -> None:
+    vectorizer, static = BertVectorizer("a"), StaticVectorizer("distill:a")
+    inner = FeatureUnion([("bert", vectorizer), ("static", static)])
+    pipeline = Pipeline([("union", inner), ("scale", StandardScaler())])
+    fitted = BertWordVectorizer("a")
+    pipeline.fitted_ = {"copies": [fitted]}
+    set_everywhere(pipeline, local_files_only=True)
+    set_everywhere(pipeline, model_name="b", no_parameter=1)
+    assert [part.local_files_only for part in (vectorizer, static, fitted)] == [True] * 3
+    assert [part.model_name for part in (vectorizer, fitted)] == ["b", "b"]
+    assert not any(hasattr(part, "no_parameter") for part in (vectorizer, pipeline, inner))

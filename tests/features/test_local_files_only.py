@@ -1,0 +1,89 @@
+"""``local_files_only=True``: no estimator opens a connection, whatever names a model."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import bertvectorizer
+from tests.processes import run_python
+
+# What may name a model of the hub, and such a name.
+NAMING = {"model_name": "nobody/nothing", "vectors": "distill:nobody/nothing"}
+ESTIMATORS = [
+    name
+    for name in bertvectorizer.__all__
+    if inspect.isclass(kind := getattr(bertvectorizer, name))
+    and hasattr(kind, "fit")
+    and set(NAMING) & set(inspect.signature(kind).parameters)
+]
+
+PROGRAM = """
+import inspect, sys
+opened = []
+def watch(event, arguments):
+    if event in ("socket.__new__", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        opened.append(event)
+        raise PermissionError(event)
+sys.addaudithook(watch)
+import pandas as pd
+import bertvectorizer
+from bertvectorizer.errors import ModelNotFoundError
+
+X = ["the old bat flew", "a bat"]
+SPANS = pd.DataFrame({"text": X, "start": [0, 0], "end": [3, 1]})
+
+def outcome(work):
+    opened.clear()
+    try:
+        work()
+    except ModelNotFoundError as error:
+        print("opened" if opened else "closed", "asked" if "hub: skipped" not in str(error) else "")
+    else:
+        print("no model" if not opened else "opened")
+"""
+
+
+def printed(code: str) -> list[str]:
+    lines = run_python(
+        PROGRAM + code, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9"
+    ).splitlines()
+    return [line.strip() for line in lines]
+
+
+def test_every_estimator_that_names_a_model_is_found() -> None:
+    assert {"BertVectorizer", "BertWordVectorizer", "BertSpanVectorizer", "StaticVectorizer"} <= {
+        *ESTIMATORS
+    }
+    for name in ESTIMATORS:
+        assert "local_files_only" in inspect.signature(getattr(bertvectorizer, name)).parameters
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_no_estimator_asks_the_hub(flag: bool) -> None:
+    code = f"""
+for name in {ESTIMATORS}:
+    kind = getattr(bertvectorizer, name)
+    for parameter, model in {NAMING}.items():
+        if parameter in inspect.signature(kind).parameters:
+            estimator = kind(**{{parameter: model}}, local_files_only={flag})
+            X_of_kind = SPANS if "Span" in name else X
+            outcome(lambda: estimator.fit(X_of_kind))
+outcome(lambda: bertvectorizer.load_word_vectors("distill:nobody/nothing", local_files_only={flag}))
+"""
+    expected = "closed" if flag else "opened asked"
+    assert printed(code) == [expected] * (len(ESTIMATORS) + 1)
+
+
+def test_no_default_feature_set_asks_the_hub() -> None:
+    code = """
+for name, features in bertvectorizer.default_features(
+    model_name="nobody/nothing", local_files_only=True
+).items():
+    if name.startswith(("BERT", "distilled")):
+        outcome(lambda: features.fit(X))
+"""
+    lines = printed(code)
+    assert len(lines) > 5
+    assert set(lines) == {"closed"}
