@@ -58,6 +58,11 @@ class Weighting(ABC):
         """Features for each dimension of the word vectors."""
         return 1
 
+    @property
+    def given_frequencies(self) -> dict[str, float] | None:
+        """Relative frequencies of words that were given and are used; None if there are none."""
+        return None
+
 
 class _Plain(Weighting):
     """Sum, mean or maximum."""
@@ -122,6 +127,10 @@ class _Sif(Weighting):
         self._a = a
         self._is_given = frequencies is not None
         self._frequencies = frequencies or {}
+
+    @property
+    def given_frequencies(self) -> dict[str, float] | None:
+        return self._frequencies if self._is_given else None
 
     def learn(self, found: TextWords, counts: NDArray[np.int64]) -> None:
         if not self._is_given:

@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator
 from ...errors import InvalidParameterError
 from ...features import StaticVectorizer
 from ...features.bert_common import BertBase
-from ...features.weighting import Weighting
+from ...features.weighting import Weighting, read_frequencies
 from ...models.word_vectors.loading import FastTextSubwords, is_in_memory
 from ...models.word_vectors.table import WordVectors
 from ...private_api import calibrated_classifier
@@ -32,6 +32,7 @@ __all__ = [
     "PackedStrings",
     "PackedSubwords",
     "PackedTable",
+    "contents",
     "estimators_within",
     "pack",
     "set_everywhere",
@@ -254,6 +255,14 @@ def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
     if isinstance(owner, BertBase):
         attributes["store"] = None if owner.store is None else "auto"
         attributes["device"] = None if owner.device is None else str(owner.device)
+    if isinstance(attributes.get("word_frequencies"), (str, Path)):
+        # A file may not name another one, which would be read when the estimator is fitted again.
+        weighting = attributes.get("weighting_")
+        attributes["word_frequencies"] = (
+            weighting.given_frequencies
+            if isinstance(weighting, Weighting)
+            else read_frequencies(owner.word_frequencies)
+        )
     if isinstance(owner, StaticVectorizer):
         attributes.pop("_converted", None)
         if is_in_memory(owner.vectors):
@@ -313,14 +322,11 @@ def estimators_within(value: Any) -> Iterator[Any]:
         ):
             continue
         seen[id(one)] = one
-        if isinstance(one, dict):
-            waiting += [*one.keys(), *one.values()]
-        elif isinstance(one, (list, tuple, set, frozenset)):
-            waiting += one
+        within = contents(one)
+        if within is not None:
+            waiting += within
         elif isinstance(one, PackedDict):
             waiting += [one.keys, one.values]
-        elif isinstance(one, np.ndarray):
-            waiting += one.ravel().tolist() if one.dtype == object else []
         elif hasattr(one, "__dict__"):
             waiting += list(vars(one).values())
             if not isinstance(one, _Packed):
@@ -333,3 +339,15 @@ def set_everywhere(pipeline: Any, **parameters: Any) -> None:
         for name, value in parameters.items():
             if isinstance(part, BaseEstimator) and hasattr(part, name):
                 setattr(part, name, value)
+
+
+def contents(value: Any) -> list[Any] | None:
+    """Return what a container of the standard library or NumPy holds; None for other values."""
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(value)
+    if isinstance(value, np.ndarray):
+        # What is masked counts too.
+        return np.ma.getdata(value).ravel().tolist() if value.dtype == object else []
+    return None

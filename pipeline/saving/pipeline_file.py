@@ -14,12 +14,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ...errors import InvalidParameterError, ModelError, ModelIntegrityError, UnsafeModelError
+from ...errors import InvalidParameterError, ModelError, ModelIntegrityError
 from ...features.bert_common import BertBase
 from ...output_file import output_fault
 from ...validation import check_flag, invalid, short_text
 from ...warning import warn_user
 from .compact import estimators_within, pack, unpack
+from .restrict import restrict_parameters
 from .safe_skops import read_skops, write_skops
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def save_pipeline(
     metadata : mapping or None, default=None
         Other values to save. They must be representable as JSON.
     trusted : sequence of str, default=()
-        Full names of other types in the pipeline. Pass the same names to `load_pipeline`.
+        Full names of other types and functions in the pipeline. Pass the same names to
+        `load_pipeline`.
 
     Returns
     -------
@@ -115,7 +117,8 @@ def save_pipeline(
         If ``pipeline`` is not fitted or holds an object that cannot be saved, such as a function,
         or another parameter breaks its rule.
     UnsafeModelError
-        If the pipeline holds types that are neither known to be safe nor in ``trusted``.
+        If the pipeline holds types or functions that are neither known to be safe nor in
+        ``trusted``.
     ModelError
         If the file cannot be written. An older file is not changed.
 
@@ -250,7 +253,8 @@ def load_pipeline(
     path : str or Path
         The file.
     trusted : sequence of str, default=()
-        Full names of types to trust, in addition to those that are known to be safe.
+        Full names of types and functions to trust, in addition to those that are known to be safe,
+        and names of parameters that the file may choose, such as ``"n_jobs"`` (see Notes).
     trust_remote_code : bool, default=False
         Whether the pipeline may use a transformer that runs code from its checkpoint.
 
@@ -264,15 +268,17 @@ def load_pipeline(
     ModelNotFoundError
         If there is no such file.
     UnsafeModelError
-        If the file is a pickle or holds types that are not known to be safe. The message names the
-        types. If a transformer runs code from its checkpoint and ``trust_remote_code`` is False.
+        If the file is a pickle or holds types or functions that are not known to be safe. The
+        message names them. If a transformer runs code from its checkpoint and
+        ``trust_remote_code`` is False, or a vectorizer reads the files that its texts name.
     ModelIntegrityError
         If the file is damaged, or was not written by `save_pipeline`.
 
     Warns
     -----
     UserWarning
-        If the versions of libraries differ from those with which the pipeline was saved.
+        If the versions of libraries differ from those with which the pipeline was saved. If a
+        parameter in a grid was reset.
 
     See Also
     --------
@@ -284,6 +290,12 @@ def load_pipeline(
     The file is not trusted. Its parts must not be compressed, arrays must have the size given in
     their header, and all types are checked before any object is created. The predictions of a
     pipeline from an untrusted source may still be manipulated.
+
+    A file does not choose how many processes and threads are started, or where files are read and
+    written. ``n_jobs``, ``pre_dispatch``, ``workers``, ``memory`` and ``store`` are reset to their
+    defaults, except those in ``trusted``. The same applies to these, and to ``trust_remote_code``
+    and ``input``, in the grid of a search. Only a model, or a file of word vectors, is found by the
+    name in the file.
 
     A transformer is searched for when texts are first encoded. It is an error if it is missing or
     was changed. If it was moved, set ``model_name``.
@@ -304,7 +316,8 @@ def load_pipeline(
     """
     check_flag("trust_remote_code", trust_remote_code)
     path = Path(path)
-    content = read_skops(path, _type_names(trusted))
+    names = _type_names(trusted)
+    content = read_skops(path, names)
     try:
         facts = json.loads(content["facts"])
         pipeline = unpack(content["pipeline"])
@@ -342,22 +355,10 @@ def load_pipeline(
             f" this version has written, or it is damaged:"
             f" {short_text(str(error), 200)}."
         ) from error
-    for part in estimators_within(pipeline):
-        if isinstance(part, BertBase):
-            _make_harmless(part, path, trust_remote_code)
+    allowed = {*names, "trust_remote_code"} if trust_remote_code else names
+    restrict_parameters(pipeline, path, allowed)
     _warn_of_versions(path, saved.versions)
     return saved
-
-
-def _make_harmless(vectorizer: BertBase[Any], path: Path, trust_remote_code: bool) -> None:
-    if vectorizer.trust_remote_code is not False and not trust_remote_code:
-        raise UnsafeModelError(
-            f"The pipeline in {str(path)!r} uses the model {vectorizer.model_name!r} with code of"
-            " its own (trust_remote_code). If you trust that code, load it with"
-            " trust_remote_code=True."
-        )
-    if vectorizer.store is not None:
-        vectorizer.store = "auto"  # a file must not choose where something is written
 
 
 def _warn_of_versions(path: Path, versions: dict[str, str]) -> None:

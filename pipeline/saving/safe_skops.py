@@ -29,7 +29,7 @@ TRUSTED = (*sorted(OWN_TYPES), *SCIKIT_LEARN_TYPES)
 _LOADERS = {
     "DTypeNode",
     "DictNode",
-    "FunctionNode",  # NumPy's and scipy's ufuncs, unless others are trusted
+    "FunctionNode",  # none is trusted by itself
     "JsonNode",
     "ListNode",
     "LossNode",
@@ -136,7 +136,7 @@ def _load(file: IO[bytes], trusted: Sequence[str], shown: Path) -> Any:
         if _rename_types(nodes, FORMER_NAMES):
             file = _copy(archive, schema, BytesIO())
     _check_repeated(schema, {})
-    _check_nodes(shown, nodes, sizes, size)
+    _check_nodes(shown, nodes, sizes, size, trusted)
     known = [*TRUSTED, *trusted]
     with warnings.catch_warnings():
         # load_pipeline warns once, for all libraries.
@@ -145,9 +145,7 @@ def _load(file: IO[bytes], trusted: Sequence[str], shown: Path) -> Any:
             return skops.io.load(file, trusted=known)
         except UntrustedTypesFoundException as error:
             untrusted = sorted(set(skops.io.get_untrusted_types(file=file)) - set(known))
-            raise _unsafe(
-                shown, untrusted, f" If you trust its maker, name them: trusted={untrusted}."
-            ) from error
+            raise _unsafe(shown, untrusted, _remedy(untrusted)) from error
 
 
 def _rename_types(nodes: Iterable[dict[str, Any]], names: Mapping[str, str]) -> bool:
@@ -172,7 +170,8 @@ def _copy(archive: zipfile.ZipFile, schema: Any, file: IO[bytes]) -> IO[bytes]:
 
 def _unsafe(path: Path, names: list[str], remedy: str = "") -> UnsafeModelError:
     return UnsafeModelError(
-        f"The file {str(path)!r} holds types that are not known to be safe: {', '.join(names)}."
+        f"The file {str(path)!r} holds types or functions that are not known to be safe:"
+        f" {', '.join(names)}."
         f" They could run code, or crash.{remedy}"
     )
 
@@ -251,10 +250,16 @@ def _check_repeated(value: Any, sizes: dict[Any, int]) -> int:
     return size
 
 
-def _check_nodes(path: Path, nodes: list[dict[str, Any]], sizes: dict[str, int], size: int) -> None:
-    unsafe = set()
+def _check_nodes(
+    path: Path,
+    nodes: list[dict[str, Any]],
+    sizes: dict[str, int],
+    size: int,
+    trusted: Sequence[str],
+) -> None:
+    unsafe, functions = set(), set()
     # skops reads a file again for every object, but makes an object with a number once.
-    read: dict[Any, int] = {}
+    read: dict[tuple[str, Any], int] = {}
     for index, node in enumerate(nodes):
         name = f"{node['__module__']}.{node['__class__']}"
         loader = node["__loader__"]
@@ -262,9 +267,20 @@ def _check_nodes(path: Path, nodes: list[dict[str, Any]], sizes: dict[str, int],
         is_misused = name in OWN_TYPES and loader != "ObjectNode"
         if loader not in _LOADERS or is_misused or name == "numpy.void":
             unsafe.add(name)
+        if loader == "FunctionNode" and name not in trusted:  # skops trusts many
+            functions.add(name)
         if "file" in node:
-            read[node.get("__id__") or -index] = sizes[node["file"]]
+            number = node.get("__id__")
+            key = ("number", number) if number else ("index", index)
+            # Which of two descriptions with one number is read depends on skops.
+            read[key] = max(read.get(key, 0), sizes[node["file"]])
     if unsafe:
         raise _unsafe(path, sorted(unsafe))
+    if functions:
+        raise _unsafe(path, sorted(functions), _remedy(sorted(functions)))
     if sum(read.values()) > size:
         raise ValueError("more is read from it than there is in it")
+
+
+def _remedy(names: list[str]) -> str:
+    return f" If you trust its maker, name them: trusted={names}."
