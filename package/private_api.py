@@ -14,12 +14,14 @@ __all__ = [
     "SCIKIT_LEARN_TYPES",
     "attention_implementation",
     "calibrated_classifier",
+    "check_parameters",
     "forget_implementations",
     "has_half_precision",
     "int8_product",
     "output_container",
     "pack_int8_weight",
     "score_function",
+    "tree_nodes",
     "usage_error",
     "without_hub_kernels",
 ]
@@ -64,6 +66,16 @@ def forget_implementations(config: Any) -> None:
     config._experts_implementation = None
 
 
+def check_parameters(estimator: Any) -> None:
+    """Check the parameters of one of scikit-learn's estimators by the rules of its own."""
+    from sklearn.utils._param_validation import validate_parameter_constraints
+
+    rules = getattr(type(estimator), "_parameter_constraints", {})
+    # Files of older versions lack some parameters.
+    given = {name: value for name, value in vars(estimator).items() if name in rules}
+    validate_parameter_constraints(rules, given, type(estimator).__name__)
+
+
 def has_half_precision(precision: str) -> bool:
     """Return whether oneDNN has kernels for ``"bfloat16"`` or ``"float16"`` on this CPU."""
     import torch
@@ -101,6 +113,11 @@ def pack_int8_weight(weight: Any) -> Any:
 def score_function(scorer: Any) -> Any:
     """Return the metric within a scorer of scikit-learn; None for other callables."""
     return getattr(scorer, "_score_func", None)
+
+
+def tree_nodes(tree: Any) -> tuple[Any, int]:
+    """Return the nodes of one of scikit-learn's trees, and the number of features it reads."""
+    return tree.__getstate__()["nodes"], tree.n_features
 
 
 def usage_error() -> Any:

@@ -1,8 +1,8 @@
 """Trained pipelines as skops files, which run no code when they are loaded.
 
 `pipeline_file` offers `save_pipeline`, `load_pipeline` and `SavedPipeline`. `safe_skops` reads
-files that may be hostile, `restrict` resets what a file may not choose, `compact` packs
-vocabularies and tables, and `type_names` names types.
+files that may be hostile, `restrict` resets what a file may not choose, `learned_numbers` checks
+indices and shapes, `compact` packs vocabularies and tables, and `type_names` names types.
 The other names are types that skops files refer to; each is imported when it is first used.
 """
 

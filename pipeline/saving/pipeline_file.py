@@ -20,6 +20,7 @@ from ...output_file import output_fault
 from ...validation import check_flag, invalid, short_text
 from ...warning import warn_user
 from .compact import estimators_within, pack, unpack
+from .learned_numbers import check_learned_numbers
 from .restrict import restrict_parameters
 from .safe_skops import read_skops, write_skops
 
@@ -288,8 +289,9 @@ def load_pipeline(
     Notes
     -----
     The file is not trusted. Its parts must not be compressed, arrays must have the size given in
-    their header, and all types are checked before any object is created. The predictions of a
-    pipeline from an untrusted source may still be manipulated.
+    their header, and all types are checked before any object is created. Numbers that compiled code
+    takes as indices or shapes, such as a vocabulary's columns, must fit together. The predictions
+    of a pipeline from an untrusted source may still be manipulated.
 
     A file does not choose how many processes and threads are started, or where files are read and
     written. ``n_jobs``, ``pre_dispatch``, ``workers``, ``memory`` and ``store`` are reset to their
@@ -339,6 +341,7 @@ def load_pipeline(
             {str(name): str(value) for name, value in facts["versions"].items()},
             dict(facts["metadata"]),
         )
+        check_learned_numbers(pipeline)
         check_is_fitted(pipeline)
     except (
         AttributeError,

@@ -10,9 +10,11 @@ import sklearn
 import torch
 import typer
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from transformers import BertConfig, BertModel
 
 from bertvectorizer import private_api
@@ -111,3 +113,24 @@ def test_the_metric_within_a_scorer() -> None:
         "scorers hold their metric elsewhere now"
     )
     assert private_api.score_function(accuracy_score) is None
+
+
+def test_the_rules_of_scikit_learn_s_parameters() -> None:
+    hashing = HashingVectorizer(n_features=16)
+    private_api.check_parameters(hashing)
+    hashing.n_features = 0
+    with pytest.raises(ValueError, match="'n_features' parameter of HashingVectorizer"):
+        private_api.check_parameters(hashing)
+    private_api.check_parameters(object.__new__(HashingVectorizer))  # without any parameter
+
+
+def test_the_nodes_of_a_tree() -> None:
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
+    nodes, n_features = private_api.tree_nodes(
+        DecisionTreeClassifier(random_state=0).fit(X, y).tree_
+    )
+    assert n_features == 2
+    leaves = nodes["left_child"] == -1
+    assert leaves.any()
+    assert set(nodes["feature"][~leaves].tolist()) <= {0, 1}
+    assert (nodes["right_child"][~leaves] > np.flatnonzero(~leaves)).all()
