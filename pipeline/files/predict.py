@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import get_tags
 
+from ...errors import BertVectorizerError, InvalidTableError
 from ...features import read_texts
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
-from ...validation import invalid
+from ...validation import invalid, short_text
+from .columns import FittedColumns, fitted_columns
+from .read import read_chunks
 from .write import CsvWriter, JsonLinesWriter, ParquetWriter, Writer, convert_file
 
 if TYPE_CHECKING:
@@ -51,11 +54,12 @@ def predict_file(
         File to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
     output : str or Path
         File to write: ``.csv``, ``.parquet`` or ``.jsonl``. Its columns are ``row`` (counted from
-        0), ``text``, the name of the target or of each label, and ``probability_<class>``. In CSV,
+        0), ``text`` (if there are texts), the name of the target or of each label, and ``probability_<class>``. In CSV,
         texts that a spreadsheet could run as formulas begin with an apostrophe. It is called
         ``<output>.part`` until it is complete. After an error that file holds the finished rows.
     text : str or None, default=None
-        Name of the column with the texts. None takes the column that the pipeline was trained on.
+        Name of the column with the texts, if it has another than in training. Other columns that
+        the pipeline was trained on keep their names.
     header : bool, default=True
         Whether the first line of a CSV or TSV file names the columns, see `read_table`.
     separator : str or None, default=None
@@ -78,9 +82,9 @@ def predict_file(
         If ``text`` is None and the pipeline does not name a column.
     InvalidTableError
         If the file cannot be read or lacks the column, or the output cannot be written or its
-        suffix is unknown.
+        suffix is unknown, or the pipeline cannot take the values of a column.
     InvalidTextError
-        If the column holds a value that is neither a text nor missing. The message names the row.
+        If a column of texts holds a value that is neither a text nor missing. The message names the row.
     ModelNotFoundError
         If the transformer that the pipeline was fitted with cannot be found.
     ModelChangedError
@@ -99,6 +103,10 @@ def predict_file(
     Notes
     -----
     Missing texts are read as "", unless the first step of the pipeline accepts missing values.
+
+    A pipeline that was fitted on several columns of a DataFrame gets them by name. In CSV and TSV
+    files, columns of numbers are read as numbers, unless the pipeline learned texts from them.
+    Columns that it does not use need not be there.
 
     Examples
     --------
@@ -120,18 +128,27 @@ def predict_file(
     0,"cricket","thing"
     1,"sleeping","animal"
     """
+    columns = fitted_columns(saved, text)
     column = saved.text if text is None else text
-    if column is None:
+    if columns is None and column is None:
         rule = "the name of a column, since the pipeline does not say which it was trained on"
         raise invalid("text", rule, text)
-    predictor = _Predictor(saved, probabilities)
+    predictor = _Predictor(saved, probabilities, columns, file)
+
+    def example() -> pd.DataFrame:
+        if columns is None:
+            return predictor(pd.Series([""], dtype=object))
+        rows = read_chunks(file, columns.in_file, 1, header=header, separator=separator)
+        first = next((chunk for chunk in rows if len(chunk)), None)
+        return predictor.titles() if first is None else predictor(first)
+
     return convert_file(
         path=file,
-        column=column,
+        column=column if columns is None else columns.in_file,
         output=output,
         formats=FORMATS,
         convert=predictor,
-        example=lambda: predictor(pd.Series([""], dtype=object)),
+        example=example,
         header=header,
         separator=separator,
         chunk_rows=chunk_rows,
@@ -142,33 +159,70 @@ def predict_file(
 class _Predictor:
     """Predictions and probabilities of a pipeline as a table, from features computed once."""
 
-    def __init__(self, saved: SavedPipeline, probabilities: bool) -> None:
+    def __init__(
+        self,
+        saved: SavedPipeline,
+        probabilities: bool,
+        columns: FittedColumns | None,
+        file: str | Path,
+    ) -> None:
         pipeline = saved.pipeline
         self._features = pipeline[:-1] if len(pipeline) > 1 else None
         self._estimator = pipeline[-1]
         self._target = saved.target
         self._with_probabilities = probabilities and hasattr(self._estimator, "predict_proba")
         self._takes_missing = len(pipeline) > 1 and get_tags(pipeline[0]).input_tags.allow_nan
+        self._columns = columns
+        self._file = file
+        if columns is not None:
+            candidates = [saved.text, *columns.texts]
+            self._shown = next((name for name in candidates if name in columns.texts), None)
 
-    def __call__(self, texts: pd.Series) -> pd.DataFrame:
-        read = read_texts(texts)
-        # With None at its end NumPy makes an array of one dimension, even of a single text.
-        given = np.array([*read.texts, None], dtype=object)[:-1]
-        shown = [
-            None if missing else replace_lone_surrogates(one)
-            for one, missing in zip(read.texts, read.is_missing, strict=True)
-        ]
-        if self._takes_missing:
-            given[read.is_missing] = None
+    def __call__(self, rows: Any) -> pd.DataFrame:
+        """Predict for a series of texts, or for a table of the columns."""
+        if self._columns is None:
+            read = read_texts(rows)
+            # With None at its end NumPy makes an array of one dimension, even of a single text.
+            given: Any = np.array([*read.texts, None], dtype=object)[:-1]
+            if self._takes_missing:
+                given[read.is_missing] = None
+            return self._table(rows.index, given, _shown(read.texts, read.is_missing))
+        given = self._columns.table(rows, self._file)
+        texts = None
+        if self._shown is not None:
+            missing = rows[self._columns.in_file[self._columns.names.index(self._shown)]].isna()
+            texts = _shown(given[self._shown], missing)
+        try:
+            return self._table(rows.index, given, texts)
+        except BertVectorizerError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise InvalidTableError(
+                f"The pipeline cannot take rows {rows.index[0]} to {rows.index[-1]} (counted from"
+                f" 0) of the file {str(self._file)!r}: {short_text(str(error), 300)} Give each"
+                f" column values as in training: {', '.join(map(repr, self._columns.in_file))}."
+            ) from error
+
+    def titles(self) -> pd.DataFrame:
+        """Return the table of no rows, where there is none to predict for."""
+        target = self._target
+        names = list(target) if isinstance(target, tuple) else [target or "prediction"]
+        if self._with_probabilities:
+            classes = names if isinstance(target, tuple) else self._estimator.classes_
+            names = [*names, *(f"probability_{name}" for name in classes)]
+        shown = [] if self._columns is None or self._shown is None else ["text"]
+        return pd.DataFrame(columns=_distinct(["row", *shown, *names]), dtype=object)
+
+    def _table(self, index: pd.Index, given: Any, shown: list[str | None] | None) -> pd.DataFrame:
         features = given if self._features is None else self._features.transform(given)
         predictions = np.asarray(self._estimator.predict(features))
         names = self._names(predictions)
         columns = [
-            texts.index.to_numpy(),
-            pd.Series(shown, dtype=object),
+            index.to_numpy(),
+            *([] if shown is None else [pd.Series(shown, dtype=object)]),
             *(predictions.T if predictions.ndim == 2 else [predictions]),
         ]
-        titles = ["row", "text", *names]
+        titles = ["row", *([] if shown is None else ["text"]), *names]
         if self._with_probabilities:
             shares, classes = self._probabilities(features, names)
             columns += list(shares.T)
@@ -211,3 +265,11 @@ def _distinct(titles: list[str]) -> list[str]:
             name += "_"
         taken[name] = None
     return list(taken)
+
+
+def _shown(texts: Iterable[Any], is_missing: Iterable[Any]) -> list[str | None]:
+    """Return texts as they are written: None for missing ones, and no lone surrogates."""
+    return [
+        None if missing else replace_lone_surrogates(str(one))
+        for one, missing in zip(texts, is_missing, strict=True)
+    ]

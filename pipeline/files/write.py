@@ -9,7 +9,7 @@ import signal
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -74,10 +74,10 @@ def write_text(path: str | Path, text: str) -> Path:
 
 def convert_file(
     path: str | Path,
-    column: str,
+    column: str | Sequence[str],
     output: str | Path,
     formats: Mapping[str, type[Writer]],
-    convert: Callable[[pd.Series], pd.DataFrame],
+    convert: Callable[[Any], pd.DataFrame],
     example: Callable[[], pd.DataFrame],
     *,
     header: bool,
@@ -87,13 +87,16 @@ def convert_file(
 ) -> int:
     """Read a column in chunks, convert each to a table, write it; return the number of rows.
 
+    With several columns, ``convert`` is given tables in place of series.
+
     ``example`` returns a table with the columns of the output. It is called after the first chunk
     was read, so that a fault of the file is found before a model is loaded. The output is called
     ``<output>.part`` until it is finished. If an error stops the work, that file is closed and
     holds the rows done; without any it is removed.
     """
     output = check_output(output, formats, path)
-    chunks = read_chunks(path, [column], chunk_rows, header=header, separator=separator)
+    names = [column] if isinstance(column, str) else list(column)
+    chunks = read_chunks(path, names, chunk_rows, header=header, separator=separator)
     first = list(islice(chunks, 1))
     part = output.with_name(output.name + ".part")
     rows = 0
@@ -109,6 +112,8 @@ def convert_file(
                     try:
                         frame = convert(chunk[column])
                     except InvalidTextError as error:
+                        if not isinstance(column, str):
+                            raise
                         fault = describe_fault(chunk[column], path)
                         raise InvalidTextError(fault or str(error)) from error
                     with _interrupt_deferred():

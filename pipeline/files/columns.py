@@ -1,0 +1,156 @@
+"""Find the columns of a file that a pipeline was fitted on, and read their values as then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import get_tags
+
+from ...errors import InvalidParameterError, InvalidTextError
+from ...features import read_texts
+from ...validation import invalid
+from ..saving.compact import estimators_within
+from .write import describe_fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..saving.pipeline_file import SavedPipeline
+
+__all__ = ["FittedColumns", "fitted_columns"]
+
+
+@dataclass(frozen=True)
+class FittedColumns:
+    """The columns of the table that a pipeline takes.
+
+    The file calls them ``in_file``. ``texts`` are columns of texts, and whether missing ones are
+    accepted. ``labels`` are columns whose values stay as they are. Others become numbers.
+    """
+
+    names: list[str]
+    in_file: list[str]
+    texts: dict[str, bool]
+    labels: set[str]
+
+    def table(self, chunk: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+        """Return rows of a file as the table that the pipeline takes."""
+        return pd.DataFrame(
+            {
+                name: self._values(name, chunk[column], path)
+                for name, column in zip(self.names, self.in_file, strict=True)
+            }
+        )
+
+    def _values(self, name: str, column: pd.Series, path: str | Path) -> pd.Series:
+        if name not in self.texts:
+            return column.astype(object) if name in self.labels else _numbers(column)
+        try:
+            read = read_texts(column)
+        except InvalidTextError as error:
+            raise InvalidTextError(describe_fault(column, path) or str(error)) from error
+        texts = pd.Series(read.texts, index=column.index, dtype=object)
+        return texts.where(~read.is_missing, None) if self.texts[name] else texts
+
+
+def fitted_columns(saved: SavedPipeline, text: str | None) -> FittedColumns | None:
+    """Return the columns of the table that a pipeline takes; None if it takes texts alone.
+
+    ``text`` is the name of the column of texts in the file, if it has another than in training.
+    """
+    first = _first_step(saved.pipeline)
+    fitted = getattr(saved.pipeline, "feature_names_in_", None)
+    if fitted is None and isinstance(first, ColumnTransformer):
+        raise InvalidParameterError(
+            "The 'saved' parameter must hold a pipeline that knows the names of its columns. Got"
+            f" one that was fitted on {first.n_features_in_} columns without names. Fit it on a"
+            " DataFrame."
+        )
+    if fitted is None or (len(fitted) == 1 and not _takes_tables(first)):
+        return None
+    uses = _uses(first, list(fitted))
+    names = [name for name in fitted if any(name in own for _, own in uses)]
+    texts: dict[str, bool] = {}
+    labels: set[str] = set()
+    for transformer, own in uses:
+        if _takes_texts(transformer):
+            takes_missing = get_tags(_first_step(transformer)).input_tags.allow_nan
+            texts |= {name: takes_missing and texts.get(name, True) for name in own}
+        elif isinstance(own, tuple) or _knows_labels(transformer):
+            labels.update(own)
+    in_file = list(names)
+    if text is not None and text not in names:
+        renamed = saved.text if saved.text in names else next(iter(texts), None)
+        if renamed is None or (saved.text is None and len(texts) > 1):
+            raise invalid("text", f"None or one of the columns {names}", text)
+        in_file[names.index(renamed)] = text
+    return FittedColumns(names, in_file, texts, labels)
+
+
+def _first_step(step: Any) -> Any:
+    while isinstance(step, Pipeline):
+        step = step[0]
+    return step
+
+
+def _takes_texts(step: Any) -> bool:
+    step = _first_step(step)
+    return not isinstance(step, str) and get_tags(step).input_tags.string
+
+
+def _takes_tables(step: Any) -> bool:
+    step = _first_step(step)
+    if isinstance(step, FeatureUnion):
+        return all(_takes_tables(one) for _, one in step.transformer_list)
+    return isinstance(step, str) or get_tags(step).input_tags.two_d_array
+
+
+def _uses(first: Any, names: list[str]) -> list[tuple[Any, list[str] | tuple[str, ...]]]:
+    """Return each transformer with the columns it takes: a tuple for one column as a series."""
+    if not isinstance(first, ColumnTransformer):
+        return [(first, names)]
+    empty = pd.DataFrame(columns=names)
+    uses: list[tuple[Any, list[str] | tuple[str, ...]]] = []
+    for _, transformer, chosen in first.transformers_:
+        if isinstance(transformer, str) and transformer == "drop":
+            continue
+        if isinstance(chosen, (str, int)):
+            uses.append((transformer, (chosen if isinstance(chosen, str) else names[chosen],)))
+        elif isinstance(chosen, slice):
+            by_name = isinstance(chosen.start, str) or isinstance(chosen.stop, str)
+            own = (empty.loc if by_name else empty.iloc)[:, chosen].columns
+            uses.append((transformer, list(own)))
+        else:
+            listed = list(chosen)
+            if all(isinstance(one, (bool, np.bool_)) for one in listed):
+                listed = np.flatnonzero(listed).tolist()
+            own = [one if isinstance(one, str) else names[one] for one in listed]
+            uses.append((transformer, own))
+    return uses
+
+
+def _knows_labels(transformer: Any) -> bool:
+    """Whether a transformer learned categories, or what to fill in, that are no numbers."""
+    for part in estimators_within(transformer):
+        learned = vars(part)
+        for array in [*learned.get("categories_", ()), learned.get("statistics_")]:
+            if isinstance(array, np.ndarray) and array.dtype.kind in "OUST":
+                return True
+    return False
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return a column that holds numbers, or true and false, as text; others as they are."""
+    if not (column.dtype == object or isinstance(column.dtype, pd.StringDtype)):
+        return column
+    values = column.astype(object)
+    numbers = pd.to_numeric(values, errors="coerce")
+    if (numbers.notna() | values.isna()).all():
+        return numbers
+    flags = values.astype(str).str.lower().map({"true": True, "false": False})
+    return flags.astype(bool) if flags.notna().all() else values
