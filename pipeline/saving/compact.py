@@ -67,6 +67,9 @@ class PackedStrings:
 
     def unpack(self) -> list[str] | NDArray[np.object_]:
         """Return a list, or an array of objects."""
+        # Of these types alone, as a length of one byte would be a small part of its string.
+        if self.lengths.dtype != np.int64 or self.data.dtype != np.uint8 or self.lengths.ndim != 1:
+            raise ValueError("the strings or their lengths have another type")
         if (self.lengths < 0).any() or self.lengths.sum() != len(self.data):
             raise ValueError("the lengths of strings do not add up")
         data = self.data.tobytes()
@@ -86,6 +89,8 @@ class PackedNumbers:
 
     def unpack(self) -> list[Any]:
         """Return the list."""
+        if self.values.ndim != 1 or self.values.dtype.itemsize < 4:
+            raise ValueError("a list of numbers has another shape or type")
         values: list[Any] = self.values.tolist()
         return values
 
@@ -291,22 +296,41 @@ def unpack(value: Any) -> Any:
 
 
 def _unpacked(value: Any, memo: dict[int, Any]) -> Any:
-    """Unpack each object once, so that a small file with many references fills no memory."""
+    """Unpack each object once, so that a small file with many references fills no memory.
+
+    Objects that are unpacked share no parts, for the same reason.
+    """
     if id(value) in memo:
         return memo[id(value)][1]
     found = value
+    for part in _parts_that_grow(value):
+        if id(part) in memo:
+            raise ValueError("two objects share what they are unpacked from")
     if isinstance(value, PackedDict):
         found = dict(zip(_unpacked(value.keys, memo), _unpacked(value.values, memo), strict=True))
     elif isinstance(value, PackedTable):
         found = value.unpack(_unpacked(value.words, memo))
     elif isinstance(value, (PackedMatrix, PackedNumbers, PackedStrings)):
         found = value.unpack()
+        for part in _parts_that_grow(value):
+            memo[id(part)] = part, part
     elif type(value) is dict:
         found = {key: _unpacked(one, memo) for key, one in value.items()}
     elif type(value) in (list, tuple):
         found = type(value)(_unpacked(one, memo) for one in value)
     memo[id(value)] = value, found  # the value is kept, or another object might get its id
     return found
+
+
+def _parts_that_grow(value: Any) -> list[Any]:
+    """Return the parts of a packed object that become larger when it is unpacked."""
+    if isinstance(value, PackedDict):
+        return [value.keys]
+    if isinstance(value, PackedTable):
+        return [value.words]
+    if isinstance(value, PackedStrings):
+        return [value.lengths]
+    return [value.values] if isinstance(value, PackedNumbers) else []
 
 
 def estimators_within(value: Any) -> Iterator[Any]:

@@ -289,7 +289,8 @@ def load_pipeline(
     Notes
     -----
     The file is not trusted. Its parts must not be compressed, arrays must have the size given in
-    their header, and all types are checked before any object is created. Numbers that compiled code
+    their header, and all types are checked before any object is created. Reading takes at most a
+    few MiB and about 30 times the size of the file, and seldom more than a few times its size. Numbers that compiled code
     takes as indices or shapes, such as a vocabulary's columns, must fit together. The predictions
     of a pipeline from an untrusted source may still be manipulated.
 
@@ -343,16 +344,7 @@ def load_pipeline(
         )
         check_learned_numbers(pipeline)
         check_is_fitted(pipeline)
-    except (
-        AttributeError,
-        ImportError,
-        LookupError,
-        NotFittedError,
-        OverflowError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # values of the wrong type raise many kinds
         raise ModelIntegrityError(
             f"The file {str(path)!r} is a skops file, but none that 'train' or save_pipeline of"
             f" this version has written, or it is damaged:"

@@ -42,13 +42,19 @@ def fitted(features: Any, estimator: Any = None, labels: Any = LABELS) -> Pipeli
     return make_pipeline(features, StandardScaler(with_mean=False), estimator).fit(TEXTS, labels)
 
 
-def tamper(path: Path, change: Change, compression: int = zipfile.ZIP_STORED) -> None:
-    """Change the description or the arrays in a file, and write it with valid checksums."""
+def tamper(
+    path: Path, change: Change, compression: int = zipfile.ZIP_STORED, *, raw: bool = False
+) -> None:
+    """Change the description or the arrays in a file, and write it with valid checksums.
+
+    With ``raw``, the bytes of the description are changed in place of its objects.
+    """
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     schema = json.loads(files["schema.json"])
     change(schema, files)
-    files["schema.json"] = json.dumps(schema).encode()
+    if not raw:
+        files["schema.json"] = json.dumps(schema).encode()
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in files.items():
             archive.writestr(name, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import json
@@ -320,6 +321,169 @@ def test_a_flipped_bit_is_noticed_or_does_no_harm(saved: Path) -> None:
         else:
             np.testing.assert_array_equal(got, expected)
     assert noticed > 50
+
+
+def test_damage_with_valid_checksums_is_one_error(saved: Path) -> None:
+    whole = saved.read_bytes()
+    generator = np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        saved.write_bytes(whole)
+
+        def change(_schema: dict[str, Any], files: dict[str, bytes]) -> None:
+            name = sorted(files)[generator.integers(len(files))]
+            data = bytearray(files[name])
+            # Headers and descriptions, rather than numbers within arrays.
+            end = len(data) if name == "schema.json" else 128
+            data[generator.integers(end)] = generator.integers(32, 127)
+            files[name] = bytes(data)
+
+        tamper(saved, change, raw=True)
+        try:
+            load_pipeline(saved)
+        except ModelError as error:
+            refused += 1
+            assert "\n" not in str(error)
+        except UserWarning:
+            pass  # a version
+    assert refused > 30
+
+
+def own(name: str, **attributes: Any) -> dict[str, Any]:
+    types = list_node(*[node("builtins", "str", "TypeNode")] * len(attributes))
+    content = node("builtins", "dict", "DictNode", key_types=types, content=attributes)
+    return node("bertvectorizer.pipeline.saving", name, "ObjectNode", content=content)
+
+
+def array_node(file: str, number: int = 0) -> dict[str, Any]:
+    return node("numpy", "ndarray", "NdArrayNode", type="numpy", file=file) | {"__id__": number}
+
+
+def strings_node(number: int = 0, lengths: str = "lengths.npy") -> dict[str, Any]:
+    return own(
+        "PackedStrings",
+        data=array_node("data.npy", number and number + 1),
+        lengths=array_node(lengths, number and number + 2),
+        is_array=text_node(False),
+    ) | {"__id__": number}
+
+
+N = 1 << 18
+PAIRS = npy((2 * N,), "|u1", b"ab" * N)
+LONG = npy((N,), "<i8", np.full(N, 2).tobytes())
+
+
+# What grows: the value of an attribute, and the arrays that it reads.
+GROWTH: dict[str, tuple[Callable[[], dict[str, Any]], dict[str, bytes]]] = {
+    "many objects": (
+        lambda: list_node(*[node("sklearn.dummy", "DummyClassifier", "ObjectNode")] * 10_000),
+        {},
+    ),
+    "many types": (
+        lambda: list_node(*[node("builtins", "int", "TypeNode")] * 10_000),
+        {},
+    ),
+    "many lists": (lambda: list_node(*[list_node()] * 10_000), {}),
+    "many random states": (
+        lambda: list_node(
+            *[
+                node(
+                    "numpy.random.mtrand",
+                    "RandomState",
+                    "RandomStateNode",
+                    content=node("builtins", "dict", "DictNode", key_types=list_node(), content={}),
+                )
+            ]
+            * 5000
+        ),
+        {},
+    ),
+    "lists in a plain value": (lambda: text_node([[]] * 300_000), {}),
+    "dictionaries outside of objects": (lambda: text_node("x") | {"more": [{}] * 500_000}, {}),
+    "strings with short lengths": (
+        strings_node,
+        {"data.npy": PAIRS, "lengths.npy": npy((N,), "|u1", b"\2" * N)},
+    ),
+    "short strings": (strings_node, {"data.npy": PAIRS, "lengths.npy": LONG}),
+    "the same strings in several objects": (
+        lambda: list_node(
+            *[strings_node(100)] + [strings_node(0) | {"content": part} for part in [strings_node(100)["content"]] * 50]
+        ),
+        {"data.npy": PAIRS, "lengths.npy": LONG},
+    ),
+    "the same keys in several dictionaries": (
+        lambda: list_node(
+            *[
+                own("PackedDict", keys=strings_node(100), values=strings_node(100))
+                for _ in range(50)
+            ]
+        ),
+        {"data.npy": PAIRS, "lengths.npy": LONG},
+    ),
+    "numbers of one byte": (
+        lambda: own("PackedNumbers", values=array_node("data.npy")),
+        {"data.npy": npy((8 * N,), "|u1", bytes(8 * N))},
+    ),
+    "rows without columns": (
+        lambda: own("PackedNumbers", values=array_node("data.npy")),
+        {"data.npy": npy((1 << 30, 0))},
+    ),
+    "an array within an array of objects": (
+        lambda: node(
+            "numpy",
+            "ndarray",
+            "NdArrayNode",
+            type="json",
+            content=[array_node("data.npy", 7)] * 50,
+            shape=list_node(text_node(50), text_node(N), kind="tuple"),
+        ),
+        {"data.npy": npy((8 * N,), "|u1", bytes(8 * N))},
+    ),
+    "masks that are shared": (
+        lambda: list_node(
+            *[
+                node(
+                    "numpy.ma",
+                    "MaskedArray",
+                    "MaskedArrayNode",
+                    content={"data": array_node("data.npy", 7), "mask": array_node("data.npy", 7)},
+                )
+            ]
+            * 100
+        ),
+        {"data.npy": npy((8 * N,), "|u1", bytes(8 * N))},
+    ),
+    "two arrays with one number": (
+        lambda: list_node(
+            *[
+                array_node(name, number)
+                for number in range(1, 60)
+                for name in ("data.npy", "small.npy")
+            ]
+        ),
+        {"data.npy": npy((8 * N,), "|u1", bytes(8 * N)), "small.npy": npy((1,), "|u1", b"1")},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", GROWTH)
+def test_reading_takes_memory_within_its_bounds(kind: str, saved: Path) -> None:
+    make, arrays = GROWTH[kind]
+
+    def change(schema: dict[str, Any], files: dict[str, bytes]) -> None:
+        schema["content"]["pipeline"]["content"]["content"]["memory"] = make()
+        files.update(arrays)
+
+    load_pipeline(saved)  # imports
+    tamper(saved, change)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ModelIntegrityError):
+            load_pipeline(saved)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < (8 << 20) + 30 * saved.stat().st_size
 
 
 class Bomb:
