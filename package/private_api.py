@@ -115,9 +115,11 @@ def score_function(scorer: Any) -> Any:
     return getattr(scorer, "_score_func", None)
 
 
-def tree_nodes(tree: Any) -> tuple[Any, int]:
-    """Return the nodes of one of scikit-learn's trees, and the number of features it reads."""
-    return tree.__getstate__()["nodes"], tree.n_features
+def tree_nodes(tree: Any) -> tuple[Any, int] | None:
+    """Return the nodes of a decision tree, and how many features it reads; None for others."""
+    from sklearn.tree._tree import Tree
+
+    return (tree.__getstate__()["nodes"], tree.n_features) if isinstance(tree, Tree) else None
 
 
 def usage_error() -> Any:

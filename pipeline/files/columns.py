@@ -123,8 +123,8 @@ def _uses(first: Any, names: list[str]) -> list[tuple[Any, list[str] | tuple[str
             uses.append((transformer, (chosen if isinstance(chosen, str) else names[chosen],)))
         elif isinstance(chosen, slice):
             by_name = isinstance(chosen.start, str) or isinstance(chosen.stop, str)
-            own = (empty.loc if by_name else empty.iloc)[:, chosen].columns
-            uses.append((transformer, list(own)))
+            found = (empty.loc if by_name else empty.iloc)[:, chosen]
+            uses.append((transformer, list(found.columns)))
         else:
             listed = list(chosen)
             if all(isinstance(one, (bool, np.bool_)) for one in listed):

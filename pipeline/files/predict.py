@@ -54,9 +54,10 @@ def predict_file(
         File to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
     output : str or Path
         File to write: ``.csv``, ``.parquet`` or ``.jsonl``. Its columns are ``row`` (counted from
-        0), ``text`` (if there are texts), the name of the target or of each label, and ``probability_<class>``. In CSV,
-        texts that a spreadsheet could run as formulas begin with an apostrophe. It is called
-        ``<output>.part`` until it is complete. After an error that file holds the finished rows.
+        0), ``text`` (if there are texts), the name of the target or of each label, and
+        ``probability_<class>``. In CSV, texts that a spreadsheet could run as formulas begin with
+        an apostrophe. It is called ``<output>.part`` until it is complete. After an error that file
+        holds the finished rows.
     text : str or None, default=None
         Name of the column with the texts, if it has another than in training. Other columns that
         the pipeline was trained on keep their names.
@@ -84,7 +85,8 @@ def predict_file(
         If the file cannot be read or lacks the column, or the output cannot be written or its
         suffix is unknown, or the pipeline cannot take the values of a column.
     InvalidTextError
-        If a column of texts holds a value that is neither a text nor missing. The message names the row.
+        If a column of texts holds a value that is neither a text nor missing. The message names
+        the row.
     ModelNotFoundError
         If the transformer that the pipeline was fitted with cannot be found.
     ModelChangedError
@@ -129,8 +131,8 @@ def predict_file(
     1,"sleeping","animal"
     """
     columns = fitted_columns(saved, text)
-    column = saved.text if text is None else text
-    if columns is None and column is None:
+    column = (saved.text if text is None else text) if columns is None else columns.in_file
+    if column is None:
         rule = "the name of a column, since the pipeline does not say which it was trained on"
         raise invalid("text", rule, text)
     predictor = _Predictor(saved, probabilities, columns, file)
@@ -144,7 +146,7 @@ def predict_file(
 
     return convert_file(
         path=file,
-        column=column if columns is None else columns.in_file,
+        column=column,
         output=output,
         formats=FORMATS,
         convert=predictor,

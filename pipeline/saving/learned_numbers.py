@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import BaseEstimator
 
 from ...private_api import check_parameters, tree_nodes
 from .compact import estimators_within
@@ -41,7 +42,11 @@ def check_learned_numbers(pipeline: Any) -> None:
 
 def _require(holds: Any, owner: Any, what: str) -> None:
     if not holds:
-        raise ValueError(f"{what} of {type(owner).__name__} do not fit together")
+        raise _misfit(owner, what)
+
+
+def _misfit(owner: Any, what: str) -> ValueError:
+    return ValueError(f"{what} of {type(owner).__name__} do not fit together")
 
 
 def _is_int(value: Any) -> bool:
@@ -74,7 +79,11 @@ def _check_widths(owner: Any, learned: dict[str, Any]) -> None:
     _require(n_features is None or _is_int(n_features), owner, "the kind and number of features")
     for name in _WIDTHS:
         value = learned.get(name)
-        if value is None or (name == "support_vectors_" and learned.get("kernel") == "precomputed"):
+        if (
+            value is None
+            or not isinstance(owner, BaseEstimator)
+            or (name == "support_vectors_" and learned.get("kernel") == "precomputed")
+        ):
             continue
         _require(isinstance(value, np.ndarray) or sparse.issparse(value), owner, f"'{name}'")
         # scikit-learn does not compare the width of its input with a number that is not there.
@@ -87,7 +96,9 @@ def _check_classes(owner: Any, learned: dict[str, Any]) -> None:
     classes, coef = learned.get("classes_"), learned.get("coef_")
     if isinstance(classes, np.ndarray) and coef is not None and coef.ndim == 2:
         n_rows = 1 if len(classes) <= 2 else len(classes)
-        _require(coef.shape[0] == n_rows, owner, "'coef_' and 'classes_'")
+        # Ridge classifiers take several labels a row.
+        is_sound = coef.shape[0] == n_rows or "_label_binarizer" in learned
+        _require(is_sound, owner, "'coef_' and 'classes_'")
     intercept = learned.get("intercept_")
     if coef is not None and isinstance(intercept, np.ndarray) and intercept.ndim:
         n_rows = coef.shape[0] if coef.ndim == 2 else 1
@@ -98,8 +109,8 @@ def _check_neighbors(owner: Any, learned: dict[str, Any]) -> None:
     if "n_samples_fit_" not in learned:
         return
     data, n_rows = learned.get("_fit_X"), learned["n_samples_fit_"]
-    _require(data is not None and _is_int(n_rows), owner, "'_fit_X' and 'n_samples_fit_'")
-    _require(data.shape[0] == n_rows, owner, "'_fit_X' and 'n_samples_fit_'")
+    if data is None or not _is_int(n_rows) or data.shape[0] != n_rows:
+        raise _misfit(owner, "'_fit_X' and 'n_samples_fit_'")
     tree = learned.get("_tree")
     if tree is not None:
         _require(np.shape(tree.data) == data.shape, owner, "'_fit_X' and '_tree'")
@@ -129,9 +140,7 @@ def _check_support_vectors(owner: Any, learned: dict[str, Any]) -> None:
     is_sound = (
         "_impl" not in learned
         and _within(learned["_n_support"], n_vectors + 1)
-        and _within(
-            learned["support_"], learned["n_features_in_"] if is_precomputed else 2**31 - 1
-        )
+        and _within(learned["support_"], learned["n_features_in_"] if is_precomputed else 2**31 - 1)
         and (is_precomputed or vectors.shape[0] == n_vectors)
         and coefficients.shape == (n_classes - 1, n_vectors)
         and sparse.issparse(coefficients) == sparse.issparse(vectors)
@@ -142,9 +151,7 @@ def _check_support_vectors(owner: Any, learned: dict[str, Any]) -> None:
     )
     if kind in ("c_svc", "nu_svc"):
         n_known = len(learned["classes_"])
-        is_sound = (
-            is_sound and n_known == n_classes and learned["_n_support"].sum() == n_vectors
-        )
+        is_sound = is_sound and n_known == n_classes and learned["_n_support"].sum() == n_vectors
     else:
         is_sound = is_sound and n_classes == 2
     _require(is_sound, owner, "the support vectors")
@@ -172,8 +179,8 @@ def _check_one_hot(owner: Any, learned: dict[str, Any]) -> None:
 
 
 def _check_trees(owner: Any, learned: dict[str, Any]) -> None:
-    if "tree_" in learned:
-        nodes, n_features = tree_nodes(learned["tree_"])
+    if (found := tree_nodes(learned.get("tree_"))) is not None:
+        nodes, n_features = found
         _require(
             n_features == learned.get("n_features_in_")
             and _are_trees(
@@ -209,13 +216,14 @@ def _are_trees(left: Any, right: Any, feature: Any, is_leaf: Any, n_features: in
     """Whether children come after their parents, and features are among those of the input."""
     n_nodes = len(left)
     parents = np.flatnonzero(~is_leaf)
-    return n_nodes > 0 and all(
-        _within(child, n_nodes) and bool((child > parents).all())
-        for child in (
-            left[parents].astype(np.int64),
-            right[parents].astype(np.int64),
+    return (
+        n_nodes > 0
+        and all(
+            _within(child, n_nodes) and bool((child > parents).all())
+            for child in (left[parents].astype(np.int64), right[parents].astype(np.int64))
         )
-    ) and _within(feature[parents], n_features)
+        and _within(feature[parents], n_features)
+    )
 
 
 def _check_members(owner: Any, learned: dict[str, Any]) -> None:

@@ -290,9 +290,9 @@ def load_pipeline(
     -----
     The file is not trusted. Its parts must not be compressed, arrays must have the size given in
     their header, and all types are checked before any object is created. Reading takes at most a
-    few MiB and about 30 times the size of the file, and seldom more than a few times its size. Numbers that compiled code
-    takes as indices or shapes, such as a vocabulary's columns, must fit together. The predictions
-    of a pipeline from an untrusted source may still be manipulated.
+    few MiB and about 30 times the size of the file, and seldom more than a few times its size.
+    Numbers that compiled code takes as indices or shapes, such as a vocabulary's columns, must fit
+    together. The predictions of a pipeline from an untrusted source may still be manipulated.
 
     A file does not choose how many processes and threads are started, or where files are read and
     written. ``n_jobs``, ``pre_dispatch``, ``workers``, ``memory`` and ``store`` are reset to their

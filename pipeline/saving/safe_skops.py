@@ -23,7 +23,7 @@ __all__ = ["TRUSTED", "read_skops", "write_skops"]
 
 _LARGEST_SCHEMA = 16 << 20  # as Python objects it takes thirty times as much
 _SCHEMA = "schema.json"
-TRUSTED = (*sorted(OWN_TYPES), *SCIKIT_LEARN_TYPES)
+TRUSTED = (*sorted(OWN_TYPES), *SCIKIT_LEARN_TYPES, "numpy.dtype")
 
 # Excluded are methods, partial functions and the like, and nodes that are compressed once more.
 _LOADERS = {

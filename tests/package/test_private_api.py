@@ -126,9 +126,9 @@ def test_the_rules_of_scikit_learn_s_parameters() -> None:
 
 def test_the_nodes_of_a_tree() -> None:
     X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
-    nodes, n_features = private_api.tree_nodes(
-        DecisionTreeClassifier(random_state=0).fit(X, y).tree_
-    )
+    found = private_api.tree_nodes(DecisionTreeClassifier(random_state=0).fit(X, y).tree_)
+    assert found is not None
+    nodes, n_features = found
     assert n_features == 2
     leaves = nodes["left_child"] == -1
     assert leaves.any()

@@ -382,7 +382,9 @@ def test_code_of_a_model_needs_leave(model: str, tmp_path: Path) -> None:
     pipeline = fitted(BertVectorizer(model))
     pipeline[0].set_params(trust_remote_code=True, store="somewhere/chosen.sqlite")
     save_pipeline(pipeline, tmp_path / "model.skops", metadata={"a": 1})
-    with pytest.raises(UnsafeModelError, match=r"runs code from its checkpoint \(trust_remote_code=True\)"):
+    with pytest.raises(
+        UnsafeModelError, match=r"runs code from its checkpoint \(trust_remote_code=True\)"
+    ):
         load_pipeline(tmp_path / "model.skops")
     assert (
         load_pipeline(tmp_path / "model.skops", trust_remote_code=True)

@@ -65,6 +65,16 @@ PLACES: dict[str, Any] = {
 }
 
 
+def values_of(key: str, value: Any) -> list[Any]:
+    """Return the values under a key of a dictionary, at any depth."""
+    if isinstance(value, dict):
+        inside = [one for name, one in value.items() if name != key]
+        found = list(np.ravel(np.array(value[key], dtype=object))) if key in value else []
+    else:
+        inside, found = list(value) if isinstance(value, (list, tuple)) else [], []
+    return found + [leaf for one in inside for leaf in values_of(key, one)]
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", sorted(set(RESTRICTED) - {"_n_threads"}))
 def test_no_place_sets_a_restricted_parameter(name: str, place: str, path: Path) -> None:
@@ -75,11 +85,11 @@ def test_no_place_sets_a_restricted_parameter(name: str, place: str, path: Path)
         with pytest.warns(UserWarning, match=rf"would set .*{name}.*trusted=\['{name}'\]") as told:
             loaded = load_pipeline(path).pipeline
         assert len(told) == 1
-        assert repr(HARMFUL[name]) not in repr(vars(loaded[-1])).replace("'cv': 2", "")
+        assert HARMFUL[name] not in values_of(key, vars(loaded[-1]))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             kept = load_pipeline(path, trusted=[name]).pipeline
-        assert repr(HARMFUL[name]) in repr(vars(kept[-1]))
+        assert HARMFUL[name] in values_of(key, vars(kept[-1]))
 
 
 def test_every_rule_is_tried_and_allows_its_default() -> None:
@@ -104,7 +114,9 @@ def test_estimators_are_reset_wherever_they_are(path: Path) -> None:
     vars(bagging)["estimator__n_jobs"] = 12
     save_pipeline(pipeline, path)
     del bagging.trust_remote_code
-    with pytest.raises(UnsafeModelError, match="BaggingClassifier that runs code from its checkpoint"):
+    with pytest.raises(
+        UnsafeModelError, match="BaggingClassifier that runs code from its checkpoint"
+    ):
         load_pipeline(path)
     save_pipeline(pipeline, path)
     loaded = load_pipeline(path).pipeline
@@ -189,10 +201,7 @@ def test_code_of_a_model_is_not_run_when_a_loaded_search_is_fitted(
     with pytest.warns(UserWarning, match=r"would set 'bertvectorizer__trust_remote_code' when"):
         loaded = load_pipeline(path).pipeline
     assert loaded.predict(NEW).tolist() == pipeline.predict(NEW).tolist()
-    with (
-        pytest.raises((BertVectorizerError, ValueError)),
-        warnings.catch_warnings(action="ignore"),
-    ):
+    with pytest.raises((BertVectorizerError, ValueError)), warnings.catch_warnings(action="ignore"):
         loaded.fit(TEXTS, LABELS)
     assert not marker.exists()
 

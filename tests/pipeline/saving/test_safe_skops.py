@@ -326,7 +326,7 @@ def test_a_flipped_bit_is_noticed_or_does_no_harm(saved: Path) -> None:
 def test_damage_with_valid_checksums_is_one_error(saved: Path) -> None:
     whole = saved.read_bytes()
     generator = np.random.default_rng(0)
-    refused = 0
+    messages = []
     for _ in range(150):
         saved.write_bytes(whole)
 
@@ -339,14 +339,13 @@ def test_damage_with_valid_checksums_is_one_error(saved: Path) -> None:
             files[name] = bytes(data)
 
         tamper(saved, change, raw=True)
-        try:
-            load_pipeline(saved)
-        except ModelError as error:
-            refused += 1
-            assert "\n" not in str(error)
-        except UserWarning:
-            pass  # a version
-    assert refused > 30
+        with contextlib.suppress(UserWarning):  # of another version
+            try:
+                load_pipeline(saved)
+            except ModelError as error:
+                messages.append(str(error))
+    assert len(messages) > 30
+    assert not any("\n" in message for message in messages)
 
 
 def own(name: str, **attributes: Any) -> dict[str, Any]:
@@ -379,10 +378,7 @@ GROWTH: dict[str, tuple[Callable[[], dict[str, Any]], dict[str, bytes]]] = {
         lambda: list_node(*[node("sklearn.dummy", "DummyClassifier", "ObjectNode")] * 10_000),
         {},
     ),
-    "many types": (
-        lambda: list_node(*[node("builtins", "int", "TypeNode")] * 10_000),
-        {},
-    ),
+    "many types": (lambda: list_node(*[node("builtins", "int", "TypeNode")] * 10_000), {}),
     "many lists": (lambda: list_node(*[list_node()] * 10_000), {}),
     "many random states": (
         lambda: list_node(
@@ -407,7 +403,8 @@ GROWTH: dict[str, tuple[Callable[[], dict[str, Any]], dict[str, bytes]]] = {
     "short strings": (strings_node, {"data.npy": PAIRS, "lengths.npy": LONG}),
     "the same strings in several objects": (
         lambda: list_node(
-            *[strings_node(100)] + [strings_node(0) | {"content": part} for part in [strings_node(100)["content"]] * 50]
+            *[strings_node(100)]
+            + [strings_node(0) | {"content": part} for part in [strings_node(100)["content"]] * 50]
         ),
         {"data.npy": PAIRS, "lengths.npy": LONG},
     ),
