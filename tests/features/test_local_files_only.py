@@ -32,6 +32,7 @@ import bertvectorizer
 from bertvectorizer.errors import ModelNotFoundError
 
 X = ["the old bat flew", "a bat"]
+DOCUMENTS = [text.split() for text in X]
 SPANS = pd.DataFrame({"text": X, "start": [0, 0], "end": [3, 1]})
 
 def outcome(work):
@@ -68,8 +69,8 @@ for name in {ESTIMATORS}:
     for parameter, model in {NAMING}.items():
         if parameter in inspect.signature(kind).parameters:
             estimator = kind(**{{parameter: model}}, local_files_only={flag})
-            X_of_kind = SPANS if "Span" in name else X
-            outcome(lambda: estimator.fit(X_of_kind))
+            rows = SPANS if "Span" in name else DOCUMENTS if "Word" in name else X
+            outcome(lambda: estimator.fit(rows))
 outcome(lambda: bertvectorizer.load_word_vectors("distill:nobody/nothing", local_files_only={flag}))
 """
     expected = "closed" if flag else "opened asked"
