@@ -223,8 +223,8 @@ def check_module_settings(name: str, directory: Path) -> None:
     if name == "Dense":
         for key in ("in_features", "out_features"):
             settings.take(key, "a number of features", is_length)
-        function = settings.take("activation_function", "a name", lambda it: isinstance(it, str))
-        if function is not None and not function.startswith("torch.nn."):
+        function = settings.take("activation_function")
+        if function is not None and not str(function).startswith("torch.nn."):
             raise UnsafeModelError(
                 f"The file '{path}' names the activation function {short_repr(function)}, which is"
                 " not PyTorch's own and would run foreign code. Name a pooling (pooling='mean') of"
