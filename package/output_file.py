@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, cast
 from uuid import uuid4
 
-__all__ = ["atomic_write", "output_fault"]
+__all__ = ["atomic_write", "open_draft", "output_fault"]
 
 
 def output_fault(path: Path) -> str:
@@ -22,18 +23,34 @@ def output_fault(path: Path) -> str:
     return ""
 
 
+def open_draft(path: Path) -> IO[bytes]:
+    """Open a new file beside ``path`` for writing and reading; its ``name`` is its path.
+
+    No file that is there is opened, and no link is followed, so that nobody who may write to the
+    directory can choose which file is written.
+    """
+    draft = path.with_name(f"{path.name}.part-{uuid4().hex[:8]}")
+    return cast("IO[bytes]", open(str(draft), "x+b", opener=_open_without_links))
+
+
+def _open_without_links(path: str, flags: int) -> int:
+    # "x" sets O_EXCL, which ignores links already; O_NOFOLLOW is absent on Windows.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield the path of a draft, which replaces ``path`` when the block ends without an error.
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a draft, which replaces ``path`` when the block ends without an error.
 
     Whatever happens, ``path`` is the old file or the new one, and no draft is left.
     """
-    draft = path.with_name(f"{path.name}.part-{uuid4().hex[:8]}")
+    file = open_draft(path)
     try:
-        yield draft
-        with open(draft, "rb+") as file:
+        with file:
+            yield file
+            file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        os.replace(file.name, path)
     finally:
         with suppress(OSError):
-            draft.unlink(missing_ok=True)
+            os.unlink(file.name)

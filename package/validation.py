@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections.abc import Collection
 from typing import Any, Literal, TypeVar, overload
 
@@ -18,6 +19,7 @@ __all__ = [
     "check_int",
     "check_positive",
     "invalid",
+    "printable",
     "short_repr",
     "short_text",
 ]
@@ -27,6 +29,10 @@ __all__ = [
 NUMBER = r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
 
 _LONGEST_SHOWN = 59
+# Control characters, line breaks, those that change the direction of writing, and lone surrogates.
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _Choice = TypeVar("_Choice", bound=str)
 
 
@@ -87,5 +93,15 @@ def short_repr(value: object, longest: int = _LONGEST_SHOWN) -> str:
 
 
 def short_text(text: str, longest: int = _LONGEST_SHOWN) -> str:
-    """Return a text for a message, shortened to about ``longest`` characters."""
-    return text if len(text) <= longest else text[: longest - 2] + "..."
+    """Return a text for a message, `printable` and shortened to about ``longest`` characters."""
+    text = text if len(text) <= longest else text[: longest - 2] + "..."
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    r"""Return a text with escapes for the characters that a terminal acts upon or cannot show.
+
+    >>> print(printable("\x1b[2J\n"))
+    \x1b[2J\n
+    """
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)

@@ -15,6 +15,7 @@ from ..private_api import usage_error
 from .compare import compare
 from .embed import embed
 from .predict import predict
+from .shared import say
 from .store import store_app
 from .train import train
 
@@ -35,7 +36,7 @@ app.add_typer(store_app, name="store")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"bertvectorizer {__version__}")
+        say(f"bertvectorizer {__version__}")
         raise typer.Exit
 
 
@@ -58,9 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_where, **_more: print(
-            f"Note: {message}", file=sys.stderr
-        )
+        warnings.showwarning = lambda message, *_where, **_more: say(f"Note: {message}", error=True)
         try:
             code = typer.main.get_command(app).main(
                 given or ["--help"], prog_name="bertvectorizer", standalone_mode=False
@@ -75,11 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
                 " there is."
             )
         except typer.Abort:
-            print("Interrupted.", file=sys.stderr)
+            say("Interrupted.", error=True)
             code = 130
     sys.exit(code or 0)
 
 
 def _fail(message: str) -> int:
-    print(f"Error: {message}", file=sys.stderr)
+    say(f"Error: {message}", error=True)
     return 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -12,11 +12,19 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import InvalidTableError
-from ..validation import check_choice
+from ..validation import check_choice, printable
 from . import options
-from .shared import comparison_progress, interrupted, make_feature_sets, read_rows, split_labels
+from .shared import (
+    comparison_progress,
+    interrupted,
+    make_feature_sets,
+    read_rows,
+    say,
+    split_labels,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,10 +52,10 @@ class _Rows:
         """Raise if options are missing or do not go together."""
         if self.file is None:
             given = (self.text, self.target, self.group, self.test, self.sample, self.label_sep)
-            if any(given) or self.table_options != options.table_parameters(False, None):
+            if any(given) or self.table_options != options.table_parameters():
                 raise InvalidTableError(
-                    "--text, --target, --group, --test, --sample, --label-sep, --no-header and"
-                    " --sep describe a FILE; give the file too."
+                    "--text, --target, --group, --test, --sample, --label-sep, --no-header, --sep,"
+                    " --quoting and --encoding describe a FILE; give the file too."
                 )
         elif self.text is None or self.target is None:
             raise InvalidTableError("With a FILE both --text COL and --target COL are needed.")
@@ -83,7 +91,10 @@ class _Rows:
 def compare(
     file: Annotated[
         Path | None,
-        typer.Argument(help="CSV, TSV, Parquet or JSON lines. Default: the built-in example."),
+        typer.Argument(
+            help="CSV, TSV, Parquet or JSON lines. - is standard input. Default: the built-in"
+            " example."
+        ),
     ] = None,
     text: Annotated[str | None, typer.Option(help="Column with the texts.")] = None,
     target: Annotated[str | None, typer.Option(help="Column with the values to predict.")] = None,
@@ -137,6 +148,8 @@ def compare(
     seed: options.SeedOption = 0,
     no_header: options.NoHeaderOption = False,
     sep: options.SeparatorOption = None,
+    quoting: options.QuotingOption = "minimal",
+    encoding: options.EncodingOption = None,
     model: options.ModelOption = None,
     precision: options.PrecisionOption = "float32",
     local_files_only: options.OfflineOption = False,
@@ -162,7 +175,7 @@ def compare(
             sample=sample,
             seed=seed,
             label_sep=label_sep,
-            table_options=options.table_parameters(no_header, sep),
+            table_options=options.table_parameters(no_header, sep, quoting, encoding),
         )
         rows.check()
         texts, targets, groups = rows.read()
@@ -199,11 +212,12 @@ def compare(
         comparison, stopped = interrupt.comparison, True
     except KeyboardInterrupt:
         raise interrupted("the comparison is not finished.") from None
-    _print(comparison)
-    if json is not None:
-        comparison.to_json(json)
-    if report is not None:
-        comparison.to_html(report, word)
+    with ExitStack() as outputs:  # whatever happens to one, the others are written
+        if report is not None:
+            outputs.callback(comparison.to_html, report, word)
+        if json is not None:
+            outputs.callback(comparison.to_json, json)
+        _print(comparison)
     if stopped:
         raise interrupted("the table has what is finished.")
 
@@ -235,7 +249,7 @@ def _print(comparison: Comparison) -> None:
     from ..pipeline.report.formatting import format_p, verdict
 
     settings = comparison.settings
-    print(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")
+    say(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")
     found = comparison.table
     # The default feature sets fit into 80 columns.
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -245,7 +259,7 @@ def _print(comparison: Comparison) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.to_dict("records"):
         table.add_row(
-            str(row["features"]),
+            Text(printable(str(row["features"]))),
             f"{row[comparison.metric]:.3f}",
             f"{row['low']:.3f} {row['high']:.3f}",
             *(f"{row[name]:.3f}" for name in test),
@@ -255,17 +269,15 @@ def _print(comparison: Comparison) -> None:
         )
     Console().print(table)
     better = "more" if comparison.greater_is_better else "less"
-    print(
-        f"Score: {comparison.metric}, {better} is better. s/1,000: rough seconds for 1,000 texts."
-    )
-    print(f"Best baseline: {comparison.baseline}. p: of the difference to it.")
-    print(f"{verdict(comparison).answer}.")
+    say(f"Score: {comparison.metric}, {better} is better. s/1,000: rough seconds for 1,000 texts.")
+    say(f"Best baseline: {comparison.baseline}. p: of the difference to it.")
+    say(f"{verdict(comparison).answer}.")
     if comparison.primary is not None:
-        print(f"Declared test: {comparison.primary}. Its p is not corrected.")
+        say(f"Declared test: {comparison.primary}. Its p is not corrected.")
     exploratory = found[found["family"] == EXPLORATORY]
     if len(exploratory):
-        print("Exploratory, p corrected by Holm:")
+        say("Exploratory, p corrected by Holm:")
     for conclusion, members in exploratory.groupby("verdict", sort=False)["features"]:
-        print(f"- {conclusion}: {', '.join(members)}.")
+        say(f"- {conclusion}: {', '.join(members)}.")
     for name, reason in comparison.failures.items():
-        print(f"Left out: {name}: {reason}", file=sys.stderr)
+        say(f"Left out: {name}: {reason}", error=True)

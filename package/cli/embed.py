@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .shared import writing_rows
+from .shared import output_target, readable_file, writing_rows
 
 __all__ = ["embed"]
 
@@ -17,10 +17,17 @@ def embed(
     file: options.FileArgument,
     text: options.TextOption,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .parquet, .npy or .csv.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .parquet, .npy or .csv. - writes CSV to standard output.",
+        ),
     ],
     no_header: options.NoHeaderOption = False,
     sep: options.SeparatorOption = None,
+    quoting: options.QuotingOption = "minimal",
+    encoding: options.EncodingOption = None,
     model: options.ModelOption = None,
     layers: options.LayersOption = "-1",
     pooling: options.PoolingOption = "auto",
@@ -31,7 +38,7 @@ def embed(
 ) -> None:
     """Write the embeddings of a column of a file of any size.
 
-    The output is called OUTPUT.part until it is complete. After Ctrl-C, OUTPUT.part holds the
+    The output is called OUTPUT.part-... until it is complete. After Ctrl-C that file holds the
     finished rows. With --store, the next run does not encode them again.
     """
     from ..features import BertVectorizer
@@ -45,6 +52,16 @@ def embed(
         local_files_only=local_files_only,
         store=store,
     )
-    table_options = {**options.table_parameters(no_header, sep), "chunk_rows": chunk_rows}
-    with writing_rows(output) as progress:
-        embed_file(file, text, output, BertVectorizer(**bert), **table_options, progress=progress)
+    table_options = {
+        **options.table_parameters(no_header, sep, quoting, encoding),
+        "chunk_rows": chunk_rows,
+    }
+    with writing_rows(output) as progress, readable_file(file) as path:
+        embed_file(
+            path,
+            text,
+            output_target(output),
+            BertVectorizer(**bert),
+            **table_options,
+            progress=progress,
+        )

@@ -11,6 +11,7 @@ from ..validation import short_repr
 
 __all__ = [
     "ChunkRowsOption",
+    "EncodingOption",
     "FileArgument",
     "GroupDuplicatesOption",
     "LabelSeparatorOption",
@@ -20,6 +21,7 @@ __all__ = [
     "OfflineOption",
     "PoolingOption",
     "PrecisionOption",
+    "QuotingOption",
     "SampleOption",
     "SeedOption",
     "SeparatorOption",
@@ -42,7 +44,9 @@ def _read_separator(separator: str | None) -> str | None:
     return separator
 
 
-FileArgument = Annotated[Path, typer.Argument(help="CSV, TSV, Parquet or JSON lines.")]
+FileArgument = Annotated[
+    Path, typer.Argument(help="CSV, TSV, Parquet or JSON lines. - is standard input.")
+]
 TextOption = Annotated[str, typer.Option(help="Column with the texts.")]
 TargetOption = Annotated[str, typer.Option(help="Column with the values to predict.")]
 NoHeaderOption = Annotated[
@@ -56,6 +60,17 @@ SeparatorOption = Annotated[
         callback=_read_separator,
         help="Character between fields, such as ';' or '\\t'. Default: by the suffix of FILE.",
     ),
+]
+QuotingOption = Annotated[
+    str,
+    typer.Option(
+        "--quoting",
+        help="minimal: fields may be in quotation marks. none: these are ordinary characters.",
+    ),
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option("--encoding", help="Encoding of FILE. Default: by its byte order mark, or UTF-8."),
 ]
 SampleOption = Annotated[
     int | None, typer.Option("--sample", min=1, help="Number of rows of FILE to draw at random.")
@@ -106,6 +121,11 @@ def bert_parameters(model: str | None, **others: Any) -> dict[str, Any]:
     return others if model is None else {"model_name": model, **others}
 
 
-def table_parameters(no_header: bool, sep: str | None) -> dict[str, Any]:
+def table_parameters(
+    no_header: bool = False,
+    sep: str | None = None,
+    quoting: str = "minimal",
+    encoding: str | None = None,
+) -> dict[str, Any]:
     """Return parameters of `read_table`."""
-    return {"header": not no_header, "separator": sep}
+    return {"header": not no_header, "separator": sep, "quoting": quoting, "encoding": encoding}

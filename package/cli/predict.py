@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .shared import writing_rows
+from .shared import output_target, readable_file, writing_rows
 
 if TYPE_CHECKING:
     from ..pipeline import SavedPipeline
@@ -20,16 +20,32 @@ def predict(
     model_file: Annotated[Path, typer.Argument(help="File written by 'train'.")],
     file: options.FileArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .csv, .parquet or .jsonl.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .csv, .parquet or .jsonl. - writes CSV to standard output.",
+        ),
     ],
     text: Annotated[
         str | None, typer.Option(help="Column with the texts. Default: as in training.")
     ] = None,
-    no_probabilities: Annotated[
-        bool, typer.Option("--no-probabilities", help="Write predictions without probabilities.")
-    ] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of FILE to write. Repeatable. Default: the texts, as 'text'."),
+    ] = None,
+    proba: Annotated[
+        bool | None,
+        typer.Option(
+            "--proba/--no-proba",
+            "--probabilities/--no-probabilities",
+            help="Write probabilities or not. Default: if the model has them.",
+        ),
+    ] = None,
     no_header: options.NoHeaderOption = False,
     sep: options.SeparatorOption = None,
+    quoting: options.QuotingOption = "minimal",
+    encoding: options.EncodingOption = None,
     model: Annotated[
         str | None, typer.Option(help="New name or directory of the transformer, if it was moved.")
     ] = None,
@@ -39,22 +55,26 @@ def predict(
 ) -> None:
     """Predict the rows of a file of any size with a pipeline from 'train'.
 
-    Loading the pipeline runs no code. The output is called OUTPUT.part until it is complete. After
-    Ctrl-C, OUTPUT.part holds the finished rows.
+    Loading the pipeline runs no code. The output is called OUTPUT.part-... until it is complete.
+    After Ctrl-C that file holds the finished rows.
     """
-    table_options = {**options.table_parameters(no_header, sep), "chunk_rows": chunk_rows}
-    with writing_rows(output) as progress:
+    table_options = {
+        **options.table_parameters(no_header, sep, quoting, encoding),
+        "chunk_rows": chunk_rows,
+    }
+    with writing_rows(output) as progress, readable_file(file) as path:
         from ..pipeline import load_pipeline, predict_file
 
         saved = load_pipeline(model_file)
         _configure(saved, model, local_files_only, store)
         predict_file(
             saved,
-            file,
-            output,
+            path,
+            output_target(output),
             text=text,
+            keep=keep or None,
             **table_options,
-            probabilities=not no_probabilities,
+            probabilities=proba,
             progress=progress,
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -25,6 +27,7 @@ from rich.progress import (
 from rich.text import Text
 
 from ..errors import BertVectorizerError, InvalidTableError
+from ..validation import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +36,53 @@ __all__ = [
     "comparison_progress",
     "interrupted",
     "make_feature_sets",
+    "output_target",
     "read_rows",
+    "readable_file",
+    "say",
     "split_labels",
     "writing_rows",
 ]
+
+_STREAM = Path("-")
+
+
+def say(message: str, *, error: bool = False) -> None:
+    """Print a message on stdout, or stderr; what a terminal would act upon is escaped.
+
+    Names and values in messages come from files.
+    """
+    lines = "\n".join(map(printable, message.split("\n")))
+    print(lines, file=sys.stderr if error else sys.stdout)
+
+
+@contextmanager
+def readable_file(file: Path) -> Iterator[Path]:
+    """Yield the path of a file; "-" is a copy of standard input, named by its format."""
+    if file != _STREAM:
+        yield file
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory, "standard_input")
+        with copy.open("wb") as copied:
+            shutil.copyfileobj(sys.stdin.buffer, copied)
+        with copy.open("rb") as copied:
+            start = copied.read(64)
+        if start.startswith(b"PAR1"):
+            ending = ".parquet"
+        else:
+            ending = (
+                ".jsonl" if start.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \r\n\t")[:1] == b"{" else ".csv"
+            )
+        yield copy.rename(copy.with_suffix(ending))
+
+
+def output_target(output: Path) -> Path | IO[bytes]:
+    """Return a path as it is, and standard output for "-"."""
+    if output != _STREAM:
+        return output
+    sys.stdout.flush()
+    return sys.stdout.buffer
 
 
 def read_rows(
@@ -45,9 +91,10 @@ def read_rows(
     """Return columns of a file, of all rows or of ``sample`` rows drawn at random."""
     from ..pipeline import read_sample, read_table
 
-    if sample is None:
-        return read_table(file, columns, **options)
-    return read_sample(file, columns, sample, random_state=seed, **options)
+    with readable_file(file) as path:
+        if sample is None:
+            return read_table(path, columns, **options)
+        return read_sample(path, columns, sample, random_state=seed, **options)
 
 
 def split_labels(target: pd.Series, separator: str | None) -> Any:
@@ -81,7 +128,7 @@ def make_feature_sets(
 
 def interrupted(message: str) -> typer.Exit:
     """Print what Ctrl-C has left, and return the exit to raise."""
-    print(f"Interrupted: {message}", file=sys.stderr)
+    say(f"Interrupted: {message}", error=True)
     return typer.Exit(130)
 
 
@@ -117,12 +164,13 @@ def writing_rows(output: Path) -> Iterator[Callable[[int], None]]:
             yield advance
         except (KeyboardInterrupt, BertVectorizerError) as error:
             stop = error
-    kept = f"{done:,} rows are kept in {output}.part" if done else "nothing was written"
+    kept = " ".join(getattr(stop, "__notes__", [])) if done else ""
     if isinstance(stop, KeyboardInterrupt):
-        raise interrupted(kept)
+        raise interrupted(kept or "nothing was written")
     if stop is not None:
-        raise type(stop)(f"{stop} Of the rows before, {kept}." if done else str(stop)) from stop
-    print(f"{done:,} rows written to {output}", file=sys.stderr)
+        raise type(stop)(f"{stop} Of the rows before, {kept}." if kept else str(stop)) from stop
+    where = "standard output" if output == _STREAM else output
+    say(f"{done:,} rows written to {where}", error=True)
 
 
 @contextmanager
@@ -131,7 +179,7 @@ def comparison_progress(n_features: int) -> Iterator[Callable[[str, str, int, in
     tasks: dict[str, TaskID] = {}
     started = time.perf_counter()
     with _progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
         TimeElapsedColumn(),
@@ -142,12 +190,12 @@ def comparison_progress(n_features: int) -> Iterator[Callable[[str, str, int, in
 
         def show(name: str, unit: str, done: int, total: int) -> None:
             if name not in tasks:
-                tasks[name] = progress.add_task(name, unit=unit)
+                tasks[name] = progress.add_task(printable(name), unit=unit)
             progress.update(tasks[name], completed=done, total=total, unit=unit)
             if unit == "folds":
                 progress.update(total_task, completed=len(tasks) - 1 + done / total)
                 if progress.disable and done == total:
                     seconds = time.perf_counter() - started
-                    print(f"{name}: done after {seconds:.1f} s", file=sys.stderr)
+                    say(f"{name}: done after {seconds:.1f} s", error=True)
 
         yield show

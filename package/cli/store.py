@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import StoreError
+from .shared import say
 
 if TYPE_CHECKING:
     from ..models.store.embedding_store import EmbeddingStore
@@ -23,7 +23,7 @@ PathArgument = Annotated[Path, typer.Argument(help="File of the store, or its di
 @store_app.callback(invoke_without_command=True)
 def _help(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        say(context.get_help())
 
 
 @store_app.command()
@@ -41,7 +41,7 @@ def info(path: PathArgument) -> None:
         "time saved": f"{stats.seconds_saved:,.1f} s",
     }
     for name, value in rows.items():
-        print(f"{name:<11}{value}")
+        say(f"{name:<11}{value}")
 
 
 @store_app.command()
@@ -53,15 +53,15 @@ def verify(path: PathArgument) -> None:
     store = _existing(path)
     wrong = store.verify()
     for what in wrong:
-        print(what)
+        say(what)
     if wrong:
-        print(
+        say(
             f"{len(wrong):,} fault(s) in {store.path}. Damaged texts are encoded anew when they are"
             " next requested.",
-            file=sys.stderr,
+            error=True,
         )
         raise typer.Exit(1)
-    print(f"{store.read_stats().texts:,} texts, no faults")
+    say(f"{store.read_stats().texts:,} texts, no faults")
 
 
 @store_app.command()
@@ -72,7 +72,7 @@ def clear(path: PathArgument) -> None:
     """
     store = _existing(path)
     store.clear()
-    print(f"{store.path} is empty", file=sys.stderr)
+    say(f"{store.path} is empty", error=True)
 
 
 def _existing(path: Path) -> EmbeddingStore:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,14 @@ import typer
 from ..errors import InvalidParameterError, InvalidTableError
 from ..validation import check_choice
 from . import options
-from .shared import comparison_progress, interrupted, make_feature_sets, read_rows, split_labels
+from .shared import (
+    comparison_progress,
+    interrupted,
+    make_feature_sets,
+    read_rows,
+    say,
+    split_labels,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +50,8 @@ def train(
     seed: options.SeedOption = 0,
     no_header: options.NoHeaderOption = False,
     sep: options.SeparatorOption = None,
+    quoting: options.QuotingOption = "minimal",
+    encoding: options.EncodingOption = None,
     model: options.ModelOption = None,
     precision: options.PrecisionOption = "float32",
     local_files_only: options.OfflineOption = False,
@@ -63,7 +71,11 @@ def train(
                 f"--text and --target must be two columns. Got {text!r} for both."
             )
         table = read_rows(
-            file, [text, target], sample, seed, options.table_parameters(no_header, sep)
+            file,
+            [text, target],
+            sample,
+            seed,
+            options.table_parameters(no_header, sep, quoting, encoding),
         )
         bert = options.bert_parameters(
             model, precision=precision, local_files_only=local_files_only
@@ -91,8 +103,8 @@ def train(
         save_pipeline(pipeline, output, text=text, target=labels or target, metadata=metadata)
     except KeyboardInterrupt:
         raise interrupted("no model was written.") from None
-    print(f"{name}: {summary}")
-    print(f"trained on {len(table):,} rows and written to {output}", file=sys.stderr)
+    say(f"{name}: {summary}")
+    say(f"trained on {len(table):,} rows and written to {output}", error=True)
 
 
 def _fit_one(
@@ -116,7 +128,7 @@ def _fit_one(
     column = as_texts(texts)
     read, notes = read_target(values, len(column), task)
     for note in [*notes, *note_missing_texts(column)]:
-        print(f"Note: {note}", file=sys.stderr)
+        say(f"Note: {note}", error=True)
     ((name, transformer),) = name_majority(features, read.kind).items()
     pipeline = fit_pipeline(transformer, None, column, read, store)
     return pipeline, name, "trained without a comparison", _label_names(read)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from .read import Quoting
 from .write import NpyWriter, NumbersCsvWriter, ParquetWriter, Writer, convert_file
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ FORMATS: dict[str, type[Writer]] = {
 def embed_file(
     path: str | Path,
     column: str,
-    output: str | Path,
+    output: str | Path | IO[bytes],
     vectorizer: TextVectorizer,
     *,
     header: bool = True,
     separator: str | None = None,
+    quoting: Quoting = "minimal",
+    encoding: str | None = None,
     chunk_rows: int = 4096,
     progress: Callable[[int], Any] | None = None,
 ) -> int:
@@ -42,16 +45,21 @@ def embed_file(
         File to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
     column : str
         Name of the column with the texts.
-    output : str or Path
+    output : str, Path or binary stream
         File to write: ``.parquet`` (a float32 column for each feature), ``.npy`` (a matrix) or
-        ``.csv``. It is called ``<output>.part`` until it is complete. After an error that file
-        holds the finished rows.
+        ``.csv``. A stream gets CSV. Until the file is complete it has a fresh name beside it,
+        ``<output>.part-...``. After an error or Ctrl-C that file holds the finished rows, and a
+        note of the exception names it.
     vectorizer : TextVectorizer
         A vectorizer that is fitted, or needs no fitting.
     header : bool, default=True
         Whether the first line of a CSV or TSV file names the columns, see `read_table`.
     separator : str or None, default=None
         Character between two fields, see `read_table`.
+    quoting : {"minimal", "none"}, default="minimal"
+        Meaning of quotation marks, see `read_table`.
+    encoding : str or None, default=None
+        Encoding of the file, see `read_table`.
     chunk_rows : int, default=4096
         Maximum number of rows in memory.
     progress : callable or None, default=None
@@ -97,19 +105,22 @@ def embed_file(
     (1, (1, 384))
     """
 
-    def embed(texts: pd.Series) -> pd.DataFrame:
-        vectors = np.asarray(vectorizer.transform(texts))
+    def embed(chunk: pd.DataFrame) -> pd.DataFrame:
+        vectors = np.asarray(vectorizer.transform(chunk[column]))
         return pd.DataFrame(vectors, columns=vectorizer.get_feature_names_out())
 
     return convert_file(
         path=path,
-        column=column,
+        columns=[column],
+        text=column,
         output=output,
         formats=FORMATS,
         convert=embed,
         example=lambda: pd.DataFrame(columns=vectorizer.get_feature_names_out(), dtype=np.float32),
         header=header,
         separator=separator,
+        quoting=quoting,
+        encoding=encoding,
         chunk_rows=chunk_rows,
         progress=progress,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from ...features import read_texts
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...validation import invalid, short_text
 from .columns import FittedColumns, fitted_columns
-from .read import read_chunks
+from .read import Quoting, read_chunks
 from .write import CsvWriter, JsonLinesWriter, ParquetWriter, Writer, convert_file
 
 if TYPE_CHECKING:
@@ -35,13 +35,16 @@ FORMATS: dict[str, type[Writer]] = {
 def predict_file(
     saved: SavedPipeline,
     file: str | Path,
-    output: str | Path,
+    output: str | Path | IO[bytes],
     *,
     text: str | None = None,
+    keep: Sequence[str] | None = None,
     header: bool = True,
     separator: str | None = None,
+    quoting: Quoting = "minimal",
+    encoding: str | None = None,
     chunk_rows: int = 4096,
-    probabilities: bool = True,
+    probabilities: bool | None = None,
     progress: Callable[[int], Any] | None = None,
 ) -> int:
     r"""Write the predictions of a pipeline to a file, one row for each text of a column.
@@ -52,23 +55,30 @@ def predict_file(
         A pipeline from `load_pipeline`.
     file : str or Path
         File to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
-    output : str or Path
-        File to write: ``.csv``, ``.parquet`` or ``.jsonl``. Its columns are ``row`` (counted from
-        0), ``text`` (if there are texts), the name of the target or of each label, and
-        ``probability_<class>``. In CSV, texts that a spreadsheet could run as formulas begin with
-        an apostrophe. It is called ``<output>.part`` until it is complete. After an error that file
-        holds the finished rows.
+    output : str, Path or binary stream
+        File to write: ``.csv``, ``.parquet`` or ``.jsonl``. A stream gets CSV. The columns are
+        ``row`` (counted from 0), ``text`` (if there are texts), the name of the target or of each
+        label, and ``probability_<class>``. A name that is taken gets an underscore. In CSV, texts
+        that a spreadsheet could run as formulas begin with an apostrophe. Until the file is
+        complete it has a fresh name beside it, ``<output>.part-...``. After an error or Ctrl-C that
+        file holds the finished rows, and a note of the exception names it.
     text : str or None, default=None
         Name of the column with the texts, if it has another than in training. Other columns that
         the pipeline was trained on keep their names.
+    keep : sequence of str or None, default=None
+        Columns of the file to write after ``row``, in place of ``text``.
     header : bool, default=True
         Whether the first line of a CSV or TSV file names the columns, see `read_table`.
     separator : str or None, default=None
         Character between two fields, see `read_table`.
+    quoting : {"minimal", "none"}, default="minimal"
+        Meaning of quotation marks, see `read_table`.
+    encoding : str or None, default=None
+        Encoding of the file, see `read_table`.
     chunk_rows : int, default=4096
         Maximum number of rows in memory.
-    probabilities : bool, default=True
-        Whether to write probabilities, if the estimator has ``predict_proba``.
+    probabilities : bool or None, default=None
+        Whether to write probabilities. None writes them if the estimator has ``predict_proba``.
     progress : callable or None, default=None
         Called with the number of rows of each chunk after it is written.
 
@@ -80,7 +90,8 @@ def predict_file(
     Raises
     ------
     InvalidParameterError
-        If ``text`` is None and the pipeline does not name a column.
+        If ``text`` is None and the pipeline does not name a column, or ``probabilities`` is True
+        and the estimator has no ``predict_proba``.
     InvalidTableError
         If the file cannot be read or lacks the column, or the output cannot be written or its
         suffix is unknown, or the pipeline cannot take the values of a column.
@@ -135,27 +146,66 @@ def predict_file(
     if column is None:
         rule = "the name of a column, since the pipeline does not say which it was trained on"
         raise invalid("text", rule, text)
+    if keep is not None and (isinstance(keep, str) or not all(isinstance(k, str) for k in keep)):
+        raise invalid("keep", "a sequence of names of columns, or None", keep)
     predictor = _Predictor(saved, probabilities, columns, file)
+    needed = [column] if isinstance(column, str) else list(column)
+    shown = column if isinstance(column, str) else predictor.text_column
+    default = {} if shown is None else {"text": shown}
+    titles = default if keep is None else {name: name for name in keep}
+    wanted = list(dict.fromkeys([*needed, *titles.values()]))
+    table_options: dict[str, Any] = {
+        "header": header,
+        "separator": separator,
+        "quoting": quoting,
+        "encoding": encoding,
+    }
+
+    def convert(chunk: pd.DataFrame) -> pd.DataFrame:
+        kept = {title: chunk[name] for title, name in titles.items()}
+        rows = chunk[column] if isinstance(column, str) else chunk[needed]
+        return _beside(chunk.index, kept, predictor(rows))
 
     def example() -> pd.DataFrame:
         if columns is None:
-            return predictor(pd.Series([""], dtype=object))
-        rows = read_chunks(file, columns.in_file, 1, header=header, separator=separator)
+            return convert(pd.DataFrame({name: [""] for name in wanted}, dtype=object))
+        rows = read_chunks(file, wanted, 1, **table_options)
         first = next((chunk for chunk in rows if len(chunk)), None)
-        return predictor.titles() if first is None else predictor(first)
+        if first is not None:
+            return convert(first)
+        none = pd.DataFrame(columns=list(titles), dtype=object)
+        return _beside(none.index, {title: none[title] for title in titles}, predictor.titles())
 
     return convert_file(
         path=file,
-        column=column,
+        columns=wanted,
+        text=column if isinstance(column, str) else None,
         output=output,
         formats=FORMATS,
-        convert=predictor,
+        convert=convert,
         example=example,
-        header=header,
-        separator=separator,
+        **table_options,
         chunk_rows=chunk_rows,
         progress=progress,
     )
+
+
+def _beside(
+    rows: pd.Index, columns: Mapping[str, pd.Series], predictions: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the numbers of rows, columns of the file and predictions as one table."""
+    frame = pd.concat(
+        [pd.Series(np.asarray(rows)), *map(_as_valid, columns.values()), predictions], axis=1
+    )
+    return frame.set_axis(_distinct(["row", *columns, *predictions.columns]), axis=1)
+
+
+def _as_valid(column: pd.Series) -> pd.Series:
+    """Return a column whose texts are valid Unicode, counted from 0."""
+    if column.dtype.kind in "biufmM":
+        return column.reset_index(drop=True)
+    values = [replace_lone_surrogates(one) if isinstance(one, str) else one for one in column]
+    return pd.Series(values, dtype=object)
 
 
 class _Predictor:
@@ -164,7 +214,7 @@ class _Predictor:
     def __init__(
         self,
         saved: SavedPipeline,
-        probabilities: bool,
+        probabilities: bool | None,
         columns: FittedColumns | None,
         file: str | Path,
     ) -> None:
@@ -172,13 +222,24 @@ class _Predictor:
         self._features = pipeline[:-1] if len(pipeline) > 1 else None
         self._estimator = pipeline[-1]
         self._target = saved.target
-        self._with_probabilities = probabilities and hasattr(self._estimator, "predict_proba")
+        has_probabilities = hasattr(self._estimator, "predict_proba")
+        if probabilities and not has_probabilities:
+            rule = f"False or None, since {type(self._estimator).__name__} has no probabilities"
+            raise invalid("probabilities", rule, probabilities)
+        self._with_probabilities = has_probabilities and probabilities is not False
         self._takes_missing = len(pipeline) > 1 and get_tags(pipeline[0]).input_tags.allow_nan
         self._columns = columns
         self._file = file
         if columns is not None:
             candidates = [saved.text, *columns.texts]
             self._shown = next((name for name in candidates if name in columns.texts), None)
+
+    @property
+    def text_column(self) -> str | None:
+        """The column of the file with the texts to show, if there are several columns."""
+        if self._columns is None or self._shown is None:
+            return None
+        return self._columns.in_file[self._columns.names.index(self._shown)]
 
     def __call__(self, rows: Any) -> pd.DataFrame:
         """Predict for a series of texts, or for a table of the columns."""
@@ -188,14 +249,10 @@ class _Predictor:
             given: Any = np.array([*read.texts, None], dtype=object)[:-1]
             if self._takes_missing:
                 given[read.is_missing] = None
-            return self._table(rows.index, given, _shown(read.texts, read.is_missing))
+            return self._table(given)
         given = self._columns.table(rows, self._file)
-        texts = None
-        if self._shown is not None:
-            missing = rows[self._columns.in_file[self._columns.names.index(self._shown)]].isna()
-            texts = _shown(given[self._shown], missing)
         try:
-            return self._table(rows.index, given, texts)
+            return self._table(given)
         except BertVectorizerError:
             raise
         except (TypeError, ValueError) as error:
@@ -212,25 +269,19 @@ class _Predictor:
         if self._with_probabilities:
             classes = names if isinstance(target, tuple) else self._estimator.classes_
             names = [*names, *(f"probability_{name}" for name in classes)]
-        shown = [] if self._columns is None or self._shown is None else ["text"]
-        return pd.DataFrame(columns=_distinct(["row", *shown, *names]), dtype=object)
+        return pd.DataFrame(columns=names, dtype=object)
 
-    def _table(self, index: pd.Index, given: Any, shown: list[str | None] | None) -> pd.DataFrame:
+    def _table(self, given: Any) -> pd.DataFrame:
         features = given if self._features is None else self._features.transform(given)
         predictions = np.asarray(self._estimator.predict(features))
         names = self._names(predictions)
-        columns = [
-            index.to_numpy(),
-            *([] if shown is None else [pd.Series(shown, dtype=object)]),
-            *(predictions.T if predictions.ndim == 2 else [predictions]),
-        ]
-        titles = ["row", *([] if shown is None else ["text"]), *names]
+        titles = list(names)
+        columns = list(predictions.T) if predictions.ndim == 2 else [predictions]
         if self._with_probabilities:
             shares, classes = self._probabilities(features, names)
             columns += list(shares.T)
             titles += [f"probability_{name}" for name in classes]
-        frame = pd.concat([pd.Series(np.asarray(column)) for column in columns], axis=1)
-        return frame.set_axis(_distinct(titles), axis=1)
+        return pd.concat([pd.Series(column) for column in columns], axis=1).set_axis(titles, axis=1)
 
     def _names(self, predictions: NDArray[Any]) -> list[str]:
         """Return the names of the columns of predictions."""
@@ -267,11 +318,3 @@ def _distinct(titles: list[str]) -> list[str]:
             name += "_"
         taken[name] = None
     return list(taken)
-
-
-def _shown(texts: Iterable[Any], is_missing: Iterable[Any]) -> list[str | None]:
-    """Return texts as they are written: None for missing ones, and no lone surrogates."""
-    return [
-        None if missing else replace_lone_surrogates(str(one))
-        for one, missing in zip(texts, is_missing, strict=True)
-    ]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
 import json
 import lzma
-import warnings
+import re
+import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -21,12 +26,14 @@ import pandas as pd
 from ...compressed import ExpansionError, fault_of_member, most_bytes, within_limits
 from ...errors import InvalidTableError
 from ...features.inputs.frames import first_names
-from ...validation import check_int, invalid, short_text
+from ...validation import check_choice, check_int, invalid, short_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["read_chunks", "read_sample", "read_table"]
+__all__ = ["Quoting", "read_chunks", "read_sample", "read_table"]
+
+Quoting = Literal["minimal", "none"]
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
@@ -40,20 +47,41 @@ _UNREADABLE = (
     zlib.error,
     zipfile.BadZipFile,
 )
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+_QUOTING: dict[Quoting, Literal[0, 3]] = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
+_QUOTED_FIELD = re.compile(r'"(?:[^"]|"")*+"')
+_NO_QUOTING = (
+    " If quotation marks are ordinary characters in this file, say so (--quoting none,"
+    " quoting='none')."
+)
+_LONGEST_FIELD = 1 << 28  # characters; the standard library stops at 131,072
+_field_limit_lock = threading.Lock()
 _COLUMNS_NAMED = 20
 _ROWS_AT_ONCE = 1 << 14
 
 
 def read_table(
-    path: str | Path, columns: Sequence[str], *, header: bool = True, separator: str | None = None
+    path: str | Path,
+    columns: Sequence[str],
+    *,
+    header: bool = True,
+    separator: str | None = None,
+    quoting: Quoting = "minimal",
+    encoding: str | None = None,
 ) -> pd.DataFrame:
     r"""Read columns of a file as a table.
 
     Parameters
     ----------
     path : str or Path
-        File to read: ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``, in UTF-8. Formats other than
-        Parquet may be compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``, ``.zip``).
+        File to read: ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``. Formats other than Parquet
+        may be compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``, ``.zip``).
     columns : sequence of str
         Names of the columns to read. In CSV and TSV files all values are text, and only an empty
         field is missing.
@@ -63,6 +91,14 @@ def read_table(
     separator : str or None, default=None
         Character between two fields. None takes a comma or a tab, according to the suffix of the
         file. With a separator, a file with any suffix is read as CSV.
+    quoting : {"minimal", "none"}, default="minimal"
+        Quotation marks of a CSV or TSV file. "minimal" reads them by the rules of pandas: a field
+        that begins with a quotation mark ends at the next one, and may hold separators, line breaks
+        and doubled quotation marks. "none" reads them as ordinary characters, for files such as
+        those of SST-2.
+    encoding : str or None, default=None
+        Encoding of a CSV, TSV or JSON lines file. None takes that of the byte order mark, and
+        UTF-8 without one.
 
     Returns
     -------
@@ -72,9 +108,10 @@ def read_table(
     Raises
     ------
     InvalidParameterError
-        If the separator is not one character.
+        If the separator is not one character, or ``quoting`` or ``encoding`` is unknown.
     InvalidTableError
-        If the file is missing, empty, cannot be read, or lacks a column.
+        If the file is missing, empty, cannot be read, lacks a column or has two of its name, if a
+        row has more or fewer fields than the first, or if ``quoting`` does not fit the file.
 
     See Also
     --------
@@ -83,8 +120,7 @@ def read_table(
 
     Notes
     -----
-    In tab-separated files quotation marks are ordinary characters, since such files rarely quote
-    fields. Empty lines are skipped.
+    Empty lines are skipped. A file that is quoted although ``quoting="none"`` is given is refused.
 
     Examples
     --------
@@ -97,7 +133,17 @@ def read_table(
     ...     read_table(path, ["1", "0"], header=False).to_numpy().tolist()
     [['1', 'He swung the bat.']]
     """
-    chunks = list(read_chunks(path, columns, rows=1 << 20, header=header, separator=separator))
+    chunks = list(
+        read_chunks(
+            path,
+            columns,
+            rows=1 << 20,
+            header=header,
+            separator=separator,
+            quoting=quoting,
+            encoding=encoding,
+        )
+    )
     return (
         pd.concat(chunks, ignore_index=True)
         if chunks
@@ -112,6 +158,8 @@ def read_chunks(
     *,
     header: bool = True,
     separator: str | None = None,
+    quoting: Quoting = "minimal",
+    encoding: str | None = None,
 ) -> Iterator[pd.DataFrame]:
     r"""Read columns of a file in chunks.
 
@@ -129,6 +177,10 @@ def read_chunks(
         Whether the first line of a CSV or TSV file names the columns.
     separator : str or None, default=None
         Character between two fields, see `read_table`.
+    quoting : {"minimal", "none"}, default="minimal"
+        Meaning of quotation marks, see `read_table`.
+    encoding : str or None, default=None
+        Encoding of the file, see `read_table`.
 
     Yields
     ------
@@ -138,9 +190,10 @@ def read_chunks(
     Raises
     ------
     InvalidParameterError
-        If the separator is not one character.
+        If the separator is not one character, or ``quoting`` or ``encoding`` is unknown.
     InvalidTableError
-        If the file is missing, empty, cannot be read, or lacks a column.
+        If the file is missing, empty, cannot be read, lacks a column or has two of its name, if a
+        row has more or fewer fields than the first, or if ``quoting`` does not fit the file.
 
     See Also
     --------
@@ -158,8 +211,9 @@ def read_chunks(
     ...     [chunk["number"].tolist() for chunk in read_chunks(path, ["number"], 2)]
     [['1', '2'], ['3']]
     """
+    file = _File(Path(path), header=header, separator=separator, quoting=quoting, encoding=encoding)
     start = 0
-    for chunk in _chunks(path, columns, rows, header, separator):
+    for chunk in _chunks(file, columns, rows):
         yield chunk.set_axis(pd.RangeIndex(start, start + len(chunk)))
         start += len(chunk)
 
@@ -172,6 +226,8 @@ def read_sample(
     random_state: int | None = 0,
     header: bool = True,
     separator: str | None = None,
+    quoting: Quoting = "minimal",
+    encoding: str | None = None,
 ) -> pd.DataFrame:
     r"""Read a random sample of the rows of a file, without replacement.
 
@@ -191,6 +247,10 @@ def read_sample(
         Whether the first line of a CSV or TSV file names the columns.
     separator : str or None, default=None
         Character between two fields, see `read_table`.
+    quoting : {"minimal", "none"}, default="minimal"
+        Meaning of quotation marks, see `read_table`.
+    encoding : str or None, default=None
+        Encoding of the file, see `read_table`.
 
     Returns
     -------
@@ -200,9 +260,11 @@ def read_sample(
     Raises
     ------
     InvalidParameterError
-        If ``n_rows`` or ``random_state`` is out of range, or the separator is not one character.
+        If ``n_rows`` or ``random_state`` is out of range, the separator is not one character, or
+        ``quoting`` or ``encoding`` is unknown.
     InvalidTableError
-        If the file is missing, empty, cannot be read, or lacks a column.
+        If the file is missing, empty, cannot be read, lacks a column or has two of its name, if a
+        row has more or fewer fields than the first, or if ``quoting`` does not fit the file.
 
     See Also
     --------
@@ -234,7 +296,15 @@ def read_sample(
     kept: list[pd.DataFrame] = []
     drawn = np.empty(0)
     limit = 1.0  # no row with a larger number can be among the smallest any more
-    for chunk in read_chunks(path, columns, _ROWS_AT_ONCE, header=header, separator=separator):
+    for chunk in read_chunks(
+        path,
+        columns,
+        _ROWS_AT_ONCE,
+        header=header,
+        separator=separator,
+        quoting=quoting,
+        encoding=encoding,
+    ):
         numbers = generator.random(len(chunk))
         chosen = numbers < limit
         kept.append(chunk[chosen])
@@ -255,115 +325,216 @@ def _smallest(numbers: NDArray[np.float64], n: int) -> NDArray[np.int64]:
     return np.sort(np.argpartition(numbers, n - 1)[:n])
 
 
-def _chunks(
-    path: str | Path, columns: Sequence[str], rows: int, header: bool, separator: str | None
-) -> Iterator[pd.DataFrame]:
-    path = Path(path)
-    if separator is not None and (not isinstance(separator, str) or len(separator) != 1):
-        raise invalid("separator", "one character or None", separator)
-    if not path.is_file():
-        raise InvalidTableError(f"There is no file {str(path)!r}.")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
-    kind = suffixes[-1] if suffixes else ""
-    try:
-        if separator is not None or kind in _SEPARATORS:
-            yield from _csv_chunks(
-                path, compression, columns, rows, separator or _SEPARATORS[kind], header
+@dataclass(frozen=True)
+class _File:
+    """A file and how it is to be read."""
+
+    path: Path
+    header: bool
+    separator: str | None
+    quoting: Quoting
+    encoding: str | None
+
+    def check(self) -> None:
+        """Raise if a parameter is out of range, or there is no such file."""
+        one = self.separator
+        if one is not None and (not isinstance(one, str) or len(one) != 1 or one in '"\r\n\0'):
+            raise invalid(
+                "separator",
+                "one character, other than a quotation mark or line break, or None",
+                one,
             )
-        elif kind in _PARQUET and not compression:
-            yield from _parquet_chunks(path, columns, rows)
+        check_choice("quoting", self.quoting, _QUOTING)
+        if self.encoding is not None:
+            try:
+                " ".encode(self.encoding)
+            except (LookupError, TypeError, ValueError):
+                rule = "the name of an encoding such as 'utf-16' or 'cp1252', or None"
+                raise invalid("encoding", rule, self.encoding) from None
+        if not self.path.is_file():
+            raise InvalidTableError(f"There is no file {str(self.path)!r}.")
+
+    @property
+    def compression(self) -> str:
+        """The suffix of a compressed file, or an empty string."""
+        suffix = self.path.suffix.lower()
+        return suffix if suffix in _COMPRESSIONS else ""
+
+    @property
+    def kind(self) -> str:
+        """The suffix that names the format."""
+        suffixes = [suffix.lower() for suffix in self.path.suffixes]
+        if self.compression:
+            suffixes.pop()
+        return suffixes[-1] if suffixes else ""
+
+    def open(self) -> IO[bytes]:
+        """Open the file for its bytes, uncompressed."""
+        if not self.compression:
+            return self.path.open("rb")
+        unpacked = _COMPRESSIONS[self.compression](self.path)
+        return within_limits(unpacked, self.path.stat().st_size)
+
+    def open_text(self) -> io.TextIOWrapper:
+        """Open the file for its lines, with the line breaks that they have.
+
+        Lines end at carriage returns only in a file without line feeds: elsewhere a lone carriage
+        return is within a text.
+        """
+        with self.open() as file:
+            start = file.read(1 << 16)
+        newline = "" if b"\r" in start and b"\n" not in start else "\n"
+        return io.TextIOWrapper(self.open(), encoding=self._encoding(start), newline=newline)
+
+    def _encoding(self, start: bytes) -> str:
+        """Return the given encoding; where the file has a byte order mark, the mark's."""
+        if self.encoding is not None and not codecs.lookup(self.encoding).name.startswith("utf"):
+            return self.encoding
+        for mark, name in _BYTE_ORDER_MARKS.items():
+            if start.startswith(mark):
+                return name
+        return self.encoding or "utf-8"
+
+
+def _chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    file.check()
+    kind = file.kind
+    separator = file.separator or _SEPARATORS.get(kind)
+    try:
+        if separator is not None:
+            yield from _csv_chunks(file, columns, rows, separator)
+        elif kind in _PARQUET and not file.compression:
+            yield from _parquet_chunks(file, columns, rows)
         elif kind in _JSON_LINES:
-            yield from _json_chunks(path, compression, columns, rows)
+            yield from _json_chunks(file, columns, rows)
         else:
             raise InvalidTableError(
-                f"The file {str(path)!r} has an ending that names no known format. Give a .csv,"
-                " .tsv, .parquet or .jsonl file, or pass the separator of its fields."
+                f"The file {str(file.path)!r} has an ending that names no known format. Give a"
+                " .csv, .tsv, .parquet or .jsonl file, or pass the separator of its fields."
             )
     except _UNREADABLE as error:
         if isinstance(error, InvalidTableError):
             raise
         raise InvalidTableError(
-            f"The file {str(path)!r} cannot be read{_format_name(kind)}: {_reason(error)}"
+            f"The file {str(file.path)!r} cannot be read{_format_name(kind)}: {_reason(error)}"
         ) from error
 
 
 def _csv_chunks(
-    path: Path, compression: str, columns: Sequence[str], rows: int, separator: str, header: bool
+    file: _File, columns: Sequence[str], rows: int, separator: str
 ) -> Iterator[pd.DataFrame]:
-    options: dict[str, Any] = {
-        "sep": separator,
-        "header": 0 if header else None,
-        "index_col": False,
-        "dtype": str,
-        "keep_default_na": False,
-        "na_values": [""],
-        "encoding": "utf-8-sig",
-        "quoting": csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
-    }
-    with _open(path, compression) as file:
+    with closing(_csv_rows(file, separator, file.quoting)) as records:
+        first = _take(records, 1)
+        if not first:
+            raise InvalidTableError(f"The file {str(file.path)!r} is empty.")
+        # Columns without a name are called as in pandas.
+        names = [
+            (name or f"Unnamed: {index}") if file.header else str(index)
+            for index, name in enumerate(first[0])
+        ]
+        _check_columns(file.path, columns, names, _other_reading(first[0], separator, file.header))
+        wanted = [names.index(column) for column in columns]
+        if file.quoting == "none":
+            _check_unquoted(file, separator, wanted)
+        rest = records if file.header else chain(first, records)
+        chosen = ([fields[index] or None for index in wanted] for fields in rest)
+        while values := _take(chosen, rows):
+            yield _frame(values, columns)
+
+
+def _frame(values: list[list[Any]], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=list(columns), dtype=object)
+
+
+def _take(records: Iterator[Any], n: int) -> list[Any]:
+    """Return the next ``n`` records, whatever the length of their fields."""
+    with _field_limit_lock:  # the limit is one of the process
+        before = csv.field_size_limit(_LONGEST_FIELD)
         try:
-            first = pd.read_csv(file, nrows=0 if header else 1, **options)
-        except pd.errors.EmptyDataError:
-            raise InvalidTableError(f"The file {str(path)!r} is empty.") from None
-    names = {str(name): name for name in first.columns}
-    _check_columns(path, columns, names, _other_reading(first, separator, header))
-    wanted = [names[column] for column in columns]
-    # All columns are read, since with usecols pandas would silently cut rows that have too many
-    # fields.
-    with _open(path, compression) as file, pd.read_csv(file, chunksize=rows, **options) as chunks:
-        while (chunk := _next_chunk(chunks, path, compression, separator)) is not None:
-            yield chunk[wanted].set_axis(list(columns), axis=1)
+            return list(islice(records, n))
+        finally:
+            csv.field_size_limit(before)
 
 
-def _next_chunk(
-    chunks: Iterator[pd.DataFrame], path: Path, compression: str, separator: str
-) -> pd.DataFrame | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            return next(chunks, None)
-        except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
-            raise ValueError(_long_line(path, compression, separator) or _reason(error)) from None
-
-
-def _long_line(path: Path, compression: str, separator: str) -> str:
-    """Describe the first line that has more fields than line 1; empty if there is none."""
-    with (
-        _open(path, compression) as file,
-        io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines,
-    ):
-        reader = csv.reader(
-            lines,
-            delimiter=separator,
-            quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
-        )
-        width, number = 0, 1
+def _csv_rows(file: _File, separator: str, quoting: Quoting) -> Generator[list[str], None, None]:
+    """Yield the fields of each row. All rows have as many; lines of blanks are skipped."""
+    with file.open_text() as lines:
+        reader = csv.reader(lines, delimiter=separator, quoting=_QUOTING[quoting], strict=True)
+        width, line = 0, 1
         try:
             for fields in reader:
-                width = width or len(fields)
-                if len(fields) > width:
-                    within = (
-                        "Replace tabs within fields"
-                        if separator == "\t"
-                        else f"Put fields that hold {separator!r} in quotation marks"
-                    )
-                    return (
-                        f"line {number} has {len(fields)} fields, but the first line has {width}."
-                        f" {within}, or pass another separator of fields (--sep, separator=)."
-                    )
-                number = reader.line_num + 1
-        except csv.Error:
-            pass
-    return ""
+                # A line of blanks is a text only where each line is a text.
+                if fields and not (width != 1 and len(fields) == 1 and fields[0].isspace()):
+                    width = width or len(fields)
+                    if len(fields) != width:
+                        raise ValueError(_wrong_width(line, len(fields), width, separator, quoting))
+                    yield fields
+                line = reader.line_num + 1
+        except csv.Error as error:
+            if "end of data" in str(error):
+                reason = f"EOF inside string: the field that begins in line {line} never ends."
+            elif "expected after" in str(error):
+                reason = f"line {line} has text between a closing quotation mark and {separator!r}."
+            elif "new-line character" in str(error):
+                reason = f"line {line} has a carriage return within a field. Replace it, or put"
+                raise ValueError(f"{reason} the field in quotation marks.") from None
+            else:
+                raise ValueError(f"line {line}: {error}.") from None
+            raise ValueError(reason + _NO_QUOTING) from None
 
 
-def _other_reading(first: pd.DataFrame, separator: str, header: bool) -> str:
+def _wrong_width(line: int, found: int, width: int, separator: str, quoting: Quoting) -> str:
+    """Describe a row with more or fewer fields than the first, and what helps."""
+    fields = "field" if found == 1 else "fields"
+    message = f"line {line} has {found} {fields}, but the first line has {width}."
+    other = "or pass another separator of fields (--sep, separator=)."
+    if quoting == "none":
+        within = f"Replace {separator!r} and line breaks within fields"
+        return f"{message} {within}; if quotation marks enclose them, leave --quoting none out."
+    if found > width:
+        return f"{message} Put fields that hold {separator!r} in quotation marks, {other}"
+    return f"{message} Complete the row, {other}{_NO_QUOTING}"
+
+
+def _check_unquoted(file: _File, separator: str, columns: Sequence[int]) -> None:
+    """Raise if a file that is to be read without quoting is surely a quoted one.
+
+    That is a file that obeys the rules of quoted fields throughout, and where a field in quotation
+    marks holds a separator, a line break or a doubled quotation mark, or where a whole column is in
+    quotation marks.
+    """
+    needed = False
+    quoted = dict.fromkeys(columns, 0)
+    filled = dict.fromkeys(columns, 0)
+    try:
+        records = _csv_rows(file, separator, "minimal")
+        while some := _take(records, _ROWS_AT_ONCE):
+            needed |= any(
+                not {separator, "\r", "\n"}.isdisjoint(one) for row in some for one in row
+            )
+        if not needed:
+            records = _csv_rows(file, separator, "none")
+            _take(records, int(file.header))
+            while some := _take(records, _ROWS_AT_ONCE):
+                for row in some:
+                    needed |= any('""' in one[1:-1] and _QUOTED_FIELD.fullmatch(one) for one in row)
+                    for index in columns:
+                        filled[index] += bool(row[index])
+                        quoted[index] += bool(_QUOTED_FIELD.fullmatch(row[index]))
+    except ValueError:
+        return  # it cannot be read with quoting, or not at all, which the reader says
+    if needed or any(quoted[index] == filled[index] > 1 for index in columns):
+        raise InvalidTableError(
+            f"The fields of the file {str(file.path)!r} are quoted, but were to be read without"
+            " quoting. Leave --quoting none (quoting='none') out."
+        )
+
+
+def _other_reading(first: list[str], separator: str, header: bool) -> str:
     """Suggest another way to read a table that lacks a column."""
-    if first.shape[1] == 1:
-        line = str(first.columns[0] if header else first.iloc[0, 0])
+    if len(first) == 1:
         for other in ";\t|,":
-            if other != separator and other in line:
+            if other != separator and other in first[0]:
                 return (
                     f" If its fields are separated by {other!r}, say so (--sep {other!r},"
                     f" separator={other!r})."
@@ -371,13 +542,13 @@ def _other_reading(first: pd.DataFrame, separator: str, header: bool) -> str:
     return " If its first line is no header, say so (--no-header, header=False)." if header else ""
 
 
-def _parquet_chunks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+def _parquet_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
-        _check_columns(path, columns, file.schema_arrow.names)
-        _check_expansion(file.metadata, columns)
-        for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
+    with parquet.ParquetFile(file.path) as table:
+        _check_columns(file.path, columns, table.schema_arrow.names)
+        _check_expansion(table.metadata, columns)
+        for batch in table.iter_batches(batch_size=rows, columns=list(columns)):
             yield batch.to_pandas()[list(columns)]
 
 
@@ -397,49 +568,51 @@ def _check_expansion(metadata: Any, columns: Sequence[str]) -> None:
                 )
 
 
-def _json_chunks(
-    path: Path, compression: str, columns: Sequence[str], rows: int
-) -> Iterator[pd.DataFrame]:
-    _check_columns(path, columns, _json_names(path, compression, columns))
-    values: list[list[Any]] = []
-    for record in _json_records(path, compression):
-        values.append([record.get(column) for column in columns])
-        if len(values) == rows:
-            yield pd.DataFrame(values, columns=list(columns), dtype=object)
-            values = []
-    if values:
-        yield pd.DataFrame(values, columns=list(columns), dtype=object)
+def _json_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    _check_columns(file.path, columns, _json_names(file, columns))
+    records = _json_records(file)
+    while some := list(islice(records, rows)):
+        yield _frame([[record.get(column) for column in columns] for record in some], columns)
 
 
-def _json_names(path: Path, compression: str, wanted: Sequence[str]) -> list[str]:
+def _json_names(file: _File, wanted: Sequence[str]) -> list[str]:
     """Return the keys of records, until all that are wanted were found."""
     names: dict[str, None] = {}
-    for record in _json_records(path, compression):
+    for record in _json_records(file):
         names.update(dict.fromkeys(record))
         if all(column in names for column in wanted):
             return list(names)
     if not names:
-        raise InvalidTableError(f"The file {str(path)!r} is empty.")
+        raise InvalidTableError(f"The file {str(file.path)!r} is empty.")
     return list(names)
 
 
-def _json_records(path: Path, compression: str) -> Iterator[dict[str, Any]]:
-    with _open(path, compression) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as lines:
+def _json_records(file: _File) -> Iterator[dict[str, Any]]:
+    with file.open_text() as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
+                record = json.loads(line, object_pairs_hook=_distinct_keys)
             except ValueError as error:
                 raise InvalidTableError(
-                    f"The file {str(path)!r} cannot be read: line {number} is no JSON: {error}"
+                    f"The file {str(file.path)!r} cannot be read: line {number} is no JSON: {error}"
                 ) from error
             if not isinstance(record, dict):
                 raise InvalidTableError(
-                    f"The file {str(path)!r} must hold a JSON object in each line. Got a"
+                    f"The file {str(file.path)!r} must hold a JSON object in each line. Got a"
                     f" {type(record).__name__} in line {number}."
                 )
             yield record
+
+
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"two values are called {twice!r}. Give each a name of its own.")
+    return record
 
 
 def _open_zst(path: Path) -> IO[bytes]:
@@ -471,21 +644,19 @@ _COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def _open(path: Path, compression: str) -> IO[bytes]:
-    if not compression:
-        return path.open("rb")
-    return within_limits(_COMPRESSIONS[compression](path), path.stat().st_size)
-
-
 def _check_columns(
-    path: Path, wanted: Sequence[str], present: Iterable[str], remedy: str = ""
+    path: Path, wanted: Sequence[str], names: Sequence[str], remedy: str = ""
 ) -> None:
-    names = list(present)
     for name in wanted:
         if name not in names:
             shown = first_names([short_text(known, 39) for known in names], _COLUMNS_NAMED)
             raise InvalidTableError(
                 f"The file {str(path)!r} has no column {name!r}. Its columns are: {shown}.{remedy}"
+            )
+        if (n := names.count(name)) > 1:
+            raise InvalidTableError(
+                f"The file {str(path)!r} has {n} columns called {name!r}. Give each a name of its"
+                " own."
             )
 
 
@@ -494,6 +665,8 @@ def _format_name(kind: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    lines = str(error).strip().removeprefix("Error tokenizing data. C error: ").splitlines()
-    remedy = ". Save it as UTF-8." if isinstance(error, UnicodeError) else ""
+    lines = str(error).strip().splitlines()
+    remedy = ""
+    if isinstance(error, UnicodeError):
+        remedy = ". Save it as UTF-8, or pass its encoding (--encoding, encoding=)."
     return (lines[0] if lines else type(error).__name__) + remedy

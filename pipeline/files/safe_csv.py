@@ -14,22 +14,42 @@ if TYPE_CHECKING:
 
 __all__ = ["csv_text", "defuse"]
 
-# Spreadsheets skip blanks and invisible characters, and read full-width signs as the plain ones.
-_FORMULA = re.compile(
-    r"[\t\r\n]|[\s\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]"
+# Spreadsheets skip blanks and invisible characters, and read all forms of a sign alike.
+_SKIPPED = (
+    r"\x00-\x20\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u115f-\u1160"
+    r"\u1680\u17b4-\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+_SIGN = (
+    r"[=+\-@\u207a-\u207c\u208a-\u208c\u2212\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b"
+    r"\uff0b\uff0d\uff1d\uff20]"
+)
+_FORMULA = re.compile(rf"[\t\r\n]|[{_SKIPPED}]*{_SIGN}")
+# A spreadsheet that splits lines at another character than the comma does not see the quotation
+# marks of a cell: it begins a new cell at that character, and a new row at a line break.
+_INNER_START = re.compile(rf'(?<![{_SKIPPED}";|])([{_SKIPPED}";|]++)(?={_SIGN})')
+_BREAK = re.compile(r"[;|\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
 _NUMBER = re.compile(NUMBER)
 
 
 def defuse(text: str) -> str:
     """Put an apostrophe before a text that a spreadsheet could take for a formula.
 
-    Numbers stay as they are. See OWASP, "CSV Injection".
+    A formula within the text, after a line break or another separator, gets one too. Numbers stay
+    as they are. See OWASP, "CSV Injection".
 
-    >>> [defuse(text) for text in ["=1+1", "1+1=2", "-0.5", "- no"]]
-    ["'=1+1", '1+1=2', '-0.5', "'- no"]
+    >>> [defuse(text) for text in ["=1+1", "1+1=2", "-0.5", "- no", "a;=1"]]
+    ["'=1+1", '1+1=2', '-0.5', "'- no", "'a;'=1"]
     """
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+    guarded = _INNER_START.sub(_guard, text)
+    if guarded != text or (_FORMULA.match(text) and not _NUMBER.fullmatch(text)):
+        return f"'{guarded}"
+    return text
+
+
+def _guard(start: re.Match[str]) -> str:
+    return f"{start[0]}'" if _BREAK.search(start[0]) else start[0]
 
 
 def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:

@@ -14,16 +14,16 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from ...errors import InvalidParameterError, InvalidTableError, InvalidTextError
-from ...output_file import atomic_write, output_fault
-from ...validation import short_repr
+from ...output_file import atomic_write, open_draft, output_fault
+from ...validation import invalid, short_repr
 from .read import read_chunks
-from .safe_csv import csv_text
+from .safe_csv import csv_text, defuse
 
 __all__ = [
     "CsvWriter",
@@ -63,7 +63,7 @@ def write_text(path: str | Path, text: str) -> Path:
     path = Path(os.path.expanduser(path))
     try:
         with atomic_write(path) as draft:
-            draft.write_text(text, encoding="utf-8", newline="\n")
+            draft.write(text.encode())
     except OSError as error:
         raise InvalidParameterError(
             "The 'path' parameter must be a file in a directory that can be written to. Got"
@@ -74,61 +74,90 @@ def write_text(path: str | Path, text: str) -> Path:
 
 def convert_file(
     path: str | Path,
-    column: str | Sequence[str],
-    output: str | Path,
+    columns: Sequence[str],
+    output: str | Path | IO[bytes],
     formats: Mapping[str, type[Writer]],
-    convert: Callable[[Any], pd.DataFrame],
+    convert: Callable[[pd.DataFrame], pd.DataFrame],
     example: Callable[[], pd.DataFrame],
     *,
-    header: bool,
-    separator: str | None,
+    text: str | None,
     chunk_rows: int,
     progress: Callable[[int], Any] | None,
+    **table_options: Any,
 ) -> int:
-    """Read a column in chunks, convert each to a table, write it; return the number of rows.
+    """Read columns in chunks, convert each, write it; return the number of rows.
 
-    With several columns, ``convert`` is given tables in place of series.
-
-    ``example`` returns a table with the columns of the output. It is called after the first chunk
-    was read, so that a fault of the file is found before a model is loaded. The output is called
-    ``<output>.part`` until it is finished. If an error stops the work, that file is closed and
-    holds the rows done; without any it is removed.
+    ``text`` is the column of texts, if it is the only one that is converted. ``example`` returns a
+    table with the columns of the output. It is called after the first chunk was read, so that a
+    fault of the file is found before a model is loaded. Until the output is finished, it has a
+    fresh name beside it. If an error or Ctrl-C stops the work, that file is closed and holds the
+    rows done, and a note of the exception tells its name; without any rows it is removed. A stream
+    gets CSV.
     """
-    output = check_output(output, formats, path)
-    names = [column] if isinstance(column, str) else list(column)
-    chunks = read_chunks(path, names, chunk_rows, header=header, separator=separator)
+    target = check_output(output, formats, path) if isinstance(output, (str, Path)) else None
+    if target is None and not hasattr(output, "write"):
+        raise invalid("output", "a path or a binary stream", output)
+    ending, shown = (target.suffix.lower(), repr(str(target))) if target else (".csv", "stream")
+    chunks = read_chunks(path, list(dict.fromkeys(columns)), chunk_rows, **table_options)
     first = list(islice(chunks, 1))
-    part = output.with_name(output.name + ".part")
     rows = 0
     with warning_once():
-        columns = example()
-        with _as_table_error(output):
-            writer = formats[output.suffix.lower()](part, columns)
+        sample = example()
+        with _as_table_error(shown):
+            file: Any = open_draft(target) if target else _Stream(output)
         try:
-            with _closing(writer, output):
-                for chunk in chain(first, chunks):
-                    if chunk.empty:  # a table with a header only; estimators refuse no rows
-                        continue
-                    try:
-                        frame = convert(chunk[column])
-                    except InvalidTextError as error:
-                        if not isinstance(column, str):
-                            raise
-                        fault = describe_fault(chunk[column], path)
-                        raise InvalidTextError(fault or str(error)) from error
-                    with _interrupt_deferred():
-                        with _as_table_error(output):
-                            writer.write(frame)
-                        rows += len(chunk)
-                        if progress is not None:
-                            progress(len(chunk))
-        except BaseException:
-            if not rows:
-                part.unlink(missing_ok=True)
+            with _closing(file, shown):
+                with _as_table_error(shown):
+                    writer = formats[ending](file, sample)
+                with _closing(writer, shown):
+                    for chunk in chain(first, chunks):
+                        if chunk.empty:  # a table with a header only; estimators refuse no rows
+                            continue
+                        try:
+                            frame = convert(chunk)
+                        except InvalidTextError as error:
+                            if text is None:
+                                raise
+                            fault = describe_fault(chunk[text], path)
+                            raise InvalidTextError(fault or str(error)) from error
+                        with _interrupt_deferred():
+                            with _as_table_error(shown):
+                                writer.write(frame)
+                            rows += len(chunk)
+                            if progress is not None:
+                                progress(len(chunk))
+            if target:
+                with _as_table_error(shown):
+                    os.replace(file.name, target)
+        except BaseException as error:
+            where = f"kept in {file.name}" if target else "written"
+            if rows:
+                error.add_note(f"{rows:,} rows are {where}")
+            elif target:
+                Path(file.name).unlink(missing_ok=True)
             raise
-        with _as_table_error(output):
-            part.replace(output)
     return rows
+
+
+class _Stream:
+    """A stream that is written to only: it is neither cut nor closed."""
+
+    name = ""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> int:
+        """Write and return the number of bytes."""
+        self._stream.write(data)
+        return len(data)
+
+    def truncate(self, size: int) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Pass on what is buffered."""
+        self._stream.flush()
 
 
 @contextmanager
@@ -148,23 +177,29 @@ def _interrupt_deferred() -> Iterator[None]:
         handler(*pending[0])
 
 
+class _Closeable(Protocol):
+    def close(self) -> None: ...
+
+
 @contextmanager
-def _closing(writer: Writer, output: Path) -> Iterator[None]:
+def _closing(thing: _Closeable, shown: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with _as_table_error(output):
-            writer.close()
+        with _as_table_error(shown):
+            thing.close()
 
 
 @contextmanager
-def _as_table_error(output: Path) -> Iterator[None]:
+def _as_table_error(shown: str) -> Iterator[None]:
     """Turn the operating system's errors into one that names the output."""
     try:
         yield
+    except BrokenPipeError:  # the reader of a stream wants no more, which is no fault
+        raise
     except OSError as error:
         raise InvalidTableError(
-            f"The output {str(output)!r} cannot be written: {error.strerror or error}."
+            f"The output {shown} cannot be written: {error.strerror or error}."
         ) from error
 
 
@@ -209,11 +244,14 @@ def warning_once() -> Iterator[None]:
 
 
 class Writer(ABC):
-    """A file that grows by tables and is complete when it is closed, after an interrupt too."""
+    """A file that grows by tables and is complete when it is closed, after an interrupt too.
+
+    The file itself stays open.
+    """
 
     @abstractmethod
-    def __init__(self, path: Path, example: pd.DataFrame) -> None:
-        """Open the file; ``example`` has the columns of the tables to come."""
+    def __init__(self, file: Any, example: pd.DataFrame) -> None:
+        """Begin an empty file; ``example`` has the columns of the tables to come."""
 
     @abstractmethod
     def write(self, frame: pd.DataFrame) -> None:
@@ -225,33 +263,56 @@ class Writer(ABC):
 
 
 class ParquetWriter(Writer):
-    """Parquet; floats are written without a dictionary, as they seldom repeat."""
+    """Parquet; floats are written without a dictionary, as they seldom repeat.
 
-    def __init__(self, path: Path, example: pd.DataFrame) -> None:
+    The types are those of the first rows.
+    """
+
+    def __init__(self, file: Any, example: pd.DataFrame) -> None:
         import pyarrow as pa
-        from pyarrow import parquet
 
         self._arrow = pa
-        self._schema = pa.Schema.from_pandas(example, preserve_index=False)
-        repeated = [field.name for field in self._schema if not pa.types.is_floating(field.type)]
-        self._file = parquet.ParquetWriter(path, self._schema, use_dictionary=repeated)
+        self._sink = file
+        self._example = example
+        self._file: Any = None
+
+    def _open(self, frame: pd.DataFrame) -> None:
+        from pyarrow import parquet
+
+        pa = self._arrow
+        fields = [
+            pa.field(field.name, pa.string()) if pa.types.is_null(field.type) else field
+            for field in pa.Schema.from_pandas(frame, preserve_index=False)
+        ]
+        repeated = [field.name for field in fields if not pa.types.is_floating(field.type)]
+        self._schema = pa.schema(fields)
+        self._file = parquet.ParquetWriter(self._sink, self._schema, use_dictionary=repeated)
 
     def write(self, frame: pd.DataFrame) -> None:
         """Add a row group."""
-        self._file.write_table(
-            self._arrow.Table.from_pandas(frame, schema=self._schema, preserve_index=False)
-        )
+        try:
+            if self._file is None:
+                self._open(frame)
+            table = self._arrow.Table.from_pandas(frame, schema=self._schema, preserve_index=False)
+        except self._arrow.ArrowException as error:
+            raise InvalidTableError(
+                "The values of a column have several types, which Parquet cannot hold:"
+                f" {str(error).splitlines()[0]}. Choose another format for the output."
+            ) from error
+        self._file.write_table(table)
 
     def close(self) -> None:
         """Write the footer."""
+        if self._file is None:
+            self._open(self._example)
         self._file.close()
 
 
 class _LinesWriter(Writer):
     """Lines of text. A chunk that was interrupted while it was written is cut off at the end."""
 
-    def __init__(self, path: Path, example: pd.DataFrame) -> None:
-        self._file = path.open("wb")
+    def __init__(self, file: Any, example: pd.DataFrame) -> None:
+        self._file = file
         self._end = 0
         self._append(self._text(example.head(0), header=True))
 
@@ -262,8 +323,7 @@ class _LinesWriter(Writer):
         self._append(self._text(frame, header=False))
 
     def close(self) -> None:
-        with self._file:
-            self._file.truncate(self._end)
+        self._file.truncate(self._end)
 
     @staticmethod
     @abstractmethod
@@ -283,7 +343,8 @@ class NumbersCsvWriter(_LinesWriter):
 
     @staticmethod
     def _text(frame: pd.DataFrame, *, header: bool) -> str:
-        return frame.to_csv(header=header, index=False, lineterminator="\n")
+        safe = frame.set_axis([defuse(str(name)) for name in frame.columns], axis=1)
+        return safe.to_csv(header=header, index=False, lineterminator="\n")
 
 
 class JsonLinesWriter(_LinesWriter):
@@ -294,15 +355,22 @@ class JsonLinesWriter(_LinesWriter):
         series = [frame.iloc[:, index].astype(object) for index in range(frame.shape[1])]
         columns = [one.where(one.notna(), None).tolist() for one in series]
         records = (dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True))
-        return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        return "".join(
+            json.dumps(record, ensure_ascii=False, default=_as_json) + "\n" for record in records
+        )
+
+
+def _as_json(value: Any) -> Any:
+    """Return an array as a list, and what JSON lacks, such as a date, as a text."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
 
 
 class NpyWriter(Writer):
     """A float32 matrix. NumPy's header has room for a larger number of rows at the end."""
 
-    def __init__(self, path: Path, example: pd.DataFrame) -> None:
+    def __init__(self, file: Any, example: pd.DataFrame) -> None:
         self._shape = (0, example.shape[1])
-        self._file = path.open("wb")
+        self._file = file
         self._write_header()
         self._start = self._file.tell()
 
@@ -318,8 +386,7 @@ class NpyWriter(Writer):
 
     def close(self) -> None:
         """Cut off half a chunk, and write the header with the number of rows."""
-        with self._file:
-            self._file.truncate(self._start + self._shape[0] * self._shape[1] * 4)
-            self._file.seek(0)
-            self._write_header()
-            assert self._file.tell() == self._start
+        self._file.truncate(self._start + self._shape[0] * self._shape[1] * 4)
+        self._file.seek(0)
+        self._write_header()
+        assert self._file.tell() == self._start

@@ -64,13 +64,14 @@ def write_skops(content: Any, path: Path, trusted: Sequence[str]) -> None:
 
     try:
         with atomic_write(path) as draft:
-            with BytesIO() as dumped, draft.open("wb") as file:
+            with BytesIO() as dumped:
                 skops.io.dump(content, dumped)
                 with zipfile.ZipFile(dumped) as archive:
                     schema = json.loads(archive.read(_SCHEMA))
                     _rename_types(_nodes(schema), public_names())
-                    _copy(archive, schema, file)
-            read_skops(draft, trusted, shown=path)
+                    _copy(archive, schema, draft)
+            draft.flush()
+            read_skops(Path(draft.name), trusted, shown=path)
     except OSError as error:
         raise ModelError(
             f"The file {str(path)!r} cannot be written: {error.strerror or error}."

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import pytest
 
-from bertvectorizer.output_file import atomic_write, output_fault
+from bertvectorizer.output_file import atomic_write, open_draft, output_fault
 
 
 def test_the_file_appears_when_it_is_finished(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with atomic_write(path) as draft:
-        draft.write_text("new")
-        assert draft.parent == tmp_path
+        draft.write(b"new")
+        assert Path(draft.name).parent == tmp_path
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
@@ -24,8 +25,8 @@ def test_the_file_appears_when_it_is_finished(tmp_path: Path) -> None:
 def test_two_writers_have_two_drafts(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     with atomic_write(path) as first, atomic_write(path) as second:
-        first.write_text("first")
-        second.write_text("second")
+        first.write(b"first")
+        second.write(b"second")
     assert path.read_text() == "first"  # the one that ended last
     assert list(tmp_path.iterdir()) == [path]
 
@@ -37,7 +38,7 @@ def test_an_error_leaves_what_was_there(error: type[BaseException], tmp_path: Pa
 
     def write() -> None:
         with atomic_write(path) as draft:
-            draft.write_text("half")
+            draft.write(b"half")
             raise error
 
     with pytest.raises(error):
@@ -50,10 +51,34 @@ def test_the_user_s_mask_decides_who_reads_it(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
         with atomic_write(tmp_path / "a.txt") as draft:
-            draft.write_text("a")
+            draft.write(b"a")
     finally:
         os.umask(old)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_draft_is_a_new_file_whatever_lies_at_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may have put a file or a link there, where they may write to the directory."""
+    precious, path = tmp_path / "precious", tmp_path / "a.txt"
+    precious.write_text("precious")
+    number = uuid.uuid4()
+    monkeypatch.setattr("bertvectorizer.output_file.uuid4", lambda: number)
+    draft = open_draft(path)
+    draft.close()
+    taken = Path(draft.name)
+    for make in (lambda: taken.symlink_to(precious), lambda: taken.symlink_to("none"), taken.touch):
+        taken.unlink()
+        make()
+        with pytest.raises(FileExistsError):
+            open_draft(path)
+        with pytest.raises(FileExistsError), atomic_write(path) as file:
+            file.write(b"a")
+        assert os.path.lexists(taken)
+    assert precious.read_text() == "precious"
+    assert not path.exists()
+    assert not (tmp_path / "none").exists()
 
 
 def test_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from bertvectorizer.validation import (
     check_flag,
     check_int,
     invalid,
+    printable,
     short_repr,
     short_text,
 )
@@ -78,6 +79,15 @@ def test_long_values_are_shortened(length: int) -> None:
     text = "x" * (length - 2)
     assert short_repr(text) == (repr(text) if length <= 59 else repr(text)[:57] + "...")
     assert short_text("a" * length, 58) == ("a" * length if length <= 58 else "a" * 56 + "...")
+
+
+def test_what_a_terminal_would_act_upon_is_escaped() -> None:
+    acted_upon = [chr(code) for code in (*range(32), *range(127, 160), 0x2028, 0x202E, 0x2066)]
+    for one in [*acted_upon, "\ud800"]:
+        assert printable(f"a{one}b") == f"a{ascii(one)[1:-1]}b"
+        assert short_text(one) == ascii(one)[1:-1]
+    shown = "naïve 🦇 نمی‌خواهم 👩‍🚀 [/x] 'quoted' \u00a0"
+    assert printable(shown) == shown
 
 
 def test_a_long_value_is_shortened_in_the_message() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +331,39 @@ def test_vectors_and_all_layers(compare: Any, tmp_path: Path) -> None:
     assert result.code == 0
     assert result.out.count("1.000") >= 1
     assert "BERT max -1" in result.out
+
+
+def test_names_of_files_are_shown_as_they_are(compare: Any, tmp_path: Path) -> None:
+    """They are no markup of rich, and no commands to the terminal."""
+    names = ["[red]v.txt", "d[/x].txt", "e\x1b[2J.txt", ":bat:.txt"]
+    words: list[object] = []
+    for name in names:
+        vectors = tmp_path / name
+        vectors.parent.mkdir(exist_ok=True)
+        vectors.write_text("the 1 0\nbat 1 0\ncrane 0 1\n", encoding="utf-8")
+        words += ["--vectors", vectors]
+    numbers = tmp_path / "numbers.json"
+    result = compare("--cv", "2", "--json", numbers, *words, features=["majority class"])
+    assert result.code == 0, result.err
+    assert not CONTROL.search(result.out + result.err)
+    for shown in ("vectors [red]v.txt", "x].txt", "e\\x1b[2J.txt", "vectors :bat:.txt"):
+        assert shown in result.out
+        assert shown in result.err
+    assert len(json.loads(numbers.read_text(encoding="utf-8"))["scores"]) == 5
+
+
+def test_the_files_are_written_though_the_table_cannot_be_printed(
+    compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_anything: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "the reader wants no more")
+
+    monkeypatch.setattr("bertvectorizer.cli.compare.say", fail)
+    numbers, report = tmp_path / "numbers.json", tmp_path / "report.html"
+    monkeypatch.setattr("sys.stdout", sys.stdout)  # restored, since typer replaces it
+    assert compare("--cv", "2", "--json", numbers, "--report", report).code == 1
+    assert numbers.exists()
+    assert report.exists()
 
 
 @pytest.mark.usefixtures("notes_are_shown")

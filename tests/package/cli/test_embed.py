@@ -48,7 +48,8 @@ def test_embed_says_which_rows_are_kept(tmp_path: Path, model: Path, run: Run) -
     result = run(
         "embed", path, "--text", "text", "-o", output, "--model", model, "--chunk-rows", "2"
     )
-    assert_one_line(result, "line 3 is no JSON", f"2 rows are kept in {output}.part")
+    (part,) = tmp_path.glob("out.npy.part-*")
+    assert_one_line(result, "line 3 is no JSON", f"2 rows are kept in {part}")
 
 
 def test_embed_takes_an_interrupt_before_the_first_row(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -49,7 +51,56 @@ def test_predict_names_what_is_wrong(trained: Path, table: Path, tmp_path: Path,
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"text": "a"}\n{"text": "b"}\nrubbish\n', encoding="utf-8")
     result = run("predict", trained, broken, "-o", tmp_path / "out.csv", "--chunk-rows", "2")
-    assert_one_line(result, "line 3 is no JSON", f"2 rows are kept in {tmp_path / 'out.csv'}.part")
+    (part,) = tmp_path.glob("out.csv.part-*")
+    assert_one_line(result, "line 3 is no JSON", f"2 rows are kept in {part}")
+
+
+def test_columns_are_kept_and_probabilities_left_out(trained: Path, table: Path, run: Run) -> None:
+    output = table.with_name("out.csv")
+    words = ["predict", trained, table, "-o", output]
+    for more, columns in (
+        (["--keep", "sense", "--keep", "text", "--no-proba"], ["sense", "text", "sense_"]),
+        (["--no-probabilities"], ["text", "sense"]),
+        (["--proba"], ["text", "sense", "probability_animal", "probability_thing"]),
+    ):
+        assert run(*words, *more).code == 0
+        assert pd.read_csv(output).columns.tolist() == ["row", *columns]
+    assert_one_line(run(*words, "--keep", "id"), "no column 'id'")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_standard_input_and_output(kind: str, trained: Path, table: Path) -> None:
+    source = table.with_name(f"source.{kind}")
+    frame = pd.DataFrame(ROWS, columns=["text", "sense"])
+    if kind == "csv":
+        source = table
+    elif kind == "parquet":
+        frame.to_parquet(source)
+    else:
+        frame.to_json(source, orient="records", lines=True)
+    command = [sys.executable, "-m", "bertvectorizer", "predict", str(trained)]
+    piped = subprocess.run(
+        [*command, "-", "-o", "-"], input=source.read_bytes(), capture_output=True, check=True
+    )
+    assert piped.stderr == b"10 rows written to standard output\n"
+    output = table.with_name("out.csv")
+    subprocess.run([*command, str(source), "-o", str(output)], check=True, capture_output=True)
+    assert piped.stdout == output.read_bytes()
+
+
+def test_a_reader_that_stops_is_no_traceback(trained: Path, tmp_path: Path) -> None:
+    table = tmp_path / "long.csv"
+    table.write_text("text\n" + "the old bat flew\n" * 20_000, encoding="utf-8")
+    command = [sys.executable, "-m", "bertvectorizer", "predict", str(trained), str(table)]
+    with subprocess.Popen(
+        [*command, "-o", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert b"rror" not in process.stderr.read()
+    assert process.returncode == 1
 
 
 def test_an_interrupt_is_one_line(

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import typer
 
-from bertvectorizer.cli.shared import comparison_progress, split_labels, writing_rows
+import bertvectorizer.cli
+from bertvectorizer.cli.shared import (
+    comparison_progress,
+    readable_file,
+    say,
+    split_labels,
+    writing_rows,
+)
 from bertvectorizer.errors import InvalidTableError
 
 
@@ -19,7 +27,7 @@ def test_labels_of_a_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "kept"), [((2, 1500), "1,502 rows are kept in out.csv.part"), ((), "nothing was")]
+    ("rows", "kept"), [((2, 1500), "1,502 rows are kept in out.csv.part-1"), ((), "nothing was")]
 )
 def test_an_interrupt_says_what_is_kept(
     rows: tuple[int, ...], kept: str, capsys: pytest.CaptureFixture[str]
@@ -28,7 +36,9 @@ def test_an_interrupt_says_what_is_kept(
         with writing_rows(Path("out.csv")) as progress:
             for number in rows:
                 progress(number)
-            raise KeyboardInterrupt
+            error = KeyboardInterrupt()
+            error.add_note(f"{sum(rows):,} rows are kept in out.csv.part-1")
+            raise error
 
     with pytest.raises(typer.Exit) as caught:
         write()
@@ -40,11 +50,47 @@ def test_an_error_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     def write() -> None:
         with writing_rows(Path("out.csv")) as progress:
             progress(3)
-            raise InvalidTableError("No.")
+            error = InvalidTableError("No.")
+            error.add_note("3 rows are kept in out.csv.part-1")
+            raise error
 
     with pytest.raises(InvalidTableError, match=r"^No\. Of the rows before, 3 rows are kept in "):
         write()
     assert capsys.readouterr().err == ""
+
+
+def test_only_say_prints() -> None:
+    """What it prints is escaped; anything else may send a file's control characters."""
+    for path in Path(bertvectorizer.cli.__path__[0]).glob("*.py"):
+        calls = path.read_text(encoding="utf-8").count("print(")
+        allowed = {
+            "shared.py": ["print(lines"],
+            "compare.py": ["Console().print(table)", "_print("],
+        }
+        assert calls == sum(
+            path.read_text(encoding="utf-8").count(one) for one in allowed.get(path.name, [])
+        ), path
+
+
+def test_what_is_said_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    say("\x1b[31mred\n\ud800 [/x]\x9b", error=True)
+    assert capsys.readouterr() == ("", "\\x1b[31mred\n\\ud800 [/x]\\x9b\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "ending"),
+    [(b"a,b\n", ".csv"), (b"", ".csv"), (b'\n {"a": 1}', ".jsonl"), (b"PAR1", ".parquet")],
+)
+def test_standard_input_is_a_file_of_its_format(
+    data: bytes, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    with readable_file(Path("-")) as path:
+        assert path.read_bytes() == data
+        assert path.suffix == ending
+    assert not path.parent.exists()
+    with readable_file(Path("a.csv")) as path:
+        assert path == Path("a.csv")
 
 
 def test_the_end_says_what_was_written(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,3 +105,12 @@ def test_a_log_has_a_line_for_each_feature_set(capsys: pytest.CaptureFixture[str
         show("words", "folds", 1, 2)
         show("words", "folds", 2, 2)
     assert capsys.readouterr().err.startswith("words: done after 0.")
+
+
+def test_progress_shows_names_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    with comparison_progress(1) as show:
+        show("[/x] [red]\x1b]0;title\x07", "folds", 1, 1)
+    assert "[/x] [red]\\x1b]0;title\\x07" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import InvalidTableError, InvalidTextError
 from bertvectorizer.pipeline import embed_file
 from bertvectorizer.pipeline.files.embed import FORMATS
+from tests.full_disk import full_disk
 from tests.processes import Process
 from tests.tiny import ModelFactory
 
@@ -84,13 +85,23 @@ def test_columns_have_the_names_of_the_features(
     assert frame.columns.tolist() == vectorizer.get_feature_names_out().tolist()
 
 
+def test_the_name_of_a_feature_is_no_formula(
+    table: Path, vectorizer: BertVectorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"=a{number}" for number in range(64)]
+    monkeypatch.setattr(BertVectorizer, "get_feature_names_out", lambda _self: names)
+    embed_file(table, "text", table.with_name("out.csv"), vectorizer)
+    found = pd.read_csv(table.with_name("out.csv"))
+    assert found.columns.tolist() == [f"'{name}" for name in names]
+
+
 @pytest.mark.parametrize("ending", READERS)
 def test_no_rows(ending: str, tmp_path: Path, vectorizer: BertVectorizer) -> None:
     table, output = tmp_path / "table.csv", tmp_path / f"out{ending}"
     table.write_text("text\n", encoding="utf-8")
     assert embed_file(table, "text", output, vectorizer) == 0
     assert READERS[ending](output).shape == (0, 64)
-    assert not output.with_name(output.name + ".part").exists()
+    assert sorted(tmp_path.iterdir()) == [output, table]
 
 
 def test_without_a_header_and_with_a_separator(tmp_path: Path, vectorizer: BertVectorizer) -> None:
@@ -105,7 +116,6 @@ def test_without_a_header_and_with_a_separator(tmp_path: Path, vectorizer: BertV
 def test_an_older_output_is_replaced(table: Path, vectorizer: BertVectorizer) -> None:
     output = table.with_name("out.npy")
     output.write_text("old")
-    output.with_name("out.npy.part").write_text("older, and longer than any header could be" * 999)
     embed_file(table, "text", output, vectorizer)
     assert len(np.load(output)) == len(TEXTS)
 
@@ -123,7 +133,8 @@ def test_a_fault_further_down_keeps_the_rows_before_it(
     with pytest.raises(InvalidTableError, match="line 4"):
         embed_file(table, "text", output, vectorizer, chunk_rows=2)
     assert not output.exists()
-    part = output.with_name(output.name + ".part").rename(tmp_path / f"rest{ending}")
+    (part,) = output.parent.glob(f"{output.name}.part-*")
+    part = part.rename(tmp_path / f"rest{ending}")
     np.testing.assert_allclose(READERS[ending](part), vectorizer.transform(["a", "b"]), atol=1e-5)
 
 
@@ -138,7 +149,8 @@ def test_an_interrupt_in_the_middle_of_writing_leaves_whole_rows(
 
     with pytest.raises(KeyboardInterrupt):
         embed_file(table, "text", output, vectorizer, chunk_rows=4, progress=stop)
-    part = output.with_name(output.name + ".part").rename(table.with_name(f"rest{ending}"))
+    (part,) = output.parent.glob(f"{output.name}.part-*")
+    part = part.rename(table.with_name(f"rest{ending}"))
     np.testing.assert_allclose(READERS[ending](part), vectorizer.transform(TEXTS[:4]), atol=1e-5)
 
 
@@ -146,10 +158,11 @@ def test_a_half_written_chunk_is_cut_off(tmp_path: Path) -> None:
     vectors = pd.DataFrame(np.arange(6, dtype=np.float32).reshape(3, 2), columns=["a", "b"])
     for ending in (".csv", ".npy"):
         path = tmp_path / f"out{ending}"
-        writer = FORMATS[ending](path, vectors)
-        writer.write(vectors)
-        writer._file.write(b"0.5,0.")  # type: ignore[attr-defined]
-        writer.close()
+        with path.open("w+b") as file:
+            writer = FORMATS[ending](file, vectors)
+            writer.write(vectors)
+            file.write(b"0.5,0.")
+            writer.close()
         np.testing.assert_array_equal(READERS[ending](path), vectors)
 
 
@@ -187,9 +200,11 @@ def test_an_input_at_fault_is_named_before_the_model_is_loaded(table: Path) -> N
     reason="needs /dev/full, a device that is always full",
 )
 @pytest.mark.parametrize("ending", [".npy", ".csv", ".parquet"])
-def test_a_full_disk_is_one_line(ending: str, table: Path, vectorizer: BertVectorizer) -> None:
+def test_a_full_disk_is_one_line(
+    ending: str, table: Path, vectorizer: BertVectorizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = table.with_name(f"out{ending}")
-    output.with_name(output.name + ".part").symlink_to("/dev/full")
+    full_disk(monkeypatch)
     with pytest.raises(InvalidTableError, match="cannot be written: ") as caught:
         embed_file(table, "text", output, vectorizer)
     assert "\n" not in str(caught.value)
@@ -285,7 +300,6 @@ def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path: Path, vectorizer: BertVec
     texts = [f"the old crane flew in the night {number}" for number in range(1250)]
     table, output = tmp_path / "table.csv", tmp_path / "out.parquet"
     table.write_text("\n".join(["text", *texts]), encoding="utf-8")
-    part = output.with_name(output.name + ".part")
     command = ["-c", STOPS, "embed", table, "--text", "text", "-o", output]
     options = ["--model", vectorizer.model_name, "--layers", "0,-1", "--chunk-rows", "250"]
     with Process(*command, *options) as process:
@@ -294,8 +308,9 @@ def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path: Path, vectorizer: BertVec
         process.finish(expect=130)
         errors = process.error_output
     assert "Traceback" not in errors
+    (part,) = tmp_path.glob("out.parquet.part-*")
     rest = pd.read_parquet(part).to_numpy()
-    assert errors.strip() == f"Interrupted: {len(rest):,} rows are kept in {output}.part"
+    assert errors.strip() == f"Interrupted: {len(rest):,} rows are kept in {part}"
     assert len(rest) == 750
     np.testing.assert_allclose(rest, vectorizer.transform(texts[:750]), atol=1e-5)
     assert not output.exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import warnings
@@ -25,6 +26,7 @@ from bertvectorizer.errors import (
 )
 from bertvectorizer.pipeline.files.predict import FORMATS, predict_file
 from bertvectorizer.pipeline.saving.pipeline_file import SavedPipeline
+from tests.full_disk import full_disk
 from tests.tiny import ModelFactory
 
 TRAINING = [
@@ -242,6 +244,92 @@ def test_a_model_that_is_gone_is_reported_before_anything_is_written(
     assert list(table.parent.iterdir()) == [table]
 
 
+@pytest.mark.parametrize("chunk_rows", [1, 4096])
+@pytest.mark.parametrize("ending", READERS)
+def test_columns_are_kept(
+    ending: str, chunk_rows: int, tmp_path: Path, saved: SavedPipeline
+) -> None:
+    table = tmp_path / "table.parquet"
+    frame = pd.DataFrame(
+        {
+            "id": [3, 1, 2],
+            "sense": [None, "=x", "y \u00e9"],
+            "text": ["a bat", None, "the bank"],
+            "when": pd.to_datetime(["2020-01-01", None, "2021-02-03"]),
+        }
+    )
+    frame.to_parquet(table)
+    output = tmp_path / f"out{ending}"
+    predict_file(
+        saved,
+        table,
+        output,
+        keep=["id", "text", "sense", "when", "id"],
+        probabilities=False,
+        chunk_rows=chunk_rows,
+    )
+    found = READERS[ending](output)
+    assert found.columns.tolist() == ["row", "id", "text", "sense", "when", "sense_"]
+    assert found["id"].tolist() == [3, 1, 2]
+    assert found["text"].fillna("-").tolist() == ["a bat", "-", "the bank"]
+    quoted = "'=x" if ending == ".csv" else "=x"
+    assert found["sense"].fillna("-").tolist() == ["-", quoted, "y \u00e9"]
+    assert pd.to_datetime(found["when"]).dt.year.fillna(0).tolist() == [2020, 0, 2021]
+    predict_file(saved, table, output, keep=[], probabilities=False)
+    assert READERS[ending](output).columns.tolist() == ["row", "sense"]
+
+
+def test_columns_to_keep_at_fault(table: Path, saved: SavedPipeline) -> None:
+    with pytest.raises(InvalidTableError, match="no column 'id'"):
+        predict_file(saved, table, table.with_name("out.csv"), keep=["id"])
+    with pytest.raises(InvalidParameterError, match="'keep' parameter must be a sequence"):
+        predict_file(saved, table, table.with_name("out.csv"), keep="id")
+    table.write_text('{"text": "a", "id": 1}\n{"text": "b", "id": "x"}\n', encoding="utf-8")
+    with pytest.raises(InvalidTableError, match="several types, which Parquet cannot hold"):
+        predict_file(saved, table, table.with_name("out.parquet"), keep=["id"], chunk_rows=1)
+
+
+def test_probabilities_are_demanded(table: Path, saved: SavedPipeline) -> None:
+    with pytest.raises(InvalidParameterError, match="RidgeCV has no probabilities"):
+        predict_file(
+            SavedPipeline(fitted(RidgeCV(), np.arange(6)), "text", "y"),
+            table,
+            table.with_name("out.csv"),
+            probabilities=True,
+        )
+
+
+def test_an_input_may_have_the_name_of_a_former_part(tmp_path: Path, saved: SavedPipeline) -> None:
+    source, output = tmp_path / "new.csv.part", tmp_path / "new.csv"
+    content = "text\n" + "".join(f"bat {number}\n" for number in range(50))
+    source.write_text(content, encoding="utf-8")
+    assert predict_file(saved, source, output, separator=",", chunk_rows=7) == 50
+    assert source.read_text(encoding="utf-8") == content
+    assert len(pd.read_csv(output)) == 50
+
+
+def test_what_is_kept_is_noted_in_the_exception(table: Path, saved: SavedPipeline) -> None:
+    def stop(rows: int) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):  # a second run leaves what the first has kept
+        with pytest.raises(KeyboardInterrupt) as caught:
+            predict_file(saved, table, table.with_name("out.csv"), chunk_rows=4, progress=stop)
+        parts = list(table.parent.glob("out.csv.part-*"))
+        assert caught.value.__notes__ in [[f"4 rows are kept in {part}"] for part in parts]
+    assert len(parts) == 2
+
+
+def test_a_stream_gets_csv(table: Path, saved: SavedPipeline) -> None:
+    stream = io.BytesIO(b"before\n")
+    stream.seek(0, io.SEEK_END)
+    predict_file(saved, table, stream, chunk_rows=2)
+    predict_file(saved, table, table.with_name("out.csv"))
+    assert stream.getvalue() == b"before\n" + table.with_name("out.csv").read_bytes()
+    with pytest.raises(InvalidParameterError, match="'output' parameter must be a path or"):
+        predict_file(saved, table, 1)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("ending", READERS)
 def test_a_fault_further_down_keeps_the_rows_before_it(
     ending: str, table: Path, saved: SavedPipeline
@@ -255,7 +343,8 @@ def test_a_fault_further_down_keeps_the_rows_before_it(
     ):
         predict_file(saved, table, output, chunk_rows=3)
     assert not output.exists()
-    part = output.with_name(output.name + ".part").rename(output)
+    (part,) = output.parent.glob(f"{output.name}.part-*")
+    part = part.rename(output)
     assert READERS[ending](part.with_name(output.name))["row"].tolist() == [0, 1, 2, 3, 4, 5]
 
 
@@ -270,7 +359,8 @@ def test_an_interrupt_leaves_whole_rows_or_nothing(
 
     with pytest.raises(KeyboardInterrupt):
         predict_file(saved, table, output, chunk_rows=4, progress=stop)
-    part = output.with_name(output.name + ".part").rename(output)
+    (part,) = output.parent.glob(f"{output.name}.part-*")
+    part = part.rename(output)
     assert len(READERS[ending](part.with_name(output.name))) == 4
     output.unlink()
     monkeypatch.setattr(FORMATS[ending], "write", lambda *_: stop(0))
@@ -284,9 +374,11 @@ def test_an_interrupt_leaves_whole_rows_or_nothing(
     reason="needs /dev/full, a device that is always full",
 )
 @pytest.mark.parametrize("ending", READERS)
-def test_a_full_disk_is_one_line(ending: str, table: Path, saved: SavedPipeline) -> None:
+def test_a_full_disk_is_one_line(
+    ending: str, table: Path, saved: SavedPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = table.with_name(f"out{ending}")
-    output.with_name(output.name + ".part").symlink_to("/dev/full")
+    full_disk(monkeypatch)
     with pytest.raises(InvalidTableError, match="cannot be written: ") as caught:
         predict_file(saved, table, output)
     assert "\n" not in str(caught.value)

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import json
 import lzma
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline import read_chunks, read_table
@@ -116,10 +121,150 @@ def test_chunks_put_together_are_the_whole(
     assert [row for chunk in chunks for row in chunk.index] == list(range(len(TEXTS)))
 
 
-def test_a_lone_quotation_mark_in_a_tsv_swallows_nothing(tmp_path: Path) -> None:
+SEPARATORS = [("table.csv", None), ("table.tsv", None), ("table.txt", "\t")]
+SEPARATORS += [("table.csv", ";"), ("table.csv", "|"), ("table.csv", " ")]
+WILD = st.text(st.sampled_from([*'"\t\r\n ,;|a\x00\ufeff', "\x85", "\u2028", "é"]), max_size=6)
+
+
+@pytest.mark.parametrize(("name", "separator"), SEPARATORS)
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_what_pandas_writes_comes_back_with_any_separator(
+    name: str, separator: str | None, quoting: Any, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    path, wanted = tmp_path / name, ["label", "text", "number"]
+    written = separator or ("\t" if name == "table.tsv" else ",")
+    frame.to_csv(path, sep=written, quoting=quoting, index=False)
+    table = read_table(path, wanted, separator=separator)
+    expected = pd.read_csv(path, sep=written, dtype=str, keep_default_na=False)
+    assert table.to_numpy().tolist() == expected[wanted].to_numpy().tolist()
+    assert table["text"].tolist() == TEXTS
+    with pytest.raises(InvalidTableError, match=r"no column|--quoting none"):
+        read_table(path, wanted, separator=separator, quoting="none")
+
+
+@given(st.lists(st.tuples(WILD, WILD), min_size=1, max_size=4), st.sampled_from([*"\t,;| "]))
+def test_any_texts_come_back(rows: list[tuple[str, str]], separator: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "table")
+        # Before Python 3.13 a carriage return alone is no reason to quote a field.
+        quoting = csv.QUOTE_ALL if "\r" in "".join(map("".join, rows)) else csv.QUOTE_MINIMAL
+        frame = pd.DataFrame(rows, columns=["a", "b"])
+        frame.to_csv(path, sep=separator, quoting=quoting, index=False)
+        table = read_table(path, ["a", "b"], separator=separator)
+    assert table.fillna("").to_numpy().tolist() == list(map(list, rows))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_are_those_of_the_file(end: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes(end.join(["text", "a", '"b\rc"', "", "d", ""]).encode())
+    assert read_table(path, ["text"])["text"].tolist() == ["a", "b\rc", "d"]
+    path.write_bytes(end.join(["text", "a", "b\rc", ""]).encode())
+    if end == "\r":
+        assert read_table(path, ["text"])["text"].tolist() == ["a", "b", "c"]
+    else:
+        with pytest.raises(InvalidTableError, match="line 3 has a carriage return within a field"):
+            read_table(path, ["text"])
+
+
+def test_without_quoting_quotation_marks_are_characters(tmp_path: Path) -> None:
     path = tmp_path / "table.tsv"
-    path.write_text('text\tlabel\na 5" screen\tx\nfine\ty\n"quoted"\tz\n', encoding="utf-8")
-    assert read_table(path, ["text"])["text"].tolist() == ['a 5" screen', "fine", '"quoted"']
+    texts = ['a 5" screen', '"a lone mark', '"quoted"', '"one" two "three"', "``plain''", 'end"']
+    path.write_text("text\tlabel\n" + "".join(f"{text}\tx\n" for text in texts), encoding="utf-8")
+    assert read_table(path, ["text"], quoting="none")["text"].tolist() == texts
+    with pytest.raises(InvalidTableError, match=r"--quoting none, quoting='none'"):
+        read_table(path, ["text"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'text\tlabel\n"two\nlines"\tx\n',
+        'label\ttext\nx\t"two\nlines"\n',
+        'text\na\n"two\nlines"\n',
+        'text\tlabel\n"tab\there"\tx\n',
+        'text\tlabel\n"the ""bat"""\tx\n',
+        'text\tlabel\n"a"\tx\n"b"\ty\n',
+    ],
+)
+def test_a_quoted_file_is_not_read_without_quoting(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.tsv"
+    path.write_text(content, encoding="utf-8")
+    assert not read_table(path, ["text"])["text"].str.contains('^"').any()
+    with pytest.raises(InvalidTableError, match=r"--quoting none.* out"):
+        read_table(path, ["text"], quoting="none")
+
+
+@pytest.mark.parametrize("bom", [True, False])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
+)
+@pytest.mark.parametrize("name", ["table.csv", "table.jsonl", "table.tsv.gz"])
+def test_encodings(name: str, encoding: str, bom: bool, tmp_path: Path) -> None:
+    path = tmp_path / name
+    content = '{"text": "naïve", "n": 1}\n' if "json" in name else "text\tn\nnaïve\t1\n"
+    marked = bom and encoding != "cp1252"
+    data = (("\ufeff" if marked and encoding not in {"utf-16", "utf-32"} else "") + content).encode(
+        encoding
+    )
+    path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    options = {} if "json" in name else {"separator": "\t"}
+    table = read_table(path, ["text"], encoding=encoding, **options)
+    assert table["text"].tolist() == ["naïve"]
+    if marked or encoding in {"utf-8", "utf-16", "utf-32"}:
+        assert read_table(path, ["text"], **options).equals(table)
+
+
+@pytest.mark.parametrize("encoding", ["utf-88", "rot13", "", 8])
+def test_an_encoding_is_known(encoding: Any, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameterError, match="'encoding' parameter must be the name"):
+        read_table(tmp_path / "table.csv", ["text"], encoding=encoding)
+
+
+def test_quoting_is_known(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameterError, match="'quoting' parameter must be one of 'minimal'"):
+        read_table(tmp_path / "table.csv", ["text"], quoting="all")  # type: ignore[arg-type]
+
+
+def test_a_field_may_be_long_and_the_limit_of_the_process_stays(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    path = tmp_path / "table.csv"
+    path.write_text(f"text\n{'a' * 300_000}\n", encoding="utf-8")
+    assert read_table(path, ["text"])["text"].str.len().tolist() == [300_000]
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.jsonl", "table.parquet"])
+def test_two_columns_of_the_name_that_is_read(name: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        parquet.write_table(
+            pa.Table.from_arrays([pa.array(["a"])] * 3, ["text", "n", "text"]), path
+        )
+    else:
+        path.write_text(
+            '{"text": "a", "n": "b", "text": "c"}' if "json" in name else "text,n,text\na,b,c\n",
+            encoding="utf-8",
+        )
+    with pytest.raises(InvalidTableError, match=r"(2 columns|two values are) called 'text'"):
+        read_table(path, ["text"])
+    if "json" not in name:
+        assert len(read_table(path, ["n"])) == 1
+
+
+def test_columns_without_a_name_are_called_as_in_pandas(tmp_path: Path) -> None:
+    pd.DataFrame({"text": ["a"]}).to_csv(tmp_path / "table.csv")
+    assert read_table(tmp_path / "table.csv", ["Unnamed: 0"])["Unnamed: 0"].tolist() == ["0"]
+
+
+def test_a_line_of_blanks_is_a_text_where_each_line_is_one(tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text('text\na\n  \n\n""\n', encoding="utf-8")
+    assert read_table(tmp_path / "one.csv", ["text"])["text"].tolist() == ["a", "  ", None]
+    (tmp_path / "two.csv").write_text("text,n\na,1\n  \n\nb,2\n \n", encoding="utf-8")
+    assert read_table(tmp_path / "two.csv", ["text"])["text"].tolist() == ["a", "b"]
 
 
 def test_without_a_header_columns_are_called_by_number(tmp_path: Path) -> None:
@@ -147,7 +292,7 @@ def test_a_separator_overrules_the_ending(separator: str, name: str, tmp_path: P
     ]
 
 
-@pytest.mark.parametrize("separator", ["", ", ", 1])
+@pytest.mark.parametrize("separator", ["", ", ", 1, '"', "\n", "\r", "\0"])
 def test_a_separator_is_one_character(separator: object, tmp_path: Path) -> None:
     with pytest.raises(InvalidParameterError, match="one character"):
         read_table(tmp_path / "table.csv", ["text"], separator=separator)  # type: ignore[arg-type]
@@ -237,10 +382,10 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
         as_bytes("text\ncafé\n".encode("latin-1")),
         r"cannot be read as csv: .*Save it as UTF-8",
     ),
-    "UTF-16": (
+    "Latin-1 as JSON": (
         "table.jsonl",
-        as_bytes('{"text": "a"}'.encode("utf-16")),
-        r"cannot be read as jsonl: .*Save it as UTF-8",
+        as_bytes('{"text": "café"}'.encode("latin-1")),
+        r"cannot be read as jsonl: .*Save it as UTF-8.*--encoding",
     ),
     "unquoted comma": (
         "table.csv",
@@ -260,8 +405,24 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "tabs within": (
         "table.tsv",
         as_bytes(b"text\tlabel\na\tb\tx\n"),
-        "line 2 has 3 fields.* Replace tabs",
+        r"line 2 has 3 fields.* Put fields that hold '\\t' in quotation marks",
     ),
+    "a short row": (
+        "table.csv",
+        as_bytes(b"text,label\na,x\nHello\n"),
+        r"line 3 has 1 field, but the first line has 2\..*--quoting none",
+    ),
+    "text after a quotation": (
+        "table.tsv",
+        as_bytes(b'text\tlabel\na\tx\n"Hello" you\ty\n'),
+        r"line 3 has text between a closing quotation mark and .*--quoting none",
+    ),
+    "a lone mark that another closes": (
+        "table.tsv",
+        as_bytes(b'text\tlabel\n"Hello\tx\nyou" all\ty\n'),
+        r"line 2 has text between .*--quoting none",
+    ),
+    "a control character": ("table.csv", as_bytes(b"\x1b[2J\n1\n"), r"are: \\x1b\[2J\."),
     "semicolons": (
         "table.csv",
         as_bytes(b"text;label\nx;y\n"),
@@ -357,9 +518,12 @@ def test_real_files_without_a_header(shared_data: Path) -> None:
     sst2 = read_table(shared_data / "sst2" / "dev.tsv", ["0", "1"], header=False)
     assert sst2.shape == (872, 2)
     assert set(sst2["1"]) == {"0", "1"}
-    spam = read_table(shared_data / "sms_spam" / "SMSSpamCollection.tsv", ["0", "1"], header=False)
+    messages = shared_data / "sms_spam" / "SMSSpamCollection.tsv"
+    spam = read_table(messages, ["0", "1"], header=False, quoting="none")
     assert spam["0"].value_counts().to_dict() == {"ham": 4827, "spam": 747}
     assert not np.any(spam.isna())
+    with pytest.raises(InvalidTableError, match="--quoting none"):
+        read_table(messages, ["0", "1"], header=False)
 
 
 @pytest.fixture
