@@ -470,9 +470,10 @@ WRONG: dict[type, dict[str, list[Any]]] = {
         "vectors": ["", 7, None, b"x", [1.0], {"a": [1]}, np.eye(2), pd.Series([1])],
         "unit": ["words", "", None, 1, True],
         **SHARED,
-        **{
-            name: [] for name in ("text", "start", "end", "word")
-        },  # columns, read with unit="span" only: test_static_words.py
+        "local_files_only": ["yes", 1, None],
+        # columns, read with unit="span" only: test_static_words.py
+        **{name: [] for name in ("text", "start", "end", "word")},
+        "on_error": ["ignore", None, 1],
     },
     Word2VecVectorizer: {
         "model": ["glove", "", None, 1],
