@@ -362,7 +362,7 @@ def test_wrong_parameters(weighting: str, parameter: str, value: Any, rule: str)
     with pytest.raises(InvalidParameterError) as caught:
         made(**{"weighting": weighting, parameter: value})
     assert str(caught.value).startswith(f"The '{parameter}' parameter {rule}")
-    assert str(caught.value).endswith(f"Got {value!r} instead.")
+    assert str(caught.value).endswith(f"Got {short_repr(value)} instead.")
 
 
 @pytest.mark.parametrize(
