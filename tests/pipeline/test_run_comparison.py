@@ -903,7 +903,7 @@ def test_features_added_later_are_not_those_compared() -> None:
 )
 @pytest.mark.filterwarnings("ignore:.* rows are judged")
 def test_real_texts(name: str, text: str, target: str, shared_data: Path, model: str) -> None:
-    table = read_table(shared_data / name, [text, target], header=False).head(120)
+    table = read_table(shared_data / name, [text, target], header=False, quoting="none").head(120)
     bert = BertVectorizer(model, overflow="head_tail")
     comparison = quick(table[text], table[target], {**FEATURES, "BERT": bert}, scoring=None)
     assert comparison.table["accuracy"].between(0.4, 1).all()
