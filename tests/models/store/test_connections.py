@@ -1,4 +1,4 @@
-"""Tests of models/store/connections.py."""
+"""Tests of the connections of models/store/sqlite.py: threads and forks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bertvectorizer.models.store.connections import Connections
+from bertvectorizer.models.store.sqlite import Connections
 from tests.processes import run_python
 
 MODES = ["WAL", "TRUNCATE"]
@@ -48,7 +48,8 @@ class TestThreads:
 PRELUDE = """
 import os, sqlite3, sys, threading, time, warnings
 from pathlib import Path
-from bertvectorizer.models.store import connections, sqlite as module
+from bertvectorizer.models.store import sqlite as module
+connections = module
 warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
 module._BUSY_SECONDS = float(sys.argv[3])
 module.journal_mode = lambda version: sys.argv[2]

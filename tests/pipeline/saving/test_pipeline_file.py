@@ -323,7 +323,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(small_disk: Path) -> None:
     path = small_disk / "model.skops"
     save_pipeline(fitted(TfidfVectorizer()), path)
     before = path.read_bytes()
-    table = StaticVectorizer(pd.DataFrame(np.ones((3, 100_000)), index=["bat", "crane", "money"]))
+    table = StaticVectorizer(pd.DataFrame(np.ones((6, 50_000)), index=list("abcdef")))
     with pytest.raises(
         ModelError, match=r"model\.skops' cannot be written: No space left on device\."
     ):
