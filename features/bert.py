@@ -309,3 +309,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
                 " overflow='head_tail' or 'window' keeps more; overflow='truncate' with a larger"
                 " max_length, where the model allows it, too."
             )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Pickles and saved pipelines of before lack this parameter.
+        super().__setstate__({"truncate_dim": None, **state})

@@ -262,7 +262,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
     monkeypatch.setattr(report, "render_report", lambda *_: "half")
     monkeypatch.setattr(
-        Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
     with pytest.raises(
         InvalidParameterError, match=r"a directory that can be written to.*No space left"
