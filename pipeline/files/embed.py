@@ -116,7 +116,9 @@ def embed_file(
         output=output,
         formats=FORMATS,
         convert=embed,
-        example=lambda: pd.DataFrame(columns=vectorizer.get_feature_names_out(), dtype=np.float32),
+        example=lambda _: pd.DataFrame(
+            columns=vectorizer.get_feature_names_out(), dtype=np.float32
+        ),
         header=header,
         separator=separator,
         quoting=quoting,

@@ -15,7 +15,7 @@ from ...features import read_texts
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...validation import invalid, short_text
 from .columns import FittedColumns, fitted_columns
-from .read import Quoting, read_chunks
+from .read import Quoting
 from .write import CsvWriter, JsonLinesWriter, ParquetWriter, Writer, convert_file
 
 if TYPE_CHECKING:
@@ -154,25 +154,17 @@ def predict_file(
     default = {} if shown is None else {"text": shown}
     titles = default if keep is None else {name: name for name in keep}
     wanted = list(dict.fromkeys([*needed, *titles.values()]))
-    table_options: dict[str, Any] = {
-        "header": header,
-        "separator": separator,
-        "quoting": quoting,
-        "encoding": encoding,
-    }
 
     def convert(chunk: pd.DataFrame) -> pd.DataFrame:
         kept = {title: chunk[name] for title, name in titles.items()}
         rows = chunk[column] if isinstance(column, str) else chunk[needed]
         return _beside(chunk.index, kept, predictor(rows))
 
-    def example() -> pd.DataFrame:
+    def example(first: pd.DataFrame | None) -> pd.DataFrame:
         if columns is None:
             return convert(pd.DataFrame({name: [""] for name in wanted}, dtype=object))
-        rows = read_chunks(file, wanted, 1, **table_options)
-        first = next((chunk for chunk in rows if len(chunk)), None)
         if first is not None:
-            return convert(first)
+            return convert(first.iloc[:1])
         none = pd.DataFrame(columns=list(titles), dtype=object)
         return _beside(none.index, {title: none[title] for title in titles}, predictor.titles())
 
@@ -184,7 +176,10 @@ def predict_file(
         formats=FORMATS,
         convert=convert,
         example=example,
-        **table_options,
+        header=header,
+        separator=separator,
+        quoting=quoting,
+        encoding=encoding,
         chunk_rows=chunk_rows,
         progress=progress,
     )

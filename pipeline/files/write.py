@@ -11,7 +11,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Protocol
@@ -78,7 +78,7 @@ def convert_file(
     output: str | Path | IO[bytes],
     formats: Mapping[str, type[Writer]],
     convert: Callable[[pd.DataFrame], pd.DataFrame],
-    example: Callable[[], pd.DataFrame],
+    example: Callable[[pd.DataFrame | None], pd.DataFrame],
     *,
     text: str | None,
     chunk_rows: int,
@@ -88,21 +88,21 @@ def convert_file(
     """Read columns in chunks, convert each, write it; return the number of rows.
 
     ``text`` is the column of texts, if it is the only one that is converted. ``example`` returns a
-    table with the columns of the output. It is called after the first chunk was read, so that a
-    fault of the file is found before a model is loaded. Until the output is finished, it has a
-    fresh name beside it. If an error or Ctrl-C stops the work, that file is closed and holds the
-    rows done, and a note of the exception tells its name; without any rows it is removed. A stream
-    gets CSV.
+    table with the columns of the output, given the first rows, or None without any. It is called
+    after they were read, so that a fault of the file is found before a model is loaded. Until the
+    output is finished, it has a fresh name beside it. If an error or Ctrl-C stops the work, that
+    file is closed and holds the rows done, and a note of the exception tells its name; without any
+    rows it is removed. A stream gets CSV.
     """
     target = check_output(output, formats, path) if isinstance(output, (str, Path)) else None
     if target is None and not hasattr(output, "write"):
         raise invalid("output", "a path or a binary stream", output)
     ending, shown = (target.suffix.lower(), repr(str(target))) if target else (".csv", "stream")
     chunks = read_chunks(path, list(dict.fromkeys(columns)), chunk_rows, **table_options)
-    first = list(islice(chunks, 1))
+    first = next((chunk for chunk in chunks if len(chunk)), None)
     rows = 0
     with warning_once():
-        sample = example()
+        sample = example(first)
         with _as_table_error(shown):
             file: Any = open_draft(target) if target else _Stream(output)
         try:
@@ -110,8 +110,8 @@ def convert_file(
                 with _as_table_error(shown):
                     writer = formats[ending](file, sample)
                 with _closing(writer, shown):
-                    for chunk in chain(first, chunks):
-                        if chunk.empty:  # a table with a header only; estimators refuse no rows
+                    for chunk in chain([] if first is None else [first], chunks):
+                        if chunk.empty:  # estimators refuse no rows
                             continue
                         try:
                             frame = convert(chunk)
