@@ -15,6 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# Python code that refuses every socket, and lists the attempts in ``opened``.
+WATCH_SOCKETS = """
+import sys
+opened = []
+def watch(event, arguments):
+    if event in ("socket.__new__", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        opened.append(event)
+        raise PermissionError(event)
+sys.addaudithook(watch)
+"""
+
 
 class Process(subprocess.Popen[str]):
     """``Process(*arguments of Python, **environment)``; it is killed at the end of its with block.

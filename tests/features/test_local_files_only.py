@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 import bertvectorizer
-from tests.processes import run_python
+from tests.processes import WATCH_SOCKETS, run_python
 
 # What may name a model of the hub, and such a name.
 NAMING = {"model_name": "nobody/nothing", "vectors": "distill:nobody/nothing"}
@@ -19,14 +19,10 @@ ESTIMATORS = [
     and set(NAMING) & set(inspect.signature(kind).parameters)
 ]
 
-PROGRAM = """
-import inspect, sys
-opened = []
-def watch(event, arguments):
-    if event in ("socket.__new__", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
-        opened.append(event)
-        raise PermissionError(event)
-sys.addaudithook(watch)
+PROGRAM = (
+    WATCH_SOCKETS
+    + """
+import inspect
 import pandas as pd
 import bertvectorizer
 from bertvectorizer.errors import ModelNotFoundError
@@ -44,6 +40,7 @@ def outcome(work):
     else:
         print("no model" if not opened else "opened")
 """
+)
 
 
 def printed(code: str) -> list[str]:

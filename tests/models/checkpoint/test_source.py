@@ -31,7 +31,7 @@ from bertvectorizer.models.checkpoint.source import (
     reading,
     verify,
 )
-from tests.processes import run_python
+from tests.processes import WATCH_SOCKETS, run_python
 from tests.tiny import ModelFactory
 
 COMMIT = "0123456789" * 4
@@ -525,14 +525,9 @@ class TestHub:
         assert "3. where there is a network, run: hf download nothing" in printed
 
 
-NO_SOCKETS = """
-import sys
-opened = []
-def watch(event, arguments):
-    if event in ("socket.__new__", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
-        opened.append(event)
-        raise PermissionError(event)
-sys.addaudithook(watch)
+NO_SOCKETS = (
+    WATCH_SOCKETS
+    + """
 import torch
 from bertvectorizer.models import TextTokenizer, locate, open_checkpoint, resolve_output_spec
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
@@ -556,6 +551,7 @@ except ModelNotFoundError:
     pass
 print(bool(opened))
 """
+)
 
 
 def test_local_files_only_opens_no_socket(
