@@ -63,7 +63,7 @@ class LayerReader:
         if len(states) != self.n_layers + 1:
             raise UnsupportedModelError(
                 f"{self._name} returns {len(states)} hidden states, not those of the embeddings and"
-                f" {self.n_layers} layers, so its layers cannot be told apart. Choose a model of"
+                f" {self.n_layers} layers, so its layers cannot be distinguished. Choose a model of"
                 " another family, such as BERT or RoBERTa."
             )
         return [*states[:-1], output.last_hidden_state]

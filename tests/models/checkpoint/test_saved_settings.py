@@ -164,7 +164,7 @@ class TestRefused:
             (TRANSFORMER, {"tokenizer_args": {"model_max_length": "8"}}, "model_max_length"),
             (MODEL, {"truncate_dim": "8"}, "truncate_dim"),
             (MODEL, {"prompts": {"query": 3}}, "query"),
-            (MODEL, {"prompts": {"query": "the "}, "default_prompt_name": "qeury"}, "qeury"),
+            (MODEL, {"prompts": {"query": "the "}, "default_prompt_name": "question"}, "question"),
             ("1_Pooling/config.json", {"include_prompt": "no"}, "include_prompt"),
             ("2_Dense/config.json", {"out_features": "16"}, "out_features"),
         ],
