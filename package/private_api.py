@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 __all__ = [
     "SCIKIT_LEARN_TYPES",
@@ -18,6 +18,7 @@ __all__ = [
     "forget_implementations",
     "has_half_precision",
     "int8_product",
+    "open_first_sheet",
     "output_container",
     "pack_int8_weight",
     "score_function",
@@ -93,6 +94,27 @@ def int8_product(rows: Any, zero: int, weight: Any, scales: Any, zeros: Any) -> 
     # Scale, zero point and type of the output, then the operation that follows: none.
     output: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
     return torch.ops.onednn.qlinear_pointwise(rows, 1.0, zero, weight, scales, zeros, None, *output)
+
+
+def open_first_sheet(file: IO[bytes], archive: Any) -> Any:
+    """Return the first sheet of a workbook, whose parts openpyxl reads through an open archive.
+
+    None if there is none. Its other sheets and its properties are not read.
+    """
+    from openpyxl.reader.excel import ExcelReader
+    from openpyxl.styles.stylesheet import apply_stylesheet
+    from openpyxl.worksheet._read_only import ReadOnlyWorksheet
+
+    reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
+    reader.archive = archive
+    reader.read_manifest()
+    reader.read_strings()
+    reader.read_workbook()
+    apply_stylesheet(archive, reader.wb)  # says which numbers are dates
+    for sheet, part in reader.parser.find_sheets():
+        if "chartsheet" not in part.Type and part.target in reader.valid_files:
+            return ReadOnlyWorksheet(reader.wb, sheet.name, part.target, reader.shared_strings)
+    return None
 
 
 def output_container(transformer: Any) -> str:

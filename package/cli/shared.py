@@ -70,6 +70,8 @@ def readable_file(file: Path) -> Iterator[Path]:
             start = copied.read(64)
         if start.startswith(b"PAR1"):
             ending = ".parquet"
+        elif start.startswith(b"PK\x03\x04"):
+            ending = ".xlsx"
         else:
             ending = (
                 ".jsonl" if start.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \r\n\t")[:1] == b"{" else ".csv"

@@ -42,7 +42,7 @@ def embed_file(
     Parameters
     ----------
     path : str or Path
-        File to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
+        File to read: CSV, TSV, Parquet, JSON lines or Excel, see `read_table`.
     column : str
         Name of the column with the texts.
     output : str, Path or binary stream
@@ -53,7 +53,7 @@ def embed_file(
     vectorizer : TextVectorizer
         A vectorizer that is fitted, or needs no fitting.
     header : bool, default=True
-        Whether the first line of a CSV or TSV file names the columns, see `read_table`.
+        Whether the first row of a CSV, TSV or Excel file names the columns, see `read_table`.
     separator : str or None, default=None
         Character between two fields, see `read_table`.
     quoting : {"minimal", "none"}, default="minimal"

@@ -54,7 +54,7 @@ def predict_file(
     saved : SavedPipeline
         A pipeline from `load_pipeline`.
     file : str or Path
-        File to read: CSV, TSV, Parquet or JSON lines, see `read_table`.
+        File to read: CSV, TSV, Parquet, JSON lines or Excel, see `read_table`.
     output : str, Path or binary stream
         File to write: ``.csv``, ``.parquet`` or ``.jsonl``. A stream gets CSV. The columns are
         ``row`` (counted from 0), ``text`` (if there are texts), the name of the target or of each
@@ -68,7 +68,7 @@ def predict_file(
     keep : sequence of str or None, default=None
         Columns of the file to write after ``row``, in place of ``text``.
     header : bool, default=True
-        Whether the first line of a CSV or TSV file names the columns, see `read_table`.
+        Whether the first row of a CSV, TSV or Excel file names the columns, see `read_table`.
     separator : str or None, default=None
         Character between two fields, see `read_table`.
     quoting : {"minimal", "none"}, default="minimal"

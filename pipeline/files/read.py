@@ -1,4 +1,4 @@
-"""Read tables: CSV, TSV, Parquet and JSON lines, at once, in chunks, or a sample."""
+"""Read tables: CSV, TSV, Parquet, JSON lines and Excel, at once, in chunks, or a sample."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from ...compressed import ExpansionError, fault_of_member, most_bytes, within_li
 from ...errors import InvalidTableError
 from ...features.inputs.frames import first_names
 from ...validation import check_choice, check_int, invalid, short_text
+from .excel import excel_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +39,7 @@ Quoting = Literal["minimal", "none"]
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = {".jsonl", ".ndjson", ".json"}
 _PARQUET = {".parquet", ".pq"}
+_EXCEL = {".xlsx"}
 _UNREADABLE = (
     ValueError,
     OSError,
@@ -80,13 +82,14 @@ def read_table(
     Parameters
     ----------
     path : str or Path
-        File to read: ``.csv``, ``.tsv``, ``.parquet`` or ``.jsonl``. Formats other than Parquet
-        may be compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``, ``.zip``).
+        File to read: ``.csv``, ``.tsv``, ``.parquet``, ``.jsonl`` or ``.xlsx`` (its first sheet;
+        needs the extra ``excel``). CSV, TSV and JSON lines may be compressed (``.gz``, ``.bz2``,
+        ``.xz``, ``.zst``, ``.zip``).
     columns : sequence of str
-        Names of the columns to read. In CSV and TSV files all values are text, and only an empty
-        field is missing.
+        Names of the columns to read. In CSV, TSV and Excel files all values are text, and only an
+        empty field is missing.
     header : bool, default=True
-        Whether the first line of a CSV or TSV file names the columns. If not, the columns are
+        Whether the first row of a CSV, TSV or Excel file names the columns. If not, the columns are
         called "0", "1", ...
     separator : str or None, default=None
         Character between two fields. None takes a comma or a tab, according to the suffix of the
@@ -121,6 +124,9 @@ def read_table(
     Notes
     -----
     Empty lines are skipped. A file that is quoted although ``quoting="none"`` is given is refused.
+
+    The cells of Excel files are read as the text that pandas writes to CSV: 5 is "5", and a date is
+    "2026-01-31". Formulas have the value that was saved with them; errors such as #N/A are missing.
 
     Examples
     --------
@@ -174,7 +180,7 @@ def read_chunks(
     rows : int
         Maximum number of rows in a chunk.
     header : bool, default=True
-        Whether the first line of a CSV or TSV file names the columns.
+        Whether the first row of a CSV, TSV or Excel file names the columns.
     separator : str or None, default=None
         Character between two fields, see `read_table`.
     quoting : {"minimal", "none"}, default="minimal"
@@ -244,7 +250,7 @@ def read_sample(
     random_state : int or None, default=0
         Seed of the sample. None gives another sample in every call.
     header : bool, default=True
-        Whether the first line of a CSV or TSV file names the columns.
+        Whether the first row of a CSV, TSV or Excel file names the columns.
     separator : str or None, default=None
         Character between two fields, see `read_table`.
     quoting : {"minimal", "none"}, default="minimal"
@@ -407,10 +413,14 @@ def _chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[pd.DataF
             yield from _parquet_chunks(file, columns, rows)
         elif kind in _JSON_LINES:
             yield from _json_chunks(file, columns, rows)
+        elif kind in _EXCEL and not file.compression:
+            with closing(excel_rows(file.path)) as records:
+                yield from _record_chunks(file, columns, rows, records)
         else:
             raise InvalidTableError(
                 f"The file {str(file.path)!r} has an ending that names no known format. Give a"
-                " .csv, .tsv, .parquet or .jsonl file, or pass the separator of its fields."
+                " .csv, .tsv, .parquet, .jsonl or .xlsx file, or pass the separator of its fields"
+                " (--sep, separator=)."
             )
     except _UNREADABLE as error:
         if isinstance(error, InvalidTableError):
@@ -424,22 +434,36 @@ def _csv_chunks(
     file: _File, columns: Sequence[str], rows: int, separator: str
 ) -> Iterator[pd.DataFrame]:
     with closing(_csv_rows(file, separator, file.quoting)) as records:
-        first = _take(records, 1)
-        if not first:
-            raise InvalidTableError(f"The file {str(file.path)!r} is empty.")
-        # Columns without a name are called as in pandas.
-        names = [
-            (name or f"Unnamed: {index}") if file.header else str(index)
-            for index, name in enumerate(first[0])
-        ]
-        _check_columns(file.path, columns, names, _other_reading(first[0], separator, file.header))
-        wanted = [names.index(column) for column in columns]
-        if file.quoting == "none":
-            _check_unquoted(file, separator, wanted)
-        rest = records if file.header else chain(first, records)
-        chosen = ([fields[index] or None for index in wanted] for fields in rest)
-        while values := _take(chosen, rows):
-            yield _frame(values, columns)
+        yield from _record_chunks(file, columns, rows, records, separator)
+
+
+def _record_chunks(
+    file: _File,
+    columns: Sequence[str],
+    rows: int,
+    records: Iterator[Sequence[str | None]],
+    separator: str | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Yield columns of rows whose first one names them; without a separator they are Excel's."""
+    first = _take(records, 1)
+    if not first:
+        raise InvalidTableError(f"The file {str(file.path)!r} is empty.")
+    # Columns without a name are called as in pandas.
+    names = [
+        (name or f"Unnamed: {index}") if file.header else str(index)
+        for index, name in enumerate(first[0])
+    ]
+    _check_columns(file.path, columns, names, _other_reading(first[0], separator, file.header))
+    wanted = [names.index(column) for column in columns]
+    if separator is not None and file.quoting == "none":
+        _check_unquoted(file, separator, wanted)
+    rest = records if file.header else chain(first, records)
+    chosen = (
+        [(fields[index] or None) if index < len(fields) else None for index in wanted]
+        for fields in rest
+    )
+    while values := _take(chosen, rows):
+        yield _frame(values, columns)
 
 
 def _frame(values: list[list[Any]], columns: Sequence[str]) -> pd.DataFrame:
@@ -530,16 +554,18 @@ def _check_unquoted(file: _File, separator: str, columns: Sequence[int]) -> None
         )
 
 
-def _other_reading(first: list[str], separator: str, header: bool) -> str:
+def _other_reading(first: Sequence[str | None], separator: str | None, header: bool) -> str:
     """Suggest another way to read a table that lacks a column."""
-    if len(first) == 1:
+    if separator is not None and len(first) == 1:
         for other in ";\t|,":
-            if other != separator and other in first[0]:
+            if other != separator and other in (first[0] or ""):
                 return (
                     f" If its fields are separated by {other!r}, say so (--sep {other!r},"
                     f" separator={other!r})."
                 )
-    return " If its first line is no header, say so (--no-header, header=False)." if header else ""
+    sheet = " Only the first sheet is read." if separator is None else ""
+    line = " If its first line is no header, say so (--no-header, header=False)." if header else ""
+    return sheet + line
 
 
 def _parquet_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
@@ -661,7 +687,7 @@ def _check_columns(
 
 
 def _format_name(kind: str) -> str:
-    return f" as {kind[1:]}" if kind in {*_SEPARATORS, *_JSON_LINES, *_PARQUET} else ""
+    return f" as {kind[1:]}" if kind in {*_SEPARATORS, *_JSON_LINES, *_PARQUET, *_EXCEL} else ""
 
 
 def _reason(error: BaseException) -> str:

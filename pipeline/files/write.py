@@ -44,8 +44,10 @@ def check_output(output: str | Path, endings: Collection[str], *others: str | Pa
     """Return the path of an output if it can be written; it may be none of the ``others``."""
     output = Path(output)
     if output.suffix.lower() not in endings:
+        is_sheet = output.suffix.lower() in {".xlsx", ".xls", ".ods"} and ".csv" in endings
         raise InvalidTableError(
             f"The output {str(output)!r} must end in one of {', '.join(endings)}."
+            + (" Spreadsheet programs open .csv." if is_sheet else "")
         )
     if fault := output_fault(output):
         raise InvalidTableError(f"The output {str(output)!r} cannot be written: {fault}")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +109,27 @@ def test_a_product_in_int8() -> None:
         rows, 64, private_api.pack_int8_weight(weight), torch.ones(3), torch.zeros(3).long()
     )
     assert torch.equal(product, (rows.float() - 64) @ weight.float().T)
+
+
+def test_the_first_sheet_of_a_workbook(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="needs the extra excel")
+    workbook = openpyxl.Workbook()
+    workbook.active.append(["a", 2.5])
+    workbook.save(tmp_path / "a.xlsx")
+    opened: list[str] = []
+
+    class Archive(zipfile.ZipFile):
+        def open(self, name: Any, *rest: Any, **more: Any) -> Any:
+            opened.append(str(getattr(name, "filename", name)))
+            return super().open(name, *rest, **more)
+
+    with (tmp_path / "a.xlsx").open("rb") as file, Archive(file) as archive:
+        sheet = private_api.open_first_sheet(file, archive)
+        sheet.reset_dimensions()
+        cells = [[(cell.value, cell.data_type) for cell in row] for row in sheet.iter_rows()]
+    assert cells == [[("a", "s"), (2.5, "n")]]
+    assert "xl/worksheets/sheet1.xml" in opened, "openpyxl reads past the archive that it is given"
+    assert "xl/styles.xml" in opened
 
 
 def test_the_metric_within_a_scorer() -> None:

@@ -68,7 +68,7 @@ def test_columns_are_kept_and_probabilities_left_out(trained: Path, table: Path,
     assert_one_line(run(*words, "--keep", "id"), "no column 'id'")
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "xlsx"])
 def test_standard_input_and_output(kind: str, trained: Path, table: Path) -> None:
     source = table.with_name(f"source.{kind}")
     frame = pd.DataFrame(ROWS, columns=["text", "sense"])
@@ -76,6 +76,9 @@ def test_standard_input_and_output(kind: str, trained: Path, table: Path) -> Non
         source = table
     elif kind == "parquet":
         frame.to_parquet(source)
+    elif kind == "xlsx":
+        pytest.importorskip("openpyxl", reason="needs the extra excel")
+        frame.to_excel(source, index=False)
     else:
         frame.to_json(source, orient="records", lines=True)
     command = [sys.executable, "-m", "bertvectorizer", "predict", str(trained)]

@@ -79,7 +79,13 @@ def test_what_is_said_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("data", "ending"),
-    [(b"a,b\n", ".csv"), (b"", ".csv"), (b'\n {"a": 1}', ".jsonl"), (b"PAR1", ".parquet")],
+    [
+        (b"a,b\n", ".csv"),
+        (b"", ".csv"),
+        (b'\n {"a": 1}', ".jsonl"),
+        (b"PAR1", ".parquet"),
+        (b"PK\x03\x04", ".xlsx"),
+    ],
 )
 def test_standard_input_is_a_file_of_its_format(
     data: bytes, ending: str, monkeypatch: pytest.MonkeyPatch

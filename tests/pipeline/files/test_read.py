@@ -353,7 +353,7 @@ def as_bytes(content: bytes) -> Callable[[Path], object]:
 
 FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a folder": ("table.csv", Path.mkdir, "There is no file"),
-    "unknown ending": ("table.xlsx", as_bytes(b"x"), "ending that names no known format"),
+    "unknown ending": ("table.xls", as_bytes(b"x"), "ending that names no known format"),
     "no ending": ("table", as_bytes(b"text\nx\n"), "ending that names no known format"),
     "packed Parquet": ("table.parquet.gz", as_bytes(b"x"), "ending that names no known format"),
     "missing column": (

@@ -36,6 +36,10 @@ def test_a_text_that_cannot_be_written_is_named(name: str, tmp_path: Path) -> No
 def test_outputs(tmp_path: Path) -> None:
     path = tmp_path / "a.CSV"
     assert check_output(path, [".csv"], tmp_path / "b.csv") == path
+    with pytest.raises(
+        InvalidTableError, match=r"in one of \.npy, \.csv\. Spreadsheet programs open"
+    ):
+        check_output(tmp_path / "a.xlsx", [".npy", ".csv"])
     path.touch()
     (tmp_path / "link.csv").symlink_to(path)
     for other in (path, tmp_path / "link.csv"):
