@@ -71,16 +71,28 @@ def overlapping(offsets: Sequence[tuple[int, int]], start: int, end: int) -> lis
     return list(range(inside[0], inside[-1] + 1)) if inside else []
 
 
+def is_space(encoded: Any, text: str, token: int) -> bool:
+    """Whether a token stands for the space before a word."""
+    blank = not text[slice(*encoded["offset_mapping"][token])].strip()
+    return blank and encoded.tokens()[token] in ("▁", "Ġ")
+
+
+def tokens_of_span(encoded: Any, text: str, start: int, end: int) -> list[int]:
+    """The tokens of a span, and the space before it if that is a token of its own."""
+    inside = overlapping(encoded["offset_mapping"], start, end) if start < end else []
+    has_own = bool(inside) and encoded.tokens()[inside[0]].startswith(("▁", "Ġ"))
+    if inside and inside[0] and not has_own and is_space(encoded, text, inside[0] - 1):
+        inside.insert(0, inside[0] - 1)
+    return inside
+
+
 def by_offsets(
     directory: str | Path, text: str, spans: Any, pooling: str = "mean", prompt: str = ""
 ) -> NDArray[np.float32]:
     """Vectors of a short text's spans by ``offset_mapping``: ``(n_layers + 1, n_spans, width)``."""
     encoded = plain_model(directory)[0](prompt + text, return_offsets_mapping=True)
     states, moved = plain_states(directory, encoded["input_ids"]), np.asarray(spans) + len(prompt)
-    inside = [
-        overlapping(encoded["offset_mapping"], start, end) if start < end else []
-        for start, end in moved.tolist()
-    ]
+    inside = [tokens_of_span(encoded, prompt + text, *span) for span in moved.tolist()]
     return np.stack([pooled(states[:, tokens], pooling) for tokens in inside], axis=1)
 
 
@@ -103,6 +115,8 @@ def in_windows(
     encoded = tokenizer(prompt + text, return_offsets_mapping=True, add_special_tokens=False)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
     n_prompt = sum(last <= len(prompt) for _, last in offsets) if prompt else 0
+    if n_prompt and is_space(encoded, prompt + text, n_prompt - 1):
+        n_prompt -= 1
     whole, middle = (
         tokenizer("a")["input_ids"],
         tokenizer("a", add_special_tokens=False)["input_ids"],
@@ -119,11 +133,8 @@ def in_windows(
     states: dict[int, NDArray[np.float32]] = {}
     rows = []
     for start, end in (np.asarray(spans) + len(prompt)).tolist():
-        tokens = (
-            [number - n_prompt for number in overlapping(offsets, start, end)]
-            if start < end
-            else []
-        )
+        inside = tokens_of_span(encoded, prompt + text, start, end)
+        tokens = [number - n_prompt for number in inside]
         if not tokens:
             rows.append(
                 pooled(
@@ -151,6 +162,6 @@ def in_windows(
             window = min(tokens[0], last)
         if window not in states:
             states[window] = plain_states(directory, [*head, *body[window : window + room], *tail])
-        inside = [len(head) + token - window for token in tokens if token < window + room]
-        rows.append(pooled(states[window][:, inside], pooling))
+        read = [len(head) + token - window for token in tokens if token < window + room]
+        rows.append(pooled(states[window][:, read], pooling))
     return np.stack(rows, axis=1), len(states)

@@ -25,6 +25,7 @@ __all__ = ["SpanTokenizer", "TokenizedSpans", "input_vectors"]
 
 _TEXTS_AT_ONCE = 2048
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_SPACE_TOKENS = ("▁", "Ġ")  # of SentencePiece and of byte-level BPE
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ class TokenizedSpans(TokenSequences):
 class SpanTokenizer(ModelTokenizer):
     """Finds the tokens of spans by the character offsets that the tokenizer reports.
 
-    All tokens from the first to the last one with a character of the span belong to it. A text that
-    is longer than the model reads becomes windows that overlap by ``stride`` tokens, or by a share
+    All tokens from the first to the last one with a character of the span belong to it, and the
+    space before it if that is a token of its own, as in ``is_split_into_words``. A text that is
+    longer than the model reads becomes windows that overlap by ``stride`` tokens, or by a share
     ``overlap`` of the window. Each span is read in the window with most text on either side of it,
     and windows without a span are left out. A span that no window contains gets one of its own; one
     that is longer than the model reads is cut off.
@@ -75,6 +77,12 @@ class SpanTokenizer(ModelTokenizer):
         # With a dtype, since an empty list would become floats.
         self._before = np.array(self._prefix, dtype=np.int32)
         self._after = np.array(self._suffix, dtype=np.int32)
+        numbers: Any = tokenizer.convert_tokens_to_ids(list(_SPACE_TOKENS))
+        self._space_ids = [
+            number
+            for number, token in zip(numbers, _SPACE_TOKENS, strict=True)
+            if number is not None and tokenizer.convert_ids_to_tokens(number) == token
+        ]
 
     def __call__(
         self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]
@@ -135,6 +143,7 @@ class SpanTokenizer(ModelTokenizer):
         prepared = self._in_prepared(texts, spans, owners)
         tokens = _tokens_of_spans(characters, n_tokens, prepared, owners) - starts[owners, None]
         tokens[tokens[:, 0] >= tokens[:, 1]] = 0
+        self._take_spaces(tokens, texts, owners, starts[owners], ids, characters)
         has_tokens = tokens[:, 1] > 0
         sequence = np.zeros(len(spans), dtype=np.int64)
         bounds = np.zeros((len(spans), 2), dtype=np.int64)
@@ -150,10 +159,42 @@ class SpanTokenizer(ModelTokenizer):
                 # A space at the prompt's end often joins the first token of the text.
                 is_behind = characters[starts[text] : ends[text], 1] > len(self._prepare(""))
                 n_prompt = min(self._n_prompt, int(np.argmax(is_behind)))
+                last = starts[text] + n_prompt - 1
+                if n_prompt and self._is_space(ids[last], characters[last], texts[text]):
+                    n_prompt -= 1  # it belongs to the first word of the text
                 sequence[rows], bounds[rows] = self._windows(
                     body, n_prompt, tokens[rows], sequences
                 )
         return sequence, bounds
+
+    def _take_spaces(
+        self,
+        tokens: NDArray[np.int64],
+        texts: Sequence[str],
+        owners: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        ids: NDArray[np.int32],
+        characters: NDArray[np.int64],
+    ) -> None:
+        """Let each span begin with the space before it, where that is a token of its own.
+
+        A span whose first token begins with a space leaves the space before it alone. ``tokens``
+        and ``starts``, the first token of each span's text among all, have a row for each span.
+        """
+        rows = np.flatnonzero(tokens[:, 0] > 0)
+        first = starts[rows] + tokens[rows, 0]
+        may_be_space = np.isin(ids[first - 1], self._space_ids)
+        for row, token in zip(rows[may_be_space], first[may_be_space], strict=True):
+            name: Any = self._tokenizer.convert_ids_to_tokens(int(ids[token]))
+            if not name.startswith(_SPACE_TOKENS) and self._is_space(
+                ids[token - 1], characters[token - 1], texts[owners[row]]
+            ):
+                tokens[row, 0] -= 1
+
+    def _is_space(self, token: np.int32, characters: NDArray[np.int64], text: str) -> bool:
+        """Whether a token stands for a space: letters such as "Ġ" are in vocabularies too."""
+        start, end = characters.tolist()
+        return int(token) in self._space_ids and not self._prepare(text)[start:end].strip()
 
     def _in_prepared(
         self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]

@@ -35,7 +35,7 @@ from tokenizers import (
     trainers,
 )
 
-from bertvectorizer import BertWordVectorizer, EmbeddingStore
+from bertvectorizer import BertSpanVectorizer, BertWordVectorizer, EmbeddingStore
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelChangedError
 from tests.plain import POOLINGS, by_offsets, by_word_ids, in_windows
 from tests.tiny import ModelFactory, save_model
@@ -390,6 +390,95 @@ def test_other_tokenizers_by_hand(trained: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
         n_lost = (~found.any(axis=1)).sum()
         assert n_lost < 20, "only what the tokenizer leaves nothing of"
+
+
+PIECES = [
+    *("▁", "▁the", "▁flew", "bat", "s", "crane", "night", "un", "ly"),
+    *"abcdefghijklmnopqrstuvwxyz.,!",
+]
+UNIGRAM = {
+    "albert": transformers.AlbertTokenizer,
+    "t5": transformers.T5Tokenizer,
+    "xlm-roberta": transformers.XLMRobertaTokenizer,
+    "deberta-v2": transformers.DebertaV2Tokenizer,
+    "rembert": transformers.RemBertTokenizer,
+    "camembert": transformers.CamembertTokenizer,
+}
+SPACE_IS_A_TOKEN = [*UNIGRAM, "llama", "roberta", "marks before splitting"]
+SPLIT = [["bats", "the", "crane", "flew", "unbatsly", ".", "the", "q!z", "night"], ["bat"], ["the"]]
+
+
+def separate_space(kind: str) -> Any:
+    """A tokenizer of the library, which has no tokens but "▁the" and "▁flew" with their space."""
+    if kind in UNIGRAM:
+        special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]", "<s>", "</s>", "<mask>"]
+        named = {"pad_token": "<pad>", "unk_token": "<unk>"}
+        scores = [*((token, 0.0) for token in special), *((piece, -2.0) for piece in PIECES)]
+        return UNIGRAM[kind](vocab=scores, unk_id=1, **named)
+    if kind == "marks before splitting":
+        tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), *((p, -2.0) for p in PIECES)], 0))
+        marks = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        tokenizer.normalizer = normalizers.Sequence(marks)
+        return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+    mark = "Ġ" if kind == "roberta" else "▁"
+    letters = [mark, *"abcdefghijklmnopqrstuvwxyz.,!"]
+    merges = [("t", "h"), ("th", "e"), (mark, "the"), ("b", "a"), ("ba", "t")]
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters, *map("".join, merges)]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    if kind == "roberta":
+        return transformers.RobertaTokenizer(
+            vocab=vocabulary, merges=merges, add_prefix_space=True
+        )
+    return transformers.LlamaTokenizer(vocab=vocabulary, merges=merges)
+
+
+@pytest.fixture(scope="module", params=SPACE_IS_A_TOKEN)
+def with_space_tokens(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    directory = tmp_path_factory.mktemp("space")
+    tokenizer = separate_space(request.param)
+    save_model("bert", directory, vocab_size=len(tokenizer) + 1)
+    for path in directory.glob("tokenizer*"):
+        path.unlink()
+    tokenizer.save_pretrained(directory)
+    return str(directory)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_space_that_is_a_token_belongs_to_its_word(
+    with_space_tokens: str, pooling: str
+) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(with_space_tokens)
+    for words in SPLIT:
+        by_words = tokenizer(words, is_split_into_words=True)
+        assert by_words["input_ids"] == tokenizer(" ".join(words))["input_ids"]
+        first_of_word = by_words.tokens()[by_words.word_ids().index(0)]
+        assert first_of_word in ("▁", "Ġ") or words == ["the"]
+    expected = flat([by_word_ids(with_space_tokens, words, pooling) for words in SPLIT], pooling)
+    for store in ("auto", None):
+        vectorizer = BertWordVectorizer(
+            with_space_tokens, layers="all", subtoken_pooling=pooling, store=store
+        )
+        np.testing.assert_allclose(vectorizer.transform(SPLIT), expected, rtol=0, atol=1e-5)
+    spans = [(" ".join(SPLIT[0]), *span) for span in joined(SPLIT[0])[1]]
+    as_spans = BertSpanVectorizer(
+        with_space_tokens, layers="all", subtoken_pooling=pooling
+    ).transform(pd.DataFrame(spans, columns=["text", "start", "end"]))
+    np.testing.assert_allclose(as_spans, expected[: len(spans)], rtol=0, atol=1e-5)
+
+
+def test_letters_that_look_like_spaces_are_no_spaces(tmp_path: Path) -> None:
+    """Vocabularies of other models have "Ġ", a letter of Maltese, and "▁" as characters."""
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "Ġ": 1, "▁": 2, "bat": 3}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    save_model("bert", tmp_path)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]"
+    ).save_pretrained(tmp_path)
+    words = ["Ġ", "bat", "▁", "bat"]
+    found = BertWordVectorizer(tmp_path).transform([words])
+    np.testing.assert_allclose(found, by_word_ids(tmp_path, words)[-1], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("prompt", ["query: ", "query:", "a bat"])
