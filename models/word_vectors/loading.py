@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import InvalidParameterError, ModelChangedError
+from ...errors import InvalidParameterError, ModelChangedError, ModelNotFoundError
 from ...validation import check_flag
 from ...warning import warn_user
 from ..checkpoint.source import open_checkpoint
@@ -197,7 +197,14 @@ def _load_again(
     source: str, key: str, on_error: OnError = "raise", local_files_only: bool = False
 ) -> WordVectors:
     """Open the table of a pickle."""
-    table = load_word_vectors(source, on_error=on_error, local_files_only=local_files_only)
+    try:
+        table = load_word_vectors(source, on_error=on_error, local_files_only=local_files_only)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(
+            f"{error} A pickled WordVectors is read again from where it was, so bring it back"
+            " there, or link it. A StaticVectorizer that was given the path can be told another"
+            " one after loading, by set_params(vectors=...)."
+        ) from None
     if table.fingerprint != key:
         raise ModelChangedError(
             f"The word vectors in '{source}' are not those that were pickled. Bring the former file"

@@ -301,7 +301,8 @@ def load_pipeline(
     name in the file.
 
     A transformer is searched for when texts are first encoded. It is an error if it is missing or
-    was changed. If it was moved, set ``model_name``.
+    was changed. If it was moved, give its new place by
+    ``saved.pipeline.set_params(bertvectorizer__model_name=...)``, as the message says.
 
     Examples
     --------

@@ -7,20 +7,25 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 from transformers import AutoTokenizer
 
-from bertvectorizer import BertVectorizer, BertWordVectorizer
+from bertvectorizer import BertSpanVectorizer, BertVectorizer, BertWordVectorizer
 from bertvectorizer.errors import (
     InvalidParameterError,
     ModelChangedError,
     ModelIntegrityError,
+    ModelNotFoundError,
     UnsupportedModelError,
 )
+from bertvectorizer.features.bert_common import BertBase
 from tests.tiny import save_model
 
 pytestmark = pytest.mark.numeric
@@ -92,6 +97,41 @@ def test_the_same_model_in_another_directory_is_the_same_model(bert: str, tmp_pa
     np.testing.assert_array_equal(
         vectorizer.set_params(model_name=str(tmp_path / "copy")).transform(TEXTS), X
     )
+
+
+ROWS: dict[type[BertBase[Any]], Any] = {
+    BertVectorizer: TEXTS,
+    BertWordVectorizer: [["the", "old", "bat"], ["a", "ball"]],
+    BertSpanVectorizer: pd.DataFrame({"text": ["the old bat", "a ball"], "word": ["bat", "ball"]}),
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_a_moved_model_is_found_at_its_new_place(
+    kind: type[BertBase[Any]], own_model: Path, other: str, tmp_path: Path
+) -> None:
+    rows = ROWS[kind]
+    vectorizer = kind(str(own_model))
+    X = vectorizer.fit_transform(rows)
+    stored = pickle.dumps(make_pipeline(vectorizer))
+    moved = own_model.rename(tmp_path / "moved")
+    pipeline = pickle.loads(stored)
+    step = kind.__name__.lower()
+    message = (
+        rf"(?s){re.escape(repr(str(own_model)))} was not found.*{kind.__name__} was fitted with it"
+        rf".* set_params\(model_name=\.\.\.\).* set_params\({step}__model_name=\.\.\.\)"
+    )
+    with pytest.raises(ModelNotFoundError, match=message):
+        pipeline.transform(rows)
+    with pytest.raises(ModelNotFoundError, match=message):
+        pipeline.get_feature_names_out()
+    pipeline.set_params(**{f"{step}__model_name": str(moved)})
+    np.testing.assert_array_equal(pipeline.transform(rows), X)
+    with pytest.raises(ModelChangedError, match="another model than in fit"):
+        pipeline.set_params(**{f"{step}__model_name": other}).transform(rows)
+    with pytest.raises(ModelNotFoundError) as caught:
+        kind(str(own_model)).fit(rows)
+    assert "was fitted" not in str(caught.value), "this one was not"
 
 
 @pytest.fixture

@@ -304,8 +304,11 @@ def test_the_same_vectors_at_another_path_are_the_same(glove: Path, tmp_path: Pa
     X = vectorizer.transform(TEXTS)
     (tmp_path / "moved").mkdir()
     moved = glove.rename(tmp_path / "moved" / "vectors.txt")
-    with pytest.raises(ModelNotFoundError, match=re.escape(str(glove))):
+    message = rf"{re.escape(str(glove))}(?s:.*)set_params\(staticvectorizer__vectors=\.\.\.\)"
+    with pytest.raises(ModelNotFoundError, match=message):
         vectorizer.transform(TEXTS)
+    with pytest.raises(ModelNotFoundError, match=message):
+        pickle.loads(pickle.dumps(vectorizer)).get_feature_names_out()
     np.testing.assert_array_equal(vectorizer.set_params(vectors=str(moved)).transform(TEXTS), X)
     np.testing.assert_array_equal(
         vectorizer.set_params(vectors=load_word_vectors(moved)).transform(TEXTS), X

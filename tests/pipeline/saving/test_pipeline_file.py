@@ -33,6 +33,7 @@ from sklearn.svm import LinearSVC
 
 from bertvectorizer import (
     BertVectorizer,
+    BertWordVectorizer,
     EmbeddingStore,
     StaticVectorizer,
     Word2VecVectorizer,
@@ -358,6 +359,35 @@ def test_another_model_and_none(tmp_path: Path) -> None:
     shutil.rmtree(own)
     with pytest.raises(ModelNotFoundError, match="Searched:"):
         load_pipeline(path).pipeline.predict(NEW)
+
+
+def test_a_moved_model_is_found_at_its_new_place(tmp_path: Path) -> None:
+    path, own = tmp_path / "model.skops", save_model("bert", tmp_path / "own")
+    pipeline = fitted(BertVectorizer(str(own)))
+    expected = pipeline.predict_proba(NEW)
+    save_pipeline(pipeline, path)
+    moved = own.rename(tmp_path / "moved")
+    loaded = load_pipeline(path).pipeline
+    with pytest.raises(ModelNotFoundError, match=r"set_params\(bertvectorizer__model_name="):
+        loaded.predict(NEW)
+    loaded.set_params(bertvectorizer__model_name=str(moved))
+    np.testing.assert_allclose(loaded.predict_proba(NEW), expected, rtol=0, atol=1e-6)
+    save_pipeline(loaded, path)
+    np.testing.assert_array_equal(load_pipeline(path).pipeline.predict(NEW), loaded.predict(NEW))
+
+
+def test_a_moved_model_of_a_labeler_is_found_at_its_new_place(tmp_path: Path) -> None:
+    path, own = tmp_path / "model.skops", save_model("bert", tmp_path / "own")
+    words, tags = [["the", "bat"], ["a", "crane", "flew"]], [["O", "B-X"], ["O", "B-X", "O"]]
+    labeler = SequenceLabeler(BertWordVectorizer(str(own)), LogisticRegression()).fit(words, tags)
+    expected = labeler.predict(words)
+    save_pipeline(make_pipeline(labeler), path)
+    moved = own.rename(tmp_path / "moved")
+    loaded = load_pipeline(path).pipeline[-1]
+    with pytest.raises(ModelNotFoundError, match=r"labeler\.vectorizer_"):
+        loaded.predict(words)
+    loaded.vectorizer_.set_params(model_name=str(moved))
+    assert loaded.predict(words) == expected
 
 
 def test_other_word_vectors_and_none(vectors: Path, tmp_path: Path) -> None:
