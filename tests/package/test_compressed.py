@@ -6,8 +6,10 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +18,8 @@ import pytest
 from bertvectorizer import compressed
 from bertvectorizer.compressed import ExpansionError, fault_of_member, most_bytes, within_limits
 from bertvectorizer.errors import InvalidTableError
-from bertvectorizer.pipeline import read_conll, read_table
+from bertvectorizer.pipeline import read_chunks, read_conll, read_table
+from tests.processes import run_python
 
 MEGABYTE = 1 << 20
 
@@ -113,6 +116,109 @@ def test_no_column_of_parquet_expands_without_limit(tmp_path: Path) -> None:
     ):
         read_table(path, ["text"])
     assert read_table(path, ["short"])["short"].tolist() == ["x"]
+
+
+def write_repeated(path: Path) -> None:
+    """A text of 1 MiB, which stands once in the file, a thousand times."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), ["x" * MEGABYTE])
+    parquet.write_table(pa.table({"text": text}), path, store_schema=False, compression="zstd")
+
+
+def write_prefixes(path: Path) -> None:
+    """Texts of 1 MiB, each given by the length of what it shares with the one before."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = pa.array(["x" * MEGABYTE] * 300)
+    parquet.write_table(
+        pa.table({"text": texts}),
+        path,
+        use_dictionary=False,
+        compression="zstd",
+        column_encoding={"text": "DELTA_BYTE_ARRAY"},
+    )
+
+
+def write_missing(path: Path) -> None:
+    """Twenty million missing texts."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    schema = pa.schema({"text": pa.string()})
+    with parquet.ParquetWriter(path, schema) as file:
+        for _ in range(20):
+            file.write_table(pa.table({"text": pa.nulls(1_000_000, pa.string())}, schema))
+
+
+def write_pages(path: Path) -> None:
+    """Texts of 200 MiB together in the pages of one column."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(
+        pa.table({"text": ["x" * MEGABYTE] * 200}), path, use_dictionary=False, compression="gzip"
+    )
+
+
+def write_line(start: str, packer: str, path: Path) -> None:
+    """A line of 48 MiB after so much noise that its size is in proportion to the file."""
+    noise = "".join(f"{start}{os.urandom(500).hex()}{END[start]}\n" for _ in range(1500))
+    header = "text\n" if start == "" else ""
+    path.write_bytes(PACKERS[packer](f"{header}{noise}{start}".encode() + b"x" * (48 * MEGABYTE)))
+    assert path.stat().st_size * 100 > 50 * MEGABYTE
+
+
+END = {"": "", '{"text": "': '"}'}
+BOMBS: dict[str, Callable[[Path], None]] = {
+    "repeated.parquet": write_repeated,
+    "prefixes.parquet": write_prefixes,
+    "missing.parquet": write_missing,
+    "pages.parquet": write_pages,
+    **{
+        f"line.{kind}.{packer}": partial(write_line, start, packer)
+        for kind, start in (("csv", ""), ("jsonl", '{"text": "'))
+        for packer in PACKERS
+    },
+}
+READ = """
+import sys
+from bertvectorizer.errors import InvalidTableError
+from bertvectorizer.pipeline import read_chunks
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
+list(read_chunks(sys.argv[1], ["text"], 4096))
+before = peak()
+try:
+    for chunk in read_chunks(sys.argv[2], ["text"], 4096):
+        chunk = None
+    print("it was read")
+except InvalidTableError as error:
+    print(error)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel tells no peak")
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_file_takes_little_memory(name: str, tmp_path: Path) -> None:
+    small, path = tmp_path / f"small.{name.partition('.')[2]}", tmp_path / name
+    BOMBS[name](path)
+    assert path.stat().st_size < 2 * MEGABYTE
+    if name.endswith("parquet"):
+        pd.DataFrame({"text": ["x"]}).to_parquet(small)
+    else:
+        kind, packer = name.split(".")[1:]
+        start = READERS[kind][0]
+        small.write_bytes(PACKERS[packer]((start + END.get(start, "")).encode()))
+    message, grown = run_python(READ, small, path).splitlines()
+    assert "it expands to" in message or "has a line longer" in message or "column" in message
+    assert int(grown) < 250, "MiB"
+
+
+def test_what_repeats_within_the_limits_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    texts = [f"{number} bats" * 9 for number in range(50)] * 2000
+    for kind in (str, "category"):
+        pd.DataFrame({"text": texts}).astype(kind).to_parquet(path, row_group_size=30_000)
+        chunks = list(read_chunks(path, ["text"], 4096))
+        assert {len(chunk) for chunk in chunks[:-1]} == {4096}
+        assert [text for chunk in chunks for text in chunk["text"]] == texts
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
