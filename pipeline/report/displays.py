@@ -15,13 +15,16 @@ __all__ = ["display", "display_pair"]
 
 
 class _PyplotFigure(Figure):
-    """A figure of pyplot, which notebooks show once: they show pyplot's figures by themselves."""
+    """A figure of pyplot, which a notebook shows once: as the result of a cell, or at its end."""
 
     def _ipython_display_(self) -> None:
+        import matplotlib
         from matplotlib import pyplot
 
-        if not pyplot.fignum_exists(getattr(self, "number", -1)):  # shown and closed by a cell
-            raise NotImplementedError  # IPython then shows it like any figure
+        if "inline" in matplotlib.get_backend():
+            # It shows the open figures of pyplot at the end of a cell: this one is shown now.
+            pyplot.close(self)
+        raise NotImplementedError  # IPython then shows it like any figure
 
 
 def _pyplot_figure(**options: Any) -> Figure:

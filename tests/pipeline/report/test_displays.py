@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -104,13 +105,34 @@ def test_without_a_screen_the_figure_is_a_plain_one(monkeypatch: pytest.MonkeyPa
     assert draw(make_comparison().plot_scores())
 
 
-def test_a_notebook_shows_a_figure_once() -> None:
-    figure: Any = make_comparison().plot_scores()
-    assert isinstance(figure, displays._PyplotFigure)
-    assert figure._ipython_display_() is None, "pyplot shows it"
-    pyplot.close(figure)
-    with pytest.raises(NotImplementedError):
+def is_shown(figure: Any) -> bool:
+    """Whether IPython shows a figure that is given to its display function."""
+    try:
         figure._ipython_display_()
+    except NotImplementedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("is_result", [True, False])
+@pytest.mark.parametrize(
+    "backend", ["inline", "module://matplotlib_inline.backend_inline", "module://ipympl"]
+)
+def test_a_notebook_shows_a_figure_once(
+    backend: str, is_result: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First the result of a cell is shown, then, by the inline backend, pyplot's open figures."""
+    monkeypatch.setattr(matplotlib, "get_backend", lambda **options: backend)
+    figure = make_comparison().plot_scores()
+    assert isinstance(figure, displays._PyplotFigure)
+    shown = [is_shown(figure)] if is_result else []
+    if "inline" in backend:
+        shown += [is_shown(pyplot.figure(number)) for number in pyplot.get_fignums()]
+        pyplot.close("all")  # as the backend does
+        assert shown == [True]
+        assert is_shown(figure), "as the result of a later cell"
+    else:
+        assert pyplot.get_fignums(), "an interactive backend keeps it"
 
 
 def test_the_report_leaves_no_figure_open(tmp_path: Path) -> None:
