@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -59,6 +59,19 @@ class VectorizerBase(
     @property
     def _n_features_out(self) -> int:  # read by ClassNamePrefixFeaturesOutMixin
         return self.n_features_out_
+
+    def _name_features(self, columns: Sequence[str] | None) -> NDArray[np.object_]:
+        """Number the features of each column; None gives them the name of the class."""
+        if columns is None:
+            names: NDArray[np.object_] = super().get_feature_names_out()
+            return names
+        numbers = range(self._n_features())
+        return np.array([f"{name}_{n}" for name in columns for n in numbers], dtype=object)
+
+    def _span_column(self) -> list[str] | None:
+        """Return the name of the features of spans: that of the columns which ``fit`` read."""
+        columns = getattr(self, "span_columns_", None)
+        return None if columns is None else ["_".join(columns)]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -183,12 +196,14 @@ class TextVectorizer(VectorizerBase):
 
     def _keep_columns(self, column: TextColumn) -> None:
         """Keep the number of columns and their names, which name the features."""
-        for name in ("n_features_in_", "feature_names_in_"):
+        for name in ("n_features_in_", "feature_names_in_", "span_columns_"):
             self.__dict__.pop(name, None)  # of an earlier fit
         if self._reads_texts():
             self.n_features_in_ = column.n_columns
             if column.names is not None:
                 self.feature_names_in_ = np.array(column.names, dtype=object)
+        elif column.names is not None:
+            self.span_columns_ = list(column.names)
 
     def _n_columns(self) -> int:
         """Return the number of columns of texts; it is 1 before ``fit``."""
@@ -235,7 +250,8 @@ class TextVectorizer(VectorizerBase):
         -------
         names : ndarray of shape (n_features,), dtype object
             The name of the text column, an underscore and a number from 0. If the columns have no
-            names, the class name in lower case and a number.
+            names, the class name in lower case and a number. Features of spans have the names of
+            all columns that tell the span, such as ``text_word_0``.
 
         Raises
         ------
@@ -243,18 +259,15 @@ class TextVectorizer(VectorizerBase):
             If ``input_features`` has another length than the number of columns, or other names than
             ``fit`` saw.
         """
-        columns = self._column_names(input_features)
-        if columns is None:
-            names: NDArray[np.object_] = super().get_feature_names_out()
-            return names
-        numbers = range(self._n_features())
-        return np.array([f"{name}_{n}" for name in columns for n in numbers], dtype=object)
+        return self._name_features(self._column_names(input_features))
 
     def _column_names(self, given: Any) -> list[str] | None:
         """Return the names of the text columns, or None if features have the class's name."""
         n_columns, known = self._n_columns(), getattr(self, "feature_names_in_", None)
         if given is None:
-            return None if known is None or not self._reads_texts() else list(known)
+            if not self._reads_texts():
+                return self._span_column()
+            return None if known is None else list(known)
         if len(given) != n_columns and self._reads_one_column():
             raise InvalidTextError(
                 "The 'input_features' parameter must hold"
@@ -263,7 +276,9 @@ class TextVectorizer(VectorizerBase):
             )
         # Features that were fitted by a former version keep the names that later steps know.
         is_of_former_version = self._is_fitted() and not hasattr(self, "n_features_in_")
-        if not self._reads_texts() or is_of_former_version:
+        if not self._reads_texts():
+            return self._span_column()
+        if is_of_former_version:
             return None
         if known is not None and list(given) != list(known):
             raise InvalidTextError(

@@ -90,6 +90,9 @@ class BertSpanVectorizer(BertSpanBase):
     ----------
     n_features_out_ : int
         Number of columns of the result.
+    span_columns_ : list of str
+        Names of the columns that ``fit`` read: text and word, or text, start and end. They name
+        the features.
     layers_ : tuple of int
         Numbers of the layers read; 0 is the output of the embeddings.
     layer_weights_ : ndarray of shape (n_layers,), float32, or None
@@ -209,6 +212,7 @@ class BertSpanVectorizer(BertSpanBase):
                     f" {len(targets)} instead. Give y the rows of X, in their order."
                 )
         self._learn(_passages(table), targets)
+        self.span_columns_ = list(table.columns)
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -229,6 +233,23 @@ class BertSpanVectorizer(BertSpanBase):
         if self.missing == "nan":
             vectors[table.is_missing] = np.nan
         return vectors
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : sequence of str or None, default=None
+            Ignored: the names come from the columns that ``fit`` read.
+
+        Returns
+        -------
+        names : ndarray of shape (n_features,), dtype object
+            The names of the columns that tell the span and a number from 0, joined by underscores:
+            ``text_word_0``, or ``text_start_end_0``. Before ``fit``, the class name in lower case
+            and a number.
+        """
+        return self._name_features(self._span_column())
 
     def _table(self, X: Any) -> SpanTable:
         self._check_parameters()

@@ -117,6 +117,9 @@ class StaticVectorizer(WordVectorizer):
         Number of text columns that ``fit`` saw, with ``unit="text"``.
     feature_names_in_ : ndarray of shape (n_features_in_,), dtype object
         Their names. Defined only if each of them has a str as its name.
+    span_columns_ : list of str
+        Names of the columns that ``fit`` read with ``unit="span"``: text and word, or text, start
+        and end.
     oov_ : OovReport
         The words and texts of the training set without a vector.
     oov_rate_ : float
@@ -164,8 +167,9 @@ class StaticVectorizer(WordVectorizer):
     ``fit`` copies a DataFrame or KeyedVectors once more, so that later changes to it do not affect
     the fitted estimator.
 
-    Features are named by their column of texts, as ``review_0``, or by the class where the column
-    has no name, and with other units. Several columns share the weights that ``fit`` learns.
+    Features are named by their column of texts, as ``review_0``; those of spans by all columns that
+    tell the span, as ``text_word_0``. They are named by the class where a column has no name, and
+    with ``unit="word"``. Several columns share the weights that ``fit`` learns.
 
     ``fit`` learns weights and frequencies. ``oov``, ``normalize``, ``tokenizer`` and ``unit`` may
     also be changed after ``fit``. The words of ``word_frequencies`` must be spelled as in the
@@ -292,7 +296,7 @@ class StaticVectorizer(WordVectorizer):
             )
             bounds = table.spans.tolist()
             parts = [text[slice(*span)] for text, span in zip(table.texts, bounds, strict=True)]
-            return TextColumn(parts, table.is_missing)
+            return TextColumn(parts, table.is_missing, names=table.columns)
         return super()._read(X)
 
     def _reads_one_column(self) -> bool:

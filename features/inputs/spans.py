@@ -34,11 +34,12 @@ _ROWS_NAMED = 5
 
 @dataclass(frozen=True)
 class SpanTable:
-    """Texts, and a span of characters in each."""
+    """Texts, and a span of characters in each; ``columns`` names the columns that were read."""
 
     texts: list[str]
     spans: NDArray[np.int64]
     is_missing: NDArray[np.bool_]
+    columns: tuple[str, ...]
 
 
 def read_spans(
@@ -61,16 +62,19 @@ def read_spans(
     check_choice("missing", missing, get_args(_Missing))
     columns = _Columns(X)
     names = columns.names
+    read: tuple[Hashable, ...]
     # A name that was given is meant: a slip in one must not lead to another column.
     names_bounds, names_word = _given(start, end, word)
     if names_bounds or (not names_word and start is not None and (start in names or end in names)):
         _check_distinct(text=text, start=start, end=end)
         texts = read_texts(columns[text, "text"])
         spans, faults = _by_bounds(columns, start, end, texts)
+        read = (text, start, end)
     elif names_word or (word is not None and word in names):
         _check_distinct(text=text, word=word)
         texts = read_texts(columns[text, "text"])
         spans, faults = _by_word(columns[word, "word"], texts.texts)
+        read = (text, word)
     else:
         read_texts(columns[text, "text"])
         wanted = [repr(name) for name in (start, end, word) if name is not None]
@@ -84,7 +88,7 @@ def read_spans(
     has_no_span = np.zeros(len(texts.texts), dtype=bool)
     has_no_span[list(faults)] = True
     with_spans = ["" if row in faults else value for row, value in enumerate(texts.texts)]
-    return SpanTable(with_spans, spans, has_no_span)
+    return SpanTable(with_spans, spans, has_no_span, tuple(map(str, read)))
 
 
 def _given(start: Hashable, end: Hashable, word: Hashable) -> tuple[bool, bool]:

@@ -49,7 +49,8 @@ _ROWS_NAMED = 5
 class TextColumn:
     """Texts, "" for missing ones, and whether each of them was missing.
 
-    The texts of several columns stand row by row. ``names`` is None if a column has no name.
+    The texts of several columns stand row by row. ``names`` is None if a column has no name; texts
+    of spans have the names of all columns that tell the span.
     """
 
     texts: list[str]

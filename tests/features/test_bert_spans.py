@@ -494,10 +494,29 @@ def test_column_transformer(bert: str) -> None:
     X = columns.fit_transform(table)
     np.testing.assert_allclose(X[:, :-1], BertSpanVectorizer(bert).transform(TABLE), atol=1e-6)
     assert columns.get_feature_names_out()[[0, -1]].tolist() == [
-        "span__bertspanvectorizer0",
+        "span__text_start_end_0",
         "num__price",
     ]
     assert columns.set_output(transform="pandas").fit_transform(table).index.equals(TABLE.index)
+
+
+def test_names_know_their_columns(bert: str) -> None:
+    """Spans of other texts, and other words of the same texts, do not clash without prefixes."""
+    table = pd.DataFrame({"title": ["a bat, a ball"] * 2, "body": ["the bat hit a ball"] * 2})
+    table = table.assign(animal="bat", thing="ball")
+    made = [("title", "animal"), ("body", "animal"), ("body", "thing")]
+    parts = ColumnTransformer(
+        [
+            (f"{text} {word}", BertSpanVectorizer(bert, text=text, word=word), [text, word])
+            for text, word in made
+        ],
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    names = parts.fit_transform(table).columns.tolist()
+    assert names == [f"{text}_{word}_{number}" for text, word in made for number in range(32)]
+    assert pickle.loads(pickle.dumps(parts)).get_feature_names_out().tolist() == names
+    unfitted = BertSpanVectorizer(bert).get_feature_names_out()
+    assert unfitted[:2].tolist() == ["bertspanvectorizer0", "bertspanvectorizer1"]
 
 
 def test_set_output(bert: str) -> None:
@@ -509,7 +528,7 @@ def test_set_output(bert: str) -> None:
     assert (
         found.columns.tolist()
         == vectorizer.get_feature_names_out().tolist()
-        == [f"bertspanvectorizer{number}" for number in range(64)]
+        == [f"text_start_end_{number}" for number in range(64)]
     )
     np.testing.assert_array_equal(found.to_numpy(), plain_matrix)
     polars_frame = vectorizer.set_output(transform="polars").transform(pl.from_pandas(TABLE))

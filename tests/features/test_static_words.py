@@ -262,7 +262,7 @@ def test_tags_and_names(unit: str) -> None:
         unit == "span",
         True,
     )
-    prefix = "x_" if unit == "text" else "staticvectorizer"
+    prefix = {"text": "x_", "word": "staticvectorizer", "span": "text_start_end_"}[unit]
     assert vectorizer.get_feature_names_out(["x"]).tolist() == [
         f"{prefix}{number}" for number in range(5)
     ]
@@ -291,7 +291,7 @@ def test_a_column_transformer_of_spans(kind: Any) -> None:
     result = parts.fit_transform(kind(columns))
     np.testing.assert_allclose(result[:2, :5], [VECTORS[:2].mean(0), VECTORS[3]], rtol=1e-6)
     assert parts.get_feature_names_out().tolist() == [
-        *(f"span__staticvectorizer{number}" for number in range(5)),
+        *(f"span__text_start_end_{number}" for number in range(5)),
         "size__size",
     ]
     framed = parts.set_output(transform="pandas").fit_transform(
@@ -304,6 +304,20 @@ def test_a_column_transformer_of_spans(kind: Any) -> None:
     )
     search.fit(kind(columns), ["bat", "ball"] * 4)
     assert search.best_score_ == 1.0
+
+
+def test_names_of_spans_know_their_columns() -> None:
+    table = pd.DataFrame({"text": ["the bat hit"] * 2, "one": "bat", "other": "hit"})
+    parts = ColumnTransformer(
+        [(w, StaticVectorizer(TABLE, unit="span", word=w), ["text", w]) for w in ("one", "other")],
+        verbose_feature_names_out=False,
+    ).fit(table)
+    assert parts.get_feature_names_out().tolist() == [
+        f"text_{word}_{number}" for word in ("one", "other") for number in range(5)
+    ]
+    vectorizer = StaticVectorizer(TABLE, unit="span", word="one").fit(table)
+    vectorizer.set_params(unit="text").fit(["the bat"])
+    assert not hasattr(vectorizer, "span_columns_")
 
 
 def test_a_pipeline_of_words() -> None:
