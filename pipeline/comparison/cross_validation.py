@@ -26,6 +26,7 @@ from .folds import Folds, Split
 from .metrics import Metric
 from .outcome import Cost, Outcome
 from .peak_memory import read_peak, reset_peak
+from .probabilities import read_probabilities
 from .statistics import resample_rows
 from .target import Target
 
@@ -86,6 +87,11 @@ class CrossValidation:
         return outcome, list(dict.fromkeys(messages))
 
     @property
+    def n_fits(self) -> int:
+        """Number of fits of each feature set: folds, held-back rows, learning curve."""
+        return len(self.folds.splits) + self._has_test + sum(map(len, self.curve))
+
+    @property
     def _has_test(self) -> bool:
         return self.n_rows < len(self.texts)
 
@@ -102,7 +108,10 @@ class CrossValidation:
         )
         resampled = replace(job, bootstrap_seed=self.random_state or 0)
         of_folds = resampled if len(self.folds.splits) == 1 else job
-        jobs = [replace(of_folds, split=split) for split in self.folds.splits]
+        jobs = [
+            replace(of_folds, split=split, gives_probabilities=number < self.folds.n_first)
+            for number, split in enumerate(self.folds.splits)
+        ]
         jobs += [resampled] if self._has_test else []
         curve = [split for of_size in self.curve for split in of_size]
         return jobs + [replace(job, split=split, may_fail=True) for split in curve]
@@ -163,7 +172,19 @@ class CrossValidation:
             resampled=first.shown(of_folds[0].resampled) if n_folds == 1 else None,
             test_resampled=first.shown(test.resampled) if test else None,
             reason=next((fit.reason for fit in of_folds if fit.reason), ""),
+            probabilities=self._probabilities(fits),
         )
+
+    def _probabilities(self, fits: list[_Fit]) -> NDArray[np.float64] | None:
+        """Return the probabilities that the folds of the first repeat give, if each gives them."""
+        if self.target.classes is None:
+            return None
+        result = np.full((self.n_rows, len(self.target.classes)), math.nan)
+        for fit, (_, rows) in zip(fits[: self.folds.n_first], self.folds.splits, strict=False):
+            if fit.probabilities is None:
+                return None
+            result[rows] = fit.probabilities
+        return result
 
 
 @dataclass(frozen=True)
@@ -176,6 +197,7 @@ class _Fit:
     messages: list[str]
     resampled: NDArray[np.float64] | None = None
     reason: str = ""  # why the first score is NaN
+    probabilities: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +216,7 @@ class _Job:
     is_majority: bool
     bootstrap_seed: int | None = None  # None draws no bootstrap samples
     may_fail: bool = False
+    gives_probabilities: bool = False
 
     def run(self) -> _Fit:
         """Fit and score. A failure of a point of the learning curve leaves its scores NaN."""
@@ -240,6 +263,9 @@ class _Job:
             scores = [metric(answers, rows, truth) for metric in self.metrics]
             seed = self.bootstrap_seed
             resampled = None if seed is None else _resample(first, answers, truth, seed)
+            probabilities = None
+            if self.gives_probabilities:
+                probabilities = read_probabilities(answers, rows, self.target, labels)
         cost = Cost(
             dimensions=0 if self.is_majority else train_data.shape[1],
             encode_seconds=encode_seconds,
@@ -250,7 +276,7 @@ class _Job:
             oov_rate=oov_rate,
         )
         reason = first.reason if math.isnan(scores[0]) else ""
-        return _Fit(scores, predictions, cost, messages, resampled, reason)
+        return _Fit(scores, predictions, cost, messages, resampled, reason, probabilities)
 
 
 class _CachedPredictions:

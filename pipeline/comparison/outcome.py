@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["Cost", "Outcome"]
@@ -89,6 +90,10 @@ class Outcome:
         First metric on bootstrap samples of the held-back rows.
     reason : str, default=""
         Why the first metric has no value on a fold. "" if it has one on each.
+    probabilities : ndarray of shape (n_rows, n_classes) or None, default=None
+        Out-of-fold probabilities of the same models as ``predictions``, float64, with a column for
+        each class or label of the target. NaN for rows that are in no test fold. None if the
+        estimator gives none.
 
     See Also
     --------
@@ -113,9 +118,16 @@ class Outcome:
     resampled: NDArray[np.float64] | None = field(default=None, repr=False)
     test_resampled: NDArray[np.float64] | None = field(default=None, repr=False)
     reason: str = ""
+    probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    @property
+    def is_judged(self) -> NDArray[np.bool_]:
+        """Whether each row has an out-of-fold prediction, of shape (n_rows,)."""
+        values = self.predictions
+        first = values if values.ndim == 1 else values[:, 0]
+        return np.array([value is not None for value in first], dtype=bool)
 
     @property
     def n_judged(self) -> int:
         """Number of rows with an out-of-fold prediction."""
-        first = self.predictions.reshape(len(self.predictions), -1)[:, 0]
-        return sum(value is not None for value in first)
+        return int(self.is_judged.sum())

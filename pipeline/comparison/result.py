@@ -129,31 +129,41 @@ class ComparisonResult:
         -------
         table : DataFrame of shape (n_errors, 4)
             Columns ``text``, ``target``, and the predictions of both feature sets under their
-            names. For regression, the rows for which the prediction of ``name`` is closer, those
-            with the largest difference first.
+            names. The most confident come first: those in which the true class has a high
+            probability by ``name`` and a low one by ``other``, by the difference of both. For
+            several labels, by the mean probability that a label is as it is. A feature set without
+            probabilities is taken for equally confident in all rows; equals stay in their order.
+            For regression, the rows for which the prediction of ``name`` is closer, those with the
+            largest difference first.
 
         Raises
         ------
         InvalidParameterError
             If there is no such feature set.
+
+        See Also
+        --------
+        probabilities : The probabilities by which the rows are ordered.
         """
         first = self._outcome(name)
         if other is None:
             other = self.baseline if name != self.baseline else self.best
         second = self._outcome(other)
         truth = self.target.values
-        known = ~(_is_none(first.predictions) | _is_none(second.predictions))
+        is_flipped = first.is_judged & second.is_judged
         if self.target.kind == "regression":
             gains = np.full(len(truth), -np.inf)
             own, others = (
-                np.abs(outcome.predictions[known] - truth[known]) for outcome in (first, second)
+                np.abs(outcome.predictions[is_flipped] - truth[is_flipped])
+                for outcome in (first, second)
             )
-            gains[known] = others - own
-            rows = [row for row in np.argsort(-gains, kind="stable") if gains[row] > 0]
+            gains[is_flipped] = others - own
+            is_flipped = gains > 0
         else:
-            rows = np.flatnonzero(
-                known & _agree(first.predictions, truth) & ~_agree(second.predictions, truth)
-            ).tolist()
+            is_flipped &= _agree(first.predictions, truth) & ~_agree(second.predictions, truth)
+            gains = self._confidence(first) - self._confidence(second)
+        rows = np.flatnonzero(is_flipped)
+        rows = rows[np.argsort(-gains[rows], kind="stable")]
         columns: dict[str, Any] = {"text": self.texts[rows], "target": self._labels(truth[rows])}
         for kind, outcome in ((name, first), (other, second)):
             columns[f"{kind} (features)" if kind in columns else kind] = self._labels(
@@ -163,6 +173,78 @@ class ComparisonResult:
         return pd.DataFrame(
             {name: pd.Series(values, dtype=object) for name, values in columns.items()}
         ).set_axis(self.index[rows])
+
+    def _confidence(self, outcome: Outcome) -> NDArray[np.float64]:
+        """Return the probability that each row has its true class or labels; 0 if unknown."""
+        shares, truth = outcome.probabilities, self.target.values
+        if shares is None:
+            return np.zeros(len(truth))
+        if self.target.kind == "multilabel":
+            return np.asarray(np.where(truth == 1, shares, 1 - shares).mean(axis=1))
+        assert self.target.classes is not None
+        return np.asarray((shares * (truth[:, None] == self.target.classes)).sum(axis=1))
+
+    def probabilities(self, name: str | None = None) -> pd.DataFrame:
+        """Return the out-of-fold probabilities of a feature set.
+
+        Each row is judged by a model that was not fitted on it, that of the first repeat of the
+        folds: the same model as in ``outcomes[name].predictions``.
+
+        Parameters
+        ----------
+        name : str or None, default=None
+            Name of the feature set. None takes the best.
+
+        Returns
+        -------
+        probabilities : DataFrame of shape (n_rows, n_classes)
+            The rows of X under their index, and a column for each class of ``target.classes``. For
+            several labels, a column for each label with the probability that the row has it. A
+            class that is not in the training rows of a fold has 0 there. Rows that are in no test
+            fold are NaN.
+
+        Raises
+        ------
+        InvalidParameterError
+            If there is no such feature set, the target holds numbers, or the estimator gives no
+            probabilities.
+
+        See Also
+        --------
+        errors : The rows that flipped, the most confident first.
+
+        Examples
+        --------
+        >>> from bertvectorizer import compare
+        >>> comparison = compare(list("abcdefgh"), ["x", "y"] * 4, ["majority class"], cv=2)
+        >>> comparison.probabilities("majority class").loc[0].to_dict()
+        {'x': 0.5, 'y': 0.5}
+        """
+        outcome = self._outcome(self.best if name is None else name)
+        classes = self.target.classes
+        if classes is None:
+            raise InvalidParameterError(
+                "Probabilities are of classes, but the target of this comparison holds numbers. Its"
+                " out-of-fold predictions are in comparison.outcomes[name].predictions. If the"
+                " numbers are classes, compare with task='classification'."
+            )
+        if outcome.probabilities is None:
+            raise InvalidParameterError(
+                f"{outcome.name!r} has no probabilities, since its estimator,"
+                f" {self._estimator_name()}, gives none. Compare with one that has predict_proba:"
+                " estimator=LogisticRegression(), or CalibratedClassifierCV(estimator)."
+            )
+        dtype = object if classes.dtype == object else None
+        return pd.DataFrame(
+            outcome.probabilities.copy(),
+            index=self.index,
+            columns=pd.Index(classes.tolist(), dtype=dtype),
+        )
+
+    def _estimator_name(self) -> str:
+        if self._estimator is not None:
+            return type(self._estimator).__name__
+        return "the default for more than 20 classes or labels"
 
     def _labels(self, values: NDArray[Any]) -> list[Any]:
         """Return labels or numbers as Python objects; the labels of a multilabel row as a tuple."""
@@ -219,12 +301,6 @@ class ComparisonResult:
         return self.table[columns].to_string(index=False, float_format="{:.3f}".format)
 
     __repr__ = __str__
-
-
-def _is_none(predictions: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Whether each row lacks an out-of-fold prediction."""
-    first = predictions.reshape(len(predictions), -1)[:, 0]
-    return np.array([value is None for value in first], dtype=bool)
 
 
 def _agree(predictions: NDArray[np.object_], truth: NDArray[Any]) -> NDArray[np.bool_]:

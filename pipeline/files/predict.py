@@ -14,6 +14,7 @@ from ...errors import BertVectorizerError, InvalidTableError
 from ...features import read_texts
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...validation import invalid, short_text
+from ..comparison.probabilities import label_probabilities
 from .columns import FittedColumns, fitted_columns
 from .read import Quoting
 from .write import CsvWriter, JsonLinesWriter, ParquetWriter, Writer, convert_file
@@ -295,12 +296,7 @@ class _Predictor:
         shares = self._estimator.predict_proba(features)
         classes = self._estimator.classes_
         if isinstance(shares, list):
-            # An array for each label: its absence and presence, or one of them if it never changed.
-            present = [
-                one[:, list(known).index(1)] if 1 in known else np.zeros(len(one))
-                for one, known in zip(shares, classes, strict=True)
-            ]
-            return np.stack(present, axis=1), names
+            return label_probabilities(shares, classes), names
         return shares, names if len(names) == shares.shape[1] > 1 else list(classes)
 
 

@@ -22,10 +22,14 @@ def make_outcome(predictions: list[object]) -> Outcome:
         ([0, 0.0, False, ""], 4),
         ([None, None], 0),
         ([[None, None], [0, 1], [1, 0]], 2),
+        ([], 0),
+        (np.empty((0, 2)), 0),
     ],
 )
 def test_rows_with_a_prediction_are_counted(predictions: list[object], n_judged: int) -> None:
-    assert make_outcome(predictions).n_judged == n_judged
+    outcome = make_outcome(predictions)
+    assert outcome.n_judged == n_judged
+    assert outcome.is_judged.shape == (len(predictions),)
 
 
 def test_costs_that_do_not_apply_are_nan() -> None:

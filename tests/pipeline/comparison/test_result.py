@@ -9,14 +9,16 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import PredefinedSplit
+from sklearn.pipeline import make_pipeline
 
 from bertvectorizer import compare
 from bertvectorizer.errors import InvalidParameterError
-from tests.pipeline.results import FEATURES, KINDS, LABELS, TEXTS, comparison_of, few_samples
+from tests.pipeline.results import FEATURES, INDEX, KINDS, LABELS, TEXTS, comparison_of, few_samples
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
 
@@ -96,9 +98,104 @@ def test_rows_that_one_gets_right_and_another_wrong(kind: str) -> None:
         assert (gains > 0).all()
         assert gains.is_monotonic_decreasing
     else:
-        assert rows == sorted(rows)
         assert (errors["words"] == errors["target"]).all()
         assert not (errors["majority"] == errors["target"]).any()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "regression"])
+def test_the_most_confident_rows_come_first(kind: str) -> None:
+    comparison = dataclasses.replace(comparison_of(kind), index=pd.RangeIndex(40))
+    errors = comparison.errors("words", "numbers")
+    assert len(errors) > 1
+    classes, truth = comparison.target.classes, comparison.target.values
+    assert classes is not None
+
+    def of_truth(name: str, row: int) -> float:
+        shares = comparison.probabilities(name).loc[row].to_numpy()
+        if kind == "several":
+            return float(np.where(truth[row] == 1, shares, 1 - shares).mean())
+        return float(shares[classes.tolist().index(truth[row])])
+
+    gains = [of_truth("words", row) - of_truth("numbers", row) for row in errors.index]
+    assert gains == sorted(gains, reverse=True)
+    assert errors.index.tolist() != sorted(errors.index)
+    expected = comparison.outcomes["words"]
+    without = {
+        name: dataclasses.replace(outcome, probabilities=None)
+        for name, outcome in comparison.outcomes.items()
+    }
+    plain = dataclasses.replace(comparison, outcomes=without).errors("words", "numbers")
+    assert plain.index.tolist() == sorted(errors.index)
+    half = dataclasses.replace(comparison, outcomes={**without, "words": expected})
+    shares = [of_truth("words", row) for row in half.errors("words", "numbers").index]
+    assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "regression"])
+def test_probabilities_are_those_of_folds(kind: str) -> None:
+    comparison = comparison_of(kind)
+    target = comparison.target
+    found = comparison.probabilities("words")
+    assert found.index.equals(pd.Index(INDEX))
+    assert target.classes is not None
+    assert found.columns.tolist() == target.classes.tolist()
+    assert found.dtypes.eq("float64").all()
+    for train, test in comparison.folds.splits[: comparison.folds.n_first]:
+        model = clone(comparison.pipeline("words")).fit(
+            comparison.texts[train], target.values[train]
+        )
+        expected = model.predict_proba(comparison.texts[test])
+        np.testing.assert_allclose(found.to_numpy()[test], expected, atol=1e-6)
+    predictions = comparison.outcomes["words"].predictions
+    if kind == "several":
+        assert ((found.to_numpy() > 0.5) == predictions.astype(bool)).all()
+    else:
+        assert found.idxmax(axis=1).tolist() == predictions.tolist()
+    found.iloc[:] = 0
+    assert comparison.probabilities("words").to_numpy().max() > 0
+    assert comparison.probabilities().equals(comparison.probabilities(comparison.best))
+
+
+def test_probabilities_of_repeats_and_of_rows_never_judged() -> None:
+    labels = np.array(LABELS["text"])
+    comparison = compare(TEXTS, labels, FEATURES, LogisticRegression(), "2x3", "accuracy")
+    found = comparison.probabilities("words")
+    first = comparison.folds.splits[0]
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    model.fit(np.array(TEXTS)[first[0]], labels[first[0]])
+    expected = model.predict_proba(np.array(TEXTS)[first[1]])
+    np.testing.assert_allclose(found.to_numpy()[first[1]], expected, atol=1e-6)
+    assert found.index.equals(pd.RangeIndex(40))
+
+    judged = PredefinedSplit(np.repeat([-1, 0], [20, 20]))
+    found = compare(
+        TEXTS, labels, FEATURES, LogisticRegression(), judged, "accuracy"
+    ).probabilities("words")
+    assert found.iloc[:20].isna().all(axis=None)
+    assert found.iloc[20:].sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def test_where_there_are_no_probabilities() -> None:
+    with pytest.raises(InvalidParameterError, match="target of this comparison holds numbers"):
+        comparison_of("regression").probabilities("words")
+    with pytest.raises(InvalidParameterError, match=r"one of: majority, words, numbers\. Got"):
+        comparison_of("text").probabilities("no such")
+    ridge = compare(TEXTS, LABELS["text"], FEATURES, RidgeClassifier(), 2, "accuracy")
+    with pytest.raises(
+        InvalidParameterError, match=r"'words' has no .*RidgeClassifier.*Calibrated"
+    ):
+        ridge.probabilities("words")
+    assert ridge.probabilities("majority").notna().all(axis=None)
+    assert len(ridge.errors("words", "majority"))
+    many = compare(
+        [f"word{number // 2} {number}" for number in range(50)],
+        [f"class {number // 2}" for number in range(50)],
+        {"words": TfidfVectorizer()},
+        cv=2,
+        scoring="accuracy",
+    )
+    with pytest.raises(InvalidParameterError, match="more than 20 classes"):
+        many.probabilities()
 
 
 def test_errors_beside_whom() -> None:
