@@ -6,6 +6,16 @@ from typing import Any
 
 from .markdown import describe_machine, markdown
 
+_FAMILIES = {
+    "declared": "declared test",
+    "declared_better": 'of these "better"',
+    "exploratory": "exploratory family, Holm",
+    "any": "corrected, Holm",
+    "contender_better": 'of these "better"',
+    "any_without_holm": "corrected, no Holm",
+    "any_uncorrected": "uncorrected, Holm",
+}
+
 
 def significance_table(result: dict[str, Any]) -> str:
     """Return the tables of intervals, false alarms, power, families and held-back sets."""
@@ -71,24 +81,13 @@ def significance_table(result: dict[str, Any]) -> str:
     parts.append(
         "**families**: any false verdict among all comparisons with the best baseline, accuracy"
     )
-    names = ("any", "contender_better", "any_without_holm", "any_uncorrected")
+    # Results of before have no declared test.
+    names = [name for name in _FAMILIES if name in result["families"][0]]
     rows = [
         [row["world"], row["folds"], *(_rate(row[name]) for name in names)]
         for row in result["families"]
     ]
-    parts.append(
-        markdown(
-            [
-                "world",
-                "folds",
-                "corrected, Holm",
-                'of these "better"',
-                "corrected, no Holm",
-                "uncorrected, Holm",
-            ],
-            rows,
-        )
-    )
+    parts.append(markdown(["world", "folds", *(_FAMILIES[name] for name in names)], rows))
     parts.append(
         "**a held-back test set**: bootstrap interval at 95 %, and false alarms of the bootstrap"
         " test at 5 %"

@@ -7,6 +7,7 @@ and macro-F1 on endlessly many rows are known exactly.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -203,23 +204,26 @@ def uncorrected(differences: Floats) -> Floats:
 
 
 def family(scores: Floats, n_baselines: int, test_share: float, n_rows: int) -> dict[str, Any]:
-    """Compare all with the best baseline as one family; the first members are the baselines.
+    """Compare with the best baseline; the first members are the baselines.
 
-    That of `compare` is smaller: one test is declared beforehand, and baselines are not tested.
+    As `compare` does: the test of the first contender is declared and not corrected, the other
+    contenders are the exploratory family, baselines are not tested. And all as one family.
 
     *Shape of scores:* ``(n_data_sets, n_folds, n_members)``. All members are equally good: any
     verdict is a false alarm.
     """
     resolution = _resolution(n_rows, test_share)
-    alarms: dict[str, list[bool]] = {
-        name: [] for name in ("any", "contender_better", "any_without_holm", "any_uncorrected")
-    }
+    alarms: defaultdict[str, list[bool]] = defaultdict(list)
     for folds in scores:
         best = int(folds[:, :n_baselines].mean(axis=0).argmax())
         differences = np.delete(folds - folds[:, [best]], best, axis=1).T
         raw = np.array(
             [corrected_test(row, test_share, resolution=resolution).p_value for row in differences]
         )
+        declared = n_baselines - 1  # the best baseline is no longer among them
+        alarms["declared"].append(raw[declared] < LEVEL)
+        alarms["declared_better"].append(raw[declared] < LEVEL and differences[declared].mean() > 0)
+        alarms["exploratory"].append((holm(raw[declared + 1 :]) < LEVEL).any())
         found = holm(raw) < LEVEL
         alarms["any"].append(found.any())
         alarms["contender_better"].append(
