@@ -175,12 +175,21 @@ def naming_row(row_of: Callable[[str], int], what: str = "row") -> Iterator[None
 def progress_bar(
     estimator: BertBase[Any], total: int, unit: str
 ) -> Iterator[Callable[[float], Any] | None]:
-    """Show a bar if ``show_progress_bar`` is set, and yield the function that advances it."""
+    """Show a bar if ``show_progress_bar`` is set, and yield the function that advances it.
+
+    It ends at 100 %, whatever was in the store, and also where there was nothing to do.
+    """
     if not estimator.show_progress_bar:
         yield None
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, unit=f" {unit}", unit_scale=True, desc=type(estimator).__name__) as bar:
+    with tqdm(
+        total=total,
+        unit=f" {unit}",
+        unit_scale=True,
+        desc=type(estimator).__name__,
+        bar_format=None if total else "{desc}: 100%|{n_fmt}{unit}",  # tqdm has none for nothing
+    ) as bar:
         yield bar.update
         bar.update(total - bar.n)  # texts that the store had

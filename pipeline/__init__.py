@@ -1,4 +1,7 @@
-"""Workflows over the features: compare them, report, train, predict, embed whole files."""
+"""Workflows over the features: compare them, report, train, predict, embed whole files.
+
+`progress_bar` shows how far a comparison is.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -34,14 +34,13 @@ from .comparison.folds import Folds, Split, count_leaks, join_duplicates, make_f
 from .comparison.metrics import Metric, resolve_scoring
 from .comparison.outcome import Outcome
 from .comparison.target import Target, Task, join_target, read_target
+from .progress_bar import Progress, comparison_bar, no_progress, shows_bar
 from .report.result import Comparison
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["ComparisonInterrupted", "compare"]
-
-Progress = Callable[[str, str, int, int], Any]
 
 _FEW_ROWS = 100
 _MAX_JOBS = 1 << 20
@@ -91,6 +90,7 @@ def compare(
     task: Task = "auto",
     learning_curve: bool | Sequence[float] = False,
     progress: Progress | None = None,
+    show_progress_bar: bool | None = None,
 ) -> Comparison:
     """Cross-validate feature sets on the same folds and test their differences.
 
@@ -148,6 +148,9 @@ def compare(
     progress : callable or None, default=None
         Called with the name of a feature set, the unit (``"texts"`` while encoding, then
         ``"folds"``), the number of units done, and their total.
+    show_progress_bar : bool or None, default=None
+        Whether to show a progress bar, in fits. None shows one in notebooks, and where standard
+        error is a terminal, unless there is a ``progress``.
 
     Returns
     -------
@@ -207,6 +210,7 @@ def compare(
     if dominant is not None and scoring is None:
         notes += [_note_skew(*dominant)]
     check_flag("group_duplicates", group_duplicates)
+    has_bar = shows_bar(show_progress_bar, progress)
     if n_jobs is not None and check_int("n_jobs", n_jobs, -_MAX_JOBS) == 0:
         raise invalid("n_jobs", "a number of processes, -1 for one each core, or None", n_jobs)
     check_int("random_state", random_state, 0, optional=True)
@@ -231,8 +235,7 @@ def compare(
         )
     curve_sizes, curve = _curve_splits(learning_curve, folds, target, random_state)
     notes += _note_rare_class(metrics[0], target)
-    is_auto = isinstance(store, str) and store == "auto"
-    opened_store = comparison_store() if is_auto else open_store(store)
+    opened_store = _open_store(store)
     _check_estimator(estimator)
     cross_validation = CrossValidation(
         texts=texts,
@@ -266,7 +269,8 @@ def compare(
     for part in (part for transformer in candidates.values() for part in berts_of(transformer)):
         part.__class__(**part.get_params(deep=False)).fit([])  # invalid parameters fail early
     try:
-        error = _run_all(cross_validation, comparison, progress)
+        with comparison_bar(list(candidates), cross_validation.n_fits, has_bar) as show:
+            error = _run_all(cross_validation, comparison, [show, progress or no_progress])
     except KeyboardInterrupt:
         raise ComparisonInterrupted(comparison if comparison.outcomes else None) from None
     except _ProgressError as failed:
@@ -281,15 +285,20 @@ def compare(
     return comparison
 
 
+def _open_store(store: Any) -> EmbeddingStore | None:
+    is_auto = isinstance(store, str) and store == "auto"
+    return comparison_store() if is_auto else open_store(store)
+
+
 def _run_all(
-    cross_validation: CrossValidation, comparison: Comparison, progress: Progress | None
+    cross_validation: CrossValidation, comparison: Comparison, listeners: Sequence[Progress]
 ) -> Exception | None:
     """Add the outcomes, failures and notes of all feature sets; return the last failure."""
     warned: dict[str, list[str]] = {}
     error = None
     try:
         for name, transformer in comparison.roster.items():
-            report = partial(_report, progress, name)
+            report = partial(_report, listeners, name)
             try:
                 outcome, messages = cross_validation.run(name, transformer, report)
                 _check_scores(outcome, comparison.metrics[0])
@@ -310,12 +319,12 @@ def _run_all(
     return error
 
 
-def _report(progress: Progress | None, name: str, unit: str, done: int, total: int) -> None:
-    if progress is not None:
-        try:
-            progress(name, unit, done, total)
-        except Exception as error:
-            raise _ProgressError(error) from None
+def _report(listeners: Sequence[Progress], name: str, unit: str, done: int, total: int) -> None:
+    try:
+        for listener in listeners:
+            listener(name, unit, done, total)
+    except Exception as error:
+        raise _ProgressError(error) from None
 
 
 def _read_all(X: Any, test: tuple[Any, Any] | None) -> tuple[NDArray[np.object_], int]:

@@ -201,3 +201,4 @@ def comparison_progress(n_features: int) -> Iterator[Callable[[str, str, int, in
                     say(f"{name}: done after {seconds:.1f} s", error=True)
 
         yield show
+        progress.update(total_task, completed=n_features)  # those that failed included

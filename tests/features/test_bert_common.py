@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import re
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from transformers import AutoTokenizer
 
+import bertvectorizer
 from bertvectorizer import BertSpanVectorizer, BertVectorizer, BertWordVectorizer
 from bertvectorizer.errors import (
     InvalidParameterError,
@@ -184,6 +187,51 @@ def test_a_progress_bar_counts_characters(bert: str, capsys: pytest.CaptureFixtu
     assert "100%" in capsys.readouterr().err, "what comes from the store counts as well"
     np.testing.assert_array_equal(BertVectorizer(bert).transform(TEXTS), X)
     assert capsys.readouterr() == ("", "")
+
+
+BARS: dict[type, Callable[[list[Any]], tuple[Any, dict[str, Any]]]] = {
+    BertVectorizer: lambda texts: (texts, {"missing": "zero"}),
+    BertWordVectorizer: lambda texts: ([(text or "").split() for text in texts], {}),
+    BertSpanVectorizer: lambda texts: (
+        pd.DataFrame({"text": texts, "word": "bat"}, dtype=object),
+        {"missing": "nan"},
+    ),
+}
+UNUSUAL: dict[str, list[Any]] = {
+    "one missing": ["a bat", None, "the old bat"],
+    "all missing": [None, None],
+    "empty": ["", "  "],
+    "no rows": [],
+    "repeated": ["a bat flew", "a bat flew", "", None, "", "a bat flew"],
+    "long": ["a bat " * 200, None],
+}
+
+
+def test_all_vectorizers_with_a_bar_are_tried() -> None:
+    public = [getattr(bertvectorizer, name) for name in bertvectorizer.__all__]
+    with_bar = [one for one in public if "show_progress_bar" in signature_of(one)]
+    assert set(with_bar) - {bertvectorizer.compare} == set(BARS)
+
+
+def signature_of(value: Any) -> Any:
+    return inspect.signature(value).parameters if callable(value) else ()
+
+
+@pytest.mark.parametrize("store", [None, "auto"])
+@pytest.mark.parametrize("case", UNUSUAL)
+@pytest.mark.parametrize("kind", BARS)
+def test_every_progress_bar_ends_at_100_percent(
+    kind: Any, case: str, store: Any, bert: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    X, options = BARS[kind](UNUSUAL[case])
+    vectorizer = kind(bert, show_progress_bar=True, store=store, **options)
+    for _ in range(2):  # the second time the store has all
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* longer than the model")
+            vectorizer.fit_transform(X)
+        shown = capsys.readouterr().err.replace("\r", "\n").split("\n")
+        bars = [line for line in shown if line.strip()]
+        assert bars[-1].startswith(f"{kind.__name__}: 100%|")
 
 
 def test_equal_parameters_share_an_encoder(bert: str) -> None:
