@@ -93,6 +93,21 @@ FAMILIES: dict[str, Callable[[], Any]] = {
         vocab_size=SIZE, n_embd=32, n_layer=3, n_head=4, n_positions=128, initializer_range=0.3
     ),
 }
+# RoBERTa's kin, of which ESM scales all tokens by how many are masked.
+ROBERTA_FAMILIES: dict[str, Callable[[], Any]] = {
+    "camembert": lambda: hf.CamembertConfig(
+        **_BERT, pad_token_id=1, max_position_embeddings=130, initializer_range=0.3
+    ),
+    "esm": lambda: hf.EsmConfig(
+        **_BERT,
+        pad_token_id=1,
+        mask_token_id=4,
+        token_dropout=True,
+        emb_layer_norm_before=True,
+        max_position_embeddings=130,
+        initializer_range=0.3,
+    ),
+}
 PADDED_FAMILIES = {"mpnet", "deberta-v2", "openai-gpt"}
 
 # Tried beside them: grouped queries under a causal window, and an encoder with a decoder to leave
@@ -140,7 +155,7 @@ def save_model(family: str, directory: Path, **changes: Any) -> Path:
     """Write a model of a family, with random but seeded weights, and a tokenizer."""
     with torch.random.fork_rng():
         torch.manual_seed(20181011)
-        config = {**FAMILIES, **MORE_FAMILIES, **LEAKY_FAMILIES}[family]()
+        config = {**FAMILIES, **ROBERTA_FAMILIES, **MORE_FAMILIES, **LEAKY_FAMILIES}[family]()
         config.update(changes)
         hf.AutoModel.from_config(config).eval().save_pretrained(directory)
     save_tokenizer(directory, special_tokens=family not in {"gpt2", "openai-gpt", "mistral"})

@@ -95,6 +95,8 @@ class Checkpoint:
         Whether the user allows code from the checkpoint to run.
     directories : tuple of Path
         The directories that the files of the model lie in, the one that was opened first.
+    has_modules : bool
+        Whether sentence-transformers' list of modules says what is read of the transformer.
 
     See Also
     --------
@@ -117,6 +119,7 @@ class Checkpoint:
     config_settings: dict[str, Any] = field(default_factory=dict)
     trust_remote_code: bool = False
     directories: tuple[Path, ...] = ()
+    has_modules: bool = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Checkpoint) and self._identity == other._identity
@@ -130,29 +133,50 @@ class Checkpoint:
         return self.fingerprint, self.trust_remote_code
 
     @cached_property
+    def text_config(self) -> PreTrainedConfig:
+        """The part of the configuration for texts; that of the encoder, if it has its own."""
+        encoder = getattr(self.config, "encoder", None)
+        config = encoder if hasattr(encoder, "get_text_config") else self.config
+        try:
+            return config.get_text_config()
+        except ValueError as error:  # it has several
+            raise self._unsupported(f"is ambiguous: {error}") from error
+
+    @cached_property
     def n_layers(self) -> int:
         """Number of transformer layers."""
-        config = self.config.get_text_config()
         # ALBERT repeats groups of layers.
-        return int(config.num_hidden_layers) * int(getattr(config, "inner_group_num", 1))
+        groups = int(getattr(self.text_config, "inner_group_num", 1))
+        return self._number("num_hidden_layers") * groups
 
     @cached_property
     def hidden_size(self) -> int:
         """Width of a token's vector."""
-        return int(self.config.get_text_config().hidden_size)
+        return self._number("hidden_size")
 
     @cached_property
     def widest(self) -> int:
         """Width of the widest activation, that of the feed-forward layers."""
-        return int(
-            getattr(self.config.get_text_config(), "intermediate_size", None)
-            or 4 * self.hidden_size
+        return int(getattr(self.text_config, "intermediate_size", None) or 4 * self.hidden_size)
+
+    def _number(self, name: str) -> int:
+        """Return an entry of the configuration that every reader of texts has."""
+        value = getattr(self.text_config, name, None)
+        if not isinstance(value, int):
+            rule = f"must have a number as {name!r}. Got {short_repr(value)} instead"
+            raise self._unsupported(rule)
+        return value
+
+    def _unsupported(self, problem: str) -> UnsupportedModelError:
+        return UnsupportedModelError(
+            f"The {type(self.config).__name__} in '{self.directory}' {problem}. Choose a model that"
+            " reads texts, such as BERT or RoBERTa."
         )
 
     @cached_property
     def n_positions(self) -> int | None:
         """Longest sequence in tokens, None without a limit."""
-        config = self.config.get_text_config()
+        config = self.text_config
         positions = getattr(config, "max_position_embeddings", None)
         if not positions or positions < 0:
             return None
@@ -211,6 +235,7 @@ def read_checkpoint(
         fingerprint=fingerprint(root, states),
         config=read_config(transformer, trust_remote_code, described.get("config_settings", {})),
         trust_remote_code=trust_remote_code,
+        has_modules=bool(modules),
         **described,
     )
 

@@ -157,7 +157,7 @@ class ModelTokenizer:
             raise invalid("prompt", "a str or None", prompt)
         self._tokenizer = tokenizer
         self._lower_case = checkpoint.do_lower_case
-        self._n_known: int | None = getattr(checkpoint.config.get_text_config(), "vocab_size", None)
+        self._n_known: int | None = getattr(checkpoint.text_config, "vocab_size", None)
         self._prompt = checkpoint.resolve_prompt(prompt)
         self._prefix: list[int] = []
         self._suffix: list[int] = []

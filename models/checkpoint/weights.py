@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import MODEL_MAPPING, AutoModel
+from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
 from ...errors import ModelIntegrityError, UnsupportedModelError
@@ -36,11 +37,23 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
         config.use_cache = False
     options: dict[str, Any] = {}
     known = MODEL_MAPPING.get(type(config), None)
+    encoder = None
+    if not getattr(config, "auto_map", None):  # of code of its own, AutoModel finds the class
+        encoder = _encoder_class(known, config.architectures)
+    if encoder is not None:
+        config.is_encoder_decoder = False
+    elif config.is_encoder_decoder and checkpoint.has_modules:
+        raise UnsupportedModelError(
+            f"The model in '{checkpoint.directory}' has an encoder and a decoder"
+            f" ({type(config).__name__}). By its modules.json, sentence-transformers pools the"
+            " decoder, which bertvectorizer does not read. Choose another checkpoint, or read the"
+            " encoder from a copy of this one without modules.json."
+        )
     if known is not None and "add_pooling_layer" in inspect.signature(known.__init__).parameters:
         options["add_pooling_layer"] = False
     try:
         with quiet_transformers(), without_hub_kernels():
-            model, info = AutoModel.from_pretrained(
+            model, info = (encoder or AutoModel).from_pretrained(
                 checkpoint.directory,
                 config=config,
                 dtype=torch.float32,
@@ -72,6 +85,24 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model.eval().requires_grad_(False)
+
+
+def _encoder_class(known: Any, architectures: list[str] | None) -> Any:
+    """Return the class of an encoder that is stored, or can be loaded, without its decoder.
+
+    ``known`` is the class for a configuration, ``architectures`` names those that wrote the
+    weights. A bare encoder, as that of Pegasus, is read only by its own class. Others, as
+    ``T5EncoderModel``, find the encoder within a whole model too.
+    """
+    if not isinstance(known, type):
+        return None
+    whole = f"{known.__name__.removesuffix('Model')}EncoderModel"
+    for name in (*(architectures or ()), whole):
+        kind = getattr(sys.modules[known.__module__], str(name), None)
+        is_encoder = str(name).endswith(("Encoder", "EncoderModel", "Stack"))
+        if is_encoder and isinstance(kind, type) and issubclass(kind, PreTrainedModel):
+            return kind
+    return None
 
 
 _settings_lock = threading.RLock()

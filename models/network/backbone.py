@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Backbone"]
 
-_PROBE_LENGTHS = (7, 4, 4, 2)
+_PROBE_LENGTHS = (40, 7, 4, 4, 2)
+_SPECIAL_TOKENS = ("bos", "cls", "eos", "mask", "pad", "sep", "unk")
 _LONGEST_PROBE = 2 * 512 + 5
 _NOISE = 1e-2  # more than devices that add in another order each time differ by
 _MOST_PROBED_POSITIONS = 4096
+_CHARACTERS = 128  # tried in models that read characters, and so have no vocabulary
 
 
 class Backbone:
@@ -49,9 +51,12 @@ class Backbone:
         self.device = device
         self.is_packed = False
         self.batching: Literal["padded", "equal_length", "single"] = "padded"  # where not packed
-        self.position_offset = 0  # of a packed sequence's first token; not 0 in RoBERTa and its kin
-        self._config = checkpoint.config.get_text_config()
+        # Of a packed sequence's first token. Where it is not 0, as in RoBERTa and its kin, padding
+        # has the position before it, even amid a text, and is not counted.
+        self.position_offset = 0
+        self._config = checkpoint.text_config
         self._pad_id: int | None = getattr(self._config, "pad_token_id", None)
+        self._longest = _longest_of_full_attention(self._config)
         self._model: Any = load_model(checkpoint).to(device)
         accepted = inspect.signature(self._model.forward).parameters
         self._takes_mask = "attention_mask" in accepted
@@ -80,11 +85,17 @@ class Backbone:
         ``ids``, of shape (n_tokens,), has sequence after sequence, the longest first, and
         ``lengths``, of shape (n_sequences,), their lengths.
         """
+        if self._longest is not None and lengths[0] > self._longest:
+            raise UnsupportedModelError(
+                f"A text has {lengths[0]} tokens. {type(self._model).__name__} reads more than"
+                f" {self._longest} by sparse attention, and then by full attention after the first"
+                f" shorter text. Set max_length={self._longest}, or in config.json of a copy of the"
+                " model 'attention_type': 'original_full'."
+            )
         with torch.inference_mode():
             if self.is_packed:
-                starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-                positions = self._tensor(np.arange(len(ids)) - starts + self.position_offset)
-                forward = partial(self._forward, ids[None], position_ids=positions[None])
+                positions = self._tensor(self._positions(ids, lengths)[None])
+                forward = partial(self._forward, ids[None], position_ids=positions)
                 with packed(runs_of_equal_length(lengths)):
                     states = self._read(forward, layers)
                 return {layer: state[0] for layer, state in states.items()}
@@ -100,6 +111,16 @@ class Backbone:
                 parts.append(self._padded_states(ids[start:end], np.full(count, length), wanted))
                 start = end
             return {layer: torch.cat([part[layer] for part in parts]) for layer in wanted}
+
+    def _positions(self, ids: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the position of each token of a packed row, of shape (n_tokens,)."""
+        starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        if not self.position_offset:
+            return np.arange(len(ids)) - starts
+        is_counted = (ids != self._pad_id).astype(np.int64)
+        counts = np.cumsum(is_counted)
+        ranks = counts - (counts - is_counted)[starts]
+        return self.position_offset - 1 + ranks * is_counted
 
     def _padded_states(
         self, ids: NDArray[np.int32], lengths: NDArray[np.int64], layers: Iterable[int]
@@ -132,15 +153,21 @@ class Backbone:
 
     def _tokens(self, length: int, seed: int = 0) -> NDArray[np.int32]:
         """Return arbitrary tokens, of shape (length,), that are unlikely to be special ones."""
-        size = self._config.vocab_size
+        size = getattr(self._config, "vocab_size", None) or _CHARACTERS
         return np.random.default_rng(seed).integers(size // 3, size, size=length, dtype=np.int32)
+
+    def _special_tokens(self) -> list[int]:
+        """Return the special tokens; a text has them where it contains their names."""
+        size = getattr(self._config, "vocab_size", None) or 0
+        named = {getattr(self._config, f"{name}_token_id", None) for name in _SPECIAL_TOKENS}
+        return sorted(token for token in named if isinstance(token, int) and 0 <= token < size)
 
     def _try_model(self, checkpoint: Checkpoint) -> None:
         """Find out, on a few tokens, how to read the layers and to batch sequences."""
         try:
             probe = partial(self._forward_alone, self._tokens(3))
             self._read = LayerReader(self._model, checkpoint.n_layers, probe)
-            self._choose_batching(checkpoint.hidden_size)
+            self._choose_batching(checkpoint)
         except UnsupportedModelError:
             raise
         except Exception as error:
@@ -151,8 +178,12 @@ class Backbone:
                 " Choose a model of another family, such as BERT or RoBERTa."
             ) from error
 
-    def _choose_batching(self, hidden_size: int) -> None:
-        """Take the first way in which, at every layer, sequences are as each by itself."""
+    def _choose_batching(self, checkpoint: Checkpoint) -> None:
+        """Take the first way in which, at every layer, sequences are as each by itself.
+
+        Special tokens are tried too: some models count positions without padding, or scale all
+        tokens by how many are masked.
+        """
         window = getattr(self._config, "sliding_window", None)
         beyond_window = 0 if window is None else 2 * window + 5
         beyond_limit = _limit_of_short_positions(self._config) + 1
@@ -160,18 +191,22 @@ class Backbone:
         lengths: tuple[int, ...] = _PROBE_LENGTHS
         if _PROBE_LENGTHS[0] < longest <= _LONGEST_PROBE:
             lengths = (longest, *_PROBE_LENGTHS)
+        limits = [limit for limit in (checkpoint.n_positions, self._longest) if limit]
+        lengths = tuple(min(length, *limits) if limits else length for length in lengths)
         sequences = [self._tokens(length, seed) for seed, length in enumerate(lengths)]
+        special = self._special_tokens()
+        sequences[0][3 : 3 + len(special)] = special[: max(0, lengths[0] - 3)]
         alone = [
             self._read.all_states(partial(self._forward_alone, sequence)) for sequence in sequences
         ]
         expected = [torch.cat([state[0] for state in layer]) for layer in zip(*alone, strict=True)]
         for layer, state in enumerate(expected):
-            if state.shape != (sum(lengths), hidden_size):
+            if state.shape != (sum(lengths), checkpoint.hidden_size):
                 raise UnsupportedModelError(
                     f"Layer {layer} of {type(self._model).__name__} gives states of shape"
                     f" {tuple(state.shape)} for {sum(lengths)} tokens, where its configuration says"
-                    f" {hidden_size} features for each. Choose a model of another family, such as"
-                    " BERT or RoBERTa."
+                    f" {checkpoint.hidden_size} features for each. Choose a model of another"
+                    " family, such as BERT or RoBERTa."
                 )
         if longest <= _LONGEST_PROBE and self._takes_positions and self._pack(sequences, expected):
             return
@@ -250,6 +285,16 @@ class Backbone:
                 f"{type(self._model).__name__} does not run in {precision}: {error!r}. Use"
                 " precision='float32'."
             ) from error
+
+
+def _longest_of_full_attention(config: Any) -> int | None:
+    """Length up to which BigBird attends to all tokens; None in models that always do.
+
+    A shorter text makes it attend to all tokens from then on, so a vector would depend on others.
+    """
+    if getattr(config, "attention_type", None) != "block_sparse":
+        return None
+    return int((5 + 2 * config.num_random_blocks) * config.block_size)
 
 
 def _limit_of_short_positions(config: Any) -> int:

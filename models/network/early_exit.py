@@ -66,7 +66,13 @@ class LayerReader:
                 f" {self.n_layers} layers, so its layers cannot be distinguished. Choose a model of"
                 " another family, such as BERT or RoBERTa."
             )
-        return [*states[:-1], output.last_hidden_state]
+        last = getattr(output, "last_hidden_state", None)
+        if last is None:
+            raise UnsupportedModelError(
+                f"{self._name} returns no vectors of tokens (last_hidden_state), so there is"
+                " nothing to pool. Choose a model of another family, such as BERT or RoBERTa."
+            )
+        return [*states[:-1], last]
 
     def _find_entrances(
         self, model: nn.Module, example: Callable[..., Any]

@@ -31,6 +31,8 @@ class Int8Linear(nn.Module):
         scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
         integers = (weight / scale[:, None]).round().to(torch.int8)
         self._weight = pack_int8_weight(integers)
+        # Some layers ask the weight of the next one for its type, as T5's; it has no numbers.
+        self.weight = torch.empty(weight.shape, device="meta")
         self._scale = scale
         self._zero = torch.zeros(len(scale), dtype=torch.long)
         self._bias = bias

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,15 @@ from bertvectorizer.errors import ModelChangedError, ModelIntegrityError, Unsupp
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.checkpoint.weights import load_model, quiet_transformers
-from tests.tiny import FAMILIES, MORE_FAMILIES, ModelFactory, save_model, save_tokenizer
+from tests.tiny import (
+    FAMILIES,
+    MORE_FAMILIES,
+    SIZE,
+    ModelFactory,
+    save_model,
+    save_sentence_transformer,
+    save_tokenizer,
+)
 
 
 def assert_equal_to_the_library_s(directory: Path) -> None:
@@ -38,6 +47,92 @@ def assert_equal_to_the_library_s(directory: Path) -> None:
 @pytest.mark.parametrize("family", [*FAMILIES, *MORE_FAMILIES])
 def test_a_model_is_the_library_s(tiny_model: ModelFactory, family: str) -> None:
     assert_equal_to_the_library_s(tiny_model(family))
+
+
+_SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 3, "num_heads": 4}
+_BART = {
+    "d_model": 32,
+    **dict.fromkeys(["encoder_layers", "decoder_layers"], 3),
+    **dict.fromkeys(["encoder_attention_heads", "decoder_attention_heads"], 4),
+    **dict.fromkeys(["encoder_ffn_dim", "decoder_ffn_dim"], 64),
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+    "init_std": 0.3,
+}
+_PROPHET = {
+    "hidden_size": 32,
+    **dict.fromkeys(["num_encoder_layers", "num_decoder_layers"], 3),
+    **dict.fromkeys(["num_encoder_attention_heads", "num_decoder_attention_heads"], 4),
+    **dict.fromkeys(["encoder_ffn_dim", "decoder_ffn_dim"], 64),
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+}
+_GEMMA = {
+    "vocab_size": SIZE,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+}
+
+
+def save_encoder(kind: str, directory: Path) -> None:
+    """Save a seeded model of a class of transformers with an encoder, and a tokenizer."""
+    name = kind.removesuffix("EncoderModel").removesuffix("Encoder").removesuffix("Model")
+    config_class = getattr(transformers, f"{name}Config")
+    if name == "T5Gemma":
+        config = config_class(encoder=_GEMMA, decoder=_GEMMA, is_encoder_decoder=False)
+    else:
+        sizes = _SIZES if "T5" in name or "Switch" in name else _BART
+        config = config_class(vocab_size=SIZE, **_PROPHET if name == "ProphetNet" else sizes)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        class_of(kind, name)(config).eval().save_pretrained(directory)
+    save_tokenizer(directory)
+
+
+def class_of(kind: str, name: str) -> Any:
+    return getattr(sys.modules[getattr(transformers, f"{name}PreTrainedModel").__module__], kind)
+
+
+class TestEncoderAlone:
+    """Encoders whose decoder is not stored, as sentence-transformers saves T5 and Pegasus."""
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *(f"{name}EncoderModel" for name in ("T5", "MT5", "UMT5", "LongT5", "T5Gemma")),
+            *("SwitchTransformersEncoderModel", "PegasusEncoder", "M2M100Encoder"),
+            "ProphetNetEncoder",
+        ],
+    )
+    def test_it_is_read_by_the_class_that_wrote_it(self, tmp_path: Path, kind: str) -> None:
+        save_encoder(kind, tmp_path)
+        own = load_model(open_checkpoint(tmp_path))
+        assert type(own).__name__ == kind
+        theirs = type(own).from_pretrained(tmp_path).eval()
+        ids = torch.tensor([[5, 9, 30, 31, 7]])
+        with torch.inference_mode():
+            expected = theirs(input_ids=ids).last_hidden_state
+            assert torch.equal(own(input_ids=ids).last_hidden_state, expected)
+
+    @pytest.mark.parametrize("kind", ["T5Model", "BartModel", "PegasusModel"])
+    def test_of_a_whole_model_the_encoder_is_read(self, tmp_path: Path, kind: str) -> None:
+        save_encoder(kind, tmp_path)
+        assert_equal_to_the_library_s(tmp_path)
+
+    def test_where_sentence_transformers_pools_the_decoder_the_model_is_refused(
+        self, tmp_path: Path
+    ) -> None:
+        save_encoder("BartModel", tmp_path / "bart")
+        save_sentence_transformer(tmp_path / "bart", tmp_path / "saved")
+        with pytest.raises(UnsupportedModelError, match=r"pools the\n? ?decoder"):
+            load_model(open_checkpoint(tmp_path / "saved"))
+        # What the message advises
+        (tmp_path / "saved" / "modules.json").unlink()
+        assert_equal_to_the_library_s(tmp_path / "saved")
 
 
 class TestWeights:

@@ -167,6 +167,48 @@ class TestSentenceTransformers:
             plain, by_sentence_transformers(tmp_path, texts, prompt=""), atol=1e-5, rtol=0
         )
 
+    @pytest.mark.parametrize("include_prompt", [True, False])
+    def test_an_encoder_that_was_trained_with_a_decoder(
+        self, tiny_model: ModelFactory, tmp_path: Path, include_prompt: bool
+    ) -> None:
+        """As sentence-t5 and Instructor are stored: without the decoder."""
+        save_sentence_transformer(
+            tiny_model("t5"),
+            tmp_path,
+            include_prompt=include_prompt,
+            dense=16,
+            normalize=True,
+            prompts={"query": "the old crane "},
+        )
+        assert not [name for name in load_file(tmp_path / "model.safetensors") if "dec" in name]
+        for prompt in ("", "query"):
+            np.testing.assert_allclose(
+                encode(tmp_path, TEXTS, prompt=prompt),
+                by_sentence_transformers(
+                    tmp_path, TEXTS, **({"prompt_name": prompt} if prompt else {"prompt": ""})
+                ),
+                atol=1e-5,
+                rtol=0,
+            )
+
+    @pytest.mark.parametrize(
+        "family", ["bert", "roberta", "xlm-roberta", "mpnet", "camembert", "esm", "t5"]
+    )
+    def test_a_text_that_contains_the_names_of_special_tokens(
+        self, tiny_model: ModelFactory, tmp_path: Path, family: str
+    ) -> None:
+        """RoBERTa and its kin do not count padding, and give it a position of its own."""
+        save_sentence_transformer(tiny_model(family, pad_token_id=0, mask_token_id=4), tmp_path)
+        names = ["[PAD]", "[MASK]", "[SEP]", "[CLS]", "[UNK]"]
+        texts = [f"the old {name} crane {name} flew {name}{name} the night" for name in names]
+        texts += ["[PAD]", "[PAD] bat", "bat [PAD]", " ".join(names), "the old bat"]
+        np.testing.assert_allclose(
+            encode(tmp_path, texts),
+            by_sentence_transformers(tmp_path, texts, batch_size=1),
+            atol=1e-5,
+            rtol=1e-5,
+        )
+
     def test_do_lower_case_of_a_cased_tokenizer(
         self, tiny_model: ModelFactory, tmp_path: Path
     ) -> None:
