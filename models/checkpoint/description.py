@@ -135,12 +135,13 @@ class Checkpoint:
     @cached_property
     def text_config(self) -> PreTrainedConfig:
         """The part of the configuration for texts; that of the encoder, if it has its own."""
-        encoder = getattr(self.config, "encoder", None)
+        encoder: Any = getattr(self.config, "encoder", None)
         config = encoder if hasattr(encoder, "get_text_config") else self.config
         try:
-            return config.get_text_config()
+            text_config: PreTrainedConfig = config.get_text_config()
         except ValueError as error:  # it has several
             raise self._unsupported(f"is ambiguous: {error}") from error
+        return text_config
 
     @cached_property
     def n_layers(self) -> int:

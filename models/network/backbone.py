@@ -115,12 +115,13 @@ class Backbone:
     def _positions(self, ids: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the position of each token of a packed row, of shape (n_tokens,)."""
         starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-        if not self.position_offset:
-            return np.arange(len(ids)) - starts
-        is_counted = (ids != self._pad_id).astype(np.int64)
-        counts = np.cumsum(is_counted)
-        ranks = counts - (counts - is_counted)[starts]
-        return self.position_offset - 1 + ranks * is_counted
+        positions: NDArray[np.int64] = np.arange(len(ids)) - starts
+        if self.position_offset:
+            is_counted = (ids != self._pad_id).astype(np.int64)
+            counts = np.cumsum(is_counted)
+            counts -= (counts - is_counted)[starts]  # those of the sequences before
+            positions = counts * is_counted + self.position_offset - 1
+        return positions
 
     def _padded_states(
         self, ids: NDArray[np.int32], lengths: NDArray[np.int64], layers: Iterable[int]
