@@ -45,6 +45,9 @@ UNREAD_NAME = re.compile("|".join(map(translate, UNREAD)))
 # Where a model's file may name other files.
 _NAMING_KEYS = ("configuration_files", "fast_tokenizer_files", "transformers_weights")
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
+# Where a tokenizer's settings may hold the content of a file, or name one anywhere.
+_CONTENT_KEYS = ("vocab", "merges", "init_inputs", "gguf_file")
+_UNREAD_KEYS = ("special_tokens_map_file", "added_tokens_file")
 
 # What of a stat changes when a file is replaced or written to.
 file_state = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
@@ -58,7 +61,8 @@ def fingerprint(root: Path, states: Mapping[str, tuple[Any, ...]]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(states, key=Path):
         name = Path(path).relative_to(root).as_posix()
-        digest.update(f"{len(name)}:{name}{_sha256(path, states[path])}".encode())
+        entry = f"{len(name)}:{name}{_sha256(path, states[path])}"
+        digest.update(entry.encode("utf-8", "surrogateescape"))  # names may be of any bytes
     return digest.hexdigest()
 
 
@@ -98,7 +102,8 @@ def check_names(directory: Path) -> None:
     """
     for path in sorted(directory.glob("*.json")):
         is_index = path.name.endswith(".safetensors.index.json")
-        if not (is_index or path.name.startswith(("config.", "tokenizer_config."))):
+        is_tokens = path.name.startswith(("tokenizer_config.", "special_tokens_map."))
+        if not (is_index or is_tokens or path.name.startswith("config.")):
             continue
         content: Any = None
         with suppress(OSError, ValueError):  # whoever needs the file reports it
@@ -108,10 +113,33 @@ def check_names(directory: Path) -> None:
         for key in _NAMING_KEYS:
             ends = _WEIGHTS if key == "transformers_weights" else (".json",)
             _check_plain(path, key, content.get(key), ends)
+        if is_tokens:
+            _check_tokenizer(path, content)
         if is_index:
             shards = content.get("weight_map")
             names = list(shards.values()) if isinstance(shards, dict) else shards
             _check_plain(path, "weight_map", names, (".safetensors",))
+
+
+def _check_tokenizer(path: Path, content: dict[str, Any]) -> None:
+    """Raise if the settings of a tokenizer name a file that is read and does not lie beside them.
+
+    Paths on the machine where a tokenizer was saved are common there; such files do not exist.
+    """
+    for key, value in content.items():
+        names: Any = value if isinstance(value, list) and key == "init_inputs" else [value]
+        for name in names:
+            if not isinstance(name, str) or not name:
+                continue
+            is_elsewhere = os.path.isfile(name) and Path(name).absolute().parent != path.absolute().parent
+            if key in _CONTENT_KEYS or (
+                key.endswith("_file") and key not in _UNREAD_KEYS and is_elsewhere
+            ):
+                raise UnsafeModelError(
+                    f"The file '{path}' names the file {short_repr(name)} under {key!r}, which is"
+                    " no part of the model. Remedy: save a trusted tokenizer again:"
+                    " AutoTokenizer.from_pretrained(path).save_pretrained(new_path)."
+                )
 
 
 def _check_plain(path: Path, key: str, names: Any, ends: tuple[str, ...]) -> None:

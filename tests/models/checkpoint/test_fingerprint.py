@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,39 @@ class TestNames:
         path.write_text(json.dumps(content | {key: value}))
         with pytest.raises(UnsafeModelError, match=f"{file}' names .* under '{key}'"):
             open_checkpoint(model)
+
+    @pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+    @pytest.mark.parametrize(
+        "key", ["vocab", "vocab_file", "merges", "merges_file", "tokenizer_file", "init_inputs"]
+    )
+    def test_a_tokenizer_reads_no_file_that_does_not_count(
+        self, model: Path, tmp_path: Path, file: str, key: str
+    ) -> None:
+        outside = tmp_path / "vocab.txt"
+        outside.write_text("[PAD]\n[UNK]\nbat\n")
+        path = model / file
+        content = json.loads(path.read_text()) if path.exists() else {}
+        value: Any = [str(outside)] if key == "init_inputs" else str(outside)
+        path.write_text(json.dumps(content | {key: value}))
+        with pytest.raises(UnsafeModelError, match=f"{file}' names the file .* under '{key}'"):
+            open_checkpoint(model)
+
+    def test_paths_of_another_machine_and_inline_content_are_no_files(self, model: Path) -> None:
+        path = model / "tokenizer_config.json"
+        noise = {
+            "vocab_file": "/root/.cache/vocab.txt",
+            "tokenizer_file": None,
+            "special_tokens_map_file": str(path),
+            "init_inputs": [],
+        }
+        path.write_text(json.dumps(json.loads(path.read_text()) | noise))
+        open_checkpoint(model)
+
+
+def test_a_file_whose_name_is_no_text_counts(model: Path) -> None:
+    before = open_checkpoint(model).fingerprint
+    try:
+        Path(os.fsdecode(os.fsencode(model) + b"/vocab\xff.txt")).write_text("bat")
+    except (OSError, UnicodeError):
+        pytest.skip("names of files are texts here")
+    assert open_checkpoint(model).fingerprint != before
