@@ -18,6 +18,10 @@ def output_fault(path: Path) -> str:
         return f"there is no folder {str(path.parent)!r}. Make it first."
     if path.is_dir():
         return "it is a folder."
+    if path.exists() and not path.is_file():  # it would be replaced, not written to
+        return "it is a pipe, a device or a socket, not a file."
+    if path.exists() and not os.access(path, os.W_OK):
+        return "it is write-protected."
     if not os.access(path.parent, os.W_OK):
         return f"the folder {str(path.parent)!r} is write-protected."
     return ""

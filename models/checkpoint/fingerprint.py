@@ -131,7 +131,9 @@ def _check_tokenizer(path: Path, content: dict[str, Any]) -> None:
         for name in names:
             if not isinstance(name, str) or not name:
                 continue
-            is_elsewhere = os.path.isfile(name) and Path(name).absolute().parent != path.absolute().parent
+            is_elsewhere = (
+                os.path.isfile(name) and Path(name).absolute().parent != path.absolute().parent
+            )
             if key in _CONTENT_KEYS or (
                 key.endswith("_file") and key not in _UNREAD_KEYS and is_elsewhere
             ):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .shared import output_target, readable_file, writing_rows
+from .shared import check_output_file, output_target, readable_file, writing_rows
 
 __all__ = ["embed"]
 
@@ -43,6 +43,7 @@ def embed(
     """
     from ..features import BertVectorizer
     from ..pipeline import embed_file
+    from ..pipeline.files.embed import FORMATS
 
     bert = options.bert_parameters(
         model,
@@ -57,6 +58,7 @@ def embed(
         "chunk_rows": chunk_rows,
     }
     with writing_rows(output) as progress, readable_file(file) as path:
+        check_output_file(output, FORMATS, [file, store])
         embed_file(
             path,
             text,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .shared import output_target, readable_file, writing_rows
+from .shared import check_output_file, output_target, readable_file, writing_rows
 
 if TYPE_CHECKING:
     from ..pipeline import SavedPipeline
@@ -64,7 +64,9 @@ def predict(
     }
     with writing_rows(output) as progress, readable_file(file) as path:
         from ..pipeline import load_pipeline, predict_file
+        from ..pipeline.files.predict import FORMATS
 
+        check_output_file(output, FORMATS, [file, model_file, store])
         saved = load_pipeline(model_file)
         _configure(saved, model, local_files_only, store)
         predict_file(

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "check_output_file",
     "comparison_progress",
     "interrupted",
     "make_feature_sets",
@@ -85,6 +86,16 @@ def output_target(output: Path) -> Path | IO[bytes]:
         return output
     sys.stdout.flush()
     return sys.stdout.buffer
+
+
+def check_output_file(
+    output: Path, endings: Collection[str], inputs: Iterable[Path | None]
+) -> None:
+    """Raise unless an output can be written and is none of the inputs; "-" always can."""
+    from ..pipeline.files.write import check_output
+
+    if output != _STREAM:
+        check_output(output, endings, *(path for path in inputs if path is not None))
 
 
 def read_rows(

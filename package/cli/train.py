@@ -11,6 +11,7 @@ from ..errors import InvalidParameterError, InvalidTableError
 from ..validation import check_choice
 from . import options
 from .shared import (
+    check_output_file,
     comparison_progress,
     interrupted,
     make_feature_sets,
@@ -66,6 +67,7 @@ def train(
         from ..pipeline.saving.pipeline_file import check_model_output, save_pipeline
 
         check_model_output(output)
+        check_output_file(output, (".skops",), [file, store, *(vectors or [])])
         if text == target:
             raise InvalidTableError(
                 f"--text and --target must be two columns. Got {text!r} for both."

@@ -52,7 +52,8 @@ def check_output(output: str | Path, endings: Collection[str], *others: str | Pa
     if fault := output_fault(output):
         raise InvalidTableError(f"The output {str(output)!r} cannot be written: {fault}")
     for other in map(Path, others):
-        if output == other or (output.exists() and other.exists() and output.samefile(other)):
+        is_same = os.path.realpath(output) == os.path.realpath(other)
+        if is_same or (output.exists() and other.exists() and output.samefile(other)):
             raise InvalidTableError(
                 f"The output {str(output)!r} is the file to be read, or another output. Give it"
                 " another name."
@@ -64,6 +65,8 @@ def write_text(path: str | Path, text: str) -> Path:
     """Write a text file atomically and return its path."""
     path = Path(os.path.expanduser(path))
     try:
+        if fault := output_fault(path):
+            raise OSError(fault.rstrip("."))
         with atomic_write(path) as draft:
             draft.write(text.encode())
     except OSError as error:

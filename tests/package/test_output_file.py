@@ -85,5 +85,13 @@ def test_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert output_fault(tmp_path / "a.txt") == ""
     assert output_fault(tmp_path) == "it is a folder."
     assert output_fault(tmp_path / "no" / "a.txt").endswith("no'. Make it first.")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        assert output_fault(tmp_path / "pipe").startswith("it is a pipe, a device")
+        assert output_fault(Path(os.devnull)).startswith("it is a pipe, a device")
+    (tmp_path / "link").symlink_to("nowhere")
+    assert output_fault(tmp_path / "link") == ""
+    (tmp_path / "old.txt").touch()
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert output_fault(tmp_path / "a.txt").endswith("is write-protected.")
+    assert output_fault(tmp_path / "old.txt") == "it is write-protected."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ from bertvectorizer.cli.shared import (
     writing_rows,
 )
 from bertvectorizer.errors import InvalidTableError
+from tests.package.cli.command import Run, assert_one_line
 
 
 def test_labels_of_a_row() -> None:
@@ -120,3 +122,74 @@ def test_progress_shows_names_as_they_are(
     with comparison_progress(1) as show:
         show("[/x] [red]\x1b]0;title\x07", "folds", 1, 1)
     assert "[/x] [red]\\x1b]0;title\\x07" in capsys.readouterr().err
+
+
+def same_path(path: Path, name: str) -> Path:
+    path.rename(path.with_name(name))
+    return path.with_name(name)
+
+
+def by_hard_link(path: Path, name: str) -> Path:
+    path.with_name(name).hardlink_to(path)
+    return path.with_name(name)
+
+
+def by_link(path: Path, name: str) -> Path:
+    path.with_name(name).symlink_to(path)
+    return path.with_name(name)
+
+
+def by_linked_directory(path: Path, name: str) -> Path:
+    (path.parent / "link").symlink_to(path.parent)
+    return path.parent / "link" / same_path(path, name).name
+
+
+OUTPUTS: dict[str, tuple[str, list[str]]] = {
+    "embed": ("out.csv", ["embed", "INPUT", "--text", "text", "-o", "OUT", "--sep", ","]),
+    "embed, store": (
+        "out.npy",
+        ["embed", "t.csv", "--text", "text", "-o", "OUT", "--store", "OUT"],
+    ),
+    "predict": ("out.csv", ["predict", "m.skops", "INPUT", "-o", "OUT", "--sep", ","]),
+    "predict, model": ("out.jsonl", ["predict", "INPUT", "t.csv", "-o", "OUT"]),
+    "predict, store": ("o.csv", ["predict", "m.skops", "t.csv", "-o", "OUT", "--store", "OUT"]),
+    "train": (
+        "out.skops",
+        ["train", "INPUT", "--text", "text", "--target", "y", "-o", "OUT", "--sep", ","],
+    ),
+    "train, vectors": (
+        "out.skops",
+        [*("train", "t.csv", "--text", "text", "--target", "y"), "-o", "OUT", "--vectors", "INPUT"],
+    ),
+    "compare --json": (
+        "out.json",
+        ["compare", "INPUT", "--text", "text", "--target", "y", "--json", "OUT", "--sep", ","],
+    ),
+    "compare --report": (
+        "out.html",
+        ["compare", "INPUT", "--text", "text", "--target", "y", "--report", "OUT", "--sep", ","],
+    ),
+    "compare --test": (
+        "out.json",
+        [
+            *("compare", "t.csv", "--text", "text", "--target", "y"),
+            *("--json", "OUT", "--test", "INPUT"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("another", [same_path, by_hard_link, by_link, by_linked_directory])
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_no_output_is_an_input_by_whatever_name(
+    kind: str, another: Callable[[Path, str], Path], tmp_path: Path, run: Run
+) -> None:
+    name, words = OUTPUTS[kind]
+    given = tmp_path / "input"
+    given.write_text("text,y\na bat,1\n", encoding="utf-8")
+    output = another(given, name)
+    content = {"INPUT": given if given.exists() else output.resolve(), "OUT": output}
+    words = [str(content.get(word, word)) for word in words]
+    assert_one_line(run(*words), "is the file to be read, or another output")
+    assert output.read_text(encoding="utf-8") == "text,y\na bat,1\n"
+    assert not list(tmp_path.glob("*.part-*"))
