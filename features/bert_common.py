@@ -156,9 +156,10 @@ def naming_moved(estimator: object, parameter: str, is_fitted: bool) -> Iterator
         raise ModelNotFoundError(
             f"{error}\nThis {name} was fitted with it. If it was moved, give its new place by"
             f" set_params({parameter}=...), in a pipeline by"
-            f" set_params({name.lower()}__{parameter}=...), with the name of its step (of the"
-            " command 'predict': --model). A SequenceLabeler or ColumnTransformer holds a fitted copy, which needs it:"
-            f" labeler.vectorizer_ or named_transformers_['name']. The content must be that of fit."
+            f" set_params({name.lower()}__{parameter}=...), with the name of its step (the command"
+            " 'predict': --model). A SequenceLabeler or ColumnTransformer has a fitted copy, which"
+            " needs it: labeler.vectorizer_ or named_transformers_['name']. The content must be"
+            " that of fit."
         ) from None
 
 
