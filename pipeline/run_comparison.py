@@ -104,7 +104,8 @@ def compare(
     features : dict of str to transformer, list of str, str or None, default=None
         Names of `default_features`, or a dict of scikit-learn transformers of texts by name. In the
         dict, None is the majority class, or for regression the mean of the target, and is then
-        named so. None takes all `default_features`. To add one, use
+        named so. Case, blanks and hyphens of names do not matter, and ``"tfidf"`` is
+        ``"TF-IDF words"``. None takes all `default_features`. To add one, use
         ``{**default_features(), "mine": transformer}``.
     estimator : estimator or None, default=None
         Estimator for every feature set. None takes `StandardScaler` for dense features or

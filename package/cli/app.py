@@ -12,6 +12,7 @@ import typer
 from .. import __version__
 from ..errors import BertVectorizerError
 from ..private_api import usage_error
+from .command import Command
 from .compare import compare
 from .embed import embed
 from .predict import predict
@@ -23,14 +24,13 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Contextual embeddings as features for scikit-learn.",
 )
 
 for _command in (compare, train, predict, embed):
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 app.add_typer(store_app, name="store")
 
 

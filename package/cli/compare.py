@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import isnan
@@ -92,16 +93,16 @@ def compare(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="CSV, TSV, Parquet or JSON lines. - is standard input. Default: the built-in"
-            " example."
+            metavar="FILE",
+            help="CSV, TSV, Parquet, JSON lines or Excel. - is standard input. Default: the"
+            " built-in example.",
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="Column with the texts.")] = None,
-    target: Annotated[str | None, typer.Option(help="Column with the values to predict.")] = None,
-    features: Annotated[
-        list[str] | None,
-        typer.Option(help="Name of a feature set in the table. Repeatable. Default: all."),
+    text: Annotated[str | None, typer.Option(metavar="COL", help="Column with the texts.")] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column with the values to predict.")
     ] = None,
+    features: options.FeaturesOption = None,
     vectors: options.VectorsOption = None,
     all_layers: Annotated[
         bool,
@@ -112,45 +113,68 @@ def compare(
     primary: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Feature set whose test against the best baseline decides the headline. Default:"
-            " BERT."
+            " BERT.",
         ),
     ] = None,
-    cv: Annotated[str, typer.Option(help="Folds: 5, or 2x5 for two repeats of five.")] = "2x5",
+    cv: Annotated[
+        str, typer.Option(metavar="FOLDS", help="5, or 2x5 for two repeats of five.")
+    ] = "2x5",
     test: Annotated[
         Path | None,
-        typer.Option("--test", help="File of held-back rows with the same columns. Scored once."),
+        typer.Option(
+            "--test",
+            metavar="FILE",
+            help="File of held-back rows with the same columns. Scored once.",
+        ),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", help="Column of groups. A group stays on one side of every fold."),
+        typer.Option(
+            "--group",
+            metavar="COL",
+            help="Column of groups. A group stays on one side of every fold.",
+        ),
     ] = None,
     group_duplicates: options.GroupDuplicatesOption = False,
     task: options.TaskOption = "auto",
     label_sep: options.LabelSeparatorOption = None,
     scoring: Annotated[
         list[str] | None,
-        typer.Option(help="Name of a scikit-learn metric. Repeatable. The first one ranks."),
+        typer.Option(
+            metavar="NAME", help="Name of a scikit-learn metric. Repeatable. The first one ranks."
+        ),
     ] = None,
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve", help="Also train on growing shares of the rows.")
     ] = False,
-    report: Annotated[Path | None, typer.Option(help="File to write the report to: .html.")] = None,
-    json: Annotated[Path | None, typer.Option(help="File to write all numbers to: .json.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write the report to: .html.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write all numbers to: .json.")
+    ] = None,
     word: Annotated[
         str | None,
-        typer.Option(help="Word whose occurrences the report plots. Default: a built-in example."),
+        typer.Option(
+            metavar="WORD",
+            help="Word whose occurrences the report plots. Default: a built-in example.",
+        ),
     ] = None,
     sample: options.SampleOption = None,
     n_jobs: Annotated[
-        int, typer.Option(help="Number of folds computed in parallel. -1 means one for each core.")
+        int,
+        typer.Option(
+            metavar="N", help="Number of folds computed in parallel. -1 means one for each core."
+        ),
     ] = 1,
     seed: options.SeedOption = 0,
     no_header: options.NoHeaderOption = False,
     sep: options.SeparatorOption = None,
     quoting: options.QuotingOption = "minimal",
     encoding: options.EncodingOption = None,
-    model: options.ModelOption = None,
+    model: options.ModelsOption = None,
     precision: options.PrecisionOption = "float32",
     local_files_only: options.OfflineOption = False,
     store: options.StoreOption = None,
@@ -183,10 +207,14 @@ def compare(
         from ..pipeline import compare as run
         from ..pipeline.comparison.target import TASKS
 
-        bert = options.bert_parameters(
-            model, precision=precision, local_files_only=local_files_only
+        candidates = make_feature_sets(
+            features,
+            vectors,
+            all_layers,
+            model,
+            precision=precision,
+            local_files_only=local_files_only,
         )
-        candidates = make_feature_sets(features, vectors, all_layers, bert)
         held_back = rows.read_test()
         with comparison_progress(len(candidates)) as progress:
             comparison = run(
@@ -213,13 +241,18 @@ def compare(
     except KeyboardInterrupt:
         raise interrupted("the comparison is not finished.") from None
     with ExitStack() as outputs:  # whatever happens to one, the others are written
-        if report is not None:
-            outputs.callback(comparison.to_html, report, word)
         if json is not None:
-            outputs.callback(comparison.to_json, json)
+            outputs.callback(_write, "Numbers", comparison.to_json, json)
+        if report is not None:
+            outputs.callback(_write, "Report", comparison.to_html, report, word)
         _print(comparison)
     if stopped:
         raise interrupted("the table has what is finished.")
+
+
+def _write(what: str, write: Callable[..., Any], path: Path, *more: Any) -> None:
+    write(path, *more)
+    say(f"{what} written to {path}", error=True)
 
 
 def _check_outputs(*, report: Path | None, json: Path | None, inputs: list[Path]) -> None:

@@ -21,6 +21,7 @@ def embed(
         typer.Option(
             "--output",
             "-o",
+            metavar="FILE",
             help="File to write: .parquet, .npy or .csv. - writes CSV to standard output.",
         ),
     ],
@@ -36,7 +37,7 @@ def embed(
     store: options.StoreOption = None,
     chunk_rows: options.ChunkRowsOption = 4096,
 ) -> None:
-    """Write the embeddings of a column of a file of any size.
+    """Write the embeddings of a column of a file.
 
     The output is called OUTPUT.part-... until it is complete. After Ctrl-C that file holds the
     finished rows. With --store, the next run does not encode them again.

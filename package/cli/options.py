@@ -10,13 +10,16 @@ import typer
 from ..validation import short_repr
 
 __all__ = [
+    "FEATURE_NAMES",
     "ChunkRowsOption",
     "EncodingOption",
+    "FeaturesOption",
     "FileArgument",
     "GroupDuplicatesOption",
     "LabelSeparatorOption",
     "LayersOption",
     "ModelOption",
+    "ModelsOption",
     "NoHeaderOption",
     "OfflineOption",
     "PoolingOption",
@@ -44,11 +47,33 @@ def _read_separator(separator: str | None) -> str | None:
     return separator
 
 
+# Those of `default_features`; its import would take seconds, which help and completion must not.
+FEATURE_NAMES = (
+    "majority class",
+    "TF-IDF words",
+    "TF-IDF words + characters",
+    "Word2Vec",
+    "distilled words",
+    "BERT cls",
+    "BERT",
+    "BERT mean -1",
+    "BERT mean -2",
+    "BERT mean -3",
+    "BERT mean -4",
+    "BERT sum of last 4",
+    "BERT concat of last 4",
+)
+
 FileArgument = Annotated[
-    Path, typer.Argument(help="CSV, TSV, Parquet or JSON lines. - is standard input.")
+    Path,
+    typer.Argument(
+        metavar="FILE", help="CSV, TSV, Parquet, JSON lines or Excel. - is standard input."
+    ),
 ]
-TextOption = Annotated[str, typer.Option(help="Column with the texts.")]
-TargetOption = Annotated[str, typer.Option(help="Column with the values to predict.")]
+TextOption = Annotated[str, typer.Option(metavar="COL", help="Column with the texts.")]
+TargetOption = Annotated[
+    str, typer.Option(metavar="COL", help="Column with the values to predict.")
+]
 NoHeaderOption = Annotated[
     bool,
     typer.Option("--no-header", help="The first line holds data. Columns are called 0, 1, ..."),
@@ -57,6 +82,7 @@ SeparatorOption = Annotated[
     str | None,
     typer.Option(
         "--sep",
+        metavar="CHAR",
         callback=_read_separator,
         help="Character between fields, such as ';' or '\\t'. Default: by the suffix of FILE.",
     ),
@@ -65,54 +91,94 @@ QuotingOption = Annotated[
     str,
     typer.Option(
         "--quoting",
+        metavar="KIND",
         help="minimal: fields may be in quotation marks. none: these are ordinary characters.",
     ),
 ]
 EncodingOption = Annotated[
     str | None,
-    typer.Option("--encoding", help="Encoding of FILE. Default: by its byte order mark, or UTF-8."),
+    typer.Option(
+        "--encoding",
+        metavar="NAME",
+        help="Encoding of FILE. Default: by its byte order mark, or UTF-8.",
+    ),
 ]
 SampleOption = Annotated[
-    int | None, typer.Option("--sample", min=1, help="Number of rows of FILE to draw at random.")
+    int | None,
+    typer.Option("--sample", metavar="N", min=1, help="Number of rows of FILE to draw at random."),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of folds and samples.")]
-TaskOption = Annotated[str, typer.Option(help="auto, classification or regression.")]
+SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of folds and samples.")]
+TaskOption = Annotated[
+    str, typer.Option(metavar="KIND", help="auto, classification or regression.")
+]
 LabelSeparatorOption = Annotated[
     str | None,
     typer.Option(
         "--label-sep",
+        metavar="CHARS",
         help="Separator between the labels of a row, such as ';'. Makes the target multilabel.",
     ),
 ]
 GroupDuplicatesOption = Annotated[
     bool, typer.Option("--group-duplicates", help="Keep equal texts on one side of every fold.")
 ]
+FeaturesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features",
+        metavar="NAME",
+        help=f"Feature set to compare: {', '.join(map(repr, FEATURE_NAMES))}. Case, blanks and"
+        " hyphens do not matter, and tfidf is TF-IDF words. Repeatable. Default: all.",
+    ),
+]
 VectorsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--vectors", help="File of word vectors (GloVe, word2vec, fastText) to add. Repeatable."
+        "--vectors",
+        metavar="FILE",
+        help="File of word vectors (GloVe, word2vec, fastText) to add. Repeatable.",
     ),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="Name or directory of the model. Default: MiniLM.")
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME", help="Name or directory of the model. Default: MiniLM."
+    ),
 ]
-LayersOption = Annotated[str, typer.Option(help="Layers to read: -1, 0, '-1,-2,-3,-4' or 'all'.")]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Name or directory of the model. Default: MiniLM. Repeatable: several are compared,"
+        " and their feature sets are called after them in place of BERT.",
+    ),
+]
+LayersOption = Annotated[
+    str, typer.Option(metavar="LAYERS", help="Layers to read: -1, 0, '-1,-2,-3,-4' or 'all'.")
+]
 PoolingOption = Annotated[
     str,
     typer.Option(
-        help="Pooling: auto, cls, mean, max, mean_sqrt_len_tokens, weightedmean or lasttoken."
+        metavar="KIND",
+        help="Pooling: auto, cls, mean, max, mean_sqrt_len_tokens, weightedmean or lasttoken.",
     ),
 ]
 PrecisionOption = Annotated[
-    str, typer.Option(help="float32 (exact), int8 (CPU, faster), bfloat16 or float16.")
+    str,
+    typer.Option(metavar="KIND", help="float32 (exact), int8 (CPU, faster), bfloat16 or float16."),
 ]
 OfflineOption = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", help="File to cache vectors in, so that no text is encoded twice."),
+    typer.Option(
+        "--store",
+        metavar="FILE",
+        help="File to cache vectors in, so that no text is encoded twice.",
+    ),
 ]
 ChunkRowsOption = Annotated[
-    int, typer.Option("--chunk-rows", min=1, help="Maximum number of rows in memory.")
+    int, typer.Option("--chunk-rows", metavar="N", min=1, help="Maximum number of rows in memory.")
 ]
 
 

@@ -17,22 +17,29 @@ __all__ = ["predict"]
 
 
 def predict(
-    model_file: Annotated[Path, typer.Argument(help="File written by 'train'.")],
+    model_file: Annotated[
+        Path, typer.Argument(metavar="MODEL_FILE", help="File written by 'train'.")
+    ],
     file: options.FileArgument,
     output: Annotated[
         Path,
         typer.Option(
             "--output",
             "-o",
+            metavar="FILE",
             help="File to write: .csv, .parquet or .jsonl. - writes CSV to standard output.",
         ),
     ],
     text: Annotated[
-        str | None, typer.Option(help="Column with the texts. Default: as in training.")
+        str | None,
+        typer.Option(metavar="COL", help="Column with the texts. Default: as in training."),
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(help="Column of FILE to write. Repeatable. Default: the texts, as 'text'."),
+        typer.Option(
+            metavar="COL",
+            help="Column of FILE to write. Repeatable. Default: the texts, as 'text'.",
+        ),
     ] = None,
     proba: Annotated[
         bool | None,
@@ -47,13 +54,16 @@ def predict(
     quoting: options.QuotingOption = "minimal",
     encoding: options.EncodingOption = None,
     model: Annotated[
-        str | None, typer.Option(help="New name or directory of the transformer, if it was moved.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="New name or directory of the transformer, if it was moved."
+        ),
     ] = None,
     local_files_only: options.OfflineOption = False,
     store: options.StoreOption = None,
     chunk_rows: options.ChunkRowsOption = 4096,
 ) -> None:
-    """Predict the rows of a file of any size with a pipeline from 'train'.
+    """Predict the rows of a file with a pipeline from 'train'.
 
     Loading the pipeline runs no code. The output is called OUTPUT.part-... until it is complete.
     After Ctrl-C that file holds the finished rows.

@@ -26,8 +26,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ..errors import BertVectorizerError, InvalidTableError
+from ..errors import BertVectorizerError, InvalidParameterError, InvalidTableError
 from ..validation import printable
+from .options import bert_parameters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,14 +122,40 @@ def split_labels(target: pd.Series, separator: str | None) -> Any:
 
 
 def make_feature_sets(
-    features: list[str] | None, vectors: list[Path] | None, all_layers: bool, bert: dict[str, Any]
+    features: list[str] | None,
+    vectors: list[Path] | None,
+    all_layers: bool,
+    models: list[str] | None,
+    **bert: Any,
 ) -> dict[str, Any]:
-    """Return the feature sets to compare: all, or those named and those of word-vector files."""
-    from ..pipeline import choose_features, default_features, layer_features
+    """Return the feature sets to compare: all, or those named and those of word-vector files.
+
+    Those of several models are called after them.
+    """
+    from ..pipeline.comparison.candidates import join_models
 
     for path in vectors or []:
         if not path.exists() and ".zip" not in str(path):
             raise InvalidTableError(f"There is no file {str(path)!r} of word vectors.")
+    if models is None or len(models) < 2:
+        model = models[0] if models else None
+        return _feature_sets_of(features, vectors, all_layers, bert_parameters(model, **bert))
+    for model in models:
+        if models.count(model) > 1:
+            raise InvalidParameterError(f"--model must name different models. Got {model!r} twice.")
+    return join_models(
+        {
+            model: _feature_sets_of(features, vectors, all_layers, bert_parameters(model, **bert))
+            for model in models
+        }
+    )
+
+
+def _feature_sets_of(
+    features: list[str] | None, vectors: list[Path] | None, all_layers: bool, bert: dict[str, Any]
+) -> dict[str, Any]:
+    from ..pipeline import choose_features, default_features, layer_features
+
     known = default_features(vectors or [], **bert)
     if all_layers:
         layers = layer_features(**bert)

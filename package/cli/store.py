@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import StoreError
+from .command import Command
 from .shared import say
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ __all__ = ["store_app"]
 
 store_app = typer.Typer(rich_markup_mode=None, help="Inspect or clear a store of embeddings.")
 
-PathArgument = Annotated[Path, typer.Argument(help="File of the store, or its directory.")]
+PathArgument = Annotated[
+    Path, typer.Argument(metavar="STORE", help="File of the store, or its directory.")
+]
 
 
 @store_app.callback(invoke_without_command=True)
@@ -26,7 +29,7 @@ def _help(context: typer.Context) -> None:
         say(context.get_help())
 
 
-@store_app.command()
+@store_app.command(cls=Command)
 def info(path: PathArgument) -> None:
     """Print the size of a store and the time it has saved."""
     store = _existing(path)
@@ -44,7 +47,7 @@ def info(path: PathArgument) -> None:
         say(f"{name:<11}{value}")
 
 
-@store_app.command()
+@store_app.command(cls=Command)
 def verify(path: PathArgument) -> None:
     """Check all records and the structure of the file.
 
@@ -64,7 +67,7 @@ def verify(path: PathArgument) -> None:
     say(f"{store.read_stats().texts:,} texts, no faults")
 
 
-@store_app.command()
+@store_app.command(cls=Command)
 def clear(path: PathArgument) -> None:
     """Remove all vectors from a store.
 

@@ -32,17 +32,17 @@ def train(
     file: options.FileArgument,
     text: options.TextOption,
     target: options.TargetOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .skops.")],
-    features: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Name of a feature set of 'compare'. Repeatable. A single one is not compared."
-        ),
-    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: .skops.")
+    ],
+    features: options.FeaturesOption = None,
     vectors: options.VectorsOption = None,
     cv: Annotated[
         str | None,
-        typer.Option(help="Folds of the comparison: 5, or 2x5 (default) for two repeats of five."),
+        typer.Option(
+            metavar="FOLDS",
+            help="Of the comparison: 5, or 2x5 for two repeats of five.  [default: 2x5]",
+        ),
     ] = None,
     task: options.TaskOption = "auto",
     label_sep: options.LabelSeparatorOption = None,
@@ -53,14 +53,15 @@ def train(
     sep: options.SeparatorOption = None,
     quoting: options.QuotingOption = "minimal",
     encoding: options.EncodingOption = None,
-    model: options.ModelOption = None,
+    model: options.ModelsOption = None,
     precision: options.PrecisionOption = "float32",
     local_files_only: options.OfflineOption = False,
     store: options.StoreOption = None,
 ) -> None:
-    """Compare feature sets on a file, train the best one, and save the pipeline.
+    """Compare feature sets, train the best one and save it.
 
-    The output is not a pickle and holds no code. Use it with 'bertvectorizer predict'.
+    A single --features is trained without a comparison. The output is not a pickle and holds no
+    code. Use it with 'bertvectorizer predict'.
     """
     try:
         from ..pipeline.comparison.target import TASKS
@@ -79,10 +80,9 @@ def train(
             seed,
             options.table_parameters(no_header, sep, quoting, encoding),
         )
-        bert = options.bert_parameters(
-            model, precision=precision, local_files_only=local_files_only
+        candidates = make_feature_sets(
+            features, vectors, False, model, precision=precision, local_files_only=local_files_only
         )
-        candidates = make_feature_sets(features, vectors, False, bert)
         values = split_labels(table[target], label_sep)
         checked_task = check_choice("task", task, TASKS)
         if len(candidates) == 1:

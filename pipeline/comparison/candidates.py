@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ __all__ = [
     "default_features",
     "find_cell",
     "is_contextual",
+    "join_models",
     "layer_features",
     "name_majority",
     "parts_of",
@@ -43,6 +45,7 @@ __all__ = [
 MAJORITY = "majority class"
 MEAN = "mean of the target"  # its name for regression
 
+_ALIASES = {"tfidf": "TF-IDF words"}
 _N_LAST_LAYERS = 4
 
 
@@ -159,6 +162,36 @@ def layer_features(poolings: Sequence[str] = ("cls", "mean", "max"), **bert: Any
     }
 
 
+def join_models(rosters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Join the feature sets of several models by name; those that use a model are called after it.
+
+    >>> list(join_models({"a/b": {"BERT cls": BertVectorizer()}, "c": {"BERT": BertVectorizer()}}))
+    ['b cls', 'c']
+    """
+    short = {model: Path(model).name or model for model in rosters}
+    if len(set(short.values())) < len(short):
+        short = {model: model for model in rosters}
+    joined: dict[str, Any] = {}
+    for roster in rosters.values():
+        for name, transformer in roster.items():
+            if not _uses_model(transformer):
+                joined.setdefault(name, transformer)
+    for model, roster in rosters.items():
+        for name, transformer in roster.items():
+            if _uses_model(transformer):
+                own = name.removeprefix("BERT")
+                title = f"{short[model]}{own}" if own != name else f"{name} of {short[model]}"
+                joined[title] = transformer
+    return joined
+
+
+def _uses_model(transformer: Any) -> bool:
+    is_distilled = isinstance(transformer, StaticVectorizer) and str(
+        transformer.vectors
+    ).startswith("distill:")
+    return is_distilled or is_contextual(transformer)
+
+
 def choose_features(
     features: Mapping[str, Any] | Sequence[str] | str, known: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -167,8 +200,9 @@ def choose_features(
     Parameters
     ----------
     features : dict of str to transformer, sequence of str, or str
-        Names in ``known``, ignoring case, or a dict of transformers by name. In the dict, None is
-        the majority class, or for regression the mean of the target.
+        Names in ``known``, or a dict of transformers by name. Case, blanks and hyphens of names do
+        not matter, and ``"tfidf"`` is ``"TF-IDF words"``. In the dict, None is the majority class,
+        or for regression the mean of the target.
     known : mapping of str to transformer
         Feature sets that can be selected by name, such as `default_features`.
 
@@ -189,7 +223,7 @@ def choose_features(
     Examples
     --------
     >>> from bertvectorizer.pipeline import choose_features, default_features
-    >>> list(choose_features(["bert", "tf-idf words"], default_features()))
+    >>> list(choose_features(["bert", "tfidf"], default_features()))
     ['BERT', 'TF-IDF words']
     """
     if isinstance(features, str):
@@ -199,16 +233,17 @@ def choose_features(
         if len(chosen) < len(features):
             raise invalid("features", "a dict whose names differ as text", list(features))
     elif isinstance(features, Sequence):
-        names = {name.casefold(): name for name in known}
-        if MAJORITY in known:
-            names.setdefault(MEAN, MAJORITY)
+        chosen = {}
         for name in features:
-            if not isinstance(name, str) or name.casefold() not in names:
+            found = _find_name(name, known)
+            if found is None and MAJORITY in known and _find_name(name, [MEAN]):
+                found = MAJORITY
+            if found is None:
                 raise InvalidParameterError(
                     f"The 'features' parameter must name one or more of: {', '.join(known)}. Got"
                     f" {name!r} instead."
                 )
-        chosen = {names[name.casefold()]: known[names[name.casefold()]] for name in features}
+            chosen[found] = known[found]
     else:
         raise invalid(
             "features", "a dict of transformers by name, a list of names or None", features
@@ -223,6 +258,24 @@ def choose_features(
                 f" majority class. Got {short_repr(transformer)} for {name!r}."
             )
     return chosen
+
+
+def _find_name(wanted: Any, names: Iterable[str]) -> str | None:
+    """Return the name that is meant, if it is one only."""
+    if not isinstance(wanted, str):
+        return None
+    known = list(names)
+    for reduce in (str, str.casefold, _reduce):
+        meant = [name for name in known if reduce(name) == reduce(wanted)]
+        if meant:
+            return meant[0] if len(meant) == 1 else None
+    alias = _ALIASES.get(_reduce(wanted))
+    return alias if alias in known else None
+
+
+def _reduce(name: str) -> str:
+    """Return a name in small letters and without blanks and hyphens; a minus stays."""
+    return re.sub(r"[\s_+]|-(?!\d)", "", name.casefold())
 
 
 def name_majority(features: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
@@ -253,10 +306,7 @@ def choose_primary(features: Mapping[str, Any], primary: str | None = None) -> s
     'BERT'
     """
     if primary is not None:
-        names = {name.casefold(): name for name in features} | {name: name for name in features}
-        found = None
-        if isinstance(primary, str):
-            found = names.get(primary, names.get(primary.casefold()))
+        found = _find_name(primary, features)
         if found is None:
             raise InvalidParameterError(
                 f"The 'primary' parameter must name one of the feature sets: {', '.join(features)}."

@@ -140,6 +140,7 @@ def _about(comparison: ComparisonResult) -> str:
 
 def _pictures(comparison: ComparisonResult) -> dict[str, _Picture | None]:
     metric = metric_name(comparison.metric)
+    has_several_models = ", " in comparison.settings.get("models", "")
     scores = _picture(
         partial(plots.plot_scores, comparison),
         "scores",
@@ -160,7 +161,8 @@ def _pictures(comparison: ComparisonResult) -> dict[str, _Picture | None]:
             partial(plots.plot_layers, comparison),
             "layers",
             f"{metric} of each layer under each pooling",
-            "Framed is the best. Layer 0 is the embeddings; empty cells were not compared.",
+            "Framed is the best. Layer 0 is the embeddings; empty cells were not compared."
+            + (" Only the first model is shown." if has_several_models else ""),
         ),
         "curve": None,
     }

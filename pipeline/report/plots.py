@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from ...errors import InvalidParameterError
+from ..comparison.candidates import berts_of
 from .confusion import count_confusions
 from .figure_style import (
     DASHES,
@@ -123,11 +124,16 @@ def plot_cost(comparison: ComparisonResult, place: Place = Figure) -> Figure:
 
 
 def plot_layers(comparison: ComparisonResult, place: Place = Figure) -> Figure:
-    """Plot the score of each layer under each pooling."""
+    """Plot the score of each layer under each pooling, of the first model if there are several."""
     scores: dict[tuple[int, str], float] = {}
+    models = {
+        name: {str(bert.model_name) for bert in berts_of(features)}
+        for name, features in comparison.roster.items()
+    }
+    first = next(filter(None, models.values()), set())
     for _, row in _scored(comparison).iterrows():  # the best first
         cell = comparison.outcomes[row["features"]].cell
-        if cell is not None:
+        if cell is not None and models.get(row["features"], first) == first:
             scores.setdefault(cell, float(row[comparison.metric]))
     if not scores:
         raise InvalidParameterError(

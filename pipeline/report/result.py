@@ -126,6 +126,8 @@ class Comparison(ComparisonResult):
     def plot_layers(self, ax: Axes | None = None) -> Figure:
         """Plot the first metric of each layer under each pooling.
 
+        Of several models, the layers of the first are plotted.
+
         Parameters
         ----------
         ax : Axes or None, default=None

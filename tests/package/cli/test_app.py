@@ -62,8 +62,9 @@ def test_every_command_and_option_has_help(command: str, run: Run) -> None:
     assert COMMANDS[command].help.splitlines()[0] in result.out
     for parameter in COMMANDS[command].params:
         assert parameter.help, f"{parameter.name} has no help"
-        for option in parameter.opts:
-            assert option in result.out
+        is_argument = parameter.param_type_name == "argument"
+        for shown in [parameter.metavar] if is_argument else parameter.opts:
+            assert shown in result.out
 
 
 @pytest.mark.parametrize("words", [["--help"], []])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,10 @@ def test_on_the_built_in_example(default_model_directory: Path, run: Run, tmp_pa
         report,
     )
     assert result.code == 0
-    assert DONE.sub("", result.err) == "majority class\nTF-IDF words\nBERT\n"
+    assert DONE.sub("", result.err) == (
+        f"majority class\nTF-IDF words\nBERT\nReport written to {report}\n"
+        f"Numbers written to {numbers}\n"
+    )
     assert not CONTROL.search(result.out)
     lines = [line.strip() for line in result.out.splitlines()]
     assert lines[0] == "label: 2 classes; 400 texts; 5 stratified folds"
@@ -333,6 +337,34 @@ def test_vectors_and_all_layers(compare: Any, tmp_path: Path) -> None:
     assert "BERT max -1" in result.out
 
 
+def test_several_models_side_by_side(
+    compare: Any, run: Run, table: Path, tiny_model: ModelFactory, tmp_path: Path
+) -> None:
+    other, numbers = tmp_path / "other", tmp_path / "numbers.json"
+    shutil.copytree(tiny_model("bert", num_hidden_layers=1), other)
+    features = ["tfidf", "bert", "BERT mean -1", "majorityclass"]
+    result = compare("--cv", "2", "--model", other, "--json", numbers, features=features)
+    assert result.code == 0, result.err
+    found = json.loads(numbers.read_text(encoding="utf-8"))
+    name = Path(tiny_model("bert")).name
+    assert list(found["scores"]) == [
+        "TF-IDF words",
+        "majority class",
+        name,
+        f"{name} mean -1",
+        "other",
+        "other mean -1",
+    ]
+    assert f"Declared test: {name}." in result.out
+    again = compare("--cv", "2", "--model", other, "--primary", "OTHER", features=features)
+    assert "Declared test: other." in again.out
+    assert_one_line(compare("--model", other, "--model", other), "Got", "other' twice")
+    words = ["--text", "text", "--target", "label", "--model", other, "--model", "no/such"]
+    missing = run("compare", table, *words, "--all-layers", "--local-files-only")
+    assert missing.code == 2
+    assert missing.err.startswith("Error: The model 'no/such' was not found")
+
+
 def test_names_of_files_are_shown_as_they_are(compare: Any, tmp_path: Path) -> None:
     """They are no markup of rich, and no commands to the terminal."""
     names = ["[red]v.txt", "d[/x].txt", "e\x1b[2J.txt", ":bat:.txt"]
@@ -355,7 +387,7 @@ def test_names_of_files_are_shown_as_they_are(compare: Any, tmp_path: Path) -> N
 def test_the_files_are_written_though_the_table_cannot_be_printed(
     compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_anything: object) -> None:
+    def fail(*_anything: object, **_more: object) -> None:
         raise BrokenPipeError(errno.EPIPE, "the reader wants no more")
 
     monkeypatch.setattr("bertvectorizer.cli.compare.say", fail)

@@ -21,6 +21,7 @@ from bertvectorizer.pipeline.comparison.candidates import (
     choose_primary,
     find_cell,
     is_contextual,
+    join_models,
     name_majority,
     parts_of,
     with_store,
@@ -186,6 +187,32 @@ def test_a_store_for_those_that_name_none(model: str, tmp_path: Path) -> None:
     assert with_store(BertVectorizer(model, store=given), "auto").store is given
 
 
+def test_feature_sets_of_several_models() -> None:
+    words, files = TfidfVectorizer(), StaticVectorizer("vectors.txt")
+
+    def roster(model: str) -> dict[str, Any]:
+        bert = BertVectorizer(model)
+        return {
+            MAJORITY: None,
+            "TF-IDF words": words,
+            "vectors vectors.txt": files,
+            "distilled words": StaticVectorizer(f"distill:{model}"),
+            "BERT cls": bert,
+            "BERT": make_pipeline(bert),
+        }
+
+    joined = join_models({model: roster(model) for model in ("a/one", "two/")})
+    assert list(joined) == [
+        *(MAJORITY, "TF-IDF words", "vectors vectors.txt"),
+        *("distilled words of one", "one cls", "one"),
+        *("distilled words of two", "two cls", "two"),
+    ]
+    assert joined["two cls"].model_name == "two/"
+    assert joined["distilled words of one"].vectors == "distill:a/one"
+    assert choose_primary({**joined, "more": words}) == "one cls"
+    assert [*join_models({"a/b": roster("a/b"), "c/b": roster("c/b")})][-1] == "c/b"
+
+
 class TestChoosing:
     words, hashes = TfidfVectorizer(), TfidfVectorizer(binary=True)
 
@@ -198,6 +225,30 @@ class TestChoosing:
             }
             assert list(choose_features(names, features)) == ["BERT", "TF-IDF words"]
         assert choose_features("majority class", features) == {"majority class": None}
+
+    @pytest.mark.parametrize(
+        ("wanted", "name"),
+        [
+            ("tfidf", "TF-IDF words"),
+            ("TFIDF", "TF-IDF words"),
+            ("tf idf_words", "TF-IDF words"),
+            ("tfidf words characters", "TF-IDF words + characters"),
+            ("majority-class", "majority class"),
+            ("bertmean-1", "BERT mean -1"),
+            ("BERT  mean -1", "BERT mean -1"),
+        ],
+    )
+    def test_blanks_and_hyphens_do_not_matter(self, wanted: str, name: str) -> None:
+        names = ["majority class", "TF-IDF words", "TF-IDF words + characters", "BERT mean -1"]
+        known = dict.fromkeys(names, self.words)
+        assert list(choose_features(wanted, known)) == [name]
+        assert choose_primary(known, wanted) == name
+
+    @pytest.mark.parametrize("wanted", ["BERT mean 1", "ab", "A-B", "", "-", "tfidf"])
+    def test_a_minus_matters_and_a_name_is_one(self, wanted: str) -> None:
+        known = dict.fromkeys(["BERT mean -1", "a b", "a_b"], self.words)
+        with pytest.raises(InvalidParameterError, match="must name one or more of"):
+            choose_features(wanted, known)
 
     def test_a_dict_stays_as_it_is(self) -> None:
         features = {"b": self.words, "a": None, 3: self.hashes}

@@ -59,6 +59,13 @@ def test_layers_show_each_cell_and_leave_out_what_was_not_compared() -> None:
     assert f"{0.84 + 0.008 * 5 + 0.06:.3f}" in written
 
 
+def test_layers_are_those_of_one_model() -> None:
+    roster = {name: BertVectorizer("one") for name in NAMES if name.startswith("BERT")}
+    roster["BERT mean -1"] = BertVectorizer("two")
+    comparison = make_comparison(roster=roster)
+    assert texts_of(plots.plot_layers(comparison)).count("–") == 4
+
+
 def test_the_curve_has_both_kinds_and_six_lines_at_most() -> None:
     figure = plots.plot_learning_curve(make_comparison(curve=True))
     names = [text for text in texts_of(figure) if text in NAMES]
