@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ...compressed import most_bytes
 from ...errors import (
     ModelChangedError,
     ModelIntegrityError,
@@ -296,6 +297,9 @@ def _vectors(weights: Path) -> NDArray[np.float32]:
         if mapping is not None:
             if mapping.ndim != 1 or mapping.min(initial=0) < 0:
                 raise ValueError("its mapping is no list of rows")
+            n_bytes = 4 * len(mapping) * vectors.shape[1]
+            if n_bytes > most_bytes(weights.stat().st_size):
+                raise ValueError(f"its mapping expands to {n_bytes:,} bytes")
             vectors = vectors[mapping]
         vectors = vectors.astype(np.float32)
         if factors is not None:

@@ -392,8 +392,10 @@ class _File:
         return is within a text.
         """
         with self.open() as file:
-            start = file.read(1 << 16)
-        newline = "" if b"\r" in start and b"\n" not in start else "\n"
+            piece = start = file.read(1 << 16)
+            while piece and b"\n" not in piece:
+                piece = file.read(1 << 16)
+        newline = "\n" if piece else ""
         return io.TextIOWrapper(self.open(), encoding=self._encoding(start), newline=newline)
 
     def _encoding(self, start: bytes) -> str:

@@ -270,6 +270,13 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[ModelError], str]] = {
         "no matrix",
     ),
     "mapping": (change_tensors(mapping=np.full(99, -1)), ModelIntegrityError, "mapping"),
+    "a mapping that expands": (
+        change_tensors(
+            embeddings=np.zeros((1, 5000), np.float32), mapping=np.zeros(10_000, np.int8)
+        ),
+        ModelIntegrityError,
+        r"its mapping expands to 200,000,000 bytes",
+    ),
     "far mapping": (change_tensors(mapping=np.full(99, 999)), ModelIntegrityError, "999"),
     "weights": (change_tensors(weights=np.ones(3)), ModelIntegrityError, "vectors of tokens"),
     "prompt": (

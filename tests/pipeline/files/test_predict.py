@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, RidgeClassifierCV, RidgeCV
@@ -52,9 +57,8 @@ WHICH = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 
 
 
 def read_jsonl(path: Path) -> pd.DataFrame:
-    return pd.DataFrame(
-        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    )
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return pd.DataFrame(map(json.loads, lines))
 
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
@@ -78,6 +82,54 @@ def table(tmp_path: Path) -> Path:
     path = tmp_path / "table.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS), encoding="utf-8")
     return path
+
+
+class Echo(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Predicts the text itself."""
+
+    def fit(self, X: Any, y: Any = None) -> Echo:
+        self.n_ = len(X)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.array([text or "" for text in X], dtype=object)
+
+
+WILD = st.text(
+    st.sampled_from([*"\"'\t\r\n ,;|=a\ufeff", "\x85", "\u2028", "\x0b", "\x1c", "é", "🦇"]),
+    max_size=7,
+)
+
+
+@given(
+    st.lists(st.tuples(WILD, WILD), min_size=1, max_size=4),
+    st.sampled_from(",;\t|"),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_rows_that_pandas_wrote_are_predicted_row_by_row_or_refused(
+    rows: list[tuple[str, str]], separator: str, quoting: Any, end: str, index: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path, output = Path(directory, "table"), Path(directory, "out.jsonl")
+        frame = pd.DataFrame(rows, columns=["text", "other"])
+        frame.to_csv(path, sep=separator, quoting=quoting, lineterminator=end, index=index)
+        pipeline = make_pipeline(Echo().fit(["a"]))
+        saved = SavedPipeline(pipeline, "text", "sense")
+        try:
+            n_rows = predict_file(
+                saved, path, output, separator=separator, keep=["other"], chunk_rows=2
+            )
+        except InvalidTableError:
+            # Before Python 3.13 a carriage return alone is no reason to quote a field.
+            assert quoting == csv.QUOTE_MINIMAL
+            assert "\r" in "".join(map("".join, rows))
+            return
+        found = read_jsonl(output)
+        assert n_rows == len(rows)
+        assert found["sense"].tolist() == [text for text, _ in rows]
+        assert found["other"].fillna("").tolist() == [other for _, other in rows]
 
 
 def test_all_formats_are_tried() -> None:

@@ -167,6 +167,16 @@ def test_line_ends_are_those_of_the_file(end: str, tmp_path: Path) -> None:
             read_table(path, ["text"])
 
 
+def test_a_line_feed_far_down_is_one(tmp_path: Path) -> None:
+    """A first row of 100 kB does not make its carriage returns ends of lines."""
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"a\rb" + b"c" * 100_000 + b"\nd\n")
+    with pytest.raises(InvalidTableError, match="line 1 has a carriage return within a field"):
+        read_table(path, ["0"], header=False)
+    path.write_bytes(b"a\rb" + b"c" * 100_000 + b"\rd\r")
+    assert len(read_table(path, ["0"], header=False)) == 3
+
+
 def test_without_quoting_quotation_marks_are_characters(tmp_path: Path) -> None:
     path = tmp_path / "table.tsv"
     texts = ['a 5" screen', '"a lone mark', '"quoted"', '"one" two "three"', "``plain''", 'end"']
