@@ -105,9 +105,9 @@ class StaticVectorizer(WordVectorizer):
     word : str or None, default="word"
         Name of the column with a word, whose first occurrence in the text is the span. It is read
         if the columns ``start`` and ``end`` do not exist, and always if its name is not ``"word"``.
-    on_error : {"raise", "skip"}, default="raise"
-        What to do with faulty rows of a file of word vectors, such as words that are not UTF-8 or
-        repeated: raise an error, or leave them out with a warning, see `load_word_vectors`.
+    on_error : {"auto", "raise", "skip"}, default="auto"
+        What to do with faulty rows of a file of word vectors. ``"auto"`` leaves out words that are
+        not UTF-8 or repeated, with a warning, and raises for other faults, see `load_word_vectors`.
 
     Attributes
     ----------
@@ -135,7 +135,8 @@ class StaticVectorizer(WordVectorizer):
     ModelNotFoundError
         If there is no such file or model as ``vectors``.
     ModelIntegrityError
-        If the file of word vectors is damaged, or a row is faulty and ``on_error`` is ``"raise"``.
+        If the file of word vectors is damaged, or has a faulty row that ``on_error`` does not leave
+        out.
     UnsafeModelError
         If the file of word vectors is a pickle.
     ModelChangedError
@@ -220,7 +221,7 @@ class StaticVectorizer(WordVectorizer):
         start: str | None = "start",
         end: str | None = "end",
         word: str | None = "word",
-        on_error: OnError = "raise",
+        on_error: OnError = "auto",
     ) -> None:
         self.vectors = vectors
         self.unit = unit
@@ -365,7 +366,7 @@ class StaticVectorizer(WordVectorizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickles and saved pipelines of before lack these parameters.
-        super().__setstate__({"local_files_only": False, "on_error": "raise", **state})
+        super().__setstate__({"local_files_only": False, "on_error": "auto", **state})
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()

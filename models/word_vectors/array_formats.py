@@ -155,7 +155,7 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -
 
 
 def _checked(words: Any, vectors: NDArray[Any], path: Path, faults: Faults | None) -> Table:
-    if faults and faults.on_error == "skip" and isinstance(words, list):
+    if faults and faults.on_error != "raise" and isinstance(words, list):
         _as_integrity_error(path, check_shape, vectors.shape, len(words))
         if vectors.dtype.kind in "fiu":
             with np.errstate(over="ignore"):  # overflow is a fault

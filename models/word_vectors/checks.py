@@ -14,12 +14,24 @@ from ...validation import check_choice, invalid, short_repr
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MOST_DIMS", "Faults", "OnError", "check_shape", "check_vectors", "check_words"]
+__all__ = [
+    "MOST_DIMS",
+    "Faults",
+    "OnError",
+    "WordFault",
+    "check_shape",
+    "check_vectors",
+    "check_words",
+]
 
-OnError = Literal["raise", "skip"]
+OnError = Literal["auto", "raise", "skip"]
 
 MOST_DIMS = 1 << 16
 _ROWS_AT_ONCE = 1 << 16
+
+
+class WordFault(ModelIntegrityError):
+    """A row that no text could look up: its word is not UTF-8, or an earlier row has it."""
 
 
 class Faults:
@@ -37,7 +49,8 @@ class Faults:
 
     def add(self, fault: ModelIntegrityError) -> None:
         """Raise the fault of a row, or count it."""
-        if self.on_error == "raise":
+        is_harmless = self.on_error == "auto" and isinstance(fault, WordFault)
+        if self.on_error != "skip" and not is_harmless:
             raise ModelIntegrityError(f"{fault} {self._remedy}".strip())
         self.n_skipped += 1
         self.first = self.first or str(fault)
@@ -45,27 +58,24 @@ class Faults:
     def leave_out(
         self, words: list[Any], vectors: NDArray[np.float32], where: str
     ) -> tuple[list[str], NDArray[np.float32]]:
-        """Return the sound rows of a table, for ``on_error="skip"``."""
+        """Return the rows of a table that are not skipped; those with other faults are errors."""
         seen: set[str] = set()
         rows: list[int] = []
         is_finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
         for row, word in enumerate(words):
-            fault = (
-                "must have a str as its word, not empty"
-                if not isinstance(word, str) or not word
-                else "repeats an earlier word"
-                if word in seen
-                else ""
-                if is_finite[row]
-                else "has numbers that are not finite"
-            )
-            if fault:
-                self.add(
-                    ModelIntegrityError(f"Row {row:,} of {where} {fault}: {short_repr(word)}.")
-                )
+            kind: type[ModelIntegrityError] | None = ModelIntegrityError
+            if not isinstance(word, str) or not word:
+                fault = "must have a str as its word, not empty"
+            elif word in seen:
+                kind, fault = WordFault, "repeats an earlier word"
+            elif not is_finite[row]:
+                fault = "has numbers that are not finite"
             else:
+                kind = None
                 seen.add(word)
                 rows.append(row)
+            if kind is not None:
+                self.add(kind(f"Row {row:,} of {where} {fault}: {short_repr(word)}."))
         return [words[row] for row in rows], vectors[rows]
 
 

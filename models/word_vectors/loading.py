@@ -32,7 +32,7 @@ DISTILL = "distill:"
 
 
 def load_word_vectors(
-    vectors: Any, *, on_error: OnError = "raise", local_files_only: bool = False
+    vectors: Any, *, on_error: OnError = "auto", local_files_only: bool = False
 ) -> WordVectors:
     r"""Load a table of word vectors.
 
@@ -53,10 +53,12 @@ def load_word_vectors(
         - A gensim KeyedVectors, or a WordVectors, which is returned unchanged.
 
         A file is parsed once and cached as a memory-mapped array.
-    on_error : {"raise", "skip"}, default="raise"
-        What to do with faulty rows of a file: words that are not UTF-8, words that an earlier row
-        has, lines that do not hold a word and its numbers, and numbers that are not finite.
-        ``"skip"`` leaves these rows out, with a warning; `WordVectors.n_skipped` counts them.
+    on_error : {"auto", "raise", "skip"}, default="auto"
+        What to do with faulty rows of a file. ``"auto"`` leaves out rows that no text could look
+        up, since their word is not UTF-8 or an earlier row has it. Others are errors: lines that do
+        not hold a word and its numbers, and numbers that are not finite. ``"skip"`` leaves out all
+        of these, and ``"raise"`` none. What is left out is warned of; `WordVectors.n_skipped`
+        counts it.
     local_files_only : bool, default=False
         Whether the model of ``"distill:<model_name>"`` must be on this machine. If True, the hub is
         never asked.
@@ -71,7 +73,7 @@ def load_word_vectors(
     ModelNotFoundError
         If there is no such file or model.
     ModelIntegrityError
-        If the file is damaged, or a row is faulty and ``on_error`` is ``"raise"``.
+        If the file is damaged, or has a faulty row that ``on_error`` does not leave out.
     UnsafeModelError
         If the file is a pickle, since a pickle can run code.
     InvalidParameterError
@@ -160,7 +162,7 @@ def _static_model(vectors: str | os.PathLike[str]) -> StaticModel | None:
 
 
 def _digest(file: VectorFile, on_error: OnError) -> str:
-    more = () if on_error == "raise" else (on_error,)
+    more = () if on_error == "auto" else (on_error,)
     return file_digest(file.path, file.member or "", *more)
 
 
@@ -172,8 +174,7 @@ def _same_blocks(
     yield from read_blocks(find(str(file)), faults)  # it may be gone where a table is made anew
     if faults.n_skipped:
         warn_user(
-            f"{faults.n_skipped:,} rows of '{file}' are skipped, since they hold no word vectors."
-            f" The first: {faults.first}"
+            f"{faults.n_skipped:,} faulty rows of '{file}' are left out. The first: {faults.first}"
         )
     if _digest(find(str(file)), faults.on_error) != key:
         raise ModelChangedError(
@@ -194,7 +195,7 @@ def _converted(
 
 
 def _load_again(
-    source: str, key: str, on_error: OnError = "raise", local_files_only: bool = False
+    source: str, key: str, on_error: OnError = "auto", local_files_only: bool = False
 ) -> WordVectors:
     """Open the table of a pickle."""
     try:
@@ -219,7 +220,7 @@ def _distilled(source: str, local_files_only: bool) -> WordVectors:
     digest = f"{checkpoint.fingerprint}-{library.replace(' ', '-')}"
     return cached_table(
         digest,
-        (_load_again, (source, digest, "raise", local_files_only)),
+        (_load_again, (source, digest, "auto", local_files_only)),
         partial(distilled_blocks, checkpoint),
         partial(TokenSubwords, checkpoint),
     )

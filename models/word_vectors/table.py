@@ -165,7 +165,7 @@ class WordVectors:
 
     @property
     def n_skipped(self) -> int:
-        """Number of faulty rows of the file that ``on_error="skip"`` has left out."""
+        """Number of faulty rows of the file that were left out, see `load_word_vectors`."""
         return self._n_skipped
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import ModelIntegrityError
 from ...validation import NUMBER, short_repr
-from .checks import MOST_DIMS, Faults
+from .checks import MOST_DIMS, Faults, WordFault
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,8 +126,10 @@ class _Lines:
         self._n_dims = header.n_dims if header else 0
         self._seen: set[str] = set()
 
-    def error(self, fault: str, line: bytes) -> ModelIntegrityError:
-        return ModelIntegrityError(
+    def error(
+        self, fault: str, line: bytes, kind: type[ModelIntegrityError] = ModelIntegrityError
+    ) -> ModelIntegrityError:
+        return kind(
             f"Line {self._line:,} (byte {self._byte:,}) of '{self._name}' {fault}: {_shown(line)}."
         )
 
@@ -259,12 +261,14 @@ class _Lines:
             word = b"".join(parts[:end]).lstrip(b" \t").decode("utf-8")
         except UnicodeDecodeError as error:
             raise self.error(
-                f"has a word that is not utf-8 ({error.reason} at its byte {error.start})", line
+                f"has a word that is not utf-8 ({error.reason} at its byte {error.start})",
+                line,
+                WordFault,
             ) from None
         if not word:
             raise self.error("has no word before its numbers", line)
         if word in self._seen:
-            raise self.error(f"repeats the word {word!r}; remove one of its lines", line)
+            raise self.error(f"repeats the word {word!r}; remove one of its lines", line, WordFault)
         self._seen.add(word)
         return word, row
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ModelIntegrityError
 from ...validation import short_repr
-from .checks import Faults
+from .checks import Faults, WordFault
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +35,10 @@ def read_word2vec_binary(
     seen: set[str] = set()
     faults = faults or Faults()
 
-    def error(fault: str, position: int) -> ModelIntegrityError:
-        return ModelIntegrityError(
+    def error(
+        fault: str, position: int, kind: type[ModelIntegrityError] = ModelIntegrityError
+    ) -> ModelIntegrityError:
+        return kind(
             f"Word {n_read + 1:,} of {header.n_words:,} (byte {offset + position:,}) of '{name}'"
             f" {fault}."
         )
@@ -59,11 +61,11 @@ def read_word2vec_binary(
             end = space + 1 + width
             word, row = pending[start:space].decode("utf-8", "replace"), pending[space + 1 : end]
             if word.encode() != pending[start:space]:
-                faults.add(error(f"is not utf-8: {short_repr(pending[start:space])}", start))
+                fault = f"is not utf-8: {short_repr(pending[start:space])}"
+                faults.add(error(fault, start, WordFault))
             elif not word or word in seen:
-                faults.add(
-                    error(f"repeats an earlier one: {word!r}" if word else "is empty", start)
-                )
+                fault = f"repeats an earlier one: {word!r}" if word else "is empty"
+                faults.add(error(fault, start, WordFault if word else ModelIntegrityError))
             elif not np.isfinite(np.frombuffer(row, dtype="<f4")).all():
                 faults.add(error(f"has a number that is not finite: {word!r}", space + 1))
             else:

@@ -108,24 +108,27 @@ WORDS = [b"tea", b"na\xc3", b"tea", b"cup", b"pot"]
 ROWS = np.array([[0.5, -1], [1, 1], [7, 7], [2, 3], [np.inf, 1]], dtype=np.float32)
 
 
-def write_faulty(path: Path) -> None:
-    """Write five rows: a word that is cut, one that is repeated, and a number that is none."""
-    rows = list(zip(WORDS, ROWS.tolist(), strict=True))
+def write_faulty(path: Path, *, with_damage: bool = True) -> None:
+    """Write a word that is cut, one that is repeated, and with damage a number that is none."""
+    n_rows = 5 if with_damage else 4
+    rows = list(zip(WORDS, ROWS.tolist(), strict=True))[:n_rows]
     text = b"".join(b"%b %r %r\n" % (word, *row) for word, row in rows)
+    header = b"%d 2\n" % n_rows
+    arrays = [0, 1, 2, 3, 4] if with_damage else [0, 2, 3]
+    words, vectors = np.array(["tea", "", "tea", "cup", "pot"])[arrays], ROWS[arrays]
     if path.suffix == ".bin":
-        path.write_bytes(b"5 2\n" + b"".join(w + b" " + np.float32(r).tobytes() for w, r in rows))
+        path.write_bytes(header + b"".join(w + b" " + np.float32(r).tobytes() for w, r in rows))
     elif path.suffix == ".vec":
-        path.write_bytes(b"5 2\n" + text)
+        path.write_bytes(header + text)
     elif path.suffix == ".gz":
         path.write_bytes(gzip.compress(text))
     elif path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("v.txt", text)
     elif path.suffix == ".npz":
-        words = ["tea", "", "tea", "cup", "pot"]
-        np.savez(path, words=words, vectors=ROWS)
+        np.savez(path, words=words, vectors=vectors)
     elif path.suffix == ".safetensors":
-        write_safetensors(path, ["tea", "", "tea", "cup", "pot"], ROWS)
+        write_safetensors(path, words.tolist(), vectors)
     else:
         path.write_bytes(text)
 
@@ -142,7 +145,7 @@ class TestOnError:
             load_word_vectors(file)
         with pytest.warns(
             UserWarning,
-            match=f"3 rows of '{file}' are skipped.* The first: (Line [23]|Word 2|Row 1) ",
+            match=f"3 rows of '{file}' are left out.* The first: (Line [23]|Word 2|Row 1) ",
         ):
             table = load_word_vectors(file, on_error="skip")
         assert is_sound(table)
@@ -157,12 +160,25 @@ class TestOnError:
         with pytest.raises(ModelIntegrityError):
             load_word_vectors(file)
 
+    @pytest.mark.parametrize("name", NAMES)
+    def test_words_that_no_text_could_look_up_are_left_out(self, name: str, tmp_path: Path) -> None:
+        file = tmp_path / name
+        write_faulty(file, with_damage=False)
+        with pytest.raises(ModelIntegrityError):
+            load_word_vectors(file, on_error="raise")
+        with pytest.warns(UserWarning, match=rf"rows of '{file}' are left out"):
+            table = load_word_vectors(file)
+        assert is_sound(table)
+        assert table.n_skipped == (1 if name.endswith(("npz", "safetensors")) else 2)
+        with pytest.raises(ModelIntegrityError):
+            load_word_vectors(file, on_error="raise")
+
     def test_the_error_names_the_remedy(self, tmp_path: Path) -> None:
         write_faulty(tmp_path / "v.txt")
         with pytest.raises(
             ModelIntegrityError, match=r"not utf-8 .*: '.*'\. on_error='skip' leaves such rows out"
         ):
-            load_word_vectors(tmp_path / "v.txt")
+            load_word_vectors(tmp_path / "v.txt", on_error="raise")
 
     @pytest.mark.parametrize("text", [TEXT, b"2 2\n" + TEXT])
     def test_a_sound_file_is_read_as_ever(self, text: bytes, tmp_path: Path) -> None:
@@ -182,7 +198,8 @@ class TestOnError:
     @pytest.mark.parametrize("on_error", ["ignore", None, True])
     def test_other_choices(self, on_error: Any) -> None:
         with pytest.raises(
-            InvalidParameterError, match="'on_error' parameter must be one of 'raise', 'skip'"
+            InvalidParameterError,
+            match="'on_error' parameter must be one of 'auto', 'raise', 'skip'",
         ):
             load_word_vectors(WordVectors(["tea"], [[1.0]]), on_error=on_error)
 
