@@ -58,6 +58,11 @@ def check_output(output: str | Path, endings: Collection[str], *others: str | Pa
                 f"The output {str(output)!r} is the file to be read, or another output. Give it"
                 " another name."
             )
+        if other.parent == output.parent and other.name.startswith(f"{output.name}.part"):
+            raise InvalidTableError(
+                f"The file {str(other)!r} has the name of an unfinished {output.name!r}, what an"
+                " interrupted run leaves behind. Rename it, or give the output another name."
+            )
     return output
 
 

@@ -351,13 +351,16 @@ def test_probabilities_are_demanded(table: Path, saved: SavedPipeline) -> None:
         )
 
 
-def test_an_input_may_have_the_name_of_a_former_part(tmp_path: Path, saved: SavedPipeline) -> None:
-    source, output = tmp_path / "new.csv.part", tmp_path / "new.csv"
+@pytest.mark.parametrize("name", ["new.csv.part", "new.csv.part-0123abcd"])
+def test_an_unfinished_output_is_no_input(name: str, tmp_path: Path, saved: SavedPipeline) -> None:
+    source, output = tmp_path / name, tmp_path / "new.csv"
     content = "text\n" + "".join(f"bat {number}\n" for number in range(50))
     source.write_text(content, encoding="utf-8")
-    assert predict_file(saved, source, output, separator=",", chunk_rows=7) == 50
+    with pytest.raises(InvalidTableError, match=r"name of an unfinished 'new\.csv'.* Rename it"):
+        predict_file(saved, source, output, separator=",", chunk_rows=7)
     assert source.read_text(encoding="utf-8") == content
-    assert len(pd.read_csv(output)) == 50
+    assert not output.exists()
+    assert predict_file(saved, source, tmp_path / "other.csv", separator=",", chunk_rows=7) == 50
 
 
 def test_what_is_kept_is_noted_in_the_exception(table: Path, saved: SavedPipeline) -> None:
