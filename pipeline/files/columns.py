@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..saving.pipeline_file import SavedPipeline
 
 __all__ = ["FittedColumns", "fitted_columns"]
+
+# Columns of a table: a tuple stands for one column that is given as a series.
+_Names: TypeAlias = list[str] | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -110,28 +113,29 @@ def _takes_tables(step: Any) -> bool:
     return isinstance(step, str) or get_tags(step).input_tags.two_d_array
 
 
-def _uses(first: Any, names: list[str]) -> list[tuple[Any, list[str] | tuple[str, ...]]]:
-    """Return each transformer with the columns it takes: a tuple for one column as a series."""
+def _uses(step: Any, names: _Names) -> list[tuple[Any, _Names]]:
+    """Return each transformer in a step with the columns it takes."""
+    first = _first_step(step)
+    if isinstance(first, FeatureUnion):
+        return [use for _, one in first.transformer_list for use in _uses(one, names)]
     if not isinstance(first, ColumnTransformer):
-        return [(first, names)]
-    empty = pd.DataFrame(columns=names)
-    uses: list[tuple[Any, list[str] | tuple[str, ...]]] = []
-    for _, transformer, chosen in first.transformers_:
-        if isinstance(transformer, str) and transformer == "drop":
-            continue
-        if isinstance(chosen, (str, int)):
-            uses.append((transformer, (chosen if isinstance(chosen, str) else names[chosen],)))
-        elif isinstance(chosen, slice):
-            by_name = isinstance(chosen.start, str) or isinstance(chosen.stop, str)
-            found = (empty.loc if by_name else empty.iloc)[:, chosen]
-            uses.append((transformer, list(found.columns)))
-        else:
-            listed = list(chosen)
-            if all(isinstance(one, (bool, np.bool_)) for one in listed):
-                listed = np.flatnonzero(listed).tolist()
-            own = [one if isinstance(one, str) else names[one] for one in listed]
-            uses.append((transformer, own))
-    return uses
+        return [] if isinstance(first, str) and first == "drop" else [(first, names)]
+    fitted = first.transformers_
+    return [use for _, one, chosen in fitted for use in _uses(one, _chosen(chosen, list(names)))]
+
+
+def _chosen(chosen: Any, names: list[str]) -> _Names:
+    """Return the names of the columns that an entry of a ColumnTransformer chooses."""
+    if isinstance(chosen, (str, int)):
+        return (chosen if isinstance(chosen, str) else names[chosen],)
+    if isinstance(chosen, slice):
+        empty = pd.DataFrame(columns=names)
+        by_name = isinstance(chosen.start, str) or isinstance(chosen.stop, str)
+        return list((empty.loc if by_name else empty.iloc)[:, chosen].columns)
+    listed = list(chosen)
+    if all(isinstance(one, (bool, np.bool_)) for one in listed):
+        listed = np.flatnonzero(listed).tolist()
+    return [one if isinstance(one, str) else names[one] for one in listed]
 
 
 def _knows_labels(transformer: Any) -> bool:

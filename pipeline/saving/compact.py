@@ -12,6 +12,7 @@ from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, Metho
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 _MOST_PLAIN = 64
+_LONGEST_NGRAM = 255  # a word has as many n-grams as its length times this
 _MAPPINGS = (dict, Counter, OrderedDict, defaultdict)
 _SPARSE = {
     kind.__name__: kind
@@ -134,6 +136,8 @@ class PackedSubwords:
 
         if self.ngrams.ndim != 2 or self.ngrams.shape[1] != vectors.shape[1]:
             raise ValueError("the vectors of n-grams have another width than those of words")
+        if not 0 <= self.shortest <= self.longest <= _LONGEST_NGRAM:
+            raise ValueError("the lengths of n-grams are out of range")
         keyed_vectors = FastTextKeyedVectors(
             vectors.shape[1], int(self.shortest), int(self.longest), len(self.ngrams)
         )
@@ -238,6 +242,8 @@ def _packed_value(value: Any) -> Any:
         )
     if isinstance(value, WordVectors):
         return PackedTable.of(value)
+    if isinstance(value, pd.Index):  # of columns to choose
+        return _packed(value.tolist(), "it", {})
     return str(value) if isinstance(value, Path) else value
 
 
@@ -278,7 +284,7 @@ def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
             _, (source, *rest) = owner.vectors.__reduce__()
             # A table that was read from a file is found again, and read in the same way.
             if isinstance(source, str):
-                attributes |= {"vectors": source, "on_error": rest[1] if rest[1:] else "raise"}
+                attributes |= {"vectors": source, "on_error": rest[1] if rest[1:] else "auto"}
     return {
         name: pack(value, f"the {name!r} parameter of {type(owner).__name__}", memo)
         for name, value in attributes.items()
