@@ -6,7 +6,9 @@ where it is wrong.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,16 @@ def _within(values: Any, end: int, start: int = 0) -> bool:
     """Whether all values are ints in ``range(start, end)``."""
     array = np.asarray(values)
     return array.dtype.kind in "iu" and bool(((array >= start) & (array < end)).all())
+
+
+def _check_names(owner: Any, learned: dict[str, Any]) -> None:
+    """Check that no attribute takes the place of a method, or of rules, of the class."""
+    if isinstance(owner, BaseEstimator):
+        for name in learned:
+            of_class = inspect.getattr_static(type(owner), name, None)
+            _require(
+                of_class is None or isinstance(of_class, Number), owner, f"'{name}' and the class"
+            )
 
 
 def _check_vocabulary(owner: Any, learned: dict[str, Any]) -> None:
@@ -138,8 +150,7 @@ def _check_support_vectors(owner: Any, learned: dict[str, Any]) -> None:
     coefficients, vectors = learned["_dual_coef_"], learned["support_vectors_"]
     is_precomputed = learned["kernel"] == "precomputed"
     is_sound = (
-        "_impl" not in learned
-        and _within(learned["_n_support"], n_vectors + 1)
+        _within(learned["_n_support"], n_vectors + 1)
         and _within(learned["support_"], learned["n_features_in_"] if is_precomputed else 2**31 - 1)
         and (is_precomputed or vectors.shape[0] == n_vectors)
         and coefficients.shape == (n_classes - 1, n_vectors)
@@ -250,6 +261,7 @@ def _check_members(owner: Any, learned: dict[str, Any]) -> None:
 
 
 _CHECKS: tuple[Callable[[Any, dict[str, Any]], None], ...] = (
+    _check_names,
     _check_vocabulary,
     _check_widths,
     _check_classes,

@@ -60,6 +60,17 @@ def attributes(kind: type, **changes: Any) -> Callable[[Pipeline], None]:
     return change
 
 
+def replaced(kind: type, name: str, value: Any) -> Callable[[Pipeline], None]:
+    """Return a change of an attribute to a value, which may be a type."""
+
+    def change(pipeline: Pipeline) -> None:
+        for part in estimators_within(pipeline):
+            if isinstance(part, kind):
+                vars(part)[name] = value
+
+    return change
+
+
 def without(kind: type, name: str) -> Callable[[Pipeline], None]:
     def change(pipeline: Pipeline) -> None:
         for part in estimators_within(pipeline):
@@ -194,6 +205,8 @@ for name, value in {
     )
     if name != "_n_support":
         wrong(f"{name} of SVR", NUMBERS, SVR(), attributes(SVR, **{name: value}))
+for name, value in {"_parameter_constraints": {}, "predict": float}.items():
+    wrong(f"another {name}", NUMBERS, SVC(), replaced(SVC, name, value))
 for forest in (
     DecisionTreeClassifier(random_state=0),
     RandomForestClassifier(2, random_state=0),
