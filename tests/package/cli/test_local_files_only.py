@@ -1,4 +1,4 @@
-"""``--local-files-only``: no command opens a connection, whatever its features or its pipeline."""
+"""No command opens a socket: with ``--local-files-only`` never, else not for what is here."""
 
 from __future__ import annotations
 
@@ -7,26 +7,42 @@ from pathlib import Path
 import pytest
 
 from bertvectorizer.pipeline.comparison.candidates import can_distill
-from tests.processes import run_python
+from tests.processes import WATCH_SOCKETS, run_python
+from tests.tiny import ModelFactory
 
-# Every command runs twice: with the option, and without it to show that it would ask.
-PROGRAM = """
-import sys
-opened = []
-def watch(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
-        opened.append(event)
-        raise PermissionError(event)
-sys.addaudithook(watch)
+START = (
+    WATCH_SOCKETS
+    + """
+from pathlib import Path
+import pandas as pd
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from bertvectorizer import BertVectorizer, BertWordVectorizer, StaticVectorizer, WordVectors
-from bertvectorizer import save_pipeline
+from bertvectorizer import BertSpanVectorizer, BertVectorizer, BertWordVectorizer
+from bertvectorizer import StaticVectorizer, WordVectors, save_pipeline
 from bertvectorizer.cli.app import main
 
-with open("table.csv", "w") as file:
-    file.write("text,sense\\na a,x\\nb b,y\\na b,x\\nb a,y\\n")
+texts = ["aa aa", "bb bb", "aa bb", "bb aa"]
+table = pd.DataFrame({"text": texts, "word": ["aa", "bb"] * 2, "sense": [*"xyxy"]})
+table.to_csv("table.csv", index=False)
 
+def save(vectorizer, name):
+    if isinstance(vectorizer, BertSpanVectorizer):
+        vectorizer.n_features_in_, vectorizer.feature_names_in_ = 2, table.columns[:2].to_numpy()
+    pipeline = make_pipeline(vectorizer, DummyClassifier().fit([[0]], ["x"]))
+    save_pipeline(pipeline, f"{name}.skops", text="text", target="sense")
+
+def run(line):
+    opened.clear()
+    try:
+        main(line.split("|"))
+    except SystemExit as end:
+        print(line, end.code, "opened" if opened else "closed")
+"""
+)
+# A model that is nowhere: what is not told to look on this machine alone asks for it.
+NOWHERE = (
+    START
+    + """
 def bert(kind, **parameters):
     vectorizer = kind("nobody/nothing", **parameters)
     vectorizer.model_fingerprint_, vectorizer.device_ = "0" * 32, "cpu"
@@ -34,46 +50,79 @@ def bert(kind, **parameters):
 
 distilled = StaticVectorizer(WordVectors(["a", "b"], [[1.0, 0.0], [0.0, 1.0]])).fit(["a", "b"])
 distilled.vectors = "distill:nobody/nothing"
-for name, vectorizer in {
-    "texts": bert(BertVectorizer),
-    "words": bert(BertWordVectorizer, tokenizer="[a-z]+"),
-    "distilled": distilled,
-    "union": FeatureUnion([("distilled", distilled)]),
-}.items():
-    pipeline = make_pipeline(vectorizer, DummyClassifier().fit([[0]], ["x"]))
-    save_pipeline(pipeline, f"{name}.skops", text="text", target="sense")
-
+save(bert(BertVectorizer), "texts")
+save(bert(BertWordVectorizer, tokenizer="[a-z]+"), "words")
+save(bert(BertSpanVectorizer), "spans")
+save(distilled, "distilled")
+save(FeatureUnion([("distilled", distilled)]), "union")
 for line in sys.argv[1:]:
-    for more in (["--local-files-only"], []):
-        opened.clear()
-        try:
-            main([*line.split("|"), *more])
-        except SystemExit as end:
-            print(line, end.code, "opened" if opened else "closed")  # 2: the model is not found
+    run(f"{line}|--local-files-only")
+    run(line)
 """
+)
+HERE = (
+    START
+    + """
+model = Path(sys.argv[1])
+save(BertSpanVectorizer(model).fit(table[["text", "word"]]), "spans")
+for line in sys.argv[2:]:
+    run(line)
+"""
+)
 TABLE = "table.csv|--text|text"
 SENSE = f"{TABLE}|--target|sense"
-MODEL = "--model|nobody/nothing"
+NOTHING = "--model|nobody/nothing"
 COMMANDS = (
-    f"compare|{SENSE}|{MODEL}|--features|BERT",
-    f"train|{SENSE}|{MODEL}|--features|BERT|-o|out.skops",
-    f"embed|{TABLE}|{MODEL}|-o|out.csv",
-    "predict|texts.skops|table.csv|-o|out.csv",
-    "predict|words.skops|table.csv|-o|out.csv",
+    f"compare|{SENSE}|{NOTHING}|--features|BERT",
+    f"compare|{SENSE}|{NOTHING}|--all-layers",
+    f"train|{SENSE}|{NOTHING}|--features|BERT|-o|out.skops",
+    f"embed|{TABLE}|{NOTHING}|-o|out.csv",
+    f"predict|texts.skops|{TABLE}|-o|out.csv",
+    f"predict|words.skops|{TABLE}|-o|out.csv",
+    f"predict|spans.skops|{TABLE}|-o|out.csv",
 )
 COMMANDS_OF_DISTILL = (
-    f"compare|{SENSE}|{MODEL}|--features|distilled words",
-    f"train|{SENSE}|{MODEL}|--features|distilled words|-o|out.skops",
-    "predict|distilled.skops|table.csv|-o|out.csv",
-    "predict|union.skops|table.csv|-o|out.csv",
+    f"compare|{SENSE}|{NOTHING}|--features|distilled words",
+    f"train|{SENSE}|{NOTHING}|--features|distilled words|-o|out.skops",
+    f"predict|distilled.skops|{TABLE}|-o|out.csv",
+    f"predict|union.skops|{TABLE}|-o|out.csv",
 )
+ONLINE = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}
 
 
-def test_no_command_asks_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_command_asks_for_a_model_that_is_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     commands = COMMANDS + (COMMANDS_OF_DISTILL if can_distill() else ())
-    printed = run_python(
-        PROGRAM, *commands, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9"
-    ).splitlines()
-    expected = [f"{line} 2 {state}" for line in commands for state in ("closed", "opened")]
-    assert printed == expected
+    printed = run_python(NOWHERE, *commands, **ONLINE).splitlines()
+    assert [line for line in printed if line.endswith(("opened", "closed"))] == [
+        line
+        for command in commands
+        for line in (f"{command}|--local-files-only 2 closed", f"{command} 2 opened")
+    ]
+
+
+def test_no_command_opens_a_socket_for_what_is_here(
+    tiny_model: ModelFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = tiny_model("bert")
+    more = f"--model|{model}|--store|kept.sqlite"
+    distilled = "--features|distilled words|" if can_distill() else ""
+    commands = [
+        f"{command}{option}"
+        for option in ("|--local-files-only", "")
+        for command in (
+            f"compare|{SENSE}|{more}|--cv|2|--features|BERT|{distilled}--report|a.html|--json|a.json",
+            f"train|{SENSE}|{more}|--cv|2|--features|BERT|--features|TF-IDF words|-o|out.skops",
+            f"embed|{TABLE}|{more}|-o|out.csv",
+            f"predict|out.skops|{TABLE}|-o|out.csv",
+            f"predict|spans.skops|{TABLE}|-o|out.csv",
+        )
+    ]
+    commands += [f"store|{command}|kept.sqlite" for command in ("info", "verify", "clear")]
+    printed = run_python(HERE, model, *commands, **ONLINE).splitlines()
+    assert [line for line in printed if line.endswith(("opened", "closed"))] == [
+        f"{command} 0 closed" for command in commands
+    ]
