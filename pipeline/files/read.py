@@ -587,14 +587,13 @@ def _parquet_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[
         largest = _largest_page(file.path, table.metadata, columns, n_allowed)
         # A text that repeats stands once in a page, and may take its bytes in each row of a batch.
         at_once = min(rows, max(1, _BATCH_BYTES // largest))
+        _check_lists(file.path, table.schema, columns, at_once, n_allowed)
         batches: list[Any] = []
         n_bytes = n_rows = 0
         for batch in table.iter_batches(batch_size=at_once, columns=list(columns)):
             n_bytes += sum(map(_bytes_of_column, batch.columns))
             if n_bytes > n_allowed:
-                raise ExpansionError(
-                    f"it expands to more than {n_allowed:,} bytes, since its texts repeat. {_TRUST}"
-                )
+                raise _repeats(n_allowed)
             batches.append(batch)
             n_rows += batch.num_rows
             if n_rows >= rows:
@@ -604,6 +603,53 @@ def _parquet_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[
                 batches = [batch.slice(cut)]
         if n_rows:
             yield frame(batches)
+
+
+def _repeats(n_allowed: int) -> ExpansionError:
+    return ExpansionError(
+        f"it expands to more than {n_allowed:,} bytes, since its texts repeat. {_TRUST}"
+    )
+
+
+def _is_wanted(path: str, columns: Sequence[str]) -> bool:
+    """Whether a column of the file, such as "words.list.element", is part of one of ``columns``."""
+    return f"{path}.".startswith(tuple(f"{column}." for column in columns))
+
+
+def _check_lists(
+    path: Path, schema: Any, columns: Sequence[str], at_once: int, n_allowed: int
+) -> None:
+    """Refuse lists whose texts repeat too often, as a single row may hold all of them."""
+    from pyarrow import parquet
+
+    of_lists = [
+        column.path
+        for column in map(schema.column, range(len(schema)))
+        if column.max_repetition_level and _is_wanted(column.path, columns)
+    ]
+    if not of_lists:
+        return
+    n_bytes = 0
+    with parquet.ParquetFile(path, read_dictionary=of_lists) as table:
+        for batch in table.iter_batches(batch_size=at_once, columns=of_lists):
+            n_bytes += sum(map(_bytes_of_texts, batch.columns))
+            if n_bytes > n_allowed:
+                raise _repeats(n_allowed)
+
+
+def _bytes_of_texts(array: Any) -> int:
+    """Return the bytes of texts in an array of lists when each stands for itself."""
+    from pyarrow import compute
+
+    if hasattr(array, "indices"):
+        lengths = compute.binary_length(array.dictionary).take(array.indices)
+        return int(compute.sum(lengths).as_py() or 0)
+    if hasattr(array, "keys"):  # of a map
+        return _bytes_of_texts(array.keys) + _bytes_of_texts(array.items)
+    if not hasattr(array, "flatten") or not array.type.num_fields:
+        return 0
+    parts = array.flatten()
+    return sum(map(_bytes_of_texts, parts if isinstance(parts, list) else [parts]))
 
 
 def _bytes_of_column(column: Any) -> int:
@@ -618,7 +664,7 @@ def _largest_page(path: Path, metadata: Any, columns: Sequence[str], n_allowed: 
         for group in map(metadata.row_group, range(metadata.num_row_groups)):
             for column in map(group.column, range(group.num_columns)):
                 name, n_bytes = column.path_in_schema, 0
-                if not f"{name}.".startswith(tuple(f"{one}." for one in columns)):
+                if not _is_wanted(name, columns):
                     continue
                 for page in pages_of(opened, column):
                     largest = max(largest, page.n_bytes)

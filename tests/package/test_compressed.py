@@ -125,6 +125,14 @@ def write_repeated(path: Path) -> None:
     parquet.write_table(pa.table({"text": text}), path, store_schema=False, compression="zstd")
 
 
+def write_list(path: Path) -> None:
+    """A row with a list of such texts."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), ["x" * MEGABYTE])
+    lists = pa.ListArray.from_arrays(pa.array([0, 1000], pa.int32()), texts)
+    parquet.write_table(pa.table({"text": lists}), path, store_schema=False, compression="zstd")
+
+
 def write_prefixes(path: Path) -> None:
     """Texts of 1 MiB, each given by the length of what it shares with the one before."""
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
@@ -166,6 +174,7 @@ def write_line(start: str, packer: str, path: Path) -> None:
 END = {"": "", '{"text": "': '"}'}
 BOMBS: dict[str, Callable[[Path], None]] = {
     "repeated.parquet": write_repeated,
+    "list.parquet": write_list,
     "prefixes.parquet": write_prefixes,
     "missing.parquet": write_missing,
     "pages.parquet": write_pages,

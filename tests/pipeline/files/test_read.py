@@ -343,6 +343,26 @@ def test_parquet_keeps_types(tmp_path: Path) -> None:
     assert table["a.b"].tolist() == [1, 2, 3]
 
 
+def test_lists_and_objects_of_parquet_are_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = {
+        "words": [["a", "bat"], None, []],
+        "deep": [[{"w": "a", "n": [1]}, {"w": None, "n": []}], [], None],
+        "map": [[("k", "v")], [], None],
+        "one": [{"w": "a"}, None, {"w": None}],
+    }
+    types = {"map": pa.map_(pa.string(), pa.string())}
+    table = pa.table({name: pa.array(values, types.get(name)) for name, values in rows.items()})
+    parquet.write_table(table, tmp_path / "table.parquet")
+    found = read_table(tmp_path / "table.parquet", list(rows))
+    assert found["words"].iloc[0].tolist() == ["a", "bat"]
+    assert found["deep"].iloc[0][0]["w"] == "a"
+    assert found["map"].iloc[0] == [("k", "v")]
+    assert found["one"].iloc[0] == {"w": "a"}
+
+
 @pytest.mark.parametrize("name", ["table.csv", "table.tsv"])
 def test_a_header_alone_gives_no_rows(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
