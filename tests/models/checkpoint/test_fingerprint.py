@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bertvectorizer.models.checkpoint.fingerprint import _sha256, file_state, fi
 from bertvectorizer.models.checkpoint.source import file_states, open_checkpoint
 from bertvectorizer.models.checkpoint.weights import load_model
 from tests.files import rewrite
-from tests.tiny import ModelFactory
+from tests.tiny import ModelFactory, save_sentence_transformer
 
 
 @pytest.fixture
@@ -72,6 +73,77 @@ def test_a_file_changed_in_place_changes_the_fingerprint(model: Path, file: str)
     before = of_model(model)
     rewrite(path, path.read_bytes()[:-1] + b"\n")
     assert of_model(model) != before
+
+
+def in_place(path: Path, content: bytes) -> None:
+    rewrite(path, content)  # under its former date
+
+
+def by_rename(path: Path, content: bytes) -> None:
+    state = path.stat()
+    new = path.with_name("new.tmp")
+    new.write_bytes(content)
+    os.utime(new, ns=(state.st_atime_ns, state.st_mtime_ns))
+    new.rename(path)
+
+
+def by_hard_link(path: Path, content: bytes) -> None:
+    other = path.parents[2] / "other name"
+    other.hardlink_to(path)
+    rewrite(other, content)
+
+
+def by_the_target_of_a_link(path: Path, content: bytes) -> None:
+    rewrite(path.resolve(), content)
+
+
+def by_another_target(path: Path, content: bytes) -> None:
+    target = path.parents[2] / "another target"
+    target.write_bytes(content)
+    path.unlink()
+    path.symlink_to(target)
+
+
+def by_another_directory(path: Path, content: bytes) -> None:
+    """A directory of the model is a link, as in "current -> v1", and is turned elsewhere."""
+    new = path.parents[2] / "new directory"
+    shutil.copytree(path.parent, new)
+    (new / path.name).write_bytes(content)
+    path.parent.rename(path.parents[2] / "former directory")
+    path.parent.symlink_to(new)
+
+
+WAYS = [
+    *(in_place, by_rename, by_hard_link, by_the_target_of_a_link, by_another_target),
+    by_another_directory,
+]
+
+
+@pytest.mark.parametrize("change", WAYS)
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "tokenizer.json", "2_Dense/model.safetensors", "modules.json"]
+)
+def test_a_file_is_replaced_in_whatever_way(
+    model: Path, file: str, change: Callable[[Path, bytes], None], tmp_path: Path
+) -> None:
+    inside = tmp_path / "inside"
+    directory = save_sentence_transformer(model, inside / "sentences", dense=8)
+    path = directory / file
+    content = path.read_bytes()
+    if change is by_the_target_of_a_link:
+        path.rename(tmp_path / "blob")
+        path.symlink_to(tmp_path / "blob")
+    before = open_checkpoint(directory)
+    assert open_checkpoint(directory) is before
+    new = {
+        "tokenizer.json": content.replace(b'"bat"', b'"cat"'),
+        "modules.json": content.replace(b"\n", b" ", 1),
+    }.get(file, content[:-1] + bytes([content[-1] ^ 1]))
+    change(path, new)
+    after = open_checkpoint(directory)
+    assert after.fingerprint != before.fingerprint
+    if file.startswith("2_Dense"):
+        assert after.later_modules[0].content != before.later_modules[0].content
 
 
 def test_sha256_is_that_of_the_file_whose_state_was_asked(tmp_path: Path) -> None:
