@@ -1,8 +1,8 @@
 """Contextual embeddings as features for scikit-learn.
 
 Names are imported when they are first used: ``import bertvectorizer`` loads neither torch nor
-transformers. `errors` are public. `validation`, `warning`, `compressed`, `output_file` and
-`private_api` serve all folders and import none of them.
+transformers. `errors` are public. `validation`, `warning`, `compressed`, `foreign`,
+`output_file` and `private_api` serve all folders and import none of them.
 """
 
 from __future__ import annotations

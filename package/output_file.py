@@ -14,9 +14,9 @@ __all__ = ["atomic_write", "open_draft", "output_fault"]
 
 def output_fault(path: Path) -> str:
     """Say why no file can be written at ``path``; empty if one can."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # unlike Path.is_dir, never raises
         return f"there is no folder {str(path.parent)!r}. Make it first."
-    if path.is_dir():
+    if os.path.isdir(path):
         return "it is a folder."
     if path.exists() and not path.is_file():  # it would be replaced, not written to
         return "it is a pipe, a device or a socket, not a file."

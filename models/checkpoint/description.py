@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
+from ...errors import (
+    BertVectorizerError,
+    ModelIntegrityError,
+    UnsafeModelError,
+    UnsupportedModelError,
+)
+from ...foreign import foreign_errors_as, reason_of
 from ...private_api import forget_implementations
 from ...validation import short_repr
 from .fingerprint import check_names, check_no_pickle, fingerprint, pickles, unsafe
@@ -27,11 +34,21 @@ from .saved_settings import (
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-__all__ = ["Checkpoint", "LaterModule", "model_directories", "read_checkpoint", "read_config"]
+__all__ = [
+    "Checkpoint",
+    "LaterModule",
+    "model_directories",
+    "quiet_messages",
+    "read_checkpoint",
+    "read_config",
+]
 
 # Modules that take one vector of a text and give another.
 _LATER_MODULES = {"Dense", "Dropout", "LayerNorm", "Normalize"}
 _LOADED = ("AutoConfig", "AutoModel", "AutoTokenizer")
+_MOST_LAYERS = 1 << 12
+_LARGEST = (1 << 31) - 1
+_LONGEST_PATH = 200
 # Families whose positions start after the padding index, as in fairseq.
 _POSITIONS_AFTER_PADDING = {
     "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet",
@@ -56,7 +73,7 @@ class LaterModule:
     def out_features(self) -> int | None:
         """Width of the output, where the module sets it."""
         path = self.path / "config.json"
-        return read_json(path, dict).get("out_features") if path.is_file() else None
+        return read_json(path, dict).get("out_features") if os.path.isfile(path) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +199,7 @@ class Checkpoint:
         if not positions or positions < 0:
             return None
         if config.model_type in _POSITIONS_AFTER_PADDING:
-            positions -= config.pad_token_id + 1
+            positions -= (config.pad_token_id or 0) + 1
         return int(positions)
 
     def resolve_prompt(self, prompt: str | None) -> str:
@@ -203,7 +220,7 @@ class Checkpoint:
 
 def model_directories(root: Path, with_code: bool) -> tuple[Path, ...]:
     """Return the directories that the files of a model lie in; code may lie in all below."""
-    modules = _read_modules(root) if (root / "modules.json").is_file() else []
+    modules = _read_modules(root) if os.path.isfile(root / "modules.json") else []
     found = [root, *(module.path for module in modules)]
     found += [path / "additional_chat_templates" for path in found[:2]]
     if with_code:
@@ -223,7 +240,7 @@ def read_checkpoint(
     described: dict[str, Any] = {}
     transformer = root
     modules: list[LaterModule] = []
-    if (root / "modules.json").is_file():
+    if os.path.isfile(root / "modules.json"):
         modules = _read_modules(root)
         transformer = modules[0].path
     check_names(transformer)
@@ -243,7 +260,7 @@ def read_checkpoint(
 
 def _check_adapter(directory: Path) -> None:
     """Raise if a PEFT adapter lies in a directory and cannot be applied."""
-    if not (directory / "adapter_config.json").is_file():
+    if not os.path.isfile(directory / "adapter_config.json"):
         return
     found = f"The model in '{directory}' has a PEFT adapter (adapter_config.json)"
     merge = (
@@ -255,10 +272,27 @@ def _check_adapter(directory: Path) -> None:
             f"{found}, and without the library peft it would be left out. Remedy: pip install peft,"
             f" or {merge}"
         )
-    if not (directory / "config.json").is_file():
+    if not os.path.isfile(directory / "config.json"):
         raise UnsupportedModelError(f"{found} without its base model. Remedy: {merge}")
-    if not (directory / "adapter_model.safetensors").is_file():
+    if not os.path.isfile(directory / "adapter_model.safetensors"):
         raise unsafe(str(directory), pickles(directory))
+
+
+_settings_lock = threading.RLock()
+
+
+@contextmanager
+def quiet_messages() -> Iterator[None]:
+    """Silence transformers' messages; one thread at a time, as the settings are the process's."""
+    from transformers.utils import logging
+
+    with _settings_lock:
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(verbosity)
 
 
 _importing = threading.Lock()  # a second thread may see transformers half imported
@@ -274,21 +308,27 @@ def read_config(
         from transformers import AutoConfig
 
     options = {"trust_remote_code": trust_remote_code, "local_files_only": True}
-    try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(directory, **options)
-        if settings:
-            check_config_settings(config, settings)
-            config = AutoConfig.from_pretrained(directory, **options, **settings)
-    except UnsupportedModelError:
-        raise
-    except ValueError as error:
-        raise UnsupportedModelError(
-            f"The model in {str(directory)!r} has an architecture that the installed transformers"
-            f" does not know: {error} Remedy: a newer transformers, or, where you trust its code,"
-            " trust_remote_code=True with a pinned revision."
-        ) from error
-    except Exception as error:  # a field of the wrong type raises many kinds
-        raise ModelIntegrityError(f"The file '{path}' has an invalid value: {error!r}") from error
+    with (
+        foreign_errors_as(
+            ModelIntegrityError,
+            f"The file '{path}' has an invalid value",
+            "Correct it, or download the model again.",
+        ),
+        quiet_messages(),
+    ):
+        try:
+            config: PreTrainedConfig = AutoConfig.from_pretrained(directory, **options)
+            if settings:
+                check_config_settings(config, settings)
+                config = AutoConfig.from_pretrained(directory, **options, **settings)
+        except ValueError as error:
+            if isinstance(error, BertVectorizerError):
+                raise
+            raise UnsupportedModelError(
+                f"The model in {str(directory)!r} has an architecture that the installed"
+                f" transformers does not know: {reason_of(error)}. Remedy: a newer transformers,"
+                " or, where you trust its code, trust_remote_code=True with a pinned revision."
+            ) from error
     if getattr(config, "quantization_config", None):
         raise UnsupportedModelError(
             f"The file '{path}' has a quantization_config: its weights are stored in a format that"
@@ -298,10 +338,38 @@ def read_config(
     if not trust_remote_code:
         _check_code(path, getattr(config, "auto_map", None))
         tokenizer = directory / "tokenizer_config.json"
-        if tokenizer.is_file():
+        if os.path.isfile(tokenizer):
             _check_code(tokenizer, read_json(tokenizer, dict).get("auto_map"))
     forget_implementations(config)  # the name of one may be that of compiled code on the hub
+    _check_sizes(path, config)
     return config
+
+
+def _check_sizes(path: Path, config: PreTrainedConfig) -> None:
+    """Raise unless the sizes that a `Checkpoint` tells are whole numbers that a model can have."""
+    text_config = config.get_text_config()
+    for name, is_needed, least, most in (
+        ("num_hidden_layers", True, 1, _MOST_LAYERS),
+        ("hidden_size", True, 1, _LARGEST),
+        ("inner_group_num", False, 1, _MOST_LAYERS),
+        ("intermediate_size", False, 1, _LARGEST),
+        ("max_position_embeddings", False, -_LARGEST, _LARGEST),
+        ("vocab_size", False, 1, _LARGEST),
+        ("pad_token_id", False, -_LARGEST, _LARGEST),
+    ):
+        value = getattr(text_config, name, None)
+        if value is None and not is_needed:
+            continue
+        if value is None:
+            raise UnsupportedModelError(
+                f"The model in '{path.parent}' has no {name} in its configuration, so it has no"
+                " layers of tokens to read. Choose a model of another family, such as BERT."
+            )
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ModelIntegrityError(
+                f"The file '{path}' must have an integer from {least:,} to {most:,} as {name!r}."
+                f" Got {short_repr(value)} instead. Correct it, or download the model again."
+            )
 
 
 def _check_code(path: Path, auto_map: Any) -> None:
@@ -327,14 +395,18 @@ def _read_modules(root: Path) -> list[LaterModule]:
             or not isinstance(entry.get("path"), str)
         ):
             raise ModelIntegrityError(
-                f"The file {str(file)!r} has an entry without a type or a path: {entry!r}. Download"
-                " the model again."
+                f"The file {str(file)!r} has an entry without a type or a path:"
+                f" {short_repr(entry)}. Download the model again."
             )
         path = PurePosixPath(entry["path"].replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in entry["path"]:
+        is_inside = not (
+            path.is_absolute() or ".." in path.parts or {":", "\0"} & set(entry["path"])
+        )
+        if not is_inside or len(entry["path"]) > _LONGEST_PATH:
+            fault = "is too long" if is_inside else "leads out of the model's directory"
             raise UnsafeModelError(
-                f"The file {str(file)!r} names the path {entry['path']!r}, which leads out of the"
-                " model's directory."
+                f"The file {str(file)!r} names the path {short_repr(entry['path'])}, which {fault}."
+                " Choose another checkpoint."
             )
         modules.append(LaterModule(entry["type"], root / path))
     if not modules:
@@ -351,16 +423,17 @@ def _sentence_transformer(
     for module in modules:
         if not module.type.startswith("sentence_transformers."):
             raise UnsafeModelError(
-                f"The checkpoint in {str(root)!r} names the module {module.type!r}, which is not"
-                " sentence-transformers' own and would run foreign code. Such modules are never"
-                " run here, not even with trust_remote_code=True. Choose another checkpoint."
+                f"The checkpoint in {str(root)!r} names the module"
+                f" {short_repr(module.type, 100)}, which is not sentence-transformers' own and"
+                " would run foreign code. Such modules are never run here, not even with"
+                " trust_remote_code=True. Choose another checkpoint."
             )
     first, *rest = modules
-    if first.name != "Transformer" or not (first.path / "config.json").is_file():
+    if first.name != "Transformer" or not os.path.isfile(first.path / "config.json"):
         raise UnsupportedModelError(
-            f"The checkpoint in {str(root)!r} begins with {first.type!r}, which is no transformer,"
-            " so it has no contextual layers to read. Choose a checkpoint whose first module is a"
-            " Transformer."
+            f"The checkpoint in {str(root)!r} begins with {short_repr(first.type, 100)}, which is"
+            " no transformer, so it has no contextual layers to read. Choose a checkpoint whose"
+            " first module is a Transformer."
         )
     described: dict[str, Any] = {}
     if rest and rest[0].name == "Pooling":
@@ -369,10 +442,10 @@ def _sentence_transformer(
     for module in rest:
         if module.name not in _LATER_MODULES:
             raise UnsupportedModelError(
-                f"The checkpoint in {str(root)!r} has the module {module.type!r} after its pooling;"
-                f" known are {sorted(_LATER_MODULES)}."
+                f"The checkpoint in {str(root)!r} has the module {short_repr(module.type, 100)}"
+                f" after its pooling; known are {sorted(_LATER_MODULES)}."
             )
-        if module.name != "Normalize" and not module.path.is_dir():
+        if module.name != "Normalize" and not os.path.isdir(module.path):
             raise ModelIntegrityError(
                 f"The module {module.name} has no directory {str(module.path)!r}. Download the"
                 " model again."

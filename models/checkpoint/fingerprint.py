@@ -106,7 +106,7 @@ def check_names(directory: Path) -> None:
         if not (is_index or is_tokens or path.name.startswith("config.")):
             continue
         content: Any = None
-        with suppress(OSError, ValueError):  # whoever needs the file reports it
+        with suppress(OSError, ValueError, RecursionError):  # whoever needs the file reports it
             content = json.loads(path.read_bytes())
         if not isinstance(content, dict):
             continue
@@ -164,7 +164,7 @@ def pickles(directory: Path) -> list[str]:
 def check_no_pickle(directory: Path) -> None:
     """Raise if the weights of a module in ``directory`` are only pickled."""
     found = pickles(directory)
-    if found and not (directory / "model.safetensors").is_file():
+    if found and not os.path.isfile(directory / "model.safetensors"):
         raise unsafe(str(directory), found)
 
 

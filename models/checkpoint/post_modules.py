@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import ModelChangedError, ModelIntegrityError
+from ...errors import ModelIntegrityError
+from ...foreign import foreign_errors_as
 from .description import LaterModule
 from .source import reading
 
@@ -51,7 +52,10 @@ def apply_post_modules(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArra
             if module.name == "Normalize":  # the most frequent one, and not worth the import
                 result = normalize(result, dim=-1)
             else:
-                result = _load(module)({"sentence_embedding": result})["sentence_embedding"]
+                loaded = _load(module)
+                fault = f"The module {module.name} in '{module.path}' does not take these vectors"
+                with foreign_errors_as(ModelIntegrityError, fault, "Download the model again."):
+                    result = loaded({"sentence_embedding": result})["sentence_embedding"]
         result = result[:, : spec.n_features]
         if spec.normalize:
             result = normalize(result, dim=-1)
@@ -66,13 +70,11 @@ def _load(module: LaterModule) -> Any:
     from .weights import quiet_transformers
 
     kind = import_from_string(f"sentence_transformers.models.{module.name}")
-    try:
+    fault = f"The module {module.name} in '{module.path}' cannot be loaded"
+    with (
+        foreign_errors_as(ModelIntegrityError, fault, "Download the model again."),
+        reading([module.path], False, module.content),
+        quiet_transformers(),
+    ):
         # It draws random weights before it reads the file; torch's default may be float64.
-        with reading([module.path], False, module.content), quiet_transformers():
-            return kind.load(str(module.path), local_files_only=True).eval().float()
-    except ModelChangedError:
-        raise
-    except Exception as error:  # damaged files raise many kinds
-        raise ModelIntegrityError(
-            f"The module {module.name} in '{module.path}' cannot be loaded: {error}"
-        ) from error
+        return kind.load(str(module.path), local_files_only=True).eval().float()

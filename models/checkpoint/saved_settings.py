@@ -7,11 +7,13 @@ skipped gives other vectors than its author's.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ...errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
+from ...foreign import foreign_errors_as
 from ...validation import short_repr
 from ..pooling.tokens import POOLINGS
 
@@ -65,13 +67,11 @@ _MODULES = {
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """Read a file with a JSON object (dict) or array (list)."""
-    try:
+    """Read a file with a JSON object (dict) or array (list); its texts are valid Unicode."""
+    fault = f"The file {str(path)!r} cannot be read"
+    with foreign_errors_as(ModelIntegrityError, fault, "Download the model again."):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelIntegrityError(
-            f"The file {str(path)!r} cannot be read: {error}. Download the model again."
-        ) from error
+        json.dumps(content, ensure_ascii=False).encode()  # no lone surrogates
     if not isinstance(content, kind):
         raise ModelIntegrityError(
             f"The file {str(path)!r} must contain a {kind.__name__}, not a"
@@ -142,7 +142,7 @@ def check_config_settings(config: Any, settings: dict[str, Any]) -> None:
 def read_model_settings(root: Path) -> dict[str, Any]:
     """Return the fields of a `Checkpoint` that are saved for the whole model."""
     path = root / "config_sentence_transformers.json"
-    if not path.is_file():
+    if not os.path.isfile(path):
         return {}
     settings = _Settings(path, read_json(path, dict)).ignore("__version__", "similarity_fn_name")
     settings.expect("model_type", "SentenceTransformer")
@@ -182,14 +182,11 @@ def _check_requirements(path: Path, requirements: dict[str, Any]) -> None:
     """Raise if an installed package has not the version that the checkpoint asks for."""
     if not requirements:
         return
-    try:
-        from sentence_transformers.util.environment import check_version_requirements
+    from sentence_transformers.util.environment import check_version_requirements
 
+    fault = f"The 'requirements' in '{path}' are not met"
+    with foreign_errors_as(UnsupportedModelError, fault, "Install these versions."):
         check_version_requirements(requirements)
-    except ImportError as error:
-        raise UnsupportedModelError(
-            f"The 'requirements' in '{path}' are not met: {error} Install these versions."
-        ) from error
 
 
 def read_pooling(path: Path) -> dict[str, Any]:
@@ -204,10 +201,10 @@ def read_pooling(path: Path) -> dict[str, Any]:
         modes = legacy or ["mean"]
     pooling = tuple(modes) if isinstance(modes, list) else (modes,)
     unknown = [mode for mode in pooling if mode not in POOLINGS]
-    if unknown:
+    if unknown or not pooling:
         raise UnsupportedModelError(
-            f"The pooling {unknown} in {str(path)!r} is not known. Set 'pooling' to one of"
-            f" {POOLINGS}."
+            f"The pooling {short_repr(unknown)} in {str(path)!r} is not known. Set 'pooling' to one"
+            f" of {POOLINGS}."
         )
     return {"pooling": pooling, "include_prompt": include_prompt is not False}
 
@@ -215,7 +212,7 @@ def read_pooling(path: Path) -> dict[str, Any]:
 def check_module_settings(name: str, directory: Path) -> None:
     """Raise if a module after the pooling is set to do something else than it does here."""
     path = directory / "config.json"
-    if not path.is_file():
+    if not os.path.isfile(path):
         return
     settings = _Settings(path, read_json(path, dict)).ignore(*_MODULES[name])
     settings.expect("module_input_name", "sentence_embedding")

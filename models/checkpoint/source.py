@@ -370,7 +370,7 @@ def _within(seconds: float, request: Callable[[], ModelInfo]) -> ModelInfo:
 
 def _checked(directory: Path) -> Path:
     """Return ``directory``, or raise if it has no model or no safe weights."""
-    if not any((directory / file).is_file() for file in _CONFIG_FILES):
+    if not any(os.path.isfile(directory / file) for file in _CONFIG_FILES):
         raise ModelNotFoundError(
             f"The directory {str(directory)!r} contains no model: it has neither config.json nor"
             " modules.json. Give the directory that save_pretrained() or hf download wrote."

@@ -131,10 +131,11 @@ class SpanTokenizer(ModelTokenizer):
         n_tokens = np.fromiter(map(len, encoded["input_ids"]), dtype=np.int64, count=len(texts))
         ends = np.cumsum(n_tokens)
         starts = ends - n_tokens
-        ids = np.fromiter(
-            chain.from_iterable(encoded["input_ids"]), dtype=np.int32, count=n_tokens.sum()
+        numbers = np.fromiter(
+            chain.from_iterable(encoded["input_ids"]), dtype=np.int64, count=n_tokens.sum()
         )
-        self._check_known(ids, texts, encoded["input_ids"])
+        self._check_known(numbers, texts, encoded["input_ids"])
+        ids = numbers.astype(np.int32)
         characters = np.fromiter(
             chain.from_iterable(chain.from_iterable(encoded["offset_mapping"])),
             dtype=np.int64,

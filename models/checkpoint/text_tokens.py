@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
-from ...errors import ModelChangedError, ModelIntegrityError, UnsupportedModelError
+from ...errors import ModelIntegrityError, UnsupportedModelError
+from ...foreign import foreign_errors_as
 from ...validation import check_choice, check_int, invalid, short_repr
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 
 _TEXTS_AT_ONCE = 2048
 _UNLIMITED = 1 << 30
+_LARGEST_TOKEN = (1 << 31) - 1
 
 
 class TokenBeyondTableError(ModelIntegrityError):
@@ -179,13 +182,13 @@ class ModelTokenizer:
         positions = checkpoint.n_positions or _UNLIMITED
         length = check_int("max_length", max_length, shortest, optional=True)
         if length is None:
-            own = checkpoint.max_seq_length or self._tokenizer.model_max_length
+            own = min(checkpoint.max_seq_length or self._tokenizer.model_max_length, positions)
             if own <= (n_special := len(self._prefix) + len(self._suffix)):
                 raise ModelIntegrityError(
                     f"The model in '{checkpoint.directory}' is set to read {own} tokens of a text,"
                     f" of which {n_special} are special ones. Set 'max_length'."
                 )
-            return int(min(own, positions))
+            return int(own)
         if length > positions:
             rule = f"at most {positions}, the number of positions of this model, or None"
             raise invalid("max_length", rule, max_length)
@@ -203,18 +206,20 @@ class ModelTokenizer:
         return resolved
 
     def _check_known(
-        self, ids: NDArray[np.int32], texts: Sequence[str], bodies: Sequence[Sequence[int]]
+        self, ids: NDArray[np.int64], texts: Sequence[str], bodies: Sequence[Sequence[int]]
     ) -> None:
         """Raise if one of the tokens of texts lies beyond the model's table of vectors."""
-        if self._n_known is None or not len(ids) or (token := int(ids.max())) < self._n_known:
+        n_known = self._n_known or _LARGEST_TOKEN + 1
+        if not len(ids) or (token := int(ids.max())) < n_known:
             return
         found = (text for text, body in zip(texts, bodies, strict=True) if token in body)
         text = next(found, texts[0])
         name = self._tokenizer.convert_ids_to_tokens(token)
         raise TokenBeyondTableError(
-            f"The text {short_repr(text)} has the token {name!r}, number {token}, but the model has"
-            f" vectors for {self._n_known} tokens only. The tokenizer is of another model, or got"
-            " tokens of its own: save the two together, after resize_token_embeddings.",
+            f"The text {short_repr(text)} has the token {name!r}, number {token}, but the model in"
+            f" '{self._tokenizer.name_or_path}' has vectors for {n_known} tokens only. The"
+            " tokenizer is of another model, or got tokens of its own: save the two together, after"
+            " resize_token_embeddings.",
             text,
         )
 
@@ -225,16 +230,18 @@ class ModelTokenizer:
 
     def _encode(self, texts: Sequence[str], **more: bool) -> Any:
         """Tokenize texts, with the prompt and without special tokens."""
-        return self._tokenizer(
-            [self._prepare(text) for text in texts],
-            add_special_tokens=False,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-            **more,
-        )
+        prepared = [self._prepare(text) for text in texts]
+        with _running(self._tokenizer):
+            return self._tokenizer(
+                prepared,
+                add_special_tokens=False,
+                truncation=False,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+                **more,
+            )
 
 
 class TextTokenizer(ModelTokenizer):
@@ -335,8 +342,9 @@ class TextTokenizer(ModelTokenizer):
                     sequence = self._prefix + piece + self._suffix
                     block += sequence
                     lengths.append(len(sequence))
-            blocks.append(np.array(block, dtype=np.int32))
-            self._check_known(blocks[-1], chunk, encoded["input_ids"])
+            ids = np.array(block, dtype=np.int64)
+            self._check_known(ids, chunk, encoded["input_ids"])
+            blocks.append(ids.astype(np.int32))
         return TokenizedTexts(
             ids=np.concatenate(blocks) if blocks else np.empty(0, dtype=np.int32),
             offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
@@ -369,20 +377,21 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     from .weights import quiet_transformers
 
     directory, trusted = checkpoint.directory, checkpoint.trust_remote_code
-    try:
-        with reading(checkpoint.directories, trusted, checkpoint.fingerprint), quiet_transformers():
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                directory,
-                trust_remote_code=trusted,
-                local_files_only=True,
-                **checkpoint.tokenizer_settings,
-            )
-    except ModelChangedError:
-        raise
-    except Exception as error:  # damaged files raise many kinds, a bare Exception among them
-        raise ModelIntegrityError(
-            f"The tokenizer in '{directory}' cannot be read: {error!r}. Download the model again."
-        ) from error
+    with (
+        foreign_errors_as(
+            ModelIntegrityError,
+            f"The tokenizer in '{directory}' cannot be read",
+            "Download the model again.",
+        ),
+        reading(checkpoint.directories, trusted, checkpoint.fingerprint),
+        quiet_transformers(),
+    ):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            directory,
+            trust_remote_code=trusted,
+            local_files_only=True,
+            **checkpoint.tokenizer_settings,
+        )
     limit: Any = tokenizer.model_max_length
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
         raise ModelIntegrityError(
@@ -413,11 +422,21 @@ def replace_lone_surrogates(text: str) -> str:
     return text
 
 
+def _running(tokenizer: PreTrainedTokenizerBase) -> AbstractContextManager[None]:
+    """Tokenize within the block: some faults of a tokenizer show only when it is run."""
+    return foreign_errors_as(
+        ModelIntegrityError,
+        f"The tokenizer in '{tokenizer.name_or_path}' cannot split a text into tokens",
+        "Download the model again.",
+    )
+
+
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """Return the special tokens before and after every text."""
-    sample: Any = tokenizer(
-        "a", return_special_tokens_mask=True, return_token_type_ids=True, verbose=False
-    )
+    with _running(tokenizer):
+        sample: Any = tokenizer(
+            "a", return_special_tokens_mask=True, return_token_type_ids=True, verbose=False
+        )
     mask = np.asarray(sample["special_tokens_mask"])
     if np.any(sample.get("token_type_ids", 0)):
         raise UnsupportedModelError(
@@ -426,4 +445,9 @@ def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list
             " RoBERTa."
         )
     body = np.flatnonzero(mask == 0)
+    if not len(body):
+        raise ModelIntegrityError(
+            f"The tokenizer in '{tokenizer.name_or_path}' gives the text 'a' no tokens but special"
+            " ones. Download the model again."
+        )
     return sample["input_ids"][: body[0]], sample["input_ids"][body[-1] + 1 :]

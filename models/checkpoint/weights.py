@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,11 +16,18 @@ from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
 from ...errors import ModelIntegrityError, UnsupportedModelError
+from ...foreign import foreign_errors_as, reason_of
 from ...private_api import without_hub_kernels
-from .description import Checkpoint, read_config
+from ...validation import short_repr, short_text
+from .description import Checkpoint, quiet_messages, read_config
 from .source import reading
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 __all__ = ["load_model", "quiet_transformers"]
+
+_MOST_SPARE = 1 << 24  # masks and positions that models compute and files lack
 
 
 def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
@@ -51,8 +59,22 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
         )
     if known is not None and "add_pooling_layer" in inspect.signature(known.__init__).parameters:
         options["add_pooling_layer"] = False
-    try:
-        with quiet_transformers(), without_hub_kernels():
+    files = sorted(path.name for path in checkpoint.directory.glob("*.safetensors"))
+    weights = short_text(", ".join(files), 200) or "no safetensors file"
+    where = f"in '{checkpoint.directory}' ({weights})"
+    with (
+        foreign_errors_as(
+            UnsupportedModelError,
+            f"The model {where} cannot be built from its config.json",
+            "Correct the file, download the model again, or choose one of another family, such as"
+            " BERT or RoBERTa.",
+        ),
+        quiet_transformers(),
+        without_hub_kernels(),
+    ):
+        if known is not None:
+            _check_size(encoder or AutoModel.from_config, config, checkpoint.directory)
+        try:
             model, info = (encoder or AutoModel).from_pretrained(
                 checkpoint.directory,
                 config=config,
@@ -64,21 +86,20 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
                 ignore_mismatched_sizes=True,  # they are refused below, by name
                 **options,
             )
-    except (SafetensorError, OSError) as error:
-        files = sorted(path.name for path in checkpoint.directory.glob("*.safetensors"))
-        weights = ", ".join(files) or "no safetensors file"
-        raise ModelIntegrityError(
-            f"The weights in '{checkpoint.directory}' ({weights}) cannot"
-            f" be read: {error}. The file is damaged or cut short; download the model again."
-        ) from error
+        except (SafetensorError, OSError) as error:
+            raise ModelIntegrityError(
+                f"The weights {where} cannot be read: {reason_of(error)}. A file is damaged or cut"
+                " short; download the model again."
+            ) from error
+        if config.is_encoder_decoder:
+            model = model.get_encoder()
     wrong = [*sorted(info.get("missing_keys", ())), *map(str, info.get("mismatched_keys", ()))]
     if wrong:
         raise ModelIntegrityError(
             f"The weights in '{checkpoint.directory}' do not fit its config.json: {len(wrong)} are"
-            f" missing or of another shape, {wrong[:3]} among them. Download the model again."
+            f" missing or of another shape, {short_repr(wrong[:3], 300)} among them. Download the"
+            " model again."
         )
-    if config.is_encoder_decoder:
-        model = model.get_encoder()
     if not isinstance(model, torch.nn.Module):
         raise UnsupportedModelError(f"{type(model).__name__} is no PyTorch model.")
     # They are mapped into memory, and would change with a file that is written over.
@@ -105,20 +126,29 @@ def _encoder_class(known: Any, architectures: list[str] | None) -> Any:
     return None
 
 
-_settings_lock = threading.RLock()
+def _check_size(build: Callable[..., Any], config: PreTrainedConfig, directory: Path) -> None:
+    """Raise if a model is far larger than its files, before it takes memory."""
+    with torch.device("meta"):
+        model = build(deepcopy(config))
+    n_numbers = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    n_bytes = sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+    if n_numbers > 4 * n_bytes + _MOST_SPARE:  # files may hold half of a model
+        raise ModelIntegrityError(
+            f"The weights in '{directory}' do not fit its config.json: a model of its sizes has"
+            f" {n_numbers:,} numbers, and the files have {n_bytes:,} bytes. Download the model"
+            " again."
+        )
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Silence transformers' loading messages and keep the random state; restore both afterwards."""
-    with _settings_lock:  # the settings are the process's own
-        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
+    with quiet_messages():
+        bars = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         try:
             with torch.random.fork_rng(devices=[]):
                 yield
         finally:
-            logging.set_verbosity(verbosity)
             if bars:
                 logging.enable_progress_bar()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UnsupportedModelError
+from ...foreign import reason_of
 from ...private_api import attention_implementation
 from ..checkpoint.weights import load_model, quiet_transformers
 from ..ragged import runs_of_equal_length
@@ -175,8 +176,9 @@ class Backbone:
             if is_out_of_memory(error):
                 raise
             raise UnsupportedModelError(
-                f"{type(self._model).__name__} does not run on the tokens of a text: {error!r}."
-                " Choose a model of another family, such as BERT or RoBERTa."
+                f"{type(self._model).__name__} of '{checkpoint.directory}' does not run on the"
+                f" tokens of a text: {reason_of(error)}. Choose a model of another family, such as"
+                " BERT or RoBERTa."
             ) from error
 
     def _choose_batching(self, checkpoint: Checkpoint) -> None:
@@ -283,7 +285,7 @@ class Backbone:
             self._forward_alone(self._tokens(3))
         except Exception as error:
             raise UnsupportedModelError(
-                f"{type(self._model).__name__} does not run in {precision}: {error!r}. Use"
+                f"{type(self._model).__name__} does not run in {precision}: {reason_of(error)}. Use"
                 " precision='float32'."
             ) from error
 

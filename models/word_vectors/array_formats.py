@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...compressed import fault_of_member, most_bytes
 from ...errors import InvalidParameterError, ModelIntegrityError, UnsafeModelError
+from ...foreign import foreign_errors_as
+from ...validation import short_repr
 from .checks import Faults, check_shape, check_vectors, check_words
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     Table = tuple[list[str], NDArray[np.float32]]
 
-__all__ = ["DAMAGED", "check_member", "read_npz", "read_safetensors", "write_safetensors"]
+__all__ = ["check_member", "read_npz", "read_safetensors", "write_safetensors"]
 
 _VECTORS = ("vectors", "embeddings", "embedding")
 # Arrays up to these sizes may be as easy to compress as they like. A word takes far more memory
@@ -29,10 +30,6 @@ _VECTORS = ("vectors", "embeddings", "embedding")
 _SMALL_VECTORS = 8 << 20
 _SMALL_WORDS = 1 << 20
 _LONGEST_WORD = 1 << 16
-
-# What Python raises for damaged gzip and zip files, a NotImplementedError for a method of
-# compression that it lacks.
-DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 
 
 def write_safetensors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]) -> None:
@@ -45,28 +42,22 @@ def write_safetensors(path: Path, words: Sequence[str], vectors: NDArray[np.floa
 
 def read_safetensors(path: Path, faults: Faults | None = None) -> Table:
     """Read a table as `write_safetensors` writes it."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(path, framework="np") as file:
-            names = list(file.keys())
-            kind = next((name for name in _VECTORS if name in names), None)
-            if kind is None or "words" not in names:
-                raise ModelIntegrityError(
-                    f"The file '{path}' must hold the tensors 'vectors' and 'words', as"
-                    f" WordVectors.save() writes them. It holds {names}."
-                )
-            vectors, listed = file.get_tensor(kind), file.get_tensor("words")
-    except (SafetensorError, TypeError, KeyError) as error:  # damaged, or a dtype NumPy lacks
-        raise ModelIntegrityError(
-            f"The file '{path}' cannot be read as safetensors: {error}."
-        ) from error
-    try:
+    with (  # it may be damaged, or have a dtype that NumPy lacks
+        _reading(f"file '{path}' cannot be read as safetensors"),
+        safe_open(path, framework="np") as file,
+    ):
+        names = list(file.keys())
+        kind = next((name for name in _VECTORS if name in names), None)
+        if kind is None or "words" not in names:
+            raise ModelIntegrityError(
+                f"The file '{path}' must hold the tensors 'vectors' and 'words', as"
+                f" WordVectors.save() writes them. It holds {short_repr(names)}."
+            )
+        vectors, listed = file.get_tensor(kind), file.get_tensor("words")
+    with _reading(f"tensor 'words' of '{path}' must be a JSON list in utf-8 bytes"):
         words = json.loads(listed.tobytes())
-    except (ValueError, RecursionError) as error:
-        raise ModelIntegrityError(
-            f"The tensor 'words' of '{path}' must be a JSON list in utf-8 bytes: {error}."
-        ) from error
     return _checked(words, vectors, path, faults)
 
 
@@ -87,14 +78,9 @@ def read_npz(archive: zipfile.ZipFile, path: Path, faults: Faults | None = None)
     if len(shapes[0]) == 1:  # other words are refused below
         _as_integrity_error(path, check_shape, shapes[1], shapes[0][0])
     words, vectors = (_read_array(archive, members[f"{name}.npy"], path) for name in limits)
-    if words.dtype.kind == "S":
-        try:
-            words = np.char.decode(words, "utf-8")
-        except UnicodeDecodeError as error:
-            raise ModelIntegrityError(
-                f"The array 'words' of '{path}' must be utf-8: {error}."
-            ) from error
-    return _checked(words.tolist(), vectors, path, faults)
+    with _reading(f"array 'words' of '{path}' must be utf-8"):
+        listed = (np.char.decode(words, "utf-8") if words.dtype.kind == "S" else words).tolist()
+    return _checked(listed, vectors, path, faults)
 
 
 def check_member(member: zipfile.ZipInfo, where: str) -> None:
@@ -114,44 +100,41 @@ def _checked_shape(
             " is so easy to compress."
         )
     check_member(member, where)
-    try:
-        with archive.open(member) as file:
-            is_version_1 = np.lib.format.read_magic(file) == (1, 0)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if is_version_1
-                else np.lib.format.read_array_header_2_0
+    fault = f"array '{member.filename}' of '{path}' cannot be read"
+    with _reading(fault), archive.open(member) as file:
+        is_version_1 = np.lib.format.read_magic(file) == (1, 0)
+        read = (
+            np.lib.format.read_array_header_1_0
+            if is_version_1
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(file)
+        if dtype.hasobject:
+            raise UnsafeModelError(
+                f"{where} holds pickled objects, and loading these can run code. Write it anew:"
+                " words=np.array(words, dtype=str)."
             )
-            shape, _, dtype = read(file)
-            if dtype.hasobject:
-                raise UnsafeModelError(
-                    f"{where} holds pickled objects, and loading these can run code. Write it anew:"
-                    " words=np.array(words, dtype=str)."
-                )
-            promised = int(np.prod(shape, dtype=object)) * dtype.itemsize + file.tell()
-            if promised != member.file_size or not dtype.itemsize:  # items of size 0 always fit
-                raise ModelIntegrityError(
-                    f"{where} promises {promised:,} bytes and has {member.file_size:,}. Fetch it"
-                    " again."
-                )
-            if dtype.itemsize > _LONGEST_WORD:
-                raise ModelIntegrityError(
-                    f"{where} has items of {dtype.itemsize:,} bytes, and no word is longer than"
-                    f" {_LONGEST_WORD:,}."
-                )
-            return tuple(shape)
-    except (*DAMAGED, ValueError, SyntaxError, TokenError, RecursionError) as error:
-        raise ModelIntegrityError(f"{where} cannot be read: {error}.") from error
+        promised = int(np.prod(shape, dtype=object)) * dtype.itemsize + file.tell()
+        if promised != member.file_size or not dtype.itemsize:  # items of size 0 always fit
+            raise ModelIntegrityError(
+                f"{where} promises {promised:,} bytes and has {member.file_size:,}. Fetch it again."
+            )
+        if dtype.itemsize > _LONGEST_WORD:
+            raise ModelIntegrityError(
+                f"{where} has items of {dtype.itemsize:,} bytes, and no word is longer than"
+                f" {_LONGEST_WORD:,}."
+            )
+        return tuple(shape)
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
-    try:
-        with archive.open(member) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-    except (*DAMAGED, ValueError) as error:
-        raise ModelIntegrityError(
-            f"The array '{member.filename}' of '{path}' cannot be read: {error}."
-        ) from error
+    fault = f"array '{member.filename}' of '{path}' cannot be read"
+    with _reading(fault), archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _reading(fault: str) -> AbstractContextManager[None]:
+    return foreign_errors_as(ModelIntegrityError, f"The {fault}", "Fetch it again.")
 
 
 def _checked(words: Any, vectors: NDArray[Any], path: Path, faults: Faults | None) -> Table:

@@ -12,14 +12,15 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ...errors import StoreError
+from ...errors import ModelIntegrityError, StoreError
+from ...foreign import foreign_errors_as
 from ...warning import warn_user
 from ..checkpoint.fingerprint import file_state
 from .table import Subwords, WordVectors
@@ -315,7 +316,8 @@ def file_digest(path: Path, *more: str) -> str:
     The digest is cached on disk while the file's identity, size and both times are unchanged (ctime
     cannot be set back), except of a file changed just now: a file system's clock may be coarse.
     """
-    state = path.stat()
+    with _reading(path):
+        state = path.stat()
     identity = (str(path), *file_state(state))
     note = tables_directory() / f"{_digest(repr(identity))}.digest"
     content = _digests.get(identity, "")
@@ -325,7 +327,7 @@ def file_digest(path: Path, *more: str) -> str:
             if checksum != _digest(content + repr(identity)):  # damaged, or of an earlier version
                 content = ""
     if not content:
-        with open(path, "rb") as file:
+        with _reading(path), open(path, "rb") as file:
             content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
         if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > _SETTLED_NS:
             _digests[identity] = content
@@ -333,6 +335,12 @@ def file_digest(path: Path, *more: str) -> str:
                 note.parent.mkdir(parents=True, exist_ok=True)
                 note.write_text(f"{content} {_digest(content + repr(identity))}", encoding="ascii")
     return _digest(repr((_FORMAT, content, *more)))
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return foreign_errors_as(
+        ModelIntegrityError, f"The file '{path}' cannot be read", "Give one that you may read."
+    )
 
 
 def _digest(content: str | bytes) -> str:

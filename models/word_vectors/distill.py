@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import ModelNotFoundError, UnsupportedModelError
+from ...foreign import foreign_errors_as
 from ..checkpoint.text_tokens import replace_lone_surrogates
 from ..pooling.words import pool_words
 from ..torch_threads import use_one_thread_in_forks
@@ -51,15 +52,10 @@ def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArra
 
     use_one_thread_in_forks()
     network: Any = load_model(checkpoint)  # safetensors only
-    try:
-        model = distill_from_model(
-            network, load_tokenizer(checkpoint), device="cpu", quantize_to="float32"
-        )
-    # Raised for tokenizers that model2vec does not support
-    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-        raise UnsupportedModelError(
-            f"model2vec cannot distil the model in '{checkpoint.directory}': {error!r}."
-        ) from error
+    tokenizer = load_tokenizer(checkpoint)
+    fault = f"model2vec cannot distil the model in '{checkpoint.directory}'"
+    with foreign_errors_as(UnsupportedModelError, fault, "Choose another model."):
+        model = distill_from_model(network, tokenizer, device="cpu", quantize_to="float32")
     names = _TokenNames(checkpoint)
     rows: dict[str, int] = {}
     for row, token in enumerate(model.tokens):

@@ -128,7 +128,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InvalidTableError(f"There is no file '{file}'.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InvalidTableError(
             f"The file '{file}' cannot be read as text in utf-8: {error}."
         ) from error

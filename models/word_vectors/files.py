@@ -6,13 +6,15 @@ import gzip
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ...compressed import ExpansionError, within_limits
 from ...errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from ...foreign import foreign_errors_as
 from ...validation import invalid
-from .array_formats import DAMAGED, check_member, read_npz, read_safetensors
+from .array_formats import check_member, read_npz, read_safetensors
 from .checks import Faults
 from .text_format import read_header, read_text
 from .word2vec_format import read_word2vec_binary
@@ -47,15 +49,17 @@ class _Compressed:
         self._n_bytes = 0
 
     def read(self, n: int) -> bytes:
-        try:
-            data = self._stream.read(n)
-        except ExpansionError as error:
-            raise ModelIntegrityError(f"The file '{self._name}' cannot be read: {error}") from None
-        except DAMAGED as error:
-            raise ModelIntegrityError(
-                f"The file '{self._name}' cannot be decompressed beyond byte {self._n_bytes:,}:"
-                f" {error}. Fetch it again."
-            ) from error
+        with foreign_errors_as(
+            ModelIntegrityError,
+            f"The file '{self._name}' cannot be decompressed beyond byte {self._n_bytes:,}",
+            "Fetch it again.",
+        ):
+            try:
+                data = self._stream.read(n)
+            except ExpansionError as error:
+                raise ModelIntegrityError(
+                    f"The file '{self._name}' cannot be read: {error}"
+                ) from None
         self._n_bytes += len(data)
         return data
 
@@ -90,7 +94,7 @@ def read_blocks(source: VectorFile, faults: Faults | None = None) -> Blocks:
     """
     path, name = source.path, str(source)
     size = path.stat().st_size
-    with open(path, "rb") as file:
+    with _opening(f"file '{path}' cannot be read"), open(path, "rb") as file:
         start = file.read(9)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         yield from _read_zip(source, faults)
@@ -104,13 +108,13 @@ def read_blocks(source: VectorFile, faults: Faults | None = None) -> Blocks:
             yield from _read_stream(file.read, name, size, faults)
 
 
+def _opening(fault: str) -> AbstractContextManager[None]:
+    return foreign_errors_as(ModelIntegrityError, f"The {fault}", "Fetch it again.")
+
+
 def _read_zip(source: VectorFile, faults: Faults | None) -> Blocks:
-    try:
+    with _opening(f"file '{source.path}' cannot be read as a zip archive"):
         archive = zipfile.ZipFile(source.path)
-    except DAMAGED as error:
-        raise ModelIntegrityError(
-            f"The file '{source.path}' cannot be read as a zip archive: {error}. Fetch it again."
-        ) from error
     with archive:
         members = [info for info in archive.infolist() if not info.is_dir()]
         if source.member is None and any(info.filename.endswith(".npy") for info in members):
@@ -126,13 +130,8 @@ def _read_zip(source: VectorFile, faults: Faults | None) -> Blocks:
             )
         name = f"{source.path}/{chosen[0].filename}"
         check_member(chosen[0], f"The file '{name}'")
-        try:
+        with _opening(f"file '{name}' cannot be decompressed"):
             stream = archive.open(chosen[0])
-        except DAMAGED as error:
-            raise ModelIntegrityError(
-                f"The file '{name}' cannot be decompressed: {error}. Extract it, and give the"
-                " result."
-            ) from error
         with stream:
             yield from _read_stream(
                 _Compressed(stream, name, chosen[0].compress_size).read, name, None, faults

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +19,9 @@ from ...errors import (
     UnsafeModelError,
     UnsupportedModelError,
 )
+from ...foreign import foreign_errors_as
 from ...validation import short_repr
+from ..checkpoint.saved_settings import read_json
 from ..pooling.words import pool_words
 from .disk_cache import file_digest
 
@@ -96,19 +100,15 @@ class ModelTokens:
         """Return the tokenizer of a model."""
         from tokenizers import Tokenizer
 
-        try:
+        with _reading(f"file '{_TOKENIZER}' of '{model.directory}' cannot be read"):
             tokenizer = Tokenizer.from_str(model.tokenizer)
-        except Exception as error:  # tokenizers has no class of its own
-            raise ModelIntegrityError(
-                f"The file '{_TOKENIZER}' of '{model.directory}' cannot be read: {error}."
-            ) from error
-        tokenizer.no_padding()
-        if model.is_model2vec:
-            if model.max_length is None:
-                tokenizer.no_truncation()
-            else:
-                tokenizer.enable_truncation(model.max_length)
-        return tokenizer
+            tokenizer.no_padding()
+            if model.is_model2vec:
+                if model.max_length is None:
+                    tokenizer.no_truncation()
+                else:
+                    tokenizer.enable_truncation(model.max_length)
+            return tokenizer
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -141,7 +141,9 @@ class ModelTokens:
 
     def _encode(self, text: str) -> list[str]:
         # By number: for what the vocabulary lacks, some tokenizers return the text itself.
-        numbers = self._tokenizer.encode(text, add_special_tokens=False).ids
+        tokenizer = self._tokenizer
+        with _reading(f"tokenizer of '{self._model.directory}' cannot split a text into tokens"):
+            numbers = tokenizer.encode(text, add_special_tokens=False).ids
         return [self._names[number] for number in numbers]
 
     def vectors(self, words: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -173,7 +175,7 @@ def read_static_model(directory: Path) -> StaticModel | None:
                 f" to serve as static word vectors. Got {others or place!r} in its modules.json."
             )
     weights, tokenizer = directory / place / _WEIGHTS, directory / place / _TOKENIZER
-    if not weights.is_file() or not tokenizer.is_file():
+    if not os.path.isfile(weights) or not os.path.isfile(tokenizer):
         if names:
             raise ModelIntegrityError(
                 f"The static model in '{directory}' must have the files '{_WEIGHTS}' and"
@@ -190,11 +192,13 @@ def read_static_model(directory: Path) -> StaticModel | None:
         return known
     config = _read_json(directory / "config.json", dict) if is_model2vec else {}
     saved = _read_json(directory / "config_sentence_transformers.json", dict)
+    with _reading(f"file '{tokenizer}' cannot be read"):
+        described = tokenizer.read_text(encoding="utf-8")
     model = StaticModel(
         directory=directory,
         files=files,
         key=key,
-        tokenizer=tokenizer.read_text(encoding="utf-8"),
+        tokenizer=described,
         is_model2vec=is_model2vec,
         normalize="Normalize" in names or config.get("normalize") is True,
         prompt=_default_prompt(directory, saved),
@@ -209,7 +213,7 @@ def read_static_model(directory: Path) -> StaticModel | None:
 
 def _key(files: tuple[Path, ...]) -> str:
     weights, *others = files
-    digests = [f"{path.name} {file_digest(path)}" for path in others if path.is_file()]
+    digests = [f"{path.name} {file_digest(path)}" for path in others if os.path.isfile(path)]
     return file_digest(weights, "static model", *digests)
 
 
@@ -254,34 +258,25 @@ def _size(directory: Path, name: str, value: Any) -> int | None:
 
 def _read_json(file: Path, kind: type) -> Any:
     """Return the content of a JSON file, which must be of a kind; empty if there is no file."""
-    if not file.is_file():
-        return kind()
-    try:
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelIntegrityError(f"The file '{file}' cannot be read as JSON: {error}.") from error
-    if not isinstance(content, kind):
-        raise ModelIntegrityError(
-            f"The file '{file}' must hold a JSON {'list' if kind is list else 'object'}. Got"
-            f" {short_repr(content)} instead."
-        )
-    return content
+    return read_json(file, kind) if os.path.isfile(file) else kind()
+
+
+def _reading(fault: str) -> AbstractContextManager[None]:
+    return foreign_errors_as(ModelIntegrityError, f"The {fault}", "Fetch the model again.")
 
 
 def _tensors(weights: Path, *names: str) -> dict[str, NDArray[Any] | None]:
     """Return the tensors of these names; those of other names as None."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(weights, framework="np") as file:
-            return {
-                name: file.get_tensor(name) if name in names else None
-                for name in file.keys()  # noqa: SIM118
-            }
-    except (SafetensorError, TypeError, KeyError, OSError) as error:
-        raise ModelIntegrityError(
-            f"The file '{weights}' cannot be read as safetensors: {error}."
-        ) from error
+    with (
+        _reading(f"file '{weights}' cannot be read as safetensors"),
+        safe_open(weights, framework="np") as file,
+    ):
+        return {
+            name: file.get_tensor(name) if name in names else None
+            for name in file.keys()  # noqa: SIM118
+        }
 
 
 def _vectors(weights: Path) -> NDArray[np.float32]:
@@ -291,11 +286,11 @@ def _vectors(weights: Path) -> NDArray[np.float32]:
     if vectors is None:
         names = (_MODEL2VEC_TENSOR, "mapping", "weights")
         vectors, mapping, factors = (tensors.get(name) for name in names)
-    try:
+    with _reading(f"file '{weights}' holds no vectors of tokens"):
         if vectors is None or vectors.ndim != 2 or vectors.dtype.kind not in "fi":
             raise ValueError(f"there is no matrix {_TENSOR!r} or {_MODEL2VEC_TENSOR!r}")
         if mapping is not None:
-            if mapping.ndim != 1 or mapping.min(initial=0) < 0:
+            if mapping.ndim != 1 or mapping.dtype.kind not in "iu" or (mapping < 0).any():
                 raise ValueError("its mapping is no list of rows")
             n_bytes = 4 * len(mapping) * vectors.shape[1]
             if n_bytes > most_bytes(weights.stat().st_size):
@@ -304,10 +299,6 @@ def _vectors(weights: Path) -> NDArray[np.float32]:
         vectors = vectors.astype(np.float32)
         if factors is not None:
             vectors = vectors * factors.astype(np.float32).reshape(len(vectors), 1)
-    except (ValueError, IndexError) as error:
-        raise ModelIntegrityError(
-            f"The file '{weights}' holds no vectors of tokens: {error}."
-        ) from error
     return np.ascontiguousarray(vectors, dtype=np.float32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -135,7 +136,7 @@ def make_feature_sets(
     from ..pipeline.comparison.candidates import join_models
 
     for path in vectors or []:
-        if not path.exists() and ".zip" not in str(path):
+        if not os.path.exists(path) and ".zip" not in str(path):
             raise InvalidTableError(f"There is no file {str(path)!r} of word vectors.")
     if models is None or len(models) < 2:
         model = models[0] if models else None

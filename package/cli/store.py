@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +83,7 @@ def _existing(path: Path) -> EmbeddingStore:
     from ..models.store.embedding_store import EmbeddingStore
 
     store = EmbeddingStore(path)
-    if not store.path.is_file() or not store.path.stat().st_size:
+    if not os.path.isfile(store.path) or not os.path.getsize(store.path):
         raise StoreError(
             f"There is no store at '{store.path}'. Give the path that you gave to 'store='."
         )

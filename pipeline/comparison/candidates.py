@@ -16,6 +16,7 @@ from ...errors import InvalidParameterError, ModelNotFoundError
 from ...features import BertVectorizer, StaticVectorizer, Word2VecVectorizer
 from ...models.checkpoint.description import Checkpoint
 from ...models.checkpoint.source import open_checkpoint
+from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...models.pooling.layers import resolve_layers
 from ...models.pooling.tokens import resolve_pooling
 from ...validation import invalid, short_repr
@@ -101,9 +102,11 @@ def default_features(
             f"distill:{model.model_name}", local_files_only=model.local_files_only
         )
     paths = [vectors] if isinstance(vectors, (str, Path)) else list(vectors)
-    names = [Path(path).name for path in paths]
+    names = [replace_lone_surrogates(Path(path).name) for path in paths]
     for name, path in zip(names, paths, strict=True):
-        features[f"vectors {name if names.count(name) == 1 else path}"] = StaticVectorizer(path)
+        features[
+            f"vectors {name if names.count(name) == 1 else replace_lone_surrogates(str(path))}"
+        ] = StaticVectorizer(path)
     last = [-layer for layer in range(1, min(_N_LAST_LAYERS, n_layers + 1) + 1)]
     settings: dict[str, dict[str, Any]] = {
         "BERT cls": {"layers": -1, "pooling": "cls"},
@@ -251,6 +254,8 @@ def choose_features(
     if not chosen:
         raise invalid("features", "at least one feature set", features)
     for name, transformer in chosen.items():
+        if replace_lone_surrogates(name) != name:
+            raise invalid("features", "a dict of names without lone surrogates", name)
         has_methods = hasattr(transformer, "fit") and hasattr(transformer, "transform")
         if transformer is not None and (not has_methods or isinstance(transformer, type)):
             raise InvalidParameterError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -12,6 +13,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 from ...errors import InvalidTableError
 from ...features.inputs.frames import list_column, read_frame
+from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...validation import check_choice, short_repr
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ def read_target(y: Any, n_rows: int, task: Task = "auto") -> tuple[Target, list[
     frame = read_frame(y)
     name = frame.names[0] if frame and len(frame.names) == 1 else getattr(y, "name", None)
     name = None if name is None or name == "" else str(name)
+    _check_unicode([name], "a name")
     rows, labels = _read_rows(y)
     if len(rows) != n_rows:
         raise InvalidTableError(
@@ -110,6 +113,7 @@ def read_target(y: Any, n_rows: int, task: Task = "auto") -> tuple[Target, list[
         return _regression(rows, numbers, name)
     values = _as_labels(rows)
     classes = np.unique(values)
+    _check_unicode(classes, "classes")
     if len(classes) < 2:
         raise InvalidTableError(
             f"The target must have at least 2 classes. Got 1, {classes[0]!s:.100} in every row."
@@ -262,6 +266,16 @@ def _check_missing(column: list[Any], name: str | None) -> None:
         )
 
 
+def _check_unicode(names: Iterable[Any], what: str) -> None:
+    """Raise if a name that files and pages are to show has half of a surrogate pair alone."""
+    for name in names:
+        if isinstance(name, str) and replace_lone_surrogates(name) != name:
+            raise InvalidTableError(
+                f"The target must have {what} of valid Unicode, without lone surrogates. Got"
+                f" {short_repr(name)}. Replace these characters."
+            )
+
+
 def _as_numbers(column: list[Any]) -> NDArray[np.float64] | None:
     """Return numbers, those written as text included; None if a value is anything else."""
     if any(isinstance(value, bool) for value in column):
@@ -328,6 +342,7 @@ def _multilabel(values: NDArray[Any], classes: Any, name: str | None) -> Target:
             "A target of several columns must hold 0 and 1 only, a column for each label. "
             f"Got {short_repr(values[row, column])} in row {row}, column {column}, counted from 0."
         )
+    _check_unicode(classes, "labels")
     values = values.astype(np.int64)
     same = (values == values[0]).all(axis=0)
     if same.any():

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from .read import Quoting
 from .write import NpyWriter, NumbersCsvWriter, ParquetWriter, Writer, convert_file
 
@@ -105,9 +106,11 @@ def embed_file(
     (1, (1, 384))
     """
 
+    def names() -> list[str]:
+        return [replace_lone_surrogates(name) for name in vectorizer.get_feature_names_out()]
+
     def embed(chunk: pd.DataFrame) -> pd.DataFrame:
-        vectors = np.asarray(vectorizer.transform(chunk[column]))
-        return pd.DataFrame(vectors, columns=vectorizer.get_feature_names_out())
+        return pd.DataFrame(np.asarray(vectorizer.transform(chunk[column])), columns=names())
 
     return convert_file(
         path=path,
@@ -116,9 +119,7 @@ def embed_file(
         output=output,
         formats=FORMATS,
         convert=embed,
-        example=lambda _: pd.DataFrame(
-            columns=vectorizer.get_feature_names_out(), dtype=np.float32
-        ),
+        example=lambda _: pd.DataFrame(columns=names(), dtype=np.float32),
         header=header,
         separator=separator,
         quoting=quoting,

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import get_tags
 
-from ...errors import BertVectorizerError, InvalidTableError
+from ...errors import InvalidTableError, ModelIntegrityError
 from ...features import read_texts
+from ...foreign import foreign_errors_as
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
-from ...validation import invalid, short_text
+from ...validation import invalid
 from ..comparison.probabilities import label_probabilities
 from .columns import FittedColumns, fitted_columns
 from .read import Quoting
@@ -190,10 +191,11 @@ def _beside(
     rows: pd.Index, columns: Mapping[str, pd.Series], predictions: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the numbers of rows, columns of the file and predictions as one table."""
-    frame = pd.concat(
-        [pd.Series(np.asarray(rows)), *map(_as_valid, columns.values()), predictions], axis=1
-    )
-    return frame.set_axis(_distinct(["row", *columns, *predictions.columns]), axis=1)
+    predicted = [predictions.iloc[:, index] for index in range(predictions.shape[1])]
+    values = [_as_valid(one) for one in (*columns.values(), *predicted)]
+    titles = [replace_lone_surrogates(str(title)) for title in (*columns, *predictions.columns)]
+    frame = pd.concat([pd.Series(np.asarray(rows)), *values], axis=1)
+    return frame.set_axis(_distinct(["row", *titles]), axis=1)
 
 
 def _as_valid(column: pd.Series) -> pd.Series:
@@ -245,18 +247,18 @@ class _Predictor:
             given: Any = np.array([*read.texts, None], dtype=object)[:-1]
             if self._takes_missing:
                 given[read.is_missing] = None
-            return self._table(given)
+            fault = "The pipeline cannot predict texts, so its file may be damaged"
+            with foreign_errors_as(ModelIntegrityError, fault, "Train it again."):
+                return self._table(given)
         given = self._columns.table(rows, self._file)
-        try:
+        with foreign_errors_as(
+            InvalidTableError,
+            f"The pipeline cannot take rows {rows.index[0]} to {rows.index[-1]} (counted from 0) of"
+            f" the file {str(self._file)!r}",
+            "Give each column values as in training:"
+            f" {', '.join(map(repr, self._columns.in_file))}.",
+        ):
             return self._table(given)
-        except BertVectorizerError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise InvalidTableError(
-                f"The pipeline cannot take rows {rows.index[0]} to {rows.index[-1]} (counted from"
-                f" 0) of the file {str(self._file)!r}: {short_text(str(error), 300)} Give each"
-                f" column values as in training: {', '.join(map(repr, self._columns.in_file))}."
-            ) from error
 
     def titles(self) -> pd.DataFrame:
         """Return the table of no rows, where there is none to predict for."""

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import re
 import threading
 import zipfile
@@ -26,6 +27,7 @@ import pandas as pd
 from ...compressed import ExpansionError, fault_of_member, most_bytes, within_limits
 from ...errors import InvalidTableError
 from ...features.inputs.frames import first_names
+from ...foreign import foreign_errors_as
 from ...validation import check_choice, check_int, invalid, short_text
 from .excel import excel_rows
 from .parquet_pages import pages_of
@@ -361,7 +363,7 @@ class _File:
             except (LookupError, TypeError, ValueError):
                 rule = "the name of an encoding such as 'utf-16' or 'cp1252', or None"
                 raise invalid("encoding", rule, self.encoding) from None
-        if not self.path.is_file():
+        if not os.path.isfile(self.path):
             raise InvalidTableError(f"There is no file {str(self.path)!r}.")
 
     @property
@@ -582,7 +584,11 @@ def _parquet_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[
         return cast("pd.DataFrame", pa.Table.from_batches(batches).to_pandas()[list(columns)])
 
     n_allowed = most_bytes(file.path.stat().st_size, small=_BATCH_BYTES)
-    with parquet.ParquetFile(file.path) as table:
+    fault = f"The file {str(file.path)!r} cannot be read as parquet"
+    with (
+        foreign_errors_as(InvalidTableError, fault, "Write it again."),
+        parquet.ParquetFile(file.path) as table,
+    ):
         _check_columns(file.path, columns, table.schema_arrow.names)
         largest = _largest_page(file.path, table.metadata, columns, n_allowed)
         # A text that repeats stands once in a page, and may take its bytes in each row of a batch.

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InvalidParameterError, InvalidTableError, InvalidTextError
+from ...foreign import foreign_errors_as
 from ...output_file import atomic_write, open_draft, output_fault
 from ...validation import invalid, short_repr
 from .read import read_chunks
@@ -53,7 +54,9 @@ def check_output(output: str | Path, endings: Collection[str], *others: str | Pa
         raise InvalidTableError(f"The output {str(output)!r} cannot be written: {fault}")
     for other in map(Path, others):
         is_same = os.path.realpath(output) == os.path.realpath(other)
-        if is_same or (output.exists() and other.exists() and output.samefile(other)):
+        if is_same or (
+            os.path.exists(output) and os.path.exists(other) and os.path.samefile(output, other)
+        ):
             raise InvalidTableError(
                 f"The output {str(output)!r} is the file to be read, or another output. Give it"
                 " another name."
@@ -73,7 +76,7 @@ def write_text(path: str | Path, text: str) -> Path:
         if fault := output_fault(path):
             raise OSError(fault.rstrip("."))
         with atomic_write(path) as draft:
-            draft.write(text.encode())
+            draft.write(text.encode(errors="replace"))  # a lone surrogate must not cost the file
     except OSError as error:
         raise InvalidParameterError(
             "The 'path' parameter must be a file in a directory that can be written to. Got"
@@ -300,15 +303,11 @@ class ParquetWriter(Writer):
 
     def write(self, frame: pd.DataFrame) -> None:
         """Add a row group."""
-        try:
+        fault = "The values of a column have several types, which Parquet cannot hold"
+        with foreign_errors_as(InvalidTableError, fault, "Choose another format for the output."):
             if self._file is None:
                 self._open(frame)
             table = self._arrow.Table.from_pandas(frame, schema=self._schema, preserve_index=False)
-        except self._arrow.ArrowException as error:
-            raise InvalidTableError(
-                "The values of a column have several types, which Parquet cannot hold:"
-                f" {str(error).splitlines()[0]}. Choose another format for the output."
-            ) from error
         self._file.write_table(table)
 
     def close(self) -> None:
@@ -327,7 +326,7 @@ class _LinesWriter(Writer):
         self._append(self._text(example.head(0), header=True))
 
     def _append(self, text: str) -> None:
-        self._end += self._file.write(text.encode())
+        self._end += self._file.write(text.encode(errors="replace"))
 
     def write(self, frame: pd.DataFrame) -> None:
         self._append(self._text(frame, header=False))

@@ -87,7 +87,7 @@ def read_skops(path: Path, trusted: Sequence[str] = (), shown: Path | None = Non
     Messages call the file ``shown``, if that is given.
     """
     shown = shown or path
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelNotFoundError(f"There is no file {str(shown)!r}.")
     try:
         with open(path, "rb") as file:

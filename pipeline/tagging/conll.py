@@ -238,11 +238,11 @@ def _is_end(line: str) -> bool:
 
 def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file, without their ends, and their numbers from 1."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InvalidTableError(
             f"The path {str(path)!r} is a directory. Give the path of one file in it."
         )
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InvalidTableError(f"There is no file {str(path)!r}.")
     ending = path.suffix.lower()
     if ending in _PACKED:

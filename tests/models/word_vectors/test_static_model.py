@@ -235,8 +235,12 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[ModelError], str]] = {
     ),
     "outside": (spoil("modules.json", modules(STATIC, path="../n")), UnsupportedModelError, "/n'"),
     "no types": (spoil("modules.json", "[3]"), ModelIntegrityError, "with their types. Got 3"),
-    "no list": (spoil("modules.json", "{}"), ModelIntegrityError, "must hold a JSON list"),
-    "no JSON": (spoil("modules.json", "[" * 10**6), ModelIntegrityError, "cannot be read as JSON"),
+    "no list": (spoil("modules.json", "{}"), ModelIntegrityError, "must contain a list"),
+    "no JSON": (
+        spoil("modules.json", "[" * 10**6),
+        ModelIntegrityError,
+        "cannot be read: RecursionError",
+    ),
     "transformer": (
         spoil("modules.json", modules("sentence_transformers.models.Transformer")),
         ModelNotFoundError,

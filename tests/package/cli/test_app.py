@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import typer
 
 import bertvectorizer
 from bertvectorizer.cli.app import app
+from bertvectorizer.pipeline.files import read
+from tests.hostile import DAMAGES, copy_of
 from tests.package.cli.command import Result, Run, assert_one_line
 from tests.processes import Process
 from tests.tiny import ModelFactory
@@ -202,6 +205,79 @@ def test_progress_is_shown_to_a_terminal(
     )
     assert "12 rows" in result.err
     assert "None" not in result.err
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_class_with_a_lone_surrogate_is_one_line(command: str, tmp_path: Path) -> None:
+    rows = [{"text": f"bat {number}", "label": ["a", "\ud800"][number % 2]} for number in range(20)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["-m", "bertvectorizer", command, "t.jsonl", "--text", "text", "--target", "label"]
+    words += ["--features", "tf-idf words", *(["-o", "m.skops"] if command == "train" else [])]
+    with Process(*words, cwd=tmp_path) as process:
+        printed = process.finish(expect=2)
+        result = Result(process.returncode, printed, process.error_output)
+    assert_one_line(result, "The target must have classes of valid Unicode", r"'\ud800'")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+
+
+def test_a_field_beyond_the_limit_of_csv_is_one_line(
+    table: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "_LONGEST_FIELD", 5)
+    words = ["compare", table, "--text", "text", "--target", "label"]
+    assert_one_line(run(*words), f"{str(table)!r}", "line 2", "field larger than field limit (5)")
+
+
+@pytest.mark.parametrize("change", [{"hidden_act": "nonsense"}, {"num_attention_heads": 0}])
+@pytest.mark.parametrize("command", ["compare", "embed", "train"])
+def test_a_hostile_model_is_one_line(
+    change: dict[str, Any], command: str, table: Path, model: Path, run: Run
+) -> None:
+    directory = copy_of(model, table.with_name("model"))
+    config = json.loads((directory / "config.json").read_text()) | change
+    (directory / "config.json").write_text(json.dumps(config))
+    words = [command, table, "--text", "text", "--model", directory]
+    if command != "embed":
+        words += ["--target", "label", "--features", "bert", "--cv", "2"]
+    if command != "compare":
+        words += ["-o", table.with_name("o.skops" if command == "train" else "o.npy")]
+    if command == "train":
+        words = [word for word in words if word not in ("--cv", "2")]
+    assert_one_line(run(*words), str(directory))
+    assert sorted(path.name for path in table.parent.iterdir()) == ["model", "table.csv"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_pipeline_is_one_line(damage: Any, table: Path, run: Run) -> None:
+    words = [table, "--text", "text", "--target", "label", "--features", "tf-idf words"]
+    file = table.with_name("m.skops")
+    assert run("train", *words, "-o", file).code == 0
+    file.write_bytes(damage(file.read_bytes(), 1000))
+    assert_one_line(run("predict", file, table, "-o", table.with_name("o.csv")), str(file))
+
+
+def test_ctrl_c_while_libraries_are_imported(tmp_path: Path) -> None:
+    code = """
+import sys
+class Interrupting:
+    def find_spec(self, name, *more):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+from bertvectorizer.__main__ import main
+main()
+"""
+    with Process("-c", code, cwd=tmp_path) as process:
+        assert process.finish(expect=130) == ""
+        assert process.error_output == "Interrupted.\n"
+
+
+def test_letters_that_standard_output_cannot_show(table: Path) -> None:
+    table.write_text(table.read_text().replace("label", "läbel"), encoding="utf-8")
+    words = ["compare", table, "--text", "text", "--target", "läbel", "--cv", "2"]
+    words += ["--features", "tf-idf words"]
+    with Process("-m", "bertvectorizer", *words, PYTHONIOENCODING="ascii") as process:
+        assert "l\\xe4bel" in process.finish()
 
 
 def test_python_m_bertvectorizer_leaves_no_traceback(tmp_path: Path) -> None:
