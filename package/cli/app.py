@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     Without ``arguments``, those of the process are taken.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack the letters of a text
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_where, **_more: say(f"Note: {message}", error=True)
@@ -73,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
                 f"{message}{'' if message[-1] in '.?!' else '.'} '{where} --help' shows what"
                 " there is."
             )
-        except typer.Abort:
+        except (typer.Abort, KeyboardInterrupt):
             say("Interrupted.", error=True)
             code = 130
     sys.exit(code or 0)
