@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["csv_text", "defuse"]
 
-# Spreadsheets skip blanks and invisible characters, and read all forms of a sign alike.
+# Spreadsheets skip blanks and invisible characters, and read all forms of a sign alike. No formula
+# begins with a sign and a closing bracket, as ";-)" does.
 _SKIPPED = (
     r"\x00-\x20\x7f-\xa0\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u115f-\u1160"
     r"\u1680\u17b4-\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164"
@@ -23,7 +24,7 @@ _SKIPPED = (
 )
 _SIGN = (
     r"[=+\-@\u207a-\u207c\u208a-\u208c\u2212\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b"
-    r"\uff0b\uff0d\uff1d\uff20]"
+    r"\uff0b\uff0d\uff1d\uff20](?![)\]}])"
 )
 _FORMULA = re.compile(rf"[\t\r\n]|[{_SKIPPED}]*{_SIGN}")
 # A spreadsheet that splits lines at another character than the comma does not see the quotation
