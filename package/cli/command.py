@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from ..private_api import usage_error
+
 __all__ = ["Command"]
 
 
@@ -22,7 +24,11 @@ class Command(TyperCommand):
         """Read the arguments."""
         if not ctx.resilient_parsing:  # which completes what is not finished yet
             parser: Any = self.make_parser(ctx)
-            _, _, given = parser.parse_args(args=list(args))
+            try:
+                _, _, given = parser.parse_args(args=list(args))
+            except usage_error() as error:
+                error.ctx = error.ctx or ctx  # so that the message names this command
+                raise
             for option, count in Counter(given).items():
                 if count > 1 and not option.multiple and not option.is_flag:
                     raise typer.BadParameter("It can be given only once.", ctx=ctx, param=option)
@@ -44,8 +50,7 @@ class Command(TyperCommand):
             if record := one.get_help_record(ctx):
                 is_argument = one.param_type_name == "argument"
                 shown = str(one.metavar) if is_argument else record[0]
-                text = record[1].replace("x>=", "at least ")
-                sections["Arguments" if is_argument else "Options"].append((shown, text))
+                sections["Arguments" if is_argument else "Options"].append((shown, record[1]))
         for title, rows in sections.items():
             if rows:
                 with formatter.section(title):

@@ -166,7 +166,9 @@ def compare(
     n_jobs: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Number of folds computed in parallel. -1 means one for each core."
+            metavar="N",
+            parser=options.whole_number(),
+            help="Number of folds computed in parallel. -1 means one for each core.",
         ),
     ] = 1,
     seed: options.SeedOption = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ __all__ = [
     "VectorsOption",
     "bert_parameters",
     "table_parameters",
+    "whole_number",
 ]
 
 
@@ -63,6 +65,23 @@ FEATURE_NAMES = (
     "BERT sum of last 4",
     "BERT concat of last 4",
 )
+
+
+def whole_number(minimum: int | None = None) -> Callable[[Any], int]:
+    """Return a parser of whole numbers, whose errors are plain."""
+
+    def parse(value: Any) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = None
+        if number is None or (minimum is not None and number < minimum):
+            rule = "" if minimum is None else f" of at least {minimum}"
+            raise typer.BadParameter(f"It must be a whole number{rule}. Got {short_repr(value)}.")
+        return number
+
+    return parse
+
 
 FileArgument = Annotated[
     Path,
@@ -105,9 +124,16 @@ EncodingOption = Annotated[
 ]
 SampleOption = Annotated[
     int | None,
-    typer.Option("--sample", metavar="N", min=1, help="Number of rows of FILE to draw at random."),
+    typer.Option(
+        "--sample",
+        metavar="N",
+        parser=whole_number(1),
+        help="Number of rows of FILE to draw at random.",
+    ),
 ]
-SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of folds and samples.")]
+SeedOption = Annotated[
+    int, typer.Option(metavar="N", parser=whole_number(0), help="Seed of folds and samples.")
+]
 TaskOption = Annotated[
     str, typer.Option(metavar="KIND", help="auto, classification or regression.")
 ]
@@ -178,7 +204,13 @@ StoreOption = Annotated[
     ),
 ]
 ChunkRowsOption = Annotated[
-    int, typer.Option("--chunk-rows", metavar="N", min=1, help="Maximum number of rows in memory.")
+    int,
+    typer.Option(
+        "--chunk-rows",
+        metavar="N",
+        parser=whole_number(1),
+        help="Maximum number of rows in memory.",
+    ),
 ]
 
 

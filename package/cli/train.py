@@ -67,8 +67,8 @@ def train(
         from ..pipeline.comparison.target import TASKS
         from ..pipeline.saving.pipeline_file import check_model_output, save_pipeline
 
-        check_model_output(output)
         check_output_file(output, (".skops",), [file, store, *(vectors or [])])
+        check_model_output(output)
         if text == target:
             raise InvalidTableError(
                 f"--text and --target must be two columns. Got {text!r} for both."

@@ -434,7 +434,8 @@ def _chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[pd.DataF
         if isinstance(error, InvalidTableError):
             raise
         raise InvalidTableError(
-            f"The file {str(file.path)!r} cannot be read{_format_name(kind)}: {_reason(error)}"
+            f"The file {str(file.path)!r} cannot be read{_format_name(kind)}:"
+            f" {_reason(error, file.encoding)}"
         ) from error
 
 
@@ -572,8 +573,9 @@ def _other_reading(first: Sequence[str | None], separator: str | None, header: b
                     f" separator={other!r})."
                 )
     sheet = " Only the first sheet is read." if separator is None else ""
-    line = " If its first line is no header, say so (--no-header, header=False)." if header else ""
-    return sheet + line
+    if header:
+        return f"{sheet} If its first line is no header, say so (--no-header, header=False)."
+    return f"{sheet} If its first line names them, leave --no-header (header=False) out."
 
 
 def _parquet_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
@@ -785,9 +787,11 @@ def _format_name(kind: str) -> str:
     return f" as {kind[1:]}" if kind in {*_SEPARATORS, *_JSON_LINES, *_PARQUET, *_EXCEL} else ""
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, encoding: str | None) -> str:
     lines = str(error).strip().splitlines()
     remedy = ""
-    if isinstance(error, UnicodeError):
+    if isinstance(error, UnicodeError) and encoding is not None:
+        remedy = f". Its encoding is not {encoding!r}: pass another (--encoding, encoding=)."
+    elif isinstance(error, UnicodeError):
         remedy = ". Save it as UTF-8, or pass its encoding (--encoding, encoding=)."
     return (lines[0] if lines else type(error).__name__) + remedy

@@ -75,7 +75,7 @@ def compare(run: Run, table: Path, model: Path) -> Any:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["--text"], ["--text", "requires an argument"]),
+        (["--text"], ["--text", "requires an argument", "compare --help"]),
         (["table.csv", "extra"], ["extra"]),
         (["--text", "text"], ["give the file too"]),
         (["--no-header"], ["give the file too"]),

@@ -57,6 +57,14 @@ def test_quoting_and_encoding_reach_the_reader(command: str, tmp_path: Path, run
 
 
 @pytest.mark.parametrize("command", ["compare", "train", "predict", "embed"])
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", ""])
+def test_numbers_are_whole(command: str, value: str, run: Run) -> None:
+    option = "--sample" if command in {"compare", "train"} else "--chunk-rows"
+    rule = f"It must be a whole number of at least 1. Got {value!r}."
+    assert_one_line(run(command, option, value), f"'{option}': {rule}")
+
+
+@pytest.mark.parametrize("command", ["compare", "train", "predict", "embed"])
 def test_a_separator_is_one_character(command: str, run: Run) -> None:
     result = run(command, "--sep", "::")
     assert result.code == 2

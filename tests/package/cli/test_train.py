@@ -173,7 +173,7 @@ def test_regression_several_labels_and_samples(tmp_path: Path, model: Path, run:
         ({"--text": "txt"}, ["no column 'txt'"]),
         ({"--target": "senses"}, ["no column 'senses'"]),
         ({"--target": "text"}, ["must be two columns"]),
-        ({"-o": "model.pkl"}, ["ends in '.skops'", "model.pkl"]),
+        ({"-o": "model.pkl"}, ["output 'model.pkl' must end in one of .skops"]),
         ({"-o": "folder.skops"}, ["it is a folder"]),
         ({"-o": "nowhere/model.skops"}, ["no folder 'nowhere'"]),
         ({"--features": "ELMo"}, ["must name one or more of", "'ELMo'"]),

@@ -231,6 +231,13 @@ def test_an_encoding_is_known(encoding: Any, tmp_path: Path) -> None:
         read_table(tmp_path / "table.csv", ["text"], encoding=encoding)
 
 
+def test_an_encoding_that_the_file_does_not_have(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("text\na\n", encoding="utf-8")
+    with pytest.raises(InvalidTableError, match="Its encoding is not 'utf-16': pass another"):
+        read_table(path, ["text"], encoding="utf-16")
+
+
 def test_quoting_is_known(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameterError, match="'quoting' parameter must be one of 'minimal'"):
         read_table(tmp_path / "table.csv", ["text"], quoting="all")  # type: ignore[arg-type]
@@ -287,7 +294,9 @@ def test_without_a_header_columns_are_called_by_number(tmp_path: Path) -> None:
     assert [chunk["1"].tolist() for chunk in chunks] == [['Ok "lar'], ["Free entry"]]
     with pytest.raises(InvalidTableError, match=r"--sep '\\t', separator='\\t'"):
         read_table(path, ["1"], header=False, separator=";")
-    with pytest.raises(InvalidTableError, match=r"no column '2'. Its columns are: 0, 1\.$"):
+    with pytest.raises(
+        InvalidTableError, match=r"no column '2'. Its columns are: 0, 1\. .* leave --no-header"
+    ):
         read_table(path, ["2"], header=False)
 
 
