@@ -14,6 +14,7 @@ from ...errors import InvalidTableError
 from ...features import BertVectorizer, read_texts
 from .candidates import parts_of, with_store
 from .default_estimators import default_estimator, majority_estimator
+from .folds import is_blank
 from .target import Kind, Target
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ __all__ = [
 def as_texts(X: Any) -> NDArray[np.object_]:
     """Return a column of texts as an array; they must not all be empty."""
     texts = read_texts(X).texts
-    if texts and not any(text.strip() for text in texts):
+    if texts and all(map(is_blank, texts)):
         raise InvalidTableError(f"All {len(texts)} texts are missing or empty.")
     return np.array(texts, dtype=object)
 
@@ -49,7 +50,7 @@ def note_missing_texts(texts: NDArray[np.object_], of_rows: str = "") -> list[st
     >>> note_missing_texts(as_texts(["Hi", None, " "]))
     ['2 of 3 texts are missing or empty. They are read as "".']
     """
-    n_missing = sum(not text.strip() for text in texts)
+    n_missing = sum(map(is_blank, texts))
     if not n_missing:
         return []
     return [

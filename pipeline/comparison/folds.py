@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,21 @@ from ...validation import invalid, short_repr
 if TYPE_CHECKING:
     from .target import Target
 
-__all__ = ["DEFAULT_CV", "Folds", "Split", "count_leaks", "join_duplicates", "make_folds"]
+__all__ = [
+    "DEFAULT_CV",
+    "Folds",
+    "Split",
+    "count_leaks",
+    "is_blank",
+    "join_duplicates",
+    "make_folds",
+]
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 DEFAULT_CV = "2x5"
 _SEEDS = 2**32
+_INVISIBLE = ("Cc", "Cf")  # control characters, joiners, byte order marks
 _REPEATS_BY_FOLDS = re.compile(r"(?:(\d{1,4})\s*[x×]\s*)?(\d{1,4})")
 _SPLITTERS: dict[tuple[bool, bool], Any] = {  # by whether there are classes, and groups
     (False, False): KFold,
@@ -212,13 +222,24 @@ def _check_groups(splits: Sequence[Split], groups: NDArray[Any] | None) -> None:
             )
 
 
+def is_blank(text: str) -> bool:
+    r"""Whether a text has no visible character, but white space or marks such as U+200B at most.
+
+    Examples
+    --------
+    >>> is_blank(" \u200b\n"), is_blank(" . ")
+    (True, False)
+    """
+    return all(character.isspace() or category(character) in _INVISIBLE for character in text)
+
+
 def _text_numbers(texts: Sequence[str]) -> NDArray[np.int64]:
     """Number texts; those that differ only in case and white space get the same number.
 
-    Each missing or empty text, "", has a number of its own: two of them are not the same text.
+    Each missing or empty text has a number of its own: two of them are not the same text.
     """
     plain = [" ".join(text.casefold().split()) for text in texts]
-    keys: list[Hashable] = [text or row for row, text in enumerate(plain)]
+    keys: list[Hashable] = [row if is_blank(text) else text for row, text in enumerate(plain)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return np.array([numbers[key] for key in keys], dtype=np.int64)
 

@@ -340,7 +340,7 @@ def test_duplicates_and_groups_are_kept_together_at_once() -> None:
 
 
 def test_missing_texts_are_counted_and_are_no_duplicates() -> None:
-    texts = [*TEXTS[:50], *[None, "", " \n", float("nan"), pd.NA] * 2]
+    texts = [*TEXTS[:50], *[None, "\ufeff\u200b", " \n", float("nan"), pd.NA] * 2]
     with pytest.warns(UserWarning, match="texts") as caught:
         comparison = quick(texts, LABELS, MAJORITY, cv=5)
     expected = ['10 of 60 texts are missing or empty. They are read as "".']

@@ -291,7 +291,11 @@ def test_leaks_are_rows_each_counted_once() -> None:
     assert count_leaks(texts, splits) == 4  # rows 1, 2 and 5 in the first fold, row 0 in the second
     assert count_leaks(texts, splits[:1]) == 3
     assert count_leaks(["a", "b"], [(np.array([0]), np.array([1]))]) == 0
-    assert count_leaks(["", " ", "\t"], [(np.array([0, 1]), np.array([2]))]) == 0, "missing texts"
+    missing = ["", " ", "\t", "\u200b", "\xa0\ufeff", "\x00", "\u200b", ""]
+    halves = (np.arange(4), np.arange(4, 8))
+    assert count_leaks(missing, [halves]) == 0
+    assert len(set(join_duplicates(missing).tolist())) == len(missing)
+    assert count_leaks(["\U0010fffe", "\U0010fffe"], [(np.array([0]), np.array([1]))]) == 1
 
 
 @settings(max_examples=20)
