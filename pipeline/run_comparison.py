@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -482,7 +483,7 @@ def _describe(
         "folds": cross_validation.folds.description,
         **({"rows held back for a test": f"{n_test:,}"} if n_test else {}),
         "metrics": ", ".join(metric.name for metric in cross_validation.metrics),
-        **({} if primary is None else {"declared test": f"{primary} against the best baseline"}),
+        **({} if primary is None else {"primary test": f"{primary} against the best baseline"}),
         "estimator": (
             "scaler and regularized linear model that fit the features"
             if estimator is None
@@ -490,6 +491,7 @@ def _describe(
         ),
         "models": ", ".join(dict.fromkeys(str(bert.model_name) for bert in berts)) or "none",
         "seed": str(cross_validation.random_state),
+        "date": date.today().isoformat(),
     }
     versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
     return settings | {"versions": ", ".join([*versions, f"Python {platform.python_version()}"])}

@@ -66,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         warnings.showwarning = lambda message, *_where, **_more: say(f"Note: {message}", error=True)
         try:
             code = typer.main.get_command(app).main(
-                given or ["--help"], prog_name="bertvectorizer", standalone_mode=False
+                given or ["--help"],
+                prog_name="bertvectorizer",
+                standalone_mode=False,
+                obj=tuple(given),  # for reports, which name their command
             )
         except BertVectorizerError as error:
             code = _fail(str(error))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,6 +92,7 @@ class _Rows:
 
 
 def compare(
+    context: typer.Context,
     file: Annotated[
         Path | None,
         typer.Argument(
@@ -157,10 +160,11 @@ def compare(
     ] = None,
     word: Annotated[
         str | None,
-        typer.Option(
-            metavar="WORD",
-            help="Word whose occurrences the report plots. Default: a built-in example.",
-        ),
+        typer.Option(metavar="WORD", help="Word of the texts whose occurrences the report plots."),
+    ] = None,
+    title: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Title of the report. Default: with the name of FILE."),
     ] = None,
     sample: options.SampleOption = None,
     n_jobs: Annotated[
@@ -206,6 +210,7 @@ def compare(
         rows.check()
         texts, targets, groups = rows.read()
         _check_word(word, report, texts)
+        _check_title(title, report)
         from ..pipeline import compare as run
         from ..pipeline.comparison.target import TASKS
 
@@ -242,11 +247,14 @@ def compare(
         comparison, stopped = interrupt.comparison, True
     except KeyboardInterrupt:
         raise interrupted("the comparison is not finished.") from None
+    comparison.settings.update(_origin(context, file))
     with ExitStack() as outputs:  # whatever happens to one, the others are written
         if json is not None:
             outputs.callback(_write, "Numbers", comparison.to_json, json)
         if report is not None:
-            outputs.callback(_write, "Report", comparison.to_html, report, word)
+            outputs.callback(
+                _write, "Report", partial(comparison.to_html, title=title), report, word
+            )
         _print(comparison)
     if stopped:
         raise interrupted("the table has what is finished.")
@@ -279,6 +287,24 @@ def _check_word(word: str | None, report: Path | None, texts: pd.Series) -> None
         raise InvalidTableError(f"The word {word!r} of --word is in no text.")
 
 
+def _check_title(title: str | None, report: Path | None) -> None:
+    if title is None:
+        return
+    if report is None:
+        raise InvalidTableError("--title is for the report; give --report too.")
+    if not title.strip():
+        raise InvalidTableError("The title of --title is empty.")
+
+
+def _origin(context: typer.Context, file: Path | None) -> dict[str, str]:
+    """Return what the comparison was made of, as settings: the file and the command."""
+    name = "built-in example" if file is None else str(file)
+    origin = {"file": "standard input" if name == "-" else name}
+    if context.obj is not None:  # the words of the command line, from `main`
+        origin["command"] = shlex.join(["bertvectorizer", *context.obj])
+    return origin
+
+
 def _print(comparison: Comparison) -> None:
     from ..pipeline.comparison.results_table import EXPLORATORY
     from ..pipeline.report.formatting import format_p, verdict
@@ -308,7 +334,7 @@ def _print(comparison: Comparison) -> None:
     say(f"Best baseline: {comparison.baseline}. p: of the difference to it.")
     say(f"{verdict(comparison).answer}.")
     if comparison.primary is not None:
-        say(f"Declared test: {comparison.primary}. Its p is not corrected.")
+        say(f"Primary test: {comparison.primary}. Its p is not corrected.")
     exploratory = found[found["family"] == EXPLORATORY]
     if len(exploratory):
         say("Exploratory, p corrected by Holm:")

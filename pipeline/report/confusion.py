@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Confusion", "count_confusions"]
 
-_LABEL_OUTCOMES = ("found", "missed", "wrongly given")
+_LABEL_OUTCOMES = ("true positives", "false negatives", "false positives")
 
 
 @dataclass(frozen=True)
 class Confusion:
     """Counts of predictions, of shape ``(n_rows, n_columns)``.
 
-    ``rows`` are the true classes or labels; ``columns`` the same classes, or "found", "missed" and
-    "wrongly given" for labels. ``totals`` counts the rows of each class, those predicted as a class
-    that is left out included. ``n_classes`` counts all classes.
+    ``rows`` are the true classes or labels; ``columns`` the same classes, or true positives, false
+    negatives and false positives for labels. ``totals`` counts the rows of each class, those
+    predicted as a class that is left out included. ``n_classes`` counts all classes.
     """
 
     rows: list[str]

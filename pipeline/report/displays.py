@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -49,8 +50,16 @@ def display(draw: Callable[[Any], Figure], ax: Axes | None, title: str) -> Figur
     """
     if ax is not None and not isinstance(ax, Axes):
         raise invalid("ax", "an Axes of matplotlib, or None", ax)
-    figure = draw(_pyplot_figure if ax is None else ax)
-    write_title(figure if ax is None else ax, title)
+    if ax is None:  # the title is part of the layout in which labels find their places
+        return draw(partial(_titled_figure, title))
+    figure = draw(ax)
+    write_title(ax, title)
+    return figure
+
+
+def _titled_figure(title: str, **options: Any) -> Figure:
+    figure = _pyplot_figure(**options)
+    write_title(figure, title)
     return figure
 
 

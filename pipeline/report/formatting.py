@@ -166,9 +166,9 @@ def scored(comparison: ComparisonResult) -> pd.DataFrame:
 
 
 def verdict(comparison: ComparisonResult) -> Verdict:
-    """Return whether the declared feature set is better on these texts, why, and its cost.
+    """Return whether the primary feature set is better on these texts, why, and its cost.
 
-    The declared test decides. Exploratory rows that say otherwise are named beside it.
+    The primary test decides. Exploratory rows that say otherwise are named beside it.
     """
     if scored(comparison).empty:
         reason = (
@@ -182,12 +182,12 @@ def verdict(comparison: ComparisonResult) -> Verdict:
     name = _short(primary)
     if primary not in comparison.outcomes or primary == baseline:
         lacking = f"{name} has no result" if primary != baseline else "nothing stands beside it"
-        answer = f"The declared test, of {name}, was not made{_but(comparison, 'better')}"
+        answer = f"The primary test, of {name}, was not made{_but(comparison, 'better')}"
         return Verdict(answer, [winner, f"It was not made since {lacking}."], "open")
     row = _row(comparison, primary)
     reasons = [
         winner,
-        _difference(comparison, row, baseline) + " This test was declared beforehand.",
+        _difference(comparison, row, baseline) + " This test was chosen beforehand.",
         *_exploratory(comparison),
         *_cost(row, _row(comparison, baseline)),
     ]
@@ -196,7 +196,7 @@ def verdict(comparison: ComparisonResult) -> Verdict:
         return Verdict(answer, reasons, "yes")
     others = _but(comparison, "better")
     if others:
-        reasons.append("To confirm what is exploratory, declare it (primary) on new rows.")
+        reasons.append("To confirm an exploratory result, test it on new rows (primary).")
     if row["verdict"] == "worse":
         if not others:
             reasons.append(f"Take {_short(baseline)}.")
@@ -275,7 +275,7 @@ def _winner(comparison: ComparisonResult, row: pd.Series) -> str:
     if interval := format_interval(row, "low", "high"):
         text += f" (95 % interval {interval})"
     if "test" in row.index and math.isfinite(row["test"]):
-        text += f"; on the rows held back {format_score(row['test'])}"
+        text += f"; on the test set {format_score(row['test'])}"
     return text + "."
 
 
@@ -285,11 +285,11 @@ def _difference(comparison: ComparisonResult, row: pd.Series, baseline: str) -> 
     if not math.isfinite(difference):
         return f"The difference between {name} and {reference}, is unknown."
     if difference == 0:
-        text = f"{name} is level with {reference}"
+        text = f"{name} and {reference}, have the same score"
     else:
         text = (
-            f"{name} is {format_score(abs(difference))} {metric_name(comparison.metric)}"
-            f" {'above' if difference > 0 else 'below'} {reference}"
+            f"{name} is {format_score(abs(difference))} {'above' if difference > 0 else 'below'}"
+            f" {reference}, in {metric_name(comparison.metric)}"
         )
     details = []
     if interval := format_interval(row, "difference_low", "difference_high", signed=True):

@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ...errors import BertVectorizerError, InvalidParameterError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
+from ...validation import invalid
+from ..comparison.example import load_example
 from . import plots
 from .confusion import count_confusions
+from .figure_style import NARROW, WIDTH
 from .formatting import (
     MAX_NAME,
     best_contextual,
@@ -29,7 +33,7 @@ from .formatting import (
 )
 from .svg import figure_svg
 from .tables import cost_table, find_flips, score_table
-from .word_in_context import Occurrences, word_occurrences
+from .word_in_context import EXAMPLE_WORD, Occurrences, word_occurrences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,16 +45,10 @@ __all__ = ["render_report", "repr_html"]
 _CONTEXT_CHARACTERS = 100
 _MAX_MISTAKES = 5
 _MAX_EXAMPLES = 3
-_SECTIONS = (
-    ("scores", "Scores"),
-    ("cost", "Cost"),
-    ("layers", "Layers"),
-    ("learning-curve", "Learning curve"),
-    ("confusion", "Mistakes"),
-    ("flipped", "Rows that flipped"),
-    ("word", "A word in context"),
-    ("settings", "Settings"),
-)
+_MAX_CLASSES = 12  # of a confusion matrix that can be read on a phone
+_MAX_NOTES = 3
+_LONGEST_WORD = 30  # letters that a cell of a table has room for
+_ORIGIN = ("file", "date", "command", "versions")  # settings for the head and the foot of the page
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,14 @@ class _Picture:
     caption: str
 
 
-def render_report(comparison: ComparisonResult, word: str | None = None) -> str:
+def render_report(
+    comparison: ComparisonResult, word: str | None = None, title: str | None = None
+) -> str:
     """Return a comparison as an HTML page.
 
-    ``word`` is a word of the texts whose occurrences are shown; None takes the embedded example.
-    Everything that users wrote is escaped.
+    ``word`` is a word of the texts whose occurrences are shown. None takes one of the built-in
+    example if the texts are from there, or else shows none. ``title`` is the heading; None makes
+    one. Everything that users wrote is escaped. Sections without content are left out.
 
     Examples
     --------
@@ -75,34 +76,42 @@ def render_report(comparison: ComparisonResult, word: str | None = None) -> str:
     >>> render_report(comparison)[:15]
     '<!doctype html>'
     """
+    if title is not None and (not isinstance(title, str) or not one_line(title)):
+        raise invalid("title", "a text that is not empty, or None", title)
     contextual = best_contextual(comparison)
-    occurrences, no_word = _find_occurrences(comparison, word)
     is_regression = comparison.target.kind == "regression"
+    settings = comparison.settings
+    source = one_line(Path(settings["file"]).name) if "file" in settings else ""
+    pictures, left_out = _pictures(comparison)
+    occurrences = _find_occurrences(comparison, word)
+    if isinstance(occurrences, str):
+        left_out.append(f"A word in context: {occurrences}")
+    matrices = "Predicted and actual values" if is_regression else "Confusion matrices"
+    flips = find_flips(comparison, contextual)
+    confusions = list(_confusions(comparison, contextual))
     page = (
         _environment()
         .get_template("report.html")
         .render(
-            title="Is context worth it?",
+            title=one_line(title) if title else _default_title(source),
             about=_about(comparison),
-            sections=_SECTIONS,
+            origin=[part for part in (source, settings.get("date")) if part],
             verdict=verdict(comparison),
             score_table=score_table(comparison),
-            cost_table=cost_table(comparison),
-            confusion_heading=(
-                "Predicted against actual" if is_regression else "What was taken for what"
-            ),
-            confusions=list(_confusions(comparison, contextual)),
-            flips=find_flips(comparison, contextual),
-            word=None if occurrences is None else _word(occurrences),
-            no_word=no_word,
+            cost_table=cost_table(comparison) if _has_costs(comparison) else None,
+            corner="top" if comparison.greater_is_better else "bottom",
+            matrices=matrices,
+            confusions=confusions,
+            flips=flips,
+            word=None if isinstance(occurrences, str) else _word(occurrences),
             primary=None if comparison.primary is None else shorten(comparison.primary, MAX_NAME),
-            settings=list(comparison.settings.items()),
+            settings=[item for item in settings.items() if item[0] not in _ORIGIN],
             notes=comparison.notes,
-            made_by=(
-                f"Made by bertvectorizer {metadata.version('bertvectorizer')}. This page is one"
-                " file and loads nothing."
-            ),
-            **_pictures(comparison),
+            max_notes=_MAX_NOTES,
+            left_out=left_out,
+            made_by=_made_by(settings),
+            command=settings.get("command"),
+            **pictures,
         )
     )
     return replace_lone_surrogates(page.strip() + "\n").replace("\x00", "\N{REPLACEMENT CHARACTER}")
@@ -120,133 +129,186 @@ def repr_html(comparison: ComparisonResult) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(text: str) -> Markup:
+    """Escape a text; only words that are too long for any cell may break, not at hyphens."""
+    return Markup(" ").join(map(_breakable_word, str(text).split(" ")))
+
+
+def _breakable_word(word: str) -> Markup:
+    n = _LONGEST_WORD
+    if len(word) > n:
+        return Markup("<wbr>").join(escape(word[i : i + n]) for i in range(0, len(word), n))
+    return Markup('<span class="whole">{}</span>').format(word) if "-" in word else escape(word)
+
+
+def _default_title(source: str) -> str:
+    return "Comparison of text features" + (f": {source}" if source else "")
+
+
+def _made_by(settings: dict[str, str]) -> str:
+    versions = settings.get("versions") or f"bertvectorizer {metadata.version('bertvectorizer')}"
+    made = f"Made with {versions}"
+    if "date" in settings:
+        made += f", on {settings['date']}"
+    return f"{made}. This page is one file and loads nothing."
 
 
 def _about(comparison: ComparisonResult) -> str:
-    kinds = {"multilabel": "labels", "regression": "regression"}
-    target = shorten(comparison.target.name or "the target", MAX_NAME)
+    target = comparison.target
+    n_classes = 0 if target.classes is None else len(target.classes)
+    kind = {"multilabel": f"{n_classes} labels", "regression": "regression"}
+    name = shorten(target.name or "the target", MAX_NAME)
+    n_sets = len(comparison.outcomes)
     return (
-        f"{len(comparison.outcomes)} feature sets side by side on {len(comparison.texts):,} rows;"
-        f" they predict {target} ({kinds.get(comparison.target.kind, 'classes')})."
+        f"{n_sets} feature {'set' if n_sets == 1 else 'sets'}, each used to predict {name}"
+        f" ({kind.get(target.kind, f'{n_classes} classes')}) from {len(comparison.texts):,} texts."
     )
 
 
-def _pictures(comparison: ComparisonResult) -> dict[str, _Picture | None]:
+def _pictures(comparison: ComparisonResult) -> tuple[dict[str, _Picture | None], list[str]]:
+    """Return the pictures by name, and why some sections are left out."""
     metric = metric_name(comparison.metric)
     has_several_models = ", " in comparison.settings.get("models", "")
-    scores = _picture(
-        partial(plots.plot_scores, comparison),
-        "scores",
-        f"{metric} of each feature set",
-        "The numbers are in the table below.",
-    )
-    pictures: dict[str, _Picture | None] = {
-        # The caption is for screen readers only.
-        "scores": replace(scores, caption="") if scores.svg else scores,
-        "cost": _picture(
-            partial(plots.plot_cost, comparison),
-            "cost",
-            f"{metric} against seconds for 1,000 rows",
-            "Named are the best, the best baseline, and all that nothing beats in both quality and"
-            " time. The numbers are in the tables.",
+    wanted: dict[str, tuple[Callable[..., Figure], str, str]] = {
+        "scores": (
+            plots.plot_scores,
+            f"{metric} of each feature set",
+            "Points are means over folds, lines 95 % intervals.",
         ),
-        "layers": _picture(
-            partial(plots.plot_layers, comparison),
-            "layers",
+        "cost": (
+            plots.plot_cost,
+            f"{metric} against seconds for 1,000 rows",
+            "Labelled: the best, the best baseline, and what no other beats in both score and"
+            " time, where there is room.",
+        ),
+        "layers": (
+            plots.plot_layers,
             f"{metric} of each layer under each pooling",
-            "Framed is the best. Layer 0 is the embeddings; empty cells were not compared."
+            "The frame marks the best. Layer 0 is the embedding layer; – was not compared."
             + (" Only the first model is shown." if has_several_models else ""),
         ),
-        "curve": None,
-    }
-    if comparison.learning_curve is not None:
-        pictures["curve"] = _picture(
-            partial(plots.plot_learning_curve, comparison),
-            "curve",
+        "curve": (
+            plots.plot_learning_curve,
             f"{metric} against the number of labelled rows",
-            "The best three that are contextual (lines) and the best three that are not (dashes);"
-            " the bands are the 95 % intervals of the best of either. A curve that still rises"
-            " calls for more rows.",
-        )
-    return pictures
+            "Solid: the best three contextual feature sets. Dashed: the best three baselines."
+            " Bands: 95 % intervals of the best of each kind. Where a curve still rises at the"
+            " right, more labelled rows are likely to help.",
+        ),
+    }
+    names = {"scores": "Scores", "cost": "Cost", "layers": "Layers", "curve": "Learning curve"}
+    pictures: dict[str, _Picture | None] = {}
+    left_out = []
+    if len(plots.layer_scores(comparison)) == 1:
+        del wanted["layers"]  # a map of one cell shows nothing
+        pictures["layers"] = None
+        left_out.append("Layers: a single layer under a single pooling was compared.")
+    for key, (plot, title, caption) in wanted.items():
+        picture = _picture(partial(plot, comparison), key, title, caption)
+        pictures[key] = picture if picture.svg else None
+        if not picture.svg:
+            left_out.append(f"{names[key]}: {picture.caption}")
+    if scores := pictures["scores"]:
+        pictures["scores"] = replace(scores, caption="")  # it is for screen readers only
+    return pictures, left_out
 
 
-def _picture(draw: Callable[[], Figure], name: str, title: str, caption: str) -> _Picture:
-    """Draw a figure; if that fails, the caption is the reason."""
+def _picture(
+    draw: Callable[..., Figure], name: str, title: str, caption: str, is_half: bool = False
+) -> _Picture:
+    """Draw a figure for wide and for narrow pages; if that fails, the caption is the reason.
+
+    A figure of half the width of a page is the narrow one everywhere.
+    """
+    widths = {"any": NARROW} if is_half else {"wide": WIDTH, "narrow": NARROW}
     try:
-        return _Picture(Markup(figure_svg(draw, f"figure-{name}", title, caption)), caption)
+        drawn = [
+            Markup('<div class="{}">{}</div>').format(
+                kind,
+                Markup(figure_svg(partial(draw, width=width), f"{name}-{kind}", title, caption)),
+            )
+            for kind, width in widths.items()
+        ]
     except BertVectorizerError as error:
         return _Picture(None, str(error))
+    return _Picture(Markup("").join(drawn), caption)
+
+
+def _has_costs(comparison: ComparisonResult) -> bool:
+    measured = comparison.table[["encode_seconds", "fit_seconds", "predict_seconds", "peak_mib"]]
+    return bool(measured.notna().to_numpy().any())
 
 
 def _confusions(comparison: ComparisonResult, contextual: str | None) -> Iterator[dict[str, Any]]:
     """Yield the mistakes of the best contextual features and of the best baseline."""
     members = [(contextual, "best contextual"), (comparison.baseline, "best baseline")]
-    for name, kind in members[: 1 if contextual == comparison.baseline else 2]:
-        if name is None:
-            continue
+    members = [(name, kind) for name, kind in members if name is not None]
+    if contextual == comparison.baseline:
+        members = members[:1]
+    for name, kind in members:
         shown = shorten(name, MAX_NAME)
-        title, caption, mistakes = f"Predicted against actual, {shown}", "", []
+        title, caption, mistakes = f"Predicted and actual values, {shown}", "", []
         if comparison.target.kind != "regression":
-            found = count_confusions(comparison, name)
+            found = count_confusions(comparison, name, _MAX_CLASSES)
             mistakes = [
                 (shorten(truth), shorten(predicted), f"{count:,}")
                 for truth, predicted, count in found.mistakes[:_MAX_MISTAKES]
             ]
-            n_shown = len(found.rows)
-            share = f"{n_shown} of " if n_shown < found.n_classes else ""
-            what = "classes" if found.rows == found.columns else "labels"
             title = f"Confusion matrix, {shown}"
-            caption = (
-                f"Rows are the truth: {share}{found.n_classes} {what}. The stronger a cell's"
-                " colour, the larger its share of the row."
-            )
-        draw = partial(plots.plot_confusion, comparison, name)
-        picture = _picture(draw, kind.replace(" ", "-"), title, caption)
+            caption = "The stronger the colour of a cell, the larger its share of the row."
+        draw = partial(plots.plot_confusion, comparison, name, at_most=_MAX_CLASSES)
+        key = kind.replace(" ", "-")
+        picture = _picture(draw, key, title, caption, is_half=len(members) == 2)
         yield {"name": shown, "kind": kind, "mistakes": mistakes, "picture": picture}
 
 
-def _find_occurrences(
-    comparison: ComparisonResult, word: str | None
-) -> tuple[Occurrences | None, str]:
+def _find_occurrences(comparison: ComparisonResult, word: str | None) -> Occurrences | str:
     """Return the occurrences of a word, or the reason why there are none."""
-    if word is None and best_contextual(comparison) is None:  # load no model for an example
-        reason = "This needs contextual features, or a word of the texts: to_html(path, word=…)."
-        return None, reason
+    if word is None:
+        if best_contextual(comparison) is None or not _is_example(comparison):
+            return 'No word was named, as in to_html(path, word="…") or --word.'
+        word = EXAMPLE_WORD
     try:
-        return word_occurrences(comparison, word), ""
+        return word_occurrences(comparison, word)
     except InvalidParameterError:
         raise
     except (BertVectorizerError, MemoryError) as error:
-        return None, f"The picture could not be drawn: {error}"
+        return str(error)
+
+
+def _is_example(comparison: ComparisonResult) -> bool:
+    """Whether the texts are those of the built-in example, with the word that it is known for."""
+    texts = set(comparison.texts.tolist())
+    example = load_example()
+    return texts <= set(example["text"]) and not texts.isdisjoint(
+        example.loc[example["word"].str.lower() == EXAMPLE_WORD, "text"]
+    )
 
 
 def _word(found: Occurrences) -> dict[str, Any]:
-    caption = f"Colours are {'its senses' if found.is_example else 'the labels of the texts'}."
+    caption = "Colours are the target of the texts."
     if math.isfinite(found.explained):
         share = format_share(found.explained)
-        caption += f" Two dimensions show {share} of what differs in context."
+        caption += f" In context, the two principal components explain {share} of the variance."
     if math.isfinite(found.separation):
         caption += (
-            f" Silhouette of the colours in all dimensions: {format_score(found.separation)}"
-            " (1 is apart, 0 is mixed; without context it is 0)."
+            f" Silhouette score of the colours in all dimensions: {format_score(found.separation)}"
+            " (1 is apart; 0 is mixed, as without context)."
         )
     count = f"{found.n_found} occurrences"
     if len(found.texts) < found.n_found:
         count = f"{len(found.texts)} of {found.n_found:,} occurrences, drawn at random,"
-    where = (
-        f"Here are {count} in {'the embedded example' if found.is_example else 'your texts'}, read"
-        f" at layer {found.layer} of {shorten(found.model_name, MAX_NAME)}."
-    )
-    if found.is_example:
-        where += " Name a word of your own texts to see it here."
+    where = f"Here are {count} at layer {found.layer} of {shorten(found.model_name, MAX_NAME)}."
     examples = []
     for label in found.shown_labels:
         rows = np.flatnonzero(found.labels == label)[:_MAX_EXAMPLES]

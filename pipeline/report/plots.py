@@ -24,25 +24,29 @@ from .figure_style import (
     Place,
     bare,
     fill_cells,
+    is_narrow,
     kind_legend,
     legend_below,
     look,
     name_cells,
+    name_points,
     name_row,
     new_figure,
     padded,
     square,
 )
-from .formatting import metric_name, scored
+from .formatting import format_score, metric_name, scored
 from .svg import BLUE, COLOURS, inscribe
 from .word_in_context import Occurrences
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from ..comparison.result import ComparisonResult
 
 __all__ = [
+    "layer_scores",
     "plot_confusion",
     "plot_cost",
     "plot_layers",
@@ -54,14 +58,15 @@ __all__ = [
 _MARKERS = "osD^vPX"
 _MAX_CURVES = 6
 _MAX_POINTS = 1000
-_MAX_NUMBERED = 8
-_MIN_DISTANCE = 0.055  # of two labels, as a share of the height
+_POINT = 7.5  # size of a marker
 
 
-def plot_scores(comparison: ComparisonResult, place: Place = Figure) -> Figure:
+def plot_scores(
+    comparison: ComparisonResult, place: Place = Figure, width: float = WIDTH
+) -> Figure:
     """Plot the score of every feature set with its 95 % interval, the best first."""
     table = _scored(comparison)
-    figure, axes = new_figure(0.9 + 0.27 * len(table), place)
+    figure, axes = new_figure(0.9 + 0.27 * len(table), place, width)
     metric = comparison.metric
     best = table.loc[table["features"] == comparison.baseline, metric]
     if len(best):
@@ -73,13 +78,13 @@ def plot_scores(comparison: ComparisonResult, place: Place = Figure) -> Figure:
         _plot_point(axes, row[metric], height, row, size=6.5)
         name_row(axes, row["features"], height, bold=row["features"] == comparison.best)
         transform = axes.get_yaxis_transform()
-        score = f"{row[metric]:.3f}"
+        score = format_score(row[metric])
         axes.text(1.015, height, score, transform=transform, va="center", fontsize=LETTERS)
     axes.set_ylim(0.4, len(table) + 0.6)
     axes.yaxis.set_major_locator(NullLocator())
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=FAINT, linewidth=0.8)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(2 if is_narrow(axes) else 5))
     label = f"{_with_direction(comparison)}: mean and 95 % interval"
     inscribe(axes.set_xlabel("", fontsize=LETTERS), label, width=60)
     kind_legend(
@@ -88,11 +93,11 @@ def plot_scores(comparison: ComparisonResult, place: Place = Figure) -> Figure:
     return figure
 
 
-def plot_cost(comparison: ComparisonResult, place: Place = Figure) -> Figure:
+def plot_cost(comparison: ComparisonResult, place: Place = Figure, width: float = WIDTH) -> Figure:
     """Plot quality against the seconds that it takes to encode and predict 1,000 rows.
 
     Named are the best, the best baseline, and every feature set for which no other is both better
-    and cheaper.
+    and cheaper, as far as there is room.
     """
     metric = comparison.metric
     table = _scored(comparison)
@@ -103,7 +108,7 @@ def plot_cost(comparison: ComparisonResult, place: Place = Figure) -> Figure:
             "The costs of this comparison were not measured, so there is nothing to plot quality"
             " against."
         )
-    figure, axes = new_figure(3.6, place)
+    figure, axes = new_figure(3.6, place, width)
     low, high = float(table["seconds"].min()) / 2, float(table["seconds"].max()) * 2
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -111,30 +116,41 @@ def plot_cost(comparison: ComparisonResult, place: Place = Figure) -> Figure:
     for ends, (_, row) in zip(intervals, table.iterrows(), strict=True):
         colour, _ = look(bool(row["is_contextual"]))
         axes.plot([row["seconds"]] * 2, ends, color=colour, alpha=0.35, linewidth=1.5, zorder=2)
-        _plot_point(axes, row["seconds"], row[metric], row, size=7.5)
+        _plot_point(axes, row["seconds"], row[metric], row, size=_POINT)
     axes.set_ylim(*padded(np.array(intervals)))
-    _name_points(axes, table, comparison)
     _seconds_axis(axes, low, high)
     axes.set_xlabel("seconds to encode and predict 1,000 rows", fontsize=LETTERS)
     inscribe(axes.set_ylabel("", fontsize=LETTERS), _with_direction(comparison))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.grid(color=FAINT, linewidth=0.8)
     kind_legend(_owner(figure, place), table["is_contextual"], None)
+    points = table[["seconds", metric]].to_numpy(float)
+    lines = np.column_stack([points[:, 0], np.array(intervals)])
+    name_points(axes, points, _leading_names(table, comparison), lines, _POINT)
     return figure
 
 
-def plot_layers(comparison: ComparisonResult, place: Place = Figure) -> Figure:
-    """Plot the score of each layer under each pooling, of the first model if there are several."""
+def layer_scores(comparison: ComparisonResult) -> dict[tuple[int, str], float]:
+    """Return the score of each layer and pooling of the first model."""
     scores: dict[tuple[int, str], float] = {}
     models = {
         name: {str(bert.model_name) for bert in berts_of(features)}
         for name, features in comparison.roster.items()
     }
     first = next(filter(None, models.values()), set())
-    for _, row in _scored(comparison).iterrows():  # the best first
+    for _, row in scored(comparison).iterrows():  # the best first
         cell = comparison.outcomes[row["features"]].cell
         if cell is not None and models.get(row["features"], first) == first:
             scores.setdefault(cell, float(row[comparison.metric]))
+    return scores
+
+
+def plot_layers(
+    comparison: ComparisonResult, place: Place = Figure, width: float = WIDTH
+) -> Figure:
+    """Plot the score of each layer under each pooling, of the first model if there are several."""
+    _scored(comparison)
+    scores = layer_scores(comparison)
     if not scores:
         raise InvalidParameterError(
             "No single layer under a single pooling was compared: add such features, as"
@@ -145,19 +161,26 @@ def plot_layers(comparison: ComparisonResult, place: Place = Figure) -> Figure:
     grid = np.array(
         [[scores.get((layer, pooling), math.nan) for pooling in poolings] for layer in layers]
     )
-    figure, axes = new_figure(1.0 + 0.36 * len(layers), place)
+    names = [str(layer) if layer else "0 (embeddings)" for layer in layers]
+    row_names, column_names, axis_names = names, poolings, ("layer", "pooling")
+    if width >= WIDTH and not isinstance(place, Axes):  # layers from left to right fill the width
+        grid = grid[::-1].T
+        row_names, column_names, axis_names = poolings, names[::-1], ("pooling", "layer")
+    figure, axes = new_figure(1.0 + 0.36 * len(row_names), place, width)
     quality = grid if comparison.greater_is_better else -grid
     spread = np.nanmax(quality) - np.nanmin(quality)
     depth = (quality - np.nanmin(quality)) / spread if spread > 0 else quality * 0 + 0.5
     written = [[f"{value:.3f}" if not math.isnan(value) else "–" for value in row] for row in grid]
-    fill_cells(axes, 0.15 + 0.85 * depth, written)
-    best = [square(*divmod(int(np.nanargmax(quality)), len(poolings)))]
+    fill_cells(axes, 0.15 + 0.85 * depth)
+    best = [square(*divmod(int(np.nanargmax(quality)), grid.shape[1]))]
     axes.add_collection(PolyCollection(best, facecolors="none", edgecolors="black", linewidths=1.6))
-    name_cells(axes, [f"layer {layer}" if layer else "embeddings" for layer in layers], poolings)
+    name_cells(axes, row_names, column_names, axis_names, written)
     return figure
 
 
-def plot_learning_curve(comparison: ComparisonResult, place: Place = Figure) -> Figure:
+def plot_learning_curve(
+    comparison: ComparisonResult, place: Place = Figure, width: float = WIDTH
+) -> Figure:
     """Plot scores against the number of labelled rows.
 
     Shown are at most six feature sets: the best three that are contextual and the best three that
@@ -175,7 +198,8 @@ def plot_learning_curve(comparison: ComparisonResult, place: Place = Figure) -> 
     firsts = [name for kind in (True, False) for name in ranked.index[ranked == kind][:half]]
     chosen = list(dict.fromkeys([*firsts, *ranked.index]))[:_MAX_CURVES]
     leaders = set(ranked.index[~ranked.duplicated()])
-    figure, axes = new_figure(3.6 + 0.2 * len(chosen), place)
+    columns = 1 if width < WIDTH else 2
+    figure, axes = new_figure(3.4 + 0.2 * math.ceil(len(chosen) / columns), place, width)
     n_drawn = {True: 0, False: 0}
     drawn: list[Any] = []
     for number, name in enumerate(name for name in ranked.index if name in chosen):
@@ -202,68 +226,71 @@ def plot_learning_curve(comparison: ComparisonResult, place: Place = Figure) -> 
     means = curve.loc[curve["features"].isin(chosen), metric].to_numpy(float)
     if np.isfinite(means).any():
         axes.set_ylim(*padded(means[np.isfinite(means)], 0.25))
-    sizes = np.unique(curve["n_rows"].to_numpy(float))
-    ticks = np.unique(np.linspace(0, len(sizes) - 1, min(len(sizes), 6)).round().astype(int))
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(sizes[ticks].tolist()))
+    sizes = np.unique(curve["n_rows"].to_numpy(float))
+    axes.xaxis.set_major_locator(FixedLocator(_apart(sizes, 0.2 if is_narrow(axes) else 0.1)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("labelled rows", fontsize=LETTERS)
     inscribe(axes.set_ylabel("", fontsize=LETTERS), _with_direction(comparison))
     axes.grid(color=FAINT, linewidth=0.8)
-    legend_below(_owner(figure, place), drawn, columns=1)
+    legend_below(_owner(figure, place), drawn, columns)
     return figure
 
 
 def plot_confusion(
-    comparison: ComparisonResult, name: str | None = None, place: Place = Figure
+    comparison: ComparisonResult,
+    name: str | None = None,
+    place: Place = Figure,
+    width: float = WIDTH,
+    at_most: int = 20,
 ) -> Figure:
     """Plot the confusion matrix, as shares of each true class; or predicted against actual values.
 
-    Of more than 20 classes, those with most mistakes are shown.
+    Of more than ``at_most`` classes, those with most mistakes are shown.
     """
     if comparison.target.kind == "regression":
-        return _plot_regression(comparison, comparison.best if name is None else name, place)
-    confusion = count_confusions(comparison, name)
-    n_rows, n_columns = confusion.counts.shape
-    figure, axes = new_figure(1.2 + (0.42 if n_rows <= _MAX_NUMBERED else 0.22) * n_rows, place)
-    numbered = n_rows <= _MAX_NUMBERED or n_columns < n_rows
-    fill_cells(
-        axes,
-        np.where(confusion.counts > 0, 0.04 + 0.96 * confusion.shares, 0.0),
-        [[f"{n:,}" for n in row] for row in confusion.counts.tolist()] if numbered else None,
-    )
-    name_cells(axes, confusion.rows, confusion.columns)
-    label = "predicted" if confusion.rows == confusion.columns else "what became of the label"
+        return _plot_regression(comparison, comparison.best if name is None else name, place, width)
+    confusion = count_confusions(comparison, name, at_most)
+    n_rows = len(confusion.rows)
+    figure, axes = new_figure(1.2 + (0.42 if n_rows <= 8 else 0.22) * n_rows, place, width)
+    fill_cells(axes, np.where(confusion.counts > 0, 0.04 + 0.96 * confusion.shares, 0.0))
+    is_square = confusion.rows == confusion.columns
+    across = "predicted class" if is_square else "predictions of the label"
     if n_rows < confusion.n_classes:
-        label += f"; {n_rows} of {confusion.n_classes}, those with most mistakes"
-    axes.set_xlabel(label, fontsize=LETTERS)
+        across += f"\n{n_rows} of {confusion.n_classes}, those with most mistakes"
+    axis_names = ("true class" if is_square else "label", across)
+    written = [[f"{n:,}" for n in row] for row in confusion.counts.tolist()]
+    name_cells(axes, confusion.rows, confusion.columns, axis_names, written)
     return figure
 
 
-def _plot_regression(comparison: ComparisonResult, name: str, place: Place) -> Figure:
+def _plot_regression(comparison: ComparisonResult, name: str, place: Place, width: float) -> Figure:
     predictions = comparison._outcome(name).predictions.astype(float)  # None becomes NaN
     actual = np.asarray(comparison.target.values, dtype=float)
     rows = np.flatnonzero(np.isfinite(predictions))
     if len(rows) > _MAX_POINTS:
         rows = np.sort(np.random.default_rng(0).choice(rows, _MAX_POINTS, replace=False))
-    figure, axes = new_figure(4.4, place)
+    figure, axes = new_figure(min(4.4, width), place, width)
     style: dict[str, Any] = {"color": BLUE, "markersize": 4, "alpha": 0.5, "markeredgewidth": 0}
     axes.plot(actual[rows], predictions[rows], "o", **style)
     ends = padded(np.concatenate([actual[rows], predictions[rows]])) if len(rows) else (0.0, 1.0)
     _reference_line(axes.plot, ends, ends)
-    axes.set_xlabel("actual", fontsize=LETTERS)
-    axes.set_ylabel("predicted", fontsize=LETTERS)
+    of = f" {comparison.target.name}" if comparison.target.name else ""
+    inscribe(axes.set_xlabel("", fontsize=LETTERS), f"actual{of}", width=40)
+    inscribe(axes.set_ylabel("", fontsize=LETTERS), f"predicted{of}", width=40)
     axes.grid(color=FAINT, linewidth=0.8)
     return figure
 
 
 def plot_occurrences(
-    occurrences: Occurrences, place: Sequence[Axes] | Callable[..., Figure] = Figure
+    occurrences: Occurrences,
+    place: Sequence[Axes] | Callable[..., Figure] = Figure,
+    width: float = WIDTH,
 ) -> Figure:
     """Plot the occurrences of a word: one point without context, one for each in context."""
     if callable(place):
-        figure = place(figsize=(WIDTH, 2.9), layout="constrained")
+        figure = place(figsize=(width, 2.9), layout="constrained")
         static, contextual = (bare(axes) for axes in figure.subplots(1, 2))
     else:
         figure, static = new_figure(2.9, place[0])
@@ -309,7 +336,7 @@ def plot_occurrences(
             spine.set_alpha(0.3)
     widest = max(len(label) for label in labels) + 3
     owner = figure if callable(place) else contextual
-    legend_below(owner, handles, columns=max(1, min(len(labels), 36 // widest)))
+    legend_below(owner, handles, columns=max(1, min(len(labels), int(9 * width) // widest)))
     return figure
 
 
@@ -351,28 +378,28 @@ def _plot_point(axes: Axes, x: float, y: float, row: pd.Series, size: float) -> 
     axes.plot(x, y, marker=marker, color=colour, markersize=size, **style)
 
 
-def _name_points(axes: Axes, table: pd.DataFrame, comparison: ComparisonResult) -> None:
-    """Name the points that matter, each beside its point, moved down where names would overlap."""
+def _leading_names(table: pd.DataFrame, comparison: ComparisonResult) -> list[str | None]:
+    """Return the names of the best, the best baseline and what nothing beats in score and time."""
     metric = comparison.metric
     cheapest = table.sort_values("seconds", kind="stable")[metric]
     leader = cheapest.cummax() if comparison.greater_is_better else cheapest.cummin()
     first = (cheapest == leader) & ~leader.duplicated()
     is_best = table["features"].isin([comparison.best, comparison.baseline])
-    named = table[first.reindex(table.index) | is_best]
-    bottom, top = axes.get_ylim()
-    left, right = axes.get_xlim()
-    height = math.inf
-    line: dict[str, Any] = {"color": "black", "alpha": 0.35, "linewidth": 0.7, "zorder": 1}
-    for _, row in named.sort_values(metric, ascending=False, kind="stable").iterrows():
-        y = (float(row[metric]) - bottom) / (top - bottom)
-        x = math.log(float(row["seconds"]) / left) / math.log(right / left)
-        height = min(y, height - _MIN_DISTANCE)
-        side = -0.05 if x > 0.5 else 0.05
-        axes.plot([x, x + side], [y, height], transform=axes.transAxes, **line)
-        artist = axes.text(x + 1.15 * side, height, "", transform=axes.transAxes)
-        artist.set_in_layout(False)  # a long name shall not shrink the axes
-        artist.set(va="center", ha="right" if side < 0 else "left", fontsize=LETTERS)
-        inscribe(artist, row["features"])
+    is_named = first.reindex(table.index) | is_best
+    return [
+        name if named else None for name, named in zip(table["features"], is_named, strict=True)
+    ]
+
+
+def _apart(sizes: NDArray[np.float64], share: float) -> list[float]:
+    """Return the sizes that are apart on a logarithmic axis, from the largest to the smallest."""
+    logs = np.log(sizes)
+    distance = share * (logs[-1] - logs[0])
+    kept: list[int] = []
+    for number in range(len(sizes) - 1, -1, -1):
+        if not kept or logs[kept[-1]] - logs[number] >= distance:
+            kept.append(number)
+    return sizes[kept].tolist()  # type: ignore[no-any-return]
 
 
 def _seconds_axis(axes: Axes, low: float, high: float) -> None:
@@ -382,7 +409,7 @@ def _seconds_axis(axes: Axes, low: float, high: float) -> None:
     if len(ticks) < 2:
         between = [n * 10.0**power for power in range(math.floor(first), 7) for n in (2, 5)]
         ticks = sorted({*ticks, *between})
-    step = math.ceil(len(ticks) / 7)
+    step = math.ceil(len(ticks) / (5 if is_narrow(axes) else 9))
     shown = [tick for tick in ticks if low <= tick <= high][::step]
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))

@@ -228,11 +228,14 @@ class Comparison(ComparisonResult):
         from .word_in_context import word_occurrences
 
         found = word_occurrences(self, word)
+        where = " in the built-in example" if found.is_example else ""
         return display_pair(
-            partial(plot_occurrences, found), ax, f"Occurrences of the word “{found.word}”"
+            partial(plot_occurrences, found), ax, f"Occurrences of the word “{found.word}”{where}"
         )
 
-    def to_html(self, path: str | Path, word: str | None = None) -> Path:
+    def to_html(
+        self, path: str | Path, word: str | None = None, *, title: str | None = None
+    ) -> Path:
         """Write the report as one HTML file that needs no network.
 
         Parameters
@@ -240,8 +243,10 @@ class Comparison(ComparisonResult):
         path : str or Path
             The file. An existing file is replaced when the new one is complete.
         word : str or None, default=None
-            A word of the texts whose occurrences are plotted. None takes a word of the built-in
-            example.
+            A word of the texts whose occurrences are plotted. None plots none, or "python" if the
+            texts are those of the built-in example.
+        title : str or None, default=None
+            Title of the page. None makes one, with the name of the file if it is known.
 
         Returns
         -------
@@ -251,11 +256,11 @@ class Comparison(ComparisonResult):
         Raises
         ------
         InvalidParameterError
-            If the file cannot be written, or no text has the word.
+            If the file cannot be written, no text has the word, or the title is empty.
         """
         from .html import render_report
 
-        return write_text(path, render_report(self, word))
+        return write_text(path, render_report(self, word, title))
 
     def _repr_html_(self) -> str:
         from .html import repr_html

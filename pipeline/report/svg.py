@@ -97,10 +97,8 @@ def figure_svg(draw: Callable[[], Figure], name: str, title: str, description: s
     drawn = re.sub(r"<[^<>]*>", lambda tag: _page_tag(tag.group(), name), drawn)
     drawn = drawn.translate({ord(placeholder): letter for placeholder, letter in originals.items()})
     _, viewbox, rest = re.split(r'<svg[^<>]*?viewBox="([^"]*)"[^<>]*>', drawn, maxsplit=1)
-    width = viewbox.split()[2]
     return (
-        f'<svg class="figure" role="img" viewBox="{viewbox}"'
-        f' style="max-width:{float(width) * 1.6:.0f}px" aria-labelledby="{name}-title'
+        f'<svg class="figure" role="img" viewBox="{viewbox}" aria-labelledby="{name}-title'
         f' {name}-description" xmlns:xlink="http://www.w3.org/1999/xlink"><title'
         f' id="{name}-title">{html.escape(title)}</title><desc'
         f' id="{name}-description">{html.escape(description)}</desc>{rest}'

@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Flip", "Row", "Table", "cost_table", "find_flips", "score_table"]
 
-_FAMILIES = {PRIMARY: "declared test", EXPLORATORY: "exploratory", "": ""}
-_MAX_FLIPPED = 20
+_FAMILIES = {PRIMARY: "primary", EXPLORATORY: "exploratory", "": ""}
+_MAX_FLIPPED = 10
 _MAX_LABEL = 90
 _MAX_TEXT = 400
 _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "dimensions": ("dimensions", format_count),
-    "encode_seconds": ("encode, per 1,000 rows", format_seconds),
-    "fit_seconds": ("fit, per 1,000 rows", format_seconds),
-    "predict_seconds": ("predict, per 1,000 rows", format_seconds),
+    "encode_seconds": ("encode 1,000 rows", format_seconds),
+    "fit_seconds": ("fit 1,000 rows", format_seconds),
+    "predict_seconds": ("predict 1,000 rows", format_seconds),
     "peak_mib": ("peak memory", lambda value: format_bytes(float(value) * 2**20)),
-    "kept_bytes": ("features kept", format_bytes),
+    "kept_bytes": ("vectors in memory", format_bytes),
     "oov_rate": ("unknown words", format_share),
-    "truncation_rate": ("texts cut short", format_share),
+    "truncation_rate": ("truncated texts", format_share),
 }
 
 
@@ -67,12 +67,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``look`` is "cards" or "wide" for phones, with "wordy" if it holds texts."""
+    """A table; ``look`` is "wordy" if it holds texts."""
 
     caption: str
     columns: list[str]
     rows: list[Row]
-    look: str = "cards"
+    look: str = ""
     label: str = ""
 
 
@@ -104,8 +104,14 @@ def score_table(comparison: ComparisonResult) -> Table:
     further = [column for column in table_columns if column not in known]
     has_test = "test" in table_columns
     less = "" if comparison.greater_is_better else ", less is better"
-    columns = ["features", metric_name(metric) + less, "to the best baseline", "p", "verdict"]
-    columns += ["held-back rows"] if has_test else []
+    columns = [
+        "features",
+        metric_name(metric) + less,
+        "difference to the best baseline",
+        "p",
+        "verdict",
+    ]
+    columns += ["test set"] if has_test else []
     columns += [_further_name(column) for column in further]
     rows = []
     for row in _ranked(comparison):
@@ -133,7 +139,7 @@ def score_table(comparison: ComparisonResult) -> Table:
 
 def _further_name(column: str) -> str:
     rest = column.removeprefix("test_")
-    return metric_name(rest) + (", held-back rows" if rest != column else "")
+    return metric_name(rest) + (", test set" if rest != column else "")
 
 
 def cost_table(comparison: ComparisonResult) -> Table:
@@ -147,7 +153,7 @@ def cost_table(comparison: ComparisonResult) -> Table:
         for row in _ranked(comparison)
     ]
     columns = ["features", *(name for name, _ in _COSTS.values())]
-    return Table("Cost of each feature set", columns, rows, "wide")
+    return Table("Cost of each feature set", columns, rows)
 
 
 def find_flips(comparison: ComparisonResult, contextual: str | None) -> list[Flip]:
@@ -155,22 +161,18 @@ def find_flips(comparison: ComparisonResult, contextual: str | None) -> list[Fli
     baseline = comparison.baseline
     if contextual is None or contextual == baseline:
         return []
-    return [
-        _flip("Context helped", comparison, contextual, baseline),
-        _flip("Context misled", comparison, baseline, contextual),
-    ]
+    return [_flip(comparison, contextual, baseline), _flip(comparison, baseline, contextual)]
 
 
-def _flip(title: str, comparison: ComparisonResult, right: str, wrong: str) -> Flip:
+def _flip(comparison: ComparisonResult, right: str, wrong: str) -> Flip:
     rows = comparison.errors(right, wrong)
     one, other = shorten(right, MAX_NAME), shorten(wrong, MAX_NAME)
     is_regression = comparison.target.kind == "regression"
-    relation = f"comes nearer than {other}" if is_regression else f"is right and {other} wrong"
-    heading = f"{title}: {one} {relation}"
+    heading = f"{one} is closer than {other}" if is_regression else f"Only {one} is right"
     if rows.empty:
         return Flip(heading, None)
     first = rows.iloc[:_MAX_FLIPPED]
-    caption = f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}"
+    caption = f"{len(rows):,} {'text' if len(rows) == 1 else 'texts'}"
     if len(first) < len(rows):
         caption = f"The first {len(first)} of {caption}"
     shown = []
@@ -179,8 +181,8 @@ def _flip(title: str, comparison: ComparisonResult, right: str, wrong: str) -> F
     ):
         cells = [_shorten_text(text), *map(_format_label, labels)]
         shown.append(Row(shorten(label, _MAX_LABEL), [Cell(cell, is_text=True) for cell in cells]))
-    columns = ["row", "text", "truth", one, other]
-    return Flip(heading, Table(caption, columns, shown, "cards wordy", heading))
+    columns = ["row", "text", "actual", one, other]
+    return Flip(heading, Table(caption, columns, shown, "wordy", f"{heading}: {caption}"))
 
 
 def _shorten_text(text: Any) -> str:

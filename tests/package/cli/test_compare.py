@@ -113,6 +113,8 @@ def compare(run: Run, table: Path, model: Path) -> Any:
             ["'table.csv' must end in one of .html"],
         ),
         (["table.csv", "--text", "text", "--target", "label", "--word", "bat"], ["--report"]),
+        (["--title", "Mine"], ["--title", "--report"]),
+        (["--title", " ", "--report", "r.html"], ["--title", "empty"]),
         (
             [
                 "table.csv",
@@ -225,11 +227,15 @@ def test_on_the_built_in_example(default_model_directory: Path, run: Run, tmp_pa
     assert rows["BERT"][-2] == "384"
     assert any(line.startswith("Best baseline: TF-IDF words.") for line in lines)
     assert "Yes, BERT is better on these texts." in lines
-    assert "Declared test: BERT. Its p is not corrected." in lines
+    assert "Primary test: BERT. Its p is not corrected." in lines
     found = json.loads(numbers.read_text(encoding="utf-8"))
     assert found["best"] == "BERT"
     assert f"{found['table'][2]['accuracy']:.3f}" == rows["BERT"][0]
-    assert "<html" in report.read_text(encoding="utf-8")
+    page = report.read_text(encoding="utf-8")
+    assert "<title>Comparison of text features: built-in example</title>" in page
+    assert found["settings"]["command"].startswith("bertvectorizer compare --model")
+    assert found["settings"]["command"].endswith(str(report))
+    assert f"<span>{report}</span>" in page
 
 
 @pytest.mark.usefixtures("notes_are_shown")
@@ -393,9 +399,14 @@ def test_the_files_are_written_though_the_table_cannot_be_printed(
     monkeypatch.setattr("bertvectorizer.cli.compare.say", fail)
     numbers, report = tmp_path / "numbers.json", tmp_path / "report.html"
     monkeypatch.setattr("sys.stdout", sys.stdout)  # restored, since typer replaces it
-    assert compare("--cv", "2", "--json", numbers, "--report", report).code == 1
+    words = ["--cv", "2", "--json", numbers, "--report", report, "--title", "Mine <3"]
+    assert compare(*words).code == 1
     assert numbers.exists()
-    assert report.exists()
+    page = report.read_text(encoding="utf-8")
+    assert "<title>Mine &lt;3</title>" in page
+    assert "table.csv" in page
+    settings = json.loads(numbers.read_text(encoding="utf-8"))["settings"]
+    assert "--title 'Mine <3'" in settings["command"]
 
 
 @pytest.mark.usefixtures("notes_are_shown")

@@ -20,13 +20,13 @@ def test_confusions_are_counted() -> None:
     assert found.shares[1].tolist() == [0, 0.5, 0.5]
 
 
-def test_labels_are_found_missed_or_wrongly_given() -> None:
+def test_labels_have_true_and_false_positives_and_false_negatives() -> None:
     comparison = make_comparison("multilabel", n_rows=3)
     comparison.target.values[:] = [[1, 1, 1], [1, 0, 1], [0, 1, 1]]
     comparison.outcomes["BERT"].predictions[:] = [[None] * 3, [1, 1, 0], [0, 1, 1]]
     found = count_confusions(comparison, "BERT")
     assert found.counts.tolist() == [[1, 0, 0], [1, 0, 1], [1, 1, 0]]
-    assert found.mistakes == [("b", "wrongly given", 1), ("c", "missed", 1)]
+    assert found.mistakes == [("b", "false positives", 1), ("c", "false negatives", 1)]
 
 
 def test_of_many_classes_those_with_most_mistakes_are_kept() -> None:

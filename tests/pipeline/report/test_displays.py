@@ -59,17 +59,20 @@ def test_a_plot_is_a_figure_of_pyplot_or_stands_in_given_axes(name: str) -> None
     assert draw(own)
 
 
-def test_titles_stand_above_the_names_of_columns() -> None:
-    comparison = make_comparison("multiclass", classes=["a long class", "another one", "third"])
+def test_the_names_of_columns_stand_below_and_the_title_above() -> None:
+    classes = ["a long class", "another one", "third"]
+    comparison = make_comparison("multiclass", classes=classes)
     for own in (None, pyplot.figure(layout="constrained").add_subplot()):
         figure = comparison.plot_confusion(ax=own)
         draw(figure)
         axes = figure.axes[0]
         title: Any = axes.title if own else figure._suptitle  # type: ignore[attr-defined]
-        names = [text for text in axes.texts if text.get_rotation() == 90]
+        below = [text for text in axes.texts if text.get_ha() == "center"]
+        names = [text for text in below if text.get_text() in classes]
         assert len(names) == 3
-        bottom = title.get_window_extent().y0
-        assert all(name.get_window_extent().y1 <= bottom for name in names)
+        top, label = axes.get_window_extent().y0, axes.xaxis.label.get_window_extent()
+        assert title.get_window_extent().y0 > top
+        assert all(label.y1 <= name.get_window_extent().y0 <= top for name in names)
 
 
 def test_a_word_has_two_axes(tiny_model: ModelFactory) -> None:

@@ -63,9 +63,9 @@ def test_a_declared_test_that_was_not_made_is_said() -> None:
     outcomes = {name: one for name, one in comparison.outcomes.items() if name != "BERT"}
     found = verdict(dataclasses.replace(comparison, outcomes=outcomes))
     assert found.tone == "open"
-    assert found.answer.startswith("The declared test, of BERT, was not made, but BERT ")
+    assert found.answer.startswith("The primary test, of BERT, was not made, but BERT ")
     alone = dataclasses.replace(comparison, outcomes={"BERT": comparison.outcomes["BERT"]})
-    assert verdict(alone).answer == "The declared test, of BERT, was not made"
+    assert verdict(alone).answer == "The primary test, of BERT, was not made"
     assert verdict(make_comparison(names=["TF-IDF words"])).answer.startswith("The best baseline")
     assert verdict(make_comparison(names=["BERT", "BERT cls"])).answer.startswith("The best is")
 

@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bertvectorizer import BertVectorizer, Comparison, compare
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
+from bertvectorizer.pipeline import load_example
 from bertvectorizer.pipeline.report import html as report
 from bertvectorizer.pipeline.report.html import render_report, repr_html
 from tests.pipeline.comparisons import make_comparison
@@ -93,7 +94,8 @@ def check(comparison: Comparison, word: str | None = None) -> Page:
     text = render_report(comparison, word)
     text.encode("utf-8")
     page = Page(text)
-    assert page.sections == SECTIONS
+    assert page.sections == [section for section in SECTIONS if section in page.sections]
+    assert len(page.sections) == len(set(page.sections))
     assert max(page.ids.values()) == 1, "ids are unique"
     assert all(address.startswith("#") and address[1:] in page.ids for address in page.addresses)
     assert not page.events
@@ -132,7 +134,8 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_page_has_everything(roster: dict[str, Any]) -> None:
     page = check(make_comparison(roster=roster, notes=["12 texts occur twice."], curve=True))
-    assert page.tags["svg"] == 7
+    assert page.sections == [section for section in SECTIONS if section != "word"]
+    assert page.tags["svg"] == 10, "two matrices, and four figures for wide and for narrow pages"
     assert page.tags["title"] == 1 + page.tags["svg"]
     assert page.tags["desc"] == page.tags["svg"]
     for words in (
@@ -143,7 +146,6 @@ def test_a_page_has_everything(roster: dict[str, Any]) -> None:
         "macro F1",
         "Nadeau",
         "Holm",
-        "python",
         "2 repeats of 5 stratified folds",
     ):
         assert words in page.text
@@ -177,8 +179,8 @@ def test_whatever_users_write_stays_text(roster: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel", "regression"])
 def test_every_kind_of_target(kind: str, roster: dict[str, Any]) -> None:
     page = check(make_comparison(kind, roster=roster))
-    assert ("Predicted against actual" in page.text) == (kind == "regression")
-    assert "wrongly given" in page.text or kind != "multilabel"
+    assert ("Predicted and actual values" in page.text) == (kind == "regression")
+    assert "false positives" in page.text or kind != "multilabel"
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -194,7 +196,7 @@ def test_a_comparison_that_was_made(roster: dict[str, Any], tmp_path: Path) -> N
         texts, ["living", "thing"] * 10, features, cv=2, store=None, learning_curve=[0.5, 1.0]
     )
     page = check(comparison, "bat")
-    assert "20 rows" in page.text
+    assert "20 texts" in page.text
     assert "20 occurrences" in page.text
     assert comparison.to_html(tmp_path / "report.html").stat().st_size > 10_000
     assert "<table>" in comparison._repr_html_()
@@ -203,10 +205,12 @@ def test_a_comparison_that_was_made(roster: dict[str, Any], tmp_path: Path) -> N
 @pytest.mark.usefixtures("blank_figures")
 def test_a_single_member(roster: dict[str, Any]) -> None:
     page = check(make_comparison(names=["BERT"], roster=roster))
+    assert page.sections == ["verdict", "scores", "cost", "confusion", "settings"]
     assert "No baseline was compared" in page.text
     page = check(make_comparison(names=["TF-IDF words"]))
     assert "No contextual features were compared" in page.text
-    assert "This needs contextual features" in page.text
+    for reason in ("No single layer", "No learning curve was requested", "No word was named"):
+        assert reason in page.text, "what is left out is said"
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -214,6 +218,7 @@ def test_without_any_score(roster: dict[str, Any]) -> None:
     comparison = make_comparison(roster=roster, has_scores=False, has_costs=False)
     page = check(comparison)
     assert "Nothing could be scored" in page.text
+    assert page.sections == ["verdict", "scores", "confusion", "settings"]
     assert page.tags["svg"] <= 2
     assert "Nothing could be scored" in repr_html(comparison)
 
@@ -222,13 +227,31 @@ def test_without_any_score(roster: dict[str, Any]) -> None:
 def test_held_back_rows_have_a_column(roster: dict[str, Any]) -> None:
     comparison = make_comparison(roster=roster, scoring=("accuracy", "roc_auc"), n_test=1000)
     page = check(comparison)
-    for words in (
-        "held-back rows",
-        "0.947 to 1.000",
-        "ROC AUC, held-back rows",
-        "on the rows held back 0.976",
-    ):
+    for words in ("test set", "0.947 to 1.000", "ROC AUC, test set", "on the test set 0.976"):
         assert words in page.text
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_only_the_users_own_texts_are_shown(roster: dict[str, Any]) -> None:
+    assert "python" not in check(make_comparison(roster=roster)).text
+    example = load_example()
+    others = example.loc[example["word"].str.lower() != "python", "text"].head(40)
+    for texts, is_shown in ((example["text"], True), (others, False)):
+        page = check(make_comparison(texts=texts.tolist(), roster=roster))
+        assert ("word" in page.sections) == is_shown
+        assert ("python" in page.text) == is_shown
+        assert "word" not in check(make_comparison(texts=[*texts, "A python"])).sections
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_page_has_a_title_of_its_own(tmp_path: Path) -> None:
+    comparison = make_comparison(names=["TF-IDF words"], settings={"file": f"a/{EVIL[0]}.csv"})
+    path = comparison.to_html(tmp_path / "report.html", title=f"  Mine\n{EVIL[1]}")
+    assert Page(path.read_text("utf-8")).text.count(f"Mine {EVIL[1]}") == 2
+    assert "Comparison of text features: script>.csv" in check(comparison).text
+    for title in ("", " \n", 3):
+        with pytest.raises(InvalidParameterError, match="'title' parameter must be a text"):
+            render_report(comparison, title=title)  # type: ignore[arg-type]
 
 
 def test_a_word_that_is_nowhere_is_the_users_error(roster: dict[str, Any]) -> None:
@@ -244,9 +267,9 @@ def test_a_picture_that_cannot_be_drawn_keeps_no_page_from_being_written(
         raise ModelNotFoundError("The model <i>is</i> gone.")
 
     monkeypatch.setattr(report, "word_occurrences", fail)
-    assert (
-        "The picture could not be drawn: The model <i>is</i> gone." in check(make_comparison()).text
-    )
+    page = check(make_comparison(), "bat")
+    assert "A word in context: The model <i>is</i> gone." in page.text
+    assert "word" not in page.sections
 
 
 @pytest.mark.usefixtures("blank_figures")

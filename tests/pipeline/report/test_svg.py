@@ -30,7 +30,7 @@ def test_a_page_colours_its_figures() -> None:
     assert "#000000" not in svg
     assert "font-family" not in svg
     assert "<style" not in svg
-    assert svg.startswith('<svg class="figure" role="img" viewBox="0 0 324 ')
+    assert svg.startswith('<svg class="figure" role="img" viewBox="0 0 576 ')
 
 
 def test_a_text_is_never_mathematics_nor_too_long() -> None:
