@@ -57,7 +57,11 @@ _MAX_COLUMN = 16
 _MAX_LARGE = 8  # rows or columns with letters of the ordinary size
 _GAP = 3.0  # points between labels and what is beside them
 # Horizontal and vertical alignment of a text to the left of, at, or to the right of a point.
-_ALIGNMENTS = {-1: ("right", "top"), 0: ("center", "center"), 1: ("left", "bottom")}
+_ALIGNMENTS: dict[int, tuple[Any, Any]] = {
+    -1: ("right", "top"),
+    0: ("center", "center"),
+    1: ("left", "bottom"),
+}
 _SIDES = ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1))
 
 

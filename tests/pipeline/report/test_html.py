@@ -297,7 +297,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(
 
 @pytest.mark.usefixtures("blank_figures")
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InvalidParameterError, match="No such file or directory"):
+    with pytest.raises(InvalidParameterError, match="there is no folder"):
         make_comparison(names=["TF-IDF words"]).to_html(tmp_path / "nowhere" / "report.html")
 
 
