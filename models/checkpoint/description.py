@@ -175,7 +175,8 @@ class Checkpoint:
     @cached_property
     def widest(self) -> int:
         """Width of the widest activation, that of the feed-forward layers."""
-        return int(getattr(self.text_config, "intermediate_size", None) or 4 * self.hidden_size)
+        size = getattr(self.text_config, "intermediate_size", None) or 4 * self.hidden_size
+        return max(size) if isinstance(size, list) else int(size)  # a list has one for each layer
 
     def _number(self, name: str) -> int:
         """Return an entry of the configuration that every reader of texts has."""
