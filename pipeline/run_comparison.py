@@ -357,7 +357,9 @@ def _read_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
             f"The group is missing in {values.isna().sum()} row(s), the first is row"
             f" {int(values.isna().argmax())} (counted from 0)."
         )
-    return pd.factorize(values.astype(str))[0].astype(np.int64)
+    names = list(map(str, values))  # pandas' strings refuse lone surrogates
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
 def _note_leaks(texts: NDArray[np.object_], n_rows: int, folds: Folds) -> list[str]:

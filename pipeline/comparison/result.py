@@ -200,8 +200,8 @@ class ComparisonResult:
         probabilities : DataFrame of shape (n_rows, n_classes)
             The rows of X under their index, and a column for each class of ``target.classes``. For
             several labels, a column for each label with the probability that the row has it. A
-            class that is not in the training rows of a fold has 0 there. Rows that are in no test
-            fold are NaN.
+            class that is not in the training rows of a fold has 0 there. Rows that no fold of the
+            first repeat tests are NaN.
 
         Raises
         ------

@@ -696,6 +696,12 @@ def test_groups_at_fault(groups: Any, message: str) -> None:
         quick(TEXTS, LABELS, MAJORITY, groups=groups)
 
 
+def test_groups_are_told_apart_by_their_text() -> None:
+    numbers = [row // 3 for row in range(60)]
+    for groups in (numbers, [f"author {number} \ud800" for number in numbers]):
+        assert MODULE._read_groups(groups, 60).tolist() == numbers
+
+
 def test_a_fault_of_bert_is_told_before_the_work() -> None:
     def work(*news: Any) -> None:
         raise AssertionError(news)
