@@ -85,6 +85,7 @@ def _existing(path: Path) -> EmbeddingStore:
     store = EmbeddingStore(path)
     if not os.path.isfile(store.path) or not os.path.getsize(store.path):
         raise StoreError(
-            f"There is no store at '{store.path}'. Give the path that you gave to 'store='."
+            f"There is no store at '{store.path}'. Give the path that you gave to --store or"
+            " 'store='."
         )
     return store
