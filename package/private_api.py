@@ -18,6 +18,7 @@ __all__ = [
     "forget_implementations",
     "has_half_precision",
     "int8_product",
+    "merge_adapter_layers",
     "open_first_sheet",
     "output_container",
     "pack_int8_weight",
@@ -95,6 +96,29 @@ def int8_product(rows: Any, zero: int, weight: Any, scales: Any, zeros: Any) -> 
     # Scale, zero point and type of the output, then the operation that follows: none.
     output: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
     return torch.ops.onednn.qlinear_pointwise(rows, 1.0, zero, weight, scales, zeros, None, *output)
+
+
+def merge_adapter_layers(model: Any) -> None:
+    """Merge the layers that PEFT has put into a transformers model into those that they changed."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    inside: tuple[str, ...] = ()  # a layer of PEFT has layers of its own
+    for name, layer in list(model.named_modules()):
+        if name.startswith(inside) or not isinstance(
+            layer, (BaseTunerLayer, AuxiliaryTrainingWrapper)
+        ):
+            continue
+        inside = (*inside, f"{name}.")
+        if hasattr(layer, "unload_and_optionally_merge_module"):
+            merged = layer.unload_and_optionally_merge_module(True, True, None)
+        else:
+            layer.merge(safe_merge=True)
+            merged = layer.get_base_layer()
+        parent, _, own_name = name.rpartition(".")
+        setattr(model.get_submodule(parent), own_name, merged)
+    del model.peft_config
+    model._hf_peft_config_loaded = False
 
 
 def open_first_sheet(file: IO[bytes], archive: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,6 +217,23 @@ def save_sentence_transformer(
         SentenceTransformer(modules=modules, device="cpu", **options).save(
             str(directory), create_model_card=False
         )
+    return directory
+
+
+def save_adapter(base: Path, directory: Path, config: Any, kind: Any = hf.AutoModel) -> Path:
+    """Write a PEFT adapter of a base model, with random but seeded weights, and a tokenizer."""
+    from peft import get_peft_model
+
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT's own, such as its use of transformers
+        torch.manual_seed(20210617)
+        model = get_peft_model(kind.from_pretrained(base), config)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data.add_(torch.randn(parameter.shape) * 0.2)
+        model.save_pretrained(directory)
+    for file in base.glob("tokenizer*"):
+        shutil.copy(file, directory)
     return directory
 
 

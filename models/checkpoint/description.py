@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,8 @@ from ...errors import (
 from ...foreign import foreign_errors_as, reason_of
 from ...private_api import forget_implementations
 from ...validation import short_repr
-from .fingerprint import check_names, check_no_pickle, fingerprint, pickles, unsafe
+from .adapter import ADAPTER_CONFIG, read_adapter
+from .fingerprint import TOKENIZER_FILES, check_names, check_no_pickle, fingerprint
 from .saved_settings import (
     check_config_settings,
     check_module_settings,
@@ -41,6 +41,7 @@ __all__ = [
     "quiet_messages",
     "read_checkpoint",
     "read_config",
+    "transformer_directory",
 ]
 
 # Modules that take one vector of a text and give another.
@@ -83,7 +84,7 @@ class Checkpoint:
     Attributes
     ----------
     directory : Path
-        The directory of the transformer and its tokenizer.
+        The directory of the transformer, or of the adapter that changes it.
     fingerprint : str
         Digest of weights, tokenizer, configuration and modules, 32 hexadecimal digits.
     config : PreTrainedConfig
@@ -114,6 +115,12 @@ class Checkpoint:
         The directories that the files of the model lie in, the one that was opened first.
     has_modules : bool
         Whether sentence-transformers' list of modules says what is read of the transformer.
+    base : Path or None
+        The directory of the base model that a PEFT adapter in ``directory`` changes, which may be
+        the same. None without an adapter.
+    tokenizer_directory : Path or None
+        The directory of the tokenizer, where it is that of the base model. None takes
+        ``directory``.
 
     See Also
     --------
@@ -137,6 +144,8 @@ class Checkpoint:
     trust_remote_code: bool = False
     directories: tuple[Path, ...] = ()
     has_modules: bool = False
+    base: Path | None = None
+    tokenizer_directory: Path | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Checkpoint) and self._identity == other._identity
@@ -219,13 +228,24 @@ class Checkpoint:
         return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
 
 
-def model_directories(root: Path, with_code: bool) -> tuple[Path, ...]:
-    """Return the directories that the files of a model lie in; code may lie in all below."""
+def transformer_directory(root: Path) -> Path:
+    """Return the directory of the transformer, or of the adapter that changes it."""
+    return _read_modules(root)[0].path if os.path.isfile(root / "modules.json") else root
+
+
+def model_directories(root: Path, with_code: bool, base: Path | None = None) -> tuple[Path, ...]:
+    """Return the directories that the files of a model lie in; code may lie in all below.
+
+    ``base`` is that of the base model of an adapter, where it lies elsewhere.
+    """
     modules = _read_modules(root) if os.path.isfile(root / "modules.json") else []
     found = [root, *(module.path for module in modules)]
     found += [path / "additional_chat_templates" for path in found[:2]]
-    if with_code:
-        found += [Path(path) for path, _, _ in os.walk(root) if not _is_hidden(root, path)]
+    if base is not None:
+        found += [base, base / "additional_chat_templates"]
+    for top in (root, base) if with_code else ():
+        if top is not None:
+            found += [Path(path) for path, _, _ in os.walk(top) if not _is_hidden(top, path)]
     return tuple(dict.fromkeys(found))
 
 
@@ -234,9 +254,15 @@ def _is_hidden(root: Path, path: str) -> bool:
 
 
 def read_checkpoint(
-    directories: tuple[Path, ...], states: Mapping[str, tuple[Any, ...]], trust_remote_code: bool
+    directories: tuple[Path, ...],
+    states: Mapping[str, tuple[Any, ...]],
+    trust_remote_code: bool,
+    base: Path | None = None,
 ) -> Checkpoint:
-    """Read the description of the model in directories whose files have these states."""
+    """Read the description of the model in directories whose files have these states.
+
+    ``base`` is the directory of the base model of an adapter, where it lies elsewhere.
+    """
     root = directories[0]
     described: dict[str, Any] = {}
     transformer = root
@@ -245,38 +271,28 @@ def read_checkpoint(
         modules = _read_modules(root)
         transformer = modules[0].path
     check_names(transformer)
-    _check_adapter(transformer)
+    adapter = read_adapter(transformer)
+    tokenizer = None
+    if base is not None:
+        check_names(base)
+        if not trust_remote_code:
+            _check_tokenizer_code(transformer)
+        if not any(map(TOKENIZER_FILES.fullmatch, os.listdir(transformer))):
+            tokenizer = base
     if modules:
         described = _sentence_transformer(root, modules, states)
+    settings = described.get("config_settings", {})
     return Checkpoint(
         directory=transformer,
         directories=directories,
-        fingerprint=fingerprint(root, states),
-        config=read_config(transformer, trust_remote_code, described.get("config_settings", {})),
+        base=None if adapter is None else base or transformer,
+        tokenizer_directory=tokenizer,
+        fingerprint=fingerprint(directories, states),
+        config=read_config(base or transformer, trust_remote_code, settings),
         trust_remote_code=trust_remote_code,
         has_modules=bool(modules),
         **described,
     )
-
-
-def _check_adapter(directory: Path) -> None:
-    """Raise if a PEFT adapter lies in a directory and cannot be applied."""
-    if not os.path.isfile(directory / "adapter_config.json"):
-        return
-    found = f"The model in '{directory}' has a PEFT adapter (adapter_config.json)"
-    merge = (
-        "merge it into its base model once: PeftModel.from_pretrained(base, path)"
-        ".merge_and_unload().save_pretrained(new_path)."
-    )
-    if find_spec("peft") is None:
-        raise UnsupportedModelError(
-            f"{found}, and without the library peft it would be left out. Remedy: pip install peft,"
-            f" or {merge}"
-        )
-    if not os.path.isfile(directory / "config.json"):
-        raise UnsupportedModelError(f"{found} without its base model. Remedy: {merge}")
-    if not os.path.isfile(directory / "adapter_model.safetensors"):
-        raise unsafe(str(directory), pickles(directory))
 
 
 _settings_lock = threading.RLock()
@@ -338,9 +354,7 @@ def read_config(
         )
     if not trust_remote_code:
         _check_code(path, getattr(config, "auto_map", None))
-        tokenizer = directory / "tokenizer_config.json"
-        if os.path.isfile(tokenizer):
-            _check_code(tokenizer, read_json(tokenizer, dict).get("auto_map"))
+        _check_tokenizer_code(directory)
     forget_implementations(config)  # the name of one may be that of compiled code on the hub
     _check_sizes(path, config)
     return config
@@ -371,6 +385,12 @@ def _check_sizes(path: Path, config: PreTrainedConfig) -> None:
                 f"The file '{path}' must have an integer from {least:,} to {most:,} as {name!r}."
                 f" Got {short_repr(value)} instead. Correct it, or download the model again."
             )
+
+
+def _check_tokenizer_code(directory: Path) -> None:
+    path = directory / "tokenizer_config.json"
+    if os.path.isfile(path):
+        _check_code(path, read_json(path, dict).get("auto_map"))
 
 
 def _check_code(path: Path, auto_map: Any) -> None:
@@ -430,7 +450,9 @@ def _sentence_transformer(
                 " trust_remote_code=True. Choose another checkpoint."
             )
     first, *rest = modules
-    if first.name != "Transformer" or not os.path.isfile(first.path / "config.json"):
+    if first.name != "Transformer" or not any(
+        os.path.isfile(first.path / file) for file in ("config.json", ADAPTER_CONFIG)
+    ):
         raise UnsupportedModelError(
             f"The checkpoint in {str(root)!r} begins with {short_repr(first.type, 100)}, which is"
             " no transformer, so it has no contextual layers to read. Choose a checkpoint whose"
@@ -454,7 +476,7 @@ def _sentence_transformer(
         check_no_pickle(module.path)
         check_module_settings(module.name, module.path)
     described["later_modules"] = tuple(
-        replace(module, content=fingerprint(module.path, _files_of(module, states)))
+        replace(module, content=fingerprint([module.path], _files_of(module, states)))
         for module in rest
     )
     return {**described, **read_transformer_settings(first.path), **read_model_settings(root)}

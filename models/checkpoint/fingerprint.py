@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fnmatch import translate
 from functools import lru_cache
@@ -19,6 +19,7 @@ from ...validation import short_repr
 
 __all__ = [
     "PICKLES",
+    "TOKENIZER_FILES",
     "UNREAD",
     "UNREAD_NAME",
     "changed",
@@ -42,6 +43,11 @@ UNREAD = (
 )  # fmt: skip
 UNREAD_NAME = re.compile("|".join(map(translate, UNREAD)))
 
+TOKENIZER_FILES = re.compile(
+    r"(tokenizer|vocab|merges|special_tokens|added_tokens|spiece|sentencepiece|tekken).*"
+    r"|.*\.(model|spm|bpe|codes)"
+)
+
 # Where a model's file may name other files.
 _NAMING_KEYS = ("configuration_files", "fast_tokenizer_files", "transformers_weights")
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
@@ -53,17 +59,26 @@ _UNREAD_KEYS = ("special_tokens_map_file", "added_tokens_file")
 file_state = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
-def fingerprint(root: Path, states: Mapping[str, tuple[Any, ...]]) -> str:
-    """Return BLAKE2b over the names, relative to ``root``, and SHA-256 digests of files.
+def fingerprint(directories: Sequence[Path], states: Mapping[str, tuple[Any, ...]]) -> str:
+    """Return BLAKE2b over the names and the SHA-256 digests of files.
 
-    ``states`` maps their paths to what `file_state` returned of them.
+    Names are relative to the first of ``directories`` that the file is in; outside the very first
+    one, as the base model of an adapter may be, they begin with a slash. ``states`` maps the paths
+    to what `file_state` returned of them.
     """
+    named = {_name(directories, Path(path)): path for path in states}
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(states, key=Path):
-        name = Path(path).relative_to(root).as_posix()
+    for name in sorted(named, key=Path):
+        path = named[name]
         entry = f"{len(name)}:{name}{_sha256(path, states[path])}"
         digest.update(entry.encode("utf-8", "surrogateescape"))  # names may be of any bytes
     return digest.hexdigest()
+
+
+def _name(directories: Sequence[Path], path: Path) -> str:
+    outer = next(directory for directory in directories if path.is_relative_to(directory))
+    name = path.relative_to(outer).as_posix()
+    return name if outer == directories[0] else f"/{name}"
 
 
 def changed(directory: str | Path) -> ModelChangedError:

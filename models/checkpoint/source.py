@@ -20,11 +20,14 @@ from ...errors import (
     ModelIntegrityError,
     ModelNotFoundError,
     UnsafeModelError,
+    UnsupportedModelError,
 )
 from ...validation import invalid, short_repr
-from .description import Checkpoint, model_directories, read_checkpoint
+from .adapter import ADAPTER_CONFIG, read_adapter
+from .description import Checkpoint, model_directories, read_checkpoint, transformer_directory
 from .fingerprint import (
     PICKLES,
+    TOKENIZER_FILES,
     UNREAD,
     UNREAD_NAME,
     changed,
@@ -47,13 +50,9 @@ _PACKAGED_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-_CONFIG_FILES = ("config.json", "modules.json", "adapter_config.json")
+_CONFIG_FILES = ("config.json", "modules.json", ADAPTER_CONFIG)
 # What is downloaded is what is read, so that a model has one fingerprint wherever it lies.
 _HUB_IGNORED = [*UNREAD, "onnx/*", "openvino/*", "coreml/*"]
-_TOKENIZER_FILES = re.compile(
-    r"(tokenizer|vocab|merges|special_tokens|added_tokens|spiece|sentencepiece|tekken).*"
-    r"|.*\.(model|spm|bpe|codes)"
-)
 _HUB_SECONDS = 4.0
 
 
@@ -159,39 +158,92 @@ def open_checkpoint(
     (6, 384, ('mean',))
     """
     root = _find(model_name, revision, local_files_only)
-    is_commit = re.fullmatch("[0-9a-f]{40}", revision or "")
-    if trust_remote_code and root != Path(model_name).expanduser() and not is_commit:
-        raise UnsafeModelError(
-            f"trust_remote_code=True runs code from {model_name!r}; it needs a pinned commit, 40"
-            f" hexadecimal digits, as 'revision'. Got {short_repr(revision)} instead."
-        )
+    is_local = root == Path(model_name).expanduser()
+    if trust_remote_code and not is_local:
+        _check_commit(str(model_name), revision, "'revision'")
+    find_base = partial(_find_base, root, local_files_only, trust_remote_code, is_local)
     key = (root, trust_remote_code)
     if (known := _opened.get(key)) is not None:
         states, checkpoint = known
         directories = checkpoint.directories
+        base = None if checkpoint.base is None else find_base()
         if trust_remote_code:  # code may have come in a directory of its own
-            directories = model_directories(root, trust_remote_code)
-        if states == file_states(directories, trust_remote_code):
+            directories = model_directories(root, trust_remote_code, base)
+        if states == file_states(directories, trust_remote_code) and (
+            (base or checkpoint.directory) == (checkpoint.base or checkpoint.directory)
+        ):
             return checkpoint
-    states, checkpoint = _read_unchanged(root, trust_remote_code)
+    states, checkpoint = _read_unchanged(root, trust_remote_code, find_base)
     while len(_opened) >= _MAX_OPENED:
         _opened.pop(next(iter(_opened)), None)
     _opened[key] = states, checkpoint
     return checkpoint
 
 
-def _read_unchanged(root: Path, with_code: bool) -> tuple[dict[str, Any], Checkpoint]:
+def _check_commit(name: str, revision: Any, parameter: str) -> None:
+    """Raise unless the revision of a model of the hub whose code may run is a commit."""
+    if not (isinstance(revision, str) and re.fullmatch("[0-9a-f]{40}", revision)):
+        raise UnsafeModelError(
+            f"trust_remote_code=True runs code from {name!r}; it needs a pinned commit, 40"
+            f" hexadecimal digits, as {parameter}. Got {short_repr(revision)} instead."
+        )
+
+
+def _read_unchanged(
+    root: Path, with_code: bool, find_base: Callable[[], Path | None]
+) -> tuple[dict[str, Any], Checkpoint]:
     """Read a model's description until no file changes meanwhile; also return their states."""
     for _ in range(_MOST_READINGS):
-        directories = model_directories(root, with_code)
+        base = find_base()
+        directories = model_directories(root, with_code, base)
         before = file_states(directories, with_code)
         with suppress(ModelChangedError):
-            if root == _package_directory(DEFAULT_MODEL):
-                _verify_package(root)
-            checkpoint = read_checkpoint(directories, before, with_code)
-            if before == file_states(directories, with_code):
+            if _package_directory(DEFAULT_MODEL) in (root, base):
+                _verify_package(base or root)
+            checkpoint = read_checkpoint(directories, before, with_code, base)
+            if before == file_states(directories, with_code) and base == find_base():
                 return before, checkpoint
     raise changed(root)
+
+
+def _find_base(root: Path, local_files_only: bool, with_code: bool, is_local: bool) -> Path | None:
+    """Return the directory of the base model of an adapter, where it lies elsewhere.
+
+    Its name is that of a directory, relative to that of the adapter, or what `_find` takes.
+    """
+    directory = transformer_directory(root)
+    if os.path.isfile(directory / "config.json") or (adapter := read_adapter(directory)) is None:
+        return None
+    path = directory / ADAPTER_CONFIG
+    name, revision = adapter.get("base_model_name_or_path"), adapter.get("revision")
+    if not isinstance(name, str) or not name.strip() or not isinstance(revision, str | None):
+        raise ModelIntegrityError(
+            f"The file '{path}' must name the base model of its adapter as base_model_name_or_path:"
+            f" a directory, or a model of the hub. Got {short_repr(name)} instead, with the"
+            f" revision {short_repr(revision)}. Correct it, or put config.json and the weights of"
+            " the base model beside the adapter."
+        )
+    own = directory / name
+    is_directory = os.path.isdir(own) or os.path.isdir(os.path.expanduser(name))
+    if with_code and not (is_local and is_directory):
+        _check_commit(name, revision, f"'revision' in '{path}'")
+    try:
+        base = (
+            _checked(own)
+            if os.path.isdir(own)
+            else _find(name, None if is_directory else revision, local_files_only)
+        )
+    except (ModelNotFoundError, UnsafeModelError) as error:
+        kind = type(error)
+        raise kind(f"The base model of the adapter '{path}' cannot be read. {error}") from error
+    if os.path.isfile(base / ADAPTER_CONFIG) or not os.path.isfile(base / "config.json"):
+        raise UnsupportedModelError(
+            f"The adapter '{path}' names the base model {short_repr(name)}, but '{base}' has an"
+            " adapter of its own, or no config.json. Name the directory of the transformer with"
+            " config.json and *.safetensors; merge an adapter into it first:"
+            " PeftModel.from_pretrained(base, path).merge_and_unload().save_pretrained(new_path)"
+        )
+    return base
 
 
 def _find(model_name: str | os.PathLike[str], revision: str | None, local_files_only: bool) -> Path:
@@ -275,7 +327,9 @@ def _from_cache(name: str, revision: str | None) -> Path | str:
     present = [path for path in directory.rglob("*") if path.is_file()]
     if not any(path.suffix in (".safetensors", ".bin") for path in present):
         return f"Hugging Face cache {directory}: incomplete, it has no weights"
-    if not any(_TOKENIZER_FILES.fullmatch(path.name) for path in present):
+    names = {path.name for path in present}
+    is_adapter = ADAPTER_CONFIG in names and "config.json" not in names  # with its base's tokenizer
+    if not (is_adapter or any(map(TOKENIZER_FILES.fullmatch, names))):
         return f"Hugging Face cache {directory}: incomplete, it has no tokenizer"
     return _checked(directory)
 
@@ -388,7 +442,7 @@ def reading(directories: Sequence[Path], with_code: bool, expected: str) -> Iter
     former content comes back.
     """
     before = file_states(directories, with_code)
-    if fingerprint(directories[0], before) != expected:
+    if fingerprint(directories, before) != expected:
         raise changed(directories[0])
     try:
         yield

@@ -376,7 +376,8 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     from .source import reading
     from .weights import quiet_transformers
 
-    directory, trusted = checkpoint.directory, checkpoint.trust_remote_code
+    directory = checkpoint.tokenizer_directory or checkpoint.directory
+    trusted = checkpoint.trust_remote_code
     with (
         foreign_errors_as(
             ModelIntegrityError,

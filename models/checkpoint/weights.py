@@ -19,6 +19,7 @@ from ...errors import ModelIntegrityError, UnsupportedModelError
 from ...foreign import foreign_errors_as, reason_of
 from ...private_api import without_hub_kernels
 from ...validation import short_repr, short_text
+from .adapter import ADAPTER_CONFIG, merge_adapter
 from .description import Checkpoint, quiet_messages, read_config
 from .source import reading
 
@@ -37,10 +38,9 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
 
 
 def _load(checkpoint: Checkpoint) -> torch.nn.Module:
+    directory = checkpoint.base or checkpoint.directory
     # A fresh configuration, since loading writes into the one it is given.
-    config = read_config(
-        checkpoint.directory, checkpoint.trust_remote_code, checkpoint.config_settings
-    )
+    config = read_config(directory, checkpoint.trust_remote_code, checkpoint.config_settings)
     if hasattr(config, "use_cache"):
         config.use_cache = False
     options: dict[str, Any] = {}
@@ -59,9 +59,12 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
         )
     if known is not None and "add_pooling_layer" in inspect.signature(known.__init__).parameters:
         options["add_pooling_layer"] = False
-    files = sorted(path.name for path in checkpoint.directory.glob("*.safetensors"))
+    if checkpoint.base is not None:
+        # Sought where none can be, an adapter does not hide which weights of its base are missing.
+        options["adapter_kwargs"] = {"subfolder": ADAPTER_CONFIG}
+    files = sorted(path.name for path in directory.glob("*.safetensors"))
     weights = short_text(", ".join(files), 200) or "no safetensors file"
-    where = f"in '{checkpoint.directory}' ({weights})"
+    where = f"in '{directory}' ({weights})"
     with (
         foreign_errors_as(
             UnsupportedModelError,
@@ -73,10 +76,10 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
         without_hub_kernels(),
     ):
         if known is not None:
-            _check_size(encoder or AutoModel.from_config, config, checkpoint.directory)
+            _check_size(encoder or AutoModel.from_config, config, directory)
         try:
             model, info = (encoder or AutoModel).from_pretrained(
-                checkpoint.directory,
+                directory,
                 config=config,
                 dtype=torch.float32,
                 local_files_only=True,
@@ -91,21 +94,27 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
                 f"The weights {where} cannot be read: {reason_of(error)}. A file is damaged or cut"
                 " short; download the model again."
             ) from error
+        _check_complete(directory, info)
+        if checkpoint.base is not None:
+            merge_adapter(model, checkpoint.directory)
         if config.is_encoder_decoder:
             model = model.get_encoder()
-    wrong = [*sorted(info.get("missing_keys", ())), *map(str, info.get("mismatched_keys", ()))]
-    if wrong:
-        raise ModelIntegrityError(
-            f"The weights in '{checkpoint.directory}' do not fit its config.json: {len(wrong)} are"
-            f" missing or of another shape, {short_repr(wrong[:3], 300)} among them. Download the"
-            " model again."
-        )
     if not isinstance(model, torch.nn.Module):
         raise UnsupportedModelError(f"{type(model).__name__} is no PyTorch model.")
     # They are mapped into memory, and would change with a file that is written over.
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model.eval().requires_grad_(False)
+
+
+def _check_complete(directory: Path, info: dict[str, Any]) -> None:
+    """Raise if the files have not every weight of a model."""
+    wrong = [*sorted(info.get("missing_keys", ())), *map(str, info.get("mismatched_keys", ()))]
+    if wrong:
+        raise ModelIntegrityError(
+            f"The weights in '{directory}' do not fit its config.json: {len(wrong)} are missing or"
+            f" of another shape, {short_repr(wrong[:3], 300)} among them. Download the model again."
+        )
 
 
 def _encoder_class(known: Any, architectures: list[str] | None) -> Any:

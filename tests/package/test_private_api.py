@@ -47,6 +47,29 @@ def test_the_output_of_a_transformer() -> None:
         assert private_api.output_container(scaler.set_output(transform="pandas")) == "pandas"
 
 
+def test_layers_of_adapters_are_merged() -> None:
+    peft = pytest.importorskip("peft", reason="needs the extra peft")
+    model = BertModel(
+        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    ).eval()
+    kinds = [type(module) for module in model.modules()]
+    ids = torch.arange(5)[None]
+    plain = model(ids).last_hidden_state
+    model.add_adapter(
+        peft.LoraConfig(
+            r=2,
+            init_lora_weights=False,
+            target_modules=["query", "word_embeddings"],
+            modules_to_save=["LayerNorm"],
+        )
+    )
+    expected = model.eval()(ids).last_hidden_state
+    private_api.merge_adapter_layers(model)
+    assert [type(module) for module in model.modules()] == kinds
+    torch.testing.assert_close(model(ids).last_hidden_state, expected)
+    assert not torch.allclose(plain, expected)
+
+
 def test_usage_error() -> None:
     error = private_api.usage_error()
     assert error.__name__ == "UsageError", "typer.BadParameter has another parent now"

@@ -20,7 +20,6 @@ from bertvectorizer.errors import (
     UnsupportedModelError,
 )
 from bertvectorizer.models import DEFAULT_MODEL, open_checkpoint
-from bertvectorizer.models.checkpoint import description
 from bertvectorizer.models.checkpoint.description import Checkpoint, LaterModule
 from tests.tiny import FAMILIES, ModelFactory, save_sentence_transformer
 
@@ -450,36 +449,6 @@ class TestForeignCode:
         config["auto_map"] = {"AutoModelForSequenceClassification": "own_code.OwnModel"}
         (model / "config.json").write_text(json.dumps(config))
         assert open_checkpoint(model).n_layers == 3
-
-
-class TestAdapters:
-    @pytest.fixture
-    def adapted(self, model: Path) -> Path:
-        (model / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-        return model
-
-    def test_without_peft_an_adapter_is_not_left_out(
-        self, adapted: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(description, "find_spec", lambda _: None)
-        match = r"has a PEFT adapter \(adapter_config\.json\), and without .* pip install peft"
-        with pytest.raises(UnsupportedModelError, match=match):
-            open_checkpoint(adapted)
-        (adapted / "config.json").unlink()
-        with pytest.raises(UnsupportedModelError, match=match):
-            open_checkpoint(adapted)
-
-    def test_an_adapter_alone(self, adapted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(description, "find_spec", lambda _: True)
-        (adapted / "config.json").unlink()
-        with pytest.raises(UnsupportedModelError, match=r"without its base model\. .*merge"):
-            open_checkpoint(adapted)
-
-    def test_a_pickled_adapter(self, adapted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(description, "find_spec", lambda _: True)
-        (adapted / "adapter_model.bin").write_bytes(b"")
-        with pytest.raises(UnsafeModelError, match=r"only pickles \(adapter_model\.bin\)"):
-            open_checkpoint(adapted)
 
 
 class TestIdentity:

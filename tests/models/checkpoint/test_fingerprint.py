@@ -221,7 +221,7 @@ def test_content_cannot_move_between_files_unnoticed(tmp_path: Path) -> None:
         directory.mkdir()
         for name, content in files.items():
             (directory / name).write_text(content)
-        fingerprints.add(fingerprint(directory, file_states([directory], False)))
+        fingerprints.add(fingerprint([directory], file_states([directory], False)))
     assert len(fingerprints) == 4
 
 

@@ -569,7 +569,7 @@ def test_local_files_only_opens_no_socket(
 
 class TestReading:
     def fingerprint(self, directory: Path) -> str:
-        return fingerprint(directory, file_states([directory], False))
+        return fingerprint([directory], file_states([directory], False))
 
     def test_files_that_come_back_are_noticed(self, tmp_path: Path) -> None:
         """A copy of a file has its content, but is another file."""

@@ -54,7 +54,7 @@ from bertvectorizer.pipeline.saving.safe_skops import TRUSTED, write_skops
 from bertvectorizer.pipeline.tagging.labeler import SequenceLabeler
 from tests.pipeline.saving.pipelines import LABELS, NEW, TEXTS, WORDS, fitted, tamper
 from tests.processes import Process
-from tests.tiny import ModelFactory, save_model
+from tests.tiny import ModelFactory, save_adapter, save_model
 
 
 @pytest.fixture(scope="module")
@@ -388,6 +388,25 @@ def test_a_moved_model_of_a_labeler_is_found_at_its_new_place(tmp_path: Path) ->
         loaded.predict(words)
     loaded.vectorizer_.set_params(model_name=str(moved))
     assert loaded.predict(words) == expected
+
+
+def test_a_model_with_an_adapter(model: str, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason="needs the extra peft")
+    base = shutil.copytree(model, tmp_path / "base")
+    adapter = save_adapter(
+        base, tmp_path / "adapter", peft.LoraConfig(r=2, target_modules=["query"])
+    )
+    pipeline = make_pipeline(BertVectorizer(str(adapter)), LogisticRegression())
+    pipeline.fit(["a cricket bat", "a sleeping bat"] * 2, ["t", "l"] * 2)
+    save_pipeline(pipeline, tmp_path / "model.skops")
+    loaded = load_pipeline(tmp_path / "model.skops").pipeline
+    np.testing.assert_array_equal(
+        loaded.predict_proba(["a bat"]), pipeline.predict_proba(["a bat"])
+    )
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"layer_norm_eps": 1e-3}))
+    with pytest.raises(ModelChangedError):
+        loaded.predict(["a bat"])
 
 
 def test_other_word_vectors_and_none(vectors: Path, tmp_path: Path) -> None:
