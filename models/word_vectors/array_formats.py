@@ -14,6 +14,7 @@ import numpy as np
 from ...compressed import fault_of_member, most_bytes
 from ...errors import InvalidParameterError, ModelIntegrityError, UnsafeModelError
 from ...foreign import foreign_errors_as
+from ...output_file import atomic_write, output_fault
 from ...validation import short_repr
 from .checks import Faults, check_shape, check_vectors, check_words
 
@@ -33,11 +34,21 @@ _LONGEST_WORD = 1 << 16
 
 
 def write_safetensors(path: Path, words: Sequence[str], vectors: NDArray[np.float32]) -> None:
-    """Write a table; words are a JSON list in utf-8 bytes."""
+    """Write a table, atomically; words are a JSON list in utf-8 bytes."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     listed = np.frombuffer(json.dumps(list(words)).encode("utf-8"), dtype=np.uint8)
-    save_file({"vectors": np.ascontiguousarray(vectors), "words": listed}, path)
+    try:
+        if fault := output_fault(path):
+            raise OSError(fault.rstrip("."))
+        with atomic_write(path) as draft:
+            save_file({"vectors": np.ascontiguousarray(vectors), "words": listed}, draft.name)
+    except (OSError, SafetensorError) as error:
+        raise InvalidParameterError(
+            "The 'path' parameter must be a file in a directory that can be written to. Got"
+            f" '{path}' instead: {error}."
+        ) from error
 
 
 def read_safetensors(path: Path, faults: Faults | None = None) -> Table:

@@ -125,7 +125,7 @@ class WordVectors:
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write the table as safetensors.
+        """Write the table as safetensors, atomically.
 
         The tensors are ``vectors``, float32, and ``words``, a JSON list in UTF-8. Subwords are not
         written.
@@ -138,7 +138,7 @@ class WordVectors:
         Raises
         ------
         InvalidParameterError
-            If ``path`` does not end in ``.safetensors``.
+            If ``path`` does not end in ``.safetensors``, or cannot be written.
 
         See Also
         --------

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from bertvectorizer.errors import ModelIntegrityError, UnsafeModelError
+from bertvectorizer.errors import InvalidParameterError, ModelIntegrityError, UnsafeModelError
 from bertvectorizer.models.word_vectors.array_formats import (
     read_npz,
     read_safetensors,
@@ -59,6 +60,25 @@ class TestSafetensors:
         words, vectors = read_safetensors(path)
         assert words == [*WORDS[:-1], "\ud800"]
         np.testing.assert_array_equal(vectors, VECTORS)
+
+    def test_what_cannot_be_written_leaves_the_former_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "v.safetensors"
+        write_safetensors(path, WORDS, VECTORS)
+        before = path.read_bytes()
+
+        def fail(tensors: object, file: str) -> None:
+            Path(file).write_bytes(b"half")
+            raise SafetensorError("I/O error: No space left on device")
+
+        monkeypatch.setattr("safetensors.numpy.save_file", fail)
+        with pytest.raises(InvalidParameterError, match=r"'path' parameter .* No space left"):
+            write_safetensors(path, WORDS, 2 * VECTORS)
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
+        with pytest.raises(InvalidParameterError, match="there is no folder"):
+            write_safetensors(tmp_path / "none" / "v.safetensors", WORDS, VECTORS)
 
     def test_columns_of_another_order_in_memory(self, tmp_path: Path) -> None:
         write_safetensors(tmp_path / "v.safetensors", WORDS, np.asfortranarray(VECTORS))
