@@ -344,7 +344,7 @@ def test_vectors_and_all_layers(compare: Any, tmp_path: Path) -> None:
 
 
 def test_several_models_side_by_side(
-    compare: Any, run: Run, table: Path, tiny_model: ModelFactory, tmp_path: Path
+    compare: Any, run: Run, table: Path, model: Path, tiny_model: ModelFactory, tmp_path: Path
 ) -> None:
     other, numbers = tmp_path / "other", tmp_path / "numbers.json"
     shutil.copytree(tiny_model("bert", num_hidden_layers=1), other)
@@ -352,7 +352,7 @@ def test_several_models_side_by_side(
     result = compare("--cv", "2", "--model", other, "--json", numbers, features=features)
     assert result.code == 0, result.err
     found = json.loads(numbers.read_text(encoding="utf-8"))
-    name = Path(tiny_model("bert")).name
+    name = model.name
     assert list(found["scores"]) == [
         "TF-IDF words",
         "majority class",
