@@ -246,7 +246,7 @@ def name_points(
     scale = figure.dpi / 72
     inside = axes.get_window_extent()
     centres = axes.transData.transform(points)
-    half = (size / 2 + _GAP / 2) * scale
+    half = (size / 2 + _GAP) * scale
     markers = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in centres]
     bars = []
     for x, low, high in lines:

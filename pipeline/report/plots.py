@@ -260,7 +260,8 @@ def plot_confusion(
     if n_rows < confusion.n_classes:
         across += f"\n{n_rows} of {confusion.n_classes}, those with most mistakes"
     axis_names = ("true class" if is_square else "label", across)
-    written = [[f"{n:,}" for n in row] for row in confusion.counts.tolist()]
+    zero = "0" if n_rows <= 8 else ""  # many zeros hide the errors
+    written = [[f"{n:,}" if n else zero for n in row] for row in confusion.counts.tolist()]
     name_cells(axes, confusion.rows, confusion.columns, axis_names, written)
     return figure
 
