@@ -361,9 +361,9 @@ def test_several_models_side_by_side(
         "other",
         "other mean -1",
     ]
-    assert f"Declared test: {name}." in result.out
+    assert f"Primary test: {name}." in result.out
     again = compare("--cv", "2", "--model", other, "--primary", "OTHER", features=features)
-    assert "Declared test: other." in again.out
+    assert "Primary test: other." in again.out
     assert_one_line(compare("--model", other, "--model", other), "Got", "other' twice")
     words = ["--text", "text", "--target", "label", "--model", other, "--model", "no/such"]
     missing = run("compare", table, *words, "--all-layers", "--local-files-only")
