@@ -127,9 +127,10 @@ def _encoder_class(known: Any, architectures: list[str] | None) -> Any:
     if not isinstance(known, type):
         return None
     whole = f"{known.__name__.removesuffix('Model')}EncoderModel"
-    for name in (*(architectures or ()), whole):
-        kind = getattr(sys.modules[known.__module__], str(name), None)
-        is_encoder = str(name).endswith(("Encoder", "EncoderModel", "Stack"))
+    named = architectures if isinstance(architectures, list) else []  # a file may say anything
+    for name in map(str, (*named, whole)):
+        kind = getattr(sys.modules[known.__module__], name, None)
+        is_encoder = name.endswith(("Encoder", "EncoderModel", "Stack"))
         if is_encoder and isinstance(kind, type) and issubclass(kind, PreTrainedModel):
             return kind
     return None

@@ -23,6 +23,8 @@ __all__ = ["TRUSTED", "read_skops", "write_skops"]
 
 _LARGEST_SCHEMA = 16 << 20  # as Python objects it takes thirty times as much
 _SCHEMA = "schema.json"
+_MOST_NAMED = 20
+_LONGEST_NAME = 100
 TRUSTED = (*sorted(OWN_TYPES), *SCIKIT_LEARN_TYPES, "numpy.dtype")
 
 # Excluded are methods, partial functions and the like, and nodes that are compressed once more.
@@ -170,7 +172,7 @@ def _copy(archive: zipfile.ZipFile, schema: Any, file: IO[bytes]) -> IO[bytes]:
 def _unsafe(path: Path, names: list[str], remedy: str = "") -> UnsafeModelError:
     return UnsafeModelError(
         f"The file {str(path)!r} holds types or functions that are not known to be safe:"
-        f" {', '.join(names)}."
+        f" {', '.join(short_text(name, _LONGEST_NAME) for name in names[:_MOST_NAMED])}."
         f" They could run code, or crash.{remedy}"
     )
 
@@ -315,4 +317,5 @@ def _check_growth(node: dict[str, Any], loader: str) -> None:
 
 
 def _remedy(names: list[str]) -> str:
-    return f" If you trust its maker, name them: trusted={names}."
+    shown = [name[:_LONGEST_NAME] for name in names[:_MOST_NAMED]]
+    return f" If you trust its maker, name them: trusted={shown}."

@@ -198,6 +198,20 @@ class TestWeights:
         with pytest.raises(ModelIntegrityError, match="16 are missing"):
             load_model(open_checkpoint(model))
 
+    def test_architectures_that_are_no_list(self, model: Path) -> None:
+        config = json.loads((model / "config.json").read_text()) | {"architectures": 3}
+        (model / "config.json").write_text(json.dumps(config))
+        assert_equal_to_the_library_s(model)
+
+    def test_a_model_far_larger_than_its_file(self, model: Path) -> None:
+        """It would take 120 GB."""
+        config = json.loads((model / "config.json").read_text()) | {"vocab_size": 10**9}
+        (model / "config.json").write_text(json.dumps(config))
+        with pytest.raises(
+            ModelIntegrityError, match=r"has 32,000,\d+,?\d* numbers, and the files"
+        ):
+            load_model(open_checkpoint(model))
+
     def test_a_pooler_is_not_missed(self, model: Path) -> None:
         self.rewrite(model, **{"pooler.dense.weight": None, "pooler.dense.bias": None})
         assert_equal_to_the_library_s(model)
