@@ -236,11 +236,11 @@ def _find_base(root: Path, local_files_only: bool, with_code: bool, is_local: bo
     except (ModelNotFoundError, UnsafeModelError) as error:
         kind = type(error)
         raise kind(f"The base model of the adapter '{path}' cannot be read. {error}") from error
-    if os.path.isfile(base / ADAPTER_CONFIG) or not os.path.isfile(base / "config.json"):
+    if not os.path.isfile(base / "config.json"):
         raise UnsupportedModelError(
-            f"The adapter '{path}' names the base model {short_repr(name)}, but '{base}' has an"
-            " adapter of its own, or no config.json. Name the directory of the transformer with"
-            " config.json and *.safetensors; merge an adapter into it first:"
+            f"The adapter '{path}' names the base model {short_repr(name)}, but '{base}' has no"
+            " config.json: it is an adapter itself, or its transformer lies in a folder. Name the"
+            " directory with config.json and *.safetensors; merge an adapter into its base first:"
             " PeftModel.from_pretrained(base, path).merge_and_unload().save_pretrained(new_path)"
         )
     return base

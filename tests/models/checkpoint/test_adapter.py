@@ -326,10 +326,22 @@ print(opened, *X[0].tolist())
         with pytest.raises(ModelError, match="base"):
             open_checkpoint(adapter)
 
-    def test_a_base_with_an_adapter_of_its_own(self, base: Path, adapter: Path) -> None:
-        shutil.copy(adapter / ADAPTER, base)
-        with pytest.raises(UnsupportedModelError, match="an adapter of its own"):
-            open_checkpoint(adapter)
+    def test_another_adapter_beside_the_base(
+        self, base: Path, adapter: Path, tmp_path: Path
+    ) -> None:
+        """It is no part of the base model, as in transformers."""
+        expected = vectors(adapter)
+        other = save_adapter(base, tmp_path / "other", lora(r=2))
+        shutil.copytree(other, base, dirs_exist_ok=True)
+        assert_equal(peer(adapter), expected)
+        assert_equal(vectors(adapter), expected, 0)
+        assert np.abs(vectors(base) - expected).max() > 1e-2
+
+    def test_a_base_that_is_an_adapter(self, adapter: Path, tmp_path: Path) -> None:
+        second = shutil.copytree(adapter, tmp_path / "second")
+        edit(second / ADAPTER, base_model_name_or_path=str(adapter))
+        with pytest.raises(UnsupportedModelError, match="it is an adapter itself"):
+            open_checkpoint(second)
 
     def test_a_pickled_base(self, base: Path, adapter: Path) -> None:
         (base / "model.safetensors").rename(base / "pytorch_model.bin")
