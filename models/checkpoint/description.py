@@ -161,45 +161,25 @@ class Checkpoint:
     @cached_property
     def text_config(self) -> PreTrainedConfig:
         """The part of the configuration for texts; that of the encoder, if it has its own."""
-        encoder: Any = getattr(self.config, "encoder", None)
-        config = encoder if hasattr(encoder, "get_text_config") else self.config
-        try:
-            text_config: PreTrainedConfig = config.get_text_config()
-        except ValueError as error:  # it has several
-            raise self._unsupported(f"is ambiguous: {error}") from error
-        return text_config
+        return _text_config(self.config)
 
     @cached_property
     def n_layers(self) -> int:
         """Number of transformer layers."""
         # ALBERT repeats groups of layers.
         groups = int(getattr(self.text_config, "inner_group_num", 1))
-        return self._number("num_hidden_layers") * groups
+        return int(self.text_config.num_hidden_layers) * groups
 
     @cached_property
     def hidden_size(self) -> int:
         """Width of a token's vector."""
-        return self._number("hidden_size")
+        return int(self.text_config.hidden_size)
 
     @cached_property
     def widest(self) -> int:
         """Width of the widest activation, that of the feed-forward layers."""
         size = getattr(self.text_config, "intermediate_size", None) or 4 * self.hidden_size
         return max(size) if isinstance(size, list) else int(size)  # a list has one for each layer
-
-    def _number(self, name: str) -> int:
-        """Return an entry of the configuration that every reader of texts has."""
-        value = getattr(self.text_config, name, None)
-        if not isinstance(value, int):
-            rule = f"must have a number as {name!r}. Got {short_repr(value)} instead"
-            raise self._unsupported(rule)
-        return value
-
-    def _unsupported(self, problem: str) -> UnsupportedModelError:
-        return UnsupportedModelError(
-            f"The {type(self.config).__name__} in '{self.directory}' {problem}. Choose a model that"
-            " reads texts, such as BERT or RoBERTa."
-        )
 
     @cached_property
     def n_positions(self) -> int | None:
@@ -360,9 +340,22 @@ def read_config(
     return config
 
 
+def _text_config(config: Any) -> PreTrainedConfig:
+    encoder = getattr(config, "encoder", None)
+    config = encoder if hasattr(encoder, "get_text_config") else config
+    try:
+        text_config: PreTrainedConfig = config.get_text_config()
+    except ValueError as error:  # it has several
+        raise UnsupportedModelError(
+            f"The {type(config).__name__} of the model does not say which of its parts reads texts:"
+            f" {reason_of(error)}. Choose a model of another family, such as BERT."
+        ) from error
+    return text_config
+
+
 def _check_sizes(path: Path, config: PreTrainedConfig) -> None:
     """Raise unless the sizes that a `Checkpoint` tells are whole numbers that a model can have."""
-    text_config = config.get_text_config()
+    text_config = _text_config(config)
     for name, is_needed, least, most in (
         ("num_hidden_layers", True, 1, _MOST_LAYERS),
         ("hidden_size", True, 1, _LARGEST),
@@ -380,7 +373,8 @@ def _check_sizes(path: Path, config: PreTrainedConfig) -> None:
                 f"The model in '{path.parent}' has no {name} in its configuration, so it has no"
                 " layers of tokens to read. Choose a model of another family, such as BERT."
             )
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        sizes = value if name == "intermediate_size" and isinstance(value, list) else [value]
+        if not sizes or not all(type(size) is int and least <= size <= most for size in sizes):
             raise ModelIntegrityError(
                 f"The file '{path}' must have an integer from {least:,} to {most:,} as {name!r}."
                 f" Got {short_repr(value)} instead. Correct it, or download the model again."

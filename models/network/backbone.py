@@ -71,7 +71,7 @@ class Backbone:
             with torch.autocast(device.type, enabled=False):
                 self._try_model(checkpoint)
             if precision != "float32":
-                self._reduce(precision)
+                self._reduce(checkpoint, precision)
 
     @property
     def stops_early(self) -> bool:
@@ -181,33 +181,38 @@ class Backbone:
                 " BERT or RoBERTa."
             ) from error
 
-    def _choose_batching(self, checkpoint: Checkpoint) -> None:
-        """Take the first way in which, at every layer, sequences are as each by itself.
+    def _probes(self, checkpoint: Checkpoint, *longer: int) -> list[NDArray[np.int32]]:
+        """Return sequences to try the model with, the longest first, with special tokens amid it.
 
-        Special tokens are tried too: some models count positions without padding, or scale all
-        tokens by how many are masked.
+        Some models count positions without padding, or scale all tokens by how many are masked.
         """
+        limits = [limit for limit in (checkpoint.n_positions, self._longest) if limit]
+        sequences = [
+            self._tokens(min(length, *limits) if limits else length, seed)
+            for seed, length in enumerate((*longer, *_PROBE_LENGTHS))
+        ]
+        special = self._special_tokens()
+        sequences[0][3 : 3 + len(special)] = special[: max(0, len(sequences[0]) - 3)]
+        return sequences
+
+    def _choose_batching(self, checkpoint: Checkpoint) -> None:
+        """Take the first way in which, at every layer, sequences are as each by itself."""
         window = getattr(self._config, "sliding_window", None)
         beyond_window = 0 if window is None else 2 * window + 5
         beyond_limit = _limit_of_short_positions(self._config) + 1
         longest = max(beyond_window, beyond_limit)
-        lengths: tuple[int, ...] = _PROBE_LENGTHS
-        if _PROBE_LENGTHS[0] < longest <= _LONGEST_PROBE:
-            lengths = (longest, *_PROBE_LENGTHS)
-        limits = [limit for limit in (checkpoint.n_positions, self._longest) if limit]
-        lengths = tuple(min(length, *limits) if limits else length for length in lengths)
-        sequences = [self._tokens(length, seed) for seed, length in enumerate(lengths)]
-        special = self._special_tokens()
-        sequences[0][3 : 3 + len(special)] = special[: max(0, lengths[0] - 3)]
+        is_tried = _PROBE_LENGTHS[0] < longest <= _LONGEST_PROBE
+        sequences = self._probes(checkpoint, *([longest] if is_tried else []))
+        n_tokens = sum(map(len, sequences))
         alone = [
             self._read.all_states(partial(self._forward_alone, sequence)) for sequence in sequences
         ]
         expected = [torch.cat([state[0] for state in layer]) for layer in zip(*alone, strict=True)]
         for layer, state in enumerate(expected):
-            if state.shape != (sum(lengths), checkpoint.hidden_size):
+            if state.shape != (n_tokens, checkpoint.hidden_size):
                 raise UnsupportedModelError(
                     f"Layer {layer} of {type(self._model).__name__} gives states of shape"
-                    f" {tuple(state.shape)} for {sum(lengths)} tokens, where its configuration says"
+                    f" {tuple(state.shape)} for {n_tokens} tokens, where its configuration says"
                     f" {checkpoint.hidden_size} features for each. Choose a model of another"
                     " family, such as BERT or RoBERTa."
                 )
@@ -274,20 +279,30 @@ class Backbone:
         parts = expected.split(lengths.tolist())
         return agree(torch.cat([parts[index] for index in repeated]), row)
 
-    def _reduce(self, precision: Precision) -> None:
+    def _reduce(self, checkpoint: Checkpoint, precision: Precision) -> None:
         """Convert the parameters; not the buffers, since rotary positions need every bit."""
         if precision == "int8":
             quantize_linear_layers(self._model)
         else:
             for parameter in self._model.parameters():
                 parameter.data = parameter.data.to(getattr(torch, precision))
+        sequences = self._probes(checkpoint)
+        last = checkpoint.n_layers
         try:
-            self._forward_alone(self._tokens(3))
+            states = self.hidden_states(
+                np.concatenate(sequences), np.array(list(map(len, sequences))), [last]
+            )
+            is_finite = bool(states[last].isfinite().all())
         except Exception as error:
             raise UnsupportedModelError(
                 f"{type(self._model).__name__} does not run in {precision}: {reason_of(error)}. Use"
                 " precision='float32'."
             ) from error
+        if not is_finite:
+            raise UnsupportedModelError(
+                f"{type(self._model).__name__} computes numbers that {precision} cannot hold, so"
+                " its vectors are not finite. Use precision='float32'."
+            )
 
 
 def _longest_of_full_attention(config: Any) -> int | None:
