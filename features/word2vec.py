@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from ..errors import InvalidTextError
 from ..models.word_vectors.loading import load_word_vectors
 from ..models.word_vectors.table import WordVectors
+from ..private_api import without_socket_probe
 from ..validation import check_choice, check_flag, check_int, invalid
 from .inputs.word_splitting import WORD_PATTERN, TextWords
 from .static_base import WordVectorizer
@@ -182,7 +183,8 @@ class Word2VecVectorizer(WordVectorizer):
                 " there is nothing to train on. Lower 'min_count', give more texts, or look at"
                 " 'tokenizer'."
             )
-        from gensim.models import FastText, Word2Vec
+        with without_socket_probe():
+            from gensim.models import FastText, Word2Vec
 
         kind = FastText if self.model == "fasttext" else Word2Vec
         trained = kind(_Sentences(found, counts), sorted_vocab=1, **settings)

@@ -6,6 +6,8 @@ these interfaces moves.
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -26,6 +28,7 @@ __all__ = [
     "tree_nodes",
     "usage_error",
     "without_hub_kernels",
+    "without_socket_probe",
 ]
 
 # Parts of fitted estimators that hold only numbers and estimators. skops trusts estimators alone,
@@ -189,3 +192,20 @@ def without_hub_kernels() -> Iterator[None]:
         yield
     finally:
         hub_kernels.get_kernel = own
+
+
+@contextmanager
+def without_socket_probe() -> Iterator[None]:
+    """Let urllib3, which gensim imports, open no socket to see whether this machine has IPv6.
+
+    It then assumes so where Python knows IPv6, and tries one address after another as ever.
+    """
+    name = "urllib3.util.connection"
+    is_new = name not in sys.modules
+    own, socket.has_ipv6 = socket.has_ipv6, False
+    try:
+        yield
+    finally:
+        socket.has_ipv6 = own
+        if is_new and name in sys.modules:
+            sys.modules[name].HAS_IPV6 = own  # type: ignore[attr-defined]

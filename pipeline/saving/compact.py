@@ -23,7 +23,7 @@ from ...features.bert_common import BertBase
 from ...features.weighting import Weighting, read_frequencies
 from ...models.word_vectors.loading import FastTextSubwords, is_in_memory
 from ...models.word_vectors.table import WordVectors
-from ...private_api import calibrated_classifier
+from ...private_api import calibrated_classifier, without_socket_probe
 from ...validation import short_repr
 
 __all__ = [
@@ -132,7 +132,8 @@ class PackedSubwords:
 
     def unpack(self, words: list[str], vectors: NDArray[np.float32]) -> FastTextSubwords:
         """Return the subwords for the words of a table."""
-        from gensim.models.fasttext import FastTextKeyedVectors
+        with without_socket_probe():
+            from gensim.models.fasttext import FastTextKeyedVectors
 
         if self.ngrams.ndim != 2 or self.ngrams.shape[1] != vectors.shape[1]:
             raise ValueError("the vectors of n-grams have another width than those of words")

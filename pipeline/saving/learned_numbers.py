@@ -27,6 +27,9 @@ _WIDTHS = (
 )  # fmt: skip
 
 
+_MOST_NAMES = 1 << 22  # an estimator makes as many names of features as it says
+
+
 def check_learned_numbers(pipeline: Any) -> None:
     """Raise ValueError if an estimator within ``pipeline`` contradicts itself."""
     for owner in estimators_within(pipeline):
@@ -102,6 +105,8 @@ def _check_widths(owner: Any, learned: dict[str, Any]) -> None:
         _require(
             value.ndim and value.shape[-1] == n_features, owner, f"'{name}' and 'n_features_in_'"
         )
+    if "_n_features_out" in learned:
+        _require(_within(learned["_n_features_out"], _MOST_NAMES), owner, "the numbers of features")
 
 
 def _check_classes(owner: Any, learned: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 from transformers import BertConfig, BertModel
 
 from bertvectorizer import private_api
+from tests.processes import WATCH_SOCKETS, run_python
 
 
 @pytest.mark.parametrize("name", private_api.SCIKIT_LEARN_TYPES)
@@ -181,3 +182,23 @@ def test_the_nodes_of_a_tree() -> None:
     assert leaves.any()
     assert set(nodes["feature"][~leaves].tolist()) <= {0, 1}
     assert (nodes["right_child"][~leaves] > np.flatnonzero(~leaves)).all()
+
+
+PROBE = (
+    WATCH_SOCKETS
+    + """
+import socket
+from bertvectorizer.private_api import without_socket_probe
+with without_socket_probe():
+    import gensim.models
+    import urllib3.util.connection
+print(opened, urllib3.util.connection.HAS_IPV6 == socket.has_ipv6)
+del sys.modules["urllib3.util.connection"]
+import urllib3.util.connection
+print(len(opened))
+"""
+)
+
+
+def test_the_probe_of_urllib3() -> None:
+    assert run_python(PROBE).split() == ["[]", "True", "1"], "urllib3 tries IPv6 elsewhere now"

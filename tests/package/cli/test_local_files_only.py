@@ -115,7 +115,7 @@ def test_no_command_opens_a_socket_for_what_is_here(
         for option in ("|--local-files-only", "")
         for command in (
             f"compare|{SENSE}|{more}|--cv|2|--features|BERT|{distilled}--report|a.html|--json|a.json",
-            f"train|{SENSE}|{more}|--cv|2|--features|BERT|--features|TF-IDF words|-o|out.skops",
+            f"train|{SENSE}|{more}|--cv|2|--features|BERT|--features|Word2Vec|-o|out.skops",
             f"embed|{TABLE}|{more}|-o|out.csv",
             f"predict|out.skops|{TABLE}|-o|out.csv",
             f"predict|spans.skops|{TABLE}|-o|out.csv",

@@ -169,6 +169,13 @@ wrong(
     attributes(KNeighborsClassifier, _y=lambda y: y + 1_000_000),
 )
 wrong("too narrow centers", NUMBERS, KMeans(3, n_init=1), attributes(KMeans, n_features_in_=9))
+for number in (2**31, -1, 3.0):
+    wrong(
+        f"{number} names of features",
+        NUMBERS,
+        make_pipeline(KMeans(3, n_init=1), LogisticRegression()),
+        attributes(KMeans, _n_features_out=number),
+    )
 wrong(
     "too narrow components",
     NUMBERS,
