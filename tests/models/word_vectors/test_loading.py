@@ -145,7 +145,7 @@ class TestOnError:
             load_word_vectors(file)
         with pytest.warns(
             UserWarning,
-            match=f"3 rows of '{file}' are left out.* The first: (Line [23]|Word 2|Row 1) ",
+            match=f"3 faulty rows of '{file}' are left out.* The first: (Line [23]|Word 2|Row 1) ",
         ):
             table = load_word_vectors(file, on_error="skip")
         assert is_sound(table)
