@@ -67,7 +67,7 @@ def fitted_columns(saved: SavedPipeline, text: str | None) -> FittedColumns | No
     ``text`` is the name of the column of texts in the file, if it has another than in training.
     """
     first = _first_step(saved.pipeline)
-    fitted = getattr(saved.pipeline, "feature_names_in_", None)
+    fitted = getattr(saved.pipeline, "feature_names_in_", getattr(first, "span_columns_", None))
     if fitted is None and isinstance(first, ColumnTransformer):
         raise InvalidParameterError(
             "The 'saved' parameter must hold a pipeline that knows the names of its columns. Got"
@@ -81,7 +81,10 @@ def fitted_columns(saved: SavedPipeline, text: str | None) -> FittedColumns | No
     texts: dict[str, bool] = {}
     labels: set[str] = set()
     for transformer, own in uses:
-        if _takes_texts(transformer):
+        if spans := getattr(_first_step(transformer), "span_columns_", None):
+            texts.setdefault(spans[0], False)
+            labels.update(spans[1:] if len(spans) == 2 else ())  # a word, no numbers
+        elif _takes_texts(transformer):
             takes_missing = get_tags(_first_step(transformer)).input_tags.allow_nan
             texts |= {name: takes_missing and texts.get(name, True) for name in own}
         elif isinstance(own, tuple) or _knows_labels(transformer):

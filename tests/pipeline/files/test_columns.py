@@ -15,7 +15,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from bertvectorizer import BertVectorizer, load_pipeline, save_pipeline
+from bertvectorizer import (
+    BertVectorizer,
+    StaticVectorizer,
+    WordVectors,
+    load_pipeline,
+    save_pipeline,
+)
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError, InvalidTextError
 from bertvectorizer.pipeline import SavedPipeline, predict_file
 from bertvectorizer.pipeline.files.columns import fitted_columns
@@ -165,6 +171,25 @@ def test_the_column_transformer_of_the_readme(tiny_model: ModelFactory, tmp_path
     other = write(tmp_path / "b.csv", data.rename(columns={"review": "words"}))
     predict_file(saved, other, tmp_path / "more.parquet", text="words")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "more.parquet"), got)
+
+
+@pytest.mark.parametrize("names", [["text", "word"], ["text", "start", "end"]])
+@pytest.mark.parametrize("within", [True, False])
+def test_spans_get_their_columns(names: list[str], within: bool, tmp_path: Path) -> None:
+    spans = {"text": ["a bat", "12 hat"] * 3, "word": ["bat", "12"] * 3}
+    data = pd.DataFrame({**spans, "start": [2, 0] * 3, "end": [5, 2] * 3})[names]
+    kinds = list("xyxyxy")
+    vectors = WordVectors(["bat", "12"], [[1.0, 0.0], [0.0, 1.0]])
+    first: Any = StaticVectorizer(vectors, unit="span")
+    if within:
+        first = ColumnTransformer([("spans", first, names)])
+    pipeline = make_pipeline(first, LogisticRegression()).fit(data, kinds)
+    path = save_pipeline(pipeline, tmp_path / "model.skops", text="text", target="kind")
+    table = write(tmp_path / "table.csv", data.assign(other="z")[["other", *names[::-1]]])
+    predict_file(load_pipeline(path), table, tmp_path / "out.parquet")
+    got = pd.read_parquet(tmp_path / "out.parquet")
+    assert got["kind"].tolist() == kinds
+    assert got["text"].tolist() == spans["text"]
 
 
 def test_a_file_without_rows(tmp_path: Path) -> None:
