@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -32,7 +33,7 @@ from .formatting import (
     verdict,
 )
 from .svg import figure_svg
-from .tables import cost_table, find_flips, score_table
+from .tables import cost_table, find_flips, score_table, split_table
 from .word_in_context import EXAMPLE_WORD, Occurrences, word_occurrences
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _MAX_EXAMPLES = 3
 _MAX_CLASSES = 12  # of a confusion matrix that can be read on a phone
 _MAX_NOTES = 3
 _LONGEST_WORD = 30  # letters that a cell of a table has room for
+_LONGEST_WHOLE = 16  # letters of a word that is not broken at its hyphens
 _ORIGIN = ("file", "date", "command", "versions")  # settings for the head and the foot of the page
 
 
@@ -97,7 +99,7 @@ def render_report(
             about=_about(comparison),
             origin=[part for part in (source, settings.get("date")) if part],
             verdict=verdict(comparison),
-            score_table=score_table(comparison),
+            score_tables=split_table(score_table(comparison)),
             cost_table=cost_table(comparison) if _has_costs(comparison) else None,
             corner="top" if comparison.greater_is_better else "bottom",
             matrices=matrices,
@@ -140,16 +142,17 @@ def _environment() -> Environment:
     return environment
 
 
-def _breakable(text: str) -> Markup:
-    """Escape a text; only words that are too long for any cell may break, not at hyphens."""
-    return Markup(" ").join(map(_breakable_word, str(text).split(" ")))
+def _breakable(text: str, longest: int = _LONGEST_WORD) -> Markup:
+    """Escape a text; words too long for a cell may break, short ones not even at hyphens."""
+    return Markup(" ").join(_breakable_word(word, longest) for word in str(text).split(" "))
 
 
-def _breakable_word(word: str) -> Markup:
-    n = _LONGEST_WORD
-    if len(word) > n:
-        return Markup("<wbr>").join(escape(word[i : i + n]) for i in range(0, len(word), n))
-    return Markup('<span class="whole">{}</span>').format(word) if "-" in word else escape(word)
+def _breakable_word(word: str, longest: int) -> Markup:
+    if "-" in word and len(word) <= _LONGEST_WHOLE:
+        return Markup('<span class="whole">{}</span>').format(word)
+    # Lines also break after hyphens and slashes.
+    parts = re.split(rf"([^-/]{{{longest}}})(?=[^-/])", word)
+    return Markup("<wbr>").join(escape(part) for part in parts if part)
 
 
 def _default_title(source: str) -> str:
@@ -184,7 +187,7 @@ def _pictures(comparison: ComparisonResult) -> tuple[dict[str, _Picture | None],
         "scores": (
             plots.plot_scores,
             f"{metric} of each feature set",
-            "Points are means over folds, lines 95 % intervals.",
+            "Points are means over the folds, lines their 95 % intervals.",
         ),
         "cost": (
             plots.plot_cost,
@@ -218,8 +221,6 @@ def _pictures(comparison: ComparisonResult) -> tuple[dict[str, _Picture | None],
         pictures[key] = picture if picture.svg else None
         if not picture.svg:
             left_out.append(f"{names[key]}: {picture.caption}")
-    if scores := pictures["scores"]:
-        pictures["scores"] = replace(scores, caption="")  # it is for screen readers only
     return pictures, left_out
 
 

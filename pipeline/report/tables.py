@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..comparison.metrics import TABLE_COLUMNS
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..comparison.result import ComparisonResult
 
-__all__ = ["Cell", "Flip", "Row", "Table", "cost_table", "find_flips", "score_table"]
+__all__ = ["Cell", "Flip", "Row", "Table", "cost_table", "find_flips", "score_table", "split_table"]
 
 _FAMILIES = {PRIMARY: "primary", EXPLORATORY: "exploratory", "": ""}
 _MAX_FLIPPED = 10
@@ -67,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``look`` is "wordy" if it holds texts."""
+    """A table; ``look`` is "wordy" if it holds texts, "dense" if it is wide."""
 
     caption: str
     columns: list[str]
@@ -153,7 +153,28 @@ def cost_table(comparison: ComparisonResult) -> Table:
         for row in _ranked(comparison)
     ]
     columns = ["features", *(name for name, _ in _COSTS.values())]
-    return Table("Cost of each feature set", columns, rows)
+    return Table("Cost of each feature set", columns, rows, "dense")
+
+
+def split_table(table: Table, n_columns: int = 8) -> list[Table]:
+    """Return a table as several with at most so many columns, that of the rows' names included.
+
+    Examples
+    --------
+    >>> table = Table("Scores", ["features", "F1", "p"], [Row("BERT", [Cell("0.9"), Cell("0.01")])])
+    >>> [part.columns for part in split_table(table, 2)]
+    [['features', 'F1'], ['features', 'p']]
+    """
+    step = n_columns - 1
+    return [
+        replace(
+            table,
+            caption=table.caption if not start else "Further scores",
+            columns=[table.columns[0], *table.columns[1 + start : 1 + start + step]],
+            rows=[replace(row, cells=row.cells[start : start + step]) for row in table.rows],
+        )
+        for start in range(0, len(table.columns) - 1, step)
+    ]
 
 
 def find_flips(comparison: ComparisonResult, contextual: str | None) -> list[Flip]:
