@@ -41,7 +41,7 @@ EVIL = [
     "a\x00b\ud800",
     "\u202eevil",
 ]
-VOID = {"meta", "br", "img", "hr", "link", "input"}
+VOID = {"meta", "br", "wbr", "img", "hr", "link", "input"}
 
 
 class Page(HTMLParser):
