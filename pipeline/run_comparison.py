@@ -107,7 +107,8 @@ def compare(
         dict, None is the majority class, or for regression the mean of the target, and is then
         named so. Case, blanks and hyphens of names do not matter, and ``"tfidf"`` is
         ``"TF-IDF words"``. None takes all `default_features`. To add one, use
-        ``{**default_features(), "mine": transformer}``.
+        ``{**default_features(), "mine": transformer}``; for several models, a dict with a
+        `BertVectorizer` of each.
     estimator : estimator or None, default=None
         Estimator for every feature set. None takes `StandardScaler` for dense features or
         `Normalizer` for sparse ones, and `LogisticRegressionCV`, `RidgeClassifierCV` or `RidgeCV`,

@@ -21,6 +21,7 @@ from ..errors import InvalidTableError
 from ..validation import check_choice, printable
 from . import options
 from .shared import (
+    check_all_used,
     comparison_progress,
     interrupted,
     make_feature_sets,
@@ -188,7 +189,8 @@ def compare(
     """Compare the scores and costs of BERT features and baselines.
 
     Without FILE, a small built-in example is used: does a word such as bat name a living being or a
-    thing? Ctrl-C prints the results of the finished feature sets.
+    thing? Ctrl-C prints the results of the finished feature sets. The exit code is 1 if a feature set
+    fails and is left out.
     """
     from ..pipeline import ComparisonInterrupted
 
@@ -257,7 +259,10 @@ def compare(
             )
         _print(comparison)
     if stopped:
+        for note in comparison.notes:  # which no warning has told yet
+            say(f"Note: {note}", error=True)
         raise interrupted("the table has what is finished.")
+    check_all_used(comparison.failures)
 
 
 def _write(what: str, write: Callable[..., Any], path: Path, *more: Any) -> None:
@@ -340,5 +345,3 @@ def _print(comparison: Comparison) -> None:
         say("Exploratory, p corrected by Holm:")
     for conclusion, members in exploratory.groupby("verdict", sort=False)["features"]:
         say(f"- {conclusion}: {', '.join(members)}.")
-    for name, reason in comparison.failures.items():
-        say(f"Left out: {name}: {reason}", error=True)

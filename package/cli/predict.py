@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InvalidParameterError
 from . import options
 from .shared import check_output_file, output_target, readable_file, writing_rows
 
@@ -100,5 +101,7 @@ def _configure(
     set_everywhere(saved.pipeline, store=store)
     if local_files_only:
         set_everywhere(saved.pipeline, local_files_only=True)
-    if model is not None:
-        set_everywhere(saved.pipeline, model_name=model)
+    if model is not None and not set_everywhere(saved.pipeline, model_name=model):
+        raise InvalidParameterError(
+            f"--model {model!r} replaces a transformer, but the pipeline has none. Leave it out."
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ..errors import BertVectorizerError, InvalidParameterError, InvalidTableError
+from ..errors import BertVectorizerError, InvalidParameterError
 from ..validation import printable
 from .options import bert_parameters
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "check_all_used",
     "check_output_file",
     "comparison_progress",
     "interrupted",
@@ -127,17 +127,22 @@ def make_feature_sets(
     vectors: list[Path] | None,
     all_layers: bool,
     models: list[str] | None,
-    **bert: Any,
+    *,
+    precision: str,
+    local_files_only: bool,
 ) -> dict[str, Any]:
     """Return the feature sets to compare: all, or those named and those of word-vector files.
 
-    Those of several models are called after them.
+    Those of several models are called after them. Mistakes are found here, before the long work.
     """
+    from ..models import check_precision, resolve_device
+    from ..models.word_vectors import load_word_vectors
     from ..pipeline.comparison.candidates import join_models
 
+    check_precision(precision, resolve_device(None))
     for path in vectors or []:
-        if not os.path.exists(path) and ".zip" not in str(path):
-            raise InvalidTableError(f"There is no file {str(path)!r} of word vectors.")
+        load_word_vectors(path)  # which caches the table
+    bert = {"precision": precision, "local_files_only": local_files_only}
     if models is None or len(models) < 2:
         model = models[0] if models else None
         return _feature_sets_of(features, vectors, all_layers, bert_parameters(model, **bert))
@@ -165,6 +170,13 @@ def _feature_sets_of(
         return known
     from_files = {name: one for name, one in known.items() if name.startswith("vectors ")}
     return {**choose_features(features, known), **from_files}
+
+
+def check_all_used(failures: Collection[str]) -> None:
+    """Name the feature sets that failed, and exit with code 1 if there are any."""
+    if failures:
+        say(f"Left out, as noted above: {', '.join(failures)}.", error=True)
+        raise typer.Exit(1)
 
 
 def interrupted(message: str) -> typer.Exit:

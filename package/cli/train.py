@@ -11,6 +11,7 @@ from ..errors import InvalidParameterError, InvalidTableError
 from ..validation import check_choice
 from . import options
 from .shared import (
+    check_all_used,
     check_output_file,
     comparison_progress,
     interrupted,
@@ -89,8 +90,9 @@ def train(
             fitted = _fit_one(
                 table[text], values, candidates, cv=cv, task=checked_task, store=store or "auto"
             )
+            failures: list[str] = []
         else:
-            fitted = _fit_best(
+            fitted, failures = _fit_best(
                 table[text],
                 values,
                 candidates,
@@ -107,6 +109,7 @@ def train(
         raise interrupted("no model was written.") from None
     say(f"{name}: {summary}")
     say(f"trained on {len(table):,} rows and written to {output}", error=True)
+    check_all_used(failures)
 
 
 def _fit_one(
@@ -138,7 +141,8 @@ def _fit_one(
 
 def _fit_best(
     texts: pd.Series, values: Any, features: dict[str, Any], **settings: Any
-) -> tuple[Any, str, str, tuple[str, ...]]:
+) -> tuple[tuple[Any, str, str, tuple[str, ...]], list[str]]:
+    """Return the best pipeline with what is said of it, and the feature sets that failed."""
     from ..pipeline import compare
 
     with comparison_progress(len(features)) as progress:
@@ -150,7 +154,8 @@ def _fit_best(
         f"{comparison.metric} {score:.3f}, 95 % interval {low:.3f} to {high:.3f}, the best of"
         f" {len(comparison.table)}"
     )
-    return comparison.pipeline(name), name, summary, _label_names(comparison.target)
+    best = comparison.pipeline(name), name, summary, _label_names(comparison.target)
+    return best, list(comparison.failures)
 
 
 def _label_names(target: Target) -> tuple[str, ...]:

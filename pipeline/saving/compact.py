@@ -364,12 +364,18 @@ def estimators_within(value: Any) -> Iterator[Any]:
                 yield one
 
 
-def set_everywhere(pipeline: Any, **parameters: Any) -> None:
-    """Set parameters of every estimator in a pipeline that has them, fitted ones included."""
+def set_everywhere(pipeline: Any, **parameters: Any) -> int:
+    """Set parameters of every estimator in a pipeline that has them, fitted ones included.
+
+    Return how many were set.
+    """
+    n_set = 0
     for part in estimators_within(pipeline):
         for name, value in parameters.items():
             if isinstance(part, BaseEstimator) and hasattr(part, name):
                 setattr(part, name, value)
+                n_set += 1
+    return n_set
 
 
 def contents(value: Any) -> list[Any] | None:

@@ -142,8 +142,15 @@ def compare(run: Run, table: Path, model: Path) -> Any:
             ["'features'", "TF-IDF words", "'bart'"],
         ),
         (
-            ["table.csv", "--text", "text", "--target", "label", "--precision", "float8"],
+            [
+                *["table.csv", "--text", "text", "--target", "label"],
+                *["--precision", "float8", "--features", "tfidf"],
+            ],
             ["precision", "float8"],
+        ),
+        (
+            ["table.csv", "--text", "text", "--target", "label", "--vectors", "table.csv"],
+            ["Line 1", "table.csv"],
         ),
     ],
     ids=" ".join,
@@ -426,9 +433,14 @@ def test_what_fails_is_left_out_and_reported(run: Run, tmp_path: Path, model: Pa
         model,
         *QUICK,
     )
-    assert result.code == 0
-    assert "Left out: TF-IDF words: " in result.err
+    assert result.code == 1
+    assert result.err.count("Note: TF-IDF words failed: ") == 1
+    assert result.err.endswith("Left out, as noted above: TF-IDF words.\n")
     assert "majority class" in result.out
+    output = tmp_path / "model.skops"
+    options = ["--text", "text", "--target", "label", "--model", model, "-o", output]
+    assert run("train", path, *options, *QUICK).code == 1
+    assert output.exists()
 
 
 @pytest.mark.parametrize("function", ["compare", "read_table"])

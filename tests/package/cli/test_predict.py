@@ -45,6 +45,10 @@ def test_predict_names_what_is_wrong(trained: Path, table: Path, tmp_path: Path,
     )
     assert_one_line(run("predict", trained, table, "-o", table), "is the file to be read")
     assert_one_line(
+        run("predict", trained, table, "-o", tmp_path / "out.csv", "--model", "no/such"),
+        "--model 'no/such' replaces a transformer, but the pipeline has none",
+    )
+    assert_one_line(
         run("predict", trained, table, "-o", tmp_path / "out.npy"),
         "must end in one of .csv, .parquet, .jsonl",
     )
