@@ -56,7 +56,8 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; mistakes in the input are one line on stderr and exit code 2.
 
-    Exit code 1 says that a feature set failed, and 130 that Ctrl-C was pressed. Without ``arguments``, those of the process are taken.
+    Exit code 1 says that a feature set failed, and 130 that Ctrl-C was pressed. Without
+    ``arguments``, those of the process are taken.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack the letters of a text

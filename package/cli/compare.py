@@ -189,8 +189,8 @@ def compare(
     """Compare the scores and costs of BERT features and baselines.
 
     Without FILE, a small built-in example is used: does a word such as bat name a living being or a
-    thing? Ctrl-C prints the results of the finished feature sets. The exit code is 1 if a feature set
-    fails and is left out.
+    thing? Ctrl-C prints the results of the finished feature sets. The exit code is 1 if a feature
+    set fails and is left out.
     """
     from ..pipeline import ComparisonInterrupted
 
