@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
 
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
-from .read import Quoting
+from .read import TableOptions
 from .write import NpyWriter, NumbersCsvWriter, ParquetWriter, Writer, convert_file
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ def embed_file(
     output: str | Path | IO[bytes],
     vectorizer: TextVectorizer,
     *,
-    header: bool = True,
-    separator: str | None = None,
-    quoting: Quoting = "minimal",
-    encoding: str | None = None,
     chunk_rows: int = 4096,
     progress: Callable[[int], Any] | None = None,
+    **table_options: Unpack[TableOptions],
 ) -> int:
     r"""Write the vectors of a column of texts to a file, one row for each text.
 
@@ -53,18 +50,13 @@ def embed_file(
         note of the exception names it.
     vectorizer : TextVectorizer
         A vectorizer that is fitted, or needs no fitting.
-    header : bool, default=True
-        Whether the first row of a CSV, TSV or Excel file names the columns, see `read_table`.
-    separator : str or None, default=None
-        Character between two fields, see `read_table`.
-    quoting : {"minimal", "none"}, default="minimal"
-        Meaning of quotation marks, see `read_table`.
-    encoding : str or None, default=None
-        Encoding of the file, see `read_table`.
     chunk_rows : int, default=4096
         Maximum number of rows in memory.
     progress : callable or None, default=None
         Called with the number of rows of each chunk after it is written.
+    **table_options : Unpack[TableOptions]
+        How to read the file: ``header``, ``separator``, ``quoting`` and ``encoding`` of
+        `read_table`.
 
     Returns
     -------
@@ -120,10 +112,7 @@ def embed_file(
         formats=FORMATS,
         convert=embed,
         example=lambda _: pd.DataFrame(columns=names(), dtype=np.float32),
-        header=header,
-        separator=separator,
-        quoting=quoting,
-        encoding=encoding,
         chunk_rows=chunk_rows,
         progress=progress,
+        **table_options,
     )

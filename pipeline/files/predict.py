@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...validation import invalid
 from ..comparison.probabilities import label_probabilities
 from .columns import FittedColumns, fitted_columns
-from .read import Quoting
+from .read import TableOptions
 from .write import CsvWriter, JsonLinesWriter, ParquetWriter, Writer, convert_file
 
 if TYPE_CHECKING:
@@ -41,13 +41,10 @@ def predict_file(
     *,
     text: str | None = None,
     keep: Sequence[str] | None = None,
-    header: bool = True,
-    separator: str | None = None,
-    quoting: Quoting = "minimal",
-    encoding: str | None = None,
     chunk_rows: int = 4096,
     probabilities: bool | None = None,
     progress: Callable[[int], Any] | None = None,
+    **table_options: Unpack[TableOptions],
 ) -> int:
     r"""Write the predictions of a pipeline to a file, one row for each text of a column.
 
@@ -69,20 +66,15 @@ def predict_file(
         the pipeline was trained on keep their names.
     keep : sequence of str or None, default=None
         Columns of the file to write after ``row``, in place of ``text``.
-    header : bool, default=True
-        Whether the first row of a CSV, TSV or Excel file names the columns, see `read_table`.
-    separator : str or None, default=None
-        Character between two fields, see `read_table`.
-    quoting : {"minimal", "none"}, default="minimal"
-        Meaning of quotation marks, see `read_table`.
-    encoding : str or None, default=None
-        Encoding of the file, see `read_table`.
     chunk_rows : int, default=4096
         Maximum number of rows in memory.
     probabilities : bool or None, default=None
         Whether to write probabilities. None writes them if the estimator has ``predict_proba``.
     progress : callable or None, default=None
         Called with the number of rows of each chunk after it is written.
+    **table_options : Unpack[TableOptions]
+        How to read the file: ``header``, ``separator``, ``quoting`` and ``encoding`` of
+        `read_table`.
 
     Returns
     -------
@@ -178,12 +170,9 @@ def predict_file(
         formats=FORMATS,
         convert=convert,
         example=example,
-        header=header,
-        separator=separator,
-        quoting=quoting,
-        encoding=encoding,
         chunk_rows=chunk_rows,
         progress=progress,
+        **table_options,
     )
 
 

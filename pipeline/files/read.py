@@ -19,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ from .parquet_pages import pages_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Quoting", "read_chunks", "read_sample", "read_table"]
+__all__ = ["TableOptions", "read_chunks", "read_sample", "read_table"]
 
 Quoting = Literal["minimal", "none"]
 
@@ -72,6 +72,15 @@ _BATCH_BYTES = 64 << 20
 _BYTES_PER_VALUE = 8  # a pointer to a text, or a number
 _TRUST = "If you trust it, write it without compression and without a dictionary."
 _ROWS_AT_ONCE = 1 << 14
+
+
+class TableOptions(TypedDict, total=False):
+    """How to read a file: parameters of `read_table`."""
+
+    header: bool
+    separator: str | None
+    quoting: Quoting
+    encoding: str | None
 
 
 def read_table(
@@ -164,14 +173,7 @@ def read_table(
 
 
 def read_chunks(
-    path: str | Path,
-    columns: Sequence[str],
-    rows: int,
-    *,
-    header: bool = True,
-    separator: str | None = None,
-    quoting: Quoting = "minimal",
-    encoding: str | None = None,
+    path: str | Path, columns: Sequence[str], rows: int, **table_options: Unpack[TableOptions]
 ) -> Iterator[pd.DataFrame]:
     r"""Read columns of a file in chunks.
 
@@ -185,14 +187,9 @@ def read_chunks(
         Names of the columns to read.
     rows : int
         Maximum number of rows in a chunk.
-    header : bool, default=True
-        Whether the first row of a CSV, TSV or Excel file names the columns.
-    separator : str or None, default=None
-        Character between two fields, see `read_table`.
-    quoting : {"minimal", "none"}, default="minimal"
-        Meaning of quotation marks, see `read_table`.
-    encoding : str or None, default=None
-        Encoding of the file, see `read_table`.
+    **table_options : Unpack[TableOptions]
+        How to read the file: ``header``, ``separator``, ``quoting`` and ``encoding`` of
+        `read_table`.
 
     Yields
     ------
@@ -223,7 +220,7 @@ def read_chunks(
     ...     [chunk["number"].tolist() for chunk in read_chunks(path, ["number"], 2)]
     [['1', '2'], ['3']]
     """
-    file = _File(Path(path), header=header, separator=separator, quoting=quoting, encoding=encoding)
+    file = _File(Path(path), **table_options)
     start = 0
     for chunk in _chunks(file, columns, rows):
         yield chunk.set_axis(pd.RangeIndex(start, start + len(chunk)))
@@ -236,10 +233,7 @@ def read_sample(
     n_rows: int,
     *,
     random_state: int | None = 0,
-    header: bool = True,
-    separator: str | None = None,
-    quoting: Quoting = "minimal",
-    encoding: str | None = None,
+    **table_options: Unpack[TableOptions],
 ) -> pd.DataFrame:
     r"""Read a random sample of the rows of a file, without replacement.
 
@@ -255,14 +249,9 @@ def read_sample(
         Number of rows to return. All rows are returned if the file has fewer.
     random_state : int or None, default=0
         Seed of the sample. None gives another sample in every call.
-    header : bool, default=True
-        Whether the first row of a CSV, TSV or Excel file names the columns.
-    separator : str or None, default=None
-        Character between two fields, see `read_table`.
-    quoting : {"minimal", "none"}, default="minimal"
-        Meaning of quotation marks, see `read_table`.
-    encoding : str or None, default=None
-        Encoding of the file, see `read_table`.
+    **table_options : Unpack[TableOptions]
+        How to read the file: ``header``, ``separator``, ``quoting`` and ``encoding`` of
+        `read_table`.
 
     Returns
     -------
@@ -308,15 +297,7 @@ def read_sample(
     kept: list[pd.DataFrame] = []
     drawn = np.empty(0)
     limit = 1.0  # no row with a larger number can be among the smallest any more
-    for chunk in read_chunks(
-        path,
-        columns,
-        _ROWS_AT_ONCE,
-        header=header,
-        separator=separator,
-        quoting=quoting,
-        encoding=encoding,
-    ):
+    for chunk in read_chunks(path, columns, _ROWS_AT_ONCE, **table_options):
         numbers = generator.random(len(chunk))
         chosen = numbers < limit
         kept.append(chunk[chosen])
@@ -342,10 +323,10 @@ class _File:
     """A file and how it is to be read."""
 
     path: Path
-    header: bool
-    separator: str | None
-    quoting: Quoting
-    encoding: str | None
+    header: bool = True
+    separator: str | None = None
+    quoting: Quoting = "minimal"
+    encoding: str | None = None
 
     def check(self) -> None:
         """Raise if a parameter is out of range, or there is no such file."""
