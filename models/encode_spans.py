@@ -97,6 +97,7 @@ class SpanEncoder:
         network.run(
             tokenized, np.where(n_wanted > 0, tokenized.lengths, 0), layers, take, self.batch_tokens
         )
+        network.check_finite(result)
         return result
 
 

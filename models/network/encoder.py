@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import OutOfMemoryError
+from ...errors import OutOfMemoryError, UnsupportedModelError
 from ..pooling.tokens import pool
 from ..ragged import runs_of_equal_length
 from ..torch_threads import use_one_thread_in_forks
@@ -38,6 +38,7 @@ class Encoder:
         use_one_thread_in_forks()
         self.checkpoint = checkpoint
         self.device = device
+        self.precision = precision
         self.backbone = Backbone(checkpoint, device, precision)
         if device.type == "cpu":
             keep_freed_memory()
@@ -67,7 +68,22 @@ class Encoder:
         self.run(
             tokenized, tokenized.lengths, layers, take, batch_tokens=batch_tokens, progress=progress
         )
+        self.check_finite(pooled)
         return _join_windows(pooled, tokenized)
+
+    def check_finite(self, vectors: NDArray[np.float32]) -> None:
+        """Raise if a number is infinite or NaN, before it is stored."""
+        if np.isfinite(vectors).all():
+            return
+        remedy = (
+            "Its weights may be damaged: download the model again, or choose another one."
+            if self.precision == "float32"
+            else "Use precision='float32'."
+        )
+        raise UnsupportedModelError(
+            f"The model in '{self.checkpoint.directory}' gives a vector that is not finite in"
+            f" {self.precision}. {remedy}"
+        )
 
     def run(
         self,

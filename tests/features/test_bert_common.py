@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from transformers import AutoTokenizer
@@ -29,7 +30,7 @@ from bertvectorizer.errors import (
     UnsupportedModelError,
 )
 from bertvectorizer.features.bert_common import BertBase
-from tests.tiny import save_model
+from tests.tiny import VOCABULARY, save_model
 
 pytestmark = pytest.mark.numeric
 
@@ -290,3 +291,24 @@ class TestTokensBeyondTheTable:
         documents = [["a", "bat"], ["a", "bat"], ["no", "bananas"]]
         with pytest.raises(ModelIntegrityError, match=r"'bananas'.* in document 2\."):
             BertWordVectorizer(directory, store=store).fit_transform(documents)
+
+
+@pytest.mark.parametrize("store", [None, "auto"])
+@pytest.mark.parametrize(
+    ("kind", "sound", "unsound"),
+    [
+        (BertVectorizer, TEXTS, ["a bat", "money"]),
+        (BertWordVectorizer, [["a", "bat"]], [["a", "bat"], ["money"]]),
+    ],
+)
+def test_a_vector_that_is_not_finite_is_refused(
+    own_model: Path, kind: Any, sound: list[Any], unsound: list[Any], store: str | None
+) -> None:
+    weights = load_file(own_model / "model.safetensors")
+    weights["embeddings.word_embeddings.weight"][VOCABULARY["money"]] = np.inf
+    save_file(weights, own_model / "model.safetensors", metadata={"format": "pt"})
+    vectorizer = kind(str(own_model), store=store)
+    assert np.isfinite(vectorizer.fit_transform(sound)).all()
+    for _ in range(2):
+        with pytest.raises(UnsupportedModelError, match=r"not finite in float32\. Its weights"):
+            vectorizer.transform(unsound)

@@ -12,9 +12,11 @@ import torch
 import transformers as hf
 
 from bertvectorizer.errors import ModelIntegrityError, UnsupportedModelError
-from bertvectorizer.models import open_checkpoint
+from bertvectorizer.models import TextTokenizer, open_checkpoint, resolve_output_spec
 from bertvectorizer.models.checkpoint.description import Checkpoint, read_config
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.network.backbone import Backbone
+from bertvectorizer.models.network.encoder import Encoder
 from tests.tiny import SIZE, save_tokenizer
 
 pytestmark = pytest.mark.numeric
@@ -209,8 +211,11 @@ def test_no_configuration_of_the_library_raises_an_error_of_its_own(tmp_path: Pa
 def test_a_model_with_numbers_beyond_float16_is_refused(tmp_path: Path) -> None:
     """LongT5 masks by -1e10, which turns padded blocks into NaN."""
     save(hf.LongT5Config(**_T5, local_radius=7), tmp_path)
-    with pytest.raises(UnsupportedModelError, match="numbers that float16 cannot hold"):
-        Backbone(open_checkpoint(tmp_path), CPU, "float16")
+    checkpoint = open_checkpoint(tmp_path)
+    texts = TextTokenizer(checkpoint, load_tokenizer(checkpoint))(["a bat", "the old bat"])
+    encoder = Encoder(checkpoint, CPU, "float16")
+    with pytest.raises(UnsupportedModelError, match="not finite in float16"):
+        encoder.encode(texts, resolve_output_spec(checkpoint).parts)
 
 
 def test_big_bird_refuses_what_a_shorter_text_would_change(tmp_path: Path) -> None:
