@@ -21,7 +21,7 @@ from ...errors import (
 )
 from ...foreign import foreign_errors_as
 from ...validation import short_repr
-from ..checkpoint.saved_settings import read_json
+from ..checkpoint.saved_settings import is_length, read_json, read_model_settings
 from ..pooling.words import pool_words
 from .disk_cache import file_digest
 
@@ -191,7 +191,21 @@ def read_static_model(directory: Path) -> StaticModel | None:
     if known := _read.get((directory, key)):
         return known
     config = _read_json(directory / "config.json", dict) if is_model2vec else {}
-    saved = _read_json(directory / "config_sentence_transformers.json", dict)
+    saved = read_model_settings(directory)
+    normalize = "Normalize" in names or config.get("normalize") is True
+    truncate_dim = saved.get("truncate_dim")
+    if normalize and truncate_dim is not None:
+        raise UnsupportedModelError(
+            f"The model in '{directory}' normalizes its vectors and keeps truncate_dim ="
+            f" {truncate_dim} features of them. In word vectors, features are left out first, which"
+            " gives other numbers. Choose another model, or remove truncate_dim from a copy of it."
+        )
+    max_length = config.get("max_length", _MAX_LENGTH)
+    if max_length is not None and not is_length(max_length):
+        raise ModelIntegrityError(
+            f"The setting 'max_length' of '{directory}' must be an int from 1 or null. Got"
+            f" {short_repr(max_length)} instead."
+        )
     with _reading(f"file '{tokenizer}' cannot be read"):
         described = tokenizer.read_text(encoding="utf-8")
     model = StaticModel(
@@ -200,10 +214,10 @@ def read_static_model(directory: Path) -> StaticModel | None:
         key=key,
         tokenizer=described,
         is_model2vec=is_model2vec,
-        normalize="Normalize" in names or config.get("normalize") is True,
-        prompt=_default_prompt(directory, saved),
-        truncate_dim=_size(directory, "truncate_dim", saved.get("truncate_dim")),
-        max_length=_size(directory, "max_length", config.get("max_length", _MAX_LENGTH)),
+        normalize=normalize,
+        prompt=saved.get("default_prompt", ""),
+        truncate_dim=truncate_dim,
+        max_length=max_length,
     )
     model.check_unchanged()
     while len(_read) >= _MOST_READ:
@@ -232,28 +246,6 @@ def _module_name(directory: Path, module: Any) -> str:
             " it would run code. Choose a model with modules of sentence-transformers only."
         )
     return name if library == "sentence_transformers" else kind
-
-
-def _default_prompt(directory: Path, saved: dict[str, Any]) -> str:
-    name, prompts = saved.get("default_prompt_name"), saved.get("prompts") or {}
-    if name is None:
-        return ""
-    prompt = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
-    if not isinstance(prompt, str):
-        raise ModelIntegrityError(
-            f"The default_prompt_name of '{directory}' must be one of its prompts. Got"
-            f" {short_repr(name)} instead."
-        )
-    return prompt
-
-
-def _size(directory: Path, name: str, value: Any) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-        return value
-    raise ModelIntegrityError(
-        f"The setting {name!r} of '{directory}' must be an int from 1 or null. Got"
-        f" {short_repr(value)} instead."
-    )
 
 
 def _read_json(file: Path, kind: type) -> Any:

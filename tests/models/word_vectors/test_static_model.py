@@ -123,9 +123,15 @@ def test_a_default_prompt_and_fewer_dimensions_are_honoured(tmp_path: Path) -> N
         by_sentence_transformers(directory, texts),
         atol=1e-5,
     )
-    edit(directory / "config_sentence_transformers.json", truncate_dim=3, prompts={"query": ""})
-    full = StaticVectorizer(directory, normalize=False).fit_transform(texts)
-    assert full.shape[1] == 3
+    edit(directory / "config_sentence_transformers.json", truncate_dim=3)
+    with pytest.raises(UnsupportedModelError, match="keeps truncate_dim = 3 features"):
+        StaticVectorizer(directory).fit(texts)
+    (directory / "modules.json").write_text(modules(STATIC))
+    np.testing.assert_allclose(
+        StaticVectorizer(directory).fit_transform(texts),
+        by_sentence_transformers(directory, texts),
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
@@ -288,12 +294,17 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[ModelError], str]] = {
             directory / "config_sentence_transformers.json", default_prompt_name="title"
         ),
         ModelIntegrityError,
-        "must be one of its prompts. Got 'title'",
+        "'title', which is not among its prompts",
     ),
     "width": (
         lambda directory: edit(directory / "config_sentence_transformers.json", truncate_dim="3"),
         ModelIntegrityError,
-        "'truncate_dim' of .* must be an int from 1 or null. Got '3'",
+        "must have a number of features as 'truncate_dim'. Got '3'",
+    ),
+    "unknown setting": (
+        lambda directory: edit(directory / "config_sentence_transformers.json", whitening=[1]),
+        UnsupportedModelError,
+        r"sets 'whitening' = \[1\]",
     ),
 }
 
