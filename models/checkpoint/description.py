@@ -368,10 +368,11 @@ def _check_sizes(path: Path, config: PreTrainedConfig) -> None:
         value = getattr(text_config, name, None)
         if value is None and not is_needed:
             continue
-        if value is None:
+        if value is None or isinstance(value, dict):  # LXMERT has one for each of its parts
             raise UnsupportedModelError(
-                f"The model in '{path.parent}' has no {name} in its configuration, so it has no"
-                " layers of tokens to read. Choose a model of another family, such as BERT."
+                f"The model in '{path.parent}' must have one number as {name!r} in its"
+                f" configuration. Got {short_repr(value)} instead, so its layers of tokens cannot"
+                " be read. Choose a model of another family, such as BERT."
             )
         sizes = value if name == "intermediate_size" and isinstance(value, list) else [value]
         if not sizes or not all(type(size) is int and least <= size <= most for size in sizes):

@@ -74,7 +74,8 @@ def locate(
     Returns
     -------
     directory : Path
-        Contains ``config.json`` or ``modules.json``, and weights as safetensors.
+        Contains ``config.json``, ``modules.json`` or ``adapter_config.json``, and weights as
+        safetensors.
 
     Raises
     ------
@@ -426,8 +427,9 @@ def _checked(directory: Path) -> Path:
     """Return ``directory``, or raise if it has no model or no safe weights."""
     if not any(os.path.isfile(directory / file) for file in _CONFIG_FILES):
         raise ModelNotFoundError(
-            f"The directory {str(directory)!r} contains no model: it has neither config.json nor"
-            " modules.json. Give the directory that save_pretrained() or hf download wrote."
+            f"The directory {str(directory)!r} contains no model: it has none of the files"
+            f" {', '.join(_CONFIG_FILES)}. Give the directory that save_pretrained() or hf download"
+            " wrote."
         )
     if not any(directory.rglob("*.safetensors")):
         raise unsafe(str(directory), pickles(directory))
