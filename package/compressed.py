@@ -10,7 +10,7 @@ import io
 import zipfile
 from typing import IO, Any
 
-__all__ = ["ExpansionError", "fault_of_member", "most_bytes", "within_limits"]
+__all__ = ["CheckedStream", "ExpansionError", "fault_of_member", "most_bytes", "within_limits"]
 
 _MOST_EXPANSION = 100
 _SMALL = 16 << 20
@@ -46,16 +46,45 @@ def fault_of_member(member: zipfile.ZipInfo) -> str:
     return ""
 
 
-class _Limited(io.RawIOBase):
-    def __init__(self, stream: IO[bytes] | Any, n_allowed: int) -> None:
-        self._stream, self._n_allowed = stream, n_allowed
-        self._n_bytes = self._n_in_line = 0
+class CheckedStream(io.RawIOBase):
+    """A stream whose bytes are passed to `check` before they are handed on."""
+
+    def __init__(self, stream: IO[bytes] | Any) -> None:
+        self._stream = stream
+
+    def check(self, data: bytes) -> None:
+        """Raise if the bytes are refused. There are none at the end of the stream."""
+        raise NotImplementedError
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Read into a buffer and return the number of bytes."""
         data = self._stream.read(len(buffer))
+        self.check(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Close the stream too."""
+        try:
+            self._stream.close()
+        finally:
+            super().close()
+
+
+class _Limited(CheckedStream):
+    """A stream of a limited length, of the whole and of each line."""
+
+    def __init__(self, stream: IO[bytes] | Any, n_allowed: int) -> None:
+        super().__init__(stream)
+        self._n_allowed = n_allowed
+        self._n_bytes = self._n_in_line = 0
+
+    def check(self, data: bytes) -> None:
+        """Count the bytes, and those of the last line."""
         self._n_bytes += len(data)
         end = data.rfind(b"\n")
         self._n_in_line = len(data) - end - 1 + (self._n_in_line if end < 0 else 0)
@@ -67,11 +96,3 @@ class _Limited(io.RawIOBase):
             )
         if self._n_in_line > _LONGEST_LINE:
             raise ExpansionError(f"it has a line longer than {_LONGEST_LINE:,} bytes. {remedy}")
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        try:
-            self._stream.close()
-        finally:
-            super().close()

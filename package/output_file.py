@@ -1,4 +1,4 @@
-"""Files to be written: why one cannot be, and writing one at once."""
+"""Check whether a file can be written, and replace files atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The progress bar of a comparison, where somebody looks at it: a notebook or a terminal."""
+"""The progress bar of a comparison, which is shown in notebooks and on terminals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_watched() -> bool:
 
 
 def shows_bar(show_progress_bar: Any, progress: Progress | None) -> bool:
-    """Return whether to show a bar: as given, or where somebody looks and gets no reports."""
+    """Return whether to show a bar: by default in notebooks and terminals, without ``progress``."""
     if show_progress_bar is None:
         return progress is None and is_watched()
     if not isinstance(show_progress_bar, (bool, np.bool_)):

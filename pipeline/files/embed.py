@@ -45,7 +45,7 @@ def embed_file(
         Name of the column with the texts.
     output : str, Path or binary stream
         File to write: ``.parquet`` (a float32 column for each feature), ``.npy`` (a matrix) or
-        ``.csv``. A stream gets CSV. Until the file is complete it has a fresh name beside it,
+        ``.csv``. A stream is CSV. Until the file is complete it has a fresh name beside it,
         ``<output>.part-...``. After an error or Ctrl-C that file holds the finished rows, and a
         note of the exception names it.
     vectorizer : TextVectorizer

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 from xml.parsers import expat
 
-from ...compressed import ExpansionError, fault_of_member, most_bytes
+from ...compressed import CheckedStream, ExpansionError, fault_of_member, most_bytes
 from ...errors import InvalidTableError
 from ...private_api import open_first_sheet
 
@@ -131,7 +131,7 @@ class _Archive(zipfile.ZipFile):
         return io.BufferedReader(_Part(super().open(name, *mode, **options)))
 
 
-class _Part(io.RawIOBase):
+class _Part(CheckedStream):
     """A part that is refused where it has entities, or would become too many objects at once.
 
     So is a sheet with rows or cells that are not in order, or with formulas whose value was not
@@ -139,7 +139,7 @@ class _Part(io.RawIOBase):
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._n_elements = self._row = 0
         self._column = self._formula = ""
         self._type: str | None = None  # of the cell that has just begun
@@ -148,24 +148,12 @@ class _Part(io.RawIOBase):
         parser.StartElementHandler = self._count
         self._parser, self._ended = parser, False
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._stream.read(len(buffer))
+    def check(self, data: bytes) -> None:
         if not self._ended:
             self._ended = not data
             self._parser.Parse(data, self._ended)
             if self._ended:
                 self._check_formula()
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        try:
-            self._stream.close()
-        finally:
-            super().close()
 
     def _refuse_entities(self, *_: Any) -> None:
         raise ExpansionError(f"it defines entities, which no workbook needs. {_SAVE_AS_CSV}")

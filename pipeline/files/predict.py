@@ -55,7 +55,7 @@ def predict_file(
     file : str or Path
         File to read: CSV, TSV, Parquet, JSON lines or Excel, see `read_table`.
     output : str, Path or binary stream
-        File to write: ``.csv``, ``.parquet`` or ``.jsonl``. A stream gets CSV. The columns are
+        File to write: ``.csv``, ``.parquet`` or ``.jsonl``. A stream is CSV. The columns are
         ``row`` (counted from 0), ``text`` (if there are texts), the name of the target or of each
         label, and ``probability_<class>``. A name that is taken gets an underscore. In CSV, texts
         that a spreadsheet could run as formulas begin with an apostrophe. Until the file is

@@ -81,7 +81,7 @@ class Comparison(ComparisonResult):
         Parameters
         ----------
         ax : Axes or None, default=None
-            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
+            Axes of matplotlib to draw into. None makes a new figure of pyplot.
 
         Returns
         -------
@@ -106,7 +106,7 @@ class Comparison(ComparisonResult):
         Parameters
         ----------
         ax : Axes or None, default=None
-            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
+            Axes of matplotlib to draw into. None makes a new figure of pyplot.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class Comparison(ComparisonResult):
         Parameters
         ----------
         ax : Axes or None, default=None
-            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
+            Axes of matplotlib to draw into. None makes a new figure of pyplot.
 
         Returns
         -------
@@ -156,7 +156,7 @@ class Comparison(ComparisonResult):
         Parameters
         ----------
         ax : Axes or None, default=None
-            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
+            Axes of matplotlib to draw into. None makes a new figure of pyplot.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class Comparison(ComparisonResult):
         name : str or None, default=None
             Name of the feature set. None takes the best.
         ax : Axes or None, default=None
-            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
+            Axes of matplotlib to draw into. None makes a new figure of pyplot.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class Comparison(ComparisonResult):
         word : str or None, default=None
             A word of the texts. None takes a word of the built-in example.
         ax : sequence of two Axes or None, default=None
-            Axes of matplotlib to draw into. None makes a new figure, by pyplot where it can.
+            Axes of matplotlib to draw into. None makes a new figure of pyplot.
 
         Returns
         -------
