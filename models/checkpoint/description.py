@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -292,6 +293,14 @@ def quiet_messages() -> Iterator[None]:
             logging.set_verbosity(verbosity)
 
 
+def _need_no_temporary_directory() -> None:
+    """Let PyTorch's compiler, which transformers imports, name another directory for its files."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.abspath(os.sep))  # never written
+
+
 _importing = threading.Lock()  # a second thread may see transformers half imported
 
 
@@ -302,6 +311,7 @@ def read_config(
     path = directory / "config.json"
     read_json(path, dict)
     with _importing:
+        _need_no_temporary_directory()
         from transformers import AutoConfig
 
     options = {"trust_remote_code": trust_remote_code, "local_files_only": True}

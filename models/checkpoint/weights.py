@@ -53,7 +53,7 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
     elif config.is_encoder_decoder and checkpoint.has_modules:
         raise UnsupportedModelError(
             f"The model in '{checkpoint.directory}' has an encoder and a decoder"
-            f" ({type(config).__name__}). By its modules.json, sentence-transformers pools the"
+            f" ({type(config).__name__}). Of such models, sentence-transformers may pool the"
             " decoder, which bertvectorizer does not read. Choose another checkpoint, or read the"
             " encoder from a copy of this one without modules.json."
         )
