@@ -173,7 +173,11 @@ def _check_support_vectors(owner: Any, learned: dict[str, Any]) -> None:
     _require(is_sound, owner, "the support vectors")
 
 
-def _check_one_hot(owner: Any, learned: dict[str, Any]) -> None:
+def _check_categories(owner: Any, learned: dict[str, Any]) -> None:
+    if isinstance(learned.get("categories_"), list):
+        n_features = len(learned["categories_"])
+        # So many names of features are made.
+        _require(learned.get("n_features_in_") == n_features, owner, "categories and features")
     if "_n_features_outs" not in learned:
         return
     widths = [len(categories) for categories in learned["categories_"]]
@@ -272,7 +276,7 @@ _CHECKS: tuple[Callable[[Any, dict[str, Any]], None], ...] = (
     _check_classes,
     _check_neighbors,
     _check_support_vectors,
-    _check_one_hot,
+    _check_categories,
     _check_trees,
     _check_members,
 )

@@ -24,7 +24,7 @@ from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, 
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
@@ -132,6 +132,12 @@ wrong(
     TEXT,
     make_pipeline(HashingVectorizer(n_features=16), LogisticRegression()),
     attributes(HashingVectorizer, n_features=0),
+)
+wrong(
+    "categories of more features",
+    "colors",
+    make_pipeline(OrdinalEncoder(), LogisticRegression()),
+    attributes(OrdinalEncoder, n_features_in_=2**31),
 )
 wrong(
     "categories of more columns",
