@@ -116,7 +116,7 @@ def _table(found: dict[str, Any]) -> str:
         difference = "" if row["difference"] is None else f"{row['difference']:+.3f}"
         if row["difference_low"] is not None:
             difference += f" ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
-        family = {"primary": " (declared)", "exploratory": " (exploratory)", "": ""}[row["family"]]
+        family = {"primary": " (primary)", "exploratory": " (exploratory)", "": ""}[row["family"]]
         cells = [
             name,
             f"{row['accuracy']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
