@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ def apply_post_modules(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArra
 @lru_cache(maxsize=8)
 def _load(module: LaterModule) -> Any:
     """Load a module by sentence-transformers; the last few stay in memory, known by content."""
+    from safetensors.torch import load_model
     from sentence_transformers.util import import_from_string
 
     from .weights import quiet_transformers
@@ -76,5 +78,9 @@ def _load(module: LaterModule) -> Any:
         reading([module.path], False, module.content),
         quiet_transformers(),
     ):
-        # It draws random weights before it reads the file; torch's default may be float64.
-        return kind.load(str(module.path), local_files_only=True).eval().float()
+        # It draws random weights before it reads the file.
+        loaded = kind.load(str(module.path), local_files_only=True).eval().float()
+        weights = module.path / "model.safetensors"
+        if os.path.isfile(weights):  # again: torch's default, as bfloat16, may have rounded them
+            load_model(loaded, weights)
+        return loaded

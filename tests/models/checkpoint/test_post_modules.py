@@ -218,13 +218,15 @@ class TestSettingsOfTheProcess:
         vectors = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float32)
         return apply_post_modules(vectors, readout(directory))
 
-    def test_a_default_dtype_of_64_bits(self, directory: Path) -> None:
-        torch.set_default_dtype(torch.float64)
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+    def test_a_default_dtype(self, dtype: torch.dtype, directory: Path) -> None:
+        expected = self.apply(Path(shutil.copytree(directory, directory / "copy")))
+        torch.set_default_dtype(dtype)
         try:
             result = self.apply(directory)
         finally:
             torch.set_default_dtype(torch.float32)
-        same(result, self.apply(directory))
+        same(result, expected)
 
     def test_autocast(self, directory: Path) -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
