@@ -48,8 +48,9 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     pooling : str or tuple of str, default="auto"
         ``"cls"``, ``"mean"``, ``"max"``, ``"mean_sqrt_len_tokens"``, ``"weightedmean"`` or
         ``"lasttoken"``; the vectors of a tuple are concatenated. ``"auto"`` is the checkpoint's own
-        pooling (the mean for a plain Hugging Face checkpoint), followed, if only the last layer is
-        read, by the checkpoint's Dense and Normalize modules.
+        pooling (of a plain Hugging Face checkpoint the mean, or the last token where its class is
+        a ``ForCausalLM``), followed, if only the last layer is read, by the checkpoint's Dense and
+        Normalize modules.
     normalize : "auto" or bool, default="auto"
         True scales each vector to unit length; False leaves out the checkpoint's own Normalize.
     truncate_dim : int or None, default=None
@@ -136,6 +137,8 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     Several columns of a DataFrame give their vectors side by side; a text that stands in two of
     them is encoded once. Features are named by their column, as ``review_0``, or by the class where
     the column has no name.
+
+    Texts are read as they are: the chat template of a language model is not put around them.
 
     Lone surrogates are read as U+FFFD. A text without tokens, such as "" for a GPT-2 tokenizer,
     gets a row of zeros.

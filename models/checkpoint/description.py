@@ -91,7 +91,8 @@ class Checkpoint:
     config : PreTrainedConfig
         The transformer's configuration.
     pooling : tuple of str
-        The checkpoint's own pooling; ``("mean",)`` for a plain Hugging Face checkpoint.
+        The checkpoint's own pooling; of a plain Hugging Face checkpoint, ``("mean",)``, or
+        ``("lasttoken",)`` for a causal language model.
     include_prompt : bool
         Whether the tokens of a prompt are pooled.
     later_modules : tuple of LaterModule
@@ -193,6 +194,20 @@ class Checkpoint:
             positions -= (config.pad_token_id or 0) + 1
         return int(positions)
 
+    @cached_property
+    def reads_beyond_positions(self) -> bool:
+        """Whether positions are angles or distances, so that `n_positions` is no end of a table.
+
+        Angles that change with the longest text of a batch (dynamic RoPE) are left out.
+        """
+        config = self.text_config
+        if not getattr(config, "position_biased_input", True):
+            return True
+        rope = getattr(config, "rope_parameters", None)
+        found = (rope, *rope.values()) if isinstance(rope, dict) else ()
+        kinds = [settings.get("rope_type") for settings in found if isinstance(settings, dict)]
+        return any(kinds) and "dynamic" not in kinds
+
     def resolve_prompt(self, prompt: str | None) -> str:
         """Return the text of a prompt.
 
@@ -263,17 +278,30 @@ def read_checkpoint(
     if modules:
         described = _sentence_transformer(root, modules, states)
     settings = described.get("config_settings", {})
+    config = read_config(base or transformer, trust_remote_code, settings)
+    if not modules:
+        described["pooling"] = _default_pooling(config)
     return Checkpoint(
         directory=transformer,
         directories=directories,
         base=None if adapter is None else base or transformer,
         tokenizer_directory=tokenizer,
         fingerprint=fingerprint(directories, states),
-        config=read_config(base or transformer, trust_remote_code, settings),
+        config=config,
         trust_remote_code=trust_remote_code,
         has_modules=bool(modules),
         **described,
     )
+
+
+def _default_pooling(config: Any) -> tuple[str, ...]:
+    """Return the pooling of a plain Hugging Face checkpoint, as sentence-transformers chooses it.
+
+    In a causal language model, only the last token has seen the whole text.
+    """
+    named = config.architectures if isinstance(config.architectures, list) else []
+    is_causal = str(*named[:1]).endswith("ForCausalLM") and getattr(config, "is_causal", True)
+    return ("lasttoken",) if is_causal else ("mean",)
 
 
 _settings_lock = threading.RLock()
@@ -414,6 +442,7 @@ def _read_modules(root: Path) -> list[LaterModule]:
     """Read the list of modules of a sentence-transformers checkpoint."""
     file = root / "modules.json"
     modules = []
+    names: list[Any] = []
     for entry in read_json(file, list):
         if (
             not isinstance(entry, dict)
@@ -435,9 +464,16 @@ def _read_modules(root: Path) -> list[LaterModule]:
                 " Choose another checkpoint."
             )
         modules.append(LaterModule(entry["type"], root / path))
+        names.append(entry.get("name", len(names)))
     if not modules:
         raise ModelIntegrityError(
             f"The file {str(file)!r} names no modules. Download the model again."
+        )
+    # sentence-transformers keeps only the last one of a name.
+    if len(set(map(repr, names))) < len(names):
+        raise ModelIntegrityError(
+            f"The file {str(file)!r} has several modules of one name, {short_repr(names, 200)}."
+            " Correct it, or download the model again."
         )
     return modules
 
@@ -470,8 +506,9 @@ def _sentence_transformer(
     for module in rest:
         if module.name not in _LATER_MODULES:
             raise UnsupportedModelError(
-                f"The checkpoint in {str(root)!r} has the module {short_repr(module.type, 100)}"
-                f" after its pooling; known are {sorted(_LATER_MODULES)}."
+                f"The checkpoint in {str(root)!r} has the module {short_repr(module.type, 100)},"
+                " which is not supported. Supported are a Transformer and its Pooling, and after"
+                f" them {', '.join(sorted(_LATER_MODULES))}. Choose another checkpoint."
             )
         if module.name != "Normalize" and not os.path.isdir(module.path):
             raise ModelIntegrityError(

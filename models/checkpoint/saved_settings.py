@@ -57,6 +57,15 @@ _TOKENIZER = {
     "mask_token", "pad_token", "padding_side", "sep_token", "strip_accents",
     "tokenize_chinese_chars", "truncation_side", "unk_token", "use_fast",
 }  # fmt: skip
+# In whose names sentence-transformers seeks the settings of a transformer, in this order.
+_FAMILIES_OF_SETTINGS = (
+    "bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet",
+)  # fmt: skip
+# Former names of settings, which hold where both are there.
+_FORMER_NAMES = {
+    "model_args": "model_kwargs", "tokenizer_args": "processor_kwargs",
+    "config_args": "config_kwargs",
+}  # fmt: skip
 _STATES = ("last_hidden_state", ["last_hidden_state"])
 _MODULES = {
     "Dense": ("bias", "use_residual"),
@@ -82,9 +91,13 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 def read_transformer_settings(directory: Path) -> dict[str, Any]:
     """Return the fields of a `Checkpoint` that are saved beside the transformer."""
-    files = directory.glob("sentence_*_config.json")
-    for path in sorted(files, key=lambda path: (path.name != "sentence_bert_config.json", path)):
-        if entries := read_json(path, dict):  # of several files, the first with entries is read
+    for family in _FAMILIES_OF_SETTINGS:
+        path = directory / f"sentence_{family}_config.json"
+        # Of several files, the first with entries is read.
+        if os.path.isfile(path) and (entries := read_json(path, dict)):
+            for former, name in _FORMER_NAMES.items():
+                if former in entries:
+                    entries[name] = entries.pop(former)
             return _transformer_settings(_Settings(path, entries))
     return {}
 
@@ -96,9 +109,9 @@ def _transformer_settings(settings: _Settings) -> dict[str, Any]:
     _check_modalities(settings.section("modality_config"))
     # Those of queries and documents hold where a task is given, which `encode` does without.
     settings.ignore("unpad_inputs", "query_length", "document_length", "query_expansion")
-    settings.section("model_kwargs", "model_args").ignore(*_PLACES, *_WEIGHTS).finish()
+    settings.section("model_kwargs").ignore(*_PLACES, *_WEIGHTS).finish()
 
-    tokenizer = settings.section("processor_kwargs", "tokenizer_args").ignore(*_PLACES)
+    tokenizer = settings.section("processor_kwargs").ignore(*_PLACES)
     own_length = tokenizer.take("model_max_length", "a number of tokens", is_length)
     tokenizer_settings = {
         key: value for key in _TOKENIZER if (value := tokenizer.take(key)) is not None
@@ -117,7 +130,7 @@ def _transformer_settings(settings: _Settings) -> dict[str, Any]:
 
     max_length = settings.take("max_seq_length", "a number of tokens", is_length)
     lower_case = settings.take("do_lower_case", "true or false", _is_flag)
-    configuration = settings.section("config_kwargs", "config_args").ignore(*_PLACES)
+    configuration = settings.section("config_kwargs").ignore(*_PLACES)
     found = {
         "max_seq_length": call_length or own_length or max_length,
         "do_lower_case": bool(lower_case),

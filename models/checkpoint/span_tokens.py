@@ -200,14 +200,13 @@ class SpanTokenizer(ModelTokenizer):
     def _in_prepared(
         self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return spans in prepared texts: behind the prompt, surrogates joined, lower-cased."""
+        """Return spans in prepared texts: behind the prompt, surrogates joined."""
         moved = spans.copy()
         first_span = np.searchsorted(owners, np.arange(len(texts) + 1))
         for row, text in enumerate(texts):
-            is_longer = self._lower_case and len(text.lower()) != len(text)
-            if is_longer or replace_lone_surrogates(text) != text:
+            if replace_lone_surrogates(text) != text:
                 of_text = slice(*first_span[row : row + 2])
-                moved[of_text] = _prepared_positions(text, is_longer)[moved[of_text]]
+                moved[of_text] = _prepared_positions(text)[moved[of_text]]
         moved += len(self._prepare(""))
         moved[spans[:, 0] == spans[:, 1]] = 0
         return moved
@@ -243,9 +242,9 @@ class SpanTokenizer(ModelTokenizer):
         return first + number, inside + len(head)
 
 
-def _prepared_positions(text: str, is_lowered: bool) -> NDArray[np.int64]:
+def _prepared_positions(text: str) -> NDArray[np.int64]:
     """Return the position in the prepared text of each character, and the text's end."""
-    lengths = [len(character.lower()) if is_lowered else 1 for character in text]
+    lengths = [1] * len(text)
     for pair in _PAIR.finditer(text):
         lengths[pair.start() + 1] = 0
     return np.cumsum([0, *lengths], dtype=np.int64)

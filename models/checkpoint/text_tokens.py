@@ -159,7 +159,6 @@ class ModelTokenizer:
         if prompt is not None and not isinstance(prompt, str):
             raise invalid("prompt", "a str or None", prompt)
         self._tokenizer = tokenizer
-        self._lower_case = checkpoint.do_lower_case
         self._n_known: int | None = getattr(checkpoint.text_config, "vocab_size", None)
         self._prompt = checkpoint.resolve_prompt(prompt)
         self._prefix: list[int] = []
@@ -180,6 +179,8 @@ class ModelTokenizer:
         self, checkpoint: Checkpoint, max_length: int | None, shortest: int
     ) -> int:
         positions = checkpoint.n_positions or _UNLIMITED
+        if checkpoint.reads_beyond_positions:
+            positions = max(positions, checkpoint.max_seq_length or 0)
         length = check_int("max_length", max_length, shortest, optional=True)
         if length is None:
             own = min(checkpoint.max_seq_length or self._tokenizer.model_max_length, positions)
@@ -225,8 +226,7 @@ class ModelTokenizer:
 
     def _prepare(self, text: str) -> str:
         """Return a text as the tokenizer gets it."""
-        prepared = replace_lone_surrogates(self._prompt + text)
-        return prepared.lower() if self._lower_case else prepared
+        return replace_lone_surrogates(self._prompt + text)
 
     def _encode(self, texts: Sequence[str], **more: bool) -> Any:
         """Tokenize texts, with the prompt and without special tokens."""
@@ -303,7 +303,15 @@ class TextTokenizer(ModelTokenizer):
         self._from_the_end = getattr(tokenizer, "truncation_side", "right") == "left"
         self._stride = self._resolve_stride(stride, overflow == "window")
         leaves_out = self._n_prompt and not checkpoint.include_prompt
-        self._n_left_out = len(self._prefix) + self._n_prompt if leaves_out else 0
+        self._n_left_out = self._length_of_prompt() if leaves_out else 0
+
+    def _length_of_prompt(self) -> int:
+        """Return how many tokens are those of the prompt, as sentence-transformers counts them.
+
+        It tokenizes the prompt alone, and leaves out the last token if it is a special one.
+        """
+        alone = [*self._prefix, *self._encode([""])["input_ids"][0], *self._suffix]
+        return len(alone) - (alone[-1] in self._tokenizer.all_special_ids)
 
     @cached_property
     def settings(self) -> tuple[str, ...]:
@@ -393,6 +401,8 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
             local_files_only=True,
             **checkpoint.tokenizer_settings,
         )
+        if checkpoint.do_lower_case:
+            _lower(tokenizer)
     limit: Any = tokenizer.model_max_length
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
         raise ModelIntegrityError(
@@ -406,6 +416,26 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
             " model again."
         )
     return tokenizer
+
+
+def _lower(tokenizer: Any) -> None:
+    """Let a tokenizer lower the case of texts, but not of special tokens within them."""
+    from tokenizers.normalizers import Lowercase
+    from tokenizers.normalizers import Sequence as Normalizers
+
+    if not tokenizer.is_fast:
+        try:
+            tokenizer.do_lower_case = True
+        except AttributeError:
+            tokenizer.basic_tokenizer.do_lower_case = True
+        return
+    backend = tokenizer.backend_tokenizer
+    own = backend.normalizer
+    steps: list[Any] = [] if own is None else [own]
+    if isinstance(own, Normalizers):
+        steps = [own[index] for index in range(len(own))]
+    if not any(isinstance(step, Lowercase) for step in steps):
+        backend.normalizer = Normalizers([Lowercase(), *steps])
 
 
 def replace_lone_surrogates(text: str) -> str:

@@ -41,8 +41,9 @@ def pool(states: Tensor, pooling: str, skip: int = 0) -> Tensor:
     """Pool the tokens of sequences of equal length, in float32.
 
     ``states`` is of shape (..., n_tokens, hidden), the result of shape (..., hidden). The first
-    ``skip`` tokens, those of a prompt, stay out, but at least one token is always pooled.
-    ``weightedmean`` weighs token *i* (from 1, skipped ones included) by *i*.
+    ``skip`` tokens, those of a prompt, stay out. If there are no others, ``cls`` takes the first of
+    them, and the other poolings give zeros. ``weightedmean`` weighs token *i* (from 1, skipped ones
+    included) by *i*.
 
     References
     ----------
@@ -52,12 +53,12 @@ def pool(states: Tensor, pooling: str, skip: int = 0) -> Tensor:
     import torch
 
     length = states.shape[-2]
-    first = min(skip, length - 1)
+    if skip >= length and pooling != "cls":
+        return torch.zeros_like(states[..., 0, :], dtype=torch.float32)
+    first = skip if skip < length else 0
     states = states[..., first:, :].float()
-    if pooling == "cls":
-        return states[..., 0, :]
-    if pooling == "lasttoken":
-        return states[..., -1, :]
+    if pooling in ("cls", "lasttoken"):
+        return states[..., 0 if pooling == "cls" else -1, :]
     if pooling == "max":
         return states.amax(dim=-2)
     if pooling == "mean":

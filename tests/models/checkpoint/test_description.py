@@ -12,6 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
 
 from bertvectorizer.errors import (
     ModelIntegrityError,
@@ -99,6 +100,26 @@ def test_no_limit_of_positions(config: Any) -> None:
     assert Checkpoint(Path(), "", config).n_positions is None
 
 
+@pytest.mark.parametrize(
+    ("entries", "pooling"),
+    [
+        ({"architectures": ["MistralForCausalLM"]}, "lasttoken"),
+        ({"architectures": ["MistralForCausalLM"], "is_causal": False}, "mean"),
+        ({"architectures": ["MistralModel"]}, "mean"),
+        ({"architectures": None}, "mean"),
+    ],
+)
+def test_pooling_of_a_plain_language_model_equals_sentence_transformers(
+    entries: dict[str, Any], pooling: str, tiny_model: ModelFactory, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(tiny_model("mistral"), tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | entries))
+    assert open_checkpoint(model).pooling == (pooling,)
+    peer = SentenceTransformer(str(model), device="cpu")
+    assert peer[1].pooling_mode == pooling
+
+
 def test_the_default_model(default_model_directory: Path) -> None:
     checkpoint = open_checkpoint(DEFAULT_MODEL)
     assert checkpoint.directory == default_model_directory
@@ -162,7 +183,7 @@ class TestOlderFormats:
         theirs = Pooling.load(str(model / "1_Pooling")).pooling_mode
         assert pooling == ((theirs,) if isinstance(theirs, str) else tuple(theirs))
 
-    @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "distilbert", "mpnet"])
+    @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "distilbert", "xlnet"])
     def test_settings_lie_in_a_file_named_after_the_family(self, model: Path, kind: str) -> None:
         write_modules(model, "Pooling", Pooling={"pooling_mode_mean_tokens": True})
         (model / f"sentence_{kind}_config.json").write_text(
@@ -237,7 +258,7 @@ class TestRefused:
     )
     def test_a_module_that_is_none_of_the_known(self, model: Path, kind: str) -> None:
         write_modules(model, "Pooling", kind, Pooling={})
-        with pytest.raises(UnsupportedModelError, match="known are"):
+        with pytest.raises(UnsupportedModelError, match="which is not supported"):
             open_checkpoint(str(model))
 
     @pytest.mark.parametrize("path", ["../outside", "/etc", "a/../../b", "C:/x", "..\\outside"])
@@ -341,6 +362,14 @@ class TestRefused:
         write_modules(model, "Pooling")
         with pytest.raises(ModelIntegrityError, match=r"1_Pooling/config\.json' cannot be read"):
             open_checkpoint(str(model))
+
+    def test_two_modules_of_one_name(self, model: Path) -> None:
+        write_modules(model, "Pooling", Pooling={"pooling_mode_mean_tokens": True})
+        modules = json.loads((model / "modules.json").read_text())
+        modules[1]["name"] = modules[0]["name"]
+        (model / "modules.json").write_text(json.dumps(modules))
+        with pytest.raises(ModelIntegrityError, match="several modules of one name"):
+            open_checkpoint(model)
 
     def test_a_list_of_no_modules(self, model: Path) -> None:
         (model / "modules.json").write_text("[]")

@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import ModelIntegrityError, UnsafeModelError, UnsupportedModelError
 from bertvectorizer.models import open_checkpoint
-from tests.tiny import ModelFactory, save_sentence_transformer
+from tests.tiny import ModelFactory, save_model, save_sentence_transformer
 
-TEXTS = ["the old bat flew in the night", "a ball", "", "the river bank. " * 60]
+TEXTS = [
+    "the old bat flew in the night", "a ball", "", "the river bank. " * 60,
+    "A [SEP] BAT \u0391\u03a3 [MASK] \u0130",
+]  # fmt: skip
 TRANSFORMER = "sentence_bert_config.json"
 MODEL = "config_sentence_transformers.json"
 
@@ -46,7 +51,7 @@ def assert_equal_to_the_peer(directory: Path) -> None:
     np.testing.assert_allclose(vectors, peer.encode(TEXTS), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:. of 4 texts are longer")
+@pytest.mark.filterwarnings("ignore:. of 5 texts are longer")
 class TestHonoured:
     @pytest.mark.parametrize(
         "settings",
@@ -61,6 +66,7 @@ class TestHonoured:
             {"processing_kwargs": {"text": {"max_length": 9, "truncation": True}}},
             {"config_kwargs": {"num_hidden_layers": 2}},
             {"config_args": {"hidden_act": "relu"}},
+            {"config_args": {"hidden_act": "relu"}, "config_kwargs": {"is_decoder": True}},
             {"do_lower_case": True},
         ],
     )
@@ -84,6 +90,74 @@ class TestHonoured:
     def test_a_default_prompt_that_every_model_has(self, directory: Path, name: str | None) -> None:
         edit(directory / MODEL, default_prompt_name=name, prompts={})
         assert_equal_to_the_peer(directory)
+
+
+@pytest.mark.filterwarnings("ignore:. of 5 texts are longer")
+class TestFilesOfSettings:
+    def test_the_first_with_entries_of_those_that_the_peer_knows(self, directory: Path) -> None:
+        (directory / TRANSFORMER).write_text("{}")
+        for family, length in (("albert", 9), ("deberta", 6), ("roberta", 12), ("xlnet", 7)):
+            edit(directory / f"sentence_{family}_config.json", max_seq_length=length)
+        assert open_checkpoint(directory).max_seq_length == 12
+        assert_equal_to_the_peer(directory)
+
+    def test_one_that_the_peer_does_not_know_is_not_read(self, directory: Path) -> None:
+        (directory / TRANSFORMER).rename(directory / "sentence_mpnet_config.json")
+        edit(directory / "sentence_mpnet_config.json", max_seq_length=6)
+        assert_equal_to_the_peer(directory)
+
+
+@pytest.mark.filterwarnings("ignore:. of . texts are longer")
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        ("modernbert", {"max_position_embeddings": 32}),
+        ("mistral", {"max_position_embeddings": 32}),
+        ("deberta-v2", {"max_position_embeddings": 32, "position_biased_input": False}),
+    ],
+)
+def test_a_length_beyond_the_positions_where_they_are_relative(
+    family: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    model = save_model(family, tmp_path / "model", **changes)
+    directory = save_sentence_transformer(model, tmp_path / "saved")
+    edit(directory / TRANSFORMER, max_seq_length=90)
+    texts = ["the old bat", "the old bat flew in the night. " * 20]
+    peer = SentenceTransformer(str(directory), device="cpu", model_kwargs={"dtype": torch.float32})
+    expected = np.concatenate([peer.encode([text]) for text in texts])
+    vectors = BertVectorizer(directory, store=None).transform(texts)
+    np.testing.assert_allclose(vectors, expected, atol=1e-5, rtol=1e-5)
+    shorter = BertVectorizer(directory, store=None, max_length=32).transform(texts)
+    assert np.abs(vectors[1] - shorter[1]).max() > 1e-2
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "weightedmean", "lasttoken"])
+@pytest.mark.parametrize(
+    ("special_tokens", "prompt"),
+    [
+        ("[CLS] $A [SEP]", "the old "),
+        ("[CLS] $A", "the old "),
+        ("$A [SEP] [SEP]", "the old "),
+        ("[CLS] $A", "the old [SEP]"),
+    ],
+)
+def test_the_tokens_of_a_prompt_that_are_not_pooled(
+    pooling: str, special_tokens: str, prompt: str, tmp_path: Path
+) -> None:
+    model = save_model("bert", tmp_path / "model")
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    tokenizer.post_processor = TemplateProcessing(
+        single=special_tokens, special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(model / "tokenizer.json"))
+    options: dict[str, Any] = {"prompts": {"own": prompt}, "default_prompt_name": "own"}
+    directory = save_sentence_transformer(
+        model, tmp_path / "saved", pooling=pooling, include_prompt=False, **options
+    )
+    texts = ["a ball", "", "the old bat flew"]
+    peer = SentenceTransformer(str(directory), device="cpu", model_kwargs={"dtype": torch.float32})
+    vectors = BertVectorizer(directory, store=None).transform(texts)
+    np.testing.assert_allclose(vectors, peer.encode(texts), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

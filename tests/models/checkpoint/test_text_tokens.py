@@ -24,7 +24,7 @@ from bertvectorizer.models import (
     open_checkpoint,
 )
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer, replace_lone_surrogates
-from tests.tiny import ModelFactory
+from tests.tiny import ModelFactory, save_sentence_transformer
 
 LONG = "the old bat flew in the night and hit the crane of the river bank. money in un bank s ing"
 CLS, SEP = 2, 3
@@ -380,12 +380,13 @@ class TestTexts:
         description = json.loads((directory / "tokenizer.json").read_text())
         description["normalizer"]["lowercase"] = False
         (directory / "tokenizer.json").write_text(json.dumps(description))
-        checkpoint = open_checkpoint(str(directory))
-        cased = load_tokenizer(checkpoint)
-        assert sequences(TextTokenizer(checkpoint, cased)(["Bat"])) == [[CLS, 1, SEP]]
-        assert sequences(
-            TextTokenizer(dataclasses.replace(checkpoint, do_lower_case=True), cased)(["Bat"])
-        ) == [[CLS, 5, SEP]]
+        save_sentence_transformer(directory, tmp_path / "saved")
+        settings = tmp_path / "saved" / "sentence_bert_config.json"
+        for lowers, word in ((False, 1), (True, 5)):
+            settings.write_text(json.dumps({"do_lower_case": lowers}))
+            checkpoint = open_checkpoint(str(tmp_path / "saved"))
+            tokenizer = TextTokenizer(checkpoint, load_tokenizer(checkpoint))
+            assert sequences(tokenizer(["Bat [SEP]"])) == [[CLS, word, SEP, SEP]]
 
 
 class TestRefused:
