@@ -142,10 +142,11 @@ def _open(directory: Path, is_whole: bool = False) -> _Opened | None:
         digest = facts.pop("digest")
         listed = (directory / "words.json").read_bytes()
         shape = (int(facts["n_words"]), int(facts["n_dims"]))
+        size = (directory / "vectors.f32").stat().st_size
         for name, is_right in (
             ("facts.json", digest == _digest(json.dumps(facts))),
             ("words.json", facts["words"] == _digest(listed)),
-            ("vectors.f32", _size(directory / "vectors.f32") == 4 * shape[0] * shape[1]),
+            ("vectors.f32", size == 4 * shape[0] * shape[1]),
         ):
             if not is_right:
                 raise _DamagedError(f"{name} differs from its digest or its size")
@@ -164,10 +165,6 @@ def _open(directory: Path, is_whole: bool = False) -> _Opened | None:
         if not directory.is_dir():
             return None
         raise _DamagedError(str(error)) from error
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
 
 
 def _make(directory: Path, blocks: Callable[[], Blocks], n_skipped: Callable[[], int]) -> _Opened:

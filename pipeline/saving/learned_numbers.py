@@ -25,8 +25,6 @@ _WIDTHS = (
     "_fit_X", "cluster_centers_", "centroids_", "coef_", "components_", "idf_",
     "subcluster_centers_", "support_vectors_",
 )  # fmt: skip
-
-
 _MOST_NAMES = 1 << 22  # an estimator makes as many names of features as it says
 
 

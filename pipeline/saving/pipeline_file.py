@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...errors import InvalidParameterError, ModelError, ModelIntegrityError
 from ...features.bert_common import BertBase
+from ...foreign import reason_of
 from ...output_file import output_fault
 from ...validation import check_flag, invalid, short_text
 from ...warning import warn_user
@@ -183,7 +184,8 @@ def save_pipeline(
             raise
         raise InvalidParameterError(
             f"The 'pipeline' parameter must hold only what skops can save. It says:"
-            f" {short_text(str(error), 300)}"
+            f" {reason_of(error)}. Of a search over other objects, such as SciPy's distributions,"
+            " save a pipeline with its best_estimator_."
         ) from error
     return path
 
@@ -295,10 +297,10 @@ def load_pipeline(
     together. The predictions of a pipeline from an untrusted source may still be manipulated.
 
     A file does not choose how many processes and threads are started, or where files are read and
-    written. ``n_jobs``, ``pre_dispatch``, ``workers``, ``memory`` and ``store`` are reset to their
-    defaults, except those in ``trusted``. The same applies to these, and to ``trust_remote_code``
-    and ``input``, in the grid of a search. Only a model, or a file of word vectors, is found by the
-    name in the file.
+    written. ``n_jobs``, ``pre_dispatch``, ``workers``, ``memory``, ``store`` and a path as
+    ``word_frequencies`` are reset to their defaults, except those in ``trusted``. The same applies
+    to these, and to ``trust_remote_code`` and ``input``, in the grid of a search. Only a model, or
+    a file of word vectors, is found by the name in the file.
 
     A transformer is searched for when texts are first encoded. It is an error if it is missing or
     was changed. If it was moved, give its new place by
