@@ -76,9 +76,9 @@ class StaticVectorizer(WordVectorizer):
     tokenizer : str or callable, default=scikit-learn's
         A pattern that matches words, or a callable that returns the words of a text. The default is
         the tokenizer of a static model, else scikit-learn's pattern, which drops punctuation and
-        words of one letter. Texts are
-        lower-cased first if the words of the table are in lower case. `BertWordVectorizer` gives
-        the same rows for the same lists of words, or with the same tokenizer.
+        words of one letter. Texts are lower-cased first if the words of the table are in lower
+        case. `BertWordVectorizer` gives the same rows for the same lists of words, or with the same
+        tokenizer.
     oov : {"auto", "skip", "zero", "subword"}, default="auto"
         How to treat words that are not in the table: skip them, use zeros as their vectors, or
         compute their vectors from subwords. ``"auto"`` is ``"subword"`` if the table has subwords,

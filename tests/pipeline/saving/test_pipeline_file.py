@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from scipy.stats import randint
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
@@ -25,7 +26,7 @@ from sklearn.linear_model import (
     RidgeClassifierCV,
     RidgeCV,
 )
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, StratifiedKFold
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
@@ -276,6 +277,12 @@ def test_other_types_are_refused_unless_they_are_named(tmp_path: Path) -> None:
             pipeline.predict_proba(NEW),
         )
         path.unlink()
+
+
+def test_a_search_over_distributions_names_the_remedy(tmp_path: Path) -> None:
+    search = RandomizedSearchCV(LogisticRegression(), {"max_iter": randint(90, 99)}, n_iter=1, cv=2)
+    with pytest.raises(InvalidParameterError, match=r"RecursionError: .* its best_estimator_"):
+        save_pipeline(fitted(TfidfVectorizer(), search), tmp_path / "model.skops")
 
 
 def test_subwords_of_another_kind_are_refused(tmp_path: Path) -> None:
