@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..comparison.metrics import TABLE_COLUMNS
-from ..comparison.results_table import BEST_BASELINE, EXPLORATORY, PRIMARY
+from ..comparison.results_table import BEST_BASELINE, EXPLORATORY
 from .formatting import (
     MAX_NAME,
     format_bytes,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Flip", "Row", "Table", "cost_table", "find_flips", "score_table", "split_table"]
 
-_FAMILIES = {PRIMARY: "primary", EXPLORATORY: "exploratory", "": ""}
 _MAX_FLIPPED = 10
 _MAX_LABEL = 90
 _MAX_TEXT = 400
@@ -122,7 +121,7 @@ def score_table(comparison: ComparisonResult) -> Table:
                 difference, format_interval(row, "difference_low", "difference_high", signed=True)
             ),
             Cell(format_p(row["p_value"])),
-            Cell(str(row["verdict"]), _FAMILIES[row["family"]], is_text=True),
+            Cell(str(row["verdict"]), str(row["family"]), is_text=True),
         ]
         if has_test:
             test_interval = format_interval(row, "test_low", "test_high")
