@@ -145,8 +145,13 @@ class BertBase(Generic[_Encoder]):
 
 
 @contextmanager
-def naming_moved(estimator: object, parameter: str, is_fitted: bool) -> Iterator[None]:
-    """Say how a fitted estimator gets the new place of a model that is no longer at its old one."""
+def naming_moved(
+    estimator: object, parameter: str, is_fitted: bool, option: str = "--model"
+) -> Iterator[None]:
+    """Say how a fitted estimator gets the new place of a model that is no longer at its old one.
+
+    ``option`` is that of the command ``predict``.
+    """
     try:
         yield
     except ModelNotFoundError as error:
@@ -157,9 +162,9 @@ def naming_moved(estimator: object, parameter: str, is_fitted: bool) -> Iterator
             f"{error}\nThis {name} was fitted with it. If it was moved, give its new place by"
             f" set_params({parameter}=...), in a pipeline by"
             f" set_params({name.lower()}__{parameter}=...), with the name of its step (the command"
-            " 'predict': --model). A SequenceLabeler or ColumnTransformer has a fitted copy, which"
-            " needs it: labeler.vectorizer_ or named_transformers_['name']. The content must be"
-            " that of fit."
+            f" 'predict': {option}). A SequenceLabeler or ColumnTransformer has a fitted copy,"
+            " which needs it: labeler.vectorizer_ or named_transformers_['name']. The content must"
+            " be that of fit."
         ) from None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ModelChangedError
 from ..models.word_vectors.checks import OnError
-from ..models.word_vectors.loading import is_in_memory, load_word_vectors
+from ..models.word_vectors.loading import DISTILL, is_in_memory, load_word_vectors
 from ..models.word_vectors.static_model import ModelTokens
 from ..models.word_vectors.table import WordVectors
 from ..validation import check_choice
@@ -329,7 +329,8 @@ class StaticVectorizer(WordVectorizer):
     def _open(self) -> WordVectors:
         """Return the table of ``vectors``; an object of another library is converted once."""
         if not is_in_memory(self.vectors):
-            with naming_moved(self, "vectors", hasattr(self, "vectors_fingerprint_")):
+            option = "--model" if str(self.vectors).startswith(DISTILL) else "--vectors"
+            with naming_moved(self, "vectors", hasattr(self, "vectors_fingerprint_"), option):
                 return load_word_vectors(
                     self.vectors, on_error=self.on_error, local_files_only=self.local_files_only
                 )

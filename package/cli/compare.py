@@ -165,7 +165,7 @@ def compare(
     ] = None,
     title: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Title of the report. Default: with the name of FILE."),
+        typer.Option(metavar="TITLE", help="Title of the report. Default: with the name of FILE."),
     ] = None,
     sample: options.SampleOption = None,
     n_jobs: Annotated[

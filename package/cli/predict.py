@@ -60,6 +60,12 @@ def predict(
             metavar="NAME", help="New name or directory of the transformer, if it was moved."
         ),
     ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="New place of the file of word vectors, if it was moved."
+        ),
+    ] = None,
     local_files_only: options.OfflineOption = False,
     store: options.StoreOption = None,
     chunk_rows: options.ChunkRowsOption = 4096,
@@ -79,7 +85,7 @@ def predict(
 
         check_output_file(output, FORMATS, [file, model_file, store])
         saved = load_pipeline(model_file)
-        _configure(saved, model, local_files_only, store)
+        _configure(saved, model, vectors, local_files_only, store)
         predict_file(
             saved,
             path,
@@ -93,15 +99,45 @@ def predict(
 
 
 def _configure(
-    saved: SavedPipeline, model: str | None, local_files_only: bool, store: Path | None
+    saved: SavedPipeline,
+    model: str | None,
+    vectors: Path | None,
+    local_files_only: bool,
+    store: Path | None,
 ) -> None:
-    """Set where transformers are searched for, and the store. By default there is no store."""
+    """Set where models and word vectors are searched for, and the store, by default none."""
     from ..pipeline.saving.compact import set_everywhere
 
     set_everywhere(saved.pipeline, store=store)
     if local_files_only:
         set_everywhere(saved.pipeline, local_files_only=True)
-    if model is not None and not set_everywhere(saved.pipeline, model_name=model):
-        raise InvalidParameterError(
-            f"--model {model!r} replaces a transformer, but the pipeline has none. Leave it out."
-        )
+    if model is not None:
+        n_set = set_everywhere(saved.pipeline, model_name=model)
+        n_set += _set_vectors(saved, model, are_distilled=True)
+        _check_set(n_set, f"--model {model!r} replaces a transformer")
+    if vectors is not None:
+        n_set = _set_vectors(saved, str(vectors), are_distilled=False)
+        _check_set(n_set, f"--vectors {str(vectors)!r} replaces a file of word vectors")
+
+
+def _set_vectors(saved: SavedPipeline, place: str, *, are_distilled: bool) -> int:
+    """Set where word vectors are read, those of a file or distilled ones; return of how many."""
+    from ..features import StaticVectorizer
+    from ..models.word_vectors.loading import DISTILL
+    from ..pipeline.saving.compact import estimators_within
+
+    parts = [
+        part
+        for part in estimators_within(saved.pipeline)
+        if isinstance(part, StaticVectorizer)
+        and isinstance(part.vectors, str)
+        and part.vectors.startswith(DISTILL) == are_distilled
+    ]
+    for part in parts:
+        part.vectors = f"{DISTILL}{place}" if are_distilled else place
+    return len(parts)
+
+
+def _check_set(n_set: int, option: str) -> None:
+    if not n_set:
+        raise InvalidParameterError(f"{option}, but the pipeline has none. Leave it out.")

@@ -19,6 +19,7 @@ from ...models.checkpoint.source import open_checkpoint
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...models.pooling.layers import resolve_layers
 from ...models.pooling.tokens import resolve_pooling
+from ...models.word_vectors.loading import DISTILL
 from ...validation import invalid, short_repr
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def default_features(
     }
     if can_distill():
         features["distilled words"] = StaticVectorizer(
-            f"distill:{model.model_name}", local_files_only=model.local_files_only
+            f"{DISTILL}{model.model_name}", local_files_only=model.local_files_only
         )
     paths = [vectors] if isinstance(vectors, (str, Path)) else list(vectors)
     names = [replace_lone_surrogates(Path(path).name) for path in paths]
@@ -191,7 +192,7 @@ def join_models(rosters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _uses_model(transformer: Any) -> bool:
     is_distilled = isinstance(transformer, StaticVectorizer) and str(
         transformer.vectors
-    ).startswith("distill:")
+    ).startswith(DISTILL)
     return is_distilled or is_contextual(transformer)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bertvectorizer.pipeline.saving.pipeline_file import save_pipeline
+from bertvectorizer.pipeline.saving.pipeline_file import load_pipeline, save_pipeline
 from tests.package.cli.command import Result, Run, assert_one_line
 
 ROWS = [("the old bat flew", "animal"), ("he hit the ball", "thing")] * 5
@@ -119,3 +119,28 @@ def test_an_interrupt_is_one_line(
     monkeypatch.setattr("bertvectorizer.pipeline.predict_file", stop)
     result = run("predict", trained, table, "-o", table.with_name("out.csv"))
     assert result == Result(130, "", "Interrupted: nothing was written\n")
+
+
+def test_word_vectors_that_were_moved(table: Path, tmp_path: Path, run: Run) -> None:
+    from sklearn.dummy import DummyClassifier
+    from sklearn.pipeline import make_pipeline
+
+    from bertvectorizer import StaticVectorizer
+    from bertvectorizer.cli.predict import _configure
+
+    glove, moved, model = tmp_path / "glove.txt", tmp_path / "moved.txt", tmp_path / "model.skops"
+    glove.write_text("bat 1 0\nball 0 1\n", encoding="utf-8")
+    vectorizer = StaticVectorizer(glove)
+    pipeline = make_pipeline(vectorizer, DummyClassifier()).fit(*zip(*ROWS, strict=True))
+    save_pipeline(pipeline, model, text="text", target="sense")
+    glove.rename(moved)
+    words = ["predict", model, table, "-o", tmp_path / "out.csv"]
+    assert "'predict': --vectors" in run(*words).err
+    assert_one_line(run(*words, "--model", moved), "replaces a transformer", "has none")
+    assert run(*words, "--vectors", moved).code == 0
+    vectorizer.vectors = "distill:nobody/nothing"
+    save_pipeline(pipeline, model, text="text", target="sense")
+    assert_one_line(run(*words, "--vectors", moved), "replaces a file of word vectors", "has none")
+    saved = load_pipeline(model)
+    _configure(saved, "somebody/something", None, local_files_only=False, store=None)
+    assert saved.pipeline[0].vectors == "distill:somebody/something"
