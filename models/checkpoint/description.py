@@ -42,6 +42,7 @@ __all__ = [
     "quiet_messages",
     "read_checkpoint",
     "read_config",
+    "read_modules",
     "transformer_directory",
 ]
 
@@ -226,7 +227,7 @@ class Checkpoint:
 
 def transformer_directory(root: Path) -> Path:
     """Return the directory of the transformer, or of the adapter that changes it."""
-    return _read_modules(root)[0].path if os.path.isfile(root / "modules.json") else root
+    return read_modules(root)[0].path if os.path.isfile(root / "modules.json") else root
 
 
 def model_directories(root: Path, with_code: bool, base: Path | None = None) -> tuple[Path, ...]:
@@ -234,7 +235,7 @@ def model_directories(root: Path, with_code: bool, base: Path | None = None) -> 
 
     ``base`` is that of the base model of an adapter, where it lies elsewhere.
     """
-    modules = _read_modules(root) if os.path.isfile(root / "modules.json") else []
+    modules = read_modules(root) if os.path.isfile(root / "modules.json") else []
     found = [root, *(module.path for module in modules)]
     found += [path / "additional_chat_templates" for path in found[:2]]
     if base is not None:
@@ -264,7 +265,7 @@ def read_checkpoint(
     transformer = root
     modules: list[LaterModule] = []
     if os.path.isfile(root / "modules.json"):
-        modules = _read_modules(root)
+        modules = read_modules(root)
         transformer = modules[0].path
     check_names(transformer)
     adapter = read_adapter(transformer)
@@ -438,7 +439,7 @@ def _check_code(path: Path, auto_map: Any) -> None:
         )
 
 
-def _read_modules(root: Path) -> list[LaterModule]:
+def read_modules(root: Path) -> list[LaterModule]:
     """Read the list of modules of a sentence-transformers checkpoint."""
     file = root / "modules.json"
     modules = []

@@ -21,6 +21,7 @@ from ...errors import (
 )
 from ...foreign import foreign_errors_as
 from ...validation import short_repr
+from ..checkpoint.description import read_modules
 from ..checkpoint.saved_settings import is_length, read_json, read_model_settings
 from ..pooling.words import pool_words
 from .disk_cache import file_digest
@@ -33,7 +34,7 @@ __all__ = ["ModelTokens", "StaticModel", "read_static_model"]
 
 _WEIGHTS, _TOKENIZER = "model.safetensors", "tokenizer.json"
 _SETTINGS = ("modules.json", "config.json", "config_sentence_transformers.json")
-_PLACES = ("", ".", "0_StaticEmbedding")
+_OWN = "sentence_transformers."
 _MODEL2VEC_TENSOR, _TENSOR = "embeddings", "embedding.weight"
 _MAX_LENGTH = 512  # of model2vec
 _MOST_READ = 4
@@ -161,22 +162,30 @@ class ModelTokens:
 
 def read_static_model(directory: Path) -> StaticModel | None:
     """Read the description of a static model; None if the directory holds no such model."""
-    modules = _read_json(directory / "modules.json", list)
-    names = [_module_name(directory, module) for module in modules]
-    place = ""
-    if names:
-        if names[0] != "StaticEmbedding":
+    modules = read_modules(directory) if os.path.isfile(directory / "modules.json") else []
+    place = directory
+    if modules:
+        first, *rest = modules
+        if first.name != "StaticEmbedding":
             return None
-        others = [name for name in names[1:] if name != "Normalize"]
-        place = modules[0].get("path", "")
-        if others or place not in _PLACES:
+        if not first.type.startswith(_OWN):
+            raise UnsafeModelError(
+                f"The model in '{directory}' has a module of its own, {short_repr(first.type)}, and"
+                " loading it would run code. Choose a model with modules of sentence-transformers"
+                " only."
+            )
+        others = [
+            one.type for one in rest if one.name != "Normalize" or not one.type.startswith(_OWN)
+        ]
+        if others:
             raise UnsupportedModelError(
                 f"The model in '{directory}' must have StaticEmbedding and Normalize as its modules"
-                f" to serve as static word vectors. Got {others or place!r} in its modules.json."
+                f" to serve as static word vectors. Got {short_repr(others)} in its modules.json."
             )
-    weights, tokenizer = directory / place / _WEIGHTS, directory / place / _TOKENIZER
+        place = first.path
+    weights, tokenizer = place / _WEIGHTS, place / _TOKENIZER
     if not os.path.isfile(weights) or not os.path.isfile(tokenizer):
-        if names:
+        if modules:
             raise ModelIntegrityError(
                 f"The static model in '{directory}' must have the files '{_WEIGHTS}' and"
                 f" '{_TOKENIZER}'. Fetch it again; weights in other formats are not read."
@@ -184,15 +193,16 @@ def read_static_model(directory: Path) -> StaticModel | None:
         return None
     tensors = _tensors(weights)
     is_model2vec = _MODEL2VEC_TENSOR in tensors and _TENSOR not in tensors
-    if not names and not is_model2vec:
+    if not modules and not is_model2vec:
         return None
     files = (weights, tokenizer, *(directory / name for name in _SETTINGS))
     key = _key(files)
     if known := _read.get((directory, key)):
         return known
-    config = _read_json(directory / "config.json", dict) if is_model2vec else {}
+    path = directory / "config.json"
+    config = read_json(path, dict) if is_model2vec and os.path.isfile(path) else {}
     saved = read_model_settings(directory)
-    normalize = "Normalize" in names or config.get("normalize") is True
+    normalize = len(modules) > 1 or config.get("normalize") is True
     truncate_dim = saved.get("truncate_dim")
     if normalize and truncate_dim is not None:
         raise UnsupportedModelError(
@@ -229,28 +239,6 @@ def _key(files: tuple[Path, ...]) -> str:
     weights, *others = files
     digests = [f"{path.name} {file_digest(path)}" for path in others if os.path.isfile(path)]
     return file_digest(weights, "static model", *digests)
-
-
-def _module_name(directory: Path, module: Any) -> str:
-    kind = module.get("type") if isinstance(module, dict) else None
-    if not isinstance(kind, str):
-        raise ModelIntegrityError(
-            f"The file modules.json of '{directory}' must list modules with their types. Got"
-            f" {short_repr(module)} instead."
-        )
-    library, _, rest = kind.partition(".")
-    name = rest.rpartition(".")[2]
-    if name == "StaticEmbedding" and library != "sentence_transformers":
-        raise UnsafeModelError(
-            f"The model in '{directory}' has a module of its own, {short_repr(kind)}, and loading"
-            " it would run code. Choose a model with modules of sentence-transformers only."
-        )
-    return name if library == "sentence_transformers" else kind
-
-
-def _read_json(file: Path, kind: type) -> Any:
-    """Return the content of a JSON file, which must be of a kind; empty if there is no file."""
-    return read_json(file, kind) if os.path.isfile(file) else kind()
 
 
 def _reading(fault: str) -> AbstractContextManager[None]:

@@ -205,7 +205,9 @@ def edit(file: Path, **changes: Any) -> None:
 
 
 def modules(*kinds: str, path: str = "") -> str:
-    return json.dumps([{"idx": 0, "name": "0", "path": path, "type": kind} for kind in kinds])
+    return json.dumps(
+        [{"name": str(idx), "path": path, "type": kind} for idx, kind in enumerate(kinds)]
+    )
 
 
 STATIC = "sentence_transformers.models.StaticEmbedding"
@@ -239,8 +241,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[ModelError], str]] = {
         UnsupportedModelError,
         r"own\.Normalize",
     ),
-    "outside": (spoil("modules.json", modules(STATIC, path="../n")), UnsupportedModelError, "/n'"),
-    "no types": (spoil("modules.json", "[3]"), ModelIntegrityError, "with their types. Got 3"),
+    "outside": (spoil("modules.json", modules(STATIC, path="../n")), UnsafeModelError, "/n'"),
+    "no types": (spoil("modules.json", "[3]"), ModelIntegrityError, "without a type or a path: 3"),
     "no list": (spoil("modules.json", "{}"), ModelIntegrityError, "must contain a list"),
     "no JSON": (
         spoil("modules.json", "[" * 10**6),
