@@ -121,8 +121,11 @@ def _transformer_settings(settings: _Settings) -> dict[str, Any]:
     steps = settings.section("processing_kwargs").ignore("audio", "image", "video", "chat_template")
     of_call = steps.section("text", "common")
     steps.finish()
-    of_call.ignore("logits_to_keep", "pad_to_multiple_of", "padding", "padding_side")
-    of_call.ignore("return_tensors", "return_token_type_ids", "verbose")
+    of_call.ignore("logits_to_keep", "padding_side", "return_tensors", "return_token_type_ids")
+    of_call.ignore("verbose")
+    # Padding beyond the longest text moves positions, or leaks into the vectors of some families.
+    of_call.expect("padding", True, "longest")
+    of_call.expect("pad_to_multiple_of")
     of_call.expect("truncation", True, "longest_first", "only_first")
     special_tokens = of_call.take("add_special_tokens", "true or false", _is_flag)
     call_length = of_call.take("max_length", "a number of tokens", is_length)

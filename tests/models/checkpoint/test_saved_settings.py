@@ -210,6 +210,16 @@ class TestRefused:
                 {"processing_kwargs": {"text": {"stride": 3}}},
                 "processing_kwargs.text.stride",
             ),
+            (
+                TRANSFORMER,
+                {"processing_kwargs": {"text": {"padding": "max_length"}}},
+                "processing_kwargs.text.padding",
+            ),
+            (
+                TRANSFORMER,
+                {"processing_kwargs": {"common": {"pad_to_multiple_of": 8}}},
+                "processing_kwargs.text.pad_to_multiple_of",
+            ),
             (TRANSFORMER, {"config_kwargs": {"auto_map": {}}}, "auto_map"),
             (TRANSFORMER, {"config_args": {"no_such_entry": 1}}, "no_such_entry"),
             (MODEL, {"model_type": "SparseEncoder"}, "model_type"),
