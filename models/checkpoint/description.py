@@ -202,7 +202,8 @@ class Checkpoint:
         Angles that change with the longest text of a batch (dynamic RoPE) are left out.
         """
         config = self.text_config
-        if not getattr(config, "position_biased_input", True):
+        is_rotary = getattr(config, "position_embedding_type", None) == "rotary"
+        if is_rotary or not getattr(config, "position_biased_input", True):
             return True
         rope = getattr(config, "rope_parameters", None)
         found = (rope, *rope.values()) if isinstance(rope, dict) else ()

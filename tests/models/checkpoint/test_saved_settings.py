@@ -113,6 +113,7 @@ class TestFilesOfSettings:
     [
         ("modernbert", {"max_position_embeddings": 32}),
         ("mistral", {"max_position_embeddings": 32}),
+        ("esm", {"max_position_embeddings": 32, "position_embedding_type": "rotary"}),
         ("deberta-v2", {"max_position_embeddings": 32, "position_biased_input": False}),
     ],
 )
