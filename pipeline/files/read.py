@@ -564,7 +564,12 @@ def _parquet_chunks(file: _File, columns: Sequence[str], rows: int) -> Iterator[
     from pyarrow import parquet
 
     def frame(batches: list[Any]) -> pd.DataFrame:
-        return cast("pd.DataFrame", pa.Table.from_batches(batches).to_pandas()[list(columns)])
+        # What pandas says of its index and its names would move or rename columns. Large integers
+        # would lose digits beside missing ones.
+        table = pa.Table.from_batches(batches).select(list(columns))
+        return cast(
+            "pd.DataFrame", table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
+        )
 
     n_allowed = most_bytes(file.path.stat().st_size, small=_BATCH_BYTES)
     fault = f"The file {str(file.path)!r} cannot be read as parquet"

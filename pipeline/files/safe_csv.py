@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...validation import NUMBER
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["csv_text", "defuse"]
+__all__ = ["csv_text", "defuse", "json_text"]
 
 # Spreadsheets skip blanks and invisible characters, and read all forms of a sign alike. No formula
 # begins with a sign and a closing bracket, as ";-)" does.
@@ -56,7 +57,8 @@ def _guard(start: re.Match[str]) -> str:
 def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
     """Return a table as CSV without its index, in which no spreadsheet finds a formula.
 
-    Texts and the names of columns are in quotation marks; missing values are empty.
+    Texts and the names of columns are in quotation marks; missing values are empty. Lists and
+    mappings are JSON.
 
     >>> import pandas as pd
     >>> print(csv_text(pd.DataFrame({"text": ["=1+1", "a, b"], "number": [-1.5, 2.0]})), end="")
@@ -68,11 +70,27 @@ def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
     for index in range(safe.shape[1]):
         column = safe.iloc[:, index]
         if column.dtype.kind not in "biuf":
-            safe.isetitem(index, list(map(_cell, column)))
+            # As objects, since integers would become floats beside missing values.
+            safe.isetitem(index, pd.Series(map(_cell, column), index=safe.index, dtype=object))
     return safe.to_csv(
         header=header, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
     )
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, (list, tuple, dict, np.ndarray)):
+        value = json_text(value)  # the text of an array leaves most values out
     return replace_lone_surrogates(defuse(value)) if isinstance(value, str) else value
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON; what JSON lacks, such as a date, is a text.
+
+    >>> json_text({"row": np.int64(0), "words": np.array(["bat"])})
+    '{"row": 0, "words": ["bat"]}'
+    """
+    return json.dumps(value, ensure_ascii=False, default=_as_json)
+
+
+def _as_json(value: Any) -> Any:
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)

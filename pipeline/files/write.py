@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -24,7 +23,7 @@ from ...foreign import foreign_errors_as
 from ...output_file import atomic_write, open_draft, output_fault
 from ...validation import invalid, short_repr
 from .read import read_chunks
-from .safe_csv import csv_text, defuse
+from .safe_csv import csv_text, defuse, json_text
 
 __all__ = [
     "CsvWriter",
@@ -307,7 +306,14 @@ class ParquetWriter(Writer):
         with foreign_errors_as(InvalidTableError, fault, "Choose another format for the output."):
             if self._file is None:
                 self._open(frame)
-            table = self._arrow.Table.from_pandas(frame, schema=self._schema, preserve_index=False)
+            # With a schema, from_pandas would cut 2.5 to an integer, and drop keys of mappings.
+            table = self._arrow.Table.from_pandas(frame, preserve_index=False)
+            for own, field in zip(table.schema, self._schema, strict=True):
+                if not _keeps_values(own.type, field.type):
+                    raise TypeError(
+                        f"{field.name!r} holds {own.type} after {field.type} in rows before"
+                    )
+            table = table.cast(self._schema)
         self._file.write_table(table)
 
     def close(self) -> None:
@@ -315,6 +321,17 @@ class ParquetWriter(Writer):
         if self._file is None:
             self._open(self._example)
         self._file.close()
+
+
+def _keeps_values(own: Any, wanted: Any) -> bool:
+    """Whether a cast of Arrow's from one type to another keeps each value, or raises."""
+    from pyarrow import types
+
+    if own.equals(wanted) or types.is_null(own):
+        return True
+    if types.is_list(own) and types.is_list(wanted):
+        return _keeps_values(own.value_type, wanted.value_type)
+    return all(types.is_integer(one) or types.is_floating(one) for one in (own, wanted))
 
 
 class _LinesWriter(Writer):
@@ -364,14 +381,7 @@ class JsonLinesWriter(_LinesWriter):
         series = [frame.iloc[:, index].astype(object) for index in range(frame.shape[1])]
         columns = [one.where(one.notna(), None).tolist() for one in series]
         records = (dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True))
-        return "".join(
-            json.dumps(record, ensure_ascii=False, default=_as_json) + "\n" for record in records
-        )
-
-
-def _as_json(value: Any) -> Any:
-    """Return an array as a list, and what JSON lacks, such as a date, as a text."""
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
+        return "".join(f"{json_text(record)}\n" for record in records)
 
 
 class NpyWriter(Writer):

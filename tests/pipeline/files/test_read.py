@@ -546,6 +546,14 @@ def test_a_long_line_in_a_later_chunk_is_named(tmp_path: Path) -> None:
             list(read_chunks(path, ["text"], rows))
 
 
+def test_parquet_of_pandas_is_read_by_the_names_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    large = 2**53 + 1
+    frame = pd.DataFrame({0: ["a", "b"], "id": pd.array([large, None], dtype="Int64")})
+    frame.set_index("id").to_parquet(path)
+    assert read_table(path, ["0", "id"]).to_numpy().tolist() == [["a", large], ["b", None]]
+
+
 def test_parquet_with_an_index_of_its_own_counts_rows(tmp_path: Path) -> None:
     pd.DataFrame({"text": ["a", "b", "c"]}, index=[7, 7, 8]).to_parquet(tmp_path / "table.parquet")
     assert [

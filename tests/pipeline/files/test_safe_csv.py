@@ -169,3 +169,11 @@ def test_numbers_stay_numbers() -> None:
     assert frame.columns.tolist() == ["i", "f", "b", "=o", "i"]
     assert csv_text(frame.head(0)) == '"i","f","b","\'=o","i"\n'
     assert csv_text(frame.head(0), header=False) == ""
+
+
+def test_integers_lists_and_mappings_keep_their_values() -> None:
+    many = list(range(5000))
+    cells = [2**53 + 1, None, True, 0.5, np.array(many), [], {"a": [None]}]
+    text = csv_text(pd.DataFrame({"k": pd.Series(cells, dtype=object)}))
+    found = [row[0] for row in csv.reader(io.StringIO(text))]
+    assert found == ["k", "9007199254740993", "", "True", "0.5", str(many), "[]", '{"a": [null]}']

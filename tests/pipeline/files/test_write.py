@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError
 from bertvectorizer.pipeline.files.write import (
+    ParquetWriter,
     check_output,
     describe_fault,
     warning_once,
@@ -65,3 +69,39 @@ def test_warnings_that_differ_in_numbers_are_one() -> None:
         warn()
     messages = [str(warning.message) for warning in caught]
     assert messages == ["In 2 chunks of rows, in the first of them: 3 texts", "other"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (1, 2.0),
+        (1, 2.5),
+        (2.5, 2),
+        (0.5, 2**53 + 1),
+        (None, "a"),
+        ("a", None),
+        (None, 1),
+        (True, 2),
+        (2, True),
+        ("a", 1),
+        ([1], []),
+        ([1], [1.5]),
+        ([], ["a"]),
+        ({"a": 1}, {"b": 2}),
+        ({"a": 1}, {"a": 2, "b": 3}),
+        ([{"a": 1}], [{"b": 2}]),
+    ],
+)
+def test_rows_of_another_type_are_written_as_they_are_or_refused(first: Any, second: Any) -> None:
+    file = io.BytesIO()
+    rows = [pd.DataFrame({"k": pd.Series([value], dtype=object)}) for value in (first, second)]
+    writer = ParquetWriter(file, rows[0])
+    writer.write(rows[0])
+    try:
+        writer.write(rows[1])
+    except InvalidTableError as error:
+        assert "several types" in str(error)
+        rows.pop()
+    writer.close()
+    found = parquet.read_table(file)["k"].to_pylist()
+    assert found == [first, second][: len(rows)]
