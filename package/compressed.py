@@ -6,11 +6,23 @@ it is in memory.
 
 from __future__ import annotations
 
+import bz2
 import io
+import lzma
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["CheckedStream", "ExpansionError", "fault_of_member", "most_bytes", "within_limits"]
+__all__ = [
+    "CheckedStream",
+    "ExpansionError",
+    "fault_of_member",
+    "most_bytes",
+    "open_bz2",
+    "open_xz",
+    "within_limits",
+]
 
 _MOST_EXPANSION = 100
 _SMALL = 16 << 20
@@ -44,6 +56,53 @@ def fault_of_member(member: zipfile.ZipInfo) -> str:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "is compressed by another method than Deflate"
     return ""
+
+
+def open_bz2(path: Path) -> io.RawIOBase:
+    """Open a .bz2 file, which may hold several streams; what is damaged raises an error.
+
+    `bz2.open` drops the rest of a file where a stream after the first is damaged at its beginning.
+    """
+    return _Streams(path.open("rb"), bz2.BZ2Decompressor)
+
+
+def open_xz(path: Path) -> io.RawIOBase:
+    """Open an .xz file; unlike `lzma.open`, it drops nothing either."""
+    return _Streams(path.open("rb"), lzma.LZMADecompressor)
+
+
+class _Streams(io.RawIOBase):
+    """The data of compressed streams that follow each other, with zeros between them."""
+
+    def __init__(self, file: IO[bytes], begin: Callable[[], Any]) -> None:
+        self._file, self._begin, self._stream = file, begin, begin()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data, packed = b"", b""
+        while not data:
+            if self._stream.eof:
+                packed = self._stream.unused_data.lstrip(b"\0")
+                while not packed and (piece := self._file.read(io.DEFAULT_BUFFER_SIZE)):
+                    packed = piece.lstrip(b"\0")
+                if not packed:
+                    return 0
+                self._stream = self._begin()
+            elif self._stream.needs_input and not (
+                packed := self._file.read(io.DEFAULT_BUFFER_SIZE)
+            ):
+                raise EOFError("it ends within a compressed stream")
+            data, packed = self._stream.decompress(packed, len(buffer)), b""
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        try:
+            self._file.close()
+        finally:
+            super().close()
 
 
 class CheckedStream(io.RawIOBase):

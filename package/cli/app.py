@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
@@ -63,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack the letters of a text
             stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _ending_as_by_ctrl_c():
         warnings.showwarning = lambda message, *_where, **_more: say(f"Note: {message}", error=True)
         try:
             code = typer.main.get_command(app).main(
@@ -84,9 +88,44 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except (typer.Abort, KeyboardInterrupt):
             say("Interrupted.", error=True)
             code = 130
+        except OSError as error:
+            if error.filename is not None:  # not of a stream
+                raise
+            code = _fail_to_print(error)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        code = _fail_to_print(error)
     sys.exit(code or 0)
 
 
 def _fail(message: str) -> int:
     say(f"Error: {message}", error=True)
     return 2
+
+
+def _fail_to_print(error: OSError) -> int:
+    """Drop what is left for standard output, or Python would try again as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    if isinstance(error, BrokenPipeError):  # the reader wants no more, which is no fault
+        return 1
+    return _fail(f"Standard output cannot be written: {error.strerror or error}.")
+
+
+@contextmanager
+def _ending_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does: what is done is kept and told."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # Windows has one of them
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not nohup's
+                before[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -49,6 +49,12 @@ def _read_separator(separator: str | None) -> str | None:
     return separator
 
 
+def _read_label_separator(separator: str | None) -> str | None:
+    if separator == "":
+        raise typer.BadParameter("It must not be empty.")
+    return separator
+
+
 # Those of `default_features`; its import would take seconds, which help and completion must not.
 FEATURE_NAMES = (
     "majority class",
@@ -142,6 +148,7 @@ LabelSeparatorOption = Annotated[
     typer.Option(
         "--label-sep",
         metavar="CHARS",
+        callback=_read_label_separator,
         help="Separator between the labels of a row, such as ';'. Makes the target multilabel.",
     ),
 ]

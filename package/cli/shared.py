@@ -55,8 +55,10 @@ def say(message: str, *, error: bool = False) -> None:
 
     Names and values in messages come from files.
     """
-    lines = "\n".join(map(printable, message.split("\n")))
-    print(lines, file=sys.stderr if error else sys.stdout)
+    stream = sys.stderr if error else sys.stdout
+    if stream is not None:  # print would take standard output instead of a closed stream
+        lines = "\n".join(map(printable, message.split("\n")))
+        print(lines, file=stream)
 
 
 @contextmanager
@@ -65,10 +67,18 @@ def readable_file(file: Path) -> Iterator[Path]:
     if file != _STREAM:
         yield file
         return
+    if sys.stdin is None:
+        raise InvalidTableError("Standard input is closed. Give a file.")
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory, "standard_input")
-        with copy.open("wb") as copied:
-            shutil.copyfileobj(sys.stdin.buffer, copied)
+        try:
+            with copy.open("wb") as copied:
+                shutil.copyfileobj(sys.stdin.buffer, copied)
+        except OSError as error:
+            raise InvalidTableError(
+                f"Standard input cannot be copied to {directory!r}: {error.strerror}. Make room, or"
+                " let TMPDIR name another folder."
+            ) from error
         with copy.open("rb") as copied:
             start = copied.read(64)
         if start.startswith(b"PAR1"):
@@ -79,13 +89,23 @@ def readable_file(file: Path) -> Iterator[Path]:
             ending = (
                 ".jsonl" if start.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \r\n\t")[:1] == b"{" else ".csv"
             )
-        yield copy.rename(copy.with_suffix(ending))
+        path = copy.rename(copy.with_suffix(ending))
+        try:
+            yield path
+        except BertVectorizerError as error:
+            shown = f"file {str(path)!r}"
+            told = type(error)(str(error).replace(shown, "standard input"))
+            for note in getattr(error, "__notes__", []):
+                told.add_note(note)
+            raise told from error
 
 
 def output_target(output: Path) -> Path | IO[bytes]:
     """Return a path as it is, and standard output for "-"."""
     if output != _STREAM:
         return output
+    if sys.stdout is None:
+        raise InvalidTableError("Standard output is closed. Give a file.")
     sys.stdout.flush()
     return sys.stdout.buffer
 

@@ -342,6 +342,8 @@ def _multilabel(values: NDArray[Any], classes: Any, name: str | None) -> Target:
             "A target of several columns must hold 0 and 1 only, a column for each label. "
             f"Got {short_repr(values[row, column])} in row {row}, column {column}, counted from 0."
         )
+    if not len(classes):
+        raise InvalidTableError("The target has no labels: that of every row is empty.")
     _check_unicode(classes, "labels")
     values = values.astype(np.int64)
     same = (values == values[0]).all(axis=0)

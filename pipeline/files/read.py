@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import csv
 import gzip
@@ -24,7 +23,14 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 import numpy as np
 import pandas as pd
 
-from ...compressed import ExpansionError, fault_of_member, most_bytes, within_limits
+from ...compressed import (
+    ExpansionError,
+    fault_of_member,
+    most_bytes,
+    open_bz2,
+    open_xz,
+    within_limits,
+)
 from ...errors import InvalidTableError
 from ...features.inputs.frames import first_names
 from ...foreign import foreign_errors_as
@@ -733,7 +739,9 @@ def _open_zst(path: Path) -> IO[bytes]:
 def _open_zip(path: Path) -> IO[bytes]:
     archive = zipfile.ZipFile(path)
     members = [
-        member for member in archive.infolist() if not member.filename.startswith("__MACOSX/")
+        member
+        for member in archive.infolist()
+        if not (member.is_dir() or member.filename.startswith("__MACOSX/"))
     ]
     if len(members) != 1:
         raise InvalidTableError(
@@ -745,9 +753,9 @@ def _open_zip(path: Path) -> IO[bytes]:
 
 
 _COMPRESSIONS: dict[str, Callable[[Path], Any]] = {
-    ".bz2": bz2.open,
+    ".bz2": open_bz2,
     ".gz": gzip.open,
-    ".xz": lzma.open,
+    ".xz": open_xz,
     ".zip": _open_zip,
     ".zst": _open_zst,
 }
@@ -775,9 +783,9 @@ def _format_name(kind: str) -> str:
 
 def _reason(error: BaseException, encoding: str | None) -> str:
     lines = str(error).strip().splitlines()
-    remedy = ""
+    remedy = "."
     if isinstance(error, UnicodeError) and encoding is not None:
         remedy = f". Its encoding is not {encoding!r}: pass another (--encoding, encoding=)."
     elif isinstance(error, UnicodeError):
         remedy = ". Save it as UTF-8, or pass its encoding (--encoding, encoding=)."
-    return (lines[0] if lines else type(error).__name__) + remedy
+    return (lines[0] if lines else type(error).__name__).rstrip(".") + remedy

@@ -39,6 +39,10 @@ __all__ = [
     "write_text",
 ]
 
+_INTERRUPTS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
 
 def check_output(output: str | Path, endings: Collection[str], *others: str | Path) -> Path:
     """Return the path of an output if it can be written; it may be none of the ``others``."""
@@ -174,19 +178,26 @@ class _Stream:
 
 @contextmanager
 def _interrupt_deferred() -> Iterator[None]:
-    """Deliver Ctrl-C after the block, so that no chunk is written without being counted."""
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+    """Deliver Ctrl-C after the block, so that no chunk is written without being counted.
+
+    So are other signals that do what Ctrl-C does.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    handlers = {number: signal.getsignal(number) for number in _INTERRUPTS}
+    handlers = {number: one for number, one in handlers.items() if callable(one)}
     pending: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: pending.append((number, frame)))
+    for number in handlers:
+        signal.signal(number, lambda number, frame: pending.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     if pending:
-        handler(*pending[0])
+        number, frame = pending[0]
+        handlers[number](number, frame)
 
 
 class _Closeable(Protocol):

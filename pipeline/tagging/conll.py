@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import gzip
 import io
@@ -17,7 +16,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
-from ...compressed import within_limits
+from ...compressed import open_bz2, open_xz, within_limits
 from ...errors import InvalidTableError
 from ...validation import invalid, short_repr
 from .schemes import check_scheme
@@ -25,7 +24,7 @@ from .tagged_sentences import TaggedSentences, converted
 
 __all__ = ["read_conll"]
 
-_OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open, ".xz": lzma.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".bz2": open_bz2, ".gz": gzip.open, ".xz": open_xz}
 _PACKED = {".7z", ".rar", ".tar", ".tgz", ".zip", ".zst"}
 _UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _NO_WORD = re.compile(

@@ -236,3 +236,31 @@ def test_zips_that_expand_in_one_step_are_refused(method: int, tmp_path: Path) -
     path.write_bytes(zipped(b"text\nx\n", method))
     with pytest.raises(InvalidTableError, match=r"another method than Deflate\. Extract it"):
         read_table(path, ["text"])
+
+
+@pytest.mark.parametrize(
+    ("ending", "pack"), [("bz2", bz2.compress), ("gz", gzip.compress), ("xz", lzma.compress)]
+)
+def test_no_stream_after_the_first_is_lost(
+    ending: str, pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / f"table.csv.{ending}"
+    first, second = pack(b"text\na bat\n"), pack(b"b\n" * 50_000)
+    for between in (b"", b"\0" * 8192 * 3):
+        path.write_bytes(first + between + second + between)
+        assert read_table(path, ["text"])["text"].tolist() == ["a bat", *["b"] * 50_000]
+    for damaged in (b"X" + second[1:], b"garbage", second[: len(second) // 2]):
+        path.write_bytes(first + damaged)
+        with pytest.raises(InvalidTableError, match="cannot be read"):
+            read_table(path, ["text"])
+    conll = tmp_path / f"words.conll.{ending}"
+    conll.write_bytes(pack(b"bat O\n") + b"garbage")
+    with pytest.raises(InvalidTableError, match="cannot be read"):
+        read_conll(conll)
+
+
+def test_a_zip_may_hold_the_folder_of_its_file(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "table.csv.zip", "w") as archive:
+        archive.mkdir("tables")
+        archive.writestr("tables/table.csv", "text\na bat\n")
+    assert read_table(tmp_path / "table.csv.zip", ["text"])["text"].tolist() == ["a bat"]

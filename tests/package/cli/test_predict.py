@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from bertvectorizer.pipeline.saving.pipeline_file import load_pipeline, save_pipeline
 from tests.package.cli.command import Result, Run, assert_one_line
+from tests.processes import Process, wait_until
 
 ROWS = [("the old bat flew", "animal"), ("he hit the ball", "thing")] * 5
 
@@ -108,6 +111,46 @@ def test_a_reader_that_stops_is_no_traceback(trained: Path, tmp_path: Path) -> N
         process.stdout.close()
         assert b"rror" not in process.stderr.read()
     assert process.returncode == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals end processes at once there")
+@pytest.mark.parametrize(
+    ("name", "ending"), [("SIGINT", "csv"), ("SIGTERM", "parquet"), ("SIGHUP", "csv")]
+)
+def test_a_signal_keeps_the_rows_done_and_says_where(
+    name: str, ending: str, trained: Path, tmp_path: Path
+) -> None:
+    output, temporary = tmp_path / f"out.{ending}", tmp_path / "temporary"
+    temporary.mkdir()
+    table = "text\n" + "the old bat flew\n" * 100_000
+    command = ["-m", "bertvectorizer", "predict", trained, "-", "-o", output, "--chunk-rows", "10"]
+    with Process(*command, TMPDIR=temporary) as process:
+        assert process.stdin is not None
+        process.stdin.write(table)
+        process.stdin.close()
+        process.stdin = None
+        wait_until(lambda: process.poll() is not None or list(tmp_path.glob("out.*.part-*")))
+        (draft,) = tmp_path.glob("out.*.part-*")
+        wait_until(lambda: process.poll() is not None or draft.stat().st_size > 1000)
+        process.send_signal(getattr(signal, name))
+        process.finish(expect=130)
+        said = process.error_output
+    frame = pd.read_csv(draft) if ending == "csv" else pd.read_parquet(draft)
+    assert said == f"Interrupted: {len(frame):,} rows are kept in {draft}\n"
+    assert frame["row"].tolist() == list(range(len(frame)))
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
+@pytest.mark.parametrize("words", [["--version"], ["predict", "--help"], ["predict"]])
+def test_standard_output_that_is_full_is_one_line(
+    words: list[str], trained: Path, table: Path
+) -> None:
+    words = ["predict", str(trained), str(table), "-o", "-"] if words == ["predict"] else words
+    command = [sys.executable, "-m", "bertvectorizer", *words]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert_one_line(Result(done.returncode, "", done.stderr), "No space left on device")
 
 
 def test_an_interrupt_is_one_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import typer
 import bertvectorizer.cli
 from bertvectorizer.cli.shared import (
     comparison_progress,
+    output_target,
+    read_rows,
     readable_file,
     say,
     split_labels,
@@ -99,6 +102,56 @@ def test_standard_input_is_a_file_of_its_format(
     assert not path.parent.exists()
     with readable_file(Path("a.csv")) as path:
         assert path == Path("a.csv")
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (b"", "The standard input is empty."),
+        (b"a,b\n", "The standard input has no column 'text'."),
+        (b"PAR1", "The standard input cannot be read as parquet: "),
+        (b'{"text": 1', "The standard input cannot be read: line 1 is no JSON: "),
+        (b"text\nA\n\xff", "The standard input cannot be read as csv: "),
+    ],
+)
+def test_a_fault_of_standard_input_names_it(
+    data: bytes, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    with pytest.raises(InvalidTableError) as caught:
+        read_rows(Path("-"), ["text"], None, 0, {})
+    assert str(caught.value).startswith(fault)
+
+
+def test_closed_streams_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(InvalidTableError, match="Standard input is closed"):
+        read_rows(Path("-"), ["text"], None, 0, {})
+    monkeypatch.setattr("sys.stdout", None)
+    with pytest.raises(InvalidTableError, match="Standard output is closed"):
+        output_target(Path("-"))
+
+
+def test_what_is_for_a_closed_stream_goes_to_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    say("3 rows written to standard output", error=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_there_is_no_room_for_standard_input(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def copy(*_anything: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", copy)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"text\n")))
+    with pytest.raises(InvalidTableError, match=r"to '.*': No space left on device\. Make room"):
+        read_rows(Path("-"), ["text"], None, 0, {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_end_says_what_was_written(capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,6 +181,7 @@ def test_regression_several_labels_and_samples(tmp_path: Path, model: Path, run:
         ({"--task": "ranking"}, ["'task'", "'ranking'"]),
         ({"--sample": "0"}, ["--sample"]),
         ({"--vectors": "none.txt"}, ["none.txt"]),
+        ({"--label-sep": ""}, ["--label-sep", "must not be empty"]),
         ({"--sep": ";"}, ["no column 'text'", "--sep ','"]),
     ],
     ids=str,

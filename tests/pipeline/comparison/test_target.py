@@ -220,6 +220,7 @@ FAULTS: dict[str, tuple[Any, str, str]] = {
     ),
     "truth for a regression": ([True, False], "regression", "finite numbers. Got True in row 0"),
     "a label in all rows": ([["a"], ["a", "b"]], "auto", "Got 'a' in all rows"),
+    "no labels": ([[], []], "auto", "has no labels"),
     "a label in no row": (pd.DataFrame({"a": [0, 1], "b": [0, 0]}), "auto", "Got 'b' in no rows"),
     "other numbers": (
         np.array([[0, 1], [2, 0]]),
