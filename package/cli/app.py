@@ -91,12 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except OSError as error:
             if error.filename is not None:  # not of a stream
                 raise
-            code = _fail_to_print(error)
+            code = _drop_output(error)
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        code = _fail_to_print(error)
+        code = _drop_output(error)
     sys.exit(code or 0)
 
 
@@ -105,7 +105,7 @@ def _fail(message: str) -> int:
     return 2
 
 
-def _fail_to_print(error: OSError) -> int:
+def _drop_output(error: OSError) -> int:
     """Drop what is left for standard output, or Python would try again as it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

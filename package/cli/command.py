@@ -34,6 +34,13 @@ class Command(TyperCommand):
                     raise typer.BadParameter("It can be given only once.", ctx=ctx, param=option)
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Typer would end it by Ctrl-C without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what stands in the line of usage."""
         names = [

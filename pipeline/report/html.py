@@ -50,6 +50,7 @@ _MAX_CLASSES = 12  # of a confusion matrix that can be read on a phone
 _MAX_NOTES = 3
 _LONGEST_WORD = 30  # letters that a cell of a table has room for
 _LONGEST_WHOLE = 16  # letters of a word that is not broken at its hyphens
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _ORIGIN = ("file", "date", "command", "versions")  # settings for the head and the foot of the page
 
 
@@ -116,7 +117,7 @@ def render_report(
             **pictures,
         )
     )
-    return replace_lone_surrogates(page.strip() + "\n").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return _printable(page.strip() + "\n")
 
 
 def repr_html(comparison: ComparisonResult) -> str:
@@ -126,7 +127,12 @@ def repr_html(comparison: ComparisonResult) -> str:
         .get_template("fragment.html")
         .render(table=score_table(comparison), verdict=verdict(comparison))
     )
-    return replace_lone_surrogates(fragment)
+    return _printable(fragment)
+
+
+def _printable(page: str) -> str:
+    """Replace the characters that no page may hold."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", replace_lone_surrogates(page))
 
 
 @lru_cache(maxsize=1)

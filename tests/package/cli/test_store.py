@@ -143,3 +143,13 @@ def test_a_store_that_cannot_be_used_costs_a_note(
         f"Note: The store '{store}' cannot be used, so texts are encoded without it"
     )
     assert message == f"1 rows written to {output}"
+
+
+def test_an_interrupt_is_one_line(
+    store: EmbeddingStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_anything: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EmbeddingStore, "read_stats", stop)
+    assert run("store", "info", store.path) == Result(130, "", "Interrupted.\n")

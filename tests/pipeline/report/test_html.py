@@ -9,6 +9,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import pandas as pd
 import pytest
@@ -38,7 +39,7 @@ EVIL = [
     '"><img src=x onerror=alert(1)>',
     "{{ 7 * 7 }}",
     "</style><b>",
-    "a\x00b\ud800",
+    "a\x00b\x1b[2J\x9b\ud800",
     "\u202eevil",
 ]
 VOID = {"meta", "br", "wbr", "img", "hr", "link", "input"}
@@ -59,6 +60,7 @@ class Page(HTMLParser):
         self.feed(page)
         self.close()
         assert not self.open
+        assert not {one for one in page if category(one) in {"Cc", "Cs"}} - {"\n", "\t"}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
