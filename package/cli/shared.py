@@ -26,7 +26,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ..errors import BertVectorizerError, InvalidParameterError
+from ..errors import BertVectorizerError, InvalidParameterError, InvalidTableError
 from ..validation import printable
 from .options import bert_parameters
 
