@@ -71,7 +71,7 @@ def csv_text(frame: pd.DataFrame, *, header: bool = True) -> str:
         column = safe.iloc[:, index]
         if column.dtype.kind not in "biuf":
             # As objects, since integers would become floats beside missing values.
-            safe.isetitem(index, pd.Series(map(_cell, column), index=safe.index, dtype=object))
+            safe.isetitem(index, pd.Series(map(_cell, column), dtype=object).array)
     return safe.to_csv(
         header=header, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
     )

@@ -185,16 +185,18 @@ def _interrupt_deferred() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in _INTERRUPTS}
-    handlers = {number: one for number, one in handlers.items() if callable(one)}
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    for number in _INTERRUPTS:
+        if callable(handler := signal.getsignal(number)):
+            handlers[number] = handler
     pending: list[tuple[int, FrameType | None]] = []
     for number in handlers:
         signal.signal(number, lambda number, frame: pending.append((number, frame)))
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        for number, one in handlers.items():
+            signal.signal(number, one)
     if pending:
         number, frame = pending[0]
         handlers[number](number, frame)
