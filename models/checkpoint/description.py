@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "LaterModule",
+    "importing",
     "model_directories",
     "quiet_messages",
     "read_checkpoint",
@@ -331,7 +332,7 @@ def _need_no_temporary_directory() -> None:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.abspath(os.sep))  # never written
 
 
-_importing = threading.Lock()  # a second thread may see transformers half imported
+importing = threading.Lock()  # a second thread may see transformers half imported
 
 
 def read_config(
@@ -340,7 +341,7 @@ def read_config(
     """Read the configuration of the transformer in a directory, and change ``settings`` in it."""
     path = directory / "config.json"
     read_json(path, dict)
-    with _importing:
+    with importing:
         _need_no_temporary_directory()
         from transformers import AutoConfig
 

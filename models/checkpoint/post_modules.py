@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import ModelIntegrityError
 from ...foreign import foreign_errors_as
-from .description import LaterModule
+from .description import LaterModule, importing
 from .source import reading
 
 if TYPE_CHECKING:
@@ -67,11 +67,12 @@ def apply_post_modules(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArra
 def _load(module: LaterModule) -> Any:
     """Load a module by sentence-transformers; the last few stay in memory, known by content."""
     from safetensors.torch import load_model
-    from sentence_transformers.util import import_from_string
 
     from .weights import quiet_transformers
 
-    kind = import_from_string(f"sentence_transformers.models.{module.name}")
+    with importing:
+        from sentence_transformers.sentence_transformer import modules
+    kind = getattr(modules, module.name)
     fault = f"The module {module.name} in '{module.path}' cannot be loaded"
     with (
         foreign_errors_as(ModelIntegrityError, fault, "Download the model again."),
