@@ -77,7 +77,7 @@ def read_rows(path: Path) -> None:
 
 
 def read_vectors(path: Path) -> None:
-    load_word_vectors(path)
+    load_word_vectors(path, on_error="raise")
 
 
 def predict(path: Path) -> None:

@@ -241,7 +241,7 @@ class TestNotFound:
     def test_a_directory_without_a_model(self, tmp_path: Path) -> None:
         with pytest.raises(
             ModelNotFoundError,
-            match=r"contains no model: it has neither config\.json nor modules\.json",
+            match=r"contains no model: it has none of the files config\.json, modules",
         ):
             locate(str(tmp_path))
 

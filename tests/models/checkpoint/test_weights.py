@@ -128,7 +128,7 @@ class TestEncoderAlone:
     ) -> None:
         save_encoder("BartModel", tmp_path / "bart")
         save_sentence_transformer(tmp_path / "bart", tmp_path / "saved")
-        with pytest.raises(UnsupportedModelError, match=r"pools the\n? ?decoder"):
+        with pytest.raises(UnsupportedModelError, match="may pool the decoder"):
             load_model(open_checkpoint(tmp_path / "saved"))
         # What the message advises
         (tmp_path / "saved" / "modules.json").unlink()
