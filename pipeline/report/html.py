@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from ...errors import BertVectorizerError, InvalidParameterError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
@@ -157,8 +157,10 @@ def _breakable_word(word: str, longest: int) -> Markup:
     if "-" in word and len(word) <= _LONGEST_WHOLE:
         return Markup('<span class="whole">{}</span>').format(word)
     # Lines also break after hyphens and slashes.
-    parts = re.split(rf"([^-/]{{{longest}}})(?=[^-/])", word)
-    return Markup("<wbr>").join(escape(part) for part in parts if part)
+    return Markup("").join(
+        Markup("<wbr>").join(run[i : i + longest] for i in range(0, len(run), longest))
+        for run in re.split("([-/]+)", word)
+    )
 
 
 def _default_title(source: str) -> str:
