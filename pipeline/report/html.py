@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ...errors import BertVectorizerError, InvalidParameterError
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
@@ -156,10 +156,11 @@ def _breakable(text: str, longest: int = _LONGEST_WORD) -> Markup:
 def _breakable_word(word: str, longest: int) -> Markup:
     if "-" in word and len(word) <= _LONGEST_WHOLE:
         return Markup('<span class="whole">{}</span>').format(word)
-    # Lines also break after hyphens and slashes.
-    return Markup("").join(
-        Markup("<wbr>").join(run[i : i + longest] for i in range(0, len(run), longest))
-        for run in re.split("([-/]+)", word)
+    if len(word) <= longest:
+        return escape(word)
+    runs = re.findall("[^-/]+[-/]*|[-/]+", word)  # each ends after hyphens and slashes
+    return Markup("<wbr>").join(
+        run[i : i + longest] for run in runs for i in range(0, len(run), longest)
     )
 
 
