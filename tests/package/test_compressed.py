@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from bertvectorizer import compressed
 from bertvectorizer.compressed import ExpansionError, fault_of_member, most_bytes, within_limits
@@ -74,8 +76,7 @@ def zipped(data: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def zst(data: bytes) -> bytes:
-    pyarrow = pytest.importorskip("pyarrow")
-    return bytes(pyarrow.compress(data, codec="zstd", asbytes=True))
+    return bytes(pa.compress(data, codec="zstd", asbytes=True))
 
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
@@ -120,14 +121,12 @@ def test_no_column_of_parquet_expands_without_limit(tmp_path: Path) -> None:
 
 def write_repeated(path: Path) -> None:
     """A text of 1 MiB, which stands once in the file, a thousand times."""
-    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     text = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), ["x" * MEGABYTE])
     parquet.write_table(pa.table({"text": text}), path, store_schema=False, compression="zstd")
 
 
 def write_list(path: Path) -> None:
     """A row with a list of such texts."""
-    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     texts = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), ["x" * MEGABYTE])
     lists = pa.ListArray.from_arrays(pa.array([0, 1000], pa.int32()), texts)
     parquet.write_table(pa.table({"text": lists}), path, store_schema=False, compression="zstd")
@@ -135,7 +134,6 @@ def write_list(path: Path) -> None:
 
 def write_prefixes(path: Path) -> None:
     """Texts of 1 MiB, each given by the length of what it shares with the one before."""
-    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     texts = pa.array(["x" * MEGABYTE] * 300)
     parquet.write_table(
         pa.table({"text": texts}),
@@ -148,7 +146,6 @@ def write_prefixes(path: Path) -> None:
 
 def write_missing(path: Path) -> None:
     """Twenty million missing texts."""
-    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     schema = pa.schema({"text": pa.string()})
     with parquet.ParquetWriter(path, schema) as file:
         for _ in range(20):
@@ -157,7 +154,6 @@ def write_missing(path: Path) -> None:
 
 def write_pages(path: Path) -> None:
     """Texts of 200 MiB together in the pages of one column."""
-    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(
         pa.table({"text": ["x" * MEGABYTE] * 200}), path, use_dictionary=False, compression="gzip"
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from bertvectorizer.errors import InvalidTableError
 from bertvectorizer.pipeline import read_table
 from bertvectorizer.pipeline.files.parquet_pages import Page, pages_of
-
-pa = pytest.importorskip("pyarrow")
-parquet = pytest.importorskip("pyarrow.parquet")
 
 WRITERS: dict[str, dict[str, Any]] = {
     "default": {},
