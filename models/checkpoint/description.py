@@ -395,7 +395,7 @@ def _text_config(config: Any) -> PreTrainedConfig:
 
 
 def _check_sizes(path: Path, config: PreTrainedConfig) -> None:
-    """Raise unless the sizes that a `Checkpoint` tells are whole numbers that a model can have."""
+    """Raise unless the sizes of a `Checkpoint` are whole numbers that a model can have."""
     text_config = _text_config(config)
     for name, is_needed, least, most in (
         ("num_hidden_layers", True, 1, _MOST_LAYERS),

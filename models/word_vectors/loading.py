@@ -203,8 +203,8 @@ def _load_again(
     except ModelNotFoundError as error:
         raise ModelNotFoundError(
             f"{error} A pickled WordVectors is read again from where it was, so bring it back"
-            " there, or link it. A StaticVectorizer that was given the path can be told another"
-            " one after loading, by set_params(vectors=...)."
+            " there, or link it. A StaticVectorizer that was given the path takes another one"
+            " after loading, by set_params(vectors=...)."
         ) from None
     if table.fingerprint != key:
         raise ModelChangedError(

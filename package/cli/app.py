@@ -117,7 +117,7 @@ def _drop_output(error: OSError) -> int:
 
 @contextmanager
 def _ending_as_by_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does: what is done is kept and told."""
+    """Let SIGTERM and SIGHUP do what Ctrl-C does: what is done is kept and reported."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):  # Windows has one of them

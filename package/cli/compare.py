@@ -259,7 +259,7 @@ def compare(
             )
         _print(comparison)
     if stopped:
-        for note in comparison.notes:  # which no warning has told yet
+        for note in comparison.notes:  # of which no warning was given yet
             say(f"Note: {note}", error=True)
         raise interrupted("the table has what is finished.")
     check_all_used(comparison.failures)

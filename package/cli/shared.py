@@ -94,10 +94,10 @@ def readable_file(file: Path) -> Iterator[Path]:
             yield path
         except BertVectorizerError as error:
             shown = f"file {str(path)!r}"
-            told = type(error)(str(error).replace(shown, "standard input"))
+            renamed = type(error)(str(error).replace(shown, "standard input"))
             for note in getattr(error, "__notes__", []):
-                told.add_note(note)
-            raise told from error
+                renamed.add_note(note)
+            raise renamed from error
 
 
 def output_target(output: Path) -> Path | IO[bytes]:

@@ -107,7 +107,7 @@ def convert_file(
     table with the columns of the output, given the first rows, or None without any. It is called
     after they were read, so that a fault of the file is found before a model is loaded. Until the
     output is finished, it has a fresh name beside it. If an error or Ctrl-C stops the work, that
-    file is closed and holds the rows done, and a note of the exception tells its name; without any
+    file is closed and holds the rows done, and a note of the exception names it; without any
     rows it is removed. A stream is CSV.
     """
     target = check_output(output, formats, path) if isinstance(output, (str, Path)) else None
