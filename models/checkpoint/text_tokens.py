@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
@@ -94,10 +94,14 @@ class Truncation:
 
 @dataclass(frozen=True)
 class TokenSequences:
-    """Token sequences without padding: ``ids[offsets[i]:offsets[i + 1]]`` is sequence *i*."""
+    """Token sequences without padding: ``ids[offsets[i]:offsets[i + 1]]`` is sequence *i*.
+
+    ``types`` has the token type of each token, as ``ids``; None stands for 0 everywhere.
+    """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    types: NDArray[np.int32] | None = field(default=None, kw_only=True)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -123,6 +127,8 @@ class TokenizedTexts(TokenSequences):
         Tokens of each text, without special tokens, int64.
     n_lost : ndarray of shape (n_texts,)
         Tokens of each text that were cut off, int64.
+    types : ndarray of shape (n_all_tokens,) or None, default=None
+        Token type of each token, int32; None stands for 0 everywhere.
 
     See Also
     --------
