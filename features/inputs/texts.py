@@ -29,6 +29,7 @@ __all__ = [
     "MISSING",
     "Missing",
     "TextColumn",
+    "check_texts",
     "is_missing",
     "list_iterable",
     "read_columns",
@@ -90,9 +91,8 @@ def read_texts(X: Any, missing: Missing = "empty") -> TextColumn:
     >>> read_texts(["a", None]).texts
     ['a', '']
     """
-    check_choice("missing", missing, MISSING)
     values, labels = _column(X)
-    return _checked(values, missing, lambda row: row_name(row, labels))
+    return check_texts(values, missing, lambda row: row_name(row, labels))
 
 
 def read_columns(X: Any, missing: Missing = "empty") -> TextColumn:
@@ -109,7 +109,6 @@ def read_columns(X: Any, missing: Missing = "empty") -> TextColumn:
     frame, names = read_frame(X), names_of(X)
     if frame is None or len(frame.names) < 2:
         return replace(read_texts(X, missing), names=names)
-    check_choice("missing", missing, MISSING)
     n_columns, labels = len(frame.names), frame.index
     for name in frame.names:
         if (count := frame.names.count(name)) > 1:
@@ -123,7 +122,7 @@ def read_columns(X: Any, missing: Missing = "empty") -> TextColumn:
         return f"{row_name(row, labels)} of column {frame.names[column]!r}"
 
     rows = zip(*map(frame.values, range(n_columns)), strict=True)
-    column = _checked([value for row in rows for value in row], missing, name_of)
+    column = check_texts([value for row in rows for value in row], missing, name_of)
     return replace(column, n_columns=n_columns, names=names)
 
 
@@ -142,8 +141,9 @@ def list_iterable(X: Any) -> list[Any] | None:
     return list(elements)
 
 
-def _checked(values: list[Any], missing: Missing, name: Callable[[int], str]) -> TextColumn:
+def check_texts(values: list[Any], missing: Missing, name: Callable[[int], str]) -> TextColumn:
     """Return values as texts; ``name`` returns what messages call the place of one."""
+    check_choice("missing", missing, MISSING)
     texts: list[str] = []
     gone = np.zeros(len(values), dtype=bool)
     for place, value in enumerate(values):
