@@ -11,6 +11,7 @@ from .bert import BertVectorizer
 from .bert_spans import BertSpanVectorizer
 from .bert_words import BertWordVectorizer
 from .inputs.texts import read_texts
+from .pairs import PairVectorizer
 from .static import StaticVectorizer
 from .static_base import OovReport, WordVectorizer
 from .word2vec import Word2VecVectorizer
@@ -20,6 +21,7 @@ __all__ = [
     "BertVectorizer",
     "BertWordVectorizer",
     "OovReport",
+    "PairVectorizer",
     "StaticVectorizer",
     "TextVectorizer",
     "Word2VecVectorizer",

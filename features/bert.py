@@ -125,6 +125,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     --------
     BertWordVectorizer : A vector for each word of a document.
     BertSpanVectorizer : A vector for a word or phrase of each text.
+    PairVectorizer : Features of pairs of texts.
     StaticVectorizer : Static word vectors, the baseline.
     EmbeddingStore : A store with settings of its own.
 

@@ -162,9 +162,9 @@ def naming_moved(
             f"{error}\nThis {name} was fitted with it. If it was moved, give its new place by"
             f" set_params({parameter}=...), in a pipeline by"
             f" set_params({name.lower()}__{parameter}=...), with the name of its step (the command"
-            f" 'predict': {option}). A SequenceLabeler or ColumnTransformer has a fitted copy,"
-            " which needs it: labeler.vectorizer_ or named_transformers_['name']. The content must"
-            " be that of fit."
+            f" 'predict': {option}). A SequenceLabeler, PairVectorizer or ColumnTransformer"
+            " has a fitted copy, which needs it: labeler.vectorizer_ or"
+            " named_transformers_['name']. The content must be that of fit."
         ) from None
 
 

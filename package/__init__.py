@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         BertSpanVectorizer,
         BertVectorizer,
         BertWordVectorizer,
+        PairVectorizer,
         StaticVectorizer,
         Word2VecVectorizer,
     )
@@ -39,6 +40,7 @@ __all__ = [
     "BertWordVectorizer",
     "Comparison",
     "EmbeddingStore",
+    "PairVectorizer",
     "SequenceLabeler",
     "StaticVectorizer",
     "TaggedSentences",

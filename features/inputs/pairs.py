@@ -22,7 +22,7 @@ _EXPECTED = (
     "X must hold pairs of texts: a pandas or polars DataFrame with two columns, an array of shape"
     " (n, 2), or a list or other iterable of two texts each."
 )
-_REMEDY = "Put both sides beside each other: list(zip(first, second))."
+_REMEDY = "Reshape your data: list(zip(first, second)), or [(first, second)] for a single pair."
 _SIDES = ("first", "second")
 
 
@@ -146,10 +146,12 @@ def _rows(X: Any) -> tuple[list[Any], Any]:
         got = f"a sparse {got}, which holds numbers"
     elif hasattr(X, "__array__"):
         array = np.asanyarray(X)
+        if np.iscomplexobj(array):
+            raise InvalidTextError(f"Complex data not supported. {_EXPECTED}")
         if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 2):
             return array.tolist(), None
         got = f"an array of shape {array.shape}"
-        remedy = "Choose two columns, X[:, [0, 1]], or put both sides beside each other."
+        remedy = "Choose two columns, X[:, [0, 1]], or reshape your data."
     elif (values := list_iterable(X)) is not None:
         return values, None
     raise InvalidTextError(f"{_EXPECTED} Got {got}. {remedy}")

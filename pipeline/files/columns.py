@@ -12,7 +12,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
 from ...errors import InvalidParameterError, InvalidTextError
-from ...features import read_texts
+from ...features import PairVectorizer, read_texts
 from ...validation import invalid
 from ..saving.compact import estimators_within
 from .write import describe_fault
@@ -68,7 +68,7 @@ def fitted_columns(saved: SavedPipeline, text: str | None) -> FittedColumns | No
     """
     first = _first_step(saved.pipeline)
     fitted = getattr(saved.pipeline, "feature_names_in_", getattr(first, "span_columns_", None))
-    if fitted is None and isinstance(first, ColumnTransformer):
+    if fitted is None and isinstance(first, (ColumnTransformer, PairVectorizer)):
         raise InvalidParameterError(
             "The 'saved' parameter must hold a pipeline that knows the names of its columns. Got"
             f" one that was fitted on {first.n_features_in_} columns without names. Fit it on a"

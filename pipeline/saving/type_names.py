@@ -33,7 +33,8 @@ FORMER_NAMES = {
         if name.startswith("Packed")
     },
 }
-OWN_TYPES = frozenset(FORMER_NAMES.values())  # add the public names of later types here
+# The public names of types, those of later ones added.
+OWN_TYPES = frozenset({*FORMER_NAMES.values(), "bertvectorizer.PairVectorizer"})
 
 
 @cache

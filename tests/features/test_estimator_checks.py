@@ -13,6 +13,7 @@ from sklearn.utils import Tags, estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 import bertvectorizer
+from bertvectorizer import PairVectorizer
 
 # Checks that cannot hold for a column of texts, each with its reason. Nothing else may fail or be
 # skipped.
@@ -44,6 +45,24 @@ FOR_TEXTS = {
     ),
     "check_transformer_get_feature_names_out": (
         "The check halves the names of the input, and the half of one name is one name."
+    ),
+}
+# Those that hold for pairs, and reasons that are others.
+FOR_PAIRS = {
+    name: reason
+    for name, reason in FOR_TEXTS.items()
+    if name
+    not in {
+        "check_fit2d_predict1d",
+        "check_transformer_data_not_an_array",
+        "check_transformer_get_feature_names_out",
+    }
+} | {
+    "check_n_features_in_after_fitting": (
+        "One column is refused where the input is read, in other words than scikit-learn's."
+    ),
+    "check_parameters_default_constructible": (
+        "vectorizer=None becomes an object, so that vectorizer__layers can be set."
     ),
 }
 EXPECTED_SKIPS = {
@@ -119,18 +138,27 @@ CHECKED = {
         ),
         FOR_TEXTS,
     ),
+    "PairVectorizer": Checked(
+        PairVectorizer(bertvectorizer.StaticVectorizer(DIGITS, tokenizer=list)), FOR_PAIRS
+    ),
 }
 
 
 def as_texts(estimator: Any, X: Any, X_test: Any = None, **_: Any) -> Any:
     """Turn rows of numbers into texts of shape ``(n_rows, 1)``, equal rows into equal texts.
 
-    The texts are digits, since several checks derive y from X.
+    Pairs get two columns. The texts are digits, since several checks derive y from X.
     """
+    sides = 2 if isinstance(estimator, PairVectorizer) else 1
 
     def column(rows: Any) -> NDArray[np.str_]:
         rows = np.asarray(rows).reshape(len(rows), -1)
-        return np.array([str(hash(tuple(row)) % 10**9) for row in rows.tolist()]).reshape(-1, 1)
+        texts = [
+            str(hash((*row, *range(side))) % 10**9)
+            for row in rows.tolist()
+            for side in range(sides)
+        ]
+        return np.array(texts).reshape(-1, sides)
 
     return column(X) if X_test is None else (column(X), column(X_test))
 
@@ -205,7 +233,6 @@ def test_the_checks_really_run(estimator: str, checked: Callable[[str], Checked]
 def test_the_texts_of_the_checks_mean_something(
     estimator: str, checked: Callable[[str], Checked]
 ) -> None:
-    X = clone(checked(estimator).estimator).fit_transform(
-        as_texts(None, np.random.default_rng(0).normal(size=(20, 3)))
-    )
+    cloned = clone(checked(estimator).estimator)
+    X = cloned.fit_transform(as_texts(cloned, np.random.default_rng(0).normal(size=(20, 3))))
     assert len(np.unique(X.round(5), axis=0)) == 20
