@@ -43,6 +43,7 @@ _EXPECTED = (
     "X must be one column of texts: a list, tuple or other iterable of str, a 1-D array of str, a"
     " pandas or polars Series, or a DataFrame with one column."
 )
+_JOIN = "Join its words: ' '.join(words), or give pairs of texts to PairVectorizer"
 _ROWS_NAMED = 5
 
 
@@ -226,8 +227,8 @@ def _not_a_text(value: Any, place: str) -> str:
     remedy = {
         "bytes": "Decode it: value.decode('utf-8')",
         "dict": "Choose the texts of the rows: [row['text'] for row in X]",
-        "list": "Join its words: ' '.join(words)",
-        "tuple": "Join its words: ' '.join(words)",
+        "list": _JOIN,
+        "tuple": _JOIN,
     }.get(type(value).__name__, "Turn the column into text, X.astype(str), or choose others")
     return (
         f"The elements of X must be str, or missing. Got {type(value).__name__} {short_repr(value)}"
