@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .checkpoint.description import Checkpoint
 from .checkpoint.output_spec import OutputSpec, resolve_output_spec
+from .checkpoint.pair_tokens import PairTokenizer
 from .checkpoint.source import DEFAULT_MODEL, locate, open_checkpoint
 from .checkpoint.text_tokens import TextTokenizer, TokenizedTexts, Truncation
 from .network.devices import check_precision, resolve_device
@@ -18,6 +19,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "Checkpoint",
     "OutputSpec",
+    "PairTokenizer",
     "TextTokenizer",
     "TokenizedTexts",
     "Truncation",

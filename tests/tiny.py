@@ -160,18 +160,24 @@ def save_model(family: str, directory: Path, **changes: Any) -> Path:
         config = {**FAMILIES, **ROBERTA_FAMILIES, **MORE_FAMILIES, **LEAKY_FAMILIES}[family]()
         config.update(changes)
         hf.AutoModel.from_config(config).eval().save_pretrained(directory)
-    save_tokenizer(directory, special_tokens=family not in {"gpt2", "openai-gpt", "mistral"})
+    save_tokenizer(
+        directory,
+        special_tokens=family not in {"gpt2", "openai-gpt", "mistral"},
+        token_types=family in {"bert", "electra", "albert", "deberta-v2"},
+    )
     return directory
 
 
-def save_tokenizer(directory: Path, special_tokens: bool = True) -> None:
-    """Write a WordPiece tokenizer over a few words and all letters."""
+def save_tokenizer(directory: Path, special_tokens: bool = True, token_types: bool = False) -> None:
+    """Write a WordPiece tokenizer over a few words and all letters, with BERT's form of pairs."""
     tokenizer = Tokenizer(models.WordPiece(VOCABULARY, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     if special_tokens:
         tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
         )
     hf.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -181,6 +187,7 @@ def save_tokenizer(directory: Path, special_tokens: bool = True) -> None:
         cls_token="[CLS]" if special_tokens else None,
         sep_token="[SEP]" if special_tokens else None,
         mask_token="[MASK]",
+        model_input_names=["input_ids", *["token_type_ids"] * token_types, "attention_mask"],
     ).save_pretrained(directory)
 
 

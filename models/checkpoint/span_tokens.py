@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import UnsupportedModelError
 from ...validation import invalid
 from ..ragged import ranges
-from .text_tokens import ModelTokenizer, TokenSequences, replace_lone_surrogates
+from .text_tokens import ModelTokenizer, TokenSequences, replace_lone_surrogates, token_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,12 +77,8 @@ class SpanTokenizer(ModelTokenizer):
         # With a dtype, since an empty list would become floats.
         self._before = np.array(self._prefix, dtype=np.int32)
         self._after = np.array(self._suffix, dtype=np.int32)
-        numbers: Any = tokenizer.convert_tokens_to_ids(list(_SPACE_TOKENS))
-        self._space_ids = [
-            number
-            for number, token in zip(numbers, _SPACE_TOKENS, strict=True)
-            if number is not None and tokenizer.convert_ids_to_tokens(number) == token
-        ]
+        found = (token_id(tokenizer, token) for token in _SPACE_TOKENS)
+        self._space_ids = [number for number in found if number is not None]
 
     def __call__(
         self, texts: Sequence[str], spans: NDArray[np.int64], owners: NDArray[np.int64]

@@ -31,6 +31,8 @@ __all__ = [
     "Truncation",
     "load_tokenizer",
     "replace_lone_surrogates",
+    "sample_tokens",
+    "token_id",
 ]
 
 Overflow: TypeAlias = Literal["truncate", "head_tail", "window"]
@@ -167,22 +169,32 @@ class ModelTokenizer:
         self._tokenizer = tokenizer
         self._n_known: int | None = getattr(checkpoint.text_config, "vocab_size", None)
         self._prompt = checkpoint.resolve_prompt(prompt)
-        self._prefix: list[int] = []
-        self._suffix: list[int] = []
-        if checkpoint.add_special_tokens:
-            self._prefix, self._suffix = _special_tokens(tokenizer)
+        special = self._special_tokens(checkpoint)
+        self._prefix, self._suffix = special[0], special[-1]
         self._n_prompt = len(self._encode([""])["input_ids"][0]) if self._prompt else 0
-        n_special = len(self._prefix) + len(self._suffix)
-        shortest = n_special + (self._n_prompt if keeps_prompt else 0) + 1
-        self.max_length = self._resolve_max_length(checkpoint, max_length, shortest)
+        n_special = sum(map(len, special))
+        n_texts = len(special) - 1
+        shortest = n_special + (self._n_prompt if keeps_prompt else 0) + n_texts
+        self.max_length = self._resolve_max_length(
+            checkpoint, max_length, shortest, n_special, n_texts
+        )
         self._room = self.max_length - n_special
         if keeps_prompt and self._room <= self._n_prompt:
             raise invalid(
                 "prompt", f"shorter than the {self._room} tokens that the model reads", prompt
             )
 
+    def _special_tokens(self, checkpoint: Checkpoint) -> Sequence[list[int]]:
+        """Return the special tokens before and after the texts of a sequence, and between them."""
+        return _special_tokens(self._tokenizer) if checkpoint.add_special_tokens else ([], [])
+
     def _resolve_max_length(
-        self, checkpoint: Checkpoint, max_length: int | None, shortest: int
+        self,
+        checkpoint: Checkpoint,
+        max_length: int | None,
+        shortest: int,
+        n_special: int,
+        n_texts: int,
     ) -> int:
         positions = checkpoint.n_positions or _UNLIMITED
         if checkpoint.reads_beyond_positions:
@@ -190,10 +202,11 @@ class ModelTokenizer:
         length = check_int("max_length", max_length, shortest, optional=True)
         if length is None:
             own = min(checkpoint.max_seq_length or self._tokenizer.model_max_length, positions)
-            if own <= (n_special := len(self._prefix) + len(self._suffix)):
+            if own < n_special + n_texts:
+                of_what = "a text" if n_texts == 1 else "a pair of texts"
                 raise ModelIntegrityError(
-                    f"The model in '{checkpoint.directory}' is set to read {own} tokens of a text,"
-                    f" of which {n_special} are special ones. Set 'max_length'."
+                    f"The model in '{checkpoint.directory}' is set to read {own} tokens of"
+                    f" {of_what}, of which {n_special} are special ones. Set 'max_length'."
                 )
             return int(own)
         if length > positions:
@@ -459,6 +472,13 @@ def replace_lone_surrogates(text: str) -> str:
     return text
 
 
+def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int | None:
+    """Return the number of a token, or None if it is not in the vocabulary."""
+    number: Any = tokenizer.convert_tokens_to_ids(token)
+    is_known = number is not None and tokenizer.convert_ids_to_tokens(number) == token
+    return int(number) if is_known else None
+
+
 def _running(tokenizer: PreTrainedTokenizerBase) -> AbstractContextManager[None]:
     """Tokenize within the block: some faults of a tokenizer show only when it is run."""
     return foreign_errors_as(
@@ -470,21 +490,29 @@ def _running(tokenizer: PreTrainedTokenizerBase) -> AbstractContextManager[None]
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """Return the special tokens before and after every text."""
-    with _running(tokenizer):
-        sample: Any = tokenizer(
-            "a", return_special_tokens_mask=True, return_token_type_ids=True, verbose=False
-        )
-    mask = np.asarray(sample["special_tokens_mask"])
+    sample, body = sample_tokens(tokenizer, "a", return_token_type_ids=True)
     if np.any(sample.get("token_type_ids", 0)):
         raise UnsupportedModelError(
             f"The tokenizer {type(tokenizer).__name__} gives single texts several token types,"
             " which the engine does not pass on. Choose a model of another family, such as BERT or"
             " RoBERTa."
         )
-    body = np.flatnonzero(mask == 0)
+    return sample["input_ids"][: body[0]], sample["input_ids"][body[-1] + 1 :]
+
+
+def sample_tokens(
+    tokenizer: PreTrainedTokenizerBase, *texts: str, **more: bool
+) -> tuple[Any, NDArray[np.int64]]:
+    """Tokenize a text or a pair, and return what the tokenizer gave and which tokens are theirs.
+
+    Those are indices of all tokens but the special ones.
+    """
+    with _running(tokenizer):
+        sample = tokenizer(*texts, return_special_tokens_mask=True, verbose=False, **more)
+    body = np.flatnonzero(np.asarray(sample["special_tokens_mask"]) == 0)
     if not len(body):
         raise ModelIntegrityError(
             f"The tokenizer in '{tokenizer.name_or_path}' gives the text 'a' no tokens but special"
             " ones. Download the model again."
         )
-    return sample["input_ids"][: body[0]], sample["input_ids"][body[-1] + 1 :]
+    return sample, body
