@@ -46,6 +46,11 @@ class Documents:
         return len(self.texts)
 
     @property
+    def owners(self) -> NDArray[np.int64]:
+        """The index of each word's document."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
     def words(self) -> list[str]:
         """All words, document after document; a blank one is ""."""
         spans, offsets = self.spans.tolist(), self.offsets.tolist()

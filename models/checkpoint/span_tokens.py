@@ -46,6 +46,14 @@ class TokenizedSpans(TokenSequences):
         """Number of tokens of each span, of shape (n_spans,)."""
         return self.bounds[:, 1] - self.bounds[:, 0]
 
+    @property
+    def first_tokens(self) -> NDArray[np.int64]:
+        """Index in ``ids`` of each span's first token, -1 without one, of shape (n_spans,)."""
+        found = self.counts > 0
+        first = np.full(len(found), -1, dtype=np.int64)
+        first[found] = self.offsets[self.sequence[found]] + self.bounds[found, 0]
+        return first
+
 
 class SpanTokenizer(ModelTokenizer):
     """Finds the tokens of spans by the character offsets that the tokenizer reports.

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoModel
 
 from bertvectorizer.errors import InvalidParameterError, UnsupportedModelError
+from bertvectorizer.features.inputs.documents import read_documents
 from bertvectorizer.models import open_checkpoint
 from bertvectorizer.models.checkpoint.span_tokens import (
     SpanTokenizer,
@@ -207,6 +208,36 @@ def test_each_span_is_read_in_the_window_with_most_text_around_it(
         else:
             assert window == min(tokens[0], last)
     assert len(found.offsets) - 1 == len(windows)
+
+
+@settings(max_examples=60)
+@given(
+    documents=st.lists(
+        st.lists(st.text(max_size=4) | st.sampled_from(["bats", "The", "n't"]), max_size=12),
+        max_size=4,
+    ),
+    max_length=st.integers(4, 60),
+)
+def test_first_tokens_of_words_are_those_of_the_library(
+    default_model_directory: Path, bert: Path, documents: list[list[str]], max_length: int
+) -> None:
+    read = read_documents(documents)
+    for directory in (default_model_directory, bert):
+        tokens = tokenizer_of(directory, "", max_length)(read.texts, read.spans, read.owners)
+        assert np.all(tokens.lengths <= max_length)
+        sequences = [part.tolist() for part in np.split(tokens.ids, tokens.offsets[1:-1])]
+        own, expected = hugging_face(directory), []
+        for words in read.nested:
+            whole = own(words, is_split_into_words=True) if words else None
+            numbers = whole.word_ids() if whole else []
+            expected += [
+                whole["input_ids"][numbers.index(word)] if word in numbers else -1
+                for word in range(len(words))
+            ]
+            if len(numbers) <= max_length and any(number is not None for number in numbers):
+                assert whole["input_ids"] in sequences
+        first = tokens.first_tokens
+        assert np.where(first < 0, -1, np.append(tokens.ids, 0)[first]).tolist() == expected
 
 
 @pytest.fixture(scope="module")
