@@ -31,22 +31,31 @@ __all__ = ["load_model", "quiet_transformers"]
 _MOST_SPARE = 1 << 24  # masks and positions that models compute and files lack
 
 
-def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
-    """Load the weights in float32, ready for inference; of an encoder-decoder, the encoder."""
+def load_model(
+    checkpoint: Checkpoint, with_head: Any = None, **settings: Any
+) -> torch.nn.Module:
+    """Load the weights in float32, ready for inference; of an encoder-decoder, the encoder.
+
+    ``with_head`` is a class such as `AutoModelForSequenceClassification`, whose head may have
+    random weights, and ``settings`` are those of its configuration.
+    """
     with reading(checkpoint.directories, checkpoint.trust_remote_code, checkpoint.fingerprint):
-        return _load(checkpoint)
+        return _load(checkpoint, with_head, settings)
 
 
-def _load(checkpoint: Checkpoint) -> torch.nn.Module:
+def _load(checkpoint: Checkpoint, with_head: Any, settings: dict[str, Any]) -> torch.nn.Module:
     directory = checkpoint.base or checkpoint.directory
     # A fresh configuration, since loading writes into the one it is given.
     config = read_config(directory, checkpoint.trust_remote_code, checkpoint.config_settings)
+    for name, value in settings.items():
+        setattr(config, name, value)
     if hasattr(config, "use_cache"):
         config.use_cache = False
     options: dict[str, Any] = {}
     known = MODEL_MAPPING.get(type(config), None)
     encoder = None
-    if not getattr(config, "auto_map", None):  # of code of its own, AutoModel finds the class
+    # Of code of its own, AutoModel finds the class.
+    if with_head is None and not getattr(config, "auto_map", None):
         encoder = _encoder_class(known, config.architectures)
     if encoder is not None:
         config.is_encoder_decoder = False
@@ -57,7 +66,11 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
             " decoder, which bertvectorizer does not read. Choose another checkpoint, or read the"
             " encoder from a copy of this one without modules.json."
         )
-    if known is not None and "add_pooling_layer" in inspect.signature(known.__init__).parameters:
+    if (
+        with_head is None
+        and known is not None
+        and "add_pooling_layer" in inspect.signature(known.__init__).parameters
+    ):
         options["add_pooling_layer"] = False
     if checkpoint.base is not None:
         # Sought where none can be, an adapter does not hide which weights of its base are missing.
@@ -75,10 +88,11 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
         quiet_transformers(),
         without_hub_kernels(),
     ):
+        loaded = with_head or encoder or AutoModel
         if known is not None:
-            _check_size(encoder or AutoModel.from_config, config, directory)
+            _check_size(encoder or loaded.from_config, config, directory)
         try:
-            model, info = (encoder or AutoModel).from_pretrained(
+            model, info = loaded.from_pretrained(
                 directory,
                 config=config,
                 dtype=torch.float32,
@@ -94,9 +108,10 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
                 f"The weights {where} cannot be read: {reason_of(error)}. A file is damaged or cut"
                 " short; download the model again."
             ) from error
-        _check_complete(directory, info)
+        prefix = "" if with_head is None else f"{model.base_model_prefix}."
+        _check_complete(directory, info, prefix)
         if checkpoint.base is not None:
-            merge_adapter(model, checkpoint.directory)
+            merge_adapter(getattr(model, prefix[:-1]) if prefix else model, checkpoint.directory)
         if config.is_encoder_decoder:
             model = model.get_encoder()
     if not isinstance(model, torch.nn.Module):
@@ -107,9 +122,20 @@ def _load(checkpoint: Checkpoint) -> torch.nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def _check_complete(directory: Path, info: dict[str, Any]) -> None:
-    """Raise if the files have not every weight of a model."""
-    wrong = [*sorted(info.get("missing_keys", ())), *map(str, info.get("mismatched_keys", ()))]
+def _check_complete(directory: Path, info: dict[str, Any], prefix: str) -> None:
+    """Raise if the files have not every weight of a model whose names begin with ``prefix``.
+
+    A model with a head has one: its head is new, and so may its layer after the first token be.
+    """
+    missing = sorted(info.get("missing_keys", ()))
+    mismatched = [
+        each if isinstance(each, str) else each[0] for each in info.get("mismatched_keys", ())
+    ]
+    wrong = [
+        name
+        for name in (*missing, *mismatched)
+        if name.startswith(prefix) and not (prefix and name.startswith(f"{prefix}pooler."))
+    ]
     if wrong:
         raise ModelIntegrityError(
             f"The weights in '{directory}' do not fit its config.json: {len(wrong)} are missing or"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import UnsupportedModelError
 from ...foreign import reason_of
@@ -20,6 +21,7 @@ from .devices import is_out_of_memory
 from .early_exit import LayerReader, agree
 from .int8 import quantize_linear_layers
 from .packed_attention import ATTENTION, packed, register
+from .skipped_layers import SkippedLayers, find_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,19 +49,26 @@ class Backbone:
     where sequences of a batch change each other, each runs by itself.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        precision: Precision,
+        model: nn.Module | None = None,  # loaded before; None loads it
+    ) -> None:
         register()
         self.device = device
         self.is_packed = False
         self.batching: Literal["padded", "equal_length", "single"] = "padded"  # where not packed
+        self._skipped: SkippedLayers | None = None
         # Of a packed sequence's first token. Where it is not 0, as in RoBERTa and its kin, padding
         # has the position before it, even amid a text, and is not counted.
         self.position_offset = 0
         self._config = checkpoint.text_config
         self._pad_id: int | None = getattr(self._config, "pad_token_id", None)
         self._longest = _longest_of_full_attention(self._config)
-        self._model: Any = load_model(checkpoint).to(device)
-        accepted = inspect.signature(self._model.forward).parameters
+        self.model: Any = (load_model(checkpoint) if model is None else model).to(device)
+        accepted = inspect.signature(self.model.forward).parameters
         self._takes_mask = "attention_mask" in accepted
         self._takes_positions = "position_ids" in accepted
         # GPT-2 and its kin take token types as well, but add the embeddings of words for them.
@@ -79,39 +88,92 @@ class Backbone:
         return self._read.stops_early
 
     def hidden_states(
-        self, ids: NDArray[np.int32], lengths: NDArray[np.int64], layers: Iterable[int]
+        self,
+        ids: NDArray[np.int32],
+        lengths: NDArray[np.int64],
+        layers: Iterable[int],
+        types: NDArray[np.int32] | None = None,
+        entering: Tensor | None = None,
     ) -> dict[int, Tensor]:
         """Return hidden states of shape (n_tokens, hidden) by layer; 0 is the embeddings' output.
 
         ``ids``, of shape (n_tokens,), has sequence after sequence, the longest first, and
-        ``lengths``, of shape (n_sequences,), their lengths.
+        ``lengths``, of shape (n_sequences,), their lengths. ``types`` are the types of the tokens;
+        None means 0. ``entering``, of shape (n_tokens, hidden), are the states that enter the
+        lowest layer that is left after `skip_layers`. Gradients flow to what requires them.
         """
         if self._longest is not None and lengths[0] > self._longest:
             raise UnsupportedModelError(
-                f"A text has {lengths[0]} tokens. {type(self._model).__name__} reads more than"
+                f"A text has {lengths[0]} tokens. {type(self.model).__name__} reads more than"
                 f" {self._longest} by sparse attention, and then by full attention after the first"
                 f" shorter text. Set max_length={self._longest}, or in config.json of a copy of the"
                 " model 'attention_type': 'original_full'."
             )
-        with torch.inference_mode():
-            if self.is_packed:
-                positions = self._tensor(self._positions(ids, lengths)[None])
-                forward = partial(self._forward, ids[None], position_ids=positions)
-                with packed(runs_of_equal_length(lengths)):
-                    states = self._read(forward, layers)
-                return {layer: state[0] for layer, state in states.items()}
-            if self.batching == "padded":
-                return self._padded_states(ids, lengths, layers)
-            single = self.batching == "single"
-            runs = [(1, n) for n in lengths.tolist()] if single else runs_of_equal_length(lengths)
-            wanted = sorted(set(layers))
-            parts = []
-            start = 0
-            for count, length in runs:
-                end = start + count * length
-                parts.append(self._padded_states(ids[start:end], np.full(count, length), wanted))
-                start = end
-            return {layer: torch.cat([part[layer] for part in parts]) for layer in wanted}
+        if self.is_packed:
+            positions = self._tensor(self._positions(ids, lengths)[None])
+            forward = partial(
+                self._forward, ids[None], types if types is None else types[None],
+                position_ids=positions,
+            )
+            with (
+                packed(runs_of_equal_length(lengths)),
+                self._entering(None if entering is None else entering[None]),
+            ):
+                states = self._read(forward, layers)
+            return {layer: state[0] for layer, state in states.items()}
+        if self.batching == "padded":
+            return self._padded_states(ids, lengths, layers, types, entering)
+        single = self.batching == "single"
+        runs = [(1, n) for n in lengths.tolist()] if single else runs_of_equal_length(lengths)
+        wanted = sorted(set(layers))
+        parts = []
+        start = 0
+        for count, length in runs:
+            run = slice(start, start + count * length)
+            parts.append(
+                self._padded_states(
+                    ids[run],
+                    np.full(count, length),
+                    wanted,
+                    types if types is None else types[run],
+                    entering if entering is None else entering[run],
+                )
+            )
+            start = run.stop
+        return {layer: torch.cat([part[layer] for part in parts]) for layer in wanted}
+
+    @cached_property
+    def layers(self) -> nn.ModuleList | None:
+        """The layers, from the first to the last, None where they are not one list of modules."""
+        return find_layers(self.model, self._read.entrances)
+
+    def skip_layers(self, count: int) -> bool:
+        """Leave the ``count`` lowest layers out of later passes, which then get ``entering``.
+
+        False, and nothing changes, if the model cannot: a few sequences are run both ways.
+        """
+        if self.layers is None:
+            return False
+        sequences = [self._tokens(length, seed) for seed, length in enumerate((7, 4, 4, 2))]
+        ids, lengths = np.concatenate(sequences), np.array(list(map(len, sequences)))
+        last = len(self.layers)
+        with torch.no_grad():
+            expected = self.hidden_states(ids, lengths, [count, last])
+            skipped = SkippedLayers(self.layers, count)
+            try:
+                self._skipped = skipped
+                states = self.hidden_states(ids, lengths, [last], entering=expected[count])[last]
+                if agree(expected[last], states):
+                    return True
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+            self._skipped = None
+            skipped.restore()
+            return False
+
+    def _entering(self, states: Tensor | None) -> AbstractContextManager[None]:
+        return nullcontext() if self._skipped is None else self._skipped.entering(states)
 
     def _positions(self, ids: NDArray[np.int32], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the position of each token of a packed row, of shape (n_tokens,)."""
@@ -125,30 +187,52 @@ class Backbone:
         return positions
 
     def _padded_states(
-        self, ids: NDArray[np.int32], lengths: NDArray[np.int64], layers: Iterable[int]
+        self,
+        ids: NDArray[np.int32],
+        lengths: NDArray[np.int64],
+        layers: Iterable[int],
+        types: NDArray[np.int32] | None = None,
+        entering: Tensor | None = None,
     ) -> dict[int, Tensor]:
         mask = np.arange(lengths[0]) < lengths[:, None]
-        states = self._read(partial(self._forward_padded, ids, mask), layers)
         keep = self._tensor(mask)
+        if entering is not None:
+            table = entering.new_zeros((*mask.shape, entering.shape[-1]))
+            table[keep] = entering
+            entering = table
+        with self._entering(entering):
+            states = self._read(partial(self._forward_padded, ids, mask, types), layers)
         return {layer: state[keep] for layer, state in states.items()}
 
     def _forward_alone(self, sequence: NDArray[np.int32], **kwargs: Any) -> Any:
         return self._forward_padded(sequence, np.ones((1, len(sequence)), dtype=bool), **kwargs)
 
     def _forward_padded(
-        self, ids: NDArray[np.int32], mask: NDArray[np.bool_], **kwargs: Any
+        self,
+        ids: NDArray[np.int32],
+        mask: NDArray[np.bool_],
+        types: NDArray[np.int32] | None = None,
+        **kwargs: Any,
     ) -> Any:
         table = np.full(mask.shape, self._pad_id or 0, dtype=np.int64)
         table[mask] = ids
+        if types is not None:
+            of_padding = np.zeros(mask.shape, dtype=np.int64)
+            of_padding[mask] = types
+            types = of_padding
         if self._takes_mask:
             kwargs["attention_mask"] = self._tensor(mask.astype(np.int64))
-        return self._forward(table, **kwargs)
+        return self._forward(table, types, **kwargs)
 
-    def _forward(self, table: NDArray[Any], **kwargs: Any) -> Any:
+    def _forward(
+        self, table: NDArray[Any], types: NDArray[Any] | None = None, **kwargs: Any
+    ) -> Any:
         ids = self._tensor(table.astype(np.int64))
         if self._takes_types:
-            kwargs["token_type_ids"] = torch.zeros_like(ids)
-        return self._model(input_ids=ids, return_dict=True, **kwargs)
+            kwargs["token_type_ids"] = (
+                torch.zeros_like(ids) if types is None else self._tensor(types.astype(np.int64))
+            )
+        return self.model(input_ids=ids, return_dict=True, **kwargs)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -168,7 +252,7 @@ class Backbone:
         """Find out, on a few tokens, how to read the layers and to batch sequences."""
         try:
             probe = partial(self._forward_alone, self._tokens(3))
-            self._read = LayerReader(self._model, checkpoint.n_layers, probe)
+            self._read = LayerReader(self.model, checkpoint.n_layers, probe)
             self._choose_batching(checkpoint)
         except UnsupportedModelError:
             raise
@@ -176,7 +260,7 @@ class Backbone:
             if is_out_of_memory(error):
                 raise
             raise UnsupportedModelError(
-                f"{type(self._model).__name__} of '{checkpoint.directory}' does not run on the"
+                f"{type(self.model).__name__} of '{checkpoint.directory}' does not run on the"
                 f" tokens of a text: {reason_of(error)}. Choose a model of another family, such as"
                 " BERT or RoBERTa."
             ) from error
@@ -211,7 +295,7 @@ class Backbone:
         for layer, state in enumerate(expected):
             if state.shape != (n_tokens, checkpoint.hidden_size):
                 raise UnsupportedModelError(
-                    f"Layer {layer} of {type(self._model).__name__} gives states of shape"
+                    f"Layer {layer} of {type(self.model).__name__} gives states of shape"
                     f" {tuple(state.shape)} for {n_tokens} tokens, where its configuration says"
                     f" {checkpoint.hidden_size} features for each. Choose a model of another"
                     " family, such as BERT or RoBERTa."
@@ -226,13 +310,13 @@ class Backbone:
         self.batching = "single"
         if not self._agrees(sequences, expected, _NOISE):
             raise UnsupportedModelError(
-                f"{type(self._model).__name__} gives the same text other vectors each time it runs."
+                f"{type(self.model).__name__} gives the same text other vectors each time it runs."
                 " Choose a model of another family, such as BERT or RoBERTa."
             )
 
     def _pack(self, sequences: list[NDArray[np.int32]], expected: list[Tensor]) -> bool:
         """Pack from now on if packed states are those of each sequence by itself."""
-        own_attention = attention_implementation(self._model.config)
+        own_attention = attention_implementation(self.model.config)
         self.is_packed = self._set_attention(ATTENTION)
         if not self.is_packed:
             return False
@@ -248,10 +332,10 @@ class Backbone:
         """Choose an attention function; False if the architecture takes none but its own."""
         with quiet_transformers():
             try:
-                self._model.set_attn_implementation(name)
+                self.model.set_attn_implementation(name)
             except (ValueError, KeyError):
                 return False
-        return attention_implementation(self._model.config) == name
+        return attention_implementation(self.model.config) == name
 
     def _agrees(
         self, sequences: list[NDArray[np.int32]], expected: list[Tensor], *tolerance: float
@@ -282,15 +366,15 @@ class Backbone:
     def _reduce(self, precision: Precision) -> None:
         """Convert the parameters; not the buffers, since rotary positions need every bit."""
         if precision == "int8":
-            quantize_linear_layers(self._model)
+            quantize_linear_layers(self.model)
         else:
-            for parameter in self._model.parameters():
+            for parameter in self.model.parameters():
                 parameter.data = parameter.data.to(getattr(torch, precision))
         try:
             self._forward_alone(self._tokens(3))
         except Exception as error:
             raise UnsupportedModelError(
-                f"{type(self._model).__name__} does not run in {precision}: {reason_of(error)}. Use"
+                f"{type(self.model).__name__} does not run in {precision}: {reason_of(error)}. Use"
                 " precision='float32'."
             ) from error
 

@@ -33,12 +33,13 @@ class LayerReader:
         self.n_layers = n_layers
         self._name = type(model).__name__
         self._local = threading.local()
-        entrances, expected = self._find_entrances(model, example)
+        found, expected = self._find_entrances(model, example)
+        self.entrances = found or []
         hooks = [
             module.register_forward_pre_hook(self._enter, with_kwargs=True)
-            for module in entrances or []
+            for module in self.entrances
         ]
-        self.stops_early = entrances is not None
+        self.stops_early = found is not None
         # A layer that runs more often than it is counted would shift the numbers of the others.
         if self.stops_early and not self._reads(example, expected):
             self.stops_early = False

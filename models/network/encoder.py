@@ -109,10 +109,16 @@ class Encoder:
             ids = np.concatenate(
                 [sequences.ids[start:end] for start, end in zip(starts, ends, strict=True)]
             )
+            types = None
+            if sequences.types is not None:
+                types = np.concatenate(
+                    [sequences.types[start:end] for start, end in zip(starts, ends, strict=True)]
+                )
             n_tokens = ends - starts
             try:
                 with torch.inference_mode():
-                    take(batch, n_tokens, self.backbone.hidden_states(ids, n_tokens, wanted))
+                    states = self.backbone.hidden_states(ids, n_tokens, wanted, types)
+                    take(batch, n_tokens, states)
                 fits = True
             except Exception as error:
                 if not is_out_of_memory(error):

@@ -72,8 +72,8 @@ def _attention(
     causal = kwargs.get("is_causal")
     causal = bool(getattr(module, "is_causal", True)) if causal is None else bool(causal)
     window = kwargs.get("sliding_window")
-    heads, n_tokens = query.shape[1:3]
-    result = torch.empty((n_tokens, heads, value.shape[-1]), dtype=query.dtype, device=query.device)
+    heads = query.shape[1]
+    parts = []
     start = 0
     for count, length in runs:
         tokens, shape = slice(start, start + count * length), (count, length)
@@ -89,13 +89,14 @@ def _attention(
             keys,
             values,
             attn_mask=near,
+            dropout_p=kwargs.get("dropout") or 0.0,
             is_causal=causal and near is None and length > 1,
             scale=kwargs.get("scaling"),
             enable_gqa=key.shape[1] != heads,
         )
-        result[tokens].unflatten(0, shape).copy_(attended.transpose(1, 2))
+        parts.append(attended.transpose(1, 2).flatten(0, 1))
         start = tokens.stop
-    return result[None], None
+    return (parts[0] if len(parts) == 1 else torch.cat(parts))[None], None
 
 
 def _window_mask(length: int, window: int, causal: bool, device: torch.device) -> Tensor:

@@ -130,7 +130,7 @@ class TestFamilies:
     ) -> None:
         backbone = backbone_of(tiny_model("bert"))
         finished: list[Any] = []
-        for layer in backbone._model.encoder.layer:
+        for layer in backbone.model.encoder.layer:
             layer.register_forward_hook(lambda module, *_: finished.append(module))
         backbone.hidden_states(np.concatenate(tokens()), LENGTHS, layers)
         assert len(finished) == max(layers)
@@ -293,7 +293,7 @@ class TestCheck:
         backbone = backbone_of(tmp_path)
         assert not backbone.is_packed
         assert backbone.position_offset == 0
-        assert type(backbone._model) is LeakyBert
+        assert type(backbone.model) is LeakyBert
         sequences = tokens(
             np.array([9, 9, 9])
         )  # of one length, since its own attention knows no padding
@@ -341,7 +341,7 @@ class TestCheck:
     ) -> None:
         backbone = backbone_of(tiny_model(family))
         own = AutoModel.from_pretrained(tiny_model(family)).config._attn_implementation
-        assert backbone._model.config._attn_implementation == (
+        assert backbone.model.config._attn_implementation == (
             "bertvectorizer_packed" if family == "bert" else own
         )
 
@@ -367,7 +367,7 @@ class TestPrecision:
 
 def test_sixteen_bits_leave_the_positions_of_rotary_models_alone(tiny_model: ModelFactory) -> None:
     checkpoint = open_checkpoint(tiny_model("modernbert"))
-    model = Backbone(checkpoint, torch.device("cpu"), "bfloat16")._model
+    model = Backbone(checkpoint, torch.device("cpu"), "bfloat16").model
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     assert {buffer.dtype for buffer in model.buffers() if buffer.is_floating_point()} == {
         torch.float32

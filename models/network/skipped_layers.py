@@ -1,0 +1,73 @@
+"""Run only the upper layers of a network, on hidden states that were computed before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["SkippedLayers", "find_layers"]
+
+
+def find_layers(model: nn.Module, entrances: Sequence[nn.Module]) -> nn.ModuleList | None:
+    """Return the list of a model's layers, or None if it has no such list.
+
+    ``entrances`` are the modules that the hidden states enter, one for each layer; the first may be
+    one around all layers. Models that run a layer several times have fewer.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == len(entrances):
+            others = zip(module[1:], entrances[1:], strict=True)
+            first = list(entrances[0].modules())
+            if all(one is other for one, other in others) and module[0] in first:
+                return module
+    return None
+
+
+class SkippedLayers:
+    """The lowest layers of a model, taken out: what enters the next one is given instead."""
+
+    def __init__(self, layers: nn.ModuleList, count: int) -> None:
+        self._layers = layers
+        self._lowest = list(layers[:count])
+        self._states: Tensor | None = None
+        for index, layer in enumerate(self._lowest):
+            layers[index] = _Skipped(layer)
+        self._hook = layers[count].register_forward_pre_hook(self._enter, with_kwargs=True)
+
+    def restore(self) -> None:
+        """Put the layers back."""
+        self._hook.remove()
+        for index, layer in enumerate(self._lowest):
+            self._layers[index] = layer
+
+    @contextmanager
+    def entering(self, states: Tensor | None) -> Iterator[None]:
+        """Let these states, of shape (batch, length, hidden), enter the lowest layer left."""
+        self._states = states
+        try:
+            yield
+        finally:
+            self._states = None
+
+    def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        if self._states is None:
+            return None
+        if args:
+            return (self._states, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": self._states}
+
+
+class _Skipped(nn.Module):
+    """Stands where a layer was, and returns what enters it."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        for name, value in vars(layer).items():  # such as the kind of its attention
+            if not name.startswith("_") and name != "training":
+                setattr(self, name, value)
+
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return hidden_states
