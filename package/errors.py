@@ -14,7 +14,8 @@
         ├── ModelChangedError       the model is another than before, or changes while it is read
         ├── UnsafeModelError        the model would run code while loading
         ├── UnsupportedModelError   the architecture or device cannot serve the request
-        └── OutOfMemoryError        not even one sequence fits into memory
+        ├── OutOfMemoryError        not even one sequence fits into memory
+        └── TrainingDivergedError (ArithmeticError)   the loss of a training is not finite
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
     "ModelNotFoundError",
     "OutOfMemoryError",
     "StoreError",
+    "TrainingDivergedError",
     "UnknownWordError",
     "UnsafeModelError",
     "UnsupportedModelError",
@@ -102,3 +104,7 @@ class UnsupportedModelError(ModelError):
 
 class OutOfMemoryError(ModelError):
     """Raised if a single sequence does not fit into the memory of the device."""
+
+
+class TrainingDivergedError(ModelError, ArithmeticError):
+    """Raised if the loss of a training becomes infinite or NaN; the estimator stays as it was."""

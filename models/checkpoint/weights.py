@@ -31,9 +31,7 @@ __all__ = ["load_model", "quiet_transformers"]
 _MOST_SPARE = 1 << 24  # masks and positions that models compute and files lack
 
 
-def load_model(
-    checkpoint: Checkpoint, with_head: Any = None, **settings: Any
-) -> torch.nn.Module:
+def load_model(checkpoint: Checkpoint, with_head: Any = None, **settings: Any) -> torch.nn.Module:
     """Load the weights in float32, ready for inference; of an encoder-decoder, the encoder.
 
     ``with_head`` is a class such as `AutoModelForSequenceClassification`, whose head may have
@@ -47,10 +45,7 @@ def _load(checkpoint: Checkpoint, with_head: Any, settings: dict[str, Any]) -> t
     directory = checkpoint.base or checkpoint.directory
     # A fresh configuration, since loading writes into the one it is given.
     config = read_config(directory, checkpoint.trust_remote_code, checkpoint.config_settings)
-    for name, value in settings.items():
-        setattr(config, name, value)
-    if hasattr(config, "use_cache"):
-        config.use_cache = False
+    config.update(settings | ({"use_cache": False} if hasattr(config, "use_cache") else {}))
     options: dict[str, Any] = {}
     known = MODEL_MAPPING.get(type(config), None)
     encoder = None
@@ -66,11 +61,7 @@ def _load(checkpoint: Checkpoint, with_head: Any, settings: dict[str, Any]) -> t
             " decoder, which bertvectorizer does not read. Choose another checkpoint, or read the"
             " encoder from a copy of this one without modules.json."
         )
-    if (
-        with_head is None
-        and known is not None
-        and "add_pooling_layer" in inspect.signature(known.__init__).parameters
-    ):
+    if with_head is None and _accepts(known, "add_pooling_layer"):
         options["add_pooling_layer"] = False
     if checkpoint.base is not None:
         # Sought where none can be, an adapter does not hide which weights of its base are missing.
@@ -120,6 +111,10 @@ def _load(checkpoint: Checkpoint, with_head: Any, settings: dict[str, Any]) -> t
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model.eval().requires_grad_(False)
+
+
+def _accepts(known: Any, parameter: str) -> bool:
+    return known is not None and parameter in inspect.signature(known.__init__).parameters
 
 
 def _check_complete(directory: Path, info: dict[str, Any], prefix: str) -> None:

@@ -75,7 +75,7 @@ class Backbone:
         self._takes_types = "token_type_ids" in accepted and bool(
             getattr(self._config, "type_vocab_size", 0)
         )
-        with torch.inference_mode():
+        with torch.no_grad():  # what a model keeps of inference mode could not be trained on
             # Under autocast, rounding would hide whether sequences change each other.
             with torch.autocast(device.type, enabled=False):
                 self._try_model(checkpoint)
@@ -112,7 +112,9 @@ class Backbone:
         if self.is_packed:
             positions = self._tensor(self._positions(ids, lengths)[None])
             forward = partial(
-                self._forward, ids[None], types if types is None else types[None],
+                self._forward,
+                ids[None],
+                types if types is None else types[None],
                 position_ids=positions,
             )
             with (
@@ -154,7 +156,7 @@ class Backbone:
         """
         if self.layers is None:
             return False
-        sequences = [self._tokens(length, seed) for seed, length in enumerate((7, 4, 4, 2))]
+        sequences = [self.tokens(length, seed) for seed, length in enumerate((7, 4, 4, 2))]
         ids, lengths = np.concatenate(sequences), np.array(list(map(len, sequences)))
         last = len(self.layers)
         with torch.no_grad():
@@ -216,13 +218,13 @@ class Backbone:
     ) -> Any:
         table = np.full(mask.shape, self._pad_id or 0, dtype=np.int64)
         table[mask] = ids
+        padded_types = None
         if types is not None:
-            of_padding = np.zeros(mask.shape, dtype=np.int64)
-            of_padding[mask] = types
-            types = of_padding
+            padded_types = np.zeros_like(table)
+            padded_types[mask] = types
         if self._takes_mask:
             kwargs["attention_mask"] = self._tensor(mask.astype(np.int64))
-        return self._forward(table, types, **kwargs)
+        return self._forward(table, padded_types, **kwargs)
 
     def _forward(
         self, table: NDArray[Any], types: NDArray[Any] | None = None, **kwargs: Any
@@ -237,7 +239,7 @@ class Backbone:
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
-    def _tokens(self, length: int, seed: int = 0) -> NDArray[np.int32]:
+    def tokens(self, length: int, seed: int = 0) -> NDArray[np.int32]:
         """Return arbitrary tokens, of shape (length,), that are unlikely to be special ones."""
         size = getattr(self._config, "vocab_size", None) or _CHARACTERS
         return np.random.default_rng(seed).integers(size // 3, size, size=length, dtype=np.int32)
@@ -251,7 +253,7 @@ class Backbone:
     def _try_model(self, checkpoint: Checkpoint) -> None:
         """Find out, on a few tokens, how to read the layers and to batch sequences."""
         try:
-            probe = partial(self._forward_alone, self._tokens(3))
+            probe = partial(self._forward_alone, self.tokens(3))
             self._read = LayerReader(self.model, checkpoint.n_layers, probe)
             self._choose_batching(checkpoint)
         except UnsupportedModelError:
@@ -272,7 +274,7 @@ class Backbone:
         """
         limits = [limit for limit in (checkpoint.n_positions, self._longest) if limit]
         sequences = [
-            self._tokens(min(length, *limits) if limits else length, seed)
+            self.tokens(min(length, *limits) if limits else length, seed)
             for seed, length in enumerate((*longer, *_PROBE_LENGTHS))
         ]
         special = self._special_tokens()
@@ -371,7 +373,7 @@ class Backbone:
             for parameter in self.model.parameters():
                 parameter.data = parameter.data.to(getattr(torch, precision))
         try:
-            self._forward_alone(self._tokens(3))
+            self._forward_alone(self.tokens(3))
         except Exception as error:
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} does not run in {precision}: {reason_of(error)}. Use"

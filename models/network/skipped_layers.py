@@ -15,13 +15,12 @@ def find_layers(model: nn.Module, entrances: Sequence[nn.Module]) -> nn.ModuleLi
     """Return the list of a model's layers, or None if it has no such list.
 
     ``entrances`` are the modules that the hidden states enter, one for each layer; the first may be
-    one around all layers. Models that run a layer several times have fewer.
+    the dropout of the embeddings. Models that run a layer several times have fewer.
     """
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == len(entrances):
-            others = zip(module[1:], entrances[1:], strict=True)
-            first = list(entrances[0].modules())
-            if all(one is other for one, other in others) and module[0] in first:
+            pairs = zip(module, entrances, strict=True)
+            if all(layer is entrance for layer, entrance in list(pairs)[1:]):
                 return module
     return None
 

@@ -1,0 +1,168 @@
+"""What predicts from the states of tokens: the head of an architecture, or a linear layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from ..pooling.tokens import pool
+from ..ragged import runs_of_equal_length
+
+if TYPE_CHECKING:
+    from .examples import Batch
+
+__all__ = ["ArchitectureHead", "LinearHead", "Unit", "class_with_head", "pool_sequences"]
+
+Unit: TypeAlias = Literal["text", "word"]
+
+_KINDS: dict[Unit, tuple[Any, Any]] = {
+    "text": (AutoModelForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING),
+    "word": (AutoModelForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
+}
+
+
+def class_with_head(unit: Unit, config: Any) -> Any:
+    """Return the class that loads a model with a head for texts or words, None if there is none."""
+    auto_class, mapping = _KINDS[unit]
+    is_known = type(config) in mapping and not config.is_encoder_decoder
+    return auto_class if is_known and not getattr(config, "auto_map", None) else None
+
+
+def pool_sequences(states: Tensor, batch: Batch, poolings: tuple[str, ...], skip: int) -> Tensor:
+    """Pool states of shape (n_tokens, hidden) into (n_sequences, n_poolings * hidden)."""
+    pooled, start = [], 0
+    for count, length in runs_of_equal_length(batch.lengths):
+        run = states[start : start + count * length].unflatten(0, (count, length))
+        pooled.append(torch.cat([pool(run, pooling, skip) for pooling in poolings], dim=-1))
+        start += count * length
+    return torch.cat(pooled)
+
+
+class LinearHead(nn.Module):
+    """Dropout and a linear layer: on the pooled tokens of a sequence, or on each token."""
+
+    def __init__(
+        self, unit: Unit, poolings: tuple[str, ...], width: int, n_outputs: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.poolings = poolings
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width if unit == "word" else len(poolings) * width, n_outputs)
+        self._unit = unit
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The layer that gives the outputs."""
+        return self.linear
+
+    def forward(self, states: Tensor, batch: Batch, skip: int) -> Tensor:
+        """Return outputs of shape (n_sequences, n_outputs), or (n_tokens, n_outputs) of words."""
+        if self._unit == "text":
+            states = pool_sequences(states, batch, self.poolings, skip)
+        logits: Tensor = self.linear(self.dropout(states))
+        return logits
+
+
+class ArchitectureHead(nn.Module):
+    """The head of a transformers model, fed with states that were computed elsewhere.
+
+    The model keeps its own code for all that follows the states; where the transformer was, it gets
+    states in a padded table. Which token it reads is found by trying: ``poolings`` has the name.
+    """
+
+    def __init__(self, unit: Unit, whole: Any) -> None:
+        super().__init__()
+        self._unit = unit
+        self.whole = whole
+        self._prefix = whole.base_model_prefix
+        self._pad_id = int(whole.config.pad_token_id or 0)
+        base = getattr(whole, self._prefix)
+        # The layer after the first token is part of the head, though it stands in the transformer.
+        self._has_pooler = getattr(base, "pooler", None) is not None
+        setattr(whole, self._prefix, _Given(base.pooler if self._has_pooler else None))
+        if self._has_pooler:
+            base.pooler = None
+        self.poolings: tuple[str, ...] = ("cls",)
+
+    @property
+    def output_layer(self) -> nn.Linear | None:
+        """The layer that gives the outputs; None if it is not a linear layer."""
+        layers = [each for each in self.whole.modules() if isinstance(each, nn.Linear)]
+        wide = [each for each in layers if each.out_features == self.whole.config.num_labels]
+        return wide[-1] if wide else None
+
+    def initialize(self, random: torch.Generator) -> None:
+        """Draw new weights for the linear layers of the head, but for the one after [CLS]."""
+        deviation = float(getattr(self.whole.config, "initializer_range", None) or 0.02)
+        for name, module in self.whole.named_modules():
+            if isinstance(module, nn.Linear) and not name.startswith(f"{self._prefix}."):
+                nn.init.normal_(module.weight, std=deviation, generator=random)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def with_base(self, base: Any) -> Any:
+        """Return the whole model, for saving: ``base`` stands in it again."""
+        if self._has_pooler:
+            base.pooler = getattr(self.whole, self._prefix).pooler
+        setattr(self.whole, self._prefix, base)
+        return self.whole
+
+    def find_pooling(self, width: int) -> None:
+        """Find out which tokens of a sequence the outputs depend on."""
+        if self._unit == "word":
+            return
+        states = torch.randn(1, 5, width, generator=torch.Generator().manual_seed(0))
+        states = states.to(next(self.parameters()).device).requires_grad_()
+        table = torch.arange(self._pad_id + 1, self._pad_id + 6, device=states.device)[None]
+        (gradient,) = torch.autograd.grad(self._run(states, table).sum(), states)
+        read = np.flatnonzero(gradient[0].abs().sum(dim=-1).cpu().numpy()).tolist()
+        names = {"[0]": "cls", "[4]": "lasttoken"}
+        self.poolings = (names.get(str(read), "mean"),)
+
+    def forward(self, states: Tensor, batch: Batch, skip: int) -> Tensor:
+        """Return outputs of shape (n_sequences, n_outputs), or (n_tokens, n_outputs) of words."""
+        lengths = torch.from_numpy(batch.lengths).to(states.device)
+        mask = torch.arange(int(batch.lengths[0]), device=states.device) < lengths[:, None]
+        padded = states.new_zeros((*mask.shape, states.shape[-1]))
+        padded = padded.masked_scatter(mask[..., None], states)
+        # The heads of causal models look for the last token that is no padding.
+        ids = torch.where(mask, self._pad_id + 1, self._pad_id)
+        logits = self._run(padded, ids)
+        return logits[mask] if self._unit == "word" else logits
+
+    def _run(self, states: Tensor, ids: Tensor) -> Tensor:
+        given = getattr(self.whole, self._prefix)
+        given.states = states
+        try:
+            logits: Tensor = self.whole(
+                input_ids=ids, attention_mask=(ids != self._pad_id).long(), return_dict=True
+            ).logits
+        finally:
+            given.states = None
+        return logits
+
+
+class _Given(nn.Module):
+    """Stands where the transformer was in a model with a head, and returns given states."""
+
+    def __init__(self, pooler: nn.Module | None) -> None:
+        super().__init__()
+        self.pooler = pooler
+        self.states: Tensor | None = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        assert self.states is not None
+        return BaseModelOutputWithPooling(
+            last_hidden_state=self.states,
+            pooler_output=None if self.pooler is None else self.pooler(self.states),
+        )

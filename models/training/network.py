@@ -1,0 +1,309 @@
+"""A trainable copy of a checkpoint's transformer, with a head; the upper layers may train alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...errors import UnsupportedModelError
+from ..checkpoint.weights import load_model
+from ..network.backbone import Backbone
+from ..network.devices import is_out_of_memory, keep_freed_memory
+from ..network.early_exit import agree
+from ..torch_threads import use_one_thread_in_forks
+from .examples import Batch
+from .heads import ArchitectureHead, LinearHead, Unit, class_with_head, pool_sequences
+from .seeding import seeded
+
+if TYPE_CHECKING:
+    from ..checkpoint.description import Checkpoint
+
+__all__ = ["NetworkSpec", "TrainableNetwork"]
+
+_DROPOUT = 0.1  # where a configuration names none
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network is built of; two of the same spec and checkpoint begin with equal weights.
+
+    Parameters
+    ----------
+    unit : {"text", "word"}
+        What is predicted: one row of outputs per text or pair, or per word.
+    n_outputs : int
+        Number of outputs.
+    pooling : tuple of str or None
+        Poolings of a linear head. None takes the head that the architecture has in transformers,
+        or, without one, a linear head under the checkpoint's own pooling.
+    n_trained_layers : int or None
+        Number of layers that train, from the top; 0 trains the head alone. None trains all and the
+        embeddings.
+    dropout : float or None
+        Probability of every dropout; None leaves those of the checkpoint.
+    n_new_tokens : int
+        Tokens that are added to the vocabulary.
+    seed : int
+        Seed of the new weights.
+    needs_depths : bool
+        Whether to find out which layer each parameter belongs to.
+    """
+
+    unit: Unit
+    n_outputs: int
+    pooling: tuple[str, ...] | None
+    n_trained_layers: int | None
+    dropout: float | None
+    n_new_tokens: int
+    seed: int
+    needs_depths: bool = False
+
+
+class TrainableNetwork:
+    """The transformer of a checkpoint and a head, whose parameters can be trained.
+
+    It is a copy of its own: the encoders that estimators share in memory stay as they are. With
+    ``n_trained_layers``, `trained` names the parameters on which the states below do not depend. If
+    the model can begin a pass at those states, ``begins_at`` is their layer, and it need not run
+    the layers below.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, spec: NetworkSpec) -> None:
+        self.checkpoint = checkpoint
+        self.device = device
+        self.spec = spec
+        self.n_layers = checkpoint.n_layers
+        self.begins_at: int | None = None
+        self.depths: dict[str, int] = {}
+        self.head: ArchitectureHead | LinearHead
+        use_one_thread_in_forks()
+        if device.type == "cpu":
+            keep_freed_memory()
+        if spec.dropout is not None:
+            checkpoint = _with_dropout(checkpoint, spec.dropout)
+        with seeded(spec.seed, device):
+            whole = self._load_whole(checkpoint)
+            base: Any = load_model(checkpoint) if whole is None else _base_of(whole)
+            if spec.n_new_tokens:
+                size = base.get_input_embeddings().num_embeddings
+                base.resize_token_embeddings(size + spec.n_new_tokens, mean_resizing=False)
+            self.backbone = Backbone(checkpoint, device, "float32", model=base)
+            self.head = self._make_head(checkpoint, whole)
+        self._choose_trained()
+        self.trained = {name for name, each in self.named_parameters() if each.requires_grad}
+
+    @property
+    def base(self) -> Any:
+        """The transformer, as transformers' own class."""
+        return self.backbone.model
+
+    def _load_whole(self, checkpoint: Checkpoint) -> Any:
+        """Return the model with the head of its architecture; None for a linear head."""
+        if self.spec.pooling is not None:
+            return None
+        auto_class = class_with_head(self.spec.unit, checkpoint.config)
+        if auto_class is None:
+            return None
+        settings: dict[str, Any] = {"num_labels": self.spec.n_outputs}
+        if getattr(checkpoint.config, "pad_token_id", None) is None:
+            settings["pad_token_id"] = 0  # heads of causal models need one
+        return load_model(checkpoint, auto_class, **settings)
+
+    def _make_head(self, checkpoint: Checkpoint, whole: Any) -> ArchitectureHead | LinearHead:
+        random = torch.Generator().manual_seed(self.spec.seed)
+        if whole is not None:
+            expected = self._outputs_of(whole)
+            head = ArchitectureHead(self.spec.unit, whole).to(self.device).eval()
+            if expected is not None and self._gives(head, expected):
+                head.initialize(random)
+                head.find_pooling(checkpoint.hidden_size)
+                return head.requires_grad_()
+        poolings = self.spec.pooling or checkpoint.pooling
+        names = ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout")
+        configured = [getattr(checkpoint.text_config, name, None) for name in names]
+        dropout = next((value for value in configured if isinstance(value, float)), _DROPOUT)
+        linear = LinearHead(
+            *(self.spec.unit, poolings, checkpoint.hidden_size, self.spec.n_outputs), dropout
+        )
+        with torch.no_grad():
+            linear.linear.weight.normal_(std=0.02, generator=random)
+            linear.linear.bias.zero_()
+        return linear.to(self.device).eval()
+
+    def _probe(self) -> Batch:
+        lengths = np.array([6, 4, 4])
+        return Batch(
+            sequences=np.arange(3),
+            ids=self.backbone.tokens(int(lengths.sum())),
+            types=None,
+            lengths=lengths,
+            owners=np.arange(3),
+            shares=np.ones(3, dtype=np.float32),
+            words=None,
+        )
+
+    def _outputs_of(self, whole: Any) -> Tensor | None:
+        """Return what a whole model gives for the sequences of `_probe`, None if it fails."""
+        batch, start, rows = self._probe(), 0, []
+        try:
+            for length in batch.lengths.tolist():
+                ids = torch.from_numpy(batch.ids[None, start : start + length].astype(np.int64))
+                with torch.no_grad():
+                    logits = whole(input_ids=ids.to(self.device), return_dict=True).logits
+                rows.append(logits if self.spec.unit == "text" else logits[0])
+                start += length
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            return None
+        return torch.cat(rows)
+
+    def _gives(self, head: ArchitectureHead, expected: Tensor) -> bool:
+        """Whether a head, fed with states, gives the outputs of the whole model."""
+        batch = self._probe()
+        try:
+            with torch.no_grad():
+                return agree(expected, head(self._states(batch, None), batch, 0))
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            return False
+
+    def _choose_trained(self) -> None:
+        """Set which parameters train, and leave out the layers below them where possible."""
+        for parameter in self.parameters():
+            parameter.requires_grad_()
+        if self.spec.needs_depths:
+            self.depths = self._depths()
+        n_trained = self.spec.n_trained_layers
+        if n_trained is None:
+            return
+        lowest = self.n_layers - n_trained  # the states of this layer enter the lowest trained one
+        below = self._parameters_below([lowest])[lowest] if n_trained else set()
+        for name, parameter in self.base.named_parameters():
+            parameter.requires_grad_(n_trained > 0 and name not in below)
+        if n_trained and not any(each.requires_grad for each in self.base.parameters()):
+            raise UnsupportedModelError(
+                f"The layers of {type(self.base).__name__} share their weights, so the upper ones"
+                " cannot train alone. Set trainable_layers='all', or 0 for the head alone."
+            )
+        if n_trained == 0 or self.backbone.skip_layers(lowest):
+            self.begins_at = lowest
+
+    def _parameters_below(self, layers: Sequence[int]) -> dict[int, set[str]]:
+        """Return the names of the transformer's parameters on which the states of layers depend."""
+        names, parameters = zip(*self.base.named_parameters(), strict=True)
+        batch = self._probe()
+        below = {}
+        with torch.enable_grad():
+            states = self.backbone.hidden_states(batch.ids, batch.lengths, layers)
+            for layer in layers:
+                gradients: Sequence[Tensor | None] = [None] * len(names)
+                if states[layer].requires_grad:
+                    gradients = torch.autograd.grad(
+                        states[layer].sum(), parameters, retain_graph=True, allow_unused=True
+                    )
+                below[layer] = {
+                    name
+                    for name, gradient in zip(names, gradients, strict=True)
+                    if gradient is not None
+                }
+        return below
+
+    def _depths(self) -> dict[str, int]:
+        """Return the lowest layer whose states depend on each parameter of the transformer.
+
+        0 are the embeddings; the number of layers plus 1 are parameters that no state depends on.
+        """
+        below = self._parameters_below(range(self.n_layers + 1))
+        return {
+            name: min(
+                (layer for layer, names in below.items() if name in names),
+                default=self.n_layers + 1,
+            )
+            for name, _ in self.base.named_parameters()
+        }
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield all parameters that are there, by name; those of the head begin with ``head.``."""
+        for name, parameter in self.base.named_parameters():
+            yield f"base.{name}", parameter
+        for name, parameter in self.head.named_parameters():
+            yield f"head.{name}", parameter
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield all parameters that are there."""
+        for _, parameter in self.named_parameters():
+            yield parameter
+
+    def depth_of(self, name: str) -> int:
+        """Return the layer of a parameter, as counted by hidden states; the head is above all."""
+        part, _, rest = name.partition(".")
+        return self.depths[rest] if part == "base" else self.n_layers + 1
+
+    def train(self, mode: bool = True) -> None:
+        """Turn dropout on in what trains, and off everywhere else."""
+        self.base.train(mode)
+        self.head.train(mode)
+        if mode:
+            for module in self.base.modules():
+                parameters = list(module.parameters())
+                if parameters and not any(each.requires_grad for each in parameters):
+                    module.eval()
+
+    def _states(self, batch: Batch, entering: Tensor | None) -> Tensor:
+        """Return the last hidden states of shape (n_tokens, hidden)."""
+        if self.begins_at == self.n_layers:
+            assert entering is not None
+            return entering
+        layer = self.n_layers
+        return self.backbone.hidden_states(
+            batch.ids, batch.lengths, [layer], batch.types, entering
+        )[layer]
+
+    def outputs(self, batch: Batch, entering: Tensor | None, skip: int = 0) -> Tensor:
+        """Return outputs of shape (n_examples, n_outputs), or (n_words, n_outputs).
+
+        ``entering`` are the states at layer ``begins_at``, of shape (n_tokens, hidden). The windows
+        of an example are averaged by length.
+        """
+        outputs = self.head(self._states(batch, entering), batch, skip).float()
+        if batch.words is not None:
+            found: Tensor = outputs[torch.from_numpy(batch.words).to(outputs.device)]
+            return found
+        return _join(outputs, batch)
+
+    def vectors(
+        self, batch: Batch, entering: Tensor | None, poolings: tuple[str, ...], skip: int = 0
+    ) -> Tensor:
+        """Return the pooled last states of shape (n_examples, n_features)."""
+        return _join(pool_sequences(self._states(batch, entering), batch, poolings, skip), batch)
+
+
+def _join(of_sequences: Tensor, batch: Batch) -> Tensor:
+    """Average the windows of each example by length."""
+    owners = torch.from_numpy(batch.owners).to(of_sequences.device)
+    shares = torch.from_numpy(batch.shares).to(of_sequences.device)
+    joined = of_sequences.new_zeros((int(batch.owners.max()) + 1, of_sequences.shape[1]))
+    return joined.index_add(0, owners, of_sequences * shares[:, None])
+
+
+def _base_of(whole: Any) -> Any:
+    return getattr(whole, whole.base_model_prefix)
+
+
+def _with_dropout(checkpoint: Checkpoint, dropout: float) -> Checkpoint:
+    """Return a checkpoint whose configuration has this probability for every dropout."""
+    named = {
+        name: dropout
+        for name, value in checkpoint.text_config.to_dict().items()
+        if ("dropout" in name or "pdrop" in name)
+        and (value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)))
+        and "layer" not in name
+    }
+    return replace(checkpoint, config_settings={**checkpoint.config_settings, **named})

@@ -1,0 +1,162 @@
+"""What training changed: as bytes for an estimator, and as a directory that other tools open."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from ...errors import ModelIntegrityError
+from ..checkpoint.weights import quiet_transformers
+from .heads import ArchitectureHead, LinearHead
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from .network import TrainableNetwork
+
+__all__ = ["TunedWeights", "save_directory"]
+
+
+@dataclass(frozen=True)
+class TunedWeights:
+    """The parameters that training changed, in the safetensors format."""
+
+    data: bytes
+
+    @classmethod
+    def of(cls, network: TrainableNetwork) -> TunedWeights:
+        """Take those that train."""
+        return cls(
+            save(
+                {
+                    name: parameter.detach().cpu().contiguous()
+                    for name, parameter in network.named_parameters()
+                    if name in network.trained
+                }
+            )
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the content, which names a network in memory."""
+        return hashlib.blake2b(self.data, digest_size=16).hexdigest()
+
+    def load_into(self, network: TrainableNetwork) -> None:
+        """Write them over those of a network of the same spec, or raise `ModelIntegrityError`."""
+        remedy = "The file of this estimator is damaged. Load it again, or fit again."
+        try:
+            tensors = load(self.data)
+        except SafetensorError as error:
+            raise ModelIntegrityError(
+                f"The tuned weights cannot be read: {error}. {remedy}"
+            ) from error
+        parameters = {
+            name: each for name, each in network.named_parameters() if name in network.trained
+        }
+        shapes = {name: tuple(each.shape) for name, each in parameters.items()}
+        if {name: tuple(each.shape) for name, each in tensors.items()} != shapes:
+            raise ModelIntegrityError(f"The tuned weights do not fit this model. {remedy}")
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                if not torch.isfinite(tensors[name]).all():
+                    raise ModelIntegrityError(f"The tuned weights are not finite. {remedy}")
+                parameter.copy_(tensors[name])
+
+
+def save_directory(
+    network: TrainableNetwork,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    *,
+    labels: Sequence[str],
+    problem: str,
+    max_length: int,
+    poolings: Sequence[str],
+) -> None:
+    """Write a network as a directory that transformers and sentence-transformers open.
+
+    The network must have all its layers, and cannot be used any more. ``labels`` are the names of
+    the outputs, and ``problem`` is the ``problem_type`` of transformers. As a sentence-transformers
+    model, the directory gives vectors under ``poolings``. A linear head lies in ``head/``, in the
+    format of sentence-transformers' Dense.
+    """
+    head = network.head
+    whole = head.with_base(network.base) if isinstance(head, ArchitectureHead) else network.base
+    config = whole.config
+    config.num_labels = len(labels)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: number for number, label in enumerate(labels)}
+    config.problem_type = problem
+    if problem == "regression":  # or CrossEncoder would apply a sigmoid
+        config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
+    tokenizer.model_max_length = max_length
+    draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        with quiet_transformers():
+            whole.save_pretrained(draft)
+            tokenizer.save_pretrained(draft)
+        if isinstance(head, LinearHead):
+            _write_json(
+                draft / "head" / "config.json",
+                {
+                    "in_features": head.linear.in_features,
+                    "out_features": head.linear.out_features,
+                    "bias": True,
+                    "activation_function": "torch.nn.modules.linear.Identity",
+                },
+            )
+            tensors = {f"linear.{name}": each for name, each in head.linear.state_dict().items()}
+            (draft / "head" / "model.safetensors").write_bytes(save(tensors, {"format": "pt"}))
+        kinds = ("base.modules.Transformer", "sentence_transformer.modules.Pooling")
+        _write_json(
+            draft / "modules.json",
+            [
+                {
+                    "idx": index,
+                    "name": str(index),
+                    "path": path,
+                    "type": f"sentence_transformers.{kind}",
+                }
+                for index, (path, kind) in enumerate(zip(("", "1_Pooling"), kinds, strict=True))
+            ],
+        )
+        _write_json(
+            draft / "1_Pooling" / "config.json",
+            {
+                "embedding_dimension": network.checkpoint.hidden_size,
+                "pooling_mode": list(poolings) if len(poolings) > 1 else poolings[0],
+                "include_prompt": True,
+            },
+        )
+        _write_json(
+            draft / "sentence_bert_config.json",
+            {"max_seq_length": max_length, "do_lower_case": False},
+        )
+        draft.chmod(0o777 & ~_umask())
+        draft.rename(directory)  # which is not there, or empty
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _umask() -> int:
+    """Return the permissions that new files lack; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
