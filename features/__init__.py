@@ -11,6 +11,7 @@ from .bert import BertVectorizer
 from .bert_spans import BertSpanVectorizer
 from .bert_words import BertWordVectorizer
 from .inputs.texts import read_texts
+from .overlap import OverlapVectorizer
 from .pairs import PairVectorizer
 from .static import StaticVectorizer
 from .static_base import OovReport, WordVectorizer
@@ -21,6 +22,7 @@ __all__ = [
     "BertVectorizer",
     "BertWordVectorizer",
     "OovReport",
+    "OverlapVectorizer",
     "PairVectorizer",
     "StaticVectorizer",
     "TextVectorizer",

@@ -23,13 +23,57 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.utils import Tags
 
-__all__ = ["PairVectorizer"]
+__all__ = ["PairVectorizer", "PairsBase"]
 
 _Part: TypeAlias = Literal["u", "v", "abs_diff", "product", "sum", "cosine"]
 _PARTS: tuple[_Part, ...] = get_args(_Part)
 
 
-class PairVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # no types
+class PairsBase(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # no types
+    """A transformer of pairs of texts: the names of both columns, and its tags."""
+
+    def _keep_names(self, names: tuple[str, str] | None) -> None:
+        self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
+        self.n_features_in_ = 2
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+
+    def _check_names(self, names: tuple[str, str] | None) -> None:
+        """Refuse columns by other names than ``fit`` saw; pairs without names have an order."""
+        known = getattr(self, "feature_names_in_", None)
+        if names is not None and known is not None and names != tuple(known):
+            raise InvalidTextError(
+                f"X must have the columns that 'fit' saw: {known[0]!r} and {known[1]!r}. Got"
+                f" {names[0]!r} and {names[1]!r} instead. Choose them in this order,"
+                f" df[{list(known)}], or fit again."
+            )
+
+    def _check_given_names(self, given: Any) -> None:
+        """Refuse ``input_features`` other than the names that ``fit`` saw; None is accepted."""
+        if given is None:
+            return
+        known, given = getattr(self, "feature_names_in_", None), list(given)
+        if len(given) != 2:
+            fault = "input_features should have length equal to 2, the number of columns"
+        elif known is not None and given != list(known):
+            fault = "input_features is not equal to feature_names_in_"
+        else:
+            return
+        raise InvalidTextError(
+            "The 'input_features' parameter must hold the names of the two columns that"
+            f" 'fit' saw{'' if known is None else f', {list(known)}'}. Got {given} instead:"
+            f" {fault}."
+        )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+class PairVectorizer(PairsBase):
     """Turn pairs of texts into features: both vectors, their difference, product and cosine.
 
     Any vectorizer of texts serves both sides. It is fitted once, on the distinct sentences of both
@@ -79,6 +123,7 @@ class PairVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
     See Also
     --------
     BertVectorizer : Vectors of texts; several columns give theirs side by side.
+    OverlapVectorizer : Counts of common words, a baseline.
 
     Notes
     -----
@@ -213,21 +258,7 @@ class PairVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
             If ``input_features`` are not two names, or others than ``fit`` saw.
         """
         check_is_fitted(self, "vectorizer_")
-        known = getattr(self, "feature_names_in_", None)
-        if input_features is not None:
-            given = list(input_features)
-            if len(given) != 2:
-                fault = "input_features should have length equal to 2, the number of columns"
-            elif known is not None and given != list(known):
-                fault = "input_features is not equal to feature_names_in_"
-            else:
-                fault = ""
-            if fault:
-                raise InvalidTextError(
-                    "The 'input_features' parameter must hold the names of the two columns that"
-                    f" 'fit' saw{'' if known is None else f', {list(known)}'}. Got {given} instead:"
-                    f" {fault}."
-                )
+        self._check_given_names(input_features)
         numbers = range(self._n_dimensions())
         names = [
             name
@@ -264,34 +295,14 @@ class PairVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         return parts
 
     def _keep(self, vectorizer: Any, pairs: PairColumns) -> None:
-        self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         self.vectorizer_ = vectorizer
-        self.n_features_in_ = 2
-        if pairs.names is not None:
-            self.feature_names_in_ = np.array(pairs.names, dtype=object)
-
-    def _check_names(self, names: tuple[str, str] | None) -> None:
-        """Refuse columns by other names than ``fit`` saw; pairs without names have an order."""
-        known = getattr(self, "feature_names_in_", None)
-        if names is not None and known is not None and names != tuple(known):
-            raise InvalidTextError(
-                f"X must have the columns that 'fit' saw: {known[0]!r} and {known[1]!r}. Got"
-                f" {names[0]!r} and {names[1]!r} instead. Choose them in this order,"
-                f" df[{list(known)}], or fit again."
-            )
+        self._keep_names(pairs.names)
 
     def _vectors(self, sentences: list[str | None]) -> Any:
         """Return the vectors of distinct sentences."""
         # Without sentences, some of scikit-learn's transformers raise; "" gives the number type.
         texts = sentences or [""]
         return _checked(self.vectorizer_.transform(texts), self.vectorizer_, len(texts))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
 
 def _distinct(X: Any, vectorizer: Any) -> tuple[PairColumns, list[str | None], NDArray[np.int64]]:

@@ -34,7 +34,9 @@ FORMER_NAMES = {
     },
 }
 # The public names of types, those of later ones added.
-OWN_TYPES = frozenset({*FORMER_NAMES.values(), "bertvectorizer.PairVectorizer"})
+OWN_TYPES = frozenset(
+    {*FORMER_NAMES.values(), "bertvectorizer.OverlapVectorizer", "bertvectorizer.PairVectorizer"}
+)
 
 
 @cache

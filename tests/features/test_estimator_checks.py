@@ -13,7 +13,8 @@ from sklearn.utils import Tags, estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 import bertvectorizer
-from bertvectorizer import PairVectorizer
+from bertvectorizer import OverlapVectorizer, PairVectorizer
+from bertvectorizer.features.pairs import PairsBase
 
 # Checks that cannot hold for a column of texts, each with its reason. Nothing else may fail or be
 # skipped.
@@ -141,6 +142,14 @@ CHECKED = {
     "PairVectorizer": Checked(
         PairVectorizer(bertvectorizer.StaticVectorizer(DIGITS, tokenizer=list)), FOR_PAIRS
     ),
+    "OverlapVectorizer": Checked(
+        OverlapVectorizer(tokenizer=list),
+        {
+            name: reason
+            for name, reason in FOR_PAIRS.items()
+            if name != "check_parameters_default_constructible"
+        },
+    ),
 }
 
 
@@ -149,7 +158,7 @@ def as_texts(estimator: Any, X: Any, X_test: Any = None, **_: Any) -> Any:
 
     Pairs get two columns. The texts are digits, since several checks derive y from X.
     """
-    sides = 2 if isinstance(estimator, PairVectorizer) else 1
+    sides = 2 if isinstance(estimator, PairsBase) else 1
 
     def column(rows: Any) -> NDArray[np.str_]:
         rows = np.asarray(rows).reshape(len(rows), -1)
@@ -229,7 +238,8 @@ def test_the_checks_really_run(estimator: str, checked: Callable[[str], Checked]
     assert names["xfail"] == set(each.expected) - set(MORE_CHECKS)
 
 
-@pytest.mark.parametrize("estimator", CHECKED)
+# Counts of common words are equal for many pairs.
+@pytest.mark.parametrize("estimator", sorted(set(CHECKED) - {"OverlapVectorizer"}))
 def test_the_texts_of_the_checks_mean_something(
     estimator: str, checked: Callable[[str], Checked]
 ) -> None:
