@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .models.store import EmbeddingStore
     from .models.word_vectors import WordVectors, load_word_vectors
     from .pipeline import (
+        BertClassifier,
         Comparison,
         SequenceLabeler,
         TaggedSentences,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BertClassifier",
     "BertSpanVectorizer",
     "BertVectorizer",
     "BertWordVectorizer",

@@ -12,6 +12,7 @@ from .comparison.outcome import Cost, Outcome
 from .files.embed import embed_file
 from .files.predict import predict_file
 from .files.read import read_chunks, read_sample, read_table
+from .fine_tuning.classifier import BertClassifier
 from .report.result import Comparison
 from .run_comparison import ComparisonInterrupted, compare
 from .saving.pipeline_file import SavedPipeline, load_pipeline, save_pipeline
@@ -20,6 +21,7 @@ from .tagging.labeler import SequenceLabeler
 from .tagging.tagged_sentences import TaggedSentences
 
 __all__ = [
+    "BertClassifier",
     "Comparison",
     "ComparisonInterrupted",
     "Cost",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -31,7 +32,7 @@ class SkippedLayers:
     def __init__(self, layers: nn.ModuleList, count: int) -> None:
         self._layers = layers
         self._lowest = list(layers[:count])
-        self._states: Tensor | None = None
+        self._local = threading.local()
         for index, layer in enumerate(self._lowest):
             layers[index] = _Skipped(layer)
         self._hook = layers[count].register_forward_pre_hook(self._enter, with_kwargs=True)
@@ -45,18 +46,19 @@ class SkippedLayers:
     @contextmanager
     def entering(self, states: Tensor | None) -> Iterator[None]:
         """Let these states, of shape (batch, length, hidden), enter the lowest layer left."""
-        self._states = states
+        self._local.states = states
         try:
             yield
         finally:
-            self._states = None
+            self._local.states = None
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
-        if self._states is None:
+        states = getattr(self._local, "states", None)
+        if states is None:
             return None
         if args:
-            return (self._states, *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": self._states}
+            return (states, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": states}
 
 
 class _Skipped(nn.Module):

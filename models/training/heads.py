@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -142,13 +143,13 @@ class ArchitectureHead(nn.Module):
 
     def _run(self, states: Tensor, ids: Tensor) -> Tensor:
         given = getattr(self.whole, self._prefix)
-        given.states = states
+        given.local.states = states
         try:
             logits: Tensor = self.whole(
                 input_ids=ids, attention_mask=(ids != self._pad_id).long(), return_dict=True
             ).logits
         finally:
-            given.states = None
+            given.local.states = None
         return logits
 
 
@@ -158,11 +159,11 @@ class _Given(nn.Module):
     def __init__(self, pooler: nn.Module | None) -> None:
         super().__init__()
         self.pooler = pooler
-        self.states: Tensor | None = None
+        self.local = threading.local()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        assert self.states is not None
+        states: Tensor = self.local.states
         return BaseModelOutputWithPooling(
-            last_hidden_state=self.states,
-            pooler_output=None if self.pooler is None else self.pooler(self.states),
+            last_hidden_state=states,
+            pooler_output=None if self.pooler is None else self.pooler(states),
         )

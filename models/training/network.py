@@ -46,8 +46,8 @@ class NetworkSpec:
         embeddings.
     dropout : float or None
         Probability of every dropout; None leaves those of the checkpoint.
-    n_new_tokens : int
-        Tokens that are added to the vocabulary.
+    vocab_size : int or None
+        Tokens that need a vector; those that the checkpoint lacks get new ones. None adds none.
     seed : int
         Seed of the new weights.
     needs_depths : bool
@@ -59,7 +59,7 @@ class NetworkSpec:
     pooling: tuple[str, ...] | None
     n_trained_layers: int | None
     dropout: float | None
-    n_new_tokens: int
+    vocab_size: int | None
     seed: int
     needs_depths: bool = False
 
@@ -89,9 +89,8 @@ class TrainableNetwork:
         with seeded(spec.seed, device):
             whole = self._load_whole(checkpoint)
             base: Any = load_model(checkpoint) if whole is None else _base_of(whole)
-            if spec.n_new_tokens:
-                size = base.get_input_embeddings().num_embeddings
-                base.resize_token_embeddings(size + spec.n_new_tokens, mean_resizing=False)
+            if (spec.vocab_size or 0) > base.get_input_embeddings().num_embeddings:
+                base.resize_token_embeddings(spec.vocab_size, mean_resizing=False)
             self.backbone = Backbone(checkpoint, device, "float32", model=base)
             self.head = self._make_head(checkpoint, whole)
         self._choose_trained()
@@ -110,8 +109,11 @@ class TrainableNetwork:
         if auto_class is None:
             return None
         settings: dict[str, Any] = {"num_labels": self.spec.n_outputs}
-        if getattr(checkpoint.config, "pad_token_id", None) is None:
-            settings["pad_token_id"] = 0  # heads of causal models need one
+        config = checkpoint.text_config
+        if config.pad_token_id is None:  # heads of causal models need one
+            settings["pad_token_id"] = (
+                config.eos_token_id if type(config.eos_token_id) is int else 0
+            )
         return load_model(checkpoint, auto_class, **settings)
 
     def _make_head(self, checkpoint: Checkpoint, whole: Any) -> ArchitectureHead | LinearHead:
@@ -283,6 +285,15 @@ class TrainableNetwork:
     ) -> Tensor:
         """Return the pooled last states of shape (n_examples, n_features)."""
         return _join(pool_sequences(self._states(batch, entering), batch, poolings, skip), batch)
+
+    def rescale_outputs(self, scale: float, shift: float) -> None:
+        """Let the network give its outputs times ``scale`` plus ``shift`` from now on."""
+        layer = self.head.output_layer
+        assert layer is not None
+        with torch.no_grad():
+            layer.weight.mul_(scale)
+            if layer.bias is not None:
+                layer.bias.mul_(scale).add_(shift)
 
 
 def _join(of_sequences: Tensor, batch: Batch) -> Tensor:

@@ -54,7 +54,10 @@ class TunedWeights:
         return hashlib.blake2b(self.data, digest_size=16).hexdigest()
 
     def load_into(self, network: TrainableNetwork) -> None:
-        """Write them over those of a network of the same spec, or raise `ModelIntegrityError`."""
+        """Write them over those of a network, or raise `ModelIntegrityError`.
+
+        The network is of the same spec, but may train more layers.
+        """
         remedy = "The file of this estimator is damaged. Load it again, or fit again."
         try:
             tensors = load(self.data)
@@ -62,17 +65,17 @@ class TunedWeights:
             raise ModelIntegrityError(
                 f"The tuned weights cannot be read: {error}. {remedy}"
             ) from error
-        parameters = {
-            name: each for name, each in network.named_parameters() if name in network.trained
-        }
-        shapes = {name: tuple(each.shape) for name, each in parameters.items()}
-        if {name: tuple(each.shape) for name, each in tensors.items()} != shapes:
+        parameters = dict(network.named_parameters())
+        expected = {name: tuple(each.shape) for name, each in parameters.items()}
+        shapes = {name: tuple(each.shape) for name, each in tensors.items()}
+        has_head = all(name in shapes for name in expected if name.startswith("head."))
+        if not (has_head and shapes.items() <= expected.items()):
             raise ModelIntegrityError(f"The tuned weights do not fit this model. {remedy}")
         with torch.no_grad():
-            for name, parameter in parameters.items():
-                if not torch.isfinite(tensors[name]).all():
+            for name, tensor in tensors.items():
+                if not torch.isfinite(tensor).all():
                     raise ModelIntegrityError(f"The tuned weights are not finite. {remedy}")
-                parameter.copy_(tensors[name])
+                parameters[name].copy_(tensor)
 
 
 def save_directory(
@@ -102,6 +105,8 @@ def save_directory(
     if problem == "regression":  # or CrossEncoder would apply a sigmoid
         config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
     tokenizer.model_max_length = max_length
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id or 0)
     draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         with quiet_transformers():

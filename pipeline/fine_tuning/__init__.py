@@ -1,0 +1,12 @@
+"""Fine-tuned transformers as scikit-learn estimators.
+
+`base` has what all share: parameters, the fit, the network of a fitted estimator; `targets` checks
+targets and weights, and `progress` shows how far a training is. `classifier` has the estimator of
+classes.
+"""
+
+from __future__ import annotations
+
+from .classifier import BertClassifier
+
+__all__ = ["BertClassifier"]

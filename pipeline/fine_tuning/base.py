@@ -1,0 +1,763 @@
+"""What the fine-tuned estimators share: parameters, inputs, training, the network of a fit."""
+
+from __future__ import annotations
+
+import math
+import threading
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ...errors import InvalidParameterError, InvalidTextError, UnsupportedModelError
+from ...features.bert_common import BertBase
+from ...features.inputs.frames import names_of
+from ...features.inputs.pairs import is_pairs, read_pairs
+from ...features.inputs.texts import list_iterable, read_texts
+from ...models import Checkpoint, PairTokenizer, TextTokenizer, Truncation
+from ...models.checkpoint.text_tokens import Overflow, TokenizedTexts, load_tokenizer
+from ...models.encode_texts import open_store
+from ...models.network.devices import Precision
+from ...models.pooling.tokens import resolve_pooling
+from ...models.ragged import ranges
+from ...models.training.examples import Examples
+from ...models.training.schedules import SCHEDULES, Schedule
+from ...validation import check_choice, check_flag, check_int, check_positive, invalid
+from ...warning import warn_user
+from .progress import TrainingBar
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from sklearn.utils import Tags
+
+    from ...models.training.heads import Unit
+    from ...models.training.loop import Loss, TrainingData, TrainingResult, TrainingSettings
+    from ...models.training.lower_states import LowerStates
+    from ...models.training.network import NetworkSpec, TrainableNetwork
+
+__all__ = ["FineTunedEstimator", "Rows", "Target", "Tools"]
+
+_WIDTH_OF_BASE = 768
+_RATE_OF_BASE = 5e-5  # the highest of the BERT paper's, appendix A.3, for models of this width
+_HEAD_ALONE = 20  # a head alone takes larger steps
+
+_MAX_NETWORKS = 2
+_networks: dict[tuple[Any, ...], TrainableNetwork] = {}
+_networks_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The inputs of an estimator, row by row: texts, or the two texts of pairs."""
+
+    first: list[str]
+    second: list[str] | None = None
+    names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """Return some of the rows."""
+        second = self.second
+        return replace(
+            self,
+            first=[self.first[row] for row in rows.tolist()],
+            second=None if second is None else [second[row] for row in rows.tolist()],
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is learned from ``y``.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,) or (n_rows, n_outputs), or list of ndarray
+        A class (int64), labels or numbers (float32) of each row; of sentences, of their words.
+    weights : ndarray of shape (n_rows,)
+        Weight of each row, float64.
+    loss : {"classes", "labels", "numbers"}
+        The loss to minimize.
+    n_outputs : int
+        Number of outputs of the network.
+    learned : dict
+        Attributes that the estimator gets.
+    strata : ndarray of shape (n_rows,) or None
+        Classes whose shares a validation split keeps.
+    scale, shift : float
+        Outputs are multiplied by the one, then the other is added.
+    """
+
+    values: Any
+    weights: NDArray[np.float64]
+    loss: Loss
+    n_outputs: int
+    learned: dict[str, Any]
+    strata: NDArray[Any] | None = None
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def for_outputs_of(self, network: TrainableNetwork) -> Target:
+        """Return the target in terms that the last layer can undo; some have no bias."""
+        output = network.head.output_layer
+        if (self.scale == 1 and not self.shift) or (output is not None and output.bias is not None):
+            return self
+        scale = 1.0 if output is None else self.scale
+        values = (self.values * self.scale + self.shift) / scale
+        return replace(self, values=values.astype(np.float32), scale=scale, shift=0.0)
+
+    def take(self, rows: NDArray[np.int64]) -> Target:
+        """Return the target of some rows."""
+        values = self.values
+        return replace(
+            self,
+            values=values[rows] if isinstance(values, np.ndarray) else [values[r] for r in rows],
+            weights=self.weights[rows],
+            strata=None if self.strata is None else self.strata[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Tools:
+    """A checkpoint, where it runs, and its tokenizers."""
+
+    checkpoint: Checkpoint
+    device: torch.device
+    precision: Precision
+    batch_tokens: int
+    settings: dict[str, Any] = field(hash=False)
+
+    @cached_property
+    def texts(self) -> TextTokenizer:
+        """The tokenizer of single texts."""
+        return TextTokenizer(self.checkpoint, load_tokenizer(self.checkpoint), **self.settings)
+
+    @cached_property
+    def pairs(self) -> PairTokenizer:
+        """The tokenizer of pairs."""
+        return PairTokenizer(
+            self.checkpoint, load_tokenizer(self.checkpoint), self.settings["max_length"]
+        )
+
+
+class FineTunedEstimator(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]  # scikit-learn has no types
+    TransformerMixin,  # type: ignore[misc]
+    BertBase[Tools],
+    BaseEstimator,  # type: ignore[misc]
+):
+    """Base of the estimators that train a transformer with a head."""
+
+    trainable_layers: Literal["all"] | int
+    pooling: str | Sequence[str]
+    epochs: int
+    batch_size: int
+    learning_rate: Literal["auto"] | float
+    head_learning_rate: float | None
+    layer_decay: float
+    schedule: Schedule
+    warmup: float
+    unfreezing: Literal["gradual"] | None
+    weight_decay: float
+    dropout: float | None
+    max_grad_norm: float | None
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    random_state: Any
+    overflow: Overflow
+    missing: Literal["empty", "error"]
+    order: Literal["given", "both"]
+    verbose: bool
+
+    show_progress_bar = False  # `verbose` is the parameter
+
+    _unit: ClassVar[Unit] = "text"
+    _encoder_parameters = (
+        "max_length", "overflow", "stride", "prompt", "precision", "device", "batch_tokens",
+    )  # fmt: skip
+
+    # --- inputs ---
+
+    def _read(self, X: Any) -> Rows:
+        """Return texts or pairs, with the names of their columns."""
+        check_choice("missing", self.missing, ("empty", "error"))
+        if not isinstance(X, (list, tuple)) and not hasattr(X, "__len__"):
+            X = list_iterable(X) or X
+        if is_pairs(X):
+            pairs = read_pairs(X, self.missing)
+            return Rows(pairs.first, pairs.second, pairs.names)
+        return Rows(read_texts(X, self.missing).texts, names=names_of(X))
+
+    def _read_fitted(self, X: Any) -> Rows:
+        """Return the rows of X, or raise unless they are of the kind that ``fit`` read."""
+        check_is_fitted(self, "tuned_weights_")
+        rows = self._read(X)
+        n_columns = 1 if rows.second is None else 2
+        if len(rows) and n_columns != self.n_features_in_:
+            kinds = {1: "one column of texts", 2: "pairs of texts, in two columns"}
+            raise InvalidTextError(
+                f"X must hold {kinds[self.n_features_in_]}, as in 'fit'. Got {kinds[n_columns]}"
+                f" instead: X has {n_columns} features, but {type(self).__name__} is expecting"
+                f" {self.n_features_in_} features as input."
+            )
+        known = getattr(self, "feature_names_in_", None)
+        if (
+            n_columns == 2
+            and known is not None
+            and rows.names is not None
+            and tuple(known) != rows.names
+        ):
+            raise InvalidTextError(
+                f"X must have the columns that 'fit' saw, {list(known)}, in this order. Got"
+                f" {list(rows.names or ())} instead. The feature names should match those that were"
+                " passed during fit."
+            )
+        return rows
+
+    def _tokenize(self, rows: Rows, tools: Tools) -> Examples:
+        """Return the token sequences of texts or pairs."""
+        if rows.second is None:
+            return Examples(tools.texts(rows.first))
+        tokenized = tools.pairs(rows.first, rows.second)
+        if check_choice("order", self.order, ("given", "both")) == "both":
+            tokenized = _side_by_side(tokenized, tools.pairs(rows.second, rows.first))
+        return Examples(tokenized)
+
+    # --- parameters ---
+
+    def _make_encoder(
+        self, checkpoint: Checkpoint, device: torch.device, precision: Precision
+    ) -> Tools:
+        return Tools(
+            checkpoint,
+            device,
+            precision,
+            self._batch_size(device, checkpoint),
+            {
+                "prompt": self.prompt,
+                "max_length": self.max_length,
+                "overflow": self.overflow,
+                "stride": self.stride,
+            },
+        )
+
+    def _settings(self, checkpoint: Checkpoint, loss: Loss, seed: int) -> TrainingSettings:
+        """Return how to train, or raise if a parameter breaks its rule."""
+        from ...models.training.loop import TrainingSettings
+
+        check_flag("verbose", self.verbose)
+        rate: Any = self.learning_rate
+        if isinstance(rate, str):
+            if rate != "auto":
+                raise invalid("learning_rate", "'auto' or a number in the range (0, inf)", rate)
+            rate = _RATE_OF_BASE * _WIDTH_OF_BASE / checkpoint.hidden_size
+            rate *= _HEAD_ALONE if self._n_trained_layers(checkpoint) == 0 else 1
+        if self.unfreezing is not None:
+            check_choice("unfreezing", self.unfreezing, ("gradual",))
+        head_rate = self.head_learning_rate
+        return TrainingSettings(
+            loss=loss,
+            epochs=check_int("epochs", self.epochs, 1),
+            batch_size=check_int("batch_size", self.batch_size, 1),
+            learning_rate=check_positive("learning_rate", rate),
+            head_learning_rate=(
+                None if head_rate is None else check_positive("head_learning_rate", head_rate)
+            ),
+            layer_decay=_check_share("layer_decay", self.layer_decay, "(0, 1]"),
+            schedule=check_choice("schedule", self.schedule, SCHEDULES),
+            warmup=_check_share("warmup", self.warmup, "[0, 1)"),
+            is_gradual=self.unfreezing is not None,
+            weight_decay=_check_share("weight_decay", self.weight_decay, "[0, inf)"),
+            max_grad_norm=(
+                None
+                if self.max_grad_norm is None
+                else check_positive("max_grad_norm", self.max_grad_norm)
+            ),
+            early_stopping=check_flag("early_stopping", self.early_stopping),
+            n_iter_no_change=check_int("n_iter_no_change", self.n_iter_no_change, 1),
+            seed=seed,
+        )
+
+    def _n_trained_layers(self, checkpoint: Checkpoint) -> int | None:
+        """Return how many layers train, None for all and the embeddings."""
+        if isinstance(self.trainable_layers, str) and self.trainable_layers == "all":
+            return None
+        n_layers = checkpoint.n_layers
+        try:
+            number = check_int("trainable_layers", self.trainable_layers, 0)
+        except InvalidParameterError:
+            number = n_layers + 1
+        if number > n_layers:
+            rule = f"'all' or an int in the range [0, {n_layers}], as the model has so many layers"
+            raise invalid("trainable_layers", rule, self.trainable_layers)
+        return number
+
+    def _spec(self, tools: Tools, rows: Rows, n_outputs: int, seed: int) -> NetworkSpec:
+        """Return what the network is built of, or raise if a parameter breaks its rule."""
+        from ...models.training.network import NetworkSpec
+
+        n_trained = self._n_trained_layers(tools.checkpoint)
+        is_auto = isinstance(self.pooling, str) and self.pooling == "auto"
+        vocab_size = None
+        if rows.second is not None and tools.pairs.new_tokens:
+            vocab_size = tools.pairs.vocab_size
+            if n_trained is not None and vocab_size > (
+                tools.checkpoint.text_config.vocab_size or 0
+            ):
+                raise UnsupportedModelError(
+                    f"The tokenizer of {self.model_name!r} has no tokens that join a pair, and new"
+                    f" ones, {', '.join(tools.pairs.new_tokens)}, have no vectors yet. Set"
+                    " trainable_layers='all', so that they are learned."
+                )
+        return NetworkSpec(
+            unit=self._unit,
+            n_outputs=n_outputs,
+            pooling=None if is_auto else resolve_pooling(self.pooling),
+            n_trained_layers=n_trained,
+            dropout=(
+                None if self.dropout is None else _check_share("dropout", self.dropout, "[0, 1)")
+            ),
+            vocab_size=vocab_size,
+            seed=seed,
+            needs_depths=self.layer_decay != 1 or self.unfreezing is not None,
+        )
+
+    def _seed(self) -> int:
+        """Return a seed, and leave NumPy's global random state as it is."""
+        if self.random_state is None:
+            return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    # --- fit ---
+
+    @abstractmethod
+    def _learn_target(self, y: Any, rows: Rows, sample_weight: Any) -> Target:
+        """Return what is learned from ``y``, or raise if it breaks a rule."""
+
+    @abstractmethod
+    def _known_target(self, y: Any, rows: Rows, target: Target) -> Target:
+        """Return the target of validation rows, in the terms of the one that is learned."""
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> Self:
+        """Train on texts or pairs of texts.
+
+        Parameters
+        ----------
+        X : iterable of str, Series, DataFrame or ndarray of shape (n_rows,) or (n_rows, 2)
+            One column of texts, or two: the sides of pairs.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            The target of each row.
+        sample_weight : array-like of shape (n_rows,) or None, default=None
+            Weight of each row. None gives all the same; rows of weight 0 are left out.
+        X_val : like X, or None, default=None
+            Rows for validation. None takes a share of X if ``early_stopping`` is set.
+        y_val : array-like or None, default=None
+            The target of the rows for validation.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator. If ``fit`` fails or is interrupted, it stays as it was.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter breaks its rule, or ``y`` or a weight does.
+        InvalidTextError
+            If X holds neither texts nor pairs of texts.
+        TrainingDivergedError
+            If the loss becomes infinite or NaN.
+        """
+        tools = self._encoder(is_fitting=True)
+        open_store(self.store)  # raises if it is not one
+        rows = self._read(X)
+        target = self._learn_target(y, rows, sample_weight)
+        seed = self._seed()
+        settings = self._settings(tools.checkpoint, target.loss, seed)
+        spec = self._spec(tools, rows, target.n_outputs, seed)
+        learned, validation = self._split(rows, target, X_val, y_val, seed)
+        network, result, truncation = self._train(tools, spec, settings, learned, validation)
+        self._keep(network, result, truncation, rows, target, tools)
+        return self
+
+    def _split(
+        self, rows: Rows, target: Target, X_val: Any, y_val: Any, seed: int
+    ) -> tuple[tuple[Rows, Target], tuple[Rows, Target] | None]:
+        """Return what is trained on, without rows of no weight, and what validates it."""
+        chosen = np.flatnonzero(target.weights > 0)
+        if X_val is not None or y_val is not None:
+            if X_val is None or y_val is None:
+                missing = "X_val" if X_val is None else "y_val"
+                raise invalid(missing, "given where the other of X_val and y_val is", None)
+            others = self._read(X_val)
+            if (others.second is None) != (rows.second is None):
+                raise invalid("X_val", "texts or pairs as X is", X_val)
+            validation = others, self._known_target(y_val, others, target)
+            return (rows.take(chosen), target.take(chosen)), validation
+        if not self.early_stopping:
+            return (rows.take(chosen), target.take(chosen)), None
+        kept, held = self._hold_out(chosen, target, seed)
+        return (rows.take(kept), target.take(kept)), (rows.take(held), target.take(held))
+
+    def _hold_out(
+        self, chosen: NDArray[np.int64], target: Target, seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Split rows into those to train on and those for validation, classes in equal shares."""
+        from sklearn.model_selection import train_test_split
+
+        share = _check_share("validation_fraction", self.validation_fraction, "(0, 1)")
+        strata = None if target.strata is None else target.strata[chosen]
+        n_held = math.ceil(share * len(chosen))
+        n_strata = 1 if strata is None else len(np.unique(strata))
+        if min(n_held, len(chosen) - n_held) < n_strata:
+            raise InvalidParameterError(
+                f"The 'validation_fraction' parameter must leave at least {n_strata} rows on each"
+                f" side of the split, one for each class. Got {self.validation_fraction} of"
+                f" {len(chosen)} rows instead. Change it, give X_val and y_val, or set"
+                " early_stopping=False."
+            )
+        if strata is not None and np.unique(strata, return_counts=True)[1].min() < 2:
+            strata = None  # a class of one row cannot stand on both sides
+        kept, held = train_test_split(
+            chosen, test_size=n_held, random_state=seed, shuffle=True, stratify=strata
+        )
+        return np.sort(kept), np.sort(held)
+
+    def _train(
+        self,
+        tools: Tools,
+        spec: NetworkSpec,
+        settings: TrainingSettings,
+        learned: tuple[Rows, Target],
+        validation: tuple[Rows, Target] | None,
+    ) -> tuple[TrainableNetwork, TrainingResult, Truncation]:
+        from ...models.training.loop import train
+        from ...models.training.network import TrainableNetwork
+
+        examples = self._tokenize(learned[0], tools)
+        truncation = examples.tokenized.truncation
+        self._warn_of_lost_tokens(truncation)
+        network = TrainableNetwork(tools.checkpoint, tools.device, spec)
+        target = learned[1].for_outputs_of(network)
+        data = self._training_data(tools, network, examples, target)
+        held = None
+        if validation is not None:
+            held = self._training_data(
+                tools,
+                network,
+                self._tokenize(validation[0], tools),
+                validation[1].for_outputs_of(network),
+            )
+        n_tokens = int(examples.n_tokens.sum()) * settings.epochs
+        with TrainingBar(type(self).__name__, n_tokens, settings.epochs, self.verbose) as bar:
+            result = train(network, data, settings, held, bar)
+        if target.scale != 1 or target.shift:
+            network.rescale_outputs(target.scale, target.shift)
+        return network, result, truncation
+
+    def _training_data(
+        self, tools: Tools, network: TrainableNetwork, examples: Examples, target: Target
+    ) -> TrainingData:
+        from ...models.training.loop import TrainingData
+
+        values, weights = target.values, target.weights
+        if not isinstance(values, np.ndarray):  # of words
+            weights = np.repeat(weights, list(map(len, values)))
+            values = np.concatenate([np.empty(0, dtype=np.int64), *values])
+        mean = weights.mean() if len(weights) else 1.0
+        lower = self._lower_states(tools, network, examples)
+        return TrainingData(examples, values, (weights / mean).astype(np.float32), lower)
+
+    def _lower_states(
+        self, tools: Tools, network: TrainableNetwork, examples: Examples
+    ) -> LowerStates | None:
+        """Return the states at which the network begins, computed if the store lacks them."""
+        if network.begins_at is None:
+            return None
+        from ...models.training.lower_states import LowerStates
+
+        lower = LowerStates(
+            tools.checkpoint,
+            tools.device,
+            tools.precision,
+            network.begins_at,
+            examples.tokenized,
+            open_store(self.store),
+            tools.batch_tokens,
+        )
+        lower.prepare()
+        return lower
+
+    def _keep(
+        self,
+        network: TrainableNetwork,
+        result: TrainingResult,
+        truncation: Truncation,
+        rows: Rows,
+        target: Target,
+        tools: Tools,
+    ) -> None:
+        """Set all that ``fit`` has learned."""
+        from ...models.training.tuned_weights import TunedWeights
+
+        weights = TunedWeights.of(network)
+        for name in [name for name in vars(self) if name.endswith("_")]:  # of an earlier fit
+            del self.__dict__[name]
+        self.__dict__.update(target.learned)
+        self.n_iter_ = result.n_iter
+        self.loss_curve_ = result.loss_curve
+        if result.validation_scores:
+            self.validation_scores_ = result.validation_scores
+        self.tuned_weights_ = weights.data
+        self.pooling_ = list(network.spec.pooling or network.head.poolings)
+        self._form: dict[str, Any] = {
+            "n_outputs": network.spec.n_outputs,
+            "pooling": None if network.spec.pooling is None else list(network.spec.pooling),
+            "n_trained_layers": network.spec.n_trained_layers,
+            "vocab_size": network.spec.vocab_size,
+        }
+        self.model_fingerprint_ = tools.checkpoint.fingerprint
+        self.device_ = str(tools.device)
+        self.truncation_ = truncation
+        self.n_features_in_ = 1 if rows.second is None else 2
+        if rows.names is not None:
+            self.feature_names_in_ = np.array(rows.names, dtype=object)
+        with _networks_lock:
+            _remember(self._network_key(tools, weights.digest), network)
+
+    def _warn_of_lost_tokens(self, truncation: Truncation) -> None:
+        if truncation.n_truncated and self.overflow == "truncate":
+            warn_user(
+                f"{truncation.n_truncated} of {truncation.n_texts} rows are longer than the model"
+                f" reads and lose {truncation.share_lost:.1%} of all tokens. A larger max_length,"
+                " where the model allows it, keeps more; for single texts, overflow='head_tail' or"
+                " 'window' does, too."
+            )
+
+    # --- the fitted network ---
+
+    def _network_key(self, tools: Tools, digest: str) -> tuple[Any, ...]:
+        return (
+            *(tools.checkpoint.fingerprint, tools.checkpoint.trust_remote_code),
+            *(str(tools.device), digest, repr(self._form)),
+        )
+
+    def _network(self, tools: Tools) -> TrainableNetwork:
+        """Return the tuned network; the last two stay in memory."""
+        from ...models.training.network import TrainableNetwork
+        from ...models.training.tuned_weights import TunedWeights
+
+        weights = TunedWeights(self.tuned_weights_)
+        key = self._network_key(tools, weights.digest)
+        with _networks_lock:
+            network = _networks.get(key)
+            if network is None:
+                network = TrainableNetwork(tools.checkpoint, tools.device, self._fitted_spec())
+                weights.load_into(network)
+                network.train(False)
+            _remember(key, network)
+        return network
+
+    def _fitted_spec(self) -> NetworkSpec:
+        from ...models.training.network import NetworkSpec
+
+        pooling = self._form["pooling"]
+        return NetworkSpec(
+            unit=self._unit,
+            n_outputs=self._form["n_outputs"],
+            pooling=None if pooling is None else tuple(pooling),
+            n_trained_layers=self._form["n_trained_layers"],
+            dropout=None,
+            vocab_size=self._form["vocab_size"],
+            seed=0,
+        )
+
+    def _outputs(self, X: Any, *, vectors: bool = False) -> NDArray[np.float32]:
+        """Return outputs of shape (n_rows, n_outputs), or the vectors of rows."""
+        from ...models.training.loop import predict
+
+        rows = self._read_fitted(X)
+        tools = self._encoder()
+        network = self._network(tools)
+        poolings = tuple(self.pooling_)
+        distinct, inverse = _distinct(rows)
+        examples = self._tokenize(distinct, tools)
+        lower = self._lower_states(tools, network, examples)
+        skip = examples.tokenized.n_prompt_tokens
+
+        def compute(batch: Any, entering: torch.Tensor | None) -> torch.Tensor:
+            if vectors:
+                return network.vectors(batch, entering, poolings, skip)
+            return network.outputs(batch, entering, skip)
+
+        width = network.spec.n_outputs
+        if vectors:
+            width = len(poolings) * tools.checkpoint.hidden_size
+        found = predict(network, examples, lower, compute, tools.batch_tokens)
+        if not found.size:
+            found = np.zeros((len(distinct), width), dtype=np.float32)
+        return found[inverse]
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Return the vectors of texts or pairs from the tuned transformer.
+
+        Parameters
+        ----------
+        X : iterable of str, Series, DataFrame or ndarray of shape (n_rows,) or (n_rows, 2)
+            Texts or pairs, as in ``fit``.
+
+        Returns
+        -------
+        vectors : ndarray of shape (n_rows, n_features), float32
+            The pooled tokens of the last layer: under ``pooling``, or what the head reads.
+        """
+        return self._outputs(X, vectors=True)
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Raise, since vectors of the rows that were trained on are over-fitted.
+
+        Parameters
+        ----------
+        X, y : object
+            Not used.
+        **fit_params : dict
+            Not used.
+
+        Raises
+        ------
+        InvalidParameterError
+            Always.
+        """
+        raise InvalidParameterError(
+            f"{type(self).__name__} gives no vectors of the rows that it is fitted on, as they are"
+            " over-fitted: a later step would trust them too much. Fit it on other rows, and put"
+            " sklearn.frozen.FrozenEstimator(fitted) into the pipeline, or, after"
+            " fitted.save_pretrained(directory), BertVectorizer(directory)."
+        )
+
+    @property
+    def _n_features_out(self) -> int:  # read by ClassNamePrefixFeaturesOutMixin
+        return len(self.pooling_) * self._checkpoint().hidden_size
+
+    def save_pretrained(self, directory: str | Path) -> Path:
+        """Write the tuned model as a directory for transformers and sentence-transformers.
+
+        Parameters
+        ----------
+        directory : str or Path
+            A directory that does not exist, or is empty.
+
+        Returns
+        -------
+        directory : Path
+            The directory. `BertVectorizer` gives the tuned vectors of it. With ``pooling="auto"``,
+            `AutoModelForSequenceClassification` and `CrossEncoder` of sentence-transformers open it
+            too, and give the same numbers.
+
+        Raises
+        ------
+        InvalidParameterError
+            If something is at the place.
+        """
+        from ...models.training.network import TrainableNetwork
+        from ...models.training.tuned_weights import TunedWeights, save_directory
+
+        check_is_fitted(self, "tuned_weights_")
+        target = Path(directory).expanduser().absolute()
+        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+            raise invalid("directory", "the path of a new or empty directory", str(directory))
+        tools = self._encoder()
+        whole = TrainableNetwork(
+            tools.checkpoint, tools.device, replace(self._fitted_spec(), n_trained_layers=None)
+        )
+        TunedWeights(self.tuned_weights_).load_into(whole)
+        is_pair = self.n_features_in_ == 2
+        labels, problem = self._labels()
+        save_directory(
+            whole,
+            tools.pairs.tokenizer if is_pair else load_tokenizer(tools.checkpoint),
+            target,
+            labels=labels,
+            problem=problem,
+            max_length=(tools.pairs if is_pair else tools.texts).max_length,
+            poolings=self.pooling_,
+        )
+        return target
+
+    @abstractmethod
+    def _labels(self) -> tuple[list[str], str]:
+        """Return the names of the outputs, and the ``problem_type`` of transformers."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _remember(key: tuple[Any, ...], network: TrainableNetwork) -> None:
+    """Keep a network in memory, and let the least recently used one go."""
+    _networks.pop(key, None)
+    _networks[key] = network
+    while len(_networks) > _MAX_NETWORKS:
+        _networks.pop(next(iter(_networks)))
+
+
+def _distinct(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
+    """Return the distinct rows, and the index of each row among them."""
+    second = rows.second or [""] * len(rows)
+    index_of: dict[tuple[str, str], int] = {}
+    inverse = [
+        index_of.setdefault(pair, len(index_of)) for pair in zip(rows.first, second, strict=True)
+    ]
+    first = np.unique(np.array(inverse, dtype=np.int64), return_index=True)[1]
+    return rows.take(first), np.array(inverse, dtype=np.int64)
+
+
+def _side_by_side(one: TokenizedTexts, other: TokenizedTexts) -> TokenizedTexts:
+    """Return sequences of which each text has two: one of each argument."""
+    n_texts = len(one.first_window) - 1
+    order = np.arange(2 * n_texts).reshape(2, n_texts).T.ravel()  # first, its second, ...
+    lengths = np.concatenate([one.lengths, other.lengths])
+    starts = np.concatenate([one.offsets[:-1], other.offsets[:-1] + len(one.ids)])
+    tokens = ranges(starts[order], lengths[order])
+    types = None
+    if one.types is not None and other.types is not None:
+        types = np.concatenate([one.types, other.types])[tokens]
+    return replace(
+        one,
+        ids=np.concatenate([one.ids, other.ids])[tokens],
+        types=types,
+        offsets=np.concatenate([[0], np.cumsum(lengths[order])]),
+        first_window=2 * np.arange(n_texts + 1),
+    )
+
+
+def _check_share(name: str, value: Any, interval: str) -> float:
+    """Return a number in an interval such as "[0, 1)"."""
+    low, high = interval[1:-1].split(", ")
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
+        value, bool
+    )
+    if is_number:
+        is_above = value > float(low) or (interval[0] == "[" and value == float(low))
+        is_below = value < float(high) or (interval[-1] == "]" and value == float(high))
+        if is_above and is_below:
+            return float(value)
+    raise invalid(name, f"a number in the range {interval}", value)
