@@ -37,7 +37,8 @@ class Batch:
     shares : ndarray of shape (n_sequences,)
         Part of its example's tokens that the sequence has, float32.
     words : ndarray of shape (n_words,) or None
-        Positions in ``ids`` of the first tokens of words, example after example.
+        Positions in ``ids`` of the first tokens of words, example after example; -1 for words
+        without tokens.
     """
 
     sequences: NDArray[np.int64]
@@ -58,8 +59,8 @@ class Examples:
     tokenized : TokenizedTexts
         One sequence per example, or several windows.
     words : ndarray of shape (n_words,) or None
-        Index in ``tokenized.ids`` of the first token of each word, sentence after sentence. None
-        for examples that are predicted as a whole.
+        Index in ``tokenized.ids`` of the first token of each word, sentence after sentence; -1 for
+        a word without tokens, whose outputs are 0. None for examples that are predicted as a whole.
     first_word : ndarray of shape (n_examples + 1,) or None
         Sentence *i* has the words ``first_word[i]:first_word[i + 1]``.
     """
@@ -94,7 +95,7 @@ class Examples:
         owners = np.repeat(np.arange(len(rows)), count)[order]
         words = None
         if self.words is not None:
-            place = np.empty(int(tokens.max(initial=-1)) + 1, dtype=np.int64)
+            place = np.full(int(tokens.max(initial=-1)) + 2, -1)  # the last one stays
             place[tokens] = np.arange(len(tokens))
             words = place[self.words[self.targets_of(rows)]]
         return Batch(

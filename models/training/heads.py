@@ -20,6 +20,7 @@ from ..pooling.tokens import pool
 from ..ragged import runs_of_equal_length
 
 if TYPE_CHECKING:
+    from ..checkpoint.description import Checkpoint
     from .examples import Batch
 
 __all__ = ["ArchitectureHead", "LinearHead", "Unit", "class_with_head", "pool_sequences"]
@@ -118,10 +119,12 @@ class ArchitectureHead(nn.Module):
         setattr(self.whole, self._prefix, base)
         return self.whole
 
-    def find_pooling(self, width: int) -> None:
-        """Find out which tokens of a sequence the outputs depend on."""
+    def find_pooling(self, checkpoint: Checkpoint) -> None:
+        """Find out which tokens of a sequence the outputs depend on; not of words."""
         if self._unit == "word":
+            self.poolings = checkpoint.pooling
             return
+        width = checkpoint.hidden_size
         states = torch.randn(1, 5, width, generator=torch.Generator().manual_seed(0))
         states = states.to(next(self.parameters()).device).requires_grad_()
         table = torch.arange(self._pad_id + 1, self._pad_id + 6, device=states.device)[None]

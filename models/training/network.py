@@ -21,6 +21,8 @@ from .heads import ArchitectureHead, LinearHead, Unit, class_with_head, pool_seq
 from .seeding import seeded
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..checkpoint.description import Checkpoint
 
 __all__ = ["NetworkSpec", "TrainableNetwork"]
@@ -123,7 +125,7 @@ class TrainableNetwork:
             head = ArchitectureHead(self.spec.unit, whole).to(self.device).eval()
             if expected is not None and self._gives(head, expected):
                 head.initialize(random)
-                head.find_pooling(checkpoint.hidden_size)
+                head.find_pooling(checkpoint)
                 return head.requires_grad_()
         poolings = self.spec.pooling or checkpoint.pooling
         names = ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout")
@@ -276,7 +278,9 @@ class TrainableNetwork:
         """
         outputs = self.head(self._states(batch, entering), batch, skip).float()
         if batch.words is not None:
-            found: Tensor = outputs[torch.from_numpy(batch.words).to(outputs.device)]
+            nothing = outputs.new_zeros(1, outputs.shape[1])  # of words without tokens, at -1
+            words = torch.from_numpy(batch.words).to(outputs.device)
+            found: Tensor = torch.cat([outputs, nothing])[words]
             return found
         return _join(outputs, batch)
 
@@ -286,14 +290,18 @@ class TrainableNetwork:
         """Return the pooled last states of shape (n_examples, n_features)."""
         return _join(pool_sequences(self._states(batch, entering), batch, poolings, skip), batch)
 
-    def rescale_outputs(self, scale: float, shift: float) -> None:
-        """Let the network give its outputs times ``scale`` plus ``shift`` from now on."""
+    def rescale_outputs(self, scale: NDArray[np.float64], shift: NDArray[np.float64]) -> None:
+        """Let the network give its outputs times ``scale`` plus ``shift`` from now on.
+
+        Both have the shape (n_outputs,).
+        """
         layer = self.head.output_layer
         assert layer is not None
+        factors = torch.from_numpy(scale).to(layer.weight)
         with torch.no_grad():
-            layer.weight.mul_(scale)
+            layer.weight.mul_(factors[:, None])
             if layer.bias is not None:
-                layer.bias.mul_(scale).add_(shift)
+                layer.bias.mul_(factors).add_(torch.from_numpy(shift).to(layer.bias))
 
 
 def _join(of_sequences: Tensor, batch: Batch) -> Tensor:

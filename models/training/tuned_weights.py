@@ -84,7 +84,7 @@ def save_directory(
     directory: Path,
     *,
     labels: Sequence[str],
-    problem: str,
+    problem: str | None,
     max_length: int,
     poolings: Sequence[str],
 ) -> None:

@@ -22,6 +22,7 @@ from ...features.inputs.frames import names_of
 from ...features.inputs.pairs import is_pairs, read_pairs
 from ...features.inputs.texts import list_iterable, read_texts
 from ...models import Checkpoint, PairTokenizer, TextTokenizer, Truncation
+from ...models.checkpoint.span_tokens import SpanTokenizer
 from ...models.checkpoint.text_tokens import Overflow, TokenizedTexts, load_tokenizer
 from ...models.encode_texts import open_store
 from ...models.network.devices import Precision
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from ...models.training.lower_states import LowerStates
     from ...models.training.network import NetworkSpec, TrainableNetwork
 
-__all__ = ["FineTunedEstimator", "Rows", "Target", "Tools"]
+__all__ = ["FineTunedEstimator", "FineTunedVectorizer", "Rows", "Target", "Tools"]
 
 _WIDTH_OF_BASE = 768
 _RATE_OF_BASE = 5e-5  # the highest of the BERT paper's, appendix A.3, for models of this width
@@ -56,9 +57,9 @@ _networks_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Rows:
-    """The inputs of an estimator, row by row: texts, or the two texts of pairs."""
+    """The inputs of an estimator, row by row: texts, the two texts of pairs, or tuples of words."""
 
-    first: list[str]
+    first: list[Any]
     second: list[str] | None = None
     names: tuple[str, ...] | None = None
 
@@ -82,7 +83,8 @@ class Target:
     Parameters
     ----------
     values : ndarray of shape (n_rows,) or (n_rows, n_outputs), or list of ndarray
-        A class (int64), labels or numbers (float32) of each row; of sentences, of their words.
+        A class (int64), labels or numbers (float32) of each row; of sentences, of their words, of
+        which those with a negative class are not trained on.
     weights : ndarray of shape (n_rows,)
         Weight of each row, float64.
     loss : {"classes", "labels", "numbers"}
@@ -93,8 +95,8 @@ class Target:
         Attributes that the estimator gets.
     strata : ndarray of shape (n_rows,) or None
         Classes whose shares a validation split keeps.
-    scale, shift : float
-        Outputs are multiplied by the one, then the other is added.
+    scale, shift : ndarray of shape (n_outputs,) or None
+        Outputs are multiplied by the one, then the other is added. None leaves them as they are.
     """
 
     values: Any
@@ -103,17 +105,21 @@ class Target:
     n_outputs: int
     learned: dict[str, Any]
     strata: NDArray[Any] | None = None
-    scale: float = 1.0
-    shift: float = 0.0
+    scale: NDArray[np.float64] | None = None
+    shift: NDArray[np.float64] | None = None
 
     def for_outputs_of(self, network: TrainableNetwork) -> Target:
         """Return the target in terms that the last layer can undo; some have no bias."""
-        output = network.head.output_layer
-        if (self.scale == 1 and not self.shift) or (output is not None and output.bias is not None):
+        if self.scale is None or self.shift is None:
             return self
-        scale = 1.0 if output is None else self.scale
-        values = (self.values * self.scale + self.shift) / scale
-        return replace(self, values=values.astype(np.float32), scale=scale, shift=0.0)
+        output = network.head.output_layer
+        if output is not None and output.bias is not None:
+            return self
+        scale = None if output is None else self.scale
+        shift = self.shift / self.scale
+        values = (self.values + shift) * (self.scale if scale is None else 1)
+        none = None if scale is None else np.zeros_like(scale)
+        return replace(self, values=values.astype(np.float32), scale=scale, shift=none)
 
     def take(self, rows: NDArray[np.int64]) -> Target:
         """Return the target of some rows."""
@@ -148,13 +154,14 @@ class Tools:
             self.checkpoint, load_tokenizer(self.checkpoint), self.settings["max_length"]
         )
 
+    @cached_property
+    def words(self) -> SpanTokenizer:
+        """The tokenizer of sentences of words."""
+        settings = {name: self.settings[name] for name in ("prompt", "max_length", "stride")}
+        return SpanTokenizer(self.checkpoint, load_tokenizer(self.checkpoint), **settings)
 
-class FineTunedEstimator(
-    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]  # scikit-learn has no types
-    TransformerMixin,  # type: ignore[misc]
-    BertBase[Tools],
-    BaseEstimator,  # type: ignore[misc]
-):
+
+class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc]  # has no types
     """Base of the estimators that train a transformer with a head."""
 
     trainable_layers: Literal["all"] | int
@@ -463,7 +470,7 @@ class FineTunedEstimator(
         n_tokens = int(examples.n_tokens.sum()) * settings.epochs
         with TrainingBar(type(self).__name__, n_tokens, settings.epochs, self.verbose) as bar:
             result = train(network, data, settings, held, bar)
-        if target.scale != 1 or target.shift:
+        if target.scale is not None and target.shift is not None:
             network.rescale_outputs(target.scale, target.shift)
         return network, result, truncation
 
@@ -473,9 +480,17 @@ class FineTunedEstimator(
         from ...models.training.loop import TrainingData
 
         values, weights = target.values, target.weights
-        if not isinstance(values, np.ndarray):  # of words
+        if examples.words is not None:
             weights = np.repeat(weights, list(map(len, values)))
             values = np.concatenate([np.empty(0, dtype=np.int64), *values])
+            weights = np.where((examples.words < 0) | (values < 0), 0.0, weights)
+            values = np.maximum(values, 0)
+            if not weights.any():
+                raise InvalidTextError(
+                    "Sentences to train on, and those for validation, must have at least one word"
+                    f" with a known tag of which the tokenizer of {self.model_name!r} makes a"
+                    f" token. Got {len(values)} word(s), and none of this kind. Add sentences."
+                )
         mean = weights.mean() if len(weights) else 1.0
         lower = self._lower_states(tools, network, examples)
         return TrainingData(examples, values, (weights / mean).astype(np.float32), lower)
@@ -585,7 +600,10 @@ class FineTunedEstimator(
         )
 
     def _outputs(self, X: Any, *, vectors: bool = False) -> NDArray[np.float32]:
-        """Return outputs of shape (n_rows, n_outputs), or the vectors of rows."""
+        """Return outputs of shape (n_rows, n_outputs), or the vectors of rows.
+
+        The outputs of sentences are those of their words, NaN for words without tokens.
+        """
         from ...models.training.loop import predict
 
         rows = self._read_fitted(X)
@@ -607,8 +625,78 @@ class FineTunedEstimator(
             width = len(poolings) * tools.checkpoint.hidden_size
         found = predict(network, examples, lower, compute, tools.batch_tokens)
         if not found.size:
-            found = np.zeros((len(distinct), width), dtype=np.float32)
-        return found[inverse]
+            found = np.zeros((len(found), width), dtype=np.float32)
+        if examples.words is not None:
+            found[examples.words < 0] = np.nan
+        return found[examples.targets_of(inverse)]
+
+    def save_pretrained(self, directory: str | Path) -> Path:
+        """Write the tuned model as a directory for transformers and sentence-transformers.
+
+        Parameters
+        ----------
+        directory : str or Path
+            A directory that does not exist, or is empty.
+
+        Returns
+        -------
+        directory : Path
+            The directory. `BertVectorizer` gives the tuned vectors of it. With ``pooling="auto"``,
+            `AutoModelForSequenceClassification` and `CrossEncoder` of sentence-transformers open it
+            too, and give the same numbers.
+
+        Raises
+        ------
+        InvalidParameterError
+            If something is at the place.
+        """
+        from ...models.training.network import TrainableNetwork
+        from ...models.training.tuned_weights import TunedWeights, save_directory
+
+        check_is_fitted(self, "tuned_weights_")
+        target = Path(directory).expanduser().absolute()
+        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+            raise invalid("directory", "the path of a new or empty directory", str(directory))
+        tools = self._encoder()
+        whole = TrainableNetwork(
+            tools.checkpoint, tools.device, replace(self._fitted_spec(), n_trained_layers=None)
+        )
+        TunedWeights(self.tuned_weights_).load_into(whole)
+        is_pair = self.n_features_in_ == 2
+        of_one = tools.words if self._unit == "word" else tools.texts
+        reader = tools.pairs if is_pair else of_one
+        labels, problem = self._labels()
+        save_directory(
+            whole,
+            tools.pairs.tokenizer if is_pair else load_tokenizer(tools.checkpoint),
+            target,
+            labels=labels,
+            problem=problem,
+            max_length=reader.max_length,
+            poolings=self.pooling_,
+        )
+        return target
+
+    @abstractmethod
+    def _labels(self) -> tuple[list[str], str | None]:
+        """Return the names of the outputs, and the ``problem_type`` of transformers."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+class FineTunedVectorizer(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    FineTunedEstimator,
+):
+    """Base of those that also give vectors: of texts and pairs."""
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """Return the vectors of texts or pairs from the tuned transformer.
@@ -651,62 +739,8 @@ class FineTunedEstimator(
     def _n_features_out(self) -> int:  # read by ClassNamePrefixFeaturesOutMixin
         return len(self.pooling_) * self._checkpoint().hidden_size
 
-    def save_pretrained(self, directory: str | Path) -> Path:
-        """Write the tuned model as a directory for transformers and sentence-transformers.
-
-        Parameters
-        ----------
-        directory : str or Path
-            A directory that does not exist, or is empty.
-
-        Returns
-        -------
-        directory : Path
-            The directory. `BertVectorizer` gives the tuned vectors of it. With ``pooling="auto"``,
-            `AutoModelForSequenceClassification` and `CrossEncoder` of sentence-transformers open it
-            too, and give the same numbers.
-
-        Raises
-        ------
-        InvalidParameterError
-            If something is at the place.
-        """
-        from ...models.training.network import TrainableNetwork
-        from ...models.training.tuned_weights import TunedWeights, save_directory
-
-        check_is_fitted(self, "tuned_weights_")
-        target = Path(directory).expanduser().absolute()
-        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-            raise invalid("directory", "the path of a new or empty directory", str(directory))
-        tools = self._encoder()
-        whole = TrainableNetwork(
-            tools.checkpoint, tools.device, replace(self._fitted_spec(), n_trained_layers=None)
-        )
-        TunedWeights(self.tuned_weights_).load_into(whole)
-        is_pair = self.n_features_in_ == 2
-        labels, problem = self._labels()
-        save_directory(
-            whole,
-            tools.pairs.tokenizer if is_pair else load_tokenizer(tools.checkpoint),
-            target,
-            labels=labels,
-            problem=problem,
-            max_length=(tools.pairs if is_pair else tools.texts).max_length,
-            poolings=self.pooling_,
-        )
-        return target
-
-    @abstractmethod
-    def _labels(self) -> tuple[list[str], str]:
-        """Return the names of the outputs, and the ``problem_type`` of transformers."""
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.requires_fit = True
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 

@@ -17,7 +17,7 @@ from ...errors import InvalidParameterError
 from ...models import DEFAULT_MODEL
 from ...models.training.schedules import Schedule
 from ...validation import invalid, short_repr
-from .base import FineTunedEstimator, Rows, Target
+from .base import FineTunedVectorizer, Rows, Target
 from .targets import check_complete, check_rows, row_weights
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["BertClassifier"]
 
 
-class BertClassifier(ClassifierMixin, FineTunedEstimator):  # type: ignore[misc]
+class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc]
     """Classify texts or pairs of texts by a transformer that is fine-tuned on them.
 
     All layers train, or the upper ones on top of states that are computed once and kept in the
