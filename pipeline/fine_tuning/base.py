@@ -233,10 +233,16 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
 
     def _tokenize(self, rows: Rows, tools: Tools) -> Examples:
         """Return the token sequences of texts or pairs."""
+        order = check_choice("order", self.order, ("given", "both"))
         if rows.second is None:
+            if order != "given":
+                raise invalid("order", "'given' for single texts", order)
             return Examples(tools.texts(rows.first))
+        for name, value in (("overflow", "truncate"), ("stride", None), ("prompt", None)):
+            if (given := getattr(self, name)) != value:
+                raise invalid(name, f"{value!r} for pairs; others are for single texts", given)
         tokenized = tools.pairs(rows.first, rows.second)
-        if check_choice("order", self.order, ("given", "both")) == "both":
+        if order == "both":
             tokenized = _side_by_side(tokenized, tools.pairs(rows.second, rows.first))
         return Examples(tokenized)
 
@@ -263,6 +269,7 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
         from ...models.training.loop import TrainingSettings
 
         check_flag("verbose", self.verbose)
+        _check_share("validation_fraction", self.validation_fraction, "(0, 1)")
         rate: Any = self.learning_rate
         if isinstance(rate, str):
             if rate != "auto":
@@ -343,7 +350,12 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
         """Return a seed, and leave NumPy's global random state as it is."""
         if self.random_state is None:
             return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        try:
+            random = check_random_state(self.random_state)
+        except ValueError:
+            rule = "an int in the range [0, 2**32), a RandomState or None"
+            raise invalid("random_state", rule, self.random_state) from None
+        return int(random.randint(2**31 - 1))
 
     # --- fit ---
 
@@ -424,9 +436,8 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
         """Split rows into those to train on and those for validation, classes in equal shares."""
         from sklearn.model_selection import train_test_split
 
-        share = _check_share("validation_fraction", self.validation_fraction, "(0, 1)")
         strata = None if target.strata is None else target.strata[chosen]
-        n_held = math.ceil(share * len(chosen))
+        n_held = math.ceil(self.validation_fraction * len(chosen))
         n_strata = 1 if strata is None else len(np.unique(strata))
         if min(n_held, len(chosen) - n_held) < n_strata:
             raise InvalidParameterError(
@@ -718,7 +729,9 @@ class FineTunedVectorizer(
 
         Parameters
         ----------
-        X, y : object
+        X : object
+            Not used.
+        y : object, default=None
             Not used.
         **fit_params : dict
             Not used.

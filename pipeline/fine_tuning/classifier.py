@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from ...errors import InvalidParameterError
 from ...models import DEFAULT_MODEL
 from ...models.training.schedules import Schedule
-from ...validation import invalid, short_repr
+from ...validation import check_positive, invalid, short_repr
 from .base import FineTunedVectorizer, Rows, Target
 from .targets import check_complete, check_rows, row_weights
 
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from ...models.store.embedding_store import EmbeddingStore
 
 __all__ = ["BertClassifier"]
+
+_EXPECTED = "one column of classes, or a table of 0 and 1 with a column for each of several labels"
 
 
 class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc]
@@ -237,6 +238,7 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
         weights = row_weights(sample_weight, len(rows))
         if table is not None:
             check_rows(table, len(rows))
+            labels = table
             learned: dict[str, Any] = {"classes_": names, "multilabel_": True}
             values, strata = table.astype(np.float32), None
         else:
@@ -256,26 +258,50 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
             strata = values
         return Target(
             values=values,
-            weights=weights * self._class_weights(y if table is None else table, weights),
+            weights=weights * self._class_weights(labels, weights),
             loss="classes" if table is None else "labels",
             n_outputs=len(learned["classes_"]),
             learned=learned,
             strata=strata,
         )
 
-    def _class_weights(self, y: Any, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the weight of each row is multiplied by."""
-        if self.class_weight is None:
-            return np.ones(len(weights))
-        y = y if isinstance(y, np.ndarray) and y.ndim == 2 else _labels(y)
-        factors = np.zeros(len(weights))
+    def _class_weights(
+        self, table: NDArray[Any], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return what the weight of each row is multiplied by; columns of labels multiply."""
+        factors = np.ones(len(weights))
+        given = self.class_weight
+        if given is None:
+            return factors
+        is_balanced = isinstance(given, str) and given == "balanced"
+        columns = table.reshape(len(table), -1).T
+        if not is_balanced and (not isinstance(given, Mapping) or len(columns) > 1):
+            rule = "'balanced', a dict of a weight for each class, or None"
+            raise invalid("class_weight", f"{rule}; of several labels, no dict", given)
         used = weights > 0
-        try:
-            factors[used] = compute_sample_weight(self.class_weight, y[used])
-        except (ValueError, TypeError) as error:
-            rule = f"'balanced', None or a dict of a weight for classes ({error})"
-            raise invalid("class_weight", rule, self.class_weight) from error
+        for column in columns:
+            classes, index = np.unique(column[used], return_inverse=True)
+            if is_balanced:
+                of_class = weights[used].sum() / (len(classes) * np.bincount(index, weights[used]))
+            else:
+                of_class = self._given_weights(classes.tolist())
+            factors[used] *= of_class[index]
+        if not factors[used].any():
+            raise invalid("class_weight", "greater than 0 for a class of y", given)
         return factors
+
+    def _given_weights(self, classes: list[Any]) -> NDArray[np.float64]:
+        """Return the weight of each class in the dict of the user; 1 if it has none."""
+        given: Any = self.class_weight
+        lacking = [each for each in classes if each not in given]
+        unknown = [each for each in given if each not in classes]
+        if lacking and unknown:  # a typing error; a fold may lack classes, or a dict some
+            rule = f"a dict whose keys are classes of y, such as {short_repr(lacking[0])}"
+            raise invalid("class_weight", rule, unknown[0])
+        for value in given.values():
+            if value != 0:
+                check_positive("class_weight", value)
+        return np.array([float(given.get(each, 1)) for each in classes])
 
     def _known_target(self, y: Any, rows: Rows, target: Target) -> Target:
         ones = np.ones(len(rows))
@@ -365,19 +391,15 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
 def _label_table(y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
     """Return a table of 0 and 1 and the names of its columns; None if y has one column."""
     dense = y.toarray() if hasattr(y, "toarray") else y
-    table = np.asarray(dense)
-    none: NDArray[Any] = np.empty(0)
+    try:
+        table = np.asarray(dense)
+    except ValueError:  # rows of different lengths
+        raise invalid("y", f"{_EXPECTED}, whose rows have one length", y) from None
     if table.ndim != 2 or table.shape[1] < 2:
-        return None, none
+        return None, np.empty(0)
     check_complete(table, "y")
-    if type_of_target(table, input_name="y") != "multilabel-indicator" or not set(
-        np.unique(table)
-    ) <= {0, 1}:
-        raise InvalidParameterError(
-            "y must be one column of classes, or a table of 0 and 1 with a column for each label."
-            f" Got a table of shape {table.shape} with {short_repr(np.unique(table)[:3].tolist())}"
-            " instead."
-        )
+    if not np.isin(table, (0, 1)).all():
+        raise invalid("y", _EXPECTED, f"a table of shape {table.shape} with {table.ravel()[:3]}")
     names = list(getattr(y, "columns", range(table.shape[1])))
     return table.astype(np.int64), np.array(names)
 
@@ -385,16 +407,20 @@ def _label_table(y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
 def _labels(y: Any, name: str = "y") -> NDArray[Any]:
     """Return one column of classes."""
     if y is None:
-        raise invalid(name, "the class of each row: requires y to be passed", None)
+        raise invalid(name, "the class of each row: fit requires y to be passed", None)
     check_complete(y, name)
-    labels: NDArray[Any] = column_or_1d(np.asarray(y), warn=True)
-    check_classification_targets(labels)
+    labels: NDArray[Any] = np.asarray(y)
     if labels.dtype == object:
-        kinds = sorted({type(each).__name__ for each in labels})
+        kinds = sorted({type(each).__name__ for each in labels.flat})
         if len(kinds) > 1:
             raise InvalidParameterError(
                 f"{name} must have classes of one type. Got {', '.join(kinds)} instead. Convert"
                 " them, such as with y.astype(str)."
             )
         labels = np.array(labels.tolist())
+    try:
+        labels = column_or_1d(labels, warn=True)
+        check_classification_targets(labels)
+    except ValueError as error:
+        raise InvalidParameterError(f"{name} must be {_EXPECTED}. {error}") from error
     return labels
