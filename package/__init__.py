@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .models.word_vectors import WordVectors, load_word_vectors
     from .pipeline import (
         BertClassifier,
+        BertRegressor,
         Comparison,
         SequenceLabeler,
         TaggedSentences,
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BertClassifier",
+    "BertRegressor",
     "BertSpanVectorizer",
     "BertVectorizer",
     "BertWordVectorizer",

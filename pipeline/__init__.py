@@ -13,6 +13,7 @@ from .files.embed import embed_file
 from .files.predict import predict_file
 from .files.read import read_chunks, read_sample, read_table
 from .fine_tuning.classifier import BertClassifier
+from .fine_tuning.regressor import BertRegressor
 from .report.result import Comparison
 from .run_comparison import ComparisonInterrupted, compare
 from .saving.pipeline_file import SavedPipeline, load_pipeline, save_pipeline
@@ -22,6 +23,7 @@ from .tagging.tagged_sentences import TaggedSentences
 
 __all__ = [
     "BertClassifier",
+    "BertRegressor",
     "Comparison",
     "ComparisonInterrupted",
     "Cost",

@@ -1,12 +1,13 @@
 """Fine-tuned transformers as scikit-learn estimators.
 
 `base` has what all share: parameters, the fit, the network of a fitted estimator; `targets` checks
-targets and weights, and `progress` shows how far a training is. `classifier` has the estimator of
-classes.
+targets and weights, and `progress` shows how far a training is. `classifier` and `regressor` have
+the estimators of texts and pairs.
 """
 
 from __future__ import annotations
 
 from .classifier import BertClassifier
+from .regressor import BertRegressor
 
-__all__ = ["BertClassifier"]
+__all__ = ["BertClassifier", "BertRegressor"]
