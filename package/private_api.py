@@ -15,6 +15,7 @@ from typing import IO, Any
 __all__ = [
     "SCIKIT_LEARN_TYPES",
     "attention_implementation",
+    "begin_fit_task",
     "calibrated_classifier",
     "check_parameters",
     "forget_implementations",
@@ -57,6 +58,12 @@ def attention_implementation(config: Any) -> str:
     """Return the name of the attention function that a transformers configuration uses."""
     name: str = config._attn_implementation
     return name
+
+
+def begin_fit_task(estimator: Any, n_subtasks: int) -> Any:
+    """Return the context that tells scikit-learn's callbacks of a fit; None before version 1.9."""
+    begin = getattr(estimator, "_init_callback_context", None)
+    return None if begin is None else begin(max_subtasks=n_subtasks)
 
 
 def calibrated_classifier() -> Any:

@@ -89,12 +89,14 @@ class TrainingData:
 class TrainingResult:
     """What happened: ``n_iter`` epochs; the loss of each, and its score on validation data.
 
-    A score is the negative loss, so that greater is better.
+    A score is the negative loss, so that greater is better. ``is_over`` says that no epoch follows,
+    whatever progress returns.
     """
 
     n_iter: int = 0
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
+    is_over: bool = False
 
 
 class Progress(Protocol):
@@ -133,9 +135,10 @@ def train(
                 if settings.early_stopping and loss < best_loss:
                     best_epoch, best_loss = epoch, loss
                     best = [each.detach().clone() for _, each in run.trained]
+            is_worse = settings.early_stopping and epoch - best_epoch >= settings.n_iter_no_change
+            result.is_over = is_worse or result.n_iter == settings.epochs
             must_stop = progress is not None and progress.epoch(result)
-            is_over = epoch - best_epoch >= settings.n_iter_no_change
-            if must_stop or (settings.early_stopping and is_over):
+            if must_stop or result.is_over:
                 break
     with torch.no_grad():
         for (_, parameter), kept in zip(run.trained, best, strict=True):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +45,6 @@ class TunedWeights:
                 }
             )
         )
-
-    @cached_property
-    def digest(self) -> str:
-        """Digest of the content, which names a network in memory."""
-        return hashlib.blake2b(self.data, digest_size=16).hexdigest()
 
     def load_into(self, network: TrainableNetwork) -> None:
         """Write them over those of a network, or raise `ModelIntegrityError`.

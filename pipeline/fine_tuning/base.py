@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ from ...models.training.examples import Examples
 from ...models.training.schedules import SCHEDULES, Schedule
 from ...validation import check_choice, check_flag, check_int, check_positive, invalid
 from ...warning import warn_user
-from .progress import TrainingBar
+from .progress import CallbackSupportMixin, FitTasks, TrainingBar, with_callbacks
 
 if TYPE_CHECKING:
     import torch
@@ -161,7 +162,11 @@ class Tools:
         return SpanTokenizer(self.checkpoint, load_tokenizer(self.checkpoint), **settings)
 
 
-class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc]  # has no types
+class FineTunedEstimator(
+    CallbackSupportMixin,  # type: ignore[misc]  # scikit-learn has no types
+    BertBase[Tools],
+    BaseEstimator,  # type: ignore[misc]
+):
     """Base of the estimators that train a transformer with a head."""
 
     trainable_layers: Literal["all"] | int
@@ -367,6 +372,7 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
     def _known_target(self, y: Any, rows: Rows, target: Target) -> Target:
         """Return the target of validation rows, in the terms of the one that is learned."""
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
     ) -> Self:
@@ -407,8 +413,11 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
         settings = self._settings(tools.checkpoint, target.loss, seed)
         spec = self._spec(tools, rows, target.n_outputs, seed)
         learned, validation = self._split(rows, target, X_val, y_val, seed)
-        network, result, truncation = self._train(tools, spec, settings, learned, validation)
-        self._keep(network, result, truncation, rows, target, tools)
+        tasks = FitTasks(self, settings.epochs, X, y, sample_weight)
+        state = self._train(tools, spec, settings, learned, validation, tasks)
+        own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        self.__dict__ = own | state  # in one step, so that nothing can come between
+        tasks.end()
         return self
 
     def _split(
@@ -460,13 +469,14 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
         settings: TrainingSettings,
         learned: tuple[Rows, Target],
         validation: tuple[Rows, Target] | None,
-    ) -> tuple[TrainableNetwork, TrainingResult, Truncation]:
+        tasks: FitTasks,
+    ) -> dict[str, Any]:
+        """Return the attributes of the estimator that this fit gives."""
         from ...models.training.loop import train
         from ...models.training.network import TrainableNetwork
 
         examples = self._tokenize(learned[0], tools)
-        truncation = examples.tokenized.truncation
-        self._warn_of_lost_tokens(truncation)
+        self._warn_of_lost_tokens(examples.tokenized.truncation)
         network = TrainableNetwork(tools.checkpoint, tools.device, spec)
         target = learned[1].for_outputs_of(network)
         data = self._training_data(tools, network, examples, target)
@@ -478,12 +488,23 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
                 self._tokenize(validation[0], tools),
                 validation[1].for_outputs_of(network),
             )
-        n_tokens = int(examples.n_tokens.sum()) * settings.epochs
-        with TrainingBar(type(self).__name__, n_tokens, settings.epochs, self.verbose) as bar:
+
+        def state(result: TrainingResult) -> dict[str, Any]:
+            with _in_terms_of(target, network):
+                return self._state(tools, network, result, examples, learned[0], target)
+
+        title, n_tokens = type(self).__name__, int(examples.n_tokens.sum()) * settings.epochs
+        with TrainingBar(
+            *(title, n_tokens, self.verbose, settings.epochs),
+            lambda result: tasks.end_epoch(result.is_over, lambda: state(result)),
+        ) as bar:
             result = train(network, data, settings, held, bar)
+        found = state(result)
         if target.scale is not None and target.shift is not None:
             network.rescale_outputs(target.scale, target.shift)
-        return network, result, truncation
+        with _networks_lock:
+            _remember(_network_key(tools, found["_form"], found["tuned_weights_"]), network)
+        return found
 
     def _training_data(
         self, tools: Tools, network: TrainableNetwork, examples: Examples, target: Target
@@ -503,11 +524,11 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
                     f" token. Got {len(values)} word(s), and none of this kind. Add sentences."
                 )
         mean = weights.mean() if len(weights) else 1.0
-        lower = self._lower_states(tools, network, examples)
+        lower = self._lower_states(tools, network, examples, verbose=self.verbose)
         return TrainingData(examples, values, (weights / mean).astype(np.float32), lower)
 
     def _lower_states(
-        self, tools: Tools, network: TrainableNetwork, examples: Examples
+        self, tools: Tools, network: TrainableNetwork, examples: Examples, *, verbose: bool = False
     ) -> LowerStates | None:
         """Return the states at which the network begins, computed if the store lacks them."""
         if network.begins_at is None:
@@ -523,45 +544,46 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
             open_store(self.store),
             tools.batch_tokens,
         )
-        lower.prepare()
+        title, n_tokens = f"{type(self).__name__}, lower layers", int(examples.n_tokens.sum())
+        with TrainingBar(title, n_tokens, verbose) as bar:
+            lower.prepare(bar.step)
         return lower
 
-    def _keep(
+    def _state(
         self,
+        tools: Tools,
         network: TrainableNetwork,
         result: TrainingResult,
-        truncation: Truncation,
+        examples: Examples,
         rows: Rows,
         target: Target,
-        tools: Tools,
-    ) -> None:
-        """Set all that ``fit`` has learned."""
+    ) -> dict[str, Any]:
+        """Return the attributes of an estimator whose fit ends here."""
         from ...models.training.tuned_weights import TunedWeights
 
-        weights = TunedWeights.of(network)
-        for name in [name for name in vars(self) if name.endswith("_")]:  # of an earlier fit
-            del self.__dict__[name]
-        self.__dict__.update(target.learned)
-        self.n_iter_ = result.n_iter
-        self.loss_curve_ = result.loss_curve
-        if result.validation_scores:
-            self.validation_scores_ = result.validation_scores
-        self.tuned_weights_ = weights.data
-        self.pooling_ = list(network.spec.pooling or network.head.poolings)
-        self._form: dict[str, Any] = {
-            "n_outputs": network.spec.n_outputs,
-            "pooling": None if network.spec.pooling is None else list(network.spec.pooling),
-            "n_trained_layers": network.spec.n_trained_layers,
-            "vocab_size": network.spec.vocab_size,
+        spec = network.spec
+        state = {
+            **target.learned,
+            "n_iter_": result.n_iter,
+            "loss_curve_": list(result.loss_curve),
+            "tuned_weights_": TunedWeights.of(network).data,
+            "pooling_": list(spec.pooling or network.head.poolings),
+            "_form": {
+                "n_outputs": spec.n_outputs,
+                "pooling": None if spec.pooling is None else list(spec.pooling),
+                "n_trained_layers": spec.n_trained_layers,
+                "vocab_size": spec.vocab_size,
+            },
+            "model_fingerprint_": tools.checkpoint.fingerprint,
+            "device_": str(tools.device),
+            "truncation_": examples.tokenized.truncation,
+            "n_features_in_": 1 if rows.second is None else 2,
         }
-        self.model_fingerprint_ = tools.checkpoint.fingerprint
-        self.device_ = str(tools.device)
-        self.truncation_ = truncation
-        self.n_features_in_ = 1 if rows.second is None else 2
+        if result.validation_scores:
+            state["validation_scores_"] = list(result.validation_scores)
         if rows.names is not None:
-            self.feature_names_in_ = np.array(rows.names, dtype=object)
-        with _networks_lock:
-            _remember(self._network_key(tools, weights.digest), network)
+            state["feature_names_in_"] = np.array(rows.names, dtype=object)
+        return state
 
     def _warn_of_lost_tokens(self, truncation: Truncation) -> None:
         if truncation.n_truncated and self.overflow == "truncate":
@@ -574,24 +596,17 @@ class FineTunedEstimator(BertBase[Tools], BaseEstimator):  # type: ignore[misc] 
 
     # --- the fitted network ---
 
-    def _network_key(self, tools: Tools, digest: str) -> tuple[Any, ...]:
-        return (
-            *(tools.checkpoint.fingerprint, tools.checkpoint.trust_remote_code),
-            *(str(tools.device), digest, repr(self._form)),
-        )
-
     def _network(self, tools: Tools) -> TrainableNetwork:
         """Return the tuned network; the last two stay in memory."""
         from ...models.training.network import TrainableNetwork
         from ...models.training.tuned_weights import TunedWeights
 
-        weights = TunedWeights(self.tuned_weights_)
-        key = self._network_key(tools, weights.digest)
+        key = _network_key(tools, self._form, self.tuned_weights_)
         with _networks_lock:
             network = _networks.get(key)
             if network is None:
                 network = TrainableNetwork(tools.checkpoint, tools.device, self._fitted_spec())
-                weights.load_into(network)
+                TunedWeights(self.tuned_weights_).load_into(network)
                 network.train(False)
             _remember(key, network)
         return network
@@ -756,6 +771,27 @@ class FineTunedVectorizer(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _network_key(tools: Tools, form: dict[str, Any], weights: bytes) -> tuple[Any, ...]:
+    """Return what a network in memory is found by. Python hashes the weights once."""
+    checkpoint = tools.checkpoint
+    origin = checkpoint.fingerprint, checkpoint.trust_remote_code
+    return *origin, str(tools.device), repr(form), weights
+
+
+@contextmanager
+def _in_terms_of(target: Target, network: TrainableNetwork) -> Iterator[None]:
+    """Let a network give outputs in the terms of y within this block, and as before after it."""
+    if target.scale is None or target.shift is None:
+        yield
+        return
+    output = network.head.output_layer
+    assert output is not None
+    before = {name: each.clone() for name, each in output.state_dict().items()}
+    network.rescale_outputs(target.scale, target.shift)
+    yield
+    output.load_state_dict(before)
 
 
 def _remember(key: tuple[Any, ...], network: TrainableNetwork) -> None:

@@ -13,6 +13,7 @@ import sklearn
 import torch
 import typer
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.naive_bayes import GaussianNB
@@ -38,6 +39,19 @@ def test_calibrated_classifier() -> None:
     assert type(fitted.calibrated_classifiers_[0]) is private_api.calibrated_classifier(), (
         "CalibratedClassifierCV holds objects of another type now"
     )
+
+
+def test_the_task_of_a_fit() -> None:
+    estimator = PCA()
+    assert private_api.begin_fit_task(estimator, 3) is None  # has no callbacks
+    callback = pytest.importorskip("sklearn.callback")
+
+    class Calls(callback.CallbackSupportMixin, PCA):  # type: ignore[misc, name-defined]
+        pass
+
+    context = private_api.begin_fit_task(Calls(), 3)
+    assert isinstance(context, callback.CallbackContext), "the mixin begins in another way now"
+    assert context.max_subtasks == 3
 
 
 def test_the_output_of_a_transformer() -> None:
