@@ -16,8 +16,8 @@ __all__ = [
     "SCIKIT_LEARN_TYPES",
     "attention_implementation",
     "begin_fit_task",
-    "calibrated_classifier",
     "check_parameters",
+    "estimator_holders",
     "forget_implementations",
     "has_half_precision",
     "int8_product",
@@ -66,11 +66,16 @@ def begin_fit_task(estimator: Any, n_subtasks: int) -> Any:
     return None if begin is None else begin(max_subtasks=n_subtasks)
 
 
-def calibrated_classifier() -> Any:
-    """Return the type of the elements of `CalibratedClassifierCV.calibrated_classifiers_`."""
-    from sklearn.calibration import _CalibratedClassifier
+def estimator_holders() -> tuple[Any, Any]:
+    """Return types that hold estimators and are none themselves.
 
-    return _CalibratedClassifier
+    They are those of the elements of `CalibratedClassifierCV.calibrated_classifiers_`, and of the
+    ``scorer_`` of a search that scores as its estimator does.
+    """
+    from sklearn.calibration import _CalibratedClassifier
+    from sklearn.metrics._scorer import _PassthroughScorer
+
+    return _CalibratedClassifier, _PassthroughScorer
 
 
 def forget_implementations(config: Any) -> None:

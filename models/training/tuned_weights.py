@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TunedWeights", "save_directory"]
 
+_REMEDY = "The file of this estimator is damaged. Load it again, or fit again."
+
 
 @dataclass(frozen=True)
 class TunedWeights:
@@ -46,28 +48,31 @@ class TunedWeights:
             )
         )
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the parameters by name, or raise `ModelIntegrityError`."""
+        try:
+            return load(self.data)
+        except (SafetensorError, TypeError, ValueError, KeyError) as error:
+            raise ModelIntegrityError(
+                f"The tuned weights cannot be read: {error}. {_REMEDY}"
+            ) from error
+
     def load_into(self, network: TrainableNetwork) -> None:
         """Write them over those of a network, or raise `ModelIntegrityError`.
 
         The network is of the same spec, but may train more layers.
         """
-        remedy = "The file of this estimator is damaged. Load it again, or fit again."
-        try:
-            tensors = load(self.data)
-        except SafetensorError as error:
-            raise ModelIntegrityError(
-                f"The tuned weights cannot be read: {error}. {remedy}"
-            ) from error
+        tensors = self.tensors()
         parameters = dict(network.named_parameters())
-        expected = {name: tuple(each.shape) for name, each in parameters.items()}
-        shapes = {name: tuple(each.shape) for name, each in tensors.items()}
-        has_head = all(name in shapes for name in expected if name.startswith("head."))
-        if not (has_head and shapes.items() <= expected.items()):
-            raise ModelIntegrityError(f"The tuned weights do not fit this model. {remedy}")
+        expected = {name: (each.shape, each.dtype) for name, each in parameters.items()}
+        found = {name: (each.shape, each.dtype) for name, each in tensors.items()}
+        has_head = all(name in found for name in expected if name.startswith("head."))
+        if not (has_head and found.items() <= expected.items()):
+            raise ModelIntegrityError(f"The tuned weights do not fit this model. {_REMEDY}")
         with torch.no_grad():
             for name, tensor in tensors.items():
                 if not torch.isfinite(tensor).all():
-                    raise ModelIntegrityError(f"The tuned weights are not finite. {remedy}")
+                    raise ModelIntegrityError(f"The tuned weights are not finite. {_REMEDY}")
                 parameters[name].copy_(tensor)
 
 

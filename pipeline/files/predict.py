@@ -214,7 +214,7 @@ class _Predictor:
             rule = f"False or None, since {type(self._estimator).__name__} has no probabilities"
             raise invalid("probabilities", rule, probabilities)
         self._with_probabilities = has_probabilities and probabilities is not False
-        self._takes_missing = len(pipeline) > 1 and get_tags(pipeline[0]).input_tags.allow_nan
+        self._takes_missing = get_tags(pipeline[0]).input_tags.allow_nan
         self._columns = columns
         self._file = file
         if columns is not None:

@@ -17,7 +17,12 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ...errors import InvalidParameterError, InvalidTextError, UnsupportedModelError
+from ...errors import (
+    InvalidParameterError,
+    InvalidTextError,
+    ModelIntegrityError,
+    UnsupportedModelError,
+)
 from ...features.bert_common import BertBase
 from ...features.inputs.frames import names_of
 from ...features.inputs.pairs import is_pairs, read_pairs
@@ -605,23 +610,32 @@ class FineTunedEstimator(
         with _networks_lock:
             network = _networks.get(key)
             if network is None:
-                network = TrainableNetwork(tools.checkpoint, tools.device, self._fitted_spec())
+                network = TrainableNetwork(
+                    tools.checkpoint, tools.device, self._fitted_spec(tools.checkpoint)
+                )
                 TunedWeights(self.tuned_weights_).load_into(network)
                 network.train(False)
             _remember(key, network)
         return network
 
-    def _fitted_spec(self) -> NetworkSpec:
+    def _fitted_spec(self, checkpoint: Checkpoint) -> NetworkSpec:
         from ...models.training.network import NetworkSpec
 
-        pooling = self._form["pooling"]
+        pooling, n_trained = self._form["pooling"], self._form["n_trained_layers"]
+        if n_trained is not None and n_trained > checkpoint.n_layers:
+            raise ModelIntegrityError(
+                f"The tuned weights do not fit this model: of {n_trained} layers, more than its"
+                f" {checkpoint.n_layers}. The file of this estimator is damaged. Load it again, or"
+                " fit again."
+            )
         return NetworkSpec(
             unit=self._unit,
             n_outputs=self._form["n_outputs"],
             pooling=None if pooling is None else tuple(pooling),
-            n_trained_layers=self._form["n_trained_layers"],
+            n_trained_layers=n_trained,
             dropout=None,
-            vocab_size=self._form["vocab_size"],
+            # Upper layers alone have no new tokens: `fit` refuses that.
+            vocab_size=self._form["vocab_size"] if n_trained is None else None,
             seed=0,
         )
 
@@ -685,7 +699,9 @@ class FineTunedEstimator(
             raise invalid("directory", "the path of a new or empty directory", str(directory))
         tools = self._encoder()
         whole = TrainableNetwork(
-            tools.checkpoint, tools.device, replace(self._fitted_spec(), n_trained_layers=None)
+            tools.checkpoint,
+            tools.device,
+            replace(self._fitted_spec(tools.checkpoint), n_trained_layers=None),
         )
         TunedWeights(self.tuned_weights_).load_into(whole)
         is_pair = self.n_features_in_ == 2

@@ -13,6 +13,7 @@ from typing import Any
 
 _HOMES = {
     "LinearChainCrf": ("..tagging.crf", "LinearChainCrf"),
+    "PackedBytes": (".compact", "PackedBytes"),
     "PackedDict": (".compact", "PackedDict"),
     "PackedMatrix": (".compact", "PackedMatrix"),
     "PackedNumbers": (".compact", "PackedNumbers"),

@@ -23,10 +23,11 @@ from ...features.bert_common import BertBase
 from ...features.weighting import Weighting, read_frequencies
 from ...models.word_vectors.loading import FastTextSubwords, is_in_memory
 from ...models.word_vectors.table import WordVectors
-from ...private_api import calibrated_classifier, without_socket_probe
+from ...private_api import estimator_holders, without_socket_probe
 from ...validation import short_repr
 
 __all__ = [
+    "PackedBytes",
     "PackedDict",
     "PackedMatrix",
     "PackedNumbers",
@@ -48,7 +49,7 @@ _SPARSE = {
     for kind in (sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array)
 }
 _NUMBERS = ({int, np.int64, np.int32}, {float, np.float64})
-_HOLDERS = (BaseEstimator, Weighting, calibrated_classifier())
+_HOLDERS = (BaseEstimator, Weighting, *estimator_holders())
 _FUNCTIONS = (BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType, partial)
 
 
@@ -81,6 +82,19 @@ class PackedStrings:
             for start, end in zip([0, *ends], ends, strict=False)
         ]
         return np.array([*strings, None], dtype=object)[:-1] if self.is_array else strings
+
+
+@dataclass
+class PackedBytes:
+    """Bytes as an array; skops has its own form of them, whose sizes nothing checks."""
+
+    data: NDArray[np.uint8]
+
+    def unpack(self) -> bytes:
+        """Return the bytes."""
+        if self.data.ndim != 1 or self.data.dtype != np.uint8:
+            raise ValueError("bytes have another shape or type")
+        return self.data.tobytes()
 
 
 @dataclass
@@ -181,7 +195,7 @@ class PackedTable:
         )
 
 
-_Packed = (PackedDict, PackedMatrix, PackedNumbers, PackedStrings, PackedTable)
+_Packed = (PackedBytes, PackedDict, PackedMatrix, PackedNumbers, PackedStrings, PackedTable)
 
 
 def pack(value: Any, where: str = "it", memo: dict[int, Any] | None = None) -> Any:
@@ -243,6 +257,8 @@ def _packed_value(value: Any) -> Any:
         )
     if isinstance(value, WordVectors):
         return PackedTable.of(value)
+    if isinstance(value, bytes):
+        return PackedBytes(np.frombuffer(value, dtype=np.uint8))
     if isinstance(value, pd.Index):  # of columns to choose
         return _packed(value.tolist(), "it", {})
     return str(value) if isinstance(value, Path) else value
@@ -317,7 +333,7 @@ def _unpacked(value: Any, memo: dict[int, Any]) -> Any:
         found = dict(zip(_unpacked(value.keys, memo), _unpacked(value.values, memo), strict=True))
     elif isinstance(value, PackedTable):
         found = value.unpack(_unpacked(value.words, memo))
-    elif isinstance(value, (PackedMatrix, PackedNumbers, PackedStrings)):
+    elif isinstance(value, (PackedBytes, PackedMatrix, PackedNumbers, PackedStrings)):
         found = value.unpack()
         for part in _parts_that_grow(value):
             memo[id(part)] = part, part
@@ -330,13 +346,15 @@ def _unpacked(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _parts_that_grow(value: Any) -> list[Any]:
-    """Return the parts of a packed object that become larger when it is unpacked."""
+    """Return the parts of a packed object that are copied, or grow, when it is unpacked."""
     if isinstance(value, PackedDict):
         return [value.keys]
     if isinstance(value, PackedTable):
         return [value.words]
     if isinstance(value, PackedStrings):
         return [value.lengths]
+    if isinstance(value, PackedBytes):
+        return [value.data]
     return [value.values] if isinstance(value, PackedNumbers) else []
 
 

@@ -15,7 +15,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from ...models.pooling.tokens import resolve_pooling
 from ...private_api import check_parameters, tree_nodes
+from ..fine_tuning.base import FineTunedEstimator
 from .compact import estimators_within
 
 __all__ = ["check_learned_numbers"]
@@ -267,6 +269,36 @@ def _check_members(owner: Any, learned: dict[str, Any]) -> None:
             _require(vars(member).get("n_features_in_") == width, owner, "trees and features")
 
 
+def _check_tuned(owner: Any, learned: dict[str, Any]) -> None:
+    """Check that a fine-tuned network takes no more memory than the weights that it has learned."""
+    if not isinstance(owner, FineTunedEstimator) or "tuned_weights_" not in learned:
+        return
+    from ...models.training.tuned_weights import TunedWeights
+
+    _require(type(learned["tuned_weights_"]) is bytes, owner, "the tuned weights")
+    tensors = TunedWeights(learned["tuned_weights_"]).tensors()
+    lengths: dict[str, set[int]] = {"base": {0}, "head": set()}
+    for name, tensor in tensors.items():
+        lengths[name.partition(".")[0]].update(tensor.shape[:1])
+    form = learned["_form"]
+    n_outputs, n_layers, vocab_size = (
+        form[name] for name in ("n_outputs", "n_trained_layers", "vocab_size")
+    )
+    _require(_is_int(n_outputs) and n_outputs in lengths["head"], owner, "outputs and weights")
+    _require(n_layers is None or (_is_int(n_layers) and n_layers >= 0), owner, "the trained layers")
+    _require(
+        vocab_size is None
+        or (_is_int(vocab_size) and (n_layers is not None or vocab_size <= max(lengths["base"]))),
+        owner,
+        "tokens and weights",
+    )
+    for poolings in (learned["pooling_"], form["pooling"]):
+        _require(poolings is None or resolve_pooling(poolings), owner, "the poolings")
+    _require(learned["n_features_in_"] in (1, 2), owner, "the columns")
+    if "classes_" in learned:
+        _require(np.shape(learned["classes_"]) == (n_outputs,), owner, "classes and outputs")
+
+
 _CHECKS: tuple[Callable[[Any, dict[str, Any]], None], ...] = (
     _check_names,
     _check_vocabulary,
@@ -277,4 +309,5 @@ _CHECKS: tuple[Callable[[Any, dict[str, Any]], None], ...] = (
     _check_categories,
     _check_trees,
     _check_members,
+    _check_tuned,
 )

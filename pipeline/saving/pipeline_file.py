@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -82,7 +83,7 @@ class SavedPipeline:
 
 
 def save_pipeline(
-    pipeline: Pipeline,
+    pipeline: BaseEstimator,
     path: str | Path,
     *,
     text: str | None = None,
@@ -94,8 +95,9 @@ def save_pipeline(
 
     Parameters
     ----------
-    pipeline : Pipeline
-        A fitted pipeline of vectorizers of this package and estimators of scikit-learn.
+    pipeline : Pipeline or estimator
+        A fitted pipeline of vectorizers of this package and estimators of scikit-learn. An
+        estimator that takes texts itself, such as `BertClassifier`, becomes its only step.
     path : str or Path
         A file name that ends in ``.skops``. The file is written atomically.
     text : str or None, default=None
@@ -127,13 +129,12 @@ def save_pipeline(
     See Also
     --------
     load_pipeline : Load the file.
-    SequenceLabeler : A tagger. To save it, make it a step of a pipeline.
 
     Notes
     -----
-    The file contains word vectors that were trained or passed as an object. It does not contain
-    word vectors that were read from a file, nor transformers. These are found again by name, and
-    their digest is compared.
+    The file contains word vectors that were trained or passed as an object, and the weights that
+    fine-tuning changed. It does not contain word vectors that were read from a file, nor
+    transformers. These are found again by name, and their digest is compared.
 
     A store is saved as ``"auto"``, since its path may not exist on another machine. The file is
     read back before it replaces an older one. So saving takes memory of a few times its size.
@@ -156,14 +157,16 @@ def save_pipeline(
     """
     path = check_model_output(path)
     names = _type_names(trusted)
+    if not isinstance(pipeline, BaseEstimator):
+        raise invalid("pipeline", "a fitted scikit-learn Pipeline or estimator", pipeline)
     if not isinstance(pipeline, Pipeline):
-        raise invalid("pipeline", "a fitted scikit-learn Pipeline", pipeline)
+        pipeline = Pipeline([(type(pipeline).__name__.lower(), pipeline)])
     try:
         check_is_fitted(pipeline)
     except NotFittedError:
         raise InvalidParameterError(
-            "The 'pipeline' parameter must be a fitted scikit-learn Pipeline. Got one that is not"
-            " fitted."
+            "The 'pipeline' parameter must be a fitted scikit-learn Pipeline or estimator. Got one"
+            " that is not fitted."
         ) from None
     facts = {
         "format": _FORMAT,

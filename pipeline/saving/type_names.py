@@ -35,7 +35,12 @@ FORMER_NAMES = {
 }
 # The public names of types, those of later ones added.
 OWN_TYPES = frozenset(
-    {*FORMER_NAMES.values(), "bertvectorizer.OverlapVectorizer", "bertvectorizer.PairVectorizer"}
+    {
+        *FORMER_NAMES.values(),
+        "bertvectorizer.BertClassifier",
+        "bertvectorizer.OverlapVectorizer",
+        "bertvectorizer.PairVectorizer",
+    }
 )
 
 

@@ -16,6 +16,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.metrics import accuracy_score, get_scorer
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -33,12 +34,14 @@ def test_scikit_learn_s_types(name: str) -> None:
     assert f"{found.__module__}.{found.__qualname__}" == name, f"{name} is defined elsewhere now"
 
 
-def test_calibrated_classifier() -> None:
+def test_what_holds_estimators() -> None:
     X, y = np.arange(20.0)[:, np.newaxis], np.arange(20) % 2
     fitted = CalibratedClassifierCV(GaussianNB(), cv=2).fit(X, y)
-    assert type(fitted.calibrated_classifiers_[0]) is private_api.calibrated_classifier(), (
-        "CalibratedClassifierCV holds objects of another type now"
-    )
+    search = GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9]}, cv=2).fit(X, y)
+    assert private_api.estimator_holders() == (
+        type(fitted.calibrated_classifiers_[0]),
+        type(search.scorer_),
+    ), "CalibratedClassifierCV or GridSearchCV holds objects of another type now"
 
 
 def test_the_task_of_a_fit() -> None:

@@ -299,13 +299,14 @@ def test_subwords_of_another_kind_are_refused(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         (
-            {"pipeline": LogisticRegression()},
-            "'pipeline' parameter must be a fitted scikit-learn Pipeline. Got Log",
+            {"pipeline": TEXTS},
+            r"'pipeline' parameter must be a fitted scikit-learn Pipeline or estimator. Got \['the",
         ),
         (
             {"pipeline": make_pipeline(TfidfVectorizer(), LogisticRegression())},
             "Got one that is not fitted",
         ),
+        ({"pipeline": LogisticRegression()}, "Got one that is not fitted"),
         ({"path": "model.pkl"}, "'path' parameter must be a file name that ends in '.skops'"),
         ({"path": "nowhere/model.skops"}, "no folder 'nowhere'. Make it first"),
         ({"path": "folder.skops"}, "it is a folder"),
