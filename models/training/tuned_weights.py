@@ -51,11 +51,12 @@ class TunedWeights:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the parameters by name, or raise `ModelIntegrityError`."""
         try:
-            return load(self.data)
+            tensors: dict[str, torch.Tensor] = load(self.data)
         except (SafetensorError, TypeError, ValueError, KeyError) as error:
             raise ModelIntegrityError(
                 f"The tuned weights cannot be read: {error}. {_REMEDY}"
             ) from error
+        return tensors
 
     def load_into(self, network: TrainableNetwork) -> None:
         """Write them over those of a network, or raise `ModelIntegrityError`.

@@ -38,6 +38,7 @@ OWN_TYPES = frozenset(
     {
         *FORMER_NAMES.values(),
         "bertvectorizer.BertClassifier",
+        "bertvectorizer.BertRegressor",
         "bertvectorizer.OverlapVectorizer",
         "bertvectorizer.PairVectorizer",
     }

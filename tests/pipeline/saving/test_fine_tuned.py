@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from bertvectorizer import BertClassifier, load_pipeline, save_pipeline
+from bertvectorizer import BertClassifier, BertRegressor, load_pipeline, save_pipeline
 from bertvectorizer.errors import (
     ModelChangedError,
     ModelIntegrityError,
@@ -50,6 +50,12 @@ def fitted(model: str) -> dict[str, tuple[Any, Any]]:
     return {
         "classes": (one, NEW),
         "head alone": (top(model, trainable_layers=0, pooling=("mean", "max")).fit(X, Y), NEW),
+        "numbers": (
+            BertRegressor(model, trainable_layers=1, epochs=1, random_state=0).fit(
+                X, 100.0 * np.arange(len(X))
+            ),
+            NEW,
+        ),
         "pairs": (top(model, order="both").fit(pairs, Y), PAIRS),
     }
 
@@ -72,7 +78,8 @@ torch.set_num_threads(2)
 new, pairs = eval(sys.argv[1])
 for file in sorted(pathlib.Path().iterdir()):
     estimator = load_pipeline(file).pipeline if file.suffix == ".skops" else joblib.load(file)
-    found = estimator.predict_proba(pairs if file.stem == "pairs" else new)
+    predict = estimator.predict if file.stem == "numbers" else estimator.predict_proba
+    found = predict(pairs if file.stem == "pairs" else new)
     numpy.save(file.name + ".npy", found)
 """
     arguments = ("-W", "error", "-c", code, repr((NEW, PAIRS)))
@@ -82,8 +89,10 @@ for file in sorted(pathlib.Path().iterdir()):
     assert len(predicted) == len(estimators) + 2
     for file in predicted:
         estimator, rows = estimators[file.name.partition(".")[0]]
-        expected = estimator.predict_proba(rows)
-        np.testing.assert_allclose(np.load(file), expected, rtol=0, atol=1e-6, err_msg=file.name)
+        predict = getattr(estimator, "predict_proba", estimator.predict)
+        np.testing.assert_allclose(
+            np.load(file), predict(rows), rtol=1e-6, atol=1e-6, err_msg=file.name
+        )
 
 
 def test_the_base_model_is_found_by_name_and_fingerprint(tmp_path: Path) -> None:
