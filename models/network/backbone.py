@@ -147,7 +147,10 @@ class Backbone:
     @cached_property
     def layers(self) -> nn.ModuleList | None:
         """The layers, from the first to the last, None where they are not one list of modules."""
-        return find_layers(self.model, self._read.entrances)
+        entrances = self._read.entrances
+        if len(entrances) != self._read.n_layers:
+            return None  # some run several times, as in ALBERT
+        return find_layers(self.model, entrances)
 
     def skip_layers(self, count: int) -> bool:
         """Leave the ``count`` lowest layers out of later passes, which then get ``entering``.
@@ -161,17 +164,18 @@ class Backbone:
         last = len(self.layers)
         with torch.no_grad():
             expected = self.hidden_states(ids, lengths, [count, last])
-            skipped = SkippedLayers(self.layers, count)
-            try:
+            for returns_pair in (False, True):
+                skipped = SkippedLayers(self.layers, count, returns_pair)
                 self._skipped = skipped
-                states = self.hidden_states(ids, lengths, [last], entering=expected[count])[last]
-                if agree(expected[last], states):
-                    return True
-            except Exception as error:
-                if is_out_of_memory(error):
-                    raise
-            self._skipped = None
-            skipped.restore()
+                try:
+                    states = self.hidden_states(ids, lengths, [last], entering=expected[count])
+                    if agree(expected[last], states[last]):
+                        return True
+                except Exception as error:
+                    if is_out_of_memory(error):
+                        raise
+                self._skipped = None
+                skipped.restore()
             return False
 
     def _entering(self, states: Tensor | None) -> AbstractContextManager[None]:

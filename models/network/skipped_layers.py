@@ -16,7 +16,7 @@ def find_layers(model: nn.Module, entrances: Sequence[nn.Module]) -> nn.ModuleLi
     """Return the list of a model's layers, or None if it has no such list.
 
     ``entrances`` are the modules that the hidden states enter, one for each layer; the first may be
-    the dropout of the embeddings. Models that run a layer several times have fewer.
+    the dropout of the embeddings.
     """
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == len(entrances):
@@ -27,14 +27,17 @@ def find_layers(model: nn.Module, entrances: Sequence[nn.Module]) -> nn.ModuleLi
 
 
 class SkippedLayers:
-    """The lowest layers of a model, taken out: what enters the next one is given instead."""
+    """The lowest layers of a model, taken out: what enters the next one is given instead.
 
-    def __init__(self, layers: nn.ModuleList, count: int) -> None:
+    With ``returns_pair``, the model expects of a layer its states and something else.
+    """
+
+    def __init__(self, layers: nn.ModuleList, count: int, returns_pair: bool = False) -> None:
         self._layers = layers
         self._lowest = list(layers[:count])
         self._local = threading.local()
         for index, layer in enumerate(self._lowest):
-            layers[index] = _Skipped(layer)
+            layers[index] = _Skipped(layer, returns_pair)
         self._hook = layers[count].register_forward_pre_hook(self._enter, with_kwargs=True)
 
     def restore(self) -> None:
@@ -64,11 +67,12 @@ class SkippedLayers:
 class _Skipped(nn.Module):
     """Stands where a layer was, and returns what enters it."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, returns_pair: bool) -> None:
         super().__init__()
         for name, value in vars(layer).items():  # such as the kind of its attention
             if not name.startswith("_") and name != "training":
                 setattr(self, name, value)
+        self._returns_pair = returns_pair
 
-    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return hidden_states
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return (hidden_states, None) if self._returns_pair else hidden_states
