@@ -14,7 +14,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 
 from ..pooling.tokens import pool
 from ..ragged import runs_of_equal_length
@@ -91,7 +91,7 @@ class ArchitectureHead(nn.Module):
         base = getattr(whole, self._prefix)
         # The layer after the first token is part of the head, though it stands in the transformer.
         self._has_pooler = getattr(base, "pooler", None) is not None
-        setattr(whole, self._prefix, _Given(base.pooler if self._has_pooler else None))
+        setattr(whole, self._prefix, _Given(base))
         if self._has_pooler:
             base.pooler = None
         self.poolings: tuple[str, ...] = ("cls",)
@@ -159,14 +159,19 @@ class ArchitectureHead(nn.Module):
 class _Given(nn.Module):
     """Stands where the transformer was in a model with a head, and returns given states."""
 
-    def __init__(self, pooler: nn.Module | None) -> None:
+    def __init__(self, base: Any) -> None:
         super().__init__()
-        self.pooler = pooler
+        self.pooler = getattr(base, "pooler", None)
+        self.activation = getattr(base, "pooler_activation", None)  # in ALBERT beside its pooler
         self.local = threading.local()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         states: Tensor = self.local.states
-        return BaseModelOutputWithPooling(
-            last_hidden_state=states,
-            pooler_output=None if self.pooler is None else self.pooler(states),
+        pooled = None
+        if self.pooler is not None and self.activation is not None:
+            pooled = self.activation(self.pooler(states[:, 0]))
+        elif self.pooler is not None:
+            pooled = self.pooler(states)
+        return BaseModelOutputWithPoolingAndCrossAttentions(
+            last_hidden_state=states, pooler_output=pooled
         )
