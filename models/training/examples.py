@@ -81,16 +81,18 @@ class Examples:
         """Return the indices of the targets of examples: their own, or those of their words."""
         if self.first_word is None:
             return rows
-        return ranges(self.first_word[rows], np.diff(self.first_word)[rows])
+        first = self.first_word[rows]
+        return ranges(first, self.first_word[rows + 1] - first)
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """Return the sequences of some examples."""
         tokenized = self.tokenized
-        first, count = tokenized.first_window[rows], np.diff(tokenized.first_window)[rows]
+        first = tokenized.first_window[rows]
+        count = tokenized.first_window[rows + 1] - first
         owned = ranges(first, count)
-        order = np.argsort(-tokenized.lengths[owned], kind="stable")
-        sequences = owned[order]
-        lengths = tokenized.lengths[sequences]
+        lengths = tokenized.offsets[owned + 1] - tokenized.offsets[owned]
+        order = np.argsort(-lengths, kind="stable")
+        sequences, lengths = owned[order], lengths[order]
         tokens = ranges(tokenized.offsets[sequences], lengths)
         owners = np.repeat(np.arange(len(rows)), count)[order]
         words = None

@@ -131,6 +131,8 @@ def train(
             result.n_iter = epoch + 1
             if validation is not None:
                 loss = _validation_loss(network, validation, settings.loss)
+                if not math.isfinite(loss):
+                    raise run.diverged(epoch)
                 result.validation_scores.append(-loss)
                 if settings.early_stopping and loss < best_loss:
                     best_epoch, best_loss = epoch, loss
@@ -180,13 +182,13 @@ class _Run:
         for rows in bucketed_batches(n_tokens, self._settings.batch_size, self._random):
             loss, count = self._take_step(rows)
             if not math.isfinite(loss):
-                raise self._diverged(epoch)
+                raise self.diverged(epoch)
             total, n_targets = total + loss * count, n_targets + count
             if self._progress is not None:
                 self._progress.step(int(n_tokens[rows].sum()), loss)
         network.train(False)
         if not all(bool(torch.isfinite(parameter).all()) for _, parameter in self.trained):
-            raise self._diverged(epoch)
+            raise self.diverged(epoch)
         return total / max(n_targets, 1)
 
     def _take_step(self, rows: NDArray[np.int64]) -> tuple[float, int]:
@@ -204,7 +206,8 @@ class _Run:
         self._step += 1
         return loss, count
 
-    def _diverged(self, epoch: int) -> TrainingDivergedError:
+    def diverged(self, epoch: int) -> TrainingDivergedError:
+        """Return the error for a loss or a weight that is not finite."""
         return TrainingDivergedError(
             f"The loss is not finite in epoch {epoch + 1}, after {self._step} steps, with"
             f" learning_rate={self._settings.learning_rate:g}: training diverged. Lower"
@@ -245,7 +248,13 @@ def predict(
                 progress(int(lengths[rows].sum()))
         elif not batches.halve(rows):
             raise _too_long(int(lengths[rows[0]]), network.device)
-    return np.zeros((len(targets), 0), dtype=np.float32) if result is None else result
+    if result is None:  # no example has a token
+        with torch.no_grad():
+            probe = network.probe()
+            states = torch.zeros(len(probe.ids), network.checkpoint.hidden_size)
+            width = compute(probe, states.to(network.device)).shape[1]
+        result = np.zeros((len(targets), width), dtype=np.float32)
+    return result
 
 
 def _optimizer(
@@ -304,13 +313,13 @@ def _backward(
                 raise
         for parameter in network.parameters():
             parameter.grad = None
+        if network.device.type == "cuda":
+            torch.cuda.empty_cache()
         n_tokens = data.examples.n_tokens[rows]
         longest = int(n_tokens.max())
         if budget.tokens <= longest:
             raise _too_long(longest, network.device)
-        budget.tokens = max(
-            longest, min(budget.tokens, int(data.examples.n_tokens[rows].sum())) // 2
-        )
+        budget.tokens = max(longest, min(budget.tokens, int(n_tokens.sum())) // 2)
 
 
 def _losses(

@@ -91,7 +91,11 @@ class TrainableNetwork:
         with seeded(spec.seed, device):
             whole = self._load_whole(checkpoint)
             base: Any = load_model(checkpoint) if whole is None else _base_of(whole)
-            if (spec.vocab_size or 0) > base.get_input_embeddings().num_embeddings:
+            self._has_new_tokens = (
+                spec.vocab_size is not None
+                and spec.vocab_size > base.get_input_embeddings().num_embeddings
+            )
+            if self._has_new_tokens:
                 base.resize_token_embeddings(spec.vocab_size, mean_resizing=False)
             self.backbone = Backbone(checkpoint, device, "float32", model=base)
             self.head = self._make_head(checkpoint, whole)
@@ -128,18 +132,17 @@ class TrainableNetwork:
                 head.find_pooling(checkpoint)
                 return head.requires_grad_()
         poolings = self.spec.pooling or checkpoint.pooling
-        names = ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout")
-        configured = [getattr(checkpoint.text_config, name, None) for name in names]
-        dropout = next((value for value in configured if isinstance(value, float)), _DROPOUT)
         linear = LinearHead(
-            *(self.spec.unit, poolings, checkpoint.hidden_size, self.spec.n_outputs), dropout
+            *(self.spec.unit, poolings, checkpoint.hidden_size, self.spec.n_outputs),
+            _dropout_of(checkpoint.text_config) if self.spec.dropout is None else self.spec.dropout,
         )
         with torch.no_grad():
             linear.linear.weight.normal_(std=0.02, generator=random)
             linear.linear.bias.zero_()
         return linear.to(self.device).eval()
 
-    def _probe(self) -> Batch:
+    def probe(self) -> Batch:
+        """Return a few sequences of arbitrary tokens."""
         lengths = np.array([6, 4, 4])
         return Batch(
             sequences=np.arange(3),
@@ -152,8 +155,8 @@ class TrainableNetwork:
         )
 
     def _outputs_of(self, whole: Any) -> Tensor | None:
-        """Return what a whole model gives for the sequences of `_probe`, None if it fails."""
-        batch, start, rows = self._probe(), 0, []
+        """Return what a whole model gives for the sequences of `probe`, None if it fails."""
+        batch, start, rows = self.probe(), 0, []
         try:
             for length in batch.lengths.tolist():
                 ids = torch.from_numpy(batch.ids[None, start : start + length].astype(np.int64))
@@ -169,7 +172,7 @@ class TrainableNetwork:
 
     def _gives(self, head: ArchitectureHead, expected: Tensor) -> bool:
         """Whether a head, fed with states, gives the outputs of the whole model."""
-        batch = self._probe()
+        batch = self.probe()
         try:
             with torch.no_grad():
                 return agree(expected, head(self._states(batch, None), batch, 0))
@@ -196,13 +199,14 @@ class TrainableNetwork:
                 f"The layers of {type(self.base).__name__} share their weights, so the upper ones"
                 " cannot train alone. Set trainable_layers='all', or 0 for the head alone."
             )
-        if n_trained == 0 or self.backbone.skip_layers(lowest):
+        # The states of new tokens are known to this network alone.
+        if not self._has_new_tokens and (n_trained == 0 or self.backbone.skip_layers(lowest)):
             self.begins_at = lowest
 
     def _parameters_below(self, layers: Sequence[int]) -> dict[int, set[str]]:
         """Return the names of the transformer's parameters on which the states of layers depend."""
         names, parameters = zip(*self.base.named_parameters(), strict=True)
-        batch = self._probe()
+        batch = self.probe()
         below = {}
         with torch.enable_grad():
             states = self.backbone.hidden_states(batch.ids, batch.lengths, layers)
@@ -314,6 +318,13 @@ def _join(of_sequences: Tensor, batch: Batch) -> Tensor:
 
 def _base_of(whole: Any) -> Any:
     return getattr(whole, whole.base_model_prefix)
+
+
+def _dropout_of(config: Any) -> float:
+    """Return the probability of the dropout after the layers."""
+    names = ("hidden_dropout_prob", "dropout", "resid_pdrop", "hidden_dropout", "dropout_rate")
+    values = [getattr(config, name, None) for name in names]
+    return next((float(each) for each in values if isinstance(each, (int, float))), _DROPOUT)
 
 
 def _with_dropout(checkpoint: Checkpoint, dropout: float) -> Checkpoint:

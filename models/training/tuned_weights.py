@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -70,10 +71,10 @@ class TunedWeights:
         has_head = all(name in found for name in expected if name.startswith("head."))
         if not (has_head and found.items() <= expected.items()):
             raise ModelIntegrityError(f"The tuned weights do not fit this model. {_REMEDY}")
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            raise ModelIntegrityError(f"The tuned weights are not finite. {_REMEDY}")
         with torch.no_grad():
             for name, tensor in tensors.items():
-                if not torch.isfinite(tensor).all():
-                    raise ModelIntegrityError(f"The tuned weights are not finite. {_REMEDY}")
                 parameters[name].copy_(tensor)
 
 
@@ -103,6 +104,7 @@ def save_directory(
     config.problem_type = problem
     if problem == "regression":  # or CrossEncoder would apply a sigmoid
         config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
+    tokenizer = copy.deepcopy(tokenizer)  # estimators share it
     tokenizer.model_max_length = max_length
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id or 0)
