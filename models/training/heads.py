@@ -87,7 +87,7 @@ class ArchitectureHead(nn.Module):
         self._unit = unit
         self.whole = whole
         self._prefix = whole.base_model_prefix
-        self._pad_id = int(whole.config.pad_token_id or 0)
+        self._pad_id = int(whole.config.get_text_config().pad_token_id or 0)
         base = getattr(whole, self._prefix)
         # The layer after the first token is part of the head, though it stands in the transformer.
         self._has_pooler = getattr(base, "pooler", None) is not None

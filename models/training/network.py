@@ -114,13 +114,11 @@ class TrainableNetwork:
         auto_class = class_with_head(self.spec.unit, checkpoint.config)
         if auto_class is None:
             return None
-        settings: dict[str, Any] = {"num_labels": self.spec.n_outputs}
-        config = checkpoint.text_config
-        if config.pad_token_id is None:  # heads of causal models need one
-            settings["pad_token_id"] = (
-                config.eos_token_id if type(config.eos_token_id) is int else 0
-            )
-        return load_model(checkpoint, auto_class, **settings)
+        whole: Any = load_model(checkpoint, auto_class, num_labels=self.spec.n_outputs)
+        config = whole.config.get_text_config()
+        if config.pad_token_id is None:  # heads of causal models need one, and nothing else
+            config.pad_token_id = 0
+        return whole
 
     def _make_head(self, checkpoint: Checkpoint, whole: Any) -> ArchitectureHead | LinearHead:
         random = torch.Generator().manual_seed(self.spec.seed)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["TunedWeights", "save_directory"]
 
 _REMEDY = "The file of this estimator is damaged. Load it again, or fit again."
+_PADDING = "<pad>"
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,10 @@ def save_directory(
         config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
     tokenizer = copy.deepcopy(tokenizer)  # estimators share it
     tokenizer.model_max_length = max_length
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id or 0)
     draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         with quiet_transformers():
+            _give_padding_a_token(whole, tokenizer, "lasttoken" in head.poolings)
             whole.save_pretrained(draft)
             tokenizer.save_pretrained(draft)
         if isinstance(head, LinearHead):
@@ -154,6 +154,25 @@ def save_directory(
         draft.rename(directory)  # which is not there, or empty
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _give_padding_a_token(
+    whole: Any, tokenizer: PreTrainedTokenizerBase, reads_last_token: bool
+) -> None:
+    """Let batches be padded: a head that reads the last token finds it by what follows it.
+
+    So that token may stand for nothing else, as it does where padding is the end of a text.
+    """
+    roles = ("bos", "eos", "cls", "sep", "unk", "mask")
+    others = [getattr(tokenizer, f"{role}_token_id") for role in roles]
+    pad_id: Any = tokenizer.pad_token_id
+    if pad_id is None or (reads_last_token and pad_id in others):
+        tokenizer.add_special_tokens({"pad_token": _PADDING})
+        pad_id = tokenizer.pad_token_id
+        if pad_id >= whole.get_input_embeddings().num_embeddings:
+            whole.resize_token_embeddings(pad_id + 1, mean_resizing=False)
+    if reads_last_token:
+        whole.config.get_text_config().pad_token_id = pad_id
 
 
 def _umask() -> int:

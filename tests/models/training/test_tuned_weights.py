@@ -19,11 +19,13 @@ from transformers import (
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.errors import ModelIntegrityError
+from bertvectorizer.models import TextTokenizer
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
+from bertvectorizer.models.training.examples import Examples
 from bertvectorizer.models.training.loop import predict, train
 from bertvectorizer.models.training.network import TrainableNetwork
 from bertvectorizer.models.training.tuned_weights import TunedWeights, save_directory
-from tests.tiny import ModelFactory
+from tests.tiny import SIZE, ModelFactory
 from tests.training import (
     CLASSES,
     PAIRS,
@@ -246,3 +248,31 @@ class TestDirectory:
         assert [path.name for path in tmp_path.rglob("*")] == (
             ["saved", "mine"] if is_there else []
         )
+
+    @pytest.mark.parametrize("pad_token", [None, "[SEP]"])
+    def test_padding_gets_a_token_that_stands_for_nothing_else(
+        self, tiny_model: ModelFactory, tmp_path: Path, pad_token: str | None
+    ) -> None:
+        """GPT-2 has none, and its users take the token that ends a text."""
+        network = trained(tiny_model("gpt2"))
+        texts = [*TEXTS, "[PAD]", "bat [SEP]"]
+        tokenizer = AutoTokenizer.from_pretrained(
+            tiny_model("gpt2"), pad_token=pad_token, eos_token="[SEP]"
+        )
+        assert tokenizer.pad_token == pad_token
+        expected = outputs_of(
+            network, Examples(TextTokenizer(network.checkpoint, tokenizer)(texts))
+        )
+        save_directory(
+            *(network, tokenizer, tmp_path / "saved"),
+            labels=["a", "b", "c"],
+            problem="single_label_classification",
+            max_length=64,
+            poolings=("lasttoken",),
+        )
+        model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved").eval()
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
+        assert tokenizer.pad_token_id == model.config.pad_token_id == SIZE
+        with torch.no_grad():
+            found = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
+        np.testing.assert_allclose(found, expected, atol=1e-5)
