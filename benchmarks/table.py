@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from .common import RESULTS, ROOT
+from .fine_tuning_table import fine_tuning_table
 from .markdown import describe_machine, markdown
 from .significance_table import significance_table
 from .words_table import words_table
@@ -364,6 +365,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "significance": significance_table,
     "comparison_cost": cost_table,
     "words": words_table,
+    "fine_tuning": fine_tuning_table,
 }
 
 

@@ -105,13 +105,28 @@ def stsb(data: Path, split: str) -> list[tuple[str, str, float]]:
     return [(row[5], row[6], float(row[4])) for row in rows]
 
 
+class LabelledPair(NamedTuple):
+    """A pair of SICK: its sentences, their relatedness from 1 to 5, and their entailment."""
+
+    first: str
+    second: str
+    score: float
+    entailment: str
+
+
+def sick_split(data: Path, split: str) -> list[LabelledPair]:
+    """Return the pairs of SICK's ``"train"``, ``"trial"`` or ``"test_annotated"`` file."""
+    path = data / "sick" / f"SICK_{split}.txt"
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    rows = (line.split("\t") for line in lines)
+    return [LabelledPair(row[1], row[2], float(row[3]), row[4]) for row in rows]
+
+
 def sick(data: Path) -> list[tuple[str, str, float]]:
     """Return all 9,927 pairs of SICK with their scores."""
-    files = ("SICK_train.txt", "SICK_trial.txt", "SICK_test_annotated.txt")
-    lines = chain.from_iterable(
-        (data / "sick" / file).read_text(encoding="utf-8").splitlines()[1:] for file in files
-    )
-    return [(row[1], row[2], float(row[3])) for row in (line.split("\t") for line in lines)]
+    splits = ("train", "trial", "test_annotated")
+    pairs = chain.from_iterable(sick_split(data, split) for split in splits)
+    return [(pair.first, pair.second, pair.score) for pair in pairs]
 
 
 def distinct_sentences(pairs: list[tuple[str, str, float]]) -> list[str]:
