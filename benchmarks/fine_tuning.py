@@ -82,7 +82,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         default=1500,
         help="training sentences of CoNLL-2002, drawn with a seed",
     )
-    known.add_argument("--rounds", type=int, default=5, help="rounds of training steps")
+    known.add_argument("--rounds", type=int, default=3, help="rounds of training steps")
     known.add_argument("--step-texts", type=int, default=640, help="texts of a round")
     known.add_argument("--search-texts", type=int, default=600, help="texts of the grid search")
     known.add_argument(
@@ -107,7 +107,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
         for key, run in PARTS[part](options):
             if results.has(part, key):
                 continue
-            print(f"{part}: {', '.join(map(str, key.values()))}", file=sys.stderr, flush=True)
+            print(
+                f"{part}: {', '.join(f'{name} {value}' for name, value in key.items())}",
+                file=sys.stderr,
+                flush=True,
+            )
             row = {**key, **run()}
             print(f"    {row}", file=sys.stderr, flush=True)
             results.add(part, facts, row)

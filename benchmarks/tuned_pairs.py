@@ -45,23 +45,17 @@ def sick_measurements(
     scores, true_scores = ([pair.score for pair in pairs] for pairs in (train, test))
     entailment = X, classes, X_test, true_classes
     relatedness = X, scores, X_test, true_scores
+    yield _measurement("entailment", LOGISTIC, lambda: _logistic(model, *entailment))
+    yield _measurement("relatedness", RIDGE, lambda: _ridge(model, *relatedness))
+    yield _measurement("relatedness", COSINE, lambda: _cosine(model, *relatedness))
     for seed in seeds:
-        if seed == seeds[0]:  # without chance, but for the folds
-            yield _measurement(
-                *("entailment", LOGISTIC, seed), lambda: _logistic(model, *entailment)
-            )
-            yield _measurement("relatedness", RIDGE, seed, lambda: _ridge(model, *relatedness))
-            yield _measurement("relatedness", COSINE, seed, lambda: _cosine(model, *relatedness))
         classifier = BertClassifier(model, random_state=seed, store=None)
         yield _measurement(
-            *("entailment", CLASSIFIER, seed),
+            *("entailment", CLASSIFIER),
             lambda classifier=classifier: _tuned(classifier, *entailment, _accuracy),
+            seed,
         )
-        regressor = BertRegressor(model, random_state=seed, store=None)
-        yield _measurement(
-            *("relatedness", REGRESSOR, seed),
-            lambda regressor=regressor: _tuned(regressor, *relatedness, _correlations),
-        )
+    yield from _regressors(model, "relatedness", relatedness, seeds, REGRESSOR)
 
 
 def stsb_measurements(
@@ -72,19 +66,26 @@ def stsb_measurements(
     X, X_test = ([(first, second) for first, second, _ in pairs] for pairs in parts)
     y, true = ([score for *_, score in pairs] for pairs in parts)
     similarity = X, y, X_test, true
+    yield _measurement("similarity", RIDGE, lambda: _ridge(model, *similarity))
+    yield _measurement("similarity", COSINE, lambda: _cosine(model, *similarity))
+    for way in (REGRESSOR, BOTH_ORDERS):
+        yield from _regressors(model, "similarity", similarity, seeds, way)
+
+
+def _regressors(
+    model: str, task: str, rows: Any, seeds: list[int], way: str
+) -> Iterator[Measurement]:
+    order = "both" if way == BOTH_ORDERS else "given"
     for seed in seeds:
-        if seed == seeds[0]:
-            yield _measurement("similarity", RIDGE, seed, lambda: _ridge(model, *similarity))
-            yield _measurement("similarity", COSINE, seed, lambda: _cosine(model, *similarity))
-        for way, order in ((REGRESSOR, "given"), (BOTH_ORDERS, "both")):
-            regressor = BertRegressor(model, order=order, random_state=seed, store=None)
-            yield _measurement(
-                *("similarity", way, seed),
-                lambda regressor=regressor: _tuned(regressor, *similarity, _correlations),
-            )
+        regressor = BertRegressor(model, order=order, random_state=seed, store=None)
+        yield _measurement(
+            *(task, way), lambda regressor=regressor: _tuned(regressor, *rows, _correlations), seed
+        )
 
 
-def _measurement(task: str, way: str, seed: int, run: Callable[[], dict[str, Any]]) -> Measurement:
+def _measurement(
+    task: str, way: str, run: Callable[[], dict[str, Any]], seed: int | None = None
+) -> Measurement:
     return Measurement({"task": task, "way": way, "seed": seed}, run)
 
 

@@ -55,11 +55,11 @@ def measurements(
             **({} if way in FROZEN else {"loss_curve": tagger.loss_curve_}),
         }
 
-    for seed in seeds:
+    for number, seed in enumerate(seeds):
         for name in FILES:
-            for way in [*TUNED, *(FROZEN if seed == seeds[0] else [])]:
+            for way in [*TUNED, *(FROZEN if not number else [])]:
                 yield Measurement(
-                    {"set": name, "way": way, "seed": seed},
+                    {"set": name, "way": way, "seed": None if way in FROZEN else seed},
                     lambda name=name, way=way, seed=seed: measure(name, way, seed),
                 )
 
