@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,23 @@ import numpy as np
 import pytest
 import torch
 from transformers import Trainer, TrainingArguments
-from transformers.utils import is_accelerate_available
+from transformers.utils import is_accelerate_available, logging
 
-from bertvectorizer.models.training.examples import bucketed_batches
+from bertvectorizer.errors import OutOfMemoryError, TrainingDivergedError
+from bertvectorizer.models.training import loop
+from bertvectorizer.models.training.examples import Examples, bucketed_batches
 from bertvectorizer.models.training.heads import ArchitectureHead
-from bertvectorizer.models.training.loop import TrainingResult, train
+from bertvectorizer.models.training.loop import TrainingData, TrainingResult, train
+from bertvectorizer.models.training.network import TrainableNetwork
 from tests.tiny import ModelFactory
 from tests.training import (
     CLASSES,
+    TEXTS,
     assert_equal_weights,
     data_of,
+    examples_of,
     network_of,
+    outputs_of,
     settings_of,
     weights_of,
 )
@@ -28,12 +36,18 @@ from tests.training import (
 pytestmark = pytest.mark.numeric
 
 
-class Steps:
-    """Notes every step, and stops after an epoch if it is told to."""
+# One step on all examples, whose sizes show gradients and rates.
+ONE_STEP = settings_of(epochs=1, batch_size=99, schedule="constant", warmup=0.0, weight_decay=0.0)
 
-    def __init__(self, last_epoch: int | None = None) -> None:
+
+class Steps:
+    """Notes every step and the weights after each epoch, and stops if it is told to."""
+
+    def __init__(self, network: TrainableNetwork, last_epoch: int | None = None) -> None:
         self.losses: list[float] = []
         self.n_tokens = 0
+        self.weights = [weights_of(network)]
+        self._network = network
         self._last_epoch = last_epoch
 
     def step(self, n_tokens: int, loss: float) -> None:
@@ -41,7 +55,13 @@ class Steps:
         self.losses.append(loss)
 
     def epoch(self, result: TrainingResult) -> bool:
+        self.weights.append(weights_of(self._network))
         return result.n_iter == self._last_epoch
+
+    def changed(self, epoch: int) -> set[str]:
+        """Names of what an epoch changed."""
+        before, after = self.weights[epoch : epoch + 2]
+        return {name for name in after if not torch.equal(before[name], after[name])}
 
 
 class TestTrainer:
@@ -56,7 +76,7 @@ class TestTrainer:
         settings = settings_of(
             epochs=4, learning_rate=1e-3, warmup=0.25, weight_decay=0.1, max_grad_norm=0.5, seed=3
         )
-        steps = Steps()
+        steps = Steps(network)
         train(network, data, settings, progress=steps)
         assert len(steps.losses) == 16
 
@@ -132,3 +152,275 @@ class TestTrainer:
             expected[in_base if in_base in ours else f"head.whole.{name}"] = each
         assert expected.keys() == ours.keys()
         assert_equal_weights(ours, expected)
+
+
+class TestRates:
+    def test_each_layer_has_its_rate(self, tiny_model: ModelFactory) -> None:
+        """Adam's first step is as long as the learning rate, whatever the gradient."""
+        network = network_of(tiny_model("bert"), needs_depths=True)
+        steps = Steps(network)
+        rates = {"layer_decay": 0.5, "head_learning_rate": 3e-3, "max_grad_norm": None}
+        train(network, data_of(network), replace(ONE_STEP, **rates), progress=steps)
+        before, after = steps.weights
+        for name, each in after.items():
+            rate = 3e-3 if name.startswith("head.") else 1e-3 * 0.5 ** (3 - network.depth_of(name))
+            longest = float((each - before[name]).abs().max())
+            assert longest == pytest.approx(rate, rel=0.01) or name.endswith("key.bias"), name
+
+    def test_layers_thaw_one_by_one_from_the_head_on(self, tiny_model: ModelFactory) -> None:
+        network = network_of(tiny_model("bert"), needs_depths=True)
+        steps = Steps(network)
+        settings = settings_of(epochs=6, warmup=0.0, weight_decay=0.0, is_gradual=True)
+        train(network, data_of(network), settings, progress=steps)
+        for epoch in range(6):
+            thawed = {name for name in network.trained if network.depth_of(name) > 3 - epoch}
+            assert steps.changed(epoch) == thawed, epoch
+
+    @pytest.mark.parametrize("n_trained", [0, 1])
+    def test_only_what_trains_thaws(self, tiny_model: ModelFactory, n_trained: int) -> None:
+        network = network_of(
+            tiny_model("bert"), n_trained_layers=n_trained, needs_depths=True, dropout=None
+        )
+        steps = Steps(network)
+        settings = settings_of(epochs=3, warmup=0.0, is_gradual=True, layer_decay=1 / 2.6)
+        train(network, data_of(network), settings, progress=steps)
+        assert steps.changed(2) == network.trained
+        assert {name for name in steps.changed(0) if not name.startswith("head.")} == set()
+
+
+class TestEarlyStopping:
+    @pytest.mark.parametrize("is_gradual", [False, True])
+    @pytest.mark.parametrize("patience", [1, 2])
+    def test_the_best_weights_come_back(
+        self, tiny_model: ModelFactory, patience: int, is_gradual: bool
+    ) -> None:
+        network = network_of(tiny_model("bert"), dropout=0.1, needs_depths=True)
+        data = data_of(network, TEXTS[:16], CLASSES[:16])
+        others = data_of(network, TEXTS[16:], CLASSES[16:], np.arange(1.0, 9.0))
+        settings = settings_of(
+            epochs=12,
+            learning_rate=3e-3,
+            early_stopping=True,
+            n_iter_no_change=patience,
+            is_gradual=is_gradual,
+        )
+        steps = Steps(network)
+        result = train(network, data, settings, others, steps)
+        scores = result.validation_scores
+        assert len(scores) == len(result.loss_curve) == result.n_iter < 12
+        best = int(np.argmax(scores))
+        assert result.n_iter == best + 1 + patience
+        assert_equal_weights(weights_of(network), steps.weights[best + 1], tolerance=0)
+        logits = torch.from_numpy(outputs_of(network, others.examples))
+        losses = torch.nn.functional.cross_entropy(
+            logits, torch.from_numpy(CLASSES[16:]), reduction="none"
+        )
+        expected = float(np.average(losses.numpy(), weights=np.arange(1.0, 9.0)))
+        assert -scores[best] == pytest.approx(expected, rel=1e-5)
+
+    def test_scores_alone_stop_nothing_and_progress_does(self, tiny_model: ModelFactory) -> None:
+        network = network_of(tiny_model("bert"))
+        data = data_of(network)
+        steps = Steps(network, last_epoch=3)
+        result = train(network, data, settings_of(epochs=5, learning_rate=1e-2), data, steps)
+        assert len(result.validation_scores) == result.n_iter == 3
+        assert_equal_weights(weights_of(network), steps.weights[3], tolerance=0)
+
+
+class TestLosses:
+    def test_a_weight_of_2_is_the_row_twice(self, tiny_model: ModelFactory) -> None:
+        directory, rows = tiny_model("bert"), [0, 3, 7]
+        weights = np.ones(len(TEXTS))
+        weights[rows] = 2
+        twice = [*range(len(TEXTS)), *rows]
+        networks = [network_of(directory) for _ in range(2)]
+        settings = settings_of(epochs=8, batch_size=99, warmup=0.0)
+        data = [
+            data_of(networks[0], weights=weights),
+            data_of(networks[1], [TEXTS[row] for row in twice], CLASSES[twice]),
+        ]
+        curves = [
+            train(network, each, settings).loss_curve
+            for network, each in zip(networks, data, strict=True)
+        ]
+        np.testing.assert_allclose(*curves, atol=1e-6)
+        assert_equal_weights(*map(weights_of, networks))
+
+    @pytest.mark.parametrize("loss", ["classes", "labels", "numbers"])
+    def test_they_are_those_of_pytorch(self, tiny_model: ModelFactory, loss: Any) -> None:
+        network = network_of(tiny_model("bert"))
+        targets: Any = CLASSES
+        functions: dict[str, Any] = {
+            "classes": torch.nn.CrossEntropyLoss(),
+            "labels": torch.nn.BCEWithLogitsLoss(),
+            "numbers": torch.nn.MSELoss(),
+        }
+        if loss != "classes":
+            targets = (np.arange(3) <= CLASSES[:, None]).astype(np.float32)
+        data = data_of(network, targets=targets)
+        expected = functions[loss](
+            torch.from_numpy(outputs_of(network, data.examples)), torch.from_numpy(targets)
+        )
+        result = train(network, data, replace(ONE_STEP, loss=loss))
+        assert result.loss_curve == [pytest.approx(float(expected), rel=1e-5)]
+
+    def test_only_the_first_tokens_of_words_count(self, tiny_model: ModelFactory) -> None:
+        directory = tiny_model("bert")
+        network, plain = (network_of(directory, unit="word") for _ in range(2))
+        tokenized = examples_of(directory).tokenized
+        starts, lengths = tokenized.offsets[:-1], tokenized.lengths
+        # The first, third ... token of each text; -1 is a word without a token.
+        positions = [np.arange(1, length - 1, 2) for length in lengths]
+        words = [np.append(start + own, -1) for start, own in zip(starts, positions, strict=True)]
+        first = np.concatenate([[0], np.cumsum([len(own) for own in words])])
+        examples = Examples(tokenized, np.concatenate(words), first)
+        targets = np.arange(first[-1]) % 3
+        weights = np.ones(len(targets), dtype=np.float32)
+        steps = Steps(network)
+        outputs = outputs_of(network, examples, batch_tokens=40)
+        train(network, TrainingData(examples, targets, weights), ONE_STEP, progress=steps)
+
+        assert isinstance(plain.head, ArchitectureHead)
+        whole = plain.head.with_base(plain.base)
+        losses = []
+        for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+            ids = torch.from_numpy(tokenized.ids[start : start + length]).long()[None]
+            with torch.no_grad():
+                logits = whole(ids).logits[0][positions[row]]
+            logits = torch.cat([logits, torch.zeros(1, 3)])
+            own = slice(*first[row : row + 2])
+            np.testing.assert_allclose(outputs[own], logits, atol=1e-5)
+            losses.append(
+                torch.nn.functional.cross_entropy(
+                    logits, torch.from_numpy(targets[own]), reduction="none"
+                )
+            )
+        assert steps.losses == [pytest.approx(float(torch.cat(losses).mean()), rel=1e-5)]
+
+    @pytest.mark.parametrize("n_trained", [None, 1])
+    def test_texts_without_tokens_do_no_harm(
+        self, tiny_model: ModelFactory, n_trained: int | None
+    ) -> None:
+        directory = tiny_model("gpt2")
+        network = network_of(directory, n_trained_layers=n_trained)
+        texts = ["", *TEXTS[:9], "", "", ""]
+        data = data_of(network, texts, np.arange(len(texts)) % 3)
+        steps = Steps(network)
+        result = train(network, data, settings_of(batch_size=2), progress=steps)
+        assert np.isfinite(result.loss_curve).all()
+        assert steps.n_tokens == 2 * data.examples.n_tokens.sum()
+        outputs = outputs_of(network, data.examples)
+        assert not outputs[[0, 10, 11, 12]].any()
+        assert outputs[1:10].all()
+        nothing = examples_of(directory, ["", ""])
+        assert np.array_equal(outputs_of(network, nothing), np.zeros((2, 3)))
+        assert outputs_of(network, examples_of(directory, [])).shape == (0, 3)
+
+    @pytest.mark.parametrize("on_validation", [False, True])
+    def test_a_loss_that_is_not_finite_is_an_error(
+        self, tiny_model: ModelFactory, on_validation: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        network = network_of(tiny_model("bert"))
+        data = data_of(network)
+        settings = settings_of(learning_rate=1e-3 if on_validation else 1e30, warmup=0.0)
+        if on_validation:
+            monkeypatch.setattr(
+                *(loop, "predict"), lambda *args: np.full((len(TEXTS), 3), np.nan, np.float32)
+            )
+        with pytest.raises(TrainingDivergedError, match=r"not finite in epoch 1.*'learning_rate'"):
+            train(network, data, settings, data)
+
+
+class Limited:
+    """Lets memory run out in passes of more tokens than a limit, and once in a given pass."""
+
+    def __init__(self, network: TrainableNetwork, limit: int, fails_at: int = 0) -> None:
+        self.sizes: list[int] = []
+        outputs = network.outputs
+
+        def limited(batch: Any, *others: Any) -> torch.Tensor:
+            self.sizes.append(len(batch.ids))
+            if len(batch.ids) > limit or len(self.sizes) == fails_at:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return outputs(batch, *others)
+
+        network.outputs = limited  # type: ignore[method-assign]
+
+
+class TestMemory:
+    @pytest.mark.parametrize("n_trained", [None, 1])
+    def test_smaller_passes_give_the_same_weights(
+        self, tiny_model: ModelFactory, n_trained: int | None
+    ) -> None:
+        directory = tiny_model("bert")
+        plain, network = (network_of(directory, n_trained_layers=n_trained) for _ in range(2))
+        weights = np.arange(1.0, len(TEXTS) + 1)
+        settings = settings_of(batch_size=12)
+        expected = train(plain, data_of(plain, weights=weights), settings)
+        # The seventh pass is one of several of its batch, whose gradients are then dropped.
+        limited = Limited(network, 60, fails_at=7)
+        steps = Steps(network)
+        result = train(network, data_of(network, weights=weights), settings, progress=steps)
+        assert sum(size > 60 for size in limited.sizes) == 2
+        np.testing.assert_allclose(result.loss_curve, expected.loss_curve, rtol=1e-6)
+        assert_equal_weights(weights_of(network), weights_of(plain))
+        assert len(steps.losses) == 4
+
+        found = outputs_of(network, data_of(network).examples)
+        assert max(limited.sizes[-3:]) <= 60
+        np.testing.assert_allclose(found, outputs_of(plain, data_of(plain).examples), atol=1e-5)
+
+    def test_one_example_that_does_not_fit_is_an_error(self, tiny_model: ModelFactory) -> None:
+        network = network_of(tiny_model("bert"))
+        data = data_of(network)
+        longest = int(data.examples.n_tokens.max())
+        Limited(network, longest - 1)
+        message = f"One example of {longest} tokens does not fit .* Lower 'max_length'"
+        with pytest.raises(OutOfMemoryError, match=message):
+            train(network, data, settings_of())
+        with pytest.raises(OutOfMemoryError, match=message):
+            outputs_of(network, data.examples)
+
+    def test_other_errors_pass(
+        self, tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        network = network_of(tiny_model("bert"))
+
+        def fail(*args: Any) -> torch.Tensor:
+            raise ValueError("another fault")
+
+        monkeypatch.setattr(network, "outputs", fail)
+        for call in (
+            lambda: train(network, data_of(network), settings_of()),
+            lambda: outputs_of(network, data_of(network).examples),
+        ):
+            with pytest.raises(ValueError, match="another fault"):
+                call()
+
+
+def test_a_seed_gives_the_same_weights_and_the_process_stays_as_it_was(
+    tiny_model: ModelFactory,
+) -> None:
+    def state() -> tuple[Any, ...]:
+        return (
+            torch.random.get_rng_state().tolist(),
+            np.random.get_state()[1].tolist(),  # type: ignore[index]  # noqa: NPY002
+            random.getstate(),
+            torch.get_num_threads(),
+            logging.get_verbosity(),
+            logging.is_progress_bar_enabled(),
+            torch.is_grad_enabled(),
+        )
+
+    def trained(seed: int) -> dict[str, torch.Tensor]:
+        network = network_of(tiny_model("bert"), dropout=0.3, n_trained_layers=2)
+        train(network, data_of(network), settings_of(seed=seed), data_of(network))
+        return weights_of(network)
+
+    before = state()
+    one = trained(1)
+    assert state() == before
+    torch.rand(3)
+    assert_equal_weights(trained(1), one, tolerance=0)
+    other = trained(2)
+    assert any(not torch.equal(other[name], each) for name, each in one.items())
