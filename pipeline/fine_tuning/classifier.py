@@ -410,7 +410,10 @@ def _label_table(y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
 def _labels(y: Any, name: str = "y") -> NDArray[Any]:
     """Return one column of classes."""
     if y is None:
-        raise invalid(name, "the class of each row: fit requires y to be passed", None)
+        raise InvalidParameterError(
+            f"BertClassifier requires y to be passed, but the target {name} is None. Give the class"
+            " of each row."
+        )
     check_complete(y, name)
     labels: NDArray[Any] = np.asarray(y)
     if labels.dtype == object:

@@ -56,6 +56,6 @@ def row_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
         rule = f"one-dimensional, with the {n_rows} rows of X"
         raise invalid("sample_weight", rule, f"an array of shape {weights.shape}")
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        rule = "made of finite numbers of at least 0, of which one is greater than 0"
+        rule = "made of finite numbers of at least 0, not all of them zero"
         raise invalid("sample_weight", rule, sample_weight)
     return weights

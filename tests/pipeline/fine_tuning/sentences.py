@@ -29,7 +29,7 @@ def classifier(tiny_model: ModelFactory, family: str = "bert", **parameters: Any
     return BertClassifier(tiny_model(family), **{**settings, **parameters})
 
 
-def full_batch(tiny_model: ModelFactory, **parameters: Any) -> BertClassifier:
+def full_batch(tiny_model: ModelFactory, family: str = "bert", **parameters: Any) -> BertClassifier:
     """Return one of which each step has all rows, and nothing is random: order does not matter."""
     settings = {"batch_size": 100, "dropout": 0.0, "schedule": "constant", "warmup": 0.0}
-    return classifier(tiny_model, **{**settings, **parameters})
+    return classifier(tiny_model, family, **{**settings, **parameters})

@@ -79,7 +79,7 @@ def test_tables_of_several_labels(y: Any, names: list[Any], tiny_model: ModelFac
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (None, "fit requires y"),
+        (None, "requires y to be passed"),
         ([*LABELS[1:], None], "row 11"),
         (np.array([*LABELS[1:], 3], dtype=object), "one type. Got int, str"),
         (["money"] * 12, r"at least two classes .* 1 class .*'money'"),
