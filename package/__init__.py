@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .pipeline import (
         BertClassifier,
         BertRegressor,
+        BertTagger,
         Comparison,
         SequenceLabeler,
         TaggedSentences,
@@ -41,6 +42,7 @@ __all__ = [
     "BertClassifier",
     "BertRegressor",
     "BertSpanVectorizer",
+    "BertTagger",
     "BertVectorizer",
     "BertWordVectorizer",
     "Comparison",

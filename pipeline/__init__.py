@@ -14,6 +14,7 @@ from .files.predict import predict_file
 from .files.read import read_chunks, read_sample, read_table
 from .fine_tuning.classifier import BertClassifier
 from .fine_tuning.regressor import BertRegressor
+from .fine_tuning.tagger import BertTagger
 from .report.result import Comparison
 from .run_comparison import ComparisonInterrupted, compare
 from .saving.pipeline_file import SavedPipeline, load_pipeline, save_pipeline
@@ -24,6 +25,7 @@ from .tagging.tagged_sentences import TaggedSentences
 __all__ = [
     "BertClassifier",
     "BertRegressor",
+    "BertTagger",
     "Comparison",
     "ComparisonInterrupted",
     "Cost",

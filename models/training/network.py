@@ -149,7 +149,7 @@ class TrainableNetwork:
             lengths=lengths,
             owners=np.arange(3),
             shares=np.ones(3, dtype=np.float32),
-            words=None,
+            words=np.arange(len(lengths)) if self.spec.unit == "word" else None,
         )
 
     def _outputs_of(self, whole: Any) -> Tensor | None:

@@ -2,12 +2,13 @@
 
 `base` has what all share: parameters, the fit, the network of a fitted estimator; `targets` checks
 targets and weights, and `progress` shows how far a training is. `classifier` and `regressor` have
-the estimators of texts and pairs.
+the estimators of texts and pairs, and `tagger` that of words.
 """
 
 from __future__ import annotations
 
 from .classifier import BertClassifier
 from .regressor import BertRegressor
+from .tagger import BertTagger
 
-__all__ = ["BertClassifier", "BertRegressor"]
+__all__ = ["BertClassifier", "BertRegressor", "BertTagger"]

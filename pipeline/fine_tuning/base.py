@@ -660,12 +660,7 @@ class FineTunedEstimator(
                 return network.vectors(batch, entering, poolings, skip)
             return network.outputs(batch, entering, skip)
 
-        width = network.spec.n_outputs
-        if vectors:
-            width = len(poolings) * tools.checkpoint.hidden_size
         found = predict(network, examples, lower, compute, tools.batch_tokens)
-        if not found.size:
-            found = np.zeros((len(found), width), dtype=np.float32)
         if examples.words is not None:
             found[examples.words < 0] = np.nan
         return found[examples.targets_of(inverse)]

@@ -295,8 +295,9 @@ def _check_tuned(owner: Any, learned: dict[str, Any]) -> None:
     for poolings in (learned.get("pooling_"), form["pooling"]):
         _require(poolings is None or resolve_pooling(poolings), owner, "the poolings")
     _require(learned["n_features_in_"] in (1, 2), owner, "the columns")
-    if "classes_" in learned:
-        _require(np.shape(learned["classes_"]) == (n_outputs,), owner, "classes and outputs")
+    for name in ("classes_", "tags_", "tag_shares_"):
+        if name in learned:
+            _require(np.shape(learned[name]) == (n_outputs,), owner, f"{name} and outputs")
     _require(learned.get("n_outputs_", n_outputs) == n_outputs, owner, "numbers and outputs")
 
 

@@ -39,6 +39,7 @@ OWN_TYPES = frozenset(
         *FORMER_NAMES.values(),
         "bertvectorizer.BertClassifier",
         "bertvectorizer.BertRegressor",
+        "bertvectorizer.BertTagger",
         "bertvectorizer.OverlapVectorizer",
         "bertvectorizer.PairVectorizer",
     }

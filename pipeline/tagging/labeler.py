@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -23,12 +22,11 @@ from ...errors import InvalidParameterError
 from ...models.ragged import chunks
 from ...validation import check_choice, check_flag, check_int, check_positive, invalid, short_repr
 from .crf import LinearChainCrf
-from .decoding import check_classifier, check_scores, rules_as_scores, tag_probabilities, tag_scores
-from .schemes import SCHEMES, check_scheme, convert_tags, detect_scheme, transitions
-from .scoring import check_true_tags, tag_report, tag_score
+from .decoding import check_classifier, check_scores, tag_probabilities, tag_scores
+from .schemes import transitions
 from .sentences import offsets_of, read_sentences, read_tags
-from .viterbi import greedy, viterbi
 from .word_features import as_word_vectors, learn_word_vectors, word_features
+from .word_tagger import WordTagger
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +47,7 @@ def _has_probabilities(labeler: SequenceLabeler) -> bool:
     )
 
 
-class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it has no types
     """Tag each word of a sentence with an entity, a part of speech, or any other tag.
 
     The features of a word are its vector, the vectors of its neighbours, and its shape (capitals,
@@ -206,11 +204,9 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
                 f"X must hold at least one word to learn from. Got {len(words)} sentences without"
                 " any instead."
             )
-        scheme = detect_scheme(given) if self.scheme == "auto" else self.scheme
-        coding = self._coding(scheme)
-        flat = [tag for tags in convert_tags(given, coding, scheme) for tag in tags]
-        # "O" always has a way through a sentence, whatever tags were never seen.
-        tags = np.array(sorted({*flat, *(() if coding == "plain" else ("O",))}))
+        coded, schemes = self._learn_tags(given)
+        tags, coding = schemes["tags_"], schemes["coding_"]
+        flat = [tag for own in coded for tag in own]
 
         vectorizer = None if self.vectorizer is None else clone(self.vectorizer)
         features = self._features(
@@ -218,12 +214,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             vectorizer,
             None if vectorizer is None else learn_word_vectors(vectorizer, words, given),
         )
-        learned: dict[str, Any] = {
-            "vectorizer_": vectorizer,
-            "tags_": tags,
-            "scheme_": scheme,
-            "coding_": coding,
-        }
+        learned: dict[str, Any] = {"vectorizer_": vectorizer, **schemes}
         learned["_form"] = {"context": self.context, "word_shape": self.word_shape}
         learned["_bytes_a_word"] = (
             8.0 * features.nnz / len(flat) if sparse.issparse(features) else 4.0 * features.shape[1]
@@ -255,19 +246,11 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         """
         self._check_fitted()
         found: list[list[str]] = []
-        names = self.tags_.tolist()
         for features, offsets in self._chunks(X):
-            path = (
-                []
-                if features is None
-                else [names[number] for number in self._decode(features, offsets, len(found))]
-            )
-            tags = [path[start:end] for start, end in itertools.pairwise(offsets.tolist())]
-            found.extend(
-                tags
-                if self.scheme_ == self.coding_
-                else convert_tags(tags, self.scheme_, self.coding_)
-            )
+            path = np.empty(0, dtype=np.int64)
+            if features is not None:
+                path = self._decode(features, offsets, len(found))
+            found.extend(self._named(path, offsets))
         return found
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]
@@ -304,61 +287,6 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             found.extend(np.split(proba, offsets[1:-1]))
         return found
 
-    def score(self, X: Any, y: Any) -> float:
-        """Return the micro-averaged F1 of entities, or the accuracy of plain tags.
-
-        F1 is computed as in seqeval and conlleval.
-
-        Parameters
-        ----------
-        X : list, tuple, ndarray, pandas or polars Series of shape (n_sentences,)
-            Sentences, each a list of words.
-        y : list, tuple, ndarray or Series of shape (n_sentences,)
-            The true tags of each sentence, one for each word.
-
-        Returns
-        -------
-        score : float
-            In [0, 1]. It is 0 if there are no words, or no entities in ``y`` and in the
-            predictions.
-        """
-        true = self._true_tags(X, y)
-        return tag_score(true, self.predict(X), self.scheme_)
-
-    def classification_report(
-        self, X: Any, y: Any, output_dict: bool = False, digits: int = 2
-    ) -> str | dict[str, Any]:
-        """Return precision, recall, F1 and support of each entity type or plain tag.
-
-        Parameters
-        ----------
-        X : list, tuple, ndarray, pandas or polars Series of shape (n_sentences,)
-            Sentences, each a list of words.
-        y : list, tuple, ndarray or Series of shape (n_sentences,)
-            The true tags of each sentence, one for each word.
-        output_dict : bool, default=False
-            Whether to return a dict instead of text.
-        digits : int, default=2
-            Number of decimals in the text.
-
-        Returns
-        -------
-        report : str or dict
-            The report. A dict holds Python numbers, which can be written as JSON.
-
-        Examples
-        --------
-        >>> from bertvectorizer import SequenceLabeler
-        >>> X, y = [["Ann", "met", "us"], ["we", "ran"]], [["B-PER", "O", "O"], ["O", "O"]]
-        >>> labeler = SequenceLabeler(decode="crf", crf_l2=0.01).fit(X, y)
-        >>> labeler.classification_report(X, y, output_dict=True)["PER"]["f1-score"]
-        1.0
-        """
-        check_flag("output_dict", output_dict)
-        check_int("digits", digits, 0)
-        true = self._true_tags(X, y)
-        return tag_report(true, self.predict(X), self.scheme_, output_dict, digits)
-
     def _check_parameters(self) -> None:
         for name, methods in (
             ("vectorizer", ("fit", "transform")),
@@ -382,16 +310,9 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
                 "True if there is no vectorizer, so that there is something to learn from",
                 self.word_shape,
             )
-        check_scheme("scheme", self.scheme, also=("auto",))
-        if self.coding is not None:
-            check_choice("coding", self.coding, [scheme for scheme in SCHEMES if scheme != "plain"])
+        self._check_schemes()
         check_positive("crf_l2", self.crf_l2)
         check_int("max_iter", self.max_iter, 1)
-
-    def _coding(self, scheme: str) -> str:
-        if scheme == "plain" and self.coding is not None:
-            raise invalid("coding", "None for plain tags, which mark no entities", self.coding)
-        return self.coding or ("BIO" if scheme == "IOB1" else scheme)
 
     def _check_fitted(self) -> None:
         check_is_fitted(self, "tags_")
@@ -409,13 +330,6 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
                     f"what it was in fit, {value!r}; fit again to change that",
                     getattr(self, name),
                 )
-
-    def _true_tags(self, X: Any, y: Any) -> list[list[str]]:
-        """Return true tags, of the same kind as those learned."""
-        self._check_fitted()
-        true = read_tags(y, read_sentences(X))
-        check_true_tags(true, self.tags_.tolist(), self.scheme_)
-        return true
 
     def _features(self, words: list[list[str]], vectorizer: Any, vectors: Any) -> Any:
         """Return the features of sentences' words, by their vectors as the vectorizer gave them."""
@@ -448,8 +362,7 @@ class SequenceLabeler(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             return self.crf_.decode(features, offsets)
         scores = tag_scores(self.estimator_, features, self.tags_)
         check_scores(scores, offsets, self.estimator_, n_before)
-        decoder = greedy if self.decode == "greedy" else viterbi
-        return decoder(scores, offsets, *rules_as_scores(self.tags_, self.coding_))
+        return self._best_path(scores, offsets)
 
     def _fit_crf(
         self,

@@ -16,7 +16,9 @@ __all__ = ["check_true_tags", "tag_report", "tag_score"]
 _KNOWN_TO_SEQEVAL = re.compile(r"[OBIES]|[BIES]-.*", re.DOTALL)
 
 
-def check_true_tags(true: list[list[str]], known: Sequence[str], scheme: str) -> None:
+def check_true_tags(
+    true: list[list[str]], known: Sequence[str], scheme: str, name: str = "y"
+) -> None:
     """Refuse plain tags where entities were learned, and entities where plain tags were."""
     marks = list(dict.fromkeys(tag for tags in true for tag in tags if tag != "O"))
     if not marks:
@@ -24,15 +26,15 @@ def check_true_tags(true: list[list[str]], known: Sequence[str], scheme: str) ->
     n_entities = sum(map(marks_entity, marks))
     if scheme != "plain" and not n_entities:
         raise InvalidParameterError(
-            f"y must mark entities, as the training tags did, in {scheme}. Got plain tags, such as"
-            f" {marks[0]!r}, instead. Give tags with prefixes, such as 'B-PER', or fit with"
+            f"{name} must mark entities, as the training tags did, in {scheme}. Got plain tags,"
+            f" such as {marks[0]!r}, instead. Give tags with prefixes, such as 'B-PER', or fit with"
             " scheme='plain'."
         )
     if scheme == "plain" and n_entities == len(marks) and not any(map(marks_entity, known)):
         raise InvalidParameterError(
-            f"y must hold plain tags, as the training tags were, such as {known[0]!r}. Got tags"
-            f" that mark entities, such as {marks[0]!r}, instead. Give tags of the kind that was"
-            " learned, or fit with these."
+            f"{name} must hold plain tags, as the training tags were, such as {known[0]!r}. Got"
+            f" tags that mark entities, such as {marks[0]!r}, instead. Give tags of the kind that"
+            " was learned, or fit with these."
         )
 
 

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from bertvectorizer import BertClassifier, BertRegressor, load_pipeline, save_pipeline
+from bertvectorizer import BertClassifier, BertRegressor, BertTagger, load_pipeline, save_pipeline
 from bertvectorizer.errors import (
     ModelChangedError,
     ModelIntegrityError,
@@ -57,6 +57,12 @@ def fitted(model: str) -> dict[str, tuple[Any, Any]]:
             NEW,
         ),
         "pairs": (top(model, order="both").fit(pairs, Y), PAIRS),
+        "words": (
+            BertTagger(model, trainable_layers=1, epochs=1, random_state=0).fit(
+                [text.split() for text in X], [["B-X", *["O"] * text.count(" ")] for text in X]
+            ),
+            [NEW],
+        ),
     }
 
 
@@ -79,7 +85,7 @@ new, pairs = eval(sys.argv[1])
 for file in sorted(pathlib.Path().iterdir()):
     estimator = load_pipeline(file).pipeline if file.suffix == ".skops" else joblib.load(file)
     predict = estimator.predict if file.stem == "numbers" else estimator.predict_proba
-    found = predict(pairs if file.stem == "pairs" else new)
+    found = predict({"pairs": pairs, "words": [new]}.get(file.stem, new))
     numpy.save(file.name + ".npy", found)
 """
     arguments = ("-W", "error", "-c", code, repr((NEW, PAIRS)))
