@@ -27,8 +27,10 @@ __all__ = [
     "Split",
     "count_leaks",
     "is_blank",
+    "is_number_of_folds",
     "join_duplicates",
     "make_folds",
+    "spread_groups",
 ]
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -73,7 +75,7 @@ def make_folds(
     '2 repeats of 5 stratified folds'
     """
     cv = DEFAULT_CV if cv is None else cv
-    if isinstance(cv, (int, np.integer, str)) and not isinstance(cv, bool):
+    if is_number_of_folds(cv):
         return _repeated(*_parse(str(cv)), target, groups, random_state)
     splits = _split_by(cv, target, groups) if hasattr(cv, "split") else _read_pairs(cv)
     _check_splits(splits, len(target))
@@ -81,6 +83,46 @@ def make_folds(
     is_splitter = hasattr(cv, "split")
     description = f"fold(s) of {type(cv).__name__}" if is_splitter else "given fold(s)"
     return Folds(splits, _first_repeat(splits), f"{len(splits)} {description}")
+
+
+def spread_groups(
+    cv: Any, target: Target, groups: NDArray[np.int64], random_state: int | None
+) -> Folds | None:
+    """Return folds that keep groups together, or None if the groups do not allow even folds.
+
+    Even folds have every class on both sides, and no test set has more than twice the rows of
+    another. ``cv`` is a number of folds, as `is_number_of_folds` says.
+
+    Examples
+    --------
+    >>> from bertvectorizer.pipeline.comparison.target import read_target
+    >>> target, _ = read_target(["a", "b"] * 10, 20)
+    >>> spread_groups(5, target, np.arange(20) // 2, 0).description
+    '5 stratified folds that keep groups together'
+    >>> spread_groups(5, target, np.arange(20) // 8, 0) is None
+    True
+    """
+    cv = DEFAULT_CV if cv is None else cv
+    if np.bincount(groups).max() * _parse(str(cv))[1] > len(groups):
+        return None
+    folds = make_folds(cv, target, groups, random_state)
+    sizes = [len(test) for _, test in folds.splits]
+    n_classes = len(np.unique(target.values)) if target.is_classes else 0
+    is_even = max(sizes) <= 2 * min(sizes) and not any(
+        n_classes and len(np.unique(target.values[rows])) < n_classes
+        for split in folds.splits
+        for rows in split
+    )
+    return folds if is_even else None
+
+
+def is_number_of_folds(cv: Any) -> bool:
+    """Whether ``cv`` says how many folds to make, and not which rows are in them.
+
+    >>> is_number_of_folds("2x5"), is_number_of_folds(KFold(3))
+    (True, False)
+    """
+    return cv is None or (isinstance(cv, (int, np.integer, str)) and not isinstance(cv, bool))
 
 
 def _first_repeat(splits: Sequence[Split]) -> int:
@@ -117,6 +159,13 @@ def _repeated(
     seeds = np.random.RandomState(random_state).randint(2**31 - 1, size=repeats)
     splits: list[Split] = []
     for seed in seeds.tolist():
+        if groups is not None and not stratified:
+            # Shuffling deals out groups by number, whatever their size. Without, the largest come
+            # first, each to the smallest fold, and numbers at random decide among equals.
+            names, numbers = np.unique(groups, return_inverse=True)
+            shuffled = np.random.RandomState(seed).permutation(len(names))[numbers]
+            splits += GroupKFold(folds).split(numbers, groups=shuffled)
+            continue
         splits += kind(folds, shuffle=True, random_state=seed).split(
             np.zeros(len(target)), strata, groups
         )
@@ -233,52 +282,70 @@ def is_blank(text: str) -> bool:
     return all(character.isspace() or category(character) in _INVISIBLE for character in text)
 
 
-def _text_numbers(texts: Sequence[str]) -> NDArray[np.int64]:
+def _text_numbers(texts: Sequence[str] | NDArray[np.object_]) -> NDArray[np.int64]:
     """Number texts; those that differ only in case and white space get the same number.
 
-    Each missing or empty text has a number of its own: two of them are not the same text.
+    Each missing or empty text has a number of its own: two of them are not the same text. The
+    result has a row for each text, or for each pair of texts.
     """
-    plain = [" ".join(text.casefold().split()) for text in texts]
-    keys: list[Hashable] = [row if is_blank(text) else text for row, text in enumerate(plain)]
+    given = np.asarray(texts, dtype=object)
+    plain = [" ".join(text.casefold().split()) for text in given.ravel()]
+    keys: list[Hashable] = [place if is_blank(text) else text for place, text in enumerate(plain)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array([numbers[key] for key in keys], dtype=np.int64)
+    return np.array([numbers[key] for key in keys], dtype=np.int64).reshape(
+        len(given), 1 if given.ndim == 1 else 2
+    )
 
 
-def join_duplicates(texts: Sequence[str], groups: NDArray[Any] | None = None) -> NDArray[np.int64]:
-    """Return groups that keep rows of the same text together, and rows of the same group.
+def join_duplicates(
+    texts: Sequence[str] | NDArray[np.object_], groups: NDArray[Any] | None = None
+) -> NDArray[np.int64]:
+    """Return groups that keep rows with a common text together, and rows of the same group.
 
-    Missing or empty texts are not the same text.
+    ``texts`` are a text or a pair of texts for each row. Pairs with a common text hang together,
+    and pairs that each have one in common with a third. Missing or empty texts are not the same
+    text.
 
     Examples
     --------
     >>> join_duplicates(["Free entry!", "", "free  entry!", ""]).tolist()
     [0, 1, 0, 2]
+    >>> join_duplicates(np.array([["a", "b"], ["c", "d"], ["b", "e"], ["f", "a"]])).tolist()
+    [0, 1, 0, 0]
     """
     numbers = _text_numbers(texts)
-    if groups is None:
-        return numbers
-    own = np.unique(groups, return_inverse=True)[1]
+    hubs = list(numbers.T)
+    if groups is not None:
+        hubs.append(np.unique(groups, return_inverse=True)[1])
+    if len(hubs) == 1:
+        return numbers[:, 0]
     # The components of a graph with a node for each row, text and group.
     size = len(numbers)
-    nodes = size + 1 + max(int(numbers.max(initial=0)), int(own.max(initial=0)))
-    rows = np.tile(np.arange(size), 2)
-    hubs = np.concatenate([size + numbers, nodes + own])
-    links = coo_array((np.ones(2 * size), (rows, hubs)), shape=(2 * nodes, 2 * nodes))
+    n_texts = int(numbers.max(initial=-1)) + 1
+    first = [size] * numbers.shape[1] + [size + n_texts] * (groups is not None)
+    ends = np.concatenate([start + hub for start, hub in zip(first, hubs, strict=True)])
+    n_nodes = int(ends.max(initial=-1)) + 1
+    rows = np.tile(np.arange(size), len(hubs))
+    links = coo_array((np.ones(len(ends)), (rows, ends)), shape=(n_nodes, n_nodes))
     components = connected_components(links, directed=False)[1][:size]
     return np.unique(components, return_inverse=True)[1].astype(np.int64)
 
 
-def count_leaks(texts: Sequence[str], splits: Sequence[Split]) -> int:
-    """Return the number of test rows whose text is also in the training rows of the same fold.
+def count_leaks(texts: Sequence[str] | NDArray[np.object_], splits: Sequence[Split]) -> int:
+    """Return the number of test rows with a text that the training rows of their fold have too.
 
-    Missing or empty texts are not the same text.
+    ``texts`` are a text or a pair of texts for each row. Missing or empty texts are not the same
+    text.
 
     Examples
     --------
     >>> import numpy as np
     >>> count_leaks(["Hi", "hi", "Bye"], [(np.array([0]), np.array([1, 2]))])
     1
+    >>> pairs = np.array([["a", "b"], ["c", "A"], ["d", "e"]])
+    >>> count_leaks(pairs, [(np.array([0]), np.array([1, 2]))])
+    1
     """
     numbers = _text_numbers(texts)
-    leaks = [test[np.isin(numbers[test], numbers[train])] for train, test in splits]
+    leaks = [test[np.isin(numbers[test], numbers[train]).any(axis=1)] for train, test in splits]
     return len(np.unique(np.concatenate(leaks))) if leaks else 0

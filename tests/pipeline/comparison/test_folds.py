@@ -16,7 +16,13 @@ from sklearn.model_selection import (
 )
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTableError
-from bertvectorizer.pipeline.comparison.folds import Folds, count_leaks, join_duplicates, make_folds
+from bertvectorizer.pipeline.comparison.folds import (
+    Folds,
+    count_leaks,
+    join_duplicates,
+    make_folds,
+    spread_groups,
+)
 from bertvectorizer.pipeline.comparison.target import Target, read_target
 
 pytestmark = pytest.mark.numeric
@@ -228,9 +234,14 @@ def test_a_seed_that_numpy_does_not_take(seed: int) -> None:
 # Duplicates
 
 
-def slow_groups(texts: list[str], groups: list[int] | None) -> list[frozenset[int]]:
+def plain(row: tuple[str, ...]) -> set[str]:
+    """Return the texts of a row as they are compared."""
+    return {" ".join(text.casefold().split()) for text in row} - {""}
+
+
+def slow_groups(rows: list[tuple[str, ...]], groups: list[int] | None) -> list[frozenset[int]]:
     """Rows that hang together, found the slow way: join what touches until nothing changes."""
-    plain = [" ".join(text.casefold().split()) for text in texts]
+    texts = list(map(plain, rows))
     parts = [{row} for row in range(len(texts))]
     changed = True
     while changed:
@@ -238,7 +249,7 @@ def slow_groups(texts: list[str], groups: list[int] | None) -> list[frozenset[in
         for first in parts:
             for second in parts:
                 if first is not second and any(
-                    plain[one] == plain[other] != ""
+                    texts[one] & texts[other]
                     or (groups is not None and groups[one] == groups[other])
                     for one in first
                     for other in second
@@ -272,7 +283,24 @@ def test_rows_that_share_a_text_or_a_group_hang_together(
     joined = join_duplicates(texts, np.array(groups, dtype=np.int64) if with_groups else None)
     assert joined.shape == (len(rows),)
     assert joined.dtype == np.int64
-    assert parts_of(joined) == slow_groups(texts, groups if with_groups else None)
+    assert parts_of(joined) == slow_groups(
+        [(text,) for text in texts], groups if with_groups else None
+    )
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS, st.integers(0, 5)), min_size=2, max_size=12), st.booleans())
+def test_pairs_that_share_a_text_hang_together_and_leak(
+    rows: list[tuple[str, str, int]], with_groups: bool
+) -> None:
+    pairs = [(first, second) for first, second, _ in rows]
+    groups = [group for _, _, group in rows] if with_groups else None
+    texts = np.array(pairs, dtype=object)
+    joined = join_duplicates(texts, None if groups is None else np.array(groups))
+    assert parts_of(joined) == slow_groups(pairs, groups)
+    train, test = np.split(np.arange(len(rows)), [len(rows) // 2])
+    learned = set().union(*(plain(pairs[row]) for row in train))
+    leaks = sum(bool(plain(pairs[row]) & learned) for row in test)
+    assert count_leaks(texts, [(train, test)]) == leaks
 
 
 def test_a_chain_of_many_rows_is_one_group() -> None:
@@ -306,3 +334,21 @@ def test_leaks_are_rows_each_counted_once() -> None:
 )
 def test_joined_duplicates_leak_nothing(texts: list[str]) -> None:
     assert count_leaks(texts, make_folds(2, REGRESSION, join_duplicates(texts), 0).splits) == 0
+
+
+def test_groups_are_kept_together_if_that_leaves_even_folds() -> None:
+    groups = np.arange(30) // 2
+    folds = spread_groups("2x5", TARGET, groups, 0)
+    assert folds is not None
+    assert folds.description == "2 repeats of 5 stratified folds that keep groups together"
+    assert not any(set(groups[train]) & set(groups[test]) for train, test in folds.splits)
+    assert [len(test) for _, test in folds.splits] == [6] * 10
+    assert spread_groups(None, TARGET, np.minimum(groups, 11), 0) is None  # one has 8 of 30 rows
+    assert spread_groups(3, TARGET, np.minimum(groups, 11), 0) is not None
+    # Of class "a" all rows hang together: a fold that tests it would not have learned it.
+    one_sided = np.where(TARGET.values == "a", 0, 1 + np.arange(30))
+    assert spread_groups(3, TARGET, one_sided, 0) is None
+    repeated = spread_groups("2x3", REGRESSION, one_sided, 0)
+    assert repeated is not None
+    assert [len(test) for _, test in repeated.splits] == [10] * 6
+    assert len({tuple(test) for _, test in repeated.splits}) == 5, "all but the large group vary"
