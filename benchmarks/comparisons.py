@@ -67,6 +67,24 @@ def run(name: str, about: str, rows: Rows, test: Rows | None, n_jobs: int) -> di
     }
 
 
+_PAIRS = """## Pairs of texts
+
+`compare` takes two columns of texts, such as those of SICK, with word overlap as another baseline:
+
+```sh
+bertvectorizer compare sick.tsv --text sentence_A --text sentence_B --target entailment_judgment
+```
+
+The same sentence may stand in several pairs. Then a model may learn by heart what becomes of it,
+and test rows reward that. So pairs that hang together by common sentences form a group, which
+stays on one side of each fold, if that leaves even folds: no group is larger than a fold, no test
+set has more than twice the rows of another, and every class is on both sides. Otherwise, with
+folds of your own, and for rows held back (`--test`), a warning says how many rows are judged after
+learning from another pair with one of their sentences. `--group-duplicates` and
+`--no-group-duplicates` decide otherwise. What it changes on SICK:
+[decisions](decisions.md#comparison)."""
+
+
 def document(result: dict[str, Any]) -> str:
     """Return docs/comparisons.md."""
     parts = [
@@ -92,7 +110,7 @@ def document(result: dict[str, Any]) -> str:
             f" rows{held_back}; {settings['folds']}.\n\n{_table(found)}\n\n"
             + "".join(f"- {note}\n" for note in found["notes"])
         )
-    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+    return "\n\n".join(part.rstrip() for part in [*parts, _PAIRS]) + "\n"
 
 
 def _table(found: dict[str, Any]) -> str:

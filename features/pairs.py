@@ -213,7 +213,7 @@ class PairVectorizer(PairsBase):
             found = vectorizer.fit(sentences).transform(sentences)
         vectors = _checked(found, vectorizer, len(sentences))
         self._keep(vectorizer, pairs)
-        return _combined(vectors, places, self._parts())
+        return self._combined(vectors, places)
 
     def transform(self, X: Any) -> Any:
         """Return the features of pairs.
@@ -229,10 +229,10 @@ class PairVectorizer(PairsBase):
             A row for each pair.
         """
         check_is_fitted(self, "vectorizer_")
-        parts = self._parts()
+        self._parts()
         pairs, sentences, places = _distinct(X, self.vectorizer_)
         self._check_names(pairs.names)
-        return _combined(self._vectors(sentences), places, parts)
+        return self._combined(self._vectors(sentences), places)
 
     @property
     def n_features_out_(self) -> int:
@@ -297,6 +297,10 @@ class PairVectorizer(PairsBase):
     def _keep(self, vectorizer: Any, pairs: PairColumns) -> None:
         self.vectorizer_ = vectorizer
         self._keep_names(pairs.names)
+
+    def _combined(self, vectors: Any, places: NDArray[np.int64]) -> Any:
+        """Return the features of pairs from the vectors of their sentences."""
+        return _combined(vectors, places, self._parts())
 
     def _vectors(self, sentences: list[str | None]) -> Any:
         """Return the vectors of distinct sentences."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from ..errors import BertVectorizerError, InvalidParameterError, InvalidTableError
-from ..features import read_texts
-from ..features.inputs.frames import index_of
+from ..features.inputs.frames import index_of, names_of
 from ..models.encode_texts import open_store
 from ..models.store.embedding_store import EmbeddingStore
 from ..models.store.session_store import comparison_store
-from ..validation import check_flag, check_int, invalid, short_repr
+from ..validation import check_int, invalid, short_repr
 from ..warning import warn_user
 from .comparison.candidates import (
     berts_of,
@@ -28,10 +28,19 @@ from .comparison.candidates import (
     choose_primary,
     default_features,
     name_majority,
+    of_pairs,
 )
 from .comparison.cross_validation import CrossValidation
-from .comparison.fitting import as_texts, note_missing_texts
-from .comparison.folds import Folds, Split, count_leaks, join_duplicates, make_folds
+from .comparison.fitting import as_texts, note_missing_texts, text_array
+from .comparison.folds import (
+    Folds,
+    Split,
+    count_leaks,
+    is_number_of_folds,
+    join_duplicates,
+    make_folds,
+    spread_groups,
+)
 from .comparison.metrics import Metric, resolve_scoring
 from .comparison.outcome import Outcome
 from .comparison.target import Target, Task, join_target, read_target
@@ -86,7 +95,7 @@ def compare(
     *,
     primary: str | None = None,
     groups: Any = None,
-    group_duplicates: bool = False,
+    group_duplicates: Literal["auto"] | bool = "auto",
     test: tuple[Any, Any] | None = None,
     task: Task = "auto",
     learning_curve: bool | Sequence[float] = False,
@@ -97,16 +106,17 @@ def compare(
 
     Parameters
     ----------
-    X : list, ndarray, Series or one-column DataFrame of str, of length n_rows
-        The texts.
+    X : list, ndarray, Series or DataFrame of str, of shape (n_rows,), (n_rows, 1) or (n_rows, 2)
+        The texts. Two columns, or a list of tuples, are pairs of texts.
     y : array-like of shape (n_rows,) or (n_rows, n_labels)
         The target: classes, numbers, a list of labels for each row, or a column of 0 and 1 for each
         label.
     features : dict of str to transformer, list of str, str or None, default=None
-        Names of `default_features`, or a dict of scikit-learn transformers of texts by name. In the
-        dict, None is the majority class, or for regression the mean of the target, and is then
-        named so. Case, blanks and hyphens of names do not matter, and ``"tfidf"`` is
-        ``"TF-IDF words"``. None takes all `default_features`. To add one, use
+        Names of `default_features`, or a dict of scikit-learn transformers of texts by name. For
+        pairs, transformers of single texts serve both sides of a `PairVectorizer`. In the dict,
+        None is the majority class, or for regression the mean of the target, and is then named so.
+        Case, blanks and hyphens of names do not matter, and ``"tfidf"`` is ``"TF-IDF words"``. None
+        takes all `default_features`. To add one, use
         ``{**default_features(), "mine": transformer}``; for several models, a dict with a
         `BertVectorizer` of each.
     estimator : estimator or None, default=None
@@ -137,9 +147,12 @@ def compare(
     groups : array-like of shape (n_rows,) or None, default=None
         Group of each row, such as the author of a message. Rows of a group are never split between
         training and test rows.
-    group_duplicates : bool, default=False
-        Whether rows with the same text also form a group. Missing or empty texts are not the same
-        text.
+    group_duplicates : "auto" or bool, default="auto"
+        Whether rows with the same text also form a group, case and spaces apart. Of pairs, those
+        that have one text in common do, and so do all that hang together by such pairs.
+        ``"auto"`` groups pairs if ``cv`` is a number of folds and the groups allow even folds, with
+        every class on both sides and no more than twice as many rows in one test set as in another;
+        it groups no single texts. Missing or empty texts are not the same text.
     test : tuple of (X, y) or None, default=None
         Held-back rows. They are scored once, after a fit on all of ``X``.
     task : {"auto", "classification", "regression"}, default="auto"
@@ -166,7 +179,7 @@ def compare(
         If a target value or all texts are missing, there is only one class, there are too few rows,
         or no feature set could be used.
     InvalidTextError
-        If X is not one column of texts.
+        If X is not one column of texts, nor two.
     InvalidParameterError
         If a parameter breaks its rule.
     ComparisonInterrupted
@@ -212,23 +225,18 @@ def compare(
     metrics = resolve_scoring(scoring, target.kind, dominant is not None)
     if dominant is not None and scoring is None:
         notes += [_note_skew(*dominant)]
-    check_flag("group_duplicates", group_duplicates)
     has_bar = shows_bar(show_progress_bar, progress)
     if n_jobs is not None and check_int("n_jobs", n_jobs, -_MAX_JOBS) == 0:
         raise invalid("n_jobs", "a number of processes, -1 for one each core, or None", n_jobs)
     check_int("random_state", random_state, 0, optional=True)
     group_of = _read_groups(groups, n_rows)
-    if group_duplicates:
-        group_of = join_duplicates(texts[:n_rows].tolist(), group_of)
-    folds = make_folds(cv, target, group_of, random_state)
+    folds, fault = _make_folds(cv, texts[:n_rows], target, group_of, group_duplicates, random_state)
     notes += note_missing_texts(texts[:n_rows])
     notes += note_missing_texts(texts[n_rows:], " of the rows held back")
-    notes += _note_leaks(texts, n_rows, folds)
+    notes += _note_leaks(texts, n_rows, folds, fault)
     all_targets = target if test is None else join_target(target, test[1], n_test)
-    by_name = features is None or isinstance(features, (str, list, tuple))
-    known = default_features() if by_name else {}
-    candidates = choose_features(known if features is None else features, known)
-    candidates = name_majority(candidates, target.kind)
+    has_pairs = texts.ndim == 2
+    candidates = name_majority(_choose(features, has_pairs), target.kind)
     primary = choose_primary(candidates, primary)
     setup_notes = []
     if features is None and not can_distill():
@@ -268,6 +276,7 @@ def compare(
         primary=primary,
         _estimator=estimator,
         _store=opened_store,
+        columns=names_of(X) if has_pairs else None,
     )
     for part in (part for transformer in candidates.values() for part in berts_of(transformer)):
         part.__class__(**part.get_params(deep=False)).fit([])  # invalid parameters fail early
@@ -286,6 +295,13 @@ def compare(
     for note in comparison.notes[len(setup_notes) :]:
         warn_user(note)
     return comparison
+
+
+def _choose(features: Any, has_pairs: bool) -> dict[str, Any]:
+    by_name = features is None or isinstance(features, (str, list, tuple))
+    known = default_features(pairs=has_pairs) if by_name else {}
+    candidates = choose_features(known if features is None else features, known)
+    return of_pairs(candidates) if has_pairs else candidates
 
 
 def _open_store(store: Any) -> EmbeddingStore | None:
@@ -337,10 +353,45 @@ def _read_all(X: Any, test: tuple[Any, Any] | None) -> tuple[NDArray[np.object_]
         return texts, len(texts)
     if not isinstance(test, (tuple, list)) or len(test) != 2:
         raise invalid("test", "a pair of texts and target, or None", test)
-    held_back = read_texts(test[0]).texts
-    if not held_back:
+    has_pairs = texts.ndim == 2
+    held_back = text_array(test[0], has_pairs)
+    if not len(held_back):
         raise InvalidTableError("There are no texts in 'test': the table has no rows.")
-    return np.array([*texts, *held_back], dtype=object), len(texts)
+    names, others = names_of(X), names_of(test[0])
+    if has_pairs and names is not None and others is not None and names != others:
+        raise InvalidTableError(
+            f"The pairs in 'test' must have the columns of X, {list(names)}. Got {list(others)}."
+            " Choose them in this order."
+        )
+    return np.concatenate([texts, held_back]), len(texts)
+
+
+def _make_folds(
+    cv: Any,
+    texts: NDArray[np.object_],
+    target: Target,
+    groups: NDArray[np.int64] | None,
+    group_duplicates: Literal["auto"] | bool,
+    random_state: int | None,
+) -> tuple[Folds, str]:
+    """Return the folds, and why pairs with a common text could not be grouped, else ""."""
+    is_auto = isinstance(group_duplicates, str) and group_duplicates == "auto"
+    if not is_auto and not isinstance(group_duplicates, (bool, np.bool_)):
+        raise invalid("group_duplicates", "'auto', True or False", group_duplicates)
+    if is_auto and (texts.ndim == 1 or not is_number_of_folds(cv)):
+        group_duplicates = False
+    if not group_duplicates:
+        return make_folds(cv, target, groups, random_state), ""
+    joined = join_duplicates(texts, groups)
+    if not is_auto:
+        return make_folds(cv, target, joined, random_state), ""
+    if found := spread_groups(cv, target, joined, random_state):
+        if groups is None:
+            kind = "pairs with a common text"
+            found = replace(found, description=found.description.replace("groups", kind))
+        return found, ""
+    folds = make_folds(cv, target, groups, random_state)
+    return folds, f"up to {np.bincount(joined).max():,} pairs hang together"
 
 
 def _read_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
@@ -363,22 +414,31 @@ def _read_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
     return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
-def _note_leaks(texts: NDArray[np.object_], n_rows: int, folds: Folds) -> list[str]:
+def _note_leaks(texts: NDArray[np.object_], n_rows: int, folds: Folds, fault: str) -> list[str]:
     """Return notes on texts that are in training and in test rows."""
+    rows, same, flatters = "rows", "the same text in another row", "flatters"
+    remedy = "group_duplicates=True (--group-duplicates) keeps such rows on one side."
+    if texts.ndim == 2:
+        rows, same, flatters = "pairs", "another pair that has one of its texts", "may flatter"
+        remedy = remedy.replace("rows", "pairs")
+        if fault:
+            remedy = (
+                f"Keeping such pairs on one side leaves no even folds, since {fault} by common"
+                " texts. Use fewer folds (--cv), or hold back pairs of new texts (--test)."
+            )
+    same += " (case and spaces apart)"
     notes = []
-    if leaking := count_leaks(texts[:n_rows].tolist(), folds.splits):
+    if leaking := count_leaks(texts[:n_rows], folds.splits):
         notes.append(
-            f"{leaking:,} of {n_rows:,} rows are judged after learning from the same text in"
-            " another row (case and spaces apart), which flatters all scores. group_duplicates=True"
-            " (--group-duplicates) keeps such rows on one side."
+            f"{leaking:,} of {n_rows:,} {rows} are judged after learning from {same}, which"
+            f" {flatters} all scores. {remedy}"
         )
     if n_test := len(texts) - n_rows:
         held_back = (np.arange(n_rows), np.arange(n_rows, len(texts)))
-        if leaking := count_leaks(texts.tolist(), [held_back]):
+        if leaking := count_leaks(texts, [held_back]):
             notes.append(
-                f"{leaking:,} of {n_test:,} rows held back are judged after learning from the same"
-                " text in another row (case and spaces apart), which flatters the scores of the"
-                " test."
+                f"{leaking:,} of {n_test:,} {rows} held back are judged after learning from {same},"
+                f" which {flatters} the scores of the test."
             )
     return notes
 

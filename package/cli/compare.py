@@ -43,7 +43,7 @@ class _Rows:
     """The options that say which rows and columns to read."""
 
     file: Path | None
-    text: str | None
+    text: list[str]
     target: str | None
     group: str | None
     test: Path | None
@@ -61,16 +61,16 @@ class _Rows:
                     "--text, --target, --group, --test, --sample, --label-sep, --no-header, --sep,"
                     " --quoting and --encoding describe a FILE; give the file too."
                 )
-        elif self.text is None or self.target is None:
+        elif not self.text or self.target is None:
             raise InvalidTableError("With a FILE both --text COL and --target COL are needed.")
-        elif len({self.text, self.target, self.group}) < 3:
+        elif len({*self.text, self.target, self.group}) < len(self.text) + 2:
             raise InvalidTableError(
-                f"--text, --target and --group must be different columns. Got {self.text!r},"
-                f" {self.target!r} and {self.group!r}."
+                "--text, --target and --group must be different columns. Got"
+                f" {', '.join(map(repr, self.text))}, {self.target!r} and {self.group!r}."
             )
 
-    def read(self) -> tuple[pd.Series, Any, pd.Series | None]:
-        """Return the texts, targets and groups of FILE or of the example."""
+    def read(self) -> tuple[pd.Series | pd.DataFrame, Any, pd.Series | None]:
+        """Return the texts or pairs, targets and groups of FILE or of the example."""
         if self.file is None:
             from ..pipeline import load_example
 
@@ -78,17 +78,19 @@ class _Rows:
             return example["text"], example["label"], None
         table = self._read(self.file, self.group, self.sample)
         groups = None if self.group is None else table[self.group]
-        return table[self.text], split_labels(table[self.target], self.label_sep), groups
+        texts = table[options.text_columns(self.text)]
+        return texts, split_labels(table[self.target], self.label_sep), groups
 
-    def read_test(self) -> tuple[pd.Series, Any] | None:
+    def read_test(self) -> tuple[pd.Series | pd.DataFrame, Any] | None:
         """Return the texts and targets of the held-back rows, if there are any."""
         if self.test is None:
             return None
         table = self._read(self.test, None, None)
-        return table[self.text], split_labels(table[self.target], self.label_sep)
+        texts = table[options.text_columns(self.text)]
+        return texts, split_labels(table[self.target], self.label_sep)
 
     def _read(self, file: Path, group: str | None, sample: int | None) -> pd.DataFrame:
-        columns = [column for column in (self.text, self.target, group) if column is not None]
+        columns = [column for column in (*self.text, self.target, group) if column is not None]
         return read_rows(file, columns, sample, self.seed, self.table_options)
 
 
@@ -102,7 +104,7 @@ def compare(
             " built-in example.",
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option(metavar="COL", help="Column with the texts.")] = None,
+    text: options.TextsOption = None,
     target: Annotated[
         str | None, typer.Option(metavar="COL", help="Column with the values to predict.")
     ] = None,
@@ -141,7 +143,7 @@ def compare(
             help="Column of groups. A group stays on one side of every fold.",
         ),
     ] = None,
-    group_duplicates: options.GroupDuplicatesOption = False,
+    group_duplicates: options.GroupDuplicatesOption = None,
     task: options.TaskOption = "auto",
     label_sep: options.LabelSeparatorOption = None,
     scoring: Annotated[
@@ -200,7 +202,7 @@ def compare(
         _check_outputs(report=report, json=json, inputs=[path for path in inputs if path])
         rows = _Rows(
             file=file,
-            text=text,
+            text=text or [],
             target=target,
             group=group,
             test=test,
@@ -223,6 +225,7 @@ def compare(
             model,
             precision=precision,
             local_files_only=local_files_only,
+            pairs=len(rows.text) == 2,
         )
         held_back = rows.read_test()
         with comparison_progress(len(candidates)) as progress:
@@ -237,7 +240,7 @@ def compare(
                 store=store or "auto",
                 primary=primary,
                 groups=groups,
-                group_duplicates=group_duplicates,
+                group_duplicates="auto" if group_duplicates is None else group_duplicates,
                 test=held_back,
                 task=check_choice("task", task, TASKS),
                 learning_curve=learning_curve,
@@ -280,15 +283,15 @@ def _check_outputs(*, report: Path | None, json: Path | None, inputs: list[Path]
         check_output(report, (".html", ".htm"), *inputs)
 
 
-def _check_word(word: str | None, report: Path | None, texts: pd.Series) -> None:
+def _check_word(word: str | None, report: Path | None, texts: pd.Series | pd.DataFrame) -> None:
     if word is None:
         return
     if report is None:
         raise InvalidTableError("--word is for the report; give --report too.")
-    from ..features import read_texts
     from ..features.inputs.find_word import find_word
+    from ..pipeline.comparison.fitting import text_array
 
-    if not find_word(read_texts(texts).texts, word):
+    if not find_word(text_array(texts, texts.ndim == 2).ravel().tolist(), word):
         raise InvalidTableError(f"The word {word!r} of --word is in no text.")
 
 
@@ -315,7 +318,8 @@ def _print(comparison: Comparison) -> None:
     from ..pipeline.report.formatting import format_p, verdict
 
     settings = comparison.settings
-    say(f"{settings['target']}; {settings['rows']} texts; {settings['folds']}")
+    noun = "pairs of texts" if comparison.texts.ndim == 2 else "texts"
+    say(f"{settings['target']}; {settings['rows']} {noun}; {settings['folds']}")
     found = comparison.table
     # The default feature sets fit into 80 columns.
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -335,7 +339,7 @@ def _print(comparison: Comparison) -> None:
         )
     Console().print(table)
     better = "more" if comparison.greater_is_better else "less"
-    say(f"Score: {comparison.metric}, {better} is better. s/1,000: rough seconds for 1,000 texts.")
+    say(f"Score: {comparison.metric}, {better} is better. s/1,000: rough seconds for 1,000 {noun}.")
     say(f"Best baseline: {comparison.baseline}. p: of the difference to it.")
     say(f"{verdict(comparison).answer}.")
     if comparison.primary is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import InvalidTableError
 from . import options
 from .shared import check_output_file, output_target, readable_file, writing_rows
 
@@ -42,6 +43,12 @@ def embed(
     The output is called OUTPUT.part-... until it is complete. After Ctrl-C that file holds the
     finished rows. With --store, the next run does not encode them again.
     """
+    if len(text) > 1:
+        raise InvalidTableError(
+            f"--text must name one column. Got {', '.join(map(repr, text))}. Embed each column on"
+            " its own, or make features of pairs in Python:"
+            " PairVectorizer().fit_transform(table[[first, second]])."
+        )
     from ..features import BertVectorizer
     from ..pipeline import embed_file
     from ..pipeline.files.embed import FORMATS
@@ -62,7 +69,7 @@ def embed(
         check_output_file(output, FORMATS, [file, store])
         embed_file(
             path,
-            text,
+            text[0],
             output_target(output),
             BertVectorizer(**bert),
             **table_options,

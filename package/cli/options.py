@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import InvalidTableError
 from ..validation import short_repr
 
 __all__ = [
@@ -33,9 +34,11 @@ __all__ = [
     "TargetOption",
     "TaskOption",
     "TextOption",
+    "TextsOption",
     "VectorsOption",
     "bert_parameters",
     "table_parameters",
+    "text_columns",
     "whole_number",
 ]
 
@@ -55,9 +58,11 @@ def _read_label_separator(separator: str | None) -> str | None:
     return separator
 
 
-# Those of `default_features`; its import would take seconds, which help and completion must not.
+# Those of `default_features` for pairs; its import would take seconds, which help and completion
+# must not.
 FEATURE_NAMES = (
     "majority class",
+    "word overlap",
     "TF-IDF words",
     "TF-IDF words + characters",
     "Word2Vec",
@@ -95,7 +100,13 @@ FileArgument = Annotated[
         metavar="FILE", help="CSV, TSV, Parquet, JSON lines or Excel. - is standard input."
     ),
 ]
-TextOption = Annotated[str, typer.Option(metavar="COL", help="Column with the texts.")]
+_TEXTS_HELP = "Column with the texts. Twice: the two columns of pairs of texts."
+TextOption = Annotated[
+    list[str], typer.Option("--text", metavar="COL", help=_TEXTS_HELP, show_default=False)
+]
+TextsOption = Annotated[
+    list[str] | None, typer.Option("--text", metavar="COL", help=_TEXTS_HELP, show_default=False)
+]
 TargetOption = Annotated[
     str, typer.Option(metavar="COL", help="Column with the values to predict.")
 ]
@@ -153,15 +164,21 @@ LabelSeparatorOption = Annotated[
     ),
 ]
 GroupDuplicatesOption = Annotated[
-    bool, typer.Option("--group-duplicates", help="Keep equal texts on one side of every fold.")
+    bool | None,
+    typer.Option(
+        "--group-duplicates/--no-group-duplicates",
+        help="Keep equal texts, or pairs with a common text, on one side of every fold. Default:"
+        " pairs, if that leaves even folds.",
+    ),
 ]
 FeaturesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--features",
         metavar="NAME",
-        help=f"Feature set to compare: {', '.join(map(repr, FEATURE_NAMES))}. Case, blanks and"
-        " hyphens do not matter, and tfidf is TF-IDF words. Repeatable. Default: all.",
+        help=f"Feature set to compare: {', '.join(map(repr, FEATURE_NAMES))}. Word overlap is"
+        " for pairs. Case, blanks and hyphens do not matter, and tfidf is TF-IDF words. Repeatable."
+        " Default: all.",
     ),
 ]
 VectorsOption = Annotated[
@@ -224,6 +241,22 @@ ChunkRowsOption = Annotated[
 def bert_parameters(model: str | None, **others: Any) -> dict[str, Any]:
     """Return parameters of `BertVectorizer`; None is the default model."""
     return others if model is None else {"model_name": model, **others}
+
+
+def text_columns(names: list[str]) -> str | list[str]:
+    """Return the column of texts that --text names, or the list of both columns of pairs.
+
+    >>> text_columns(["review"]), text_columns(["premise", "hypothesis"])
+    ('review', ['premise', 'hypothesis'])
+    """
+    if len(names) == 1:
+        return names[0]
+    if len(names) != 2 or names[0] == names[1]:
+        raise InvalidTableError(
+            "--text must name one column of texts, or two different ones of pairs. Got"
+            f" {', '.join(map(repr, names))}."
+        )
+    return list(names)
 
 
 def table_parameters(

@@ -32,8 +32,11 @@ def predict(
         ),
     ],
     text: Annotated[
-        str | None,
-        typer.Option(metavar="COL", help="Column with the texts. Default: as in training."),
+        list[str] | None,
+        typer.Option(
+            metavar="COL",
+            help="Column with the texts. Twice: the two columns of pairs. Default: as in training.",
+        ),
     ] = None,
     keep: Annotated[
         list[str] | None,
@@ -90,7 +93,7 @@ def predict(
             saved,
             path,
             output_target(output),
-            text=text,
+            text=options.text_columns(text) if text else None,
             keep=keep or None,
             **table_options,
             probabilities=proba,

@@ -150,6 +150,7 @@ def make_feature_sets(
     *,
     precision: str,
     local_files_only: bool,
+    pairs: bool,
 ) -> dict[str, Any]:
     """Return the feature sets to compare: all, or those named and those of word-vector files.
 
@@ -162,7 +163,7 @@ def make_feature_sets(
     check_precision(precision, resolve_device(None))
     for path in vectors or []:
         load_word_vectors(path)  # which caches the table
-    bert = {"precision": precision, "local_files_only": local_files_only}
+    bert = {"precision": precision, "local_files_only": local_files_only, "pairs": pairs}
     if models is None or len(models) < 2:
         model = models[0] if models else None
         return _feature_sets_of(features, vectors, all_layers, bert_parameters(model, **bert))
@@ -184,7 +185,7 @@ def _feature_sets_of(
 
     known = default_features(vectors or [], **bert)
     if all_layers:
-        layers = layer_features(**bert)
+        layers = layer_features(**{name: bert[name] for name in bert if name != "pairs"})
         known |= {name: one for name, one in layers.items() if name not in known}
     if not features:
         return known

@@ -47,7 +47,7 @@ def train(
     ] = None,
     task: options.TaskOption = "auto",
     label_sep: options.LabelSeparatorOption = None,
-    group_duplicates: options.GroupDuplicatesOption = False,
+    group_duplicates: options.GroupDuplicatesOption = None,
     sample: options.SampleOption = None,
     seed: options.SeedOption = 0,
     no_header: options.NoHeaderOption = False,
@@ -70,41 +70,48 @@ def train(
 
         check_output_file(output, (".skops",), [file, store, *(vectors or [])])
         check_model_output(output)
-        if text == target:
+        if target in text:
             raise InvalidTableError(
-                f"--text and --target must be two columns. Got {text!r} for both."
+                f"--text and --target must be two columns. Got {target!r} for both."
             )
+        columns = options.text_columns(text)
         table = read_rows(
             file,
-            [text, target],
+            [*text, target],
             sample,
             seed,
             options.table_parameters(no_header, sep, quoting, encoding),
         )
         candidates = make_feature_sets(
-            features, vectors, False, model, precision=precision, local_files_only=local_files_only
+            features,
+            vectors,
+            False,
+            model,
+            precision=precision,
+            local_files_only=local_files_only,
+            pairs=len(text) == 2,
         )
         values = split_labels(table[target], label_sep)
         checked_task = check_choice("task", task, TASKS)
         if len(candidates) == 1:
             fitted = _fit_one(
-                table[text], values, candidates, cv=cv, task=checked_task, store=store or "auto"
+                table[columns], values, candidates, cv=cv, task=checked_task, store=store or "auto"
             )
             failures: list[str] = []
         else:
             fitted, failures = _fit_best(
-                table[text],
+                table[columns],
                 values,
                 candidates,
                 cv=cv,
                 task=checked_task,
                 store=store or "auto",
                 random_state=seed,
-                group_duplicates=group_duplicates,
+                group_duplicates="auto" if group_duplicates is None else group_duplicates,
             )
         pipeline, name, summary, labels = fitted
         metadata = {"features": name, "score": summary, "rows": len(table)}
-        save_pipeline(pipeline, output, text=text, target=labels or target, metadata=metadata)
+        save_pipeline(pipeline, output, text=columns, target=labels or target, metadata=metadata)
     except KeyboardInterrupt:
         raise interrupted("no model was written.") from None
     say(f"{name}: {summary}")
@@ -113,7 +120,7 @@ def train(
 
 
 def _fit_one(
-    texts: pd.Series,
+    texts: pd.Series | pd.DataFrame,
     values: Any,
     features: dict[str, Any],
     *,
@@ -121,8 +128,14 @@ def _fit_one(
     task: Task,
     store: Path | str,
 ) -> tuple[Any, str, str, tuple[str, ...]]:
+    from ..features.inputs.frames import names_of
     from ..pipeline.comparison.candidates import name_majority
-    from ..pipeline.comparison.fitting import as_texts, fit_pipeline, note_missing_texts
+    from ..pipeline.comparison.fitting import (
+        as_texts,
+        fit_pipeline,
+        named_pairs,
+        note_missing_texts,
+    )
     from ..pipeline.comparison.target import read_target
 
     if cv is not None:
@@ -135,12 +148,13 @@ def _fit_one(
     for note in [*notes, *note_missing_texts(column)]:
         say(f"Note: {note}", error=True)
     ((name, transformer),) = name_majority(features, read.kind).items()
-    pipeline = fit_pipeline(transformer, None, column, read, store)
+    X = named_pairs(column, names_of(texts))
+    pipeline = fit_pipeline(transformer, None, X, read, store)
     return pipeline, name, "trained without a comparison", _label_names(read)
 
 
 def _fit_best(
-    texts: pd.Series, values: Any, features: dict[str, Any], **settings: Any
+    texts: pd.Series | pd.DataFrame, values: Any, features: dict[str, Any], **settings: Any
 ) -> tuple[tuple[Any, str, str, tuple[str, ...]], list[str]]:
     """Return the best pipeline with what is said of it, and the feature sets that failed."""
     from ..pipeline import compare

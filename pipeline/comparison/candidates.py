@@ -10,17 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import FeatureUnion
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import get_tags
 
 from ...errors import InvalidParameterError, ModelNotFoundError
-from ...features import BertVectorizer, StaticVectorizer, Word2VecVectorizer
+from ...features import (
+    BertVectorizer,
+    OverlapVectorizer,
+    PairVectorizer,
+    StaticVectorizer,
+    Word2VecVectorizer,
+)
 from ...models.checkpoint.description import Checkpoint
 from ...models.checkpoint.source import open_checkpoint
 from ...models.checkpoint.text_tokens import replace_lone_surrogates
 from ...models.pooling.layers import resolve_layers
 from ...models.pooling.tokens import resolve_pooling
 from ...models.word_vectors.loading import DISTILL
-from ...validation import invalid, short_repr
+from ...validation import check_flag, invalid, short_repr
 
 if TYPE_CHECKING:
     from ...models.store.embedding_store import EmbeddingStore
@@ -40,19 +47,22 @@ __all__ = [
     "join_models",
     "layer_features",
     "name_majority",
+    "of_pairs",
     "parts_of",
+    "side_of",
     "with_store",
 ]
 
 MAJORITY = "majority class"
 MEAN = "mean of the target"  # its name for regression
+_OVERLAP = "word overlap"
 
-_ALIASES = {"tfidf": "TF-IDF words"}
+_ALIASES = {"overlap": _OVERLAP, "tfidf": "TF-IDF words"}
 _N_LAST_LAYERS = 4
 
 
 def default_features(
-    vectors: str | Path | Sequence[str | Path] = (), **bert: Any
+    vectors: str | Path | Sequence[str | Path] = (), *, pairs: bool = False, **bert: Any
 ) -> dict[str, Any]:
     """Return the default feature sets of a comparison.
 
@@ -60,6 +70,9 @@ def default_features(
     ----------
     vectors : str, Path or sequence of these, default=()
         Files of word vectors (GloVe, word2vec, fastText) to add as baselines.
+    pairs : bool, default=False
+        Whether the texts are pairs. If so, word overlap is another baseline, and the other
+        transformers serve both sides of a `PairVectorizer`.
     **bert : Any
         Parameters of every `BertVectorizer`, such as ``model_name`` or ``precision``.
 
@@ -122,7 +135,44 @@ def default_features(
             for merge in ("sum", "concat")
         },
     }
-    return features | {name: BertVectorizer(**{**bert, **own}) for name, own in settings.items()}
+    features |= {name: BertVectorizer(**{**bert, **own}) for name, own in settings.items()}
+    if check_flag("pairs", pairs):
+        features = {MAJORITY: None, _OVERLAP: OverlapVectorizer()} | of_pairs(features)
+    return features
+
+
+def of_pairs(features: Mapping[str, Any]) -> dict[str, Any]:
+    """Return feature sets for pairs: what reads single texts serves both sides.
+
+    >>> of_pairs({"BERT": BertVectorizer()})["BERT"].combine
+    ('u', 'v', 'abs_diff', 'product')
+    """
+    return {
+        name: PairVectorizer(transformer) if _reads_single_texts(transformer) else transformer
+        for name, transformer in features.items()
+    }
+
+
+def _reads_single_texts(transformer: Any) -> bool:
+    """Whether a transformer takes one column of texts, and nothing that has two."""
+    while isinstance(transformer, Pipeline):
+        transformer = transformer[0]
+    if isinstance(transformer, FeatureUnion):
+        return any(_reads_single_texts(one) for _, one in transformer.transformer_list)
+    if not hasattr(transformer, "transform") or hasattr(transformer, "predict"):
+        return False
+    tags = get_tags(transformer).input_tags
+    return bool(tags.string and not tags.two_d_array)
+
+
+def side_of(transformer: Any) -> Any:
+    """Return the transformer of single texts in a `PairVectorizer`, the fitted one if it is fitted.
+
+    Others are returned as they are.
+    """
+    if not isinstance(transformer, PairVectorizer):
+        return transformer
+    return getattr(transformer, "vectorizer_", transformer.vectorizer)
 
 
 def can_distill() -> bool:
@@ -190,9 +240,8 @@ def join_models(rosters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _uses_model(transformer: Any) -> bool:
-    is_distilled = isinstance(transformer, StaticVectorizer) and str(
-        transformer.vectors
-    ).startswith(DISTILL)
+    side = side_of(transformer)
+    is_distilled = isinstance(side, StaticVectorizer) and str(side.vectors).startswith(DISTILL)
     return is_distilled or is_contextual(transformer)
 
 
@@ -327,6 +376,7 @@ def choose_primary(features: Mapping[str, Any], primary: str | None = None) -> s
 
 def _pools_as_saved(transformer: Any) -> bool:
     """Whether a `BertVectorizer` reads the last layer under the checkpoint's own pooling."""
+    transformer = side_of(transformer)
     return (
         isinstance(transformer, BertVectorizer)
         and isinstance(transformer.layers, int)
@@ -369,6 +419,7 @@ def find_cell(transformer: Any) -> tuple[int, str] | None:
 
     A checkpoint's own pooling has no cell, since further modules may follow it.
     """
+    transformer = side_of(transformer)
     if not isinstance(transformer, BertVectorizer) or transformer.normalize is True:
         return None
     if isinstance(transformer.pooling, str) and transformer.pooling == "auto":

@@ -18,8 +18,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
-from ...features import BertVectorizer
-from .candidates import find_cell, is_contextual, parts_of, with_store
+from ...features import BertVectorizer, PairVectorizer
+from .candidates import find_cell, is_contextual, parts_of, side_of, with_store
 from .default_estimators import majority_estimator
 from .fitting import as_rows, fit_features, make_estimator
 from .folds import Folds, Split
@@ -38,14 +38,15 @@ if TYPE_CHECKING:
 __all__ = ["CrossValidation"]
 
 _CHUNK_TEXTS = 1024
-_TIMED_TEXTS = 48
+_TIMED_ROWS = 48
 
 
 @dataclass(frozen=True)
 class CrossValidation:
     """The settings that all feature sets of a comparison share; ``run`` evaluates one of them.
 
-    ``texts`` and ``target`` hold the ``n_rows`` rows of the folds, then the held-back rows. The
+    ``texts``, of which pairs have two columns, and ``target`` hold the ``n_rows`` rows of the
+    folds, then the held-back rows. The
     first of ``metrics`` decides. ``curve`` has the splits of the learning curve, for each size one
     per fold of the first repeat.
     """
@@ -72,7 +73,7 @@ class CrossValidation:
         learner, data, encoding = None, self.texts, None
         if transformer is not None:
             learner = with_store(transformer, self.store)
-            if not get_tags(transformer).requires_fit:
+            if not get_tags(side_of(transformer)).requires_fit:
                 with _collect_warnings(messages):
                     data, encoding = self._encode(learner, report)
                 learner = None
@@ -117,34 +118,45 @@ class CrossValidation:
         return jobs + [replace(job, split=split, may_fail=True) for split in curve]
 
     def _encode(self, transformer: Any, report: Callable[[str, int, int], Any]) -> tuple[Any, Cost]:
-        """Return the features of all texts, each distinct text encoded once, and their cost."""
+        """Return the features of all rows, each distinct text encoded once, and their cost."""
 
         def report_texts(n_done: int) -> None:
-            report("texts", n_done, len(self.texts))
+            report("texts", n_done, self.texts.size)
 
         reset_peak()
         report_texts(0)
-        distinct, inverse, counts = np.unique(self.texts, return_inverse=True, return_counts=True)
-        fitted = clone(transformer)
+        is_by_side = isinstance(transformer, PairVectorizer)
+        if self.texts.ndim == 1 or is_by_side:
+            distinct, inverse, counts = np.unique(
+                self.texts, return_inverse=True, return_counts=True
+            )
+        else:  # NumPy finds no distinct rows of objects
+            distinct, inverse = self.texts, np.arange(len(self.texts))
+            counts = np.full(len(distinct), self.texts.shape[1])
+        fitted = clone(side_of(transformer))
         if isinstance(fitted, BertVectorizer):  # one pass gives vectors and token counts
             features = fitted._learn_vectors(distinct.tolist(), counts, _CHUNK_TEXTS, report_texts)
         else:
-            fitted.fit(self.texts)
+            fitted.fit(self.texts.ravel() if is_by_side else self.texts)
             chunks = []
             for start in range(0, len(distinct), _CHUNK_TEXTS):
                 chunks.append(as_rows(fitted.transform(distinct[start : start + _CHUNK_TEXTS])))
                 report_texts(int(counts[: start + _CHUNK_TEXTS].sum()))
             stack = sparse.vstack if sparse.issparse(chunks[0]) else np.concatenate
             features = as_rows(stack(chunks))
-        features = features[inverse]
+        inverse = inverse.reshape(-1, 2) if is_by_side else inverse.ravel()
+        features = transformer._combined(features, inverse) if is_by_side else features[inverse]
         cost = Cost(
             dimensions=features.shape[1],
             peak_mib=read_peak(),
             kept_bytes=_n_bytes(features),
             truncation_rate=_truncation_rate(fitted),
         )
-        sample = np.random.RandomState(self.random_state).permutation(distinct)[:_TIMED_TEXTS]
-        return features, replace(cost, encode_seconds=_time_encoding(fitted, sample))
+        rows = np.random.RandomState(self.random_state).permutation(
+            self.texts if is_by_side else distinct
+        )
+        seconds = _time_encoding(transformer, rows[:_TIMED_ROWS])
+        return features, replace(cost, encode_seconds=seconds)
 
     def _outcome(
         self, name: str, transformer: Any, fits: list[_Fit], encoding: Cost | None
@@ -336,13 +348,12 @@ def _collect_warnings(messages: list[str]) -> Iterator[None]:
     messages += [str(item.message) for item in caught if issubclass(item.category, UserWarning)]
 
 
-def _time_encoding(fitted: Any, texts: NDArray[np.object_]) -> float:
-    """Return the seconds for 1,000 texts, without a store and after the model is loaded."""
-    for part in parts_of(fitted):
-        if isinstance(part, BertVectorizer):
-            part.store = None
+def _time_encoding(transformer: Any, texts: NDArray[np.object_]) -> float:
+    """Return the seconds for 1,000 rows, without a store and after the model is loaded."""
+    fitted = with_store(transformer, None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were shown for all texts
+        fitted.fit(texts)
         fitted.transform(texts[:1])
         clock = _Clock()
         fitted.transform(texts)
@@ -396,8 +407,8 @@ def _n_bytes(features: Any) -> int:
 
 
 def _oov_rate(transformer: Any, texts: NDArray[np.object_]) -> float:
-    parts = [part for part in parts_of(transformer) if hasattr(part, "oov_report")]
-    return parts[0].oov_report(texts).rate if parts else math.nan
+    parts = [part for part in parts_of(side_of(transformer)) if hasattr(part, "oov_report")]
+    return parts[0].oov_report(texts.ravel()).rate if parts else math.nan
 
 
 def _truncation_rate(transformer: Any) -> float:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 
 from ...errors import InvalidTableError
-from ...features import BertVectorizer, read_texts
+from ...features import BertVectorizer, PairVectorizer, read_texts
+from ...features.inputs.pairs import is_pairs, read_pairs
 from .candidates import parts_of, with_store
 from .default_estimators import default_estimator, majority_estimator
 from .folds import is_blank
@@ -30,16 +32,40 @@ __all__ = [
     "fit_features",
     "fit_pipeline",
     "make_estimator",
+    "named_pairs",
     "note_missing_texts",
+    "text_array",
 ]
 
 
 def as_texts(X: Any) -> NDArray[np.object_]:
-    """Return a column of texts as an array; they must not all be empty."""
-    texts = read_texts(X).texts
-    if texts and all(map(is_blank, texts)):
-        raise InvalidTableError(f"All {len(texts)} texts are missing or empty.")
-    return np.array(texts, dtype=object)
+    """Return texts as an array, pairs in two columns; they must not all be empty.
+
+    >>> as_texts(["Hi", None]).tolist(), as_texts([("a", "b")]).shape
+    (['Hi', ''], (1, 2))
+    """
+    texts = text_array(X, is_pairs(X))
+    if texts.size and all(map(is_blank, texts.ravel())):
+        raise InvalidTableError(f"All {texts.size} texts are missing or empty.")
+    return texts
+
+
+def text_array(X: Any, are_pairs: bool) -> NDArray[np.object_]:
+    """Return a column of texts as an array, or pairs as one of two columns."""
+    if not are_pairs:
+        return np.array(read_texts(X).texts, dtype=object)
+    read = read_pairs(X)
+    return np.array([read.first, read.second], dtype=object).T
+
+
+def named_pairs(texts: NDArray[np.object_], names: tuple[str, ...] | None) -> Any:
+    """Return pairs as a DataFrame if their columns have names, and all else as it is.
+
+    A pipeline that knows the names refuses columns in another order.
+    """
+    if texts.ndim == 1 or names is None:
+        return texts
+    return pd.DataFrame({name: texts[:, side] for side, name in enumerate(names)}, dtype=object)
 
 
 def note_missing_texts(texts: NDArray[np.object_], of_rows: str = "") -> list[str]:
@@ -50,11 +76,11 @@ def note_missing_texts(texts: NDArray[np.object_], of_rows: str = "") -> list[st
     >>> note_missing_texts(as_texts(["Hi", None, " "]))
     ['2 of 3 texts are missing or empty. They are read as "".']
     """
-    n_missing = sum(map(is_blank, texts))
+    n_missing = sum(map(is_blank, texts.ravel()))
     if not n_missing:
         return []
     return [
-        f'{n_missing:,} of {len(texts):,} texts{of_rows} are missing or empty. They are read as "".'
+        f'{n_missing:,} of {texts.size:,} texts{of_rows} are missing or empty. They are read as "".'
     ]
 
 
@@ -68,7 +94,7 @@ def make_estimator(estimator: Any, features: Any, kind: Kind, labels: NDArray[An
     return default_estimator(features, kind, labels) if estimator is None else clone(estimator)
 
 
-def fit_features(transformer: Any, texts: NDArray[np.object_], labels: NDArray[Any]) -> Any:
+def fit_features(transformer: Any, texts: Any, labels: NDArray[Any]) -> Any:
     """Fit a transformer and return the features of the same texts."""
     if hasattr(transformer, "fit_transform"):
         return transformer.fit_transform(texts, labels)
@@ -78,7 +104,7 @@ def fit_features(transformer: Any, texts: NDArray[np.object_], labels: NDArray[A
 def fit_pipeline(
     transformer: Any,
     estimator: Any,
-    texts: NDArray[np.object_],
+    texts: NDArray[np.object_] | pd.DataFrame,
     target: Target,
     store: str | Path | EmbeddingStore | None = "auto",
 ) -> Pipeline:
@@ -90,8 +116,8 @@ def fit_pipeline(
         The features. None predicts the majority class or the mean.
     estimator : estimator or None
         The estimator. None takes the default estimator of `compare`.
-    texts : ndarray of shape (n_rows,), dtype object
-        The texts.
+    texts : ndarray of shape (n_rows,) or (n_rows, 2), or DataFrame of two columns, dtype object
+        The texts, or pairs of texts.
     target : Target
         The target of the texts, as in the attribute ``target`` of `Comparison`.
     store : "auto", str, Path, EmbeddingStore or None, default="auto"
@@ -133,4 +159,11 @@ def fit_pipeline(
     for part, given in zip(parts_of(features), parts_of(transformer), strict=True):
         if isinstance(part, BertVectorizer):
             part.store = given.store
+    for pair in parts_of(features):
+        if isinstance(pair, PairVectorizer):  # it holds what it fitted beside its parameter
+            for part, given in zip(
+                parts_of(pair.vectorizer_), parts_of(pair.vectorizer), strict=True
+            ):
+                if isinstance(part, BertVectorizer):
+                    part.store = given.store
     return Pipeline([("features", features), ("estimator", model)])

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from ...errors import InvalidParameterError
 from ...validation import short_repr
-from .fitting import fit_pipeline
+from .fitting import fit_pipeline, named_pairs
 from .folds import Folds
 from .metrics import Metric
 from .outcome import Outcome
@@ -47,6 +47,7 @@ class ComparisonResult:
     primary: str | None
     _estimator: Any
     _store: EmbeddingStore | None
+    columns: tuple[str, ...] | None = None
 
     @cached_property
     def _ranked(self) -> tuple[pd.DataFrame, str]:
@@ -114,6 +115,15 @@ class ComparisonResult:
                 rows.append((name, size, estimate.mean, estimate.low, estimate.high))
         return pd.DataFrame(rows, columns=["features", "n_rows", self.metric, "low", "high"])
 
+    @property
+    def text_names(self) -> list[str]:
+        """Names of the columns of texts in `errors`."""
+        if self.texts.ndim == 1:
+            return ["text"]
+        if self.columns is None:
+            return ["text 1", "text 2"]
+        return [f"{name} (text)" if name == "target" else name for name in self.columns]
+
     def errors(self, name: str, other: str | None = None) -> pd.DataFrame:
         """Return the rows that one feature set predicts correctly and another does not.
 
@@ -127,14 +137,15 @@ class ComparisonResult:
 
         Returns
         -------
-        table : DataFrame of shape (n_errors, 4)
+        table : DataFrame of shape (n_errors, 4) or (n_errors, 5)
             Columns ``text``, ``target``, and the predictions of both feature sets under their
-            names. The most confident come first: those in which the true class has a high
-            probability by ``name`` and a low one by ``other``, by the difference of both. For
-            several labels, by the mean probability that a label is as it is. A feature set without
-            probabilities is taken for equally confident in all rows; equals stay in their order.
-            For regression, the rows for which the prediction of ``name`` is closer, those with the
-            largest difference first.
+            names. Pairs have the names of their columns in place of ``text``, or ``text 1`` and
+            ``text 2`` if these have none. The most confident come first: those in which the true
+            class has a high probability by ``name`` and a low one by ``other``, by the difference
+            of both. For several labels, by the mean probability that a label is as it is. A feature
+            set without probabilities is taken for equally confident in all rows; equals stay in
+            their order. For regression, the rows for which the prediction of ``name`` is closer,
+            those with the largest difference first.
 
         Raises
         ------
@@ -164,7 +175,9 @@ class ComparisonResult:
             gains = self._confidence(first) - self._confidence(second)
         rows = np.flatnonzero(is_flipped)
         rows = rows[np.argsort(-gains[rows], kind="stable")]
-        columns: dict[str, Any] = {"text": self.texts[rows], "target": self._labels(truth[rows])}
+        sides = self.texts.reshape(len(self.texts), -1)[rows].T
+        columns: dict[str, Any] = dict(zip(self.text_names, sides, strict=True))
+        columns["target"] = self._labels(truth[rows])
         for kind, outcome in ((name, first), (other, second)):
             columns[f"{kind} (features)" if kind in columns else kind] = self._labels(
                 outcome.predictions[rows]
@@ -272,9 +285,10 @@ class ComparisonResult:
         Returns
         -------
         pipeline : Pipeline
-            The fitted pipeline. It predicts from texts. For several labels a row it predicts a
-            column of 0 and 1 for each label of ``target.classes``. The default estimator of up to
-            20 labels also has them as ``classes_``, and ``predict_proba`` with the same columns.
+            The fitted pipeline. It predicts from texts, or pairs of texts. For several labels a row
+            it predicts a column of 0 and 1 for each label of ``target.classes``. The default
+            estimator of up to 20 labels also has them as ``classes_``, and ``predict_proba`` with
+            the same columns.
 
         Raises
         ------
@@ -287,9 +301,8 @@ class ComparisonResult:
         """
         name = self.best if name is None else name
         self._outcome(name)
-        return fit_pipeline(
-            self.roster[name], self._estimator, self.texts, self.target, self._store
-        )
+        texts = named_pairs(self.texts, self.columns)
+        return fit_pipeline(self.roster[name], self._estimator, texts, self.target, self._store)
 
     def __str__(self) -> str:
         if not self.outcomes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,7 +13,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
 from ...errors import InvalidParameterError, InvalidTextError
-from ...features import PairVectorizer, read_texts
+from ...features import read_texts
+from ...features.pairs import PairsBase
 from ...validation import invalid
 from ..saving.compact import estimators_within
 from .write import describe_fault
@@ -33,13 +35,19 @@ class FittedColumns:
     """The columns of the table that a pipeline takes.
 
     The file calls them ``in_file``. ``texts`` are columns of texts, and whether missing ones are
-    accepted. ``labels`` are columns whose values stay as they are. Others become numbers.
+    accepted. ``labels`` are columns whose values stay as they are. Others become numbers. ``pair``
+    are the columns of pairs of texts, if it takes these.
     """
 
     names: list[str]
     in_file: list[str]
     texts: dict[str, bool]
     labels: set[str]
+    pair: tuple[str, ...] = ()
+
+    def named_in_file(self, names: Sequence[str]) -> list[str]:
+        """Return what the file calls columns."""
+        return [self.in_file[self.names.index(name)] for name in names]
 
     def table(self, chunk: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         """Return rows of a file as the table that the pipeline takes."""
@@ -61,18 +69,24 @@ class FittedColumns:
         return texts.where(~read.is_missing, None) if self.texts[name] else texts
 
 
-def fitted_columns(saved: SavedPipeline, text: str | None) -> FittedColumns | None:
+def fitted_columns(saved: SavedPipeline, text: str | Sequence[str] | None) -> FittedColumns | None:
     """Return the columns of the table that a pipeline takes; None if it takes texts alone.
 
-    ``text`` is the name of the column of texts in the file, if it has another than in training.
+    ``text`` is the name of the column of texts in the file, or the names of two of pairs, if they
+    have others than in training.
     """
     first = _first_step(saved.pipeline)
     fitted = getattr(saved.pipeline, "feature_names_in_", getattr(first, "span_columns_", None))
-    if fitted is None and isinstance(first, (ColumnTransformer, PairVectorizer)):
+    pair = saved.text if isinstance(saved.text, tuple) else ()
+    if fitted is None and pair:
+        fitted = pair
+    elif fitted is not None and isinstance(first, PairsBase):
+        pair = tuple(fitted)
+    if fitted is None and isinstance(first, (ColumnTransformer, PairsBase)):
         raise InvalidParameterError(
             "The 'saved' parameter must hold a pipeline that knows the names of its columns. Got"
             f" one that was fitted on {first.n_features_in_} columns without names. Fit it on a"
-            " DataFrame."
+            " DataFrame, or name the columns of pairs when you save it, text=('first', 'second')."
         )
     if fitted is None or (len(fitted) == 1 and not _takes_tables(first)):
         return None
@@ -89,13 +103,36 @@ def fitted_columns(saved: SavedPipeline, text: str | None) -> FittedColumns | No
             texts |= {name: takes_missing and texts.get(name, True) for name in own}
         elif isinstance(own, tuple) or _knows_labels(transformer):
             labels.update(own)
+    for name in pair:
+        texts.setdefault(name, False)  # the majority class reads none
     in_file = list(names)
-    if text is not None and text not in names:
-        renamed = saved.text if saved.text in names else next(iter(texts), None)
-        if renamed is None or (saved.text is None and len(texts) > 1):
-            raise invalid("text", f"None or one of the columns {names}", text)
-        in_file[names.index(renamed)] = text
-    return FittedColumns(names, in_file, texts, labels)
+    for old, new in _new_names(saved, text, names, list(texts), pair):
+        in_file[names.index(old)] = new
+    return FittedColumns(names, in_file, texts, labels, pair)
+
+
+def _new_names(
+    saved: SavedPipeline,
+    text: str | Sequence[str] | None,
+    names: list[str],
+    texts: list[str],
+    pair: tuple[str, ...],
+) -> list[tuple[str, str]]:
+    """Return the columns of texts that have other names in the file, with these names."""
+    if text is None or (isinstance(text, str) and text in names):
+        return []
+    rule = f"None or one of the columns {names}"
+    if pair:
+        if isinstance(text, str) or len(text) != 2:
+            rule = f"None or the names of both columns of pairs, in training {list(pair)}"
+            raise invalid("text", rule, text)
+        return list(zip(pair, text, strict=True))
+    if not isinstance(text, str):
+        raise invalid("text", rule, list(text))
+    renamed = saved.text if saved.text in names else next(iter(texts), None)
+    if not isinstance(renamed, str) or (saved.text is None and len(texts) > 1):
+        raise invalid("text", rule, text)
+    return [(renamed, text)]
 
 
 def _first_step(step: Any) -> Any:

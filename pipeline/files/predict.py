@@ -39,7 +39,7 @@ def predict_file(
     file: str | Path,
     output: str | Path | IO[bytes],
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     keep: Sequence[str] | None = None,
     chunk_rows: int = 4096,
     probabilities: bool | None = None,
@@ -56,14 +56,15 @@ def predict_file(
         File to read: CSV, TSV, Parquet, JSON lines or Excel, see `read_table`.
     output : str, Path or binary stream
         File to write: ``.csv``, ``.parquet`` or ``.jsonl``. A stream is CSV. The columns are
-        ``row`` (counted from 0), ``text`` (if there are texts), the name of the target or of each
+        ``row`` (counted from 0), ``text`` (if there are texts; pairs have both columns under their
+        names), the name of the target or of each
         label, and ``probability_<class>``. A name that is taken gets an underscore. In CSV, texts
         that a spreadsheet could run as formulas begin with an apostrophe. Until the file is
         complete it has a fresh name beside it, ``<output>.part-...``. After an error or Ctrl-C that
         file holds the finished rows, and a note of the exception names it.
-    text : str or None, default=None
-        Name of the column with the texts, if it has another than in training. Other columns that
-        the pipeline was trained on keep their names.
+    text : str, sequence of str or None, default=None
+        Name of the column with the texts, or names of the two columns of pairs, if they have others
+        than in training. Other columns that the pipeline was trained on keep their names.
     keep : sequence of str or None, default=None
         Columns of the file to write after ``row``, in place of ``text``.
     chunk_rows : int, default=4096
@@ -137,6 +138,8 @@ def predict_file(
     """
     columns = fitted_columns(saved, text)
     column = (saved.text if text is None else text) if columns is None else columns.in_file
+    if columns is None and column is not None and not isinstance(column, str):
+        raise invalid("text", "one name, since the pipeline was trained on single texts", text)
     if column is None:
         rule = "the name of a column, since the pipeline does not say which it was trained on"
         raise invalid("text", rule, text)
@@ -144,8 +147,8 @@ def predict_file(
         raise invalid("keep", "a sequence of names of columns, or None", keep)
     predictor = _Predictor(saved, probabilities, columns, file)
     needed = [column] if isinstance(column, str) else list(column)
-    shown = column if isinstance(column, str) else predictor.text_column
-    default = {} if shown is None else {"text": shown}
+    shown = needed if isinstance(column, str) else predictor.text_columns
+    default = {"text": shown[0]} if len(shown) == 1 else {name: name for name in shown}
     titles = default if keep is None else {name: name for name in keep}
     wanted = list(dict.fromkeys([*needed, *titles.values()]))
 
@@ -217,16 +220,17 @@ class _Predictor:
         self._takes_missing = get_tags(pipeline[0]).input_tags.allow_nan
         self._columns = columns
         self._file = file
-        if columns is not None:
-            candidates = [saved.text, *columns.texts]
-            self._shown = next((name for name in candidates if name in columns.texts), None)
+        self._text = saved.text
 
     @property
-    def text_column(self) -> str | None:
-        """The column of the file with the texts to show, if there are several columns."""
-        if self._columns is None or self._shown is None:
-            return None
-        return self._columns.in_file[self._columns.names.index(self._shown)]
+    def text_columns(self) -> list[str]:
+        """The columns of the file with the texts to show, if there are several columns."""
+        if self._columns is None:
+            return []
+        known = self._columns.texts
+        first = next((name for name in (self._text, *known) if name in known), None)
+        shown = self._columns.pair or (() if first is None else (first,))
+        return self._columns.named_in_file(shown)
 
     def __call__(self, rows: Any) -> pd.DataFrame:
         """Predict for a series of texts, or for a table of the columns."""

@@ -182,9 +182,10 @@ def _about(comparison: ComparisonResult) -> str:
     kind = {"multilabel": f"{n_classes} labels", "regression": "regression"}
     name = shorten(target.name or "the target", MAX_NAME)
     n_sets = len(comparison.outcomes)
+    noun = "pairs of texts" if comparison.texts.ndim == 2 else "texts"
     return (
         f"{n_sets} feature {'set' if n_sets == 1 else 'sets'}, each used to predict {name}"
-        f" ({kind.get(target.kind, f'{n_classes} classes')}) from {len(comparison.texts):,} texts."
+        f" ({kind.get(target.kind, f'{n_classes} classes')}) from {len(comparison.texts):,} {noun}."
     )
 
 
@@ -298,7 +299,7 @@ def _find_occurrences(comparison: ComparisonResult, word: str | None) -> Occurre
 
 def _is_example(comparison: ComparisonResult) -> bool:
     """Whether the texts are those of the built-in example, with the word that it is known for."""
-    texts = set(comparison.texts.tolist())
+    texts = set(comparison.texts.ravel().tolist())
     example = load_example()
     return texts <= set(example["text"]) and not texts.isdisjoint(
         example.loc[example["word"].str.lower() == EXAMPLE_WORD, "text"]

@@ -38,8 +38,10 @@ class Comparison(ComparisonResult):
         Notes on the table.
     settings : dict of str to str
         Description of the comparison.
-    texts : ndarray of shape (n_rows,), dtype object
-        The texts.
+    texts : ndarray of shape (n_rows,) or (n_rows, 2), dtype object
+        The texts, or pairs of texts.
+    columns : tuple of str or None
+        Names of the two columns of pairs.
     target : Target
         The values to predict.
     index : Index of length n_rows

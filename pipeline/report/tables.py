@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``look`` is "wordy" if it holds texts, "dense" if it is wide."""
+    """A table; ``look`` is "wordy" if it holds texts ("pairs" if two a row), "dense" if wide."""
 
     caption: str
     columns: list[str]
@@ -192,17 +192,20 @@ def _flip(comparison: ComparisonResult, right: str, wrong: str) -> Flip:
     if rows.empty:
         return Flip(heading, None)
     first = rows.iloc[:_MAX_FLIPPED]
-    caption = f"{len(rows):,} {'text' if len(rows) == 1 else 'texts'}"
+    has_pairs = comparison.texts.ndim == 2
+    noun = "pair" if has_pairs else "text"
+    caption = f"{len(rows):,} {noun if len(rows) == 1 else f'{noun}s'}"
     if len(first) < len(rows):
         caption = f"The first {len(first)} of {caption}"
     shown = []
-    for label, (text, *labels) in zip(
-        first.index, first.itertuples(index=False, name=None), strict=True
-    ):
-        cells = [_shorten_text(text), *map(_format_label, labels)]
+    n_texts = len(comparison.text_names)
+    for label, values in zip(first.index, first.itertuples(index=False, name=None), strict=True):
+        cells = [*map(_shorten_text, values[:n_texts]), *map(_format_label, values[n_texts:])]
         shown.append(Row(shorten(label, _MAX_LABEL), [Cell(cell, is_text=True) for cell in cells]))
-    columns = ["row", "text", "actual", one, other]
-    return Flip(heading, Table(caption, columns, shown, "wordy", f"{heading}: {caption}"))
+    names = [shorten(name, _MAX_LABEL) for name in comparison.text_names]
+    columns = ["row", *names, "actual", one, other]
+    look = "wordy pairs" if has_pairs else "wordy"
+    return Flip(heading, Table(caption, columns, shown, look, f"{heading}: {caption}"))
 
 
 def _shorten_text(text: Any) -> str:

@@ -144,7 +144,10 @@ def word_occurrences(comparison: ComparisonResult, word: str | None = None) -> O
         example = load_example()
         texts, labels = example["text"].tolist(), example["label"].tolist()
         return replace(occurrences_in(texts, labels, EXAMPLE_WORD, vectorizer), is_example=True)
-    return occurrences_in(comparison.texts.tolist(), _labels(comparison.target), word, vectorizer)
+    labels = _labels(comparison.target)
+    if comparison.texts.ndim == 2:
+        labels = [label for label in labels for _ in range(2)]
+    return occurrences_in(comparison.texts.ravel().tolist(), labels, word, vectorizer)
 
 
 def _labels(target: Target) -> list[str]:

@@ -44,8 +44,8 @@ class SavedPipeline:
     ----------
     pipeline : Pipeline
         The fitted pipeline. It predicts from texts.
-    text : str or None
-        Name of the column that held the texts.
+    text : str, tuple of str or None
+        Name of the column that held the texts, or the names of the two columns of pairs.
     target : str, tuple of str or None
         Name of the target, or the name of each label of a multilabel target.
     versions : dict of str to str, default={}
@@ -69,7 +69,7 @@ class SavedPipeline:
     """
 
     pipeline: Pipeline
-    text: str | None
+    text: str | tuple[str, ...] | None
     target: str | tuple[str, ...] | None
     versions: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def save_pipeline(
     pipeline: BaseEstimator,
     path: str | Path,
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     target: str | Sequence[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     trusted: Sequence[str] = (),
@@ -100,8 +100,8 @@ def save_pipeline(
         estimator that takes texts itself, such as `BertClassifier`, becomes its only step.
     path : str or Path
         A file name that ends in ``.skops``. The file is written atomically.
-    text : str or None, default=None
-        Name of the column that held the texts.
+    text : str, sequence of str or None, default=None
+        Name of the column that held the texts, or the names of the two columns of pairs.
     target : str, sequence of str or None, default=None
         Name of the target, or the name of each label of a multilabel target.
     metadata : mapping or None, default=None
@@ -170,12 +170,8 @@ def save_pipeline(
         ) from None
     facts = {
         "format": _FORMAT,
-        "text": _name("text", text),
-        "target": (
-            _name("target", target)
-            if target is None or isinstance(target, str)
-            else [_name("target", one) for one in target]
-        ),
+        "text": _names("text", text),
+        "target": _names("target", target),
         "versions": _versions(pipeline),
         "metadata": _checked_metadata(metadata),
     }
@@ -203,12 +199,17 @@ def check_model_output(path: str | Path) -> Path:
     return path
 
 
+def _names(parameter: str, value: Any) -> str | list[str | None] | None:
+    if isinstance(value, (list, tuple)):
+        if parameter == "text" and len(value) != 2:
+            raise invalid(parameter, "the name of a column, or the names of two of pairs", value)
+        return [_name(parameter, one) for one in value]
+    return _name(parameter, value)
+
+
 def _name(parameter: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        rule = "the name of a column, a str"
-        raise invalid(
-            parameter, rule + (" or a sequence of str" if parameter == "target" else ""), value
-        )
+        raise invalid(parameter, "the name of a column, a str or a sequence of str", value)
     return value
 
 
@@ -336,15 +337,14 @@ def load_pipeline(
             or not isinstance(pipeline.steps, list)
         ):
             raise ValueError("it holds something else")
-        target = facts["target"]
+        text, target = (
+            tuple(map(str, facts[key])) if isinstance(facts[key], list) else _name(key, facts[key])
+            for key in ("text", "target")
+        )
         saved = SavedPipeline(
             pipeline,
-            _name("text", facts["text"]),
-            (
-                tuple(str(name) for name in target)
-                if isinstance(target, list)
-                else _name("target", target)
-            ),
+            text,
+            target,
             {str(name): str(value) for name, value in facts["versions"].items()},
             dict(facts["metadata"]),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -193,6 +194,8 @@ def test_it_is_pickled_and_saved_and_predicts_for_a_file(
     predicted = pd.read_csv(tmp_path / "out.csv")
     np.testing.assert_allclose(predicted["probability_a"], wanted[:, 0], atol=1e-6)
     saved.pipeline.fit(PAIRS, ["a", "b", "a", "b"])  # columns without names
+    named = replace(saved, text=("one", "two"))
+    assert predict_file(named, tmp_path / "new.csv", tmp_path / "out.csv") == len(PAIRS)
     with pytest.raises(InvalidParameterError, match="knows the names of its columns"):
         predict_file(saved, tmp_path / "new.csv", tmp_path / "out.csv")
 

@@ -32,7 +32,7 @@ def make_comparison(
     names: list[str] | None = None,
     n_rows: int = 200,
     classes: list[Any] | None = None,
-    texts: list[str] | None = None,
+    texts: list[Any] | None = None,
     gain: float = 0.06,
     *,
     scoring: tuple[str, ...] | None = None,

@@ -21,13 +21,15 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, LogisticR
 from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from bertvectorizer import (
     BertVectorizer,
     Comparison,
     EmbeddingStore,
+    OverlapVectorizer,
+    PairVectorizer,
     StaticVectorizer,
     Word2VecVectorizer,
     compare,
@@ -232,9 +234,97 @@ def test_stores_of_the_users(given: str, model: str, tmp_path: Path) -> None:
     assert shared is None or shared.stats.encoded == 0
 
 
+# Pairs of texts
+
+
+def pairs_of(n_sentences: int) -> pd.DataFrame:
+    """Return 60 pairs; each second text stands in as many pairs as there are of each."""
+    second = [TEXTS[row % n_sentences] for row in range(60)]
+    return pd.DataFrame({"premise": TEXTS, "hypothesis": [f"{text} Yes." for text in second]})
+
+
+@pytest.mark.parametrize("kind", ["overlap", "words", "word2vec", "bert", "columns"])
+def test_scores_of_pairs_are_those_of_a_pipeline(kind: str, model: str) -> None:
+    pairs = pairs_of(30)
+    single = {
+        "words": TfidfVectorizer(min_df=2),
+        "word2vec": Word2VecVectorizer(vector_size=6, epochs=1, n_buckets=16, random_state=0),
+        "bert": BertVectorizer(model, layers=[-1, -2]),
+    }
+    of_pairs = {
+        "overlap": OverlapVectorizer(),
+        "columns": FunctionTransformer(lambda X: np.vectorize(len)(np.asarray(X, dtype=object))),
+        **{name: PairVectorizer(one) for name, one in single.items()},
+    }[kind]
+    folds = StratifiedKFold(2, shuffle=True, random_state=3)
+    with pytest.warns(UserWarning, match=r"\d+ of 60 pairs are judged after learning from another"):
+        comparison = compare(
+            pairs, LABELS, {kind: single.get(kind, of_pairs)}, cv=folds, scoring="neg_log_loss"
+        )
+    by_hand = cross_val_score(
+        make_pipeline(of_pairs, *default_head(kind == "words")),
+        *(pairs, LABELS),
+        cv=folds,
+        scoring="neg_log_loss",
+        error_score="raise",
+    )
+    np.testing.assert_allclose(
+        comparison.outcomes[kind].scores["log_loss"], -by_hand, rtol=1e-4 if kind == "bert" else 0
+    )
+    assert (comparison.table["oov_rate"].notna() == (kind == "word2vec")).all()
+    assert comparison.table["encode_seconds"].notna().all()
+
+
+def test_a_sentence_of_pairs_is_encoded_once_and_names_are_kept(model: str) -> None:
+    pairs = pairs_of(30)
+    features = {"words": TfidfVectorizer(), "BERT": BertVectorizer(model)}
+    comparison = quick(pairs, LABELS, features, KNeighborsClassifier(3))
+    store = comparison_store()
+    assert store is not None
+    assert store.stats.encoded == store.stats.texts == 90
+    assert comparison.settings["folds"] == (
+        "2 stratified folds that keep pairs with a common text together"
+    )
+    assert comparison.notes == []
+    rows = comparison.errors("BERT", "words")
+    assert rows.columns.tolist() == ["premise", "hypothesis", "target", "BERT", "words"]
+    pd.testing.assert_frame_equal(rows.iloc[:, :2], pairs.loc[rows.index].astype(object))
+    pipeline = comparison.pipeline("BERT")
+    assert pipeline[0].vectorizer.store == pipeline[0].vectorizer_.store == "auto"
+    with pytest.raises(InvalidTextError, match="columns that 'fit' saw: 'premise' and"):
+        pipeline.predict(pairs[["hypothesis", "premise"]])
+    for given in (pairs.to_numpy(), list(pairs.itertuples(index=False)), pl.from_pandas(pairs)):
+        other = quick(given, LABELS, {"words": TfidfVectorizer()}, KNeighborsClassifier(3))
+        assert scores(other) == scores(comparison)
+    columns = quick(pairs.to_numpy(), LABELS, FEATURES).errors("words").columns
+    assert columns.tolist() == ["text 1", "text 2", "target", "words", "majority class"]
+
+
+def test_sentences_on_both_sides_of_a_fold() -> None:
+    hanging = pairs_of(1)  # all pairs share their second text
+    with pytest.warns(UserWarning, match=r"^60 of 60 pairs .* up to 60 pairs hang together"):
+        comparison = quick(hanging, LABELS, FEATURES)
+    assert comparison.settings["folds"] == "2 stratified folds"
+    with pytest.raises(InvalidTableError, match="as many groups as folds"):
+        quick(hanging, LABELS, FEATURES, group_duplicates=True)
+    pairs, known = pairs_of(30), ["majority class", "overlap"]
+    with pytest.warns(UserWarning, match=r"of 60 pairs are judged .*, which may flatter .*=True"):
+        comparison = quick(pairs, LABELS, known, group_duplicates=False)
+    assert list(comparison.roster) == ["majority class", "word overlap"]
+    test = (pairs.head(4), LABELS.head(4))
+    with pytest.warns(UserWarning, match=r"4 of 4 pairs held back .* may flatter the scores"):
+        assert quick(pairs, LABELS, FEATURES, test=test).n_test == 4
+    with pytest.raises(InvalidTableError, match=r"must have the columns of X, .*'premise'"):
+        quick(pairs, LABELS, FEATURES, test=(pairs.iloc[:, ::-1], LABELS))
+    with pytest.raises(InvalidTextError, match="must be a pair of texts"):
+        quick(pairs, LABELS, FEATURES, test=(TEXTS, LABELS))
+    with pytest.raises(InvalidParameterError, match=r"'group_duplicates' .* 'auto', True or"):
+        quick(pairs, LABELS, FEATURES, group_duplicates="yes")
+
+
 def test_names_of_the_default_features(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.setattr(
-        MODULE, "default_features", lambda: {**FEATURES, "BERT": BertVectorizer(model)}
+        MODULE, "default_features", lambda **_: {**FEATURES, "BERT": BertVectorizer(model)}
     )
     assert list(quick(TEXTS, LABELS, ["WORDS", "majority class"]).outcomes) == [
         "words",
@@ -252,7 +342,7 @@ def test_names_of_the_default_features(monkeypatch: pytest.MonkeyPatch, model: s
 def test_distilled_words_that_are_left_out_are_mentioned(
     leaks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MODULE, "default_features", lambda: FEATURES)
+    monkeypatch.setattr(MODULE, "default_features", lambda **_: FEATURES)
     monkeypatch.setattr(MODULE, "can_distill", lambda: False)
     texts = ["the same"] * 60 if leaks else TEXTS
     with warnings.catch_warnings(record=True) as caught:

@@ -58,9 +58,10 @@ def test_an_option_is_given_once(command: str, option: str, run: Run) -> None:
 
 def test_options_that_repeat() -> None:
     assert sorted(REPEATED) == [
-        *(("compare", f"--{name}") for name in ("features", "model", "scoring", "vectors")),
-        ("predict", "--keep"),
-        *(("train", f"--{name}") for name in ("features", "model", "vectors")),
+        *(("compare", f"--{name}") for name in ("features", "model", "scoring", "text", "vectors")),
+        ("embed", "--text"),  # to say that it takes no pairs
+        *(("predict", f"--{name}") for name in ("keep", "text")),
+        *(("train", f"--{name}") for name in ("features", "model", "text", "vectors")),
     ]
 
 
@@ -69,7 +70,8 @@ def test_help_names_the_feature_sets(
     command: str, run: Run, default_model_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(candidates, "can_distill", lambda: True)
-    assert list(default_features(model_name=str(default_model_directory))) == list(FEATURE_NAMES)
+    known = default_features(model_name=str(default_model_directory), pairs=True)
+    assert list(known) == list(FEATURE_NAMES)
     shown = " ".join(run(command, "--help").out.split())
     assert [name for name in FEATURE_NAMES if f"'{name}'" not in shown] == []
     assert "tfidf" in shown

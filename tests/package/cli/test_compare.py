@@ -526,3 +526,24 @@ def test_the_numbers_are_those_of_python(compare: Any, table: Path, tmp_path: Pa
         np.testing.assert_array_equal(
             scores["accuracy"], expected.outcomes[name].scores["accuracy"]
         )
+
+
+def test_pairs_have_two_columns_of_texts(tmp_path: Path, model: Path, run: Run) -> None:
+    table, report = tmp_path / "pairs.csv", tmp_path / "pairs.html"
+    rows = [
+        (f"the bat {row}", f"{reply} {row}", reply) for row, reply in enumerate(["yes", "no"] * 10)
+    ]
+    pd.DataFrame(rows, columns=["said", "reply", "label"]).to_csv(table, index=False)
+    words = ["compare", table, "--text", "said", "--text", "reply", "--target", "label"]
+    words += ["--model", model, "--cv", "2", "--features", "overlap", "--features", "BERT"]
+    result = run(*words, "--report", report, "--word", "yes")
+    assert result.code == 0
+    assert "20 pairs of texts; 2 stratified folds that keep pairs with a common" in result.out
+    assert "word overlap" in result.out
+    assert "said" in report.read_text(encoding="utf-8")
+    grouped = run(*words, "--no-group-duplicates")
+    assert "2 stratified folds\n" in grouped.out
+    assert_one_line(run(*words, "--text", "label"), "must be different columns", "'said', 'reply'")
+    table.write_text("a,b,c,d\n1,2,3,4\n")
+    words[2:8] = ["--text", "a", "--text", "b", "--text", "c", "--target", "d"]
+    assert_one_line(run(*words), "--text must name one column of texts, or two")

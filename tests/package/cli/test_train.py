@@ -91,6 +91,50 @@ def test_the_best_is_saved_and_used(table: Path, model: Path, run: Run) -> None:
     )
 
 
+def test_pairs_are_trained_on_and_predicted(tmp_path: Path, model: Path, run: Run) -> None:
+    verdicts = [("Yes, it is so", "yes"), ("No, it is not", "no")]
+    rows = [
+        (f"{text} {number}", f"{reply} {number}", verdict)
+        for number, (text, _) in enumerate(ROWS)
+        for reply, verdict in verdicts
+    ]
+    table, saved, output = (tmp_path / name for name in ("pairs.csv", "m.skops", "out.parquet"))
+    pairs = pd.DataFrame(rows, columns=["said", "reply", "verdict"])
+    pairs.to_csv(table, index=False)
+    given = ["train", table, "--text", "said", "--text", "reply", "--target", "verdict"]
+    given += ["-o", saved, "--model", model, "--cv", "2"]
+    chosen = [word for name in ("overlap", "tfidf", "BERT cls") for word in ("--features", name)]
+    result = run(*given, *chosen)
+    assert result.code == 0
+    assert result.out.startswith("TF-IDF words: accuracy 1.000")
+    loaded = load_pipeline(saved)
+    assert (loaded.text, loaded.target) == (("said", "reply"), "verdict")
+    assert loaded.pipeline.feature_names_in_.tolist() == ["said", "reply"]
+    assert run("predict", saved, table, "-o", output).code == 0
+    frame = pd.read_parquet(output)
+    assert frame.columns.tolist()[:4] == ["row", "said", "reply", "verdict"]
+    pd.testing.assert_frame_equal(frame[["said", "reply", "verdict"]], pairs, check_dtype=False)
+    np.testing.assert_array_equal(
+        frame.iloc[:, 4:], loaded.pipeline.predict_proba(pairs[["said", "reply"]])
+    )
+    # Other names, in another order; a wrong number of names; the baseline that reads no text.
+    renamed = pairs.set_axis(["b", "a", "c"], axis=1)[["a", "c", "b"]]
+    renamed.to_csv(table, index=False)
+    predict = ["predict", saved, table, "-o", output]
+    assert_one_line(run(*predict, "--text", "b"), "both columns of pairs", "'said', 'reply'")
+    assert_one_line(run(*predict, *["--text", "a"] * 3), "--text must name one column", "'a', 'a'")
+    assert run(*predict, "--text", "b", "--text", "a").code == 0
+    again = pd.read_parquet(output)
+    assert again.columns.tolist()[1:3] == ["b", "a"]
+    np.testing.assert_array_equal(again.iloc[:, 4:], frame.iloc[:, 4:])
+    given[2:8] = ["--text", "b", "--text", "a", "--target", "c"]
+    assert run(*given[:-2], "--features", "majority class").code == 0
+    assert run(*predict).code == 0
+    assert pd.read_parquet(output).columns.tolist()[1:4] == ["b", "a", "c"]
+    embed = run("embed", table, "--text", "a", "--text", "b", "-o", tmp_path / "out.npy")
+    assert_one_line(embed, "Embed each column on its own", "PairVectorizer")
+
+
 def test_a_single_kind_is_trained_at_once(
     table: Path, model: Path, tmp_path: Path, run: Run
 ) -> None:

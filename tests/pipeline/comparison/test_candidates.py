@@ -6,11 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from bertvectorizer import BertVectorizer, EmbeddingStore, StaticVectorizer
+from bertvectorizer import (
+    BertVectorizer,
+    EmbeddingStore,
+    OverlapVectorizer,
+    PairVectorizer,
+    StaticVectorizer,
+)
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
 from bertvectorizer.pipeline import default_features, layer_features
 from bertvectorizer.pipeline.comparison import candidates as module
@@ -23,6 +31,7 @@ from bertvectorizer.pipeline.comparison.candidates import (
     is_contextual,
     join_models,
     name_majority,
+    of_pairs,
     parts_of,
     with_store,
 )
@@ -43,6 +52,36 @@ BERTS = [
 @pytest.fixture(scope="module")
 def model(tiny_model: ModelFactory) -> str:
     return str(tiny_model("bert"))
+
+
+def test_feature_sets_of_pairs(model: str) -> None:
+    features = default_features(["glove.6B.txt"], pairs=True, model_name=model)
+    singles = default_features(["glove.6B.txt"], model_name=model)
+    assert list(features) == [MAJORITY, "word overlap", *list(singles)[1:]]
+    assert isinstance(features["word overlap"], OverlapVectorizer)
+    for name, single in list(singles.items())[1:]:
+        assert isinstance(features[name], PairVectorizer)
+        assert repr(features[name].vectorizer) == repr(single)
+        assert find_cell(features[name]) == find_cell(single)
+    assert choose_primary(features) == "BERT"
+    assert list(choose_features(["overlap"], features)) == ["word overlap"]
+    joined = join_models({model: singles, "other": features})
+    assert list(joined)[-1] == "other concat of last 4"
+    # What takes pairs, and what is no transformer of texts, stays as it is.
+    words = TfidfVectorizer()
+    given = {
+        "pair": PairVectorizer(words),
+        "overlap": OverlapVectorizer(),
+        "function": FunctionTransformer(),
+        "columns": ColumnTransformer([("first", words, 0)]),
+        "scaled": make_pipeline(PairVectorizer(words), TruncatedSVD()),
+    }
+    assert of_pairs(given) == given
+    both = {
+        "topics": make_pipeline(words, TruncatedSVD()),
+        "union": FeatureUnion([("a", words), ("b", BertVectorizer(model))]),
+    }
+    assert {name: one.vectorizer for name, one in of_pairs(both).items()} == both
 
 
 @pytest.mark.parametrize("extra", [True, False])

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,21 @@ def test_whatever_users_write_stays_text(roster: dict[str, Any]) -> None:
     fragment = Page(repr_html(comparison))
     assert EVIL[0] in fragment.text
     assert not fragment.tags.keys() & {"script", "img", "b"}
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_both_texts_of_pairs_are_shown_and_stay_text(roster: dict[str, Any]) -> None:
+    texts = [(f"{EVIL[row % len(EVIL)]} bat {row}", f"The {EVIL[0]} bat") for row in range(60)]
+    comparison = replace(make_comparison(texts=texts, roster=roster), columns=(EVIL[1], "target"))
+    page = check(comparison, "bat")
+    assert "from 60 pairs of texts" in page.text
+    assert "Here are 120 occurrences" in page.text
+    rows = comparison.errors("BERT concat of last 4")
+    assert rows.columns.tolist()[:3] == [EVIL[1], "target (text)", "target"]
+    for row in rows.index[:10]:
+        assert f"bat {row}" in page.text
+    assert f"The {EVIL[0]} bat" in page.text
+    assert f"{len(rows)} pairs" in page.text
 
 
 @pytest.mark.usefixtures("blank_figures")
