@@ -397,12 +397,16 @@ def _label_table(y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
     try:
         table = np.asarray(dense)
     except ValueError:  # rows of different lengths
-        raise invalid("y", f"{_EXPECTED}, whose rows have one length", y) from None
+        rule = f"{_EXPECTED}, which MultiLabelBinarizer makes of lists of labels"
+        raise invalid("y", rule, y) from None
     if table.ndim != 2 or table.shape[1] < 2:
         return None, np.empty(0)
     check_complete(table, "y")
     if not np.isin(table, (0, 1)).all():
-        raise invalid("y", _EXPECTED, f"a table of shape {table.shape} with {table.ravel()[:3]}")
+        raise InvalidParameterError(
+            f"The 'y' parameter must be {_EXPECTED}. Got a table of shape {table.shape} with"
+            f" {short_repr(table.ravel()[:3].tolist())} instead."
+        )
     names = list(getattr(y, "columns", range(table.shape[1])))
     return table.astype(np.int64), np.array(names)
 
@@ -416,7 +420,7 @@ def _labels(y: Any, name: str = "y") -> NDArray[Any]:
         )
     check_complete(y, name)
     labels: NDArray[Any] = np.asarray(y)
-    if labels.dtype == object:
+    if labels.dtype.kind in "OT":  # objects, and strings of any length
         kinds = sorted({type(each).__name__ for each in labels.flat})
         if len(kinds) > 1:
             raise InvalidParameterError(
@@ -427,6 +431,6 @@ def _labels(y: Any, name: str = "y") -> NDArray[Any]:
     try:
         labels = column_or_1d(labels, warn=True)
         check_classification_targets(labels)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InvalidParameterError(f"{name} must be {_EXPECTED}. {error}") from error
     return labels

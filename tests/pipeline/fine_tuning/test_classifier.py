@@ -41,6 +41,7 @@ def test_it_learns_texts_and_pairs(tiny_model: ModelFactory) -> None:
         (pd.Series(LABELS, dtype="category"), ["game", "money"]),
         (pd.Series(LABELS, dtype="string", index=range(100, 112)), ["game", "money"]),
         (pl.Series(LABELS), ["game", "money"]),
+        (np.array(LABELS, dtype=np.dtypes.StringDType()), ["game", "money"]),
         (NUMBERS, [0, 1]),
         (pd.Series(NUMBERS, dtype="Int64"), [0, 1]),
         (np.array(NUMBERS, dtype=float) + 1, [1.0, 2.0]),
@@ -85,7 +86,9 @@ def test_tables_of_several_labels(y: Any, names: list[Any], tiny_model: ModelFac
         (["money"] * 12, r"at least two classes .* 1 class .*'money'"),
         (np.linspace(0, 1, 12), "Unknown label type: continuous"),
         (TABLE * 2, r"a table of shape \(12, 3\) with \[2"),
-        ([[1], [1, 0]], "rows have one length"),
+        ([[1], [1, 0]], "MultiLabelBinarizer"),
+        (np.array([b"a", b"b"] * 6), "bytes"),
+        ((label for label in LABELS), r"shape \(\)"),
         (LABELS[1:], "12"),
     ],
 )
