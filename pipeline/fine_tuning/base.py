@@ -55,6 +55,7 @@ __all__ = ["FineTunedEstimator", "FineTunedVectorizer", "Rows", "Target", "Tools
 _WIDTH_OF_BASE = 768
 _RATE_OF_BASE = 5e-5  # the highest of the BERT paper's, appendix A.3, for models of this width
 _HEAD_ALONE = 20  # a head alone takes larger steps
+_FAR = 3  # standard deviations; stars from 1 to 5 are closer
 
 _MAX_NETWORKS = 2
 _networks: dict[tuple[Any, ...], TrainableNetwork] = {}
@@ -123,6 +124,13 @@ class Target:
             return self
         scale = None if output is None else self.scale
         shift = self.shift / self.scale
+        if np.abs(shift).max() > _FAR:
+            warn_user(
+                f"The mean of y is {np.abs(shift).max():.1f} standard deviations away from 0, and"
+                " the last layer of this architecture has no bias that could hold it: training"
+                " may not reach it. Set a pooling, such as pooling='lasttoken', or subtract the"
+                " mean: TransformedTargetRegressor(regressor, transformer=StandardScaler())."
+            )
         values = (self.values + shift) * (self.scale if scale is None else 1)
         none = None if scale is None else np.zeros_like(scale)
         return replace(self, values=values.astype(np.float32), scale=scale, shift=none)
@@ -676,8 +684,9 @@ class FineTunedEstimator(
         Returns
         -------
         directory : Path
-            The directory. `BertVectorizer` gives the tuned vectors of it. With ``pooling="auto"``,
-            `AutoModelForSequenceClassification` and `CrossEncoder` of sentence-transformers open it
+            The directory. `BertVectorizer` gives the tuned vectors of it, and `BertWordVectorizer`
+            those of words. With ``pooling="auto"``, `AutoModelForSequenceClassification` and
+            `CrossEncoder` of sentence-transformers, or `AutoModelForTokenClassification`, open it
             too, and give the same numbers.
 
         Raises

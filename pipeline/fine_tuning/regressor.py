@@ -160,6 +160,9 @@ class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
     A fitted estimator holds the weights that training changed, and finds the base model by its name
     and fingerprint. Predictions are computed in float32.
 
+    The head of GPT-2 and some others has no bias, so that it has to learn the mean of the target;
+    ``fit`` warns if that is far from 0.
+
     References
     ----------
     .. [1] A. Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018,

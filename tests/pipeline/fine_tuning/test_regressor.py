@@ -67,6 +67,11 @@ def test_predictions_move_with_the_units_of_the_target(
     shift = 0.0 if family == "gpt2" else np.array([700.0, -3.0])
     moved = clone(regressor).fit(TEXTS, y * [100.0, 0.25] + shift).predict(TEXTS)
     np.testing.assert_allclose(moved, found * [100.0, 0.25] + shift, rtol=1e-4)
+    if family == "gpt2":
+        with pytest.warns(UserWarning, match="The mean of y is 3.4 standard deviations"):
+            clone(regressor).fit(TEXTS, y + 1)
+        far = clone(regressor).set_params(pooling="lasttoken").fit(TEXTS, y + 1000)
+        np.testing.assert_allclose(far.predict(TEXTS), y + 1000, atol=10)
 
 
 def test_a_constant_target_and_a_column_of_one(tiny_model: ModelFactory) -> None:
