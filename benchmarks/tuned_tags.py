@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bertvectorizer import BertWordVectorizer, SequenceLabeler
+from bertvectorizer import BertTagger, BertWordVectorizer, SequenceLabeler
 from bertvectorizer.pipeline.tagging.scoring import tag_score
 
 from .cpu_seconds import fit_and_predict
@@ -74,6 +74,4 @@ def _labeler(model: str, way: str) -> SequenceLabeler:
 
 
 def _tagger(model: str, way: str, seed: int) -> Any:
-    from bertvectorizer import BertTagger
-
     return BertTagger(model, trainable_layers=TUNED[way], random_state=seed, store=None)
