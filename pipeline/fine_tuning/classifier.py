@@ -413,11 +413,6 @@ def _label_table(y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
 
 def _labels(y: Any, name: str = "y") -> NDArray[Any]:
     """Return one column of classes."""
-    if y is None:
-        raise InvalidParameterError(
-            f"BertClassifier requires y to be passed, but the target {name} is None. Give the class"
-            " of each row."
-        )
     check_complete(y, name)
     labels: NDArray[Any] = np.asarray(y)
     if labels.dtype.kind in "OT":  # objects, and strings of any length

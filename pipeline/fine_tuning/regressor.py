@@ -275,15 +275,13 @@ class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
 
 def _numbers(y: Any, name: str = "y") -> NDArray[np.float64]:
     """Return numbers of shape (n_rows, n_outputs)."""
-    if y is None:
-        raise invalid(name, "the number of each row: requires y to be passed", None)
+    check_complete(y, name)
     values = np.asarray(y)
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)
     if values.ndim not in (1, 2) or not all(values.shape[1:]):
         rule = "one column of numbers, or a table of them with a column for each output"
         raise invalid(name, rule, f"an array of shape {values.shape}")
-    check_complete(values, name)
     is_text = values.dtype.kind in "US" or (
         values.dtype.kind == "O" and any(isinstance(each, (str, bytes)) for each in values.flat)
     )

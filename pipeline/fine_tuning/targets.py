@@ -17,7 +17,12 @@ __all__ = ["check_complete", "check_rows", "row_weights"]
 
 
 def check_complete(y: Any, name: str) -> None:
-    """Raise if a target is missing or infinite."""
+    """Raise if a target, or one of its values, is missing or infinite."""
+    if y is None:
+        raise InvalidParameterError(
+            f"Training requires y to be passed, but the target {name} is None. Give the target of"
+            " each row."
+        )
     values = np.asarray(y)
     if values.dtype.kind in "iubUS":
         return
