@@ -161,6 +161,8 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
 
     See Also
     --------
+    BertRegressor : The same for numbers.
+    BertTagger : The same for the words of sentences.
     BertVectorizer : Features of a model that is not trained.
     PairVectorizer : Features of pairs, without training.
 

@@ -120,6 +120,7 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
     --------
     BertWordVectorizer : Contextual vectors of words.
     StaticVectorizer : Static vectors of words, with ``unit="word"``.
+    BertTagger : A tagger that fine-tunes a transformer.
     read_conll : Read sentences and their tags from a file.
 
     Notes
