@@ -40,7 +40,8 @@ def network_of(directory: Path, **changes: Any) -> TrainableNetwork:
         "vocab_size": None,
         "seed": 0,
     }
-    return TrainableNetwork(open_checkpoint(directory), CPU, NetworkSpec(**{**spec, **changes}))
+    device = changes.pop("device", CPU)
+    return TrainableNetwork(open_checkpoint(directory), device, NetworkSpec(**{**spec, **changes}))
 
 
 def examples_of(
@@ -59,7 +60,8 @@ def lower_of(network: TrainableNetwork, examples: Examples) -> LowerStates | Non
     if network.begins_at is None:
         return None
     return LowerStates(
-        *(network.checkpoint, CPU, "float32", network.begins_at, examples.tokenized), None
+        *(network.checkpoint, network.device, "float32", network.begins_at, examples.tokenized),
+        None,
     )
 
 

@@ -103,14 +103,19 @@ class ArchitectureHead(nn.Module):
         wide = [each for each in layers if each.out_features == self.whole.config.num_labels]
         return wide[-1] if wide else None
 
+    @torch.no_grad()
     def initialize(self, random: torch.Generator) -> None:
-        """Draw new weights for the linear layers of the head, but for the one after [CLS]."""
+        """Draw new weights for the linear layers of the head, but for the one after [CLS].
+
+        They are drawn on the CPU, so that every device begins with the same ones.
+        """
         deviation = float(getattr(self.whole.config, "initializer_range", None) or 0.02)
         for name, module in self.whole.named_modules():
             if isinstance(module, nn.Linear) and not name.startswith(f"{self._prefix}."):
-                nn.init.normal_(module.weight, std=deviation, generator=random)
+                drawn = torch.empty(module.weight.shape).normal_(std=deviation, generator=random)
+                module.weight.copy_(drawn)
                 if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                    module.bias.zero_()
 
     def with_base(self, base: Any) -> Any:
         """Return the whole model, for saving: ``base`` stands in it again."""

@@ -123,8 +123,8 @@ class TrainableNetwork:
     def _make_head(self, checkpoint: Checkpoint, whole: Any) -> ArchitectureHead | LinearHead:
         random = torch.Generator().manual_seed(self.spec.seed)
         if whole is not None:
-            expected = self._outputs_of(whole)
-            head = ArchitectureHead(self.spec.unit, whole).to(self.device).eval()
+            expected = self._outputs_of(whole.to(self.device))
+            head = ArchitectureHead(self.spec.unit, whole).eval()
             if expected is not None and self._gives(head, expected):
                 head.initialize(random)
                 head.find_pooling(checkpoint)

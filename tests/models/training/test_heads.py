@@ -13,8 +13,9 @@ import transformers as hf
 from safetensors.torch import load_file, save_file
 
 from bertvectorizer.models.training.heads import ArchitectureHead, LinearHead
+from bertvectorizer.models.training.loop import train
 from tests.tiny import FAMILIES, LEAKY_FAMILIES, MORE_FAMILIES, ROBERTA_FAMILIES, ModelFactory
-from tests.training import TEXTS, examples_of, network_of
+from tests.training import TEXTS, data_of, examples_of, network_of, settings_of
 
 pytestmark = pytest.mark.numeric
 
@@ -25,8 +26,13 @@ LAST_TOKEN = {"gpt2", "openai-gpt", "mistral"}
 ROWS = np.arange(len(TEXTS))
 
 
-@pytest.mark.parametrize("unit", ["text", "word"])
-@pytest.mark.parametrize("family", EVERY)
+@pytest.mark.parametrize(
+    ("family", "unit"),
+    [
+        *((family, "text") for family in EVERY),
+        *((family, "word") for family in ("bert", "deberta-v2", "gpt2", "openai-gpt", "convbert")),
+    ],
+)
 def test_the_head_of_each_architecture_gives_what_the_whole_model_does(
     tiny_model: ModelFactory, family: str, unit: str
 ) -> None:
@@ -35,8 +41,11 @@ def test_the_head_of_each_architecture_gives_what_the_whole_model_does(
     head = network.head
     if family in WITHOUT_HEAD[unit]:
         assert isinstance(head, LinearHead)
+        assert head.poolings == network.checkpoint.pooling
         return
     assert isinstance(head, ArchitectureHead)
+    if unit == "text":
+        assert head.poolings == ("lasttoken" if family in LAST_TOKEN else "cls",)
     examples = examples_of(directory)
     batch = examples.batch(ROWS)
     with torch.no_grad():
@@ -67,19 +76,11 @@ def test_the_head_of_each_architecture_gives_what_the_whole_model_does(
     torch.testing.assert_close(outputs[order], torch.cat(expected), rtol=1e-5, atol=1e-5)
 
 
-def test_the_tokens_that_a_head_reads_are_found(tiny_model: ModelFactory) -> None:
-    for family in EVERY:
-        head = network_of(tiny_model(family)).head
-        expected = "cls"
-        if family in WITHOUT_HEAD["text"]:
-            expected = "mean"
-        elif family in LAST_TOKEN:
-            expected = "lasttoken"
-        assert head.poolings == (expected,), family
-    for pooling in ("cls", "mean"):
-        head = network_of(tiny_model("modernbert", classifier_pooling=pooling)).head
-        assert isinstance(head, ArchitectureHead)
-        assert head.poolings == (pooling,)
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_the_tokens_that_a_head_reads_are_found(tiny_model: ModelFactory, pooling: str) -> None:
+    head = network_of(tiny_model("modernbert", classifier_pooling=pooling)).head
+    assert isinstance(head, ArchitectureHead)
+    assert head.poolings == (pooling,)
 
 
 def test_a_pooling_asks_for_a_linear_layer(tiny_model: ModelFactory) -> None:
@@ -140,3 +141,14 @@ def test_the_layer_after_the_first_token_is_that_of_the_file_or_a_new_one(
     new = pooler_of(without, 1)
     assert torch.equal(new, pooler_of(without, 1))
     assert not torch.equal(new, pooler_of(without, 2))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch without CUDA")
+def test_a_gpu_trains_as_the_cpu_does(tiny_model: ModelFactory) -> None:
+    directory = tiny_model("bert")
+    curves = []
+    for device in (torch.device("cpu"), torch.device("cuda", 0)):
+        network = network_of(directory, device=device)
+        assert isinstance(network.head, ArchitectureHead)
+        curves.append(train(network, data_of(network), settings_of()).loss_curve)
+    np.testing.assert_allclose(*curves, rtol=1e-3)
