@@ -97,9 +97,9 @@ class Examples:
         owners = np.repeat(np.arange(len(rows)), count)[order]
         words = None
         if self.words is not None:
-            place = np.full(int(tokens.max(initial=-1)) + 2, -1)  # the last one stays
-            place[tokens] = np.arange(len(tokens))
-            words = place[self.words[self.targets_of(rows)]]
+            row = np.append(-1, tokens)  # -1 is no token, and comes first in order
+            order = np.argsort(row)
+            words = order[np.searchsorted(row, self.words[self.targets_of(rows)], sorter=order)] - 1
         return Batch(
             sequences=sequences,
             ids=tokenized.ids[tokens],

@@ -246,7 +246,10 @@ def predict(
             result[examples.targets_of(rows)] = found
             if progress is not None:
                 progress(int(lengths[rows].sum()))
-        elif not batches.halve(rows):
+        elif batches.halve(rows):
+            if network.device.type == "cuda":
+                torch.cuda.empty_cache()
+        else:
             raise _too_long(int(lengths[rows[0]]), network.device)
     if result is None:  # no example has a token
         with torch.no_grad():

@@ -48,14 +48,15 @@ class TestBatch:
     def test_words_are_found_in_the_row_in_their_order(self) -> None:
         examples = Examples(
             windows([[4], [3, 5], [2], [6]]),
-            words=np.array([1, 2, 8, 5, 9, 15, 17]),  # a later window may come first
+            words=np.array([1, -1, 8, 5, 9, 15, 17]),  # a later window may come first
             first_word=np.array([0, 2, 5, 5, 7]),
         )
-        rows = np.array([3, 2, 1])
+        rows = np.array([3, 2, 1, 0])
         batch = examples.batch(rows)
         assert batch.words is not None
-        assert batch.ids[batch.words].tolist() == [15, 17, 8, 5, 9]
-        assert examples.targets_of(rows).tolist() == [5, 6, 2, 3, 4]
+        assert batch.words[-1] == -1
+        assert batch.ids[batch.words[:-1]].tolist() == [15, 17, 8, 5, 9, 1]
+        assert examples.targets_of(rows).tolist() == [5, 6, 2, 3, 4, 0, 1]
 
     def test_an_example_without_tokens_has_no_share(self) -> None:
         batch = Examples(windows([[3], [2]])).batch(np.array([0, 1]))

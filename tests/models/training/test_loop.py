@@ -189,8 +189,7 @@ class TestRates:
 
 
 class TestEarlyStopping:
-    @pytest.mark.parametrize("is_gradual", [False, True])
-    @pytest.mark.parametrize("patience", [1, 2])
+    @pytest.mark.parametrize(("patience", "is_gradual"), [(1, False), (2, True)])
     def test_the_best_weights_come_back(
         self, tiny_model: ModelFactory, patience: int, is_gradual: bool
     ) -> None:

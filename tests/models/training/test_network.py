@@ -149,16 +149,16 @@ class TestGradients:
         assert (draws.mean(dim=0) - expected).abs().mean() < spread
 
     def test_dropout_of_the_spec_is_that_of_every_module(self, tiny_model: ModelFactory) -> None:
-        for family in ("bert", "gpt2", "distilbert", "modernbert", "t5"):
-            for pooling in (None, ("mean",)):
-                network = network_of(tiny_model(family), dropout=0.25, pooling=pooling)
-                found = {
-                    module.p
-                    for part in (network.base, network.head)
-                    for module in part.modules()
-                    if isinstance(module, torch.nn.Dropout)
-                }
-                assert found == {0.25}, (family, pooling)
+        cases: Any = [("bert", None), ("bert", ("mean",)), ("gpt2", None), ("t5", None)]
+        for family, pooling in cases:
+            network = network_of(tiny_model(family), dropout=0.25, pooling=pooling)
+            found = {
+                module.p
+                for part in (network.base, network.head)
+                for module in part.modules()
+                if isinstance(module, torch.nn.Dropout)
+            }
+            assert found == {0.25}, (family, pooling)
         own = network_of(tiny_model("t5", dropout_rate=0.375), dropout=None)
         assert own.head.dropout.p == 0.375  # type: ignore[union-attr]
 
@@ -184,8 +184,15 @@ def expected_to_train(network: TrainableNetwork, family: str, lowest: int) -> se
 
 
 class TestTrainedLayers:
-    @pytest.mark.parametrize("n_trained", [0, 1, 3])
-    @pytest.mark.parametrize("family", FAMILIES)
+    @pytest.mark.parametrize(
+        ("family", "n_trained"),
+        [
+            *((family, 1) for family in FAMILIES),
+            *((family, 3) for family in ("bert", "albert", "mpnet", "deberta-v2", "t5")),
+            ("bert", 0),
+            ("gpt2", 0),
+        ],
+    )
     def test_upper_layers_train_over_stored_states_as_in_the_whole_network(
         self, tiny_model: ModelFactory, family: str, n_trained: int
     ) -> None:
