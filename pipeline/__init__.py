@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
-from .comparison.candidates import choose_features, default_features, layer_features
+from .comparison.candidates import (
+    choose_features,
+    default_features,
+    fine_tuned_features,
+    layer_features,
+)
 from .comparison.example import load_example
 from .comparison.fitting import fit_pipeline
 from .comparison.outcome import Cost, Outcome
@@ -37,6 +42,7 @@ __all__ = [
     "compare",
     "default_features",
     "embed_file",
+    "fine_tuned_features",
     "fit_pipeline",
     "layer_features",
     "load_example",

@@ -27,8 +27,10 @@ from .comparison.candidates import (
     choose_features,
     choose_primary,
     default_features,
-    name_majority,
+    fine_tuned_features,
+    for_kind,
     of_pairs,
+    predicts_alone,
 )
 from .comparison.cross_validation import CrossValidation
 from .comparison.fitting import as_texts, note_missing_texts, text_array
@@ -44,6 +46,7 @@ from .comparison.folds import (
 from .comparison.metrics import Metric, resolve_scoring
 from .comparison.outcome import Outcome
 from .comparison.target import Target, Task, join_target, read_target
+from .fine_tuning.base import FineTunedEstimator
 from .progress_bar import Progress, comparison_bar, no_progress, shows_bar
 from .report.result import Comparison
 
@@ -112,17 +115,18 @@ def compare(
         The target: classes, numbers, a list of labels for each row, or a column of 0 and 1 for each
         label.
     features : dict of str to transformer, list of str, str or None, default=None
-        Names of `default_features`, or a dict of scikit-learn transformers of texts by name. For
-        pairs, transformers of single texts serve both sides of a `PairVectorizer`. In the dict,
+        Names of `default_features`, or ``"BERT fine-tuned"`` (see `fine_tuned_features`); or a dict
+        of scikit-learn transformers of texts by name. For pairs, transformers of single texts serve
+        both sides of a `PairVectorizer`. A classifier or regressor of texts, such as
+        `BertClassifier` or a pipeline, is fitted on the texts and predicts by itself. In the dict,
         None is the majority class, or for regression the mean of the target, and is then named so.
         Case, blanks and hyphens of names do not matter, and ``"tfidf"`` is ``"TF-IDF words"``. None
-        takes all `default_features`. To add one, use
-        ``{**default_features(), "mine": transformer}``; for several models, a dict with a
-        `BertVectorizer` of each.
+        takes all `default_features`. To add one, use ``{**default_features(), "mine":
+        transformer}``; for several models, a dict with a `BertVectorizer` of each.
     estimator : estimator or None, default=None
-        Estimator for every feature set. None takes `StandardScaler` for dense features or
-        `Normalizer` for sparse ones, and `LogisticRegressionCV`, `RidgeClassifierCV` or `RidgeCV`,
-        whose regularization is chosen on the training rows.
+        Estimator for every feature set that does not predict by itself. None takes `StandardScaler`
+        for dense features or `Normalizer` for sparse ones, and `LogisticRegressionCV`,
+        `RidgeClassifierCV` or `RidgeCV`, whose regularization is chosen on the training rows.
     cv : int, str, splitter, iterable or None, default=None
         A number of folds, ``"2x5"`` for two repeats of five folds, a scikit-learn splitter, or
         pairs of training and test rows. None takes ``"2x5"``. With a single fold, such as that of a
@@ -236,7 +240,7 @@ def compare(
     notes += _note_leaks(texts, n_rows, folds, fault)
     all_targets = target if test is None else join_target(target, test[1], n_test)
     has_pairs = texts.ndim == 2
-    candidates = name_majority(_choose(features, has_pairs), target.kind)
+    candidates = for_kind(_choose(features, has_pairs), target.kind)
     primary = choose_primary(candidates, primary)
     setup_notes = []
     if features is None and not can_distill():
@@ -279,7 +283,7 @@ def compare(
         columns=names_of(X) if has_pairs else None,
     )
     for part in (part for transformer in candidates.values() for part in berts_of(transformer)):
-        part.__class__(**part.get_params(deep=False)).fit([])  # invalid parameters fail early
+        _check_parameters(part)  # invalid ones fail early
     try:
         with comparison_bar(list(candidates), cross_validation.n_fits, has_bar) as show:
             error = _run_all(cross_validation, comparison, [show, progress or no_progress])
@@ -300,8 +304,16 @@ def compare(
 def _choose(features: Any, has_pairs: bool) -> dict[str, Any]:
     by_name = features is None or isinstance(features, (str, list, tuple))
     known = default_features(pairs=has_pairs) if by_name else {}
-    candidates = choose_features(known if features is None else features, known)
+    by_names = known | fine_tuned_features() if by_name else {}
+    candidates = choose_features(known if features is None else features, by_names)
     return of_pairs(candidates) if has_pairs else candidates
+
+
+def _check_parameters(part: Any) -> None:
+    if isinstance(part, FineTunedEstimator):
+        part._check_parameters()
+    else:
+        part.__class__(**part.get_params(deep=False)).fit([])
 
 
 def _open_store(store: Any) -> EmbeddingStore | None:
@@ -540,6 +552,7 @@ def _describe(
     kind = {"multilabel": "several labels a row", "regression": "regression"}
     estimator = cross_validation.estimator
     n_test = len(cross_validation.texts) - len(target)
+    alone = [name for name, transformer in candidates.items() if predicts_alone(transformer)]
     settings = {
         "rows": f"{len(target):,}",
         "target": f"{target.name or 'target'}: {kind.get(target.kind, f'{n_classes} classes')}",
@@ -552,6 +565,7 @@ def _describe(
             if estimator is None
             else str(estimator)
         ),
+        **({"predict by themselves": ", ".join(alone)} if alone else {}),
         "models": ", ".join(dict.fromkeys(str(bert.model_name) for bert in berts)) or "none",
         "seed": str(cross_validation.random_state),
         "date": date.today().isoformat(),

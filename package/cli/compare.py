@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -313,6 +313,14 @@ def _origin(context: typer.Context, file: Path | None) -> dict[str, str]:
     return origin
 
 
+def _seconds(row: Mapping[Any, Any]) -> str:
+    """Return the seconds for 1,000 texts: to encode them, or to predict them in one step."""
+    seconds = row["encode_seconds"]
+    if isnan(seconds) and row["is_contextual"]:
+        seconds = row["predict_seconds"]
+    return "" if isnan(seconds) else f"{seconds:.2f}"
+
+
 def _print(comparison: Comparison) -> None:
     from ..pipeline.comparison.results_table import EXPLORATORY
     from ..pipeline.report.formatting import format_p, verdict
@@ -335,7 +343,7 @@ def _print(comparison: Comparison) -> None:
             *(f"{row[name]:.3f}" for name in test),
             "" if isnan(row["p_value"]) else format_p(row["p_value"]),
             f"{row['dimensions']:,}",
-            "" if isnan(row["encode_seconds"]) else f"{row['encode_seconds']:.2f}",
+            _seconds(row),
         )
     Console().print(table)
     better = "more" if comparison.greater_is_better else "less"

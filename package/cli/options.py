@@ -176,9 +176,9 @@ FeaturesOption = Annotated[
     typer.Option(
         "--features",
         metavar="NAME",
-        help=f"Feature set to compare: {', '.join(map(repr, FEATURE_NAMES))}. Word overlap is"
-        " for pairs. Case, blanks and hyphens do not matter, and tfidf is TF-IDF words. Repeatable."
-        " Default: all.",
+        help=f"Feature set to compare: {', '.join(map(repr, FEATURE_NAMES))}, 'BERT fine-tuned'."
+        " Word overlap is for pairs. Case, blanks and hyphens do not matter, and tfidf is TF-IDF"
+        " words. Repeatable. Default: all but 'BERT fine-tuned', which takes longer.",
     ),
 ]
 VectorsOption = Annotated[

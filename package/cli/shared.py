@@ -181,16 +181,18 @@ def make_feature_sets(
 def _feature_sets_of(
     features: list[str] | None, vectors: list[Path] | None, all_layers: bool, bert: dict[str, Any]
 ) -> dict[str, Any]:
-    from ..pipeline import choose_features, default_features, layer_features
+    from ..pipeline import choose_features, default_features, fine_tuned_features, layer_features
 
     known = default_features(vectors or [], **bert)
+    of_model = {name: bert[name] for name in bert if name != "pairs"}
     if all_layers:
-        layers = layer_features(**{name: bert[name] for name in bert if name != "pairs"})
+        layers = layer_features(**of_model)
         known |= {name: one for name, one in layers.items() if name not in known}
     if not features:
         return known
     from_files = {name: one for name, one in known.items() if name.startswith("vectors ")}
-    return {**choose_features(features, known), **from_files}
+    by_names = {**known, **fine_tuned_features(**of_model)}
+    return {**choose_features(features, by_names), **from_files}
 
 
 def check_all_used(failures: Collection[str]) -> None:

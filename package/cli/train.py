@@ -129,7 +129,7 @@ def _fit_one(
     store: Path | str,
 ) -> tuple[Any, str, str, tuple[str, ...]]:
     from ..features.inputs.frames import names_of
-    from ..pipeline.comparison.candidates import name_majority
+    from ..pipeline.comparison.candidates import for_kind
     from ..pipeline.comparison.fitting import (
         as_texts,
         fit_pipeline,
@@ -147,7 +147,7 @@ def _fit_one(
     read, notes = read_target(values, len(column), task)
     for note in [*notes, *note_missing_texts(column)]:
         say(f"Note: {note}", error=True)
-    ((name, transformer),) = name_majority(features, read.kind).items()
+    ((name, transformer),) = for_kind(features, read.kind).items()
     X = named_pairs(column, names_of(texts))
     pipeline = fit_pipeline(transformer, None, X, read, store)
     return pipeline, name, "trained without a comparison", _label_names(read)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
@@ -28,12 +30,15 @@ from ...models.pooling.layers import resolve_layers
 from ...models.pooling.tokens import resolve_pooling
 from ...models.word_vectors.loading import DISTILL
 from ...validation import check_flag, invalid, short_repr
+from ..fine_tuning import BertClassifier, BertRegressor
+from ..fine_tuning.base import FineTunedEstimator
 
 if TYPE_CHECKING:
     from ...models.store.embedding_store import EmbeddingStore
     from .target import Kind
 
 __all__ = [
+    "FINE_TUNED",
     "MAJORITY",
     "MEAN",
     "berts_of",
@@ -43,12 +48,14 @@ __all__ = [
     "choose_primary",
     "default_features",
     "find_cell",
+    "fine_tuned_features",
+    "for_kind",
     "is_contextual",
     "join_models",
     "layer_features",
-    "name_majority",
     "of_pairs",
     "parts_of",
+    "predicts_alone",
     "side_of",
     "with_store",
 ]
@@ -56,9 +63,11 @@ __all__ = [
 MAJORITY = "majority class"
 MEAN = "mean of the target"  # its name for regression
 _OVERLAP = "word overlap"
+FINE_TUNED = "BERT fine-tuned"
 
 _ALIASES = {"overlap": _OVERLAP, "tfidf": "TF-IDF words"}
 _N_LAST_LAYERS = 4
+_N_TRAINED_LAYERS = 2
 
 
 def default_features(
@@ -216,6 +225,55 @@ def layer_features(poolings: Sequence[str] = ("cls", "mean", "max"), **bert: Any
     }
 
 
+@dataclass(frozen=True)
+class _ByKind:
+    """A classifier, and a regressor for targets of numbers; `for_kind` takes one of them."""
+
+    classifier: Any
+    regressor: Any
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return both, for `parts_of`."""
+        return vars(self)
+
+
+def fine_tuned_features(**bert: Any) -> dict[str, Any]:
+    """Return a fine-tuned model, which learns and predicts from the texts by itself.
+
+    It is not among the default feature sets, since training takes much longer than they do.
+
+    Parameters
+    ----------
+    **bert : Any
+        Parameters of `BertClassifier` and `BertRegressor`, such as ``model_name``. Unless they say
+        otherwise, the two highest layers train, on top of states that all folds share, and the seed
+        is 0.
+
+    Returns
+    -------
+    features : dict of str to object
+        The feature set ``"BERT fine-tuned"``. `compare` takes the classifier, or for regression the
+        regressor.
+
+    See Also
+    --------
+    default_features : The default feature sets.
+
+    Examples
+    --------
+    >>> from bertvectorizer.pipeline import fine_tuned_features
+    >>> list(fine_tuned_features(epochs=4))
+    ['BERT fine-tuned']
+    """
+    of_model = ("model_name", "revision", "local_files_only", "trust_remote_code")
+    model = BertVectorizer(**{name: bert[name] for name in of_model if name in bert})
+    n_layers = _N_TRAINED_LAYERS
+    with suppress(ModelNotFoundError):  # its use raises the error again
+        n_layers = min(n_layers, checkpoint_of(model).n_layers)
+    settings = {"trainable_layers": n_layers, "random_state": 0, **bert}
+    return {FINE_TUNED: _ByKind(BertClassifier(**settings), BertRegressor(**settings))}
+
+
 def join_models(rosters: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Join the feature sets of several models by name; those that use a model are called after it.
 
@@ -255,9 +313,11 @@ def choose_features(
     features : dict of str to transformer, sequence of str, or str
         Names in ``known``, or a dict of transformers by name. Case, blanks and hyphens of names do
         not matter, and ``"tfidf"`` is ``"TF-IDF words"``. In the dict, None is the majority class,
-        or for regression the mean of the target.
+        or for regression the mean of the target. A classifier or regressor of texts predicts by
+        itself.
     known : mapping of str to transformer
-        Feature sets that can be selected by name, such as `default_features`.
+        Feature sets that can be selected by name, such as `default_features` and
+        `fine_tuned_features`.
 
     Returns
     -------
@@ -306,11 +366,15 @@ def choose_features(
     for name, transformer in chosen.items():
         if replace_lone_surrogates(name) != name:
             raise invalid("features", "a dict of names without lone surrogates", name)
-        has_methods = hasattr(transformer, "fit") and hasattr(transformer, "transform")
-        if transformer is not None and (not has_methods or isinstance(transformer, type)):
+        has_methods = hasattr(transformer, "fit") and (
+            hasattr(transformer, "transform") or predicts_alone(transformer)
+        )
+        is_known = transformer is None or isinstance(transformer, _ByKind)
+        if not is_known and (not has_methods or isinstance(transformer, type)):
             raise InvalidParameterError(
-                "Each of 'features' must be a transformer with fit and transform, or None for the"
-                f" majority class. Got {short_repr(transformer)} for {name!r}."
+                "Each of 'features' must be a transformer with fit and transform, a classifier or"
+                " regressor of texts, or None for the majority class. Got"
+                f" {short_repr(transformer)} for {name!r}."
             )
     return chosen
 
@@ -333,19 +397,41 @@ def _reduce(name: str) -> str:
     return re.sub(r"[\s_+]|-(?!\d)", "", name.casefold())
 
 
-def name_majority(features: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
-    """Return the feature sets; for regression the majority class is the mean of the target.
+def for_kind(features: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """Return the feature sets for a kind of target.
+
+    For regression the majority class is called the mean of the target, and what is fine-tuned is a
+    regressor.
 
     Examples
     --------
-    >>> name_majority({"majority class": None}, "regression")
+    >>> for_kind({"majority class": None}, "regression")
     {'mean of the target': None}
     """
     is_mean = kind == "regression" and MEAN not in features
-    return {
+    named = {
         MEAN if is_mean and name == MAJORITY and transformer is None else name: transformer
         for name, transformer in features.items()
     }
+    chosen = "regressor" if kind == "regression" else "classifier"
+    return {
+        name: getattr(transformer, chosen) if isinstance(transformer, _ByKind) else transformer
+        for name, transformer in named.items()
+    }
+
+
+def predicts_alone(transformer: Any) -> bool:
+    """Whether a candidate is a classifier or regressor, fitted on texts and used as it is.
+
+    >>> predicts_alone(BertClassifier()), predicts_alone(BertVectorizer())
+    (True, False)
+    """
+    is_estimator = hasattr(transformer, "predict") and hasattr(transformer, "__sklearn_tags__")
+    return (
+        is_estimator
+        and not isinstance(transformer, type)
+        and (is_classifier(transformer) or is_regressor(transformer))
+    )
 
 
 def choose_primary(features: Mapping[str, Any], primary: str | None = None) -> str | None:
@@ -395,18 +481,19 @@ def parts_of(transformer: Any) -> Iterator[Any]:
                 yield value
 
 
-def berts_of(transformer: Any) -> list[BertVectorizer]:
-    """Return the `BertVectorizer` objects in a transformer."""
-    return [part for part in parts_of(transformer) if isinstance(part, BertVectorizer)]
+def berts_of(transformer: Any) -> list[Any]:
+    """Return the `BertVectorizer` objects and fine-tuned estimators in a transformer."""
+    kinds = (BertVectorizer, FineTunedEstimator)
+    return [part for part in parts_of(transformer) if isinstance(part, kinds)]
 
 
 def is_contextual(transformer: Any) -> bool:
-    """Whether a `BertVectorizer` is part of a transformer; everything else is a baseline."""
+    """Whether a transformer network is part of a candidate; everything else is a baseline."""
     return bool(berts_of(transformer))
 
 
 def with_store(transformer: Any, store: str | Path | EmbeddingStore | None) -> Any:
-    """Return a clone whose `BertVectorizer` parts use a store; their own wins, except over None."""
+    """Return a clone whose parts that read a model use a store; their own wins, but over None."""
     copy = clone(transformer)
     for part in berts_of(copy):
         if store is None or (isinstance(part.store, str) and part.store == "auto"):

@@ -19,7 +19,15 @@ from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
 from ...features import BertVectorizer, PairVectorizer
-from .candidates import find_cell, is_contextual, parts_of, side_of, with_store
+from .candidates import (
+    berts_of,
+    find_cell,
+    is_contextual,
+    parts_of,
+    predicts_alone,
+    side_of,
+    with_store,
+)
 from .default_estimators import majority_estimator
 from .fitting import as_rows, fit_features, make_estimator
 from .folds import Folds, Split
@@ -67,17 +75,24 @@ class CrossValidation:
     ) -> tuple[Outcome, list[str]]:
         """Evaluate a transformer (None: majority class); return its outcome and distinct warnings.
 
+        A classifier or regressor of texts is fitted and predicts by itself.
+
         ``report`` is called with a unit ("texts" or "folds"), how many are done, and their total.
         """
         messages: list[str] = []
-        learner, data, encoding = None, self.texts, None
-        if transformer is not None:
+        learner, data, encoding, estimator = None, self.texts, None, self.estimator
+        is_alone = transformer is None or predicts_alone(transformer)
+        if transformer is None:
+            estimator = majority_estimator(self.target.kind)
+        elif is_alone:
+            estimator = with_store(transformer, self.store)
+        else:
             learner = with_store(transformer, self.store)
             if not get_tags(side_of(transformer)).requires_fit:
                 with _collect_warnings(messages):
                     data, encoding = self._encode(learner, report)
                 learner = None
-        jobs = self._jobs(learner, data, transformer is None)
+        jobs = self._jobs(learner, estimator, data, is_alone)
         report("folds", 0, len(jobs))
         fits: list[_Fit] = []
         for fit in Parallel(self.n_jobs, return_as="generator")(map(delayed(_Job.run), jobs)):
@@ -96,16 +111,16 @@ class CrossValidation:
     def _has_test(self) -> bool:
         return self.n_rows < len(self.texts)
 
-    def _jobs(self, learner: Any, data: Any, is_majority: bool) -> list[_Job]:
+    def _jobs(self, learner: Any, estimator: Any, data: Any, is_alone: bool) -> list[_Job]:
         """Return the fits: the folds, the held-back rows if there are any, the learning curve."""
         job = _Job(
             transformer=learner,
-            estimator=majority_estimator(self.target.kind) if is_majority else self.estimator,
+            estimator=estimator,
             data=data,
             target=self.target,
             split=(np.arange(self.n_rows), np.arange(self.n_rows, len(self.texts))),
             metrics=self.metrics,
-            is_majority=is_majority,
+            is_alone=is_alone,
         )
         resampled = replace(job, bootstrap_seed=self.random_state or 0)
         of_folds = resampled if len(self.folds.splits) == 1 else job
@@ -216,7 +231,8 @@ class _Fit:
 class _Job:
     """A fit on the training rows of a split, scored on its test rows.
 
-    ``data`` holds texts, or features where there is no transformer.
+    ``data`` holds texts, or features where there is no transformer; but an estimator that stands
+    alone reads texts, or ignores them.
     """
 
     transformer: Any
@@ -225,7 +241,7 @@ class _Job:
     target: Target
     split: Split
     metrics: list[Metric]
-    is_majority: bool
+    is_alone: bool
     bootstrap_seed: int | None = None  # None draws no bootstrap samples
     may_fail: bool = False
     gives_probabilities: bool = False
@@ -262,8 +278,8 @@ class _Job:
                 oov_rate = _oov_rate(transformer, test_texts)
             clock.lap()
             # One thread, so that numbers do not depend on n_jobs; such small products gain nothing
-            # by more.
-            with threadpool_limits(1):
+            # by more. Training a network does.
+            with threadpool_limits(None if berts_of(self.estimator) else 1):
                 model = make_estimator(self.estimator, train_data, self.target.kind, labels)
                 model.fit(train_data, labels)
                 fit_seconds = learn_seconds + clock.lap(len(train))
@@ -278,14 +294,19 @@ class _Job:
             probabilities = None
             if self.gives_probabilities:
                 probabilities = read_probabilities(answers, rows, self.target, labels)
+            if self.is_alone:
+                oov_rate = _oov_rate(model, test_data)
+            if self.is_alone and berts_of(model):
+                predict_seconds = _time_prediction(model, test_data)
         cost = Cost(
-            dimensions=0 if self.is_majority else train_data.shape[1],
+            dimensions=0 if self.is_alone else train_data.shape[1],
             encode_seconds=encode_seconds,
             fit_seconds=fit_seconds,
             predict_seconds=predict_seconds,
             peak_mib=read_peak(),
-            kept_bytes=0 if self.is_majority else _n_bytes(train_data) + _n_bytes(test_data),
+            kept_bytes=0 if self.is_alone else _n_bytes(train_data) + _n_bytes(test_data),
             oov_rate=oov_rate,
+            truncation_rate=_truncation_rate(model) if self.is_alone else math.nan,
         )
         reason = first.reason if math.isnan(scores[0]) else ""
         return _Fit(scores, predictions, cost, messages, resampled, reason, probabilities)
@@ -358,6 +379,17 @@ def _time_encoding(transformer: Any, texts: NDArray[np.object_]) -> float:
         clock = _Clock()
         fitted.transform(texts)
         return clock.lap(len(texts))
+
+
+def _time_prediction(model: Any, texts: NDArray[np.object_]) -> float:
+    """Return the seconds for 1,000 texts of a fitted model, without a store."""
+    for part in berts_of(model):
+        part.store = None
+    sample = np.random.RandomState(0).permutation(texts)[:_TIMED_ROWS]
+    model.predict(sample[:1])
+    clock = _Clock()
+    model.predict(sample)
+    return clock.lap(len(sample))
 
 
 def _resample(

@@ -12,9 +12,10 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 
 from ...errors import InvalidTableError
-from ...features import BertVectorizer, PairVectorizer, read_texts
+from ...features import PairVectorizer, read_texts
 from ...features.inputs.pairs import is_pairs, read_pairs
-from .candidates import parts_of, with_store
+from ..fine_tuning import BertClassifier
+from .candidates import berts_of, parts_of, predicts_alone, with_store
 from .default_estimators import default_estimator, majority_estimator
 from .folds import is_blank
 from .target import Kind, Target
@@ -112,10 +113,11 @@ def fit_pipeline(
 
     Parameters
     ----------
-    transformer : transformer or None
-        The features. None predicts the majority class or the mean.
+    transformer : transformer, classifier, regressor or None
+        The features. A classifier or regressor of texts predicts by itself. None predicts the
+        majority class or the mean.
     estimator : estimator or None
-        The estimator. None takes the default estimator of `compare`.
+        The estimator on the features. None takes the default estimator of `compare`.
     texts : ndarray of shape (n_rows,) or (n_rows, 2), or DataFrame of two columns, dtype object
         The texts, or pairs of texts.
     target : Target
@@ -126,10 +128,10 @@ def fit_pipeline(
     Returns
     -------
     pipeline : Pipeline
-        The fitted pipeline, with the steps ``features`` and ``estimator``. For several labels a row
-        it predicts a column of 0 and 1 for each label of ``target.classes``. The default estimator
-        of up to 20 labels also has them as ``classes_``, and ``predict_proba`` with the same
-        columns.
+        The fitted pipeline, with the steps ``features`` and ``estimator``, or with ``estimator``
+        alone. For several labels a row it predicts a column of 0 and 1 for each label of
+        ``target.classes``. `BertClassifier`, and the default estimator of up to 20 labels, also
+        have them as ``classes_``, and ``predict_proba`` with the same columns.
 
     See Also
     --------
@@ -147,6 +149,12 @@ def fit_pipeline(
     """
     if transformer is None:
         return Pipeline([("estimator", majority_estimator(target.kind))]).fit(texts, target.values)
+    if predicts_alone(transformer):
+        alone = with_store(transformer, store).fit(texts, target.values)
+        if target.kind == "multilabel" and isinstance(alone, BertClassifier):
+            alone.classes_ = target.classes  # names; a matrix of labels has none
+        _restore_stores(alone, transformer)
+        return Pipeline([("estimator", alone)])
     features = with_store(transformer, store)
     vectors = fit_features(features, texts, target.values)
     model = make_estimator(estimator, vectors, target.kind, target.values)
@@ -156,14 +164,14 @@ def fit_pipeline(
         model[-1].set_params(scoring="accuracy")
     if estimator is None and isinstance(model[-1], OneVsRestClassifier):
         model[-1].classes_ = target.classes  # names; a matrix of labels has none
-    for part, given in zip(parts_of(features), parts_of(transformer), strict=True):
-        if isinstance(part, BertVectorizer):
-            part.store = given.store
+    _restore_stores(features, transformer)
     for pair in parts_of(features):
         if isinstance(pair, PairVectorizer):  # it holds what it fitted beside its parameter
-            for part, given in zip(
-                parts_of(pair.vectorizer_), parts_of(pair.vectorizer), strict=True
-            ):
-                if isinstance(part, BertVectorizer):
-                    part.store = given.store
+            _restore_stores(pair.vectorizer_, pair.vectorizer)
     return Pipeline([("features", features), ("estimator", model)])
+
+
+def _restore_stores(fitted: Any, given: Any) -> None:
+    """Give the parts of a fitted transformer the stores that they were given with."""
+    for part, own in zip(berts_of(fitted), berts_of(given), strict=True):
+        part.store = own.store

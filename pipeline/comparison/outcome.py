@@ -23,13 +23,15 @@ class Cost:
     Attributes
     ----------
     dimensions : int, default=0
-        Number of features.
+        Number of features. 0 if the estimator reads the texts itself.
     encode_seconds : float, default=nan
         Seconds to turn 1,000 texts into features, without a store.
     fit_seconds : float, default=nan
-        Seconds to fit the estimator, and transformers that learn, on 1,000 rows.
+        Seconds to fit the estimator, and transformers that learn, on 1,000 rows. Folds of a
+        fine-tuned model share the states below the trained layers.
     predict_seconds : float, default=nan
-        Seconds to predict 1,000 rows from computed features.
+        Seconds to predict 1,000 rows from computed features. If the estimator reads the texts
+        itself, from the texts, without a store.
     peak_mib : float, default=nan
         Peak memory of a process, in MiB.
     kept_bytes : int, default=0
@@ -70,7 +72,8 @@ class Outcome:
     name : str
         Name of the feature set.
     is_contextual : bool
-        Whether it contains a `BertVectorizer`. Other feature sets are baselines.
+        Whether it contains a `BertVectorizer` or a fine-tuned model. Other feature sets are
+        baselines.
     cell : tuple of (int, str), or None
         Layer (0 is the output of the embeddings) and pooling, if it reads one of each.
     scores : dict of str to ndarray of shape (n_folds,)

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from ...errors import InvalidParameterError
 from ...validation import short_repr
+from .candidates import predicts_alone
 from .fitting import fit_pipeline, named_pairs
 from .folds import Folds
 from .metrics import Metric
@@ -60,7 +61,7 @@ class ComparisonResult:
         Columns:
 
         - ``features``: name of the feature set.
-        - ``is_contextual``: whether it contains a `BertVectorizer`.
+        - ``is_contextual``: whether it contains a `BertVectorizer` or a fine-tuned model.
         - The name of the first metric: its mean. ``low`` and ``high`` are its 95 % interval.
         - ``difference``: difference to the best baseline. ``difference_low`` and
           ``difference_high`` are its 95 % interval, which excludes 0 exactly if ``p_value`` is
@@ -244,8 +245,9 @@ class ComparisonResult:
         if outcome.probabilities is None:
             raise InvalidParameterError(
                 f"{outcome.name!r} has no probabilities, since its estimator,"
-                f" {self._estimator_name()}, gives none. Compare with one that has predict_proba:"
-                " estimator=LogisticRegression(), or CalibratedClassifierCV(estimator)."
+                f" {self._estimator_name(outcome.name)}, gives none. Compare with one that has"
+                " predict_proba: estimator=LogisticRegression(), or"
+                " CalibratedClassifierCV(estimator)."
             )
         dtype = object if classes.dtype == object else None
         return pd.DataFrame(
@@ -254,7 +256,9 @@ class ComparisonResult:
             columns=pd.Index(classes.tolist(), dtype=dtype),
         )
 
-    def _estimator_name(self) -> str:
+    def _estimator_name(self, name: str) -> str:
+        if predicts_alone(self.roster[name]):
+            return type(self.roster[name]).__name__
         if self._estimator is not None:
             return type(self._estimator).__name__
         return "the default for more than 20 classes or labels"

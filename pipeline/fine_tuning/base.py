@@ -375,6 +375,14 @@ class FineTunedEstimator(
             raise invalid("random_state", rule, self.random_state) from None
         return int(random.randint(2**31 - 1))
 
+    def _check_parameters(self) -> None:
+        """Raise if a parameter breaks its rule, as far as that shows without rows."""
+        tools = self._encoder(is_fitting=True)
+        open_store(self.store)
+        _ = tools.texts
+        self._settings(tools.checkpoint, "numbers", 0)
+        self._spec(tools, Rows([]), 1, 0)
+
     # --- fit ---
 
     @abstractmethod

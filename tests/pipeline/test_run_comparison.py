@@ -25,6 +25,8 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScale
 from threadpoolctl import threadpool_limits
 
 from bertvectorizer import (
+    BertClassifier,
+    BertRegressor,
     BertVectorizer,
     Comparison,
     EmbeddingStore,
@@ -45,6 +47,7 @@ from bertvectorizer.models.store.session_store import comparison_store, session_
 from bertvectorizer.pipeline import (
     ComparisonInterrupted,
     default_features,
+    fine_tuned_features,
     load_example,
     read_table,
 )
@@ -154,6 +157,70 @@ def test_an_estimator_stands_on_all_features() -> None:
     )
     assert scores(comparison) == by_hand.tolist()
     assert comparison.settings["estimator"] == "KNeighborsClassifier(n_neighbors=3)"
+
+
+def test_classifiers_of_texts_predict_by_themselves(model: str, tmp_path: Path) -> None:
+    tuned = BertClassifier(model, trainable_layers=1, epochs=1, random_state=0)
+    words = make_pipeline(CountVectorizer(), LogisticRegression())
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
+    comparison = compare(
+        TEXTS,
+        LABELS,
+        {**FEATURES, "tuned": tuned, "pipe": words},
+        KNeighborsClassifier(3),
+        folds,
+        ["accuracy", "neg_log_loss"],
+        test=([f"{text} again" for text in TEXTS[:9]], LABELS[:9]),
+        learning_curve=[0.5],
+    )
+    for name, estimator in (("tuned", tuned), ("pipe", words)):
+        by_hand = cross_val_score(
+            estimator, TEXTS, LABELS, cv=folds, scoring="neg_log_loss", error_score="raise"
+        )
+        np.testing.assert_allclose(
+            comparison.outcomes[name].scores["log_loss"], -by_hand, rtol=0, atol=1e-6
+        )
+        assert comparison.probabilities(name).notna().to_numpy().all()
+    table = comparison.table.set_index("features")
+    assert table["is_contextual"].to_dict() == {
+        "majority class": False,
+        "words": False,
+        "tuned": True,
+        "pipe": False,
+    }
+    assert comparison.primary == "tuned"
+    assert table.loc["tuned", "family"] == "primary"
+    cost = table.loc["tuned", ["dimensions", "encode_seconds", "truncation_rate"]].tolist()
+    np.testing.assert_array_equal(cost, [0, math.nan, 0])
+    assert (table.loc["tuned", ["fit_seconds", "predict_seconds", "peak_mib", "test"]] > 0).all()
+    assert comparison.settings["predict by themselves"] == "tuned, pipe"
+    pipeline = comparison.pipeline("tuned")
+    assert list(pipeline.named_steps) == ["estimator"]
+    assert pipeline[0].store == tuned.store
+    np.testing.assert_array_equal(
+        pipeline.predict_proba(TEXTS), clone(tuned).fit(TEXTS, LABELS).predict_proba(TEXTS)
+    )
+    assert not hasattr(tuned, "classes_")
+    assert "tuned" in comparison.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_fine_tuned_suits_the_target(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned = partial(fine_tuned_features, model_name=model, epochs=1)
+    monkeypatch.setattr(MODULE, "default_features", lambda pairs: FEATURES)
+    monkeypatch.setattr(MODULE, "fine_tuned_features", tuned)
+    names = ["majority class", "bert finetuned"]
+    numbers = compare(TEXTS, np.arange(60) / 7, names, cv=2)
+    assert list(numbers.outcomes) == ["mean of the target", "BERT fine-tuned"]
+    assert isinstance(numbers.pipeline("BERT fine-tuned")[0], BertRegressor)
+    labels = compare(TEXTS, [["a"], ["a", "b"], ["b", "c"]] * 20, names, cv=2)
+    assert labels.probabilities("BERT fine-tuned").columns.tolist() == ["a", "b", "c"]
+    pipeline = labels.pipeline("BERT fine-tuned")
+    assert pipeline.classes_.tolist() == ["a", "b", "c"]
+    assert pipeline.predict(TEXTS[:4]).shape == (4, 3)
+    with pytest.raises(InvalidParameterError, match="'batch_size' parameter"):
+        compare(TEXTS, LABELS, {"tuned": BertClassifier(model, batch_size=0)}, cv=2)
+    with pytest.warns(UserWarning, match="numbers failed: .* y must hold numbers"):
+        compare(TEXTS, LABELS, {**FEATURES, "numbers": BertRegressor(model)}, cv=2)
 
 
 def test_majority_class_scores_its_share() -> None:

@@ -74,6 +74,7 @@ def test_help_names_the_feature_sets(
     assert list(known) == list(FEATURE_NAMES)
     shown = " ".join(run(command, "--help").out.split())
     assert [name for name in FEATURE_NAMES if f"'{name}'" not in shown] == []
+    assert f"'{candidates.FINE_TUNED}'" in shown
     assert "tfidf" in shown
 
 

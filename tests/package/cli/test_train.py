@@ -11,7 +11,8 @@ import pytest
 from bertvectorizer.models.store.session_store import session_store
 from bertvectorizer.pipeline.saving.pipeline_file import load_pipeline, save_pipeline
 from tests.package.cli.command import Result, Run, assert_one_line
-from tests.tiny import ModelFactory
+from tests.processes import Process
+from tests.tiny import ModelFactory, save_model
 
 KINDS = [
     ("the old bat flew", "animal"),
@@ -47,6 +48,28 @@ def words(table: Path, model: Path) -> list[object]:
         "--model",
         model,
     ]
+
+
+def test_a_fine_tuned_model_is_saved_and_used_elsewhere(
+    table: Path, run: Run, tmp_path: Path
+) -> None:
+    model = save_model("bert", tmp_path / "base")
+    result = run(*words(table, model), "--features", "bert fine-tuned")
+    assert (result.code, result.out) == (0, "BERT fine-tuned: trained without a comparison\n")
+    saved = load_pipeline(tmp_path / "model.skops")
+    expected = saved.pipeline.predict_proba([text for text, _ in ROWS])
+    moved = model.rename(tmp_path / "moved")
+    predicted = tmp_path / "out.csv"
+    with Process(
+        *("-m", "bertvectorizer", "predict", tmp_path / "model.skops", table),
+        *("-o", predicted, "--model", moved),
+    ) as process:
+        process.finish()
+    frame = pd.read_csv(predicted)
+    assert list(frame.columns[:3]) == ["row", "text", "sense"]
+    np.testing.assert_allclose(
+        frame[["probability_animal", "probability_thing"]].to_numpy(), expected, rtol=0, atol=1e-6
+    )
 
 
 def test_the_best_is_saved_and_used(table: Path, model: Path, run: Run) -> None:

@@ -6,13 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from bertvectorizer import (
+    BertClassifier,
+    BertRegressor,
     BertVectorizer,
     EmbeddingStore,
     OverlapVectorizer,
@@ -20,22 +25,24 @@ from bertvectorizer import (
     StaticVectorizer,
 )
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError
-from bertvectorizer.pipeline import default_features, layer_features
+from bertvectorizer.pipeline import default_features, fine_tuned_features, layer_features
 from bertvectorizer.pipeline.comparison import candidates as module
 from bertvectorizer.pipeline.comparison.candidates import (
+    FINE_TUNED,
     MAJORITY,
     MEAN,
     choose_features,
     choose_primary,
     find_cell,
+    for_kind,
     is_contextual,
     join_models,
-    name_majority,
     of_pairs,
     parts_of,
+    predicts_alone,
     with_store,
 )
-from tests.tiny import ModelFactory
+from tests.tiny import ModelFactory, save_model
 
 BERTS = [
     "BERT cls",
@@ -226,6 +233,38 @@ def test_a_store_for_those_that_name_none(model: str, tmp_path: Path) -> None:
     assert with_store(BertVectorizer(model, store=given), "auto").store is given
 
 
+def test_a_fine_tuned_model_is_known_by_name(model: str, tmp_path: Path) -> None:
+    known = default_features(model_name=model)
+    assert FINE_TUNED not in known
+    known |= fine_tuned_features(model_name=model, epochs=1)
+    for name in ("BERT fine-tuned", "bert finetuned", "Bert Fine Tuned"):
+        chosen = choose_features([name, "bert"], known)
+        assert list(chosen) == [FINE_TUNED, "BERT"]
+    assert is_contextual(chosen[FINE_TUNED])
+    tuned = for_kind(chosen, "binary")[FINE_TUNED]
+    assert isinstance(tuned, BertClassifier)
+    assert isinstance(for_kind(chosen, "regression")[FINE_TUNED], BertRegressor)
+    assert (tuned.trainable_layers, tuned.random_state, tuned.epochs) == (2, 0, 1)
+    assert predicts_alone(tuned)
+    assert find_cell(tuned) is None
+    assert with_store(tuned, "given").store == "given"
+    assert tuned.store == "auto"
+    joined = join_models({"a/one": chosen, "two": chosen})
+    assert list(joined) == ["one fine-tuned", "one", "two fine-tuned", "two"]
+    assert choose_primary({**joined, "words": TfidfVectorizer()}) == "one"
+    small = save_model("bert", tmp_path / "small", num_hidden_layers=1)
+    tuned = for_kind(fine_tuned_features(model_name=str(small)), "binary")[FINE_TUNED]
+    assert tuned.trainable_layers == 1
+
+
+def test_what_predicts_by_itself() -> None:
+    words = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    assert predicts_alone(GridSearchCV(words, {}))
+    assert choose_features({"words": words}, {}) == {"words": words}
+    for other in (make_pipeline(TfidfVectorizer(), KMeans(2)), None, LogisticRegression, "words"):
+        assert not predicts_alone(other)
+
+
 def test_feature_sets_of_several_models() -> None:
     words, files = TfidfVectorizer(), StaticVectorizer("vectors.txt")
 
@@ -361,10 +400,10 @@ def test_the_declared_test_is_chosen_before_any_score() -> None:
 
 def test_for_regression_the_majority_class_is_the_mean() -> None:
     features = {"words": TfidfVectorizer(), MAJORITY: None}
-    assert list(name_majority(features, "regression")) == ["words", MEAN]
-    assert name_majority(features, "multiclass") == features
+    assert list(for_kind(features, "regression")) == ["words", MEAN]
+    assert for_kind(features, "multiclass") == features
     own = {MAJORITY: TfidfVectorizer()}
-    assert name_majority(own, "regression") == own
+    assert for_kind(own, "regression") == own
     both = {MAJORITY: None, MEAN: TfidfVectorizer()}
-    assert name_majority(both, "regression") == both
+    assert for_kind(both, "regression") == both
     assert choose_features("Mean of the target", features) == {MAJORITY: None}
