@@ -17,7 +17,7 @@ from ..network.batching import Batches
 from ..network.devices import is_out_of_memory, tokens_per_batch
 from .examples import bucketed_batches
 from .schedules import Schedule, learning_rate_factor
-from .seeding import seeded
+from .seeding import RandomStream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,23 +125,22 @@ def train(
     run = _Run(network, data, settings, progress)
     result = TrainingResult()
     best_epoch, best_loss, best = 0, math.inf, [each.detach() for _, each in run.trained]
-    with seeded(settings.seed, network.device):
-        for epoch in range(settings.epochs):
-            result.loss_curve.append(run.train_epoch(epoch))
-            result.n_iter = epoch + 1
-            if validation is not None:
-                loss = _validation_loss(network, validation, settings.loss)
-                if not math.isfinite(loss):
-                    raise run.diverged(epoch)
-                result.validation_scores.append(-loss)
-                if settings.early_stopping and loss < best_loss:
-                    best_epoch, best_loss = epoch, loss
-                    best = [each.detach().clone() for _, each in run.trained]
-            is_worse = settings.early_stopping and epoch - best_epoch >= settings.n_iter_no_change
-            result.is_over = is_worse or result.n_iter == settings.epochs
-            must_stop = progress is not None and progress.epoch(result)
-            if must_stop or result.is_over:
-                break
+    for epoch in range(settings.epochs):
+        result.loss_curve.append(run.train_epoch(epoch))
+        result.n_iter = epoch + 1
+        if validation is not None:
+            loss = _validation_loss(network, validation, settings.loss)
+            if not math.isfinite(loss):
+                raise run.diverged(epoch)
+            result.validation_scores.append(-loss)
+            if settings.early_stopping and loss < best_loss:
+                best_epoch, best_loss = epoch, loss
+                best = [each.detach().clone() for _, each in run.trained]
+        is_worse = settings.early_stopping and epoch - best_epoch >= settings.n_iter_no_change
+        result.is_over = is_worse or result.n_iter == settings.epochs
+        must_stop = progress is not None and progress.epoch(result)
+        if must_stop or result.is_over:
+            break
     with torch.no_grad():
         for (_, parameter), kept in zip(run.trained, best, strict=True):
             parameter.copy_(kept)
@@ -163,6 +162,7 @@ class _Run:
         self._settings = settings
         self._progress = progress
         self._random = np.random.default_rng(settings.seed)
+        self._dropout = RandomStream(settings.seed, network.device)
         self.trained = [
             (name, each) for name, each in network.named_parameters() if name in network.trained
         ]
@@ -196,7 +196,8 @@ class _Run:
         factor = learning_rate_factor(settings.schedule, self._step, self._n_steps, settings.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-        loss, count = _backward(self._network, self._data, rows, settings.loss, self._budget)
+        with self._dropout.block():
+            loss, count = _backward(self._network, self._data, rows, settings.loss, self._budget)
         if settings.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(
                 [parameter for _, parameter in self.trained], settings.max_grad_norm

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
-__all__ = ["seeded"]
+__all__ = ["RandomStream", "seeded"]
+
+_lock = threading.RLock()  # dropout draws from numbers that the whole process shares
 
 
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw numbers from a seed within this block, and leave the random state as it was."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+class RandomStream:
+    """Random numbers from a seed: each block goes on where the last one ended.
+
+    After a block, the random state of the process is what it was. Blocks of other threads wait, so
+    that each draws its own numbers.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._seed = seed
+        self._cuda = [device] if device.type == "cuda" else []
+        self._state: list[torch.Tensor] = []
+
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        """Draw from this stream within the block."""
+        with _lock, torch.random.fork_rng(devices=self._cuda):
+            if self._state:
+                torch.random.set_rng_state(self._state[0])
+                for device, state in zip(self._cuda, self._state[1:], strict=True):
+                    torch.cuda.set_rng_state(state, device)
+            else:
+                torch.manual_seed(self._seed)
+            yield
+            self._state = [torch.random.get_rng_state(), *map(torch.cuda.get_rng_state, self._cuda)]
+
+
+def seeded(seed: int, device: torch.device) -> AbstractContextManager[None]:
+    """Return a block that draws from a seed."""
+    return RandomStream(seed, device).block()

@@ -235,16 +235,11 @@ class FineTunedEstimator(
                 f" instead: X has {n_columns} features, but {type(self).__name__} is expecting"
                 f" {self.n_features_in_} features as input."
             )
-        known = getattr(self, "feature_names_in_", None)
-        if (
-            n_columns == 2
-            and known is not None
-            and rows.names is not None
-            and tuple(known) != rows.names
-        ):
+        known: Any = getattr(self, "feature_names_in_", rows.names)
+        if n_columns == 2 and rows.names is not None and tuple(known) != rows.names:
             raise InvalidTextError(
                 f"X must have the columns that 'fit' saw, {list(known)}, in this order. Got"
-                f" {list(rows.names or ())} instead. The feature names should match those that were"
+                f" {list(rows.names)} instead. The feature names should match those that were"
                 " passed during fit."
             )
         return rows

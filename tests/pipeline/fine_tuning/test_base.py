@@ -227,6 +227,17 @@ def test_other_numbers_of_threads_give_the_same(tiny_model: ModelFactory) -> Non
     np.testing.assert_allclose(vectors, model.transform(TEXTS), atol=1e-6, rtol=1e-6)
 
 
+def test_fits_in_threads_are_those_without(tiny_model: ModelFactory) -> None:
+    models = [classifier(tiny_model, trainable_layers=layers) for layers in ("all", 2, 0)]
+    alone = [model.fit(TEXTS, LABELS).predict_proba(TEXTS) for model in models]
+    state = torch.get_rng_state()
+    with ThreadPoolExecutor(3) as pool:
+        fitted = pool.map(lambda model: clone(model).fit(TEXTS, LABELS), models)
+    for expected, model in zip(alone, fitted, strict=True):
+        assert np.array_equal(model.predict_proba(TEXTS), expected)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_threads_predict_with_one_estimator(tiny_model: ModelFactory) -> None:
     model = classifier(tiny_model).fit(TEXTS, LABELS)
     base._networks.clear()
@@ -345,6 +356,18 @@ def test_wrong_inputs_are_refused(X: Any, message: str, tiny_model: ModelFactory
     for method in (lambda: model.fit(X, LABELS), lambda: model.predict(X)):
         with pytest.raises(InvalidTextError, match=message):
             method()
+
+
+def test_a_second_fit_forgets_the_first(tiny_model: ModelFactory) -> None:
+    frame = pd.DataFrame(PAIRS, columns=["one", "other"])
+    model = classifier(tiny_model, early_stopping=True, validation_fraction=0.3)
+    model.set_output(transform="pandas").fit(frame, LABELS)
+    model.set_params(early_stopping=False).fit(TEXTS, np.array(LABELS) == "money")
+    assert not vars(model).keys() & {"feature_names_in_", "validation_scores_"}
+    assert np.array_equal(
+        model.predict_proba(TEXTS), classifier(tiny_model).fit(TEXTS, LABELS).predict_proba(TEXTS)
+    )
+    assert isinstance(model.transform(TEXTS), pd.DataFrame)
 
 
 def test_texts_and_pairs_are_not_confused(tiny_model: ModelFactory) -> None:
