@@ -88,13 +88,14 @@ def save_directory(
     problem: str | None,
     max_length: int,
     poolings: Sequence[str],
+    prompt: str = "",
 ) -> None:
     """Write a network as a directory that transformers and sentence-transformers open.
 
     The network must have all its layers, and cannot be used any more. ``labels`` are the names of
     the outputs, and ``problem`` is the ``problem_type`` of transformers. As a sentence-transformers
-    model, the directory gives vectors under ``poolings``. A linear head lies in ``head/``, in the
-    format of sentence-transformers' Dense.
+    model, the directory gives vectors under ``poolings``, of texts with ``prompt`` before them. A
+    linear head lies in ``head/``, in the format of sentence-transformers' Dense.
     """
     head = network.head
     whole = head.with_base(network.base) if isinstance(head, ArchitectureHead) else network.base
@@ -143,9 +144,14 @@ def save_directory(
             {
                 "embedding_dimension": network.checkpoint.hidden_size,
                 "pooling_mode": list(poolings) if len(poolings) > 1 else poolings[0],
-                "include_prompt": True,
+                "include_prompt": network.checkpoint.include_prompt,
             },
         )
+        if prompt:
+            _write_json(
+                draft / "config_sentence_transformers.json",
+                {"prompts": {"default": prompt}, "default_prompt_name": "default"},
+            )
         _write_json(
             draft / "sentence_bert_config.json",
             {"max_seq_length": max_length, "do_lower_case": False},

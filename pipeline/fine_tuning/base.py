@@ -714,6 +714,7 @@ class FineTunedEstimator(
         is_pair = self.n_features_in_ == 2
         of_one = tools.words if self._unit == "word" else tools.texts
         reader = tools.pairs if is_pair else of_one
+        prompt = "" if reader is not tools.texts else tools.checkpoint.resolve_prompt(self.prompt)
         labels, problem = self._labels()
         save_directory(
             whole,
@@ -723,6 +724,7 @@ class FineTunedEstimator(
             problem=problem,
             max_length=reader.max_length,
             poolings=self.pooling_,
+            prompt=prompt,
         )
         return target
 

@@ -25,7 +25,7 @@ from bertvectorizer.models.training.examples import Examples
 from bertvectorizer.models.training.loop import predict, train
 from bertvectorizer.models.training.network import TrainableNetwork
 from bertvectorizer.models.training.tuned_weights import TunedWeights, save_directory
-from tests.tiny import SIZE, ModelFactory
+from tests.tiny import SIZE, ModelFactory, save_sentence_transformer
 from tests.training import (
     CLASSES,
     PAIRS,
@@ -214,6 +214,31 @@ class TestDirectory:
         settings = json.loads((tmp_path / "saved" / "head" / "config.json").read_text())
         assert settings["in_features"] == vectors.shape[1]
         assert settings["out_features"] == 3
+
+    @pytest.mark.parametrize("include_prompt", [False, True])
+    def test_the_prompt_is_that_of_the_directory(
+        self, tiny_model: ModelFactory, tmp_path: Path, include_prompt: bool
+    ) -> None:
+        base = save_sentence_transformer(
+            *(tiny_model("bert"), tmp_path / "base"),
+            include_prompt=include_prompt,
+            prompts={"query": "the old "},
+        )
+        network = network_of(base)
+        examples = examples_of(base, prompt="query")
+        assert examples.tokenized.n_prompt_tokens == (0 if include_prompt else 3)
+        vectors = predict(
+            *(network, examples, None),
+            lambda batch, states: network.vectors(
+                *(batch, states, ("mean",)), examples.tokenized.n_prompt_tokens
+            ),
+        )
+        save_to(tmp_path / "saved", network, poolings=("mean",), prompt="the old ")
+        found = BertVectorizer(tmp_path / "saved", store=None).fit_transform(TEXTS)
+        np.testing.assert_allclose(found, vectors, atol=1e-5)
+        encoder = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+        found = encoder.encode(TEXTS, show_progress_bar=False)
+        np.testing.assert_allclose(found, vectors, atol=1e-5)
 
     def test_the_tokenizer_that_estimators_share_stays(
         self, tiny_model: ModelFactory, tmp_path: Path

@@ -30,6 +30,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from transformers import AutoModelForSequenceClassification
 
 from bertvectorizer import BertClassifier, BertVectorizer
 from bertvectorizer.errors import (
@@ -38,6 +39,8 @@ from bertvectorizer.errors import (
     ModelChangedError,
     UnsupportedModelError,
 )
+from bertvectorizer.models import PairTokenizer, open_checkpoint
+from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.network.devices import check_precision
 from bertvectorizer.models.training.loop import _Run
 from bertvectorizer.models.training.network import TrainableNetwork
@@ -447,3 +450,35 @@ def test_lower_layers_in_other_precisions(precision: Any, tiny_model: ModelFacto
     assert rough.dtype == np.float32
     assert 0 < np.abs(rough - exact).max() < 3
     assert np.corrcoef(rough.ravel(), exact.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_a_saved_directory_gives_the_tuned_vectors_with_their_prompt(
+    tiny_model: ModelFactory, tmp_path: Path, family: str
+) -> None:
+    fitted = classifier(tiny_model, family, prompt="the old ").fit(TEXTS, LABELS)
+    directory = fitted.save_pretrained(tmp_path / "tuned")
+    np.testing.assert_allclose(
+        BertVectorizer(directory, store=None).fit_transform(TEXTS),
+        fitted.transform(TEXTS),
+        atol=1e-5,
+    )
+
+
+def test_a_saved_directory_knows_the_new_tokens_of_pairs(
+    tiny_model: ModelFactory, tmp_path: Path
+) -> None:
+    """GPT-2's pairs have tokens of their own, and padding another one."""
+    fitted = classifier(tiny_model, "gpt2", trainable_layers="all").fit(PAIRS, LABELS)
+    directory = fitted.save_pretrained(tmp_path / "tuned")
+    checkpoint = open_checkpoint(directory)
+    pairs = PairTokenizer(checkpoint, load_tokenizer(checkpoint))
+    assert pairs.new_tokens == ()
+    model = AutoModelForSequenceClassification.from_pretrained(directory).eval()
+    tokenized = pairs(*map(list, zip(*PAIRS, strict=True)))
+    for row, expected in enumerate(fitted.predict_proba(PAIRS)):
+        ids = torch.from_numpy(tokenized.ids[slice(*tokenized.offsets[row : row + 2])]).long()
+        padded = torch.cat([ids, torch.full((3,), model.config.pad_token_id)])[None]
+        with torch.no_grad():
+            logits = model(padded, attention_mask=torch.arange(len(ids) + 3)[None] < len(ids))
+        np.testing.assert_allclose(logits.logits[0].softmax(dim=-1), expected, atol=1e-5)
