@@ -85,6 +85,25 @@ learning from another pair with one of their sentences. `--group-duplicates` and
 [decisions](decisions.md#comparison)."""
 
 
+_FINE_TUNED = r"""## Fine-tuned models
+
+A fine-tuned model is compared by name, on the same folds and in the same table as the frozen
+features:
+
+```sh
+bertvectorizer compare reviews.csv --text text --target label \
+    --features tfidf --features BERT --features "BERT fine-tuned"
+```
+
+It is a `BertClassifier`, or for numbers a `BertRegressor`, whose two highest layers train. The
+states below them are computed once for all folds. It predicts by itself, without an estimator on
+top, so it has no dimensions, and its seconds are those from text to prediction. It is no default,
+as training takes a hundred times as long as a linear model on frozen features. Its test belongs to
+the exploratory family, unless `--primary` names it. `fine_tuned_features` has further settings, and
+every classifier or regressor of texts can be compared in the same way:
+`{"mine": BertClassifier(epochs=4), "words": make_pipeline(TfidfVectorizer(), LinearSVC())}`."""
+
+
 def document(result: dict[str, Any]) -> str:
     """Return docs/comparisons.md."""
     parts = [
@@ -110,7 +129,7 @@ def document(result: dict[str, Any]) -> str:
             f" rows{held_back}; {settings['folds']}.\n\n{_table(found)}\n\n"
             + "".join(f"- {note}\n" for note in found["notes"])
         )
-    return "\n\n".join(part.rstrip() for part in [*parts, _PAIRS]) + "\n"
+    return "\n\n".join(part.rstrip() for part in [*parts, _PAIRS, _FINE_TUNED]) + "\n"
 
 
 def _table(found: dict[str, Any]) -> str:
