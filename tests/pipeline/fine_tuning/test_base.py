@@ -46,6 +46,7 @@ from bertvectorizer.models.training.loop import _Run
 from bertvectorizer.models.training.network import TrainableNetwork
 from bertvectorizer.pipeline.fine_tuning import base
 from tests.pipeline.fine_tuning.sentences import LABELS, PAIRS, TEXTS, classifier, full_batch
+from tests.processes import run_python
 from tests.tiny import ModelFactory, save_model
 
 WRONG: dict[str, Any] = {
@@ -196,23 +197,38 @@ def test_the_process_stays_as_it_was(tiny_model: ModelFactory) -> None:
     assert process() == before
 
 
-def test_other_processes_give_the_same(tiny_model: ModelFactory) -> None:
-    grid = {"learning_rate": [0.01, 0.02], "trainable_layers": [1, "all"], "epochs": [1]}
-    search = GridSearchCV(classifier(tiny_model), grid, cv=2, scoring="neg_log_loss")
-    one = clone(search).set_params(n_jobs=1).fit(TEXTS, LABELS)
+LOAD = """
+import joblib, sys, numpy as np
+fitted, X, expected = joblib.load(sys.argv[1])
+found = [result for each in fitted for result in (each.predict_proba(X), each.transform(X))]
+print(max(np.abs(one - other).max() for one, other in zip(found, expected)))
+"""
+
+
+def test_a_fresh_process_gives_the_same(tiny_model: ModelFactory, tmp_path: Path) -> None:
     fitted = [
-        classifier(tiny_model, trainable_layers=layers).fit(TEXTS, LABELS) for layers in (2, 0)
+        classifier(tiny_model, trainable_layers=layers).fit(TEXTS, LABELS)
+        for layers in ("all", 2, 0)
     ]
-    calls = [one.predict_proba, *(each.predict_proba for each in fitted), fitted[0].transform]
-    with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=1):
+    expected = [
+        result for each in fitted for result in (each.predict_proba(TEXTS), each.transform(TEXTS))
+    ]
+    joblib.dump((fitted, TEXTS, expected), tmp_path / "fitted.joblib")
+    assert float(run_python(LOAD, tmp_path / "fitted.joblib")) < 2e-6
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12
+def test_a_search_over_processes(tiny_model: ModelFactory) -> None:
+    """By fork, which also shows that children with PyTorch's threads do not hang."""
+    grid = {"learning_rate": [0.01, 0.02], "trainable_layers": [1, "all"], "epochs": [1]}
+    search = GridSearchCV(classifier(tiny_model), grid, cv=2, scoring="neg_log_loss", n_jobs=2)
+    one = clone(search).set_params(n_jobs=1).fit(TEXTS, LABELS)
+    with joblib.parallel_config("multiprocessing"):
         two = search.fit(TEXTS, LABELS)
-        there = joblib.Parallel()(joblib.delayed(call)(TEXTS) for call in calls)
     scores = [each.cv_results_["mean_test_score"] for each in (one, two)]
     assert len(set(scores[0])) == 4
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
     np.testing.assert_allclose(one.predict_proba(TEXTS), two.predict_proba(TEXTS), atol=1e-6)
-    for found, call in zip(there, calls, strict=True):
-        np.testing.assert_allclose(found, call(TEXTS), atol=1e-6)
 
 
 def test_other_numbers_of_threads_give_the_same(tiny_model: ModelFactory) -> None:

@@ -61,7 +61,7 @@ def test_scikit_learn_s_checks(
         of_vectorizers.estimator_checks, "_enforce_estimator_tags_X", of_vectorizers.as_texts
     )
     model = kind(
-        tiny_model("bert"),
+        tiny_model("bert", num_hidden_layers=1),
         trainable_layers=0,
         pooling="mean",
         epochs=1,
