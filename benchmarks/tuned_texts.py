@@ -21,10 +21,16 @@ from .kept_results import Measurement
 from .texts import sst2
 
 FROZEN = "frozen features, best layer"
-TUNED: dict[str, Any] = {"top 2 layers": 2, "top 3 layers": 3, "all layers": "all"}
+TUNED: dict[str, dict[str, Any]] = {
+    "top 2 layers": {"trainable_layers": 2},
+    "top 2 layers, 10 epochs": {"trainable_layers": 2, "epochs": 10},
+    "top 3 layers": {"trainable_layers": 3},
+    "all layers": {},
+}
 CASES = (
     (2000, "top 2 layers"), (2000, "all layers"), (6920, "top 2 layers"),
-    (2000, FROZEN), (500, FROZEN), (500, "top 2 layers"), (100, FROZEN), (100, "top 2 layers"),
+    (2000, FROZEN), (500, FROZEN), (500, "top 2 layers"), (500, "top 2 layers, 10 epochs"),
+    (100, FROZEN), (100, "top 2 layers"), (100, "top 2 layers, 10 epochs"),
 )  # fmt: skip
 FURTHER = (
     (6920, FROZEN), (2000, "top 3 layers"), (500, "all layers"), (100, "all layers"),
@@ -46,9 +52,7 @@ def measurements(
         if way == FROZEN:
             predictions, facts = _frozen(model, X, y, test_texts, seed)
         else:
-            classifier = BertClassifier(
-                model, trainable_layers=TUNED[way], random_state=seed, store=None
-            )
+            classifier = BertClassifier(model, random_state=seed, store=None, **TUNED[way])
             predictions, facts = fit_and_predict(classifier, X, y, test_texts)
             facts = {**facts, "loss_curve": classifier.loss_curve_}
         return {"accuracy": float(np.mean(predictions == np.array(test_labels))), **facts}

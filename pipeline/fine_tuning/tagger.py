@@ -58,7 +58,7 @@ class BertTagger(WordTagger, FineTunedEstimator):
         it.
     coding : {"IOB1", "BIO", "IOBES"} or None, default=None
         Tagging scheme in which the model is trained. None takes that of ``y``, or BIO for IOB1.
-    epochs : int, default=3
+    epochs : int, default=6
         Number of times that every sentence is trained on.
     batch_size : int, default=16
         Number of sentences in a step.
@@ -204,7 +204,7 @@ class BertTagger(WordTagger, FineTunedEstimator):
         decode: Literal["viterbi", "greedy"] = "viterbi",
         scheme: Literal["auto", "IOB1", "BIO", "IOBES", "plain"] = "auto",
         coding: Literal["IOB1", "BIO", "IOBES"] | None = None,
-        epochs: int = 3,
+        epochs: int = 6,
         batch_size: int = 16,
         learning_rate: Literal["auto"] | float = "auto",
         head_learning_rate: float | None = None,
