@@ -29,6 +29,7 @@ from bertvectorizer.errors import ModelNotFoundError
 
 X = ["the old bat flew", "a bat"]
 DOCUMENTS = [text.split() for text in X]
+TAGS = [["B"] * len(words) for words in DOCUMENTS]
 SPANS = pd.DataFrame({"text": X, "start": [0, 0], "end": [3, 1]})
 
 def outcome(work):
@@ -67,7 +68,8 @@ for name in {ESTIMATORS}:
         if parameter in inspect.signature(kind).parameters:
             estimator = kind(**{{parameter: model}}, local_files_only={flag})
             rows = SPANS if "Span" in name else DOCUMENTS if "Word" in name else X
-            outcome(lambda: estimator.fit(rows))
+            rows, y = (DOCUMENTS, TAGS) if "Tagger" in name else (rows, [0, 1])
+            outcome(lambda: estimator.fit(rows, y))
 outcome(lambda: bertvectorizer.load_word_vectors("distill:nobody/nothing", local_files_only={flag}))
 """
     expected = "closed" if flag else "opened asked"

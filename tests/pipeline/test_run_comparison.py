@@ -400,7 +400,7 @@ def test_names_of_the_default_features(monkeypatch: pytest.MonkeyPatch, model: s
     assert list(quick(TEXTS, LABELS, "words").outcomes) == ["words"]
     with pytest.raises(
         InvalidParameterError,
-        match=r"must name one or more of: majority class, words, BERT\. Got 'word2vec'",
+        match=r"of: majority class, words, BERT, BERT fine-tuned\. Got 'word2vec'",
     ):
         quick(TEXTS, LABELS, ["word2vec"])
 

@@ -76,7 +76,7 @@ def test_columns_are_kept_and_probabilities_left_out(trained: Path, table: Path,
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "xlsx"])
-def test_standard_input_and_output(kind: str, trained: Path, table: Path) -> None:
+def test_standard_input_and_output(kind: str, trained: Path, table: Path, run: Run) -> None:
     source = table.with_name(f"source.{kind}")
     frame = pd.DataFrame(ROWS, columns=["text", "sense"])
     if kind == "csv":
@@ -94,7 +94,7 @@ def test_standard_input_and_output(kind: str, trained: Path, table: Path) -> Non
     )
     assert piped.stderr == b"10 rows written to standard output\n"
     output = table.with_name("out.csv")
-    subprocess.run([*command, str(source), "-o", str(output)], check=True, capture_output=True)
+    assert run("predict", trained, source, "-o", output).code == 0
     assert piped.stdout == output.read_bytes()
 
 
