@@ -57,7 +57,8 @@ def measurements(
 
     for number, seed in enumerate(seeds):
         for name in FILES:
-            for way in [*TUNED, *(FROZEN if not number else [])]:
+            upper, whole = TUNED
+            for way in [upper, *(FROZEN if not number else []), whole]:
                 yield Measurement(
                     {"set": name, "way": way, "seed": None if way in FROZEN else seed},
                     lambda name=name, way=way, seed=seed: measure(name, way, seed),
