@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,29 @@ if TYPE_CHECKING:
 
     from ..checkpoint.description import Checkpoint
 
-__all__ = ["NetworkSpec", "TrainableNetwork"]
+__all__ = ["NetworkSpec", "TrainableNetwork", "usual_torch"]
 
 _DROPOUT = 0.1  # where a configuration names none
+
+
+@contextmanager
+def usual_torch(device: torch.device) -> Iterator[None]:
+    """Compute gradients, and in float32, within the block, whatever the process has set.
+
+    Users train or predict within `torch.no_grad`, `torch.inference_mode` or autocast, or set
+    another default type or device.
+    """
+    default = torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if default != torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, default)
+        yield
 
 
 @dataclass(frozen=True)

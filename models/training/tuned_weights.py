@@ -108,6 +108,7 @@ def save_directory(
         config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
     tokenizer = copy.deepcopy(tokenizer)  # estimators share it
     tokenizer.model_max_length = max_length
+    directory.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         with quiet_transformers():

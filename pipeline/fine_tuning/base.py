@@ -421,6 +421,8 @@ class FineTunedEstimator(
         TrainingDivergedError
             If the loss becomes infinite or NaN.
         """
+        from ...models.training.network import usual_torch
+
         tools = self._encoder(is_fitting=True)
         open_store(self.store)  # raises if it is not one
         rows = self._read(X)
@@ -430,7 +432,8 @@ class FineTunedEstimator(
         spec = self._spec(tools, rows, target.n_outputs, seed)
         learned, validation = self._split(rows, target, X_val, y_val, seed)
         tasks = FitTasks(self, settings.epochs, X, y, sample_weight)
-        state = self._train(tools, spec, settings, learned, validation, tasks)
+        with usual_torch(tools.device):
+            state = self._train(tools, spec, settings, learned, validation, tasks)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         self.__dict__ = own | state  # in one step, so that nothing can come between
         tasks.end()
@@ -656,14 +659,13 @@ class FineTunedEstimator(
         The outputs of sentences are those of their words, NaN for words without tokens.
         """
         from ...models.training.loop import predict
+        from ...models.training.network import usual_torch
 
         rows = self._read_fitted(X)
         tools = self._encoder()
-        network = self._network(tools)
         poolings = tuple(self.pooling_)
         distinct, inverse = _distinct(rows)
         examples = self._tokenize(distinct, tools)
-        lower = self._lower_states(tools, network, examples)
         skip = examples.tokenized.n_prompt_tokens
 
         def compute(batch: Any, entering: torch.Tensor | None) -> torch.Tensor:
@@ -671,7 +673,10 @@ class FineTunedEstimator(
                 return network.vectors(batch, entering, poolings, skip)
             return network.outputs(batch, entering, skip)
 
-        found = predict(network, examples, lower, compute, tools.batch_tokens)
+        with usual_torch(tools.device):
+            network = self._network(tools)
+            lower = self._lower_states(tools, network, examples)
+            found = predict(network, examples, lower, compute, tools.batch_tokens)
         if examples.words is not None:
             found[examples.words < 0] = np.nan
         return found[examples.targets_of(inverse)]
@@ -682,7 +687,7 @@ class FineTunedEstimator(
         Parameters
         ----------
         directory : str or Path
-            A directory that does not exist, or is empty.
+            A directory that does not exist, or is empty. Its parents are made.
 
         Returns
         -------
@@ -697,35 +702,33 @@ class FineTunedEstimator(
         InvalidParameterError
             If something is at the place.
         """
-        from ...models.training.network import TrainableNetwork
+        from ...models.training.network import TrainableNetwork, usual_torch
         from ...models.training.tuned_weights import TunedWeights, save_directory
 
         check_is_fitted(self, "tuned_weights_")
-        target = Path(directory).expanduser().absolute()
+        target = Path(directory).expanduser().resolve()
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):
             raise invalid("directory", "the path of a new or empty directory", str(directory))
         tools = self._encoder()
-        whole = TrainableNetwork(
-            tools.checkpoint,
-            tools.device,
-            replace(self._fitted_spec(tools.checkpoint), n_trained_layers=None),
-        )
-        TunedWeights(self.tuned_weights_).load_into(whole)
         is_pair = self.n_features_in_ == 2
         of_one = tools.words if self._unit == "word" else tools.texts
         reader = tools.pairs if is_pair else of_one
         prompt = "" if reader is not tools.texts else tools.checkpoint.resolve_prompt(self.prompt)
         labels, problem = self._labels()
-        save_directory(
-            whole,
-            tools.pairs.tokenizer if is_pair else load_tokenizer(tools.checkpoint),
-            target,
-            labels=labels,
-            problem=problem,
-            max_length=reader.max_length,
-            poolings=self.pooling_,
-            prompt=prompt,
-        )
+        spec = replace(self._fitted_spec(tools.checkpoint), n_trained_layers=None)
+        with usual_torch(tools.device):
+            whole = TrainableNetwork(tools.checkpoint, tools.device, spec)
+            TunedWeights(self.tuned_weights_).load_into(whole)
+            save_directory(
+                whole,
+                tools.pairs.tokenizer if is_pair else load_tokenizer(tools.checkpoint),
+                target,
+                labels=labels,
+                problem=problem,
+                max_length=reader.max_length,
+                poolings=self.pooling_,
+                prompt=prompt,
+            )
         return target
 
     @abstractmethod

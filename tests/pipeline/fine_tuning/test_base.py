@@ -9,7 +9,9 @@ import pickle
 import random
 import shutil
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +197,38 @@ def test_the_process_stays_as_it_was(tiny_model: ModelFactory) -> None:
         model = classifier(tiny_model, trainable_layers="all", random_state=state)
         model.fit(TEXTS, LABELS).predict(TEXTS)
     assert process() == before
+
+
+@contextmanager
+def default_type(dtype: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_settings_of_the_process_change_nothing(tiny_model: ModelFactory, tmp_path: Path) -> None:
+    settings: dict[str, list[Callable[[], Any]]] = {
+        "auto": [torch.no_grad, torch.inference_mode],
+        "mean": [
+            lambda: torch.device("meta"),
+            lambda: torch.autocast("cpu", torch.bfloat16),
+            lambda: default_type(torch.bfloat16),
+        ],
+    }
+    for pooling, chosen in settings.items():
+        model = classifier(tiny_model, epochs=1, pooling=pooling, store=None).fit(TEXTS, LABELS)
+        expected = model.predict_proba(TEXTS)
+        for setting in chosen:
+            base._networks.clear()  # so that the network is built from the bytes
+            with setting():
+                assert np.array_equal(model.predict_proba(TEXTS), expected)
+                assert clone(model).fit(TEXTS, LABELS).tuned_weights_ == model.tuned_weights_
+    with default_type(torch.bfloat16):
+        directory = model.save_pretrained(tmp_path / "new" / "tuned")
+    head = safetensors.torch.load_file(directory / "head" / "model.safetensors")
+    assert {each.dtype for each in head.values()} == {torch.float32}
 
 
 LOAD = """
@@ -473,7 +507,9 @@ def test_a_saved_directory_gives_the_tuned_vectors_with_their_prompt(
     tiny_model: ModelFactory, tmp_path: Path, family: str
 ) -> None:
     fitted = classifier(tiny_model, family, prompt="the old ").fit(TEXTS, LABELS)
-    directory = fitted.save_pretrained(tmp_path / "tuned")
+    (tmp_path / "place").mkdir()
+    (tmp_path / "tuned").symlink_to(tmp_path / "place")
+    directory = fitted.save_pretrained(tmp_path / "tuned")  # an empty directory, through a link
     np.testing.assert_allclose(
         BertVectorizer(directory, store=None).fit_transform(TEXTS),
         fitted.transform(TEXTS),
