@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -509,8 +508,7 @@ class FineTunedEstimator(
             )
 
         def state(result: TrainingResult) -> dict[str, Any]:
-            with _in_terms_of(target, network):
-                return self._state(tools, network, result, examples, learned[0], target)
+            return self._state(tools, network, result, examples, learned[0], target)
 
         title, n_tokens = type(self).__name__, int(examples.n_tokens.sum()) * settings.epochs
         with TrainingBar(
@@ -519,8 +517,6 @@ class FineTunedEstimator(
         ) as bar:
             result = train(network, data, settings, held, bar)
         found = state(result)
-        if target.scale is not None and target.shift is not None:
-            network.rescale_outputs(target.scale, target.shift)
         with _networks_lock:
             _remember(_network_key(tools, found["_form"], found["tuned_weights_"]), network)
         return found
@@ -592,6 +588,8 @@ class FineTunedEstimator(
                 "pooling": None if spec.pooling is None else list(spec.pooling),
                 "n_trained_layers": spec.n_trained_layers,
                 "vocab_size": spec.vocab_size,
+                "scale": None if target.scale is None else target.scale.tolist(),
+                "shift": None if target.shift is None else target.shift.tolist(),
             },
             "model_fingerprint_": tools.checkpoint.fingerprint,
             "device_": str(tools.device),
@@ -719,6 +717,8 @@ class FineTunedEstimator(
         with usual_torch(tools.device):
             whole = TrainableNetwork(tools.checkpoint, tools.device, spec)
             TunedWeights(self.tuned_weights_).load_into(whole)
+            if (scale := self._form["scale"]) is not None:
+                whole.rescale_outputs(np.array(scale), np.array(self._form["shift"]))
             save_directory(
                 whole,
                 tools.pairs.tokenizer if is_pair else load_tokenizer(tools.checkpoint),
@@ -806,20 +806,6 @@ def _network_key(tools: Tools, form: dict[str, Any], weights: bytes) -> tuple[An
     checkpoint = tools.checkpoint
     origin = checkpoint.fingerprint, checkpoint.trust_remote_code
     return *origin, str(tools.device), repr(form), weights
-
-
-@contextmanager
-def _in_terms_of(target: Target, network: TrainableNetwork) -> Iterator[None]:
-    """Let a network give outputs in the terms of y within this block, and as before after it."""
-    if target.scale is None or target.shift is None:
-        yield
-        return
-    output = network.head.output_layer
-    assert output is not None
-    before = {name: each.clone() for name, each in output.state_dict().items()}
-    network.rescale_outputs(target.scale, target.shift)
-    yield
-    output.load_state_dict(before)
 
 
 def _remember(key: tuple[Any, ...], network: TrainableNetwork) -> None:

@@ -262,6 +262,8 @@ class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
             In the units of ``y``.
         """
         outputs = self._outputs(X).astype(np.float64)
+        if self._form["scale"] is not None:  # not in float32, which has 7 digits
+            outputs = outputs * self._form["scale"] + self._form["shift"]
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
     def _labels(self) -> tuple[list[str], str]:
@@ -289,7 +291,7 @@ def _numbers(y: Any, name: str = "y") -> NDArray[np.float64]:
         if is_text or values.dtype.kind in "cmM":
             raise TypeError
         numbers = values.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidParameterError(
             f"{name} must hold numbers. Got {short_repr(values.ravel().tolist()[0])} in its first"
             f" row instead. Convert it, such as with {name}.astype(float), or take BertClassifier"
@@ -297,4 +299,4 @@ def _numbers(y: Any, name: str = "y") -> NDArray[np.float64]:
         ) from None
     if (np.abs(numbers) > _LARGEST).any():
         raise invalid(name, f"numbers of at most {_LARGEST:.2g}", float(np.abs(numbers).max()))
-    return numbers.reshape(len(numbers), -1)
+    return numbers if numbers.ndim == 2 else numbers[:, np.newaxis]

@@ -292,6 +292,10 @@ def _check_tuned(owner: Any, learned: dict[str, Any]) -> None:
         owner,
         "tokens and weights",
     )
+    for numbers in (form["scale"], form["shift"]):
+        is_given = np.shape(numbers) == (n_outputs,) and np.isfinite(numbers).all()
+        _require(numbers is None or is_given, owner, "numbers and outputs")
+    _require((form["scale"] is None) == (form["shift"] is None), owner, "numbers and outputs")
     for poolings in (learned.get("pooling_"), form["pooling"]):
         _require(poolings is None or resolve_pooling(poolings), owner, "the poolings")
     _require(learned["n_features_in_"] in (1, 2), owner, "the columns")

@@ -72,6 +72,11 @@ def test_predictions_move_with_the_units_of_the_target(
             clone(regressor).fit(TEXTS, y + 1)
         far = clone(regressor).set_params(pooling="lasttoken").fit(TEXTS, y + 1000)
         np.testing.assert_allclose(far.predict(TEXTS), y + 1000, atol=10)
+        far.fit([*TEXTS, ""], [*(y + 1000), (0, 0)], [*[1e308] * 6, 1])
+        np.testing.assert_allclose(far.predict([""]), [y.mean(axis=0) + 1000])  # has no token
+    if family == "bert":  # beyond the digits of float32
+        times = clone(regressor).fit(TEXTS, y + 1e9).predict(TEXTS)
+        np.testing.assert_allclose(times - 1e9, found, atol=1e-4)
 
 
 def test_a_constant_target_and_a_column_of_one(tiny_model: ModelFactory) -> None:
@@ -124,6 +129,8 @@ def test_a_wrong_target_is_named_and_leaves_the_estimator(tiny_model: ModelFacto
         (["1", "2", "3", "4", "5", "6"], "y must hold numbers. Got '1' in its first row"),
         ([1.0, 2.0], "as many values as X has rows, 6"),
         ([1e300] * 6, "numbers of at most 3.4e"),
+        ([10**400] * 6, "y must hold numbers"),
+        ([], "y must have at least one row|as many values as X has rows, 6"),
         (np.zeros((6, 2, 2)), "one column of numbers"),
         (None, "requires y to be passed"),
     ]

@@ -152,6 +152,8 @@ DAMAGE: dict[str, Callable[[Any], Any]] = {
     "tokens that fill the memory": form(vocab_size=10**12, n_trained_layers=None),
     "pooling that is none": form(pooling=["mean"] * 10**5),
     "layers below none": form(n_trained_layers=-1),
+    "a mean of nothing": form(shift=[0.0, 1.0]),
+    "a scale of other outputs": form(scale=[1.0], shift=[0.0]),
 }
 MISFITS: dict[str, Callable[[Any], Any]] = {
     "more layers than there are": form(n_trained_layers=4),
