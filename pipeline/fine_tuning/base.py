@@ -538,6 +538,7 @@ class FineTunedEstimator(
                     f" with a known tag of which the tokenizer of {self.model_name!r} makes a"
                     f" token. Got {len(values)} word(s), and none of this kind. Add sentences."
                 )
+        weights = weights / (weights.max(initial=0.0) or 1.0)  # the sum of great ones is infinite
         mean = weights.mean() if len(weights) else 1.0
         lower = self._lower_states(tools, network, examples, verbose=self.verbose)
         return TrainingData(examples, values, (weights / mean).astype(np.float32), lower)

@@ -410,6 +410,8 @@ def _label_table(y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
             f" {short_repr(table.ravel()[:3].tolist())} instead."
         )
     names = list(getattr(y, "columns", range(table.shape[1])))
+    if any(isinstance(name, tuple) for name in names):  # as pandas names columns of two levels
+        names = list(map(str, names))
     return table.astype(np.int64), np.array(names)
 
 
@@ -417,15 +419,19 @@ def _labels(y: Any, name: str = "y") -> NDArray[Any]:
     """Return one column of classes."""
     check_complete(y, name)
     labels: NDArray[Any] = np.asarray(y)
+    values = None
     if labels.dtype.kind in "OT":  # objects, and strings of any length
-        kinds = sorted({type(each).__name__ for each in labels.flat})
+        # Numbers and strings of NumPy may stand beside those of Python.
+        values = [each.item() if isinstance(each, np.generic) else each for each in labels.flat]
+        kinds = sorted({type(each).__name__ for each in values})
         if len(kinds) > 1:
             raise InvalidParameterError(
                 f"{name} must have classes of one type. Got {', '.join(kinds)} instead. Convert"
                 " them, such as with y.astype(str)."
             )
-        labels = np.array(labels.tolist())
     try:
+        if values is not None:
+            labels = np.array(values).reshape(labels.shape)
         labels = column_or_1d(labels, warn=True)
         check_classification_targets(labels)
     except (TypeError, ValueError) as error:

@@ -48,7 +48,7 @@ def check_rows(values: Any, n_rows: int, name: str = "y") -> None:
 
 
 def row_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
-    """Return the weight of each row; None gives 1 to all."""
+    """Return the weight of each row, of which the largest is 1; None gives 1 to all."""
     if sample_weight is None:
         return np.ones(n_rows)
     try:
@@ -63,4 +63,4 @@ def row_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         rule = "made of finite numbers of at least 0, not all of them zero"
         raise invalid("sample_weight", rule, sample_weight)
-    return weights
+    return weights / weights.max()  # their sum may be beyond float64

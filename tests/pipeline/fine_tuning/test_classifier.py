@@ -37,7 +37,7 @@ def test_it_learns_texts_and_pairs(tiny_model: ModelFactory) -> None:
     ("y", "classes"),
     [
         (LABELS, ["game", "money"]),
-        (np.array(LABELS, dtype=object), ["game", "money"]),
+        (np.array([np.str_(LABELS[0]), *LABELS[1:]], dtype=object), ["game", "money"]),
         (pd.Series(LABELS, dtype="category"), ["game", "money"]),
         (pd.Series(LABELS, dtype="string", index=range(100, 112)), ["game", "money"]),
         (pl.Series(LABELS), ["game", "money"]),
@@ -64,6 +64,10 @@ def test_classes_of_every_kind(y: Any, classes: list[Any], tiny_model: ModelFact
         (TABLE.astype(bool), [0, 1, 2]),
         (sparse.csr_matrix(TABLE), [0, 1, 2]),
         (pd.DataFrame(TABLE, columns=["bank", "old", "night"]), ["bank", "old", "night"]),
+        (
+            pd.DataFrame(TABLE, columns=pd.Index([1, "1", ("a", 1)], dtype=object)),
+            ["1", "1", "('a', 1)"],
+        ),
         (pl.DataFrame(TABLE, schema=["bank", "old", "night"]), ["bank", "old", "night"]),
     ],
 )
@@ -88,6 +92,7 @@ def test_tables_of_several_labels(y: Any, names: list[Any], tiny_model: ModelFac
         (TABLE * 2, r"a table of shape \(12, 3\) with \[2"),
         ([[1], [1, 0]], "MultiLabelBinarizer"),
         (np.array([b"a", b"b"] * 6), "bytes"),
+        (pd.Series([["a"], ["a", "b"]] * 6), "one column of classes"),
         ((label for label in LABELS), r"shape \(\)"),
         (LABELS[1:], "12"),
     ],
@@ -111,6 +116,8 @@ def test_a_weight_is_as_many_rows(tiny_model: ModelFactory) -> None:
         repeated.fit([TEXTS[row] for row in rows], y[rows])
         expected = repeated.predict_proba(TEXTS)
         np.testing.assert_allclose(weighted.predict_proba(TEXTS), expected, atol=1e-6)
+        np.testing.assert_allclose(weighted.loss_curve_, repeated.loss_curve_, atol=1e-6)
+        weighted.fit(TEXTS, y, weights * 8e307)  # their sum is beyond float64
         np.testing.assert_allclose(weighted.loss_curve_, repeated.loss_curve_, atol=1e-6)
 
 

@@ -41,8 +41,8 @@ def test_each_row_has_a_target(values: list[int], n_rows: int) -> None:
 
 def test_weights_of_rows() -> None:
     assert row_weights(None, 2).tolist() == [1, 1]
-    assert row_weights(3, 2).tolist() == [3, 3]
-    assert row_weights(pd.Series([0, 2]), 2).tolist() == [0, 2]
+    assert row_weights(3, 2).tolist() == [1, 1]
+    assert row_weights(pd.Series([0, 6e307, 1.2e308]), 3).tolist() == [0, 0.5, 1]
 
 
 @pytest.mark.parametrize(
