@@ -44,6 +44,7 @@ __all__ = [
     "read_checkpoint",
     "read_config",
     "read_modules",
+    "settings_lock",
     "transformer_directory",
 ]
 
@@ -307,7 +308,7 @@ def _default_pooling(config: Any) -> tuple[str, ...]:
     return ("lasttoken",) if is_causal else ("mean",)
 
 
-_settings_lock = threading.RLock()
+settings_lock = threading.RLock()  # of the process: transformers' messages, PyTorch's random state
 
 
 @contextmanager
@@ -315,7 +316,7 @@ def quiet_messages() -> Iterator[None]:
     """Silence transformers' messages; one thread at a time, as the settings are the process's."""
     from transformers.utils import logging
 
-    with _settings_lock:
+    with settings_lock:
         verbosity = logging.get_verbosity()
         logging.set_verbosity_error()
         try:

@@ -196,8 +196,9 @@ class _Run:
         factor = learning_rate_factor(settings.schedule, self._step, self._n_steps, settings.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-        with self._dropout.block():
-            loss, count = _backward(self._network, self._data, rows, settings.loss, self._budget)
+        loss, count = _backward(
+            self._network, self._data, rows, settings.loss, self._budget, self._dropout
+        )
         if settings.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(
                 [parameter for _, parameter in self.trained], settings.max_grad_norm
@@ -299,6 +300,7 @@ def _backward(
     rows: NDArray[np.int64],
     loss: Loss,
     budget: _Budget,
+    dropout: RandomStream,
 ) -> tuple[float, int]:
     """Add up the gradients of a batch; return its mean loss and its number of targets."""
     n_targets = len(data.examples.targets_of(rows))
@@ -306,10 +308,14 @@ def _backward(
         try:
             total = 0.0
             for part in Batches(data.examples.n_tokens[rows], budget.tokens):
-                losses = _losses(network, data, rows[part], loss)
-                # The mean over the whole batch, however many passes it takes.
-                mean = losses.sum() / max(n_targets, 1)
-                mean.backward()
+                some = rows[part]
+                batch = data.examples.batch(some)
+                entering = None if data.lower is None else data.lower.of(batch.sequences)
+                with dropout.block():  # not the reading of states: it may wait for other threads
+                    losses = _losses(network, data, some, batch, entering, loss)
+                    # The mean over the whole batch, however many passes it takes.
+                    mean = losses.sum() / max(n_targets, 1)
+                    mean.backward()
                 total += float(mean.detach())
             return total, n_targets
         except Exception as error:
@@ -327,11 +333,14 @@ def _backward(
 
 
 def _losses(
-    network: TrainableNetwork, data: TrainingData, rows: NDArray[np.int64], loss: Loss
+    network: TrainableNetwork,
+    data: TrainingData,
+    rows: NDArray[np.int64],
+    batch: Batch,
+    entering: Tensor | None,
+    loss: Loss,
 ) -> Tensor:
     """Return the weighted loss of each target of some examples."""
-    batch = data.examples.batch(rows)
-    entering = None if data.lower is None else data.lower.of(batch.sequences)
     outputs = network.outputs(batch, entering, data.examples.tokenized.n_prompt_tokens)
     chosen = data.examples.targets_of(rows)
     targets = torch.from_numpy(data.targets[chosen]).to(network.device)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
-__all__ = ["RandomStream", "seeded"]
+from ..checkpoint.description import settings_lock
 
-_lock = threading.RLock()  # dropout draws from numbers that the whole process shares
+__all__ = ["RandomStream", "seeded"]
 
 
 class RandomStream:
     """Random numbers from a seed: each block goes on where the last one ended.
 
-    After a block, the random state of the process is what it was. Blocks of other threads wait, so
-    that each draws its own numbers.
+    After a block, the random state of the process is what it was. Other threads wait that have a
+    block, or load a model, which keeps the random state, too: each draws its own numbers.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -28,7 +27,7 @@ class RandomStream:
     @contextmanager
     def block(self) -> Iterator[None]:
         """Draw from this stream within the block."""
-        with _lock, torch.random.fork_rng(devices=self._cuda):
+        with settings_lock, torch.random.fork_rng(devices=self._cuda):
             if self._state:
                 torch.random.set_rng_state(self._state[0])
                 for device, state in zip(self._cuda, self._state[1:], strict=True):

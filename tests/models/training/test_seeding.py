@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import torch
 
+from bertvectorizer.models.checkpoint.weights import quiet_transformers
 from bertvectorizer.models.training.seeding import RandomStream, seeded
 from tests.training import CPU
 
@@ -47,3 +49,24 @@ def test_a_stream_goes_on_and_threads_draw_from_their_own() -> None:
     assert drawn[0] == drawn[2] == expected
     assert drawn[1] != drawn[3]
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_loading_a_model_in_another_thread_disturbs_no_stream() -> None:
+    """Loading sets the random state back when it ends."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def load() -> None:
+        with quiet_transformers():
+            begun.set()
+            may_end.wait(0.1)
+
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(load)
+        begun.wait()
+        with seeded(0, CPU):
+            numbers = torch.rand(2)
+            may_end.set()
+            loading.result()
+            numbers = torch.cat([numbers, torch.rand(2)])
+    with seeded(0, CPU):
+        assert torch.equal(numbers, torch.cat([torch.rand(2), torch.rand(2)]))
