@@ -333,11 +333,13 @@ def _distinct(X: Any, vectorizer: Any) -> tuple[PairColumns, list[str | None], N
 def _checked(vectors: Any, vectorizer: Any, n_texts: int) -> Any:
     """Return vectors as a CSR matrix or an array, of float32 or float64."""
     vectors = vectors.tocsr() if sparse.issparse(vectors) else np.asarray(vectors)
-    if vectors.ndim != 2 or vectors.shape[0] != n_texts:
+    is_table = vectors.ndim == 2 and vectors.shape[0] == n_texts
+    if not is_table or vectors.dtype.kind not in "biufO":
         raise InvalidParameterError(
-            "The 'vectorizer' parameter must return a row of features for each text. Got shape"
-            f" {vectors.shape} for {n_texts} texts from {short_repr(vectorizer)}. Choose one that"
-            " does, such as BertVectorizer() or TfidfVectorizer()."
+            "The 'vectorizer' parameter must return a row of real numbers for each text. Got shape"
+            f" {vectors.shape} of {vectors.dtype} for {n_texts} texts from"
+            f" {short_repr(vectorizer)}. Choose one that does, such as BertVectorizer() or"
+            " TfidfVectorizer()."
         )
     return vectors if vectors.dtype in (np.float32, np.float64) else vectors.astype(np.float64)
 

@@ -22,6 +22,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from bertvectorizer import BertVectorizer, PairVectorizer, StaticVectorizer, WordVectors
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
@@ -213,6 +214,10 @@ def test_it_is_pickled_and_saved_and_predicts_for_a_file(
         (
             {"vectorizer": StaticVectorizer(TABLE, unit="word", tokenizer=r"\w+")},
             "row .* each text",
+        ),
+        (
+            {"vectorizer": FunctionTransformer(lambda texts: np.reshape(texts, (-1, 1)))},
+            "numbers .* of <U",
         ),
     ],
 )
