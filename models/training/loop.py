@@ -38,6 +38,10 @@ __all__ = [
 
 Loss: TypeAlias = Literal["classes", "labels", "numbers"]
 
+# In one backward pass: 16 sequences of 512. Without, a few long texts in windows would fill the
+# memory, and of a CPU that ends the process, not in an error.
+_MOST_TOKENS_ON_CPU = 1 << 13
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -169,7 +173,9 @@ class _Run:
         self._optimizer = _optimizer(network, settings, self.trained)
         self._step = 0
         self._n_steps = math.ceil(len(data.examples) / settings.batch_size) * settings.epochs
-        self._budget = _Budget(int(data.examples.n_tokens.sum()) or 1)
+        n_tokens = int(data.examples.n_tokens.sum()) or 1
+        is_on_cpu = network.device.type == "cpu"
+        self._budget = _Budget(min(n_tokens, _MOST_TOKENS_ON_CPU) if is_on_cpu else n_tokens)
 
     def train_epoch(self, epoch: int) -> float:
         """Train on every example once; return the mean loss."""

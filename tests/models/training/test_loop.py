@@ -369,6 +369,18 @@ class TestMemory:
         assert max(limited.sizes[-3:]) <= 60
         np.testing.assert_allclose(found, outputs_of(plain, data_of(plain).examples), atol=1e-5)
 
+    def test_a_cpu_takes_large_batches_in_parts(
+        self, tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        directory, settings = tiny_model("bert"), settings_of(batch_size=12, epochs=1)
+        plain, network = network_of(directory), network_of(directory)
+        whole, parts = Limited(plain, 10**6), Limited(network, 10**6)
+        expected = train(plain, data_of(plain), settings)
+        monkeypatch.setattr(loop, "_MOST_TOKENS_ON_CPU", 60)
+        result = train(network, data_of(network), settings)
+        assert max(parts.sizes) <= 60 < max(whole.sizes)
+        np.testing.assert_allclose(result.loss_curve, expected.loss_curve, rtol=1e-6)
+
     def test_one_example_that_does_not_fit_is_an_error(self, tiny_model: ModelFactory) -> None:
         network = network_of(tiny_model("bert"))
         data = data_of(network)
