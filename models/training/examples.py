@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..ragged import ranges
+from ..ragged import chunks, ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +48,27 @@ class Batch:
     owners: NDArray[np.int64]
     shares: NDArray[np.float32]
     words: NDArray[np.int64] | None
+
+    def parts(self, most: int) -> Iterator[Batch]:
+        """Yield the sequences in parts of up to ``most`` tokens, but of one sequence at least.
+
+        The outputs of the parts add up to those of the batch, if it is of one example.
+        """
+        offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+        for start, end in chunks(offsets, most):
+            first, last = offsets[[start, end]]
+            words = self.words
+            if words is not None:
+                words = np.where((words >= first) & (words < last), words - first, -1)
+            yield Batch(
+                sequences=self.sequences[start:end],
+                ids=self.ids[first:last],
+                types=None if self.types is None else self.types[first:last],
+                lengths=self.lengths[start:end],
+                owners=self.owners[start:end],
+                shares=self.shares[start:end],
+                words=words,
+            )
 
 
 @dataclass(frozen=True)

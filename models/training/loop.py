@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -237,12 +238,17 @@ def predict(
     batches = Batches(lengths, budget)
     result: NDArray[np.float32] | None = None
     targets = examples.targets_of(np.arange(len(examples)))
+
+    def of_part(part: Batch) -> NDArray[np.float32]:
+        entering = None if lower is None else lower.of(part.sequences)
+        outputs: NDArray[np.float32] = compute(part, entering).float().cpu().numpy()
+        return outputs
+
     for rows in batches:
         try:
             with torch.no_grad():
-                batch = examples.batch(rows)
-                entering = None if lower is None else lower.of(batch.sequences)
-                found = compute(batch, entering).float().cpu().numpy()
+                # The windows of one long example may need several.
+                found = reduce(np.add, map(of_part, examples.batch(rows).parts(batches.budget)))
             fits = True
         except Exception as error:
             if not is_out_of_memory(error):

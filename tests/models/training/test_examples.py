@@ -58,6 +58,21 @@ class TestBatch:
         assert batch.ids[batch.words[:-1]].tolist() == [15, 17, 8, 5, 9, 1]
         assert examples.targets_of(rows).tolist() == [5, 6, 2, 3, 4, 0, 1]
 
+    def test_parts_have_each_sequence_and_word_once(self) -> None:
+        examples = Examples(
+            windows([[2, 4, 7]], with_types=True),
+            words=np.array([1, -1, 8, 5]),
+            first_word=np.array([0, 4]),
+        )
+        whole = examples.batch(np.array([0]))
+        parts = list(whole.parts(6))
+        assert [part.lengths.tolist() for part in parts] == [[7], [4, 2]]
+        for name in ("sequences", "ids", "types", "owners", "shares"):
+            joined = np.concatenate([getattr(part, name) for part in parts])
+            np.testing.assert_array_equal(joined, getattr(whole, name))
+        words = [np.append(part.ids, -1)[part.words] for part in parts]
+        assert np.transpose(words).tolist() == [[-1, 1], [-1, -1], [8, -1], [-1, 5]]
+
     def test_an_example_without_tokens_has_no_share(self) -> None:
         batch = Examples(windows([[3], [2]])).batch(np.array([0, 1]))
         assert batch.shares.tolist() == [1, 1]

@@ -482,6 +482,8 @@ def test_tokens_that_are_cut_off_are_counted(tiny_model: ModelFactory) -> None:
     assert windows.truncation_.n_lost == 0 < n_lost
     outputs = windows.decision_function(TEXTS)
     assert outputs.shape == (12,)
+    in_parts = windows.set_params(batch_tokens=5).decision_function(TEXTS)
+    np.testing.assert_allclose(in_parts, outputs, atol=1e-5)
     assert not np.allclose(
         windows.set_params(overflow="truncate").decision_function(TEXTS), outputs
     )

@@ -122,6 +122,7 @@ def test_long_sentences_lose_no_word(tiny_model: ModelFactory, tmp_path: Path, f
         logits = head(torch.from_numpy(words.transform(sentences))).softmax(dim=-1).numpy()
     n_long = len(sentences[0])
     logits[[n_long, n_long + 1, n_long + 3]] = tagger.tag_shares_  # words without tokens
+    tagger.set_params(batch_tokens=20)  # a window at a time
     found = tagger.predict_proba(sentences)
     assert [len(each) for each in found] == [n_long, 0, 2, 3]
     np.testing.assert_allclose(np.concatenate(found), logits, atol=1e-5)
