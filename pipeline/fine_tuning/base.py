@@ -694,7 +694,7 @@ class FineTunedEstimator(
             The directory. `BertVectorizer` gives the tuned vectors of it, and `BertWordVectorizer`
             those of words. With ``pooling="auto"``, `AutoModelForSequenceClassification` and
             `CrossEncoder` of sentence-transformers, or `AutoModelForTokenClassification`, open it
-            too, and give the same numbers.
+            too, and give the same numbers, but for the rounding of a lower `precision`.
 
         Raises
         ------
