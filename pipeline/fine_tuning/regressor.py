@@ -35,8 +35,9 @@ _LARGEST = float(np.finfo(np.float32).max)
 class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
     """Predict numbers of texts or pairs of texts by a transformer that is fine-tuned on them.
 
-    The network minimizes the squared error of the target, scaled to mean 0 and variance 1. The
-    scale is then put into the last layer, so that a saved model gives the numbers themselves.
+    The network minimizes the squared error of the target, scaled to mean 0 and variance 1.
+    ``save_pretrained`` puts the scale into the last layer, so that the saved model gives the numbers
+    themselves.
 
     Parameters
     ----------
