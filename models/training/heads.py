@@ -93,7 +93,7 @@ class ArchitectureHead(nn.Module):
         self._has_pooler = getattr(base, "pooler", None) is not None
         setattr(whole, self._prefix, _Given(base))
         if self._has_pooler:
-            base.pooler = None
+            base.pooler = _Unread()  # not None, which SqueezeBERT would call
         self.poolings: tuple[str, ...] = ("cls",)
 
     @property
@@ -159,6 +159,13 @@ class ArchitectureHead(nn.Module):
         finally:
             given.local.states = None
         return logits
+
+
+class _Unread(nn.Module):
+    """Stands where a transformer had its layer after the first token."""
+
+    def forward(self, states: Tensor, *_: Any, **__: Any) -> Tensor:
+        return states
 
 
 class _Given(nn.Module):

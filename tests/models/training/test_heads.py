@@ -152,3 +152,17 @@ def test_a_gpu_trains_as_the_cpu_does(tiny_model: ModelFactory) -> None:
         assert isinstance(network.head, ArchitectureHead)
         curves.append(train(network, data_of(network), settings_of()).loss_curve)
     np.testing.assert_allclose(*curves, rtol=1e-3)
+
+
+def test_a_transformer_that_always_calls_its_pooler_gives_the_same_states() -> None:
+    sizes = {"vocab_size": 20, "num_hidden_layers": 1, "num_attention_heads": 4}
+    groups = {f"{name}_groups": 1 for name in ("q", "k", "v", "post_attention", "intermediate")}
+    config = hf.SqueezeBertConfig(
+        **sizes, **groups, output_groups=1, hidden_size=16, embedding_size=16, intermediate_size=16
+    )
+    whole = hf.SqueezeBertForSequenceClassification(config).eval()
+    base, tokens = whole.transformer, torch.arange(6)[None]
+    with torch.no_grad():
+        expected = base(tokens).last_hidden_state
+        ArchitectureHead("text", whole)
+        assert torch.equal(base(tokens).last_hidden_state, expected)
