@@ -450,6 +450,9 @@ class FineTunedEstimator(
             others = self._read(X_val)
             if (others.second is None) != (rows.second is None):
                 raise invalid("X_val", "texts or pairs as X is", X_val)
+            if rows.second is not None and rows.names and others.names not in (None, rows.names):
+                rule = f"pairs in the columns {rows.names}, as X is"
+                raise invalid("X_val", rule, f"the columns {others.names}")
             validation = others, self._known_target(y_val, others, target)
             return (rows.take(chosen), target.take(chosen)), validation
         if not self.early_stopping:

@@ -311,7 +311,7 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
     def _known_target(self, y: Any, rows: Rows, target: Target) -> Target:
         ones = np.ones(len(rows))
         classes = target.learned["classes_"]
-        table, _ = _label_table(y)
+        table, _ = _label_table(y, "y_val")
         if (table is not None) != target.learned["multilabel_"]:
             raise invalid("y_val", "of the kind that y is", y)
         if table is not None:
@@ -393,24 +393,24 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
         return tags
 
 
-def _label_table(y: Any) -> tuple[NDArray[Any] | None, NDArray[Any]]:
+def _label_table(y: Any, name: str = "y") -> tuple[NDArray[Any] | None, NDArray[Any]]:
     """Return a table of 0 and 1 and the names of its columns; None if y has one column."""
     dense = y.toarray() if hasattr(y, "toarray") else y
     try:
         table = np.asarray(dense)
     except ValueError:  # rows of different lengths
         rule = f"{_EXPECTED}, which MultiLabelBinarizer makes of lists of labels"
-        raise invalid("y", rule, y) from None
+        raise invalid(name, rule, y) from None
     if table.ndim != 2 or table.shape[1] < 2:
         return None, np.empty(0)
-    check_complete(table, "y")
+    check_complete(table, name)
     if not np.isin(table, (0, 1)).all():
         raise InvalidParameterError(
-            f"The 'y' parameter must be {_EXPECTED}. Got a table of shape {table.shape} with"
+            f"The '{name}' parameter must be {_EXPECTED}. Got a table of shape {table.shape} with"
             f" {short_repr(table.ravel()[:3].tolist())} instead."
         )
     names = list(getattr(y, "columns", range(table.shape[1])))
-    if any(isinstance(name, tuple) for name in names):  # as pandas names columns of two levels
+    if any(isinstance(each, tuple) for each in names):  # as pandas names columns of two levels
         names = list(map(str, names))
     return table.astype(np.int64), np.array(names)
 
