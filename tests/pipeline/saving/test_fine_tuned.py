@@ -153,6 +153,7 @@ DAMAGE: dict[str, Callable[[Any], Any]] = {
     "pooling that is none": form(pooling=["mean"] * 10**5),
     "layers below none": form(n_trained_layers=-1),
     "a mean of nothing": form(shift=[0.0, 1.0]),
+    "no scale at all": lambda fitted: fitted._form.pop("scale"),
     "a scale of other outputs": form(scale=[1.0], shift=[0.0]),
 }
 MISFITS: dict[str, Callable[[Any], Any]] = {
