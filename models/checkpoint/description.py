@@ -21,6 +21,7 @@ from ...errors import (
 from ...foreign import foreign_errors_as, reason_of
 from ...private_api import forget_implementations
 from ...validation import short_repr
+from ..torch_threads import lock_held_by_forks
 from .adapter import ADAPTER_CONFIG, read_adapter
 from .fingerprint import TOKENIZER_FILES, check_names, check_no_pickle, fingerprint
 from .saved_settings import (
@@ -308,7 +309,7 @@ def _default_pooling(config: Any) -> tuple[str, ...]:
     return ("lasttoken",) if is_causal else ("mean",)
 
 
-settings_lock = threading.RLock()  # of the process: transformers' messages, PyTorch's random state
+settings_lock = lock_held_by_forks()  # of the process: transformers' messages, PyTorch's random state
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -15,7 +14,7 @@ from torch import Tensor
 from ...errors import OutOfMemoryError, UnsupportedModelError
 from ..pooling.tokens import pool
 from ..ragged import runs_of_equal_length
-from ..torch_threads import use_one_thread_in_forks
+from ..torch_threads import lock_held_by_forks, use_one_thread_in_forks
 from .backbone import Backbone
 from .batching import Batches
 from .devices import Precision, is_out_of_memory, keep_freed_memory, tokens_per_batch
@@ -185,7 +184,7 @@ def _join_windows(pooled: NDArray[np.float32], tokenized: TokenizedTexts) -> NDA
     return joined
 
 
-_loading = threading.Lock()
+_loading = lock_held_by_forks()
 
 
 def load_encoder(checkpoint: Checkpoint, device: torch.device, precision: Precision) -> Encoder:

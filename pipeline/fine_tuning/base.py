@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +32,7 @@ from ...models.encode_texts import open_store
 from ...models.network.devices import Precision
 from ...models.pooling.tokens import resolve_pooling
 from ...models.ragged import ranges
+from ...models.torch_threads import lock_held_by_forks
 from ...models.training.examples import Examples
 from ...models.training.schedules import SCHEDULES, Schedule
 from ...validation import check_choice, check_flag, check_int, check_positive, invalid
@@ -58,7 +58,7 @@ _FAR = 3  # standard deviations; stars from 1 to 5 are closer
 
 _MAX_NETWORKS = 2
 _networks: dict[tuple[Any, ...], TrainableNetwork] = {}
-_networks_lock = threading.Lock()
+_networks_lock = lock_held_by_forks()
 
 
 @dataclass(frozen=True)

@@ -72,3 +72,28 @@ def test_a_fork_computes_on_one_thread_what_its_parent_computed_on_two(
         program, tiny_model("bert"), OMP_NUM_THREADS=2, OMP_WAIT_POLICY="PASSIVE", HF_HUB_OFFLINE=1
     )
     assert printed.split() == ["1", "1", "2"]
+
+
+LOCK = """
+import os, threading
+from bertvectorizer.models.checkpoint.description import settings_lock
+
+taken = threading.Event()
+def train():
+    with settings_lock:
+        taken.set()
+        threading.Event().wait(0.2)
+
+thread = threading.Thread(target=train)
+thread.start()
+taken.wait()
+if (child := os.fork()) == 0:
+    os._exit(not settings_lock.acquire(blocking=False))
+thread.join()
+assert settings_lock.acquire(blocking=False)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_fork_does_not_inherit_a_lock_from_a_thread_that_trains_or_loads() -> None:
+    assert run_python(LOCK).split() == ["0"]
