@@ -309,7 +309,8 @@ def _default_pooling(config: Any) -> tuple[str, ...]:
     return ("lasttoken",) if is_causal else ("mean",)
 
 
-settings_lock = lock_held_by_forks()  # of the process: transformers' messages, PyTorch's random state
+# Of settings of the process: transformers' messages and PyTorch's random state.
+settings_lock = lock_held_by_forks()
 
 
 @contextmanager

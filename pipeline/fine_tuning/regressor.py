@@ -36,8 +36,8 @@ class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
     """Predict numbers of texts or pairs of texts by a transformer that is fine-tuned on them.
 
     The network minimizes the squared error of the target, scaled to mean 0 and variance 1.
-    ``save_pretrained`` puts the scale into the last layer, so that the saved model gives the numbers
-    themselves.
+    ``save_pretrained`` puts the scale into the last layer, so that the saved model gives the
+    numbers themselves.
 
     Parameters
     ----------

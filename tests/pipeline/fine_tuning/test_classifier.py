@@ -168,10 +168,10 @@ def test_validation_rows(tiny_model: ModelFactory) -> None:
     model.fit(TEXTS, TABLE, X_val=TEXTS[:4], y_val=pd.DataFrame(TABLE[:4]))
     with pytest.raises(InvalidParameterError, match="'y_val'"):
         model.fit(TEXTS, TABLE, X_val=TEXTS[:4], y_val=TABLE[:4, :2])
-    with pytest.raises(InvalidParameterError, match="'y_val' parameter must be .* a table of 0"):
+    with pytest.raises(InvalidParameterError, match=r"'y_val' .* must be .* a table of 0"):
         model.fit(TEXTS, TABLE, X_val=TEXTS[:4], y_val=TABLE[:4] * 2)
     pairs = pd.DataFrame(PAIRS, columns=["first", "second"])
-    with pytest.raises(InvalidParameterError, match="'X_val' .* in the columns .'first', 'second'"):
+    with pytest.raises(InvalidParameterError, match=r"'X_val' .* the columns \('first', 'second'\)"):
         model.fit(pairs, LABELS, X_val=pairs[["second", "first"]], y_val=LABELS)
 
 
