@@ -104,6 +104,8 @@ def save_directory(
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
     config.problem_type = problem
+    for activation in ("sentence_transformers", "sbert_ce_default_activation_function"):
+        vars(config).pop(activation, None)  # of the head that the base model had
     if problem == "regression":  # or CrossEncoder would apply a sigmoid
         config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
     tokenizer = copy.deepcopy(tokenizer)  # estimators share it

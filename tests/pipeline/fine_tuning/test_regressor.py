@@ -15,7 +15,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.model_selection import GridSearchCV
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from bertvectorizer import BertRegressor
+from bertvectorizer import BertClassifier, BertRegressor
 from bertvectorizer.errors import InvalidParameterError
 from bertvectorizer.pipeline.fine_tuning import base
 from tests.tiny import ModelFactory
@@ -48,6 +48,10 @@ def test_a_saved_directory_gives_the_numbers_themselves(
         logits = AutoModelForSequenceClassification.from_pretrained(directory)(**batch).logits
     np.testing.assert_allclose(found, logits[:, 0].numpy(), rtol=1e-5)
     np.testing.assert_allclose(found, CrossEncoder(str(directory)).predict(PAIRS), rtol=1e-5)
+
+    again = BertClassifier(directory, epochs=1).fit(PAIRS, ALIKE > 4500)
+    config = again.save_pretrained(tmp_path / "again") / "config.json"
+    assert "sentence_transformers" not in config.read_text()  # it was of the former head
 
     pickled = pickle.dumps(regressor)
     base._networks.clear()  # so that the network is built from the bytes
