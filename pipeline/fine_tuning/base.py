@@ -103,6 +103,7 @@ class Target:
         Classes whose shares a validation split keeps.
     scale, shift : ndarray of shape (n_outputs,) or None
         Outputs are multiplied by the one, then the other is added. None leaves them as they are.
+        The scale of a constant target is 0, and it is learned as 0.
     """
 
     values: Any
@@ -121,8 +122,9 @@ class Target:
         output = network.head.output_layer
         if output is not None and output.bias is not None:
             return self
-        scale = None if output is None else self.scale
-        shift = self.shift / self.scale
+        own = np.where(self.scale > 0, self.scale, 1)
+        scale = None if output is None else own
+        shift = self.shift / own
         if np.abs(shift).max() > _FAR:
             warn_user(
                 f"The mean of y is {np.abs(shift).max():.1f} standard deviations away from 0, and"
@@ -130,7 +132,7 @@ class Target:
                 " may not reach it. Set a pooling, such as pooling='lasttoken', or subtract the"
                 " mean: TransformedTargetRegressor(regressor, transformer=StandardScaler())."
             )
-        values = (self.values + shift) * (self.scale if scale is None else 1)
+        values = (self.values + shift) * (own if scale is None else 1)
         none = None if scale is None else np.zeros_like(scale)
         return replace(self, values=values.astype(np.float32), scale=scale, shift=none)
 

@@ -227,7 +227,6 @@ class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
         check_rows(numbers, len(rows))
         weights = row_weights(sample_weight, len(rows))
         used = weights > 0
-        # A constant target has the scale 1.
         scaler = StandardScaler().fit(numbers[used], sample_weight=weights[used])
         return Target(
             values=scaler.transform(numbers).astype(np.float32),
@@ -235,7 +234,7 @@ class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
             loss="numbers",
             n_outputs=numbers.shape[1],
             learned={"n_outputs_": numbers.shape[1]},
-            scale=scaler.scale_,
+            scale=np.where(np.ptp(numbers[used], axis=0) > 0, scaler.scale_, 0),
             shift=scaler.mean_,
         )
 
@@ -246,7 +245,8 @@ class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
             raise invalid("y_val", f"numbers with {target.n_outputs} column(s), as y is", y)
         assert target.scale is not None
         assert target.shift is not None
-        scaled = ((numbers - target.shift) / target.scale).astype(np.float32)
+        scale = np.where(target.scale > 0, target.scale, 1)
+        scaled = ((numbers - target.shift) / scale).astype(np.float32)
         return replace(target, values=scaled, weights=np.ones(len(rows)))
 
     def predict(self, X: Any) -> NDArray[np.float64]:

@@ -85,7 +85,10 @@ def test_predictions_move_with_the_units_of_the_target(
 
 def test_a_constant_target_and_a_column_of_one(tiny_model: ModelFactory) -> None:
     regressor = make(tiny_model("bert"), trainable_layers=0, epochs=20)
-    np.testing.assert_allclose(regressor.fit(TEXTS, [0.1] * 6).predict(TEXTS), 0.1, atol=0.5)
+    np.testing.assert_allclose(regressor.fit(TEXTS, [0.1] * 6).predict(TEXTS), 0.1, rtol=1e-12)
+    table = np.array([[7e9, 1.0], [7e9, 2.0]] * 3)
+    regressor.fit(TEXTS, table, X_val=TEXTS, y_val=table + 1)
+    assert (regressor.predict(TEXTS) == [7e9, 0]).any(axis=0).tolist() == [True, False]
     with pytest.warns(DataConversionWarning):
         regressor.fit(TEXTS, np.arange(6.0)[:, None])
     assert regressor.predict(TEXTS).shape == (6,)
