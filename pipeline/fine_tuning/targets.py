@@ -63,4 +63,5 @@ def row_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         rule = "made of finite numbers of at least 0, not all of them zero"
         raise invalid("sample_weight", rule, sample_weight)
-    return weights / weights.max()  # their sum may be beyond float64
+    shares: NDArray[np.float64] = weights / weights.max()  # their sum may be beyond float64
+    return shares
