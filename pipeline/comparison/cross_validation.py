@@ -54,9 +54,8 @@ class CrossValidation:
     """The settings that all feature sets of a comparison share; ``run`` evaluates one of them.
 
     ``texts``, of which pairs have two columns, and ``target`` hold the ``n_rows`` rows of the
-    folds, then the held-back rows. The
-    first of ``metrics`` decides. ``curve`` has the splits of the learning curve, for each size one
-    per fold of the first repeat.
+    folds, then the held-back rows. The first of ``metrics`` decides. ``curve`` has the splits of
+    the learning curve, for each size one per fold of the first repeat.
     """
 
     texts: NDArray[np.object_]

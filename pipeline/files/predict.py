@@ -57,11 +57,11 @@ def predict_file(
     output : str, Path or binary stream
         File to write: ``.csv``, ``.parquet`` or ``.jsonl``. A stream is CSV. The columns are
         ``row`` (counted from 0), ``text`` (if there are texts; pairs have both columns under their
-        names), the name of the target or of each
-        label, and ``probability_<class>``. A name that is taken gets an underscore. In CSV, texts
-        that a spreadsheet could run as formulas begin with an apostrophe. Until the file is
-        complete it has a fresh name beside it, ``<output>.part-...``. After an error or Ctrl-C that
-        file holds the finished rows, and a note of the exception names it.
+        names), the name of the target or of each label, and ``probability_<class>``. A name that is
+        taken gets an underscore. In CSV, texts that a spreadsheet could run as formulas begin with
+        an apostrophe. Until the file is complete it has a fresh name beside it,
+        ``<output>.part-...``. After an error or Ctrl-C that file holds the finished rows, and a
+        note of the exception names it.
     text : str, sequence of str or None, default=None
         Name of the column with the texts, or names of the two columns of pairs, if they have others
         than in training. Other columns that the pipeline was trained on keep their names.
