@@ -30,22 +30,16 @@ _SIDES = ("first", "second")
 class PairColumns:
     """The two texts of each row, "" for missing ones, and which of them were missing.
 
-    ``is_missing`` has the shape (n_rows, 2). ``names`` is None unless both columns have a name;
-    ``index`` has the row labels of pandas, else it is None.
+    ``is_missing`` has the shape (n_rows, 2). ``names`` is None unless both columns have a name.
     """
 
     first: list[str]
     second: list[str]
     is_missing: NDArray[np.bool_]
     names: tuple[str, str] | None = None
-    index: Any = None
 
     def __len__(self) -> int:
         return len(self.first)
-
-    def row(self, row: int) -> str:
-        """Return what messages call a row."""
-        return row_name(row, self.index)
 
 
 def read_pairs(X: Any, missing: Missing = "empty") -> PairColumns:
@@ -78,7 +72,7 @@ def read_pairs(X: Any, missing: Missing = "empty") -> PairColumns:
     >>> pairs.is_missing.tolist()
     [[False, False], [False, True]]
     """
-    names, index = None, None
+    names = None
     if (frame := _frame(X)) is not None:
         if len(frame.names) != 2:
             n_columns = f"{len(frame.names)} column{'s' if len(frame.names) != 1 else ''}"
@@ -88,7 +82,7 @@ def read_pairs(X: Any, missing: Missing = "empty") -> PairColumns:
                 " df[['sentence1', 'sentence2']]."
             )
         column = read_columns(X, missing)
-        names, index = column.names, frame.index
+        names = column.names
     else:
         rows, index = _rows(X)
         values = [text for row, pair in enumerate(rows) for text in _two(pair, row, index)]
@@ -102,7 +96,6 @@ def read_pairs(X: Any, missing: Missing = "empty") -> PairColumns:
         column.texts[1::2],
         column.is_missing.reshape(-1, 2),
         None if names is None else (names[0], names[1]),
-        index,
     )
 
 

@@ -112,11 +112,6 @@ class PairTokenizer(ModelTokenizer):
         """Number of token vectors that the model needs."""
         return max(self._n_known or 0, *(number + 1 for number in self._added), 0)
 
-    @cached_property
-    def settings(self) -> tuple[str, ...]:
-        """Everything that changes the tokens of a pair, as strings."""
-        return ("pair", str(self.max_length))
-
     def __call__(self, first: Sequence[str], second: Sequence[str]) -> TokenizedTexts:
         """Tokenize pairs.
 

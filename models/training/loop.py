@@ -230,7 +230,6 @@ def predict(
     lower: LowerStates | None,
     compute: Callable[[Batch, Tensor | None], Tensor],
     batch_tokens: int | None = None,
-    progress: Callable[[int], Any] | None = None,
 ) -> NDArray[np.float32]:
     """Return what ``compute`` gives for batches of examples, row by row or word by word."""
     lengths = examples.n_tokens
@@ -258,8 +257,6 @@ def predict(
             if result is None:
                 result = np.zeros((len(targets), found.shape[1]), dtype=np.float32)
             result[examples.targets_of(rows)] = found
-            if progress is not None:
-                progress(int(lengths[rows].sum()))
         elif batches.halve(rows):
             if network.device.type == "cuda":
                 torch.cuda.empty_cache()

@@ -98,9 +98,7 @@ def test_what_is_no_pair_is_refused_by_its_row(case: str) -> None:
     assert remedy in str(caught.value)
 
 
-def test_a_row_has_a_name_for_messages_of_others() -> None:
-    assert read_pairs(frame(PAIRS)).row(2) == "row 2 (index 'r2')"
-    assert read_pairs(PAIRS).row(2) == "row 2"
+def test_a_wrong_way_to_read_missing_texts_is_refused() -> None:
     with pytest.raises(InvalidParameterError, match="'missing' parameter"):
         read_pairs(PAIRS, "drop")  # type: ignore[arg-type]
 

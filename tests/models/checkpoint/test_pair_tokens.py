@@ -18,7 +18,6 @@ from bertvectorizer.errors import InvalidParameterError, ModelIntegrityError, Un
 from bertvectorizer.models import (
     Checkpoint,
     PairTokenizer,
-    TextTokenizer,
     TokenizedTexts,
     Truncation,
     open_checkpoint,
@@ -126,15 +125,9 @@ def test_whatever_the_number_at_once(
     assert (nothing.ids.shape, nothing.offsets.tolist()) == ((0,), [0])
 
 
-def test_what_changes_the_tokens_is_a_setting(
-    checkpoint: Checkpoint, tokenizers: dict[str, Any]
-) -> None:
+def test_a_prompt_is_for_single_texts(checkpoint: Checkpoint, tokenizers: dict[str, Any]) -> None:
     own = tokenizers["tiny"]
     prompted = dataclasses.replace(checkpoint, default_prompt="find: ", add_special_tokens=False)
-    plain, short = PairTokenizer(checkpoint, own), PairTokenizer(checkpoint, own, 9)
-    assert plain.settings == PairTokenizer(checkpoint, own, 128).settings
-    assert plain.settings != short.settings
-    assert plain.settings != TextTokenizer(checkpoint, own).settings
     assert sequences(PairTokenizer(prompted, own)(["a"], ["bat"])) == [own("a", "bat")["input_ids"]]
 
 
