@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
@@ -110,8 +109,8 @@ def save_directory(
         config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
     tokenizer = copy.deepcopy(tokenizer)  # estimators share it
     tokenizer.model_max_length = max_length
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    draft = directory.with_name(f".{directory.name}-{uuid4().hex[:8]}")
+    draft.mkdir(parents=True)  # which follows the user's umask, unlike tempfile's
     try:
         with quiet_transformers():
             _give_padding_a_token(whole, tokenizer, "lasttoken" in head.poolings)
@@ -159,7 +158,6 @@ def save_directory(
             draft / "sentence_bert_config.json",
             {"max_seq_length": max_length, "do_lower_case": False},
         )
-        draft.chmod(0o777 & ~_umask())
         draft.rename(directory)  # which is not there, or empty
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -182,13 +180,6 @@ def _give_padding_a_token(
             whole.resize_token_embeddings(pad_id + 1, mean_resizing=False)
     if reads_last_token:
         whole.config.get_text_config().pad_token_id = pad_id
-
-
-def _umask() -> int:
-    """Return the permissions that new files lack; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _write_json(path: Path, content: Any) -> None:
