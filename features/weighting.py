@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import InvalidTableError
 from ..models.pooling.words import pool_words, power_means
-from ..validation import check_choice, check_positive, invalid, short_repr
+from ..validation import check_choice, check_number, invalid, short_repr
 from .inputs.word_splitting import TextWords
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class _Sif(Weighting):
 def make_weighting(weighting: Any, sif_a: Any, word_frequencies: Any, powers: Any) -> Weighting:
     """Check the parameters of a vectorizer and return its weighting."""
     name = check_choice("weighting", weighting, WEIGHTINGS)
-    a = check_positive("sif_a", sif_a)
+    a = check_number("sif_a", sif_a)
     frequencies = None if word_frequencies is None else read_frequencies(word_frequencies)
     checked = _checked_powers(powers)
     if name == "tfidf":

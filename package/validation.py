@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 import re
 from collections.abc import Collection
@@ -17,7 +16,7 @@ __all__ = [
     "check_choice",
     "check_flag",
     "check_int",
-    "check_positive",
+    "check_number",
     "invalid",
     "printable",
     "short_repr",
@@ -76,14 +75,33 @@ def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) ->
     return int(value)
 
 
-def check_positive(name: str, value: Any) -> float:
-    """Return ``value`` as a float if it is a number greater than 0."""
-    if (
-        isinstance(value, (bool, np.bool_))
-        or not isinstance(value, numbers.Real)
-        or not 0 < float(value) < math.inf
+@overload
+def check_number(
+    name: str, value: Any, interval: str = ..., *, optional: Literal[False] = False
+) -> float: ...
+@overload
+def check_number(
+    name: str, value: Any, interval: str = ..., *, optional: Literal[True]
+) -> float | None: ...
+def check_number(
+    name: str, value: Any, interval: str = "(0, inf)", *, optional: bool = False
+) -> float | None:
+    """Return ``value`` as a float if it is in an interval; None passes where it is ``optional``.
+
+    >>> check_number("warmup", 0, "[0, 1)")
+    0.0
+    """
+    if value is None and optional:
+        return None
+    low, high = map(float, interval[1:-1].split(", "))
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    if not is_number or not (
+        low < float(value) < high
+        or (interval[0] == "[" and value == low)
+        or (interval[-1] == "]" and value == high)
     ):
-        raise invalid(name, "a number in the range (0, inf)", value)
+        rule = f"a number in the range {interval}" + (" or None" if optional else "")
+        raise invalid(name, rule, value)
     return float(value)
 
 

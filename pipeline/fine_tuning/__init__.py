@@ -1,8 +1,8 @@
 """Fine-tuned transformers as scikit-learn estimators.
 
-`base` has what all share: parameters, the fit, the network of a fitted estimator; `targets` checks
-targets and weights, and `progress` shows how far a training is. `classifier` and `regressor` have
-the estimators of texts and pairs, and `tagger` that of words.
+`base` has what all share: parameters, the fit, the network of a fitted estimator; `targets` has
+what is learned from y, and `progress` shows how far a training is. `classifier` and `regressor`
+have the estimators of texts and pairs, and `tagger` that of words.
 """
 
 from __future__ import annotations

@@ -35,9 +35,10 @@ from ...models.ragged import ranges
 from ...models.torch_threads import lock_held_by_forks
 from ...models.training.examples import Examples
 from ...models.training.schedules import SCHEDULES, Schedule
-from ...validation import check_choice, check_flag, check_int, check_positive, invalid
+from ...validation import check_choice, check_flag, check_int, check_number, invalid
 from ...warning import warn_user
 from .progress import CallbackSupportMixin, FitTasks, TrainingBar, with_callbacks
+from .targets import Target
 
 if TYPE_CHECKING:
     import torch
@@ -49,12 +50,11 @@ if TYPE_CHECKING:
     from ...models.training.lower_states import LowerStates
     from ...models.training.network import NetworkSpec, TrainableNetwork
 
-__all__ = ["FineTunedEstimator", "FineTunedVectorizer", "Rows", "Target", "Tools"]
+__all__ = ["FineTunedEstimator", "FineTunedVectorizer", "Rows", "Tools"]
 
 _WIDTH_OF_BASE = 768
 _RATE_OF_BASE = 5e-5  # the highest of the BERT paper's, appendix A.3, for models of this width
 _HEAD_ALONE = 20  # a head alone takes larger steps
-_FAR = 3  # standard deviations; stars from 1 to 5 are closer
 
 _MAX_NETWORKS = 2
 _networks: dict[tuple[Any, ...], TrainableNetwork] = {}
@@ -79,71 +79,6 @@ class Rows:
             self,
             first=[self.first[row] for row in rows.tolist()],
             second=None if second is None else [second[row] for row in rows.tolist()],
-        )
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is learned from ``y``.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows,) or (n_rows, n_outputs), or list of ndarray
-        A class (int64), labels or numbers (float32) of each row; of sentences, of their words, of
-        which those with a negative class are not trained on.
-    weights : ndarray of shape (n_rows,)
-        Weight of each row, float64.
-    loss : {"classes", "labels", "numbers"}
-        The loss to minimize.
-    n_outputs : int
-        Number of outputs of the network.
-    learned : dict
-        Attributes that the estimator gets.
-    strata : ndarray of shape (n_rows,) or None
-        Classes whose shares a validation split keeps.
-    scale, shift : ndarray of shape (n_outputs,) or None
-        Outputs are multiplied by the one, then the other is added. None leaves them as they are.
-        The scale of a constant target is 0, and it is learned as 0.
-    """
-
-    values: Any
-    weights: NDArray[np.float64]
-    loss: Loss
-    n_outputs: int
-    learned: dict[str, Any]
-    strata: NDArray[Any] | None = None
-    scale: NDArray[np.float64] | None = None
-    shift: NDArray[np.float64] | None = None
-
-    def for_outputs_of(self, network: TrainableNetwork) -> Target:
-        """Return the target in terms that the last layer can undo; some have no bias."""
-        if self.scale is None or self.shift is None:
-            return self
-        output = network.head.output_layer
-        if output is not None and output.bias is not None:
-            return self
-        own = np.where(self.scale > 0, self.scale, 1)
-        scale = None if output is None else own
-        shift = self.shift / own
-        if np.abs(shift).max() > _FAR:
-            warn_user(
-                f"The mean of y is {np.abs(shift).max():.1f} standard deviations away from 0, and"
-                " the last layer of this architecture has no bias that could hold it: training"
-                " may not reach it. Set a pooling, such as pooling='lasttoken', or subtract the"
-                " mean: TransformedTargetRegressor(regressor, transformer=StandardScaler())."
-            )
-        values = (self.values + shift) * (own if scale is None else 1)
-        none = None if scale is None else np.zeros_like(scale)
-        return replace(self, values=values.astype(np.float32), scale=scale, shift=none)
-
-    def take(self, rows: NDArray[np.int64]) -> Target:
-        """Return the target of some rows."""
-        values = self.values
-        return replace(
-            self,
-            values=values[rows] if isinstance(values, np.ndarray) else [values[r] for r in rows],
-            weights=self.weights[rows],
-            strata=None if self.strata is None else self.strata[rows],
         )
 
 
@@ -253,7 +188,8 @@ class FineTunedEstimator(
                 raise invalid("order", "'given' for single texts", order)
             return Examples(tools.texts(rows.first))
         for name, value in (("overflow", "truncate"), ("stride", None), ("prompt", None)):
-            if (given := getattr(self, name)) != value:
+            given = getattr(self, name)
+            if given != value and (name, given) != ("prompt", ""):
                 raise invalid(name, f"{value!r} for pairs; others are for single texts", given)
         tokenized = tools.pairs(rows.first, rows.second)
         if order == "both":
@@ -283,34 +219,29 @@ class FineTunedEstimator(
         from ...models.training.loop import TrainingSettings
 
         check_flag("verbose", self.verbose)
-        _check_share("validation_fraction", self.validation_fraction, "(0, 1)")
+        check_number("validation_fraction", self.validation_fraction, "(0, 1)")
         rate: Any = self.learning_rate
         if isinstance(rate, str):
             if rate != "auto":
                 raise invalid("learning_rate", "'auto' or a number in the range (0, inf)", rate)
             rate = _RATE_OF_BASE * _WIDTH_OF_BASE / checkpoint.hidden_size
             rate *= _HEAD_ALONE if self._n_trained_layers(checkpoint) == 0 else 1
-        if self.unfreezing is not None:
-            check_choice("unfreezing", self.unfreezing, ("gradual",))
-        head_rate = self.head_learning_rate
+        if self.unfreezing is not None and self.unfreezing != "gradual":
+            raise invalid("unfreezing", "'gradual' or None", self.unfreezing)
         return TrainingSettings(
             loss=loss,
             epochs=check_int("epochs", self.epochs, 1),
             batch_size=check_int("batch_size", self.batch_size, 1),
-            learning_rate=check_positive("learning_rate", rate),
-            head_learning_rate=(
-                None if head_rate is None else check_positive("head_learning_rate", head_rate)
+            learning_rate=check_number("learning_rate", rate),
+            head_learning_rate=check_number(
+                "head_learning_rate", self.head_learning_rate, optional=True
             ),
-            layer_decay=_check_share("layer_decay", self.layer_decay, "(0, 1]"),
+            layer_decay=check_number("layer_decay", self.layer_decay, "(0, 1]"),
             schedule=check_choice("schedule", self.schedule, SCHEDULES),
-            warmup=_check_share("warmup", self.warmup, "[0, 1)"),
+            warmup=check_number("warmup", self.warmup, "[0, 1)"),
             is_gradual=self.unfreezing is not None,
-            weight_decay=_check_share("weight_decay", self.weight_decay, "[0, inf)"),
-            max_grad_norm=(
-                None
-                if self.max_grad_norm is None
-                else check_positive("max_grad_norm", self.max_grad_norm)
-            ),
+            weight_decay=check_number("weight_decay", self.weight_decay, "[0, inf)"),
+            max_grad_norm=check_number("max_grad_norm", self.max_grad_norm, optional=True),
             early_stopping=check_flag("early_stopping", self.early_stopping),
             n_iter_no_change=check_int("n_iter_no_change", self.n_iter_no_change, 1),
             seed=seed,
@@ -352,9 +283,7 @@ class FineTunedEstimator(
             n_outputs=n_outputs,
             pooling=None if is_auto else resolve_pooling(self.pooling),
             n_trained_layers=n_trained,
-            dropout=(
-                None if self.dropout is None else _check_share("dropout", self.dropout, "[0, 1)")
-            ),
+            dropout=check_number("dropout", self.dropout, "[0, 1)", optional=True),
             vocab_size=vocab_size,
             seed=seed,
             needs_depths=self.layer_decay != 1 or self.unfreezing is not None,
@@ -850,17 +779,3 @@ def _side_by_side(one: TokenizedTexts, other: TokenizedTexts) -> TokenizedTexts:
         offsets=np.concatenate([[0], np.cumsum(lengths[order])]),
         first_window=2 * np.arange(n_texts + 1),
     )
-
-
-def _check_share(name: str, value: Any, interval: str) -> float:
-    """Return a number in an interval such as "[0, 1)"."""
-    low, high = interval[1:-1].split(", ")
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
-        value, bool
-    )
-    if is_number:
-        is_above = value > float(low) or (interval[0] == "[" and value == float(low))
-        is_below = value < float(high) or (interval[-1] == "]" and value == float(high))
-        if is_above and is_below:
-            return float(value)
-    raise invalid(name, f"a number in the range {interval}", value)

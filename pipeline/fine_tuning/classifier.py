@@ -15,9 +15,9 @@ from sklearn.utils.validation import column_or_1d
 from ...errors import InvalidParameterError
 from ...models import DEFAULT_MODEL
 from ...models.training.schedules import Schedule
-from ...validation import check_positive, invalid, short_repr
-from .base import FineTunedVectorizer, Rows, Target
-from .targets import check_complete, check_rows, row_weights
+from ...validation import check_number, invalid, short_repr
+from .base import FineTunedVectorizer, Rows
+from .targets import Target, check_complete, check_rows, row_weights
 
 if TYPE_CHECKING:
     import torch
@@ -77,8 +77,8 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
     max_grad_norm : float or None, default=1.0
         Largest norm of the gradients of a step; larger ones are scaled down. None sets no limit.
     class_weight : "balanced", dict or None, default=None
-        Weight of each class. ``"balanced"`` weights inversely to the frequencies in the rows of
-        this fit.
+        Weight of each class; 1 for those that a dict lacks. ``"balanced"`` weights inversely to
+        the frequencies in the rows of this fit. Several labels take no dict.
     early_stopping : bool, default=False
         Whether to end when the log loss on validation rows no longer falls, and take the weights of
         the best epoch.
@@ -95,6 +95,7 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
         lose tokens of the longer text.
     overflow : {"truncate", "head_tail", "window"}, default="truncate"
         What to do with longer texts, as in `BertVectorizer`; the outputs of windows are averaged.
+        Pairs are truncated.
     stride : int or None, default=None
         Tokens that neighbouring windows share; None takes a quarter of the window.
     prompt : str or None, default=None
@@ -304,8 +305,7 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
             rule = f"a dict whose keys are classes of y, such as {short_repr(lacking[0])}"
             raise invalid("class_weight", rule, unknown[0])
         for value in given.values():
-            if value != 0:
-                check_positive("class_weight", value)
+            check_number("class_weight", value, "[0, inf)")
         return np.array([float(given.get(each, 1)) for each in classes])
 
     def _known_target(self, y: Any, rows: Rows, target: Target) -> Target:

@@ -16,8 +16,8 @@ from ...errors import InvalidParameterError
 from ...models import DEFAULT_MODEL
 from ...models.training.schedules import Schedule
 from ...validation import invalid, short_repr
-from .base import FineTunedVectorizer, Rows, Target
-from .targets import check_complete, check_rows, row_weights
+from .base import FineTunedVectorizer, Rows
+from .targets import Target, check_complete, check_rows, row_weights
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +88,7 @@ class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
         lose tokens of the longer text.
     overflow : {"truncate", "head_tail", "window"}, default="truncate"
         What to do with longer texts, as in `BertVectorizer`; the outputs of windows are averaged.
+        Pairs are truncated.
     stride : int or None, default=None
         Tokens that neighbouring windows share; None takes a quarter of the window.
     prompt : str or None, default=None

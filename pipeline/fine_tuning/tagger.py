@@ -19,8 +19,8 @@ from ..tagging.schemes import convert_tags
 from ..tagging.scoring import check_true_tags
 from ..tagging.sentences import offsets_of, read_sentences, read_tags
 from ..tagging.word_tagger import WordTagger
-from .base import FineTunedEstimator, Rows, Target, Tools
-from .targets import row_weights
+from .base import FineTunedEstimator, Rows, Tools
+from .targets import Target, row_weights
 
 if TYPE_CHECKING:
     import torch
@@ -257,6 +257,15 @@ class BertTagger(WordTagger, FineTunedEstimator):
         -------
         self : object
             The fitted tagger. If ``fit`` fails or is interrupted, it stays as it was.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter breaks its rule, or ``y`` or a weight does.
+        InvalidTextError
+            If X does not hold lists of words, or has no word with a token.
+        TrainingDivergedError
+            If the loss becomes infinite or NaN.
         """
         self._check_schemes()
         check_choice("decode", self.decode, _DECODERS)

@@ -1,7 +1,8 @@
-"""Checks of targets and of the weights of rows."""
+"""What is learned from y: its checks, the weights of rows, and the scale of numbers."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +10,82 @@ import pandas as pd
 
 from ...errors import InvalidParameterError
 from ...validation import invalid
+from ...warning import warn_user
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["check_complete", "check_rows", "row_weights"]
+    from ...models.training.loop import Loss
+    from ...models.training.network import TrainableNetwork
+
+__all__ = ["Target", "check_complete", "check_rows", "row_weights"]
+
+_FAR = 3  # standard deviations; stars from 1 to 5 are closer
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is learned from ``y``.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,) or (n_rows, n_outputs), or list of ndarray
+        A class (int64), labels or numbers (float32) of each row; of sentences, of their words, of
+        which those with a negative class are not trained on.
+    weights : ndarray of shape (n_rows,)
+        Weight of each row, float64.
+    loss : {"classes", "labels", "numbers"}
+        The loss to minimize.
+    n_outputs : int
+        Number of outputs of the network.
+    learned : dict
+        Attributes that the estimator gets.
+    strata : ndarray of shape (n_rows,) or None
+        Classes whose shares a validation split keeps.
+    scale, shift : ndarray of shape (n_outputs,) or None
+        Outputs are multiplied by the one, then the other is added. None leaves them as they are.
+        The scale of a constant target is 0, and it is learned as 0.
+    """
+
+    values: Any
+    weights: NDArray[np.float64]
+    loss: Loss
+    n_outputs: int
+    learned: dict[str, Any]
+    strata: NDArray[Any] | None = None
+    scale: NDArray[np.float64] | None = None
+    shift: NDArray[np.float64] | None = None
+
+    def for_outputs_of(self, network: TrainableNetwork) -> Target:
+        """Return the target in terms that the last layer can undo; some have no bias."""
+        if self.scale is None or self.shift is None:
+            return self
+        output = network.head.output_layer
+        if output is not None and output.bias is not None:
+            return self
+        own = np.where(self.scale > 0, self.scale, 1)
+        scale = None if output is None else own
+        shift = self.shift / own
+        if np.abs(shift).max() > _FAR:
+            warn_user(
+                f"The mean of y is {np.abs(shift).max():.1f} standard deviations away from 0, and"
+                " the last layer of this architecture has no bias that could hold it: training"
+                " may not reach it. Set a pooling, such as pooling='lasttoken', or subtract the"
+                " mean: TransformedTargetRegressor(regressor, transformer=StandardScaler())."
+            )
+        values = (self.values + shift) * (own if scale is None else 1)
+        none = None if scale is None else np.zeros_like(scale)
+        return replace(self, values=values.astype(np.float32), scale=scale, shift=none)
+
+    def take(self, rows: NDArray[np.int64]) -> Target:
+        """Return the target of some rows."""
+        values = self.values
+        return replace(
+            self,
+            values=values[rows] if isinstance(values, np.ndarray) else [values[r] for r in rows],
+            weights=self.weights[rows],
+            strata=None if self.strata is None else self.strata[rows],
+        )
 
 
 def check_complete(y: Any, name: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from ...errors import InvalidParameterError
-from ...validation import check_int, check_positive, invalid
+from ...validation import check_int, check_number, invalid
 from .forward_backward import forward_backward
 from .viterbi import viterbi
 
@@ -115,9 +115,9 @@ class LinearChainCrf:
         """
         from scipy.optimize import minimize
 
-        l2 = check_positive("l2", self.l2)
+        l2 = check_number("l2", self.l2)
         max_iter = check_int("max_iter", self.max_iter, 1)
-        tol = check_positive("tol", self.tol)
+        tol = check_number("tol", self.tol)
         if not len(labels):
             raise invalid("labels", "the tags of at least one word", labels)
         n_tags = int(labels.max()) + 1 if n_tags is None else n_tags

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...errors import InvalidParameterError
 from ...models.ragged import chunks
-from ...validation import check_choice, check_flag, check_int, check_positive, invalid, short_repr
+from ...validation import check_choice, check_flag, check_int, check_number, invalid, short_repr
 from .crf import LinearChainCrf
 from .decoding import check_classifier, check_scores, tag_probabilities, tag_scores
 from .schemes import transitions
@@ -312,7 +312,7 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
                 self.word_shape,
             )
         self._check_schemes()
-        check_positive("crf_l2", self.crf_l2)
+        check_number("crf_l2", self.crf_l2)
         check_int("max_iter", self.max_iter, 1)
 
     def _check_fitted(self) -> None:

@@ -12,6 +12,7 @@ from bertvectorizer.validation import (
     check_choice,
     check_flag,
     check_int,
+    check_number,
     invalid,
     printable,
     short_repr,
@@ -72,6 +73,25 @@ def test_check_int_refuses_other_values(value: Any) -> None:
         match=r"'max_length' parameter must be an int in the range \[1, inf\) or None\. Got",
     ):
         check_int("max_length", value, 1, optional=True)
+
+
+def test_check_number_knows_which_ends_belong_to_the_interval() -> None:
+    for interval, value in (("[0, 1)", 0), ("(0, 1]", np.float32(1)), ("(0, inf)", 1e308)):
+        assert check_number("warmup", value, interval) == value
+        assert type(check_number("warmup", value, interval)) is float
+    assert check_number("dropout", None, optional=True) is None
+    nan, inf = float("nan"), float("inf")
+    for interval, values in {
+        "[0, 1)": [-1, 1, nan, None, True, np.True_, "0"],
+        "(0, 1]": [0, 1.001, inf, [1]],
+        "(0, inf)": [0, inf, 1j],
+    }.items():
+        for value in values:
+            with pytest.raises(InvalidParameterError) as caught:
+                check_number("warmup", value, interval)
+            assert f"must be a number in the range {interval}. Got" in str(caught.value)
+    with pytest.raises(InvalidParameterError, match=r"range \(0, inf\) or None\. Got 0"):
+        check_number("dropout", 0, optional=True)
 
 
 @pytest.mark.parametrize("length", [57, 59, 60, 1000])
