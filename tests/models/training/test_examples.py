@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,12 +103,3 @@ class TestBuckets:
         assert {tuple(sorted(batch)) for batch in first} != {
             tuple(sorted(batch)) for batch in second
         }
-
-    @pytest.mark.parametrize("seed", [0, 7])
-    def test_the_order_is_that_of_the_seed(self, seed: int) -> None:
-        lengths = np.arange(50)
-        one, other = (
-            [batch.tolist() for batch in bucketed_batches(lengths, 4, np.random.default_rng(seed))]
-            for _ in range(2)
-        )
-        assert one == other

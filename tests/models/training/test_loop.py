@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import Trainer, TrainingArguments
-from transformers.utils import is_accelerate_available, logging
+from transformers.utils import is_accelerate_available
 
 from bertvectorizer.errors import OutOfMemoryError, TrainingDivergedError
 from bertvectorizer.models.training import loop
@@ -227,24 +226,6 @@ class TestEarlyStopping:
 
 
 class TestLosses:
-    def test_a_weight_of_2_is_the_row_twice(self, tiny_model: ModelFactory) -> None:
-        directory, rows = tiny_model("bert"), [0, 3, 7]
-        weights = np.ones(len(TEXTS))
-        weights[rows] = 2
-        twice = [*range(len(TEXTS)), *rows]
-        networks = [network_of(directory) for _ in range(2)]
-        settings = settings_of(epochs=8, batch_size=99, warmup=0.0)
-        data = [
-            data_of(networks[0], weights=weights),
-            data_of(networks[1], [TEXTS[row] for row in twice], CLASSES[twice]),
-        ]
-        curves = [
-            train(network, each, settings).loss_curve
-            for network, each in zip(networks, data, strict=True)
-        ]
-        np.testing.assert_allclose(*curves, atol=1e-6)
-        assert_equal_weights(*map(weights_of, networks))
-
     @pytest.mark.parametrize("loss", ["classes", "labels", "numbers"])
     def test_they_are_those_of_pytorch(self, tiny_model: ModelFactory, loss: Any) -> None:
         network = network_of(tiny_model("bert"))
@@ -407,31 +388,3 @@ class TestMemory:
         ):
             with pytest.raises(ValueError, match="another fault"):
                 call()
-
-
-def test_a_seed_gives_the_same_weights_and_the_process_stays_as_it_was(
-    tiny_model: ModelFactory,
-) -> None:
-    def state() -> tuple[Any, ...]:
-        return (
-            torch.random.get_rng_state().tolist(),
-            np.random.get_state()[1].tolist(),  # type: ignore[index]  # noqa: NPY002
-            random.getstate(),
-            torch.get_num_threads(),
-            logging.get_verbosity(),
-            logging.is_progress_bar_enabled(),
-            torch.is_grad_enabled(),
-        )
-
-    def trained(seed: int) -> dict[str, torch.Tensor]:
-        network = network_of(tiny_model("bert"), dropout=0.3, n_trained_layers=2)
-        train(network, data_of(network), settings_of(seed=seed), data_of(network))
-        return weights_of(network)
-
-    before = state()
-    one = trained(1)
-    assert state() == before
-    torch.rand(3)
-    assert_equal_weights(trained(1), one, tolerance=0)
-    other = trained(2)
-    assert any(not torch.equal(other[name], each) for name, each in one.items())

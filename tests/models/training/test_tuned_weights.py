@@ -155,8 +155,7 @@ class TestDirectory:
         )
         assert "bertvectorizer" not in (directory / "config.json").read_text()
 
-    @pytest.mark.parametrize("family", ["bert", "roberta"])
-    @pytest.mark.parametrize("n_outputs", [1, 3])
+    @pytest.mark.parametrize(("family", "n_outputs"), [("bert", 3), ("roberta", 1)])
     def test_pairs_open_in_cross_encoder(
         self, tiny_model: ModelFactory, tmp_path: Path, family: str, n_outputs: int
     ) -> None:

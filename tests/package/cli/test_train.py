@@ -11,7 +11,6 @@ import pytest
 from bertvectorizer.models.store.session_store import session_store
 from bertvectorizer.pipeline.saving.pipeline_file import load_pipeline, save_pipeline
 from tests.package.cli.command import Result, Run, assert_one_line
-from tests.processes import Process
 from tests.tiny import ModelFactory, save_model
 
 KINDS = [
@@ -60,11 +59,8 @@ def test_a_fine_tuned_model_is_saved_and_used_elsewhere(
     expected = saved.pipeline.predict_proba([text for text, _ in ROWS])
     moved = model.rename(tmp_path / "moved")
     predicted = tmp_path / "out.csv"
-    with Process(
-        *("-m", "bertvectorizer", "predict", tmp_path / "model.skops", table),
-        *("-o", predicted, "--model", moved),
-    ) as process:
-        process.finish()
+    result = run("predict", tmp_path / "model.skops", table, "-o", predicted, "--model", moved)
+    assert result.code == 0
     frame = pd.read_csv(predicted)
     assert list(frame.columns[:3]) == ["row", "text", "sense"]
     np.testing.assert_allclose(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import io
 import logging
 import pickle
 import random
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +31,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from transformers import AutoModelForSequenceClassification
+from transformers.utils import logging as hf_logging
 
 from bertvectorizer import BertClassifier, BertVectorizer
 from bertvectorizer.errors import (
@@ -48,8 +47,7 @@ from bertvectorizer.models.training.loop import _Run
 from bertvectorizer.models.training.network import TrainableNetwork
 from bertvectorizer.pipeline.fine_tuning import base
 from tests.pipeline.fine_tuning.sentences import LABELS, PAIRS, TEXTS, classifier, full_batch
-from tests.processes import run_python
-from tests.tiny import ModelFactory, save_model
+from tests.tiny import ModelFactory
 
 WRONG: dict[str, Any] = {
     "model_name": 3,
@@ -105,10 +103,7 @@ def test_wrong_numbers_of_layers(value: Any, tiny_model: ModelFactory) -> None:
         classifier(tiny_model, trainable_layers=value).fit(TEXTS, LABELS)
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [{"overflow": "window"}, {"overflow": "head_tail"}, {"stride": 2}, {"prompt": "the"}],
-)
+@pytest.mark.parametrize("parameters", [{"overflow": "window"}, {"stride": 2}, {"prompt": "the"}])
 def test_pairs_refuse_what_they_do_not_have(
     parameters: dict[str, Any], tiny_model: ModelFactory
 ) -> None:
@@ -116,6 +111,7 @@ def test_pairs_refuse_what_they_do_not_have(
         classifier(tiny_model, **parameters).fit(PAIRS, LABELS)
     with pytest.raises(InvalidParameterError, match=r"'order' .* for single texts"):
         classifier(tiny_model, order="both").fit(TEXTS, LABELS)
+    classifier(tiny_model, trainable_layers=0, epochs=1, prompt="").fit(PAIRS, LABELS)
 
 
 # --- clones, parameters and files ---
@@ -133,15 +129,6 @@ def test_a_clone_takes_another_model(tiny_model: ModelFactory) -> None:
     with pytest.raises(ModelChangedError, match="fitted with a model"):
         model.set_params(model_name=tiny_model("roberta")).predict(TEXTS)
     assert repr(clone(model)) == repr(BertClassifier(**model.get_params()))
-
-
-def test_changed_files_are_noticed(tiny_model: ModelFactory, tmp_path: Path) -> None:
-    directory = shutil.copytree(tiny_model("bert"), tmp_path / "model")
-    model = BertClassifier(directory, trainable_layers=0, epochs=1).fit(TEXTS, LABELS)
-    shutil.rmtree(directory)
-    save_model("bert", directory, hidden_act="relu")
-    with pytest.raises(ModelChangedError):
-        model.predict(TEXTS)
 
 
 @pytest.mark.parametrize("layers", ["all", 2, 0])
@@ -186,9 +173,10 @@ def test_the_process_stays_as_it_was(tiny_model: ModelFactory) -> None:
     def process() -> Any:
         numbers = np.random.get_state()[1].tolist()  # noqa: NPY002
         loggers = {name: logging.getLogger(name).level for name in ("transformers", "torch")}
+        bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
         return (
             *(random.getstate(), numbers, torch.get_rng_state().tolist()),
-            *(torch.get_num_threads(), torch.is_grad_enabled(), loggers),
+            *(torch.get_num_threads(), torch.is_grad_enabled(), loggers, *bars),
             *(torch.get_default_dtype(), sklearn.get_config()),
         )
 
@@ -231,26 +219,6 @@ def test_settings_of_the_process_change_nothing(tiny_model: ModelFactory, tmp_pa
     assert {each.dtype for each in head.values()} == {torch.float32}
 
 
-LOAD = """
-import joblib, sys, numpy as np
-fitted, X, expected = joblib.load(sys.argv[1])
-found = [result for each in fitted for result in (each.predict_proba(X), each.transform(X))]
-print(max(np.abs(one - other).max() for one, other in zip(found, expected)))
-"""
-
-
-def test_a_fresh_process_gives_the_same(tiny_model: ModelFactory, tmp_path: Path) -> None:
-    fitted = [
-        classifier(tiny_model, trainable_layers=layers).fit(TEXTS, LABELS)
-        for layers in ("all", 2, 0)
-    ]
-    expected = [
-        result for each in fitted for result in (each.predict_proba(TEXTS), each.transform(TEXTS))
-    ]
-    joblib.dump((fitted, TEXTS, expected), tmp_path / "fitted.joblib")
-    assert float(run_python(LOAD, tmp_path / "fitted.joblib")) < 2e-6
-
-
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12
 def test_a_search_over_processes(tiny_model: ModelFactory) -> None:
     """By fork, which also shows that children with PyTorch's threads do not hang."""
@@ -263,21 +231,6 @@ def test_a_search_over_processes(tiny_model: ModelFactory) -> None:
     assert len(set(scores[0])) == 4
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
     np.testing.assert_allclose(one.predict_proba(TEXTS), two.predict_proba(TEXTS), atol=1e-6)
-
-
-def test_other_numbers_of_threads_give_the_same(tiny_model: ModelFactory) -> None:
-    model = classifier(tiny_model).fit(TEXTS, LABELS)
-    file = io.BytesIO()
-    joblib.dump(model, file)
-    base._networks.clear()
-    torch.set_num_threads(2)
-    try:
-        again = joblib.load(io.BytesIO(file.getvalue()))
-        chances, vectors = again.predict_proba(TEXTS), again.transform(TEXTS)
-    finally:
-        torch.set_num_threads(1)
-    np.testing.assert_allclose(chances, model.predict_proba(TEXTS), atol=1e-6)
-    np.testing.assert_allclose(vectors, model.transform(TEXTS), atol=1e-6, rtol=1e-6)
 
 
 def test_fits_in_threads_are_those_without(tiny_model: ModelFactory) -> None:
@@ -391,9 +344,9 @@ def test_an_interrupt_leaves_the_estimator_as_it_was(
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize(
-    ("X", "message"),
-    [
+def test_wrong_inputs_are_refused(tiny_model: ModelFactory) -> None:
+    model = classifier(tiny_model, epochs=1).fit(TEXTS, LABELS)
+    wrong: list[tuple[Any, str]] = [
         (np.array([["a"] * 3] * 12), "X must"),
         (pd.DataFrame([["a"] * 3] * 12), "X must"),
         ([("a", "b", "c")] * 12, "row 0"),
@@ -402,13 +355,12 @@ def test_an_interrupt_leaves_the_estimator_as_it_was(
         ("a text", "X must"),
         (None, "X must"),
         (np.zeros((12, 2)), "row 0"),
-    ],
-)
-def test_wrong_inputs_are_refused(X: Any, message: str, tiny_model: ModelFactory) -> None:
-    model = classifier(tiny_model, epochs=1).fit(TEXTS, LABELS)
-    for method in (lambda: model.fit(X, LABELS), lambda: model.predict(X)):
+    ]
+    for X, message in wrong:
         with pytest.raises(InvalidTextError, match=message):
-            method()
+            model.fit(X, LABELS)
+        with pytest.raises(InvalidTextError, match=message):
+            model.predict(X)
 
 
 def test_a_second_fit_forgets_the_first(tiny_model: ModelFactory) -> None:
@@ -439,9 +391,7 @@ def test_texts_and_pairs_are_not_confused(tiny_model: ModelFactory) -> None:
 # --- models and settings ---
 
 
-@pytest.mark.parametrize(
-    "family", ["roberta", "distilbert", "albert", "mpnet", "deberta-v2", "gpt2", "t5"]
-)
+@pytest.mark.parametrize("family", ["albert", "mpnet", "deberta-v2", "gpt2", "t5"])
 def test_models_of_several_families(family: str, tiny_model: ModelFactory) -> None:
     """Some cannot begin above the lower layers, share layers, or have no form of pairs."""
     for X, layers in ((TEXTS, 1), (PAIRS, 1), (PAIRS, "all")):

@@ -56,7 +56,7 @@ def fitted(model: str) -> dict[str, tuple[Any, Any]]:
             ),
             NEW,
         ),
-        "pairs": (top(model, order="both").fit(pairs, Y), PAIRS),
+        "pairs": (top(model, order="both", trainable_layers="all").fit(pairs, Y), PAIRS),
         "words": (
             BertTagger(model, trainable_layers=1, epochs=1, random_state=0).fit(
                 [text.split() for text in X], [["B-X", *["O"] * text.count(" ")] for text in X]
