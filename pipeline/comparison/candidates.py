@@ -493,7 +493,7 @@ def is_contextual(transformer: Any) -> bool:
 
 
 def with_store(transformer: Any, store: str | Path | EmbeddingStore | None) -> Any:
-    """Return a clone whose parts that read a model use a store; their own wins, but over None."""
+    """Return a clone whose parts that read a model use a store, or their own; None wins always."""
     copy = clone(transformer)
     for part in berts_of(copy):
         if store is None or (isinstance(part.store, str) and part.store == "auto"):

@@ -152,7 +152,7 @@ class FineTunedEstimator(
     def _read(self, X: Any) -> Rows:
         """Return texts or pairs, with the names of their columns."""
         check_choice("missing", self.missing, ("empty", "error"))
-        if not isinstance(X, (list, tuple)) and not hasattr(X, "__len__"):
+        if not hasattr(X, "__len__"):  # an iterator shows only once whether it holds pairs
             X = list_iterable(X) or X
         if is_pairs(X):
             pairs = read_pairs(X, self.missing)

@@ -33,7 +33,7 @@ from sklearn.preprocessing import FunctionTransformer
 from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as hf_logging
 
-from bertvectorizer import BertClassifier, BertVectorizer
+from bertvectorizer import BertClassifier, BertVectorizer, EmbeddingStore
 from bertvectorizer.errors import (
     InvalidParameterError,
     InvalidTextError,
@@ -152,6 +152,14 @@ def test_training_leaves_the_encoder_of_others_alone(tiny_model: ModelFactory) -
     assert np.array_equal(vectorizer.transform(TEXTS), before)
     assert np.array_equal(clone(vectorizer).fit_transform(TEXTS), before)
     assert np.abs(tuned - before).max() > 0.01
+
+
+def test_a_search_computes_the_states_below_once(tiny_model: ModelFactory, tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path / "states.sqlite")
+    model = classifier(tiny_model, store=store, epochs=1)
+    search = GridSearchCV(model, {"learning_rate": [0.01, 0.02]}, cv=2, error_score="raise")
+    search.fit(TEXTS, LABELS).predict(TEXTS)
+    assert store.stats.encoded == len(TEXTS)
 
 
 # --- randomness and the process ---
