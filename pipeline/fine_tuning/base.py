@@ -394,7 +394,7 @@ class FineTunedEstimator(
     def _hold_out(
         self, chosen: NDArray[np.int64], target: Target, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Split rows into those to train on and those for validation, classes in equal shares."""
+        """Split rows into those to train on and those for validation, stratified by class."""
         from sklearn.model_selection import train_test_split
 
         strata = None if target.strata is None else target.strata[chosen]

@@ -68,7 +68,7 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
         Share of the steps in which the learning rate rises, in [0, 1).
     unfreezing : "gradual" or None, default=None
         ``"gradual"`` trains the head alone in the first epoch, and one more layer in each of the
-        next ones [2]_. The last epochs train all only if there are more of them than layers.
+        next ones, at last the embeddings [2]_. Fewer epochs leave the lowest layers as they were.
     weight_decay : float, default=0.01
         Weight decay of AdamW. Biases and norms are not decayed.
     dropout : float or None, default=None
@@ -83,7 +83,7 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
         Whether to end when the log loss on validation rows no longer falls, and take the weights of
         the best epoch.
     validation_fraction : float, default=0.1
-        Share of the rows that are set aside for validation, classes in equal shares. Used only with
+        Share of the rows that are set aside for validation, stratified by class. Used only with
         ``early_stopping`` and without ``X_val``.
     n_iter_no_change : int, default=1
         Number of epochs without a lower log loss after which training ends.
