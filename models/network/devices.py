@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ...errors import UnsupportedModelError
@@ -16,6 +17,7 @@ __all__ = [
     "PRECISIONS",
     "Precision",
     "check_precision",
+    "fits_in_memory",
     "is_out_of_memory",
     "keep_freed_memory",
     "resolve_device",
@@ -155,6 +157,22 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     signs = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)
+
+
+def fits_in_memory(run: Callable[[], Any], device: torch.device) -> bool:
+    """Run a function; False, with the memory of the device freed, if it runs out."""
+    try:
+        run()
+        return True
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    # Only here, since the exception keeps its memory until its block is left.
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+    return False
 
 
 @functools.cache

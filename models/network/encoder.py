@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ...errors import OutOfMemoryError, UnsupportedModelError
 from ..pooling.tokens import pool
-from ..ragged import runs_of_equal_length
+from ..ragged import ranges, runs_of_equal_length
 from ..torch_threads import lock_held_by_forks, use_one_thread_in_forks
 from .backbone import Backbone
 from .batching import Batches
-from .devices import Precision, is_out_of_memory, keep_freed_memory, tokens_per_batch
+from .devices import Precision, fits_in_memory, keep_freed_memory, tokens_per_batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,33 +103,20 @@ class Encoder:
         batches = Batches(
             lengths, batch_tokens or tokens_per_batch(self.device, self.checkpoint.widest)
         )
+
+        def run_batch(batch: NDArray[np.int64]) -> None:
+            starts, n_tokens = sequences.offsets[batch], lengths[batch]
+            tokens = ranges(starts, n_tokens)
+            types = None if sequences.types is None else sequences.types[tokens]
+            with torch.inference_mode():
+                states = self.backbone.hidden_states(sequences.ids[tokens], n_tokens, wanted, types)
+                take(batch, n_tokens, states)
+
         for batch in batches:
-            starts, ends = sequences.offsets[batch], sequences.offsets[batch + 1]
-            ids = np.concatenate(
-                [sequences.ids[start:end] for start, end in zip(starts, ends, strict=True)]
-            )
-            types = None
-            if sequences.types is not None:
-                types = np.concatenate(
-                    [sequences.types[start:end] for start, end in zip(starts, ends, strict=True)]
-                )
-            n_tokens = ends - starts
-            try:
-                with torch.inference_mode():
-                    states = self.backbone.hidden_states(ids, n_tokens, wanted, types)
-                    take(batch, n_tokens, states)
-                fits = True
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                fits = False  # the exception keeps its memory until this block is left
-            if fits:
+            if fits_in_memory(partial(run_batch, batch), self.device):
                 if progress is not None:
-                    progress(len(ids))
-            elif batches.halve(batch):
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-            else:
+                    progress(int(lengths[batch].sum()))
+            elif not batches.halve(batch):
                 raise OutOfMemoryError(
                     f"One sequence of {lengths[batch[0]]} tokens does not fit into the memory of"
                     f" device '{self.device}'. Lower 'max_length', choose fewer layers, or use"

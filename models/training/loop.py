@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ...errors import OutOfMemoryError, TrainingDivergedError
 from ..network.batching import Batches
-from ..network.devices import is_out_of_memory, tokens_per_batch
+from ..network.devices import fits_in_memory, tokens_per_batch
 from .examples import bucketed_batches
 from .schedules import Schedule, learning_rate_factor
 from .seeding import RandomStream
@@ -105,7 +105,7 @@ class TrainingResult:
 
 
 class Progress(Protocol):
-    """Is told what the loop has done."""
+    """Receives what the loop has done."""
 
     def step(self, n_tokens: int, loss: float) -> None:
         """Take note of a step, which trained on ``n_tokens``."""
@@ -176,7 +176,8 @@ class _Run:
         self._n_steps = math.ceil(len(data.examples) / settings.batch_size) * settings.epochs
         n_tokens = int(data.examples.n_tokens.sum()) or 1
         is_on_cpu = network.device.type == "cpu"
-        self._budget = _Budget(min(n_tokens, _MOST_TOKENS_ON_CPU) if is_on_cpu else n_tokens)
+        # Most tokens in one backward pass; it is halved when memory runs out.
+        self._budget = min(n_tokens, _MOST_TOKENS_ON_CPU) if is_on_cpu else n_tokens
 
     def train_epoch(self, epoch: int) -> float:
         """Train on every example once; return the mean loss."""
@@ -203,9 +204,7 @@ class _Run:
         factor = learning_rate_factor(settings.schedule, self._step, self._n_steps, settings.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-        loss, count = _backward(
-            self._network, self._data, rows, settings.loss, self._budget, self._dropout
-        )
+        loss, count = self._backward(rows)
         if settings.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(
                 [parameter for _, parameter in self.trained], settings.max_grad_norm
@@ -214,6 +213,39 @@ class _Run:
         self._optimizer.zero_grad(set_to_none=True)
         self._step += 1
         return loss, count
+
+    def _backward(self, rows: NDArray[np.int64]) -> tuple[float, int]:
+        """Add up the gradients of a batch; return its mean loss and its number of targets."""
+        device = self._network.device
+        n_tokens = self._data.examples.n_tokens[rows]
+        losses: list[float] = []
+        while not fits_in_memory(partial(self._add_gradients, rows, losses), device):
+            losses.clear()
+            for parameter in self._network.parameters():
+                parameter.grad = None
+            longest = int(n_tokens.max())
+            if self._budget <= longest:
+                raise _too_long(longest, device)
+            self._budget = max(longest, min(self._budget, int(n_tokens.sum())) // 2)
+        return sum(losses), len(self._data.examples.targets_of(rows))
+
+    def _add_gradients(self, rows: NDArray[np.int64], losses: list[float]) -> None:
+        """Run a batch in as many passes as it needs; append the part of the loss of each."""
+        network, data = self._network, self._data
+        n_targets = max(len(data.examples.targets_of(rows)), 1)
+        for part in Batches(data.examples.n_tokens[rows], self._budget):
+            batch = data.examples.batch(rows[part])
+            entering = None if data.lower is None else data.lower.of(batch.sequences)
+            chosen = data.examples.targets_of(rows[part])
+            targets = torch.from_numpy(data.targets[chosen]).to(network.device)
+            weights = torch.from_numpy(data.weights[chosen]).to(network.device)
+            with self._dropout.block():  # not the reading of states: it may wait for other threads
+                outputs = network.outputs(batch, entering, data.examples.tokenized.n_prompt_tokens)
+                # The mean over the whole batch, however many passes it takes.
+                each = weights * _plain_losses(outputs, targets, self._settings.loss)
+                mean = each.sum() / n_targets
+                mean.backward()
+            losses.append(float(mean.detach()))
 
     def diverged(self, epoch: int) -> TrainingDivergedError:
         """Return the error for a loss or a weight that is not finite."""
@@ -243,24 +275,17 @@ def predict(
         outputs: NDArray[np.float32] = compute(part, entering).float().cpu().numpy()
         return outputs
 
+    def run(rows: NDArray[np.int64]) -> None:
+        nonlocal result
+        with torch.no_grad():
+            # The windows of one long example may need several.
+            found = reduce(np.add, map(of_part, examples.batch(rows).parts(batches.budget)))
+        if result is None:
+            result = np.zeros((len(targets), found.shape[1]), dtype=np.float32)
+        result[examples.targets_of(rows)] = found
+
     for rows in batches:
-        try:
-            with torch.no_grad():
-                # The windows of one long example may need several.
-                found = reduce(np.add, map(of_part, examples.batch(rows).parts(batches.budget)))
-            fits = True
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            fits = False
-        if fits:
-            if result is None:
-                result = np.zeros((len(targets), found.shape[1]), dtype=np.float32)
-            result[examples.targets_of(rows)] = found
-        elif batches.halve(rows):
-            if network.device.type == "cuda":
-                torch.cuda.empty_cache()
-        else:
+        if not fits_in_memory(partial(run, rows), network.device) and not batches.halve(rows):
             raise _too_long(int(lengths[rows[0]]), network.device)
     if result is None:  # no example has a token
         with torch.no_grad():
@@ -294,67 +319,6 @@ def _optimizer(
         ],
         fused=network.device.type in ("cpu", "cuda", "mps"),
     )
-
-
-@dataclass
-class _Budget:
-    """Most tokens in one backward pass; it is halved when memory runs out."""
-
-    tokens: int
-
-
-def _backward(
-    network: TrainableNetwork,
-    data: TrainingData,
-    rows: NDArray[np.int64],
-    loss: Loss,
-    budget: _Budget,
-    dropout: RandomStream,
-) -> tuple[float, int]:
-    """Add up the gradients of a batch; return its mean loss and its number of targets."""
-    n_targets = len(data.examples.targets_of(rows))
-    while True:
-        try:
-            total = 0.0
-            for part in Batches(data.examples.n_tokens[rows], budget.tokens):
-                some = rows[part]
-                batch = data.examples.batch(some)
-                entering = None if data.lower is None else data.lower.of(batch.sequences)
-                with dropout.block():  # not the reading of states: it may wait for other threads
-                    losses = _losses(network, data, some, batch, entering, loss)
-                    # The mean over the whole batch, however many passes it takes.
-                    mean = losses.sum() / max(n_targets, 1)
-                    mean.backward()
-                total += float(mean.detach())
-            return total, n_targets
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        for parameter in network.parameters():
-            parameter.grad = None
-        if network.device.type == "cuda":
-            torch.cuda.empty_cache()
-        n_tokens = data.examples.n_tokens[rows]
-        longest = int(n_tokens.max())
-        if budget.tokens <= longest:
-            raise _too_long(longest, network.device)
-        budget.tokens = max(longest, min(budget.tokens, int(n_tokens.sum())) // 2)
-
-
-def _losses(
-    network: TrainableNetwork,
-    data: TrainingData,
-    rows: NDArray[np.int64],
-    batch: Batch,
-    entering: Tensor | None,
-    loss: Loss,
-) -> Tensor:
-    """Return the weighted loss of each target of some examples."""
-    outputs = network.outputs(batch, entering, data.examples.tokenized.n_prompt_tokens)
-    chosen = data.examples.targets_of(rows)
-    targets = torch.from_numpy(data.targets[chosen]).to(network.device)
-    weights = torch.from_numpy(data.weights[chosen]).to(network.device)
-    return weights * _plain_losses(outputs, targets, loss)
 
 
 def _plain_losses(outputs: Tensor, targets: Tensor, loss: Loss) -> Tensor:

@@ -173,7 +173,7 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
     and fingerprint. ``fit_transform`` is refused, since vectors of the rows that were trained on
     are over-fitted.
 
-    Callbacks of scikit-learn 1.9 and newer (``set_callbacks``) are told of each epoch, get a fitted
+    Callbacks of scikit-learn 1.9 and newer (``set_callbacks``) run after each epoch, get a fitted
     copy of the estimator if they want one, and can end training.
 
     ULM-FiT [2]_ is ``layer_decay=1 / 2.6, unfreezing="gradual", schedule="slanted_triangular"``.
