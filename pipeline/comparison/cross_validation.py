@@ -34,7 +34,7 @@ from .folds import Folds, Split
 from .metrics import Metric
 from .outcome import Cost, Outcome
 from .peak_memory import read_peak, reset_peak
-from .probabilities import read_probabilities
+from .probabilities import read_probabilities, read_values
 from .statistics import resample_rows
 from .target import Target
 
@@ -124,7 +124,12 @@ class CrossValidation:
         resampled = replace(job, bootstrap_seed=self.random_state or 0)
         of_folds = resampled if len(self.folds.splits) == 1 else job
         jobs = [
-            replace(of_folds, split=split, gives_probabilities=number < self.folds.n_first)
+            replace(
+                of_folds,
+                split=split,
+                gives_values=True,
+                gives_probabilities=number < self.folds.n_first,
+            )
             for number, split in enumerate(self.folds.splits)
         ]
         jobs += [resampled] if self._has_test else []
@@ -177,9 +182,7 @@ class CrossValidation:
     ) -> Outcome:
         n_folds = len(self.folds.splits)
         of_folds, test = fits[:n_folds], fits[n_folds] if self._has_test else None
-        predictions = np.full((self.n_rows, *self.target.values.shape[1:]), None, dtype=object)
-        for fit, (_, rows) in zip(fits[: self.folds.n_first], self.folds.splits, strict=False):
-            predictions[rows] = fit.predictions
+        repeats = self._repeats(of_folds)
         scores = np.array([fit.scores for fit in of_folds]).T
         curve = np.array([fit.scores[0] for fit in fits[n_folds + self._has_test :]])
         first = self.metrics[0]
@@ -192,14 +195,36 @@ class CrossValidation:
                 m.name: m.shown(own)
                 for m, own in zip(self.metrics, test.scores if test else (), strict=False)
             },
-            predictions=predictions,
+            predictions=repeats[0],
             cost=_mean_cost([fit.cost for fit in of_folds], encoding),
             curve=first.shown(curve.reshape(len(self.curve), -1)) if self.curve else None,
             resampled=first.shown(of_folds[0].resampled) if n_folds == 1 else None,
             test_resampled=first.shown(test.resampled) if test else None,
             reason=next((fit.reason for fit in of_folds if fit.reason), ""),
             probabilities=self._probabilities(fits),
+            repeats=repeats,
+            values=self._values(of_folds),
         )
+
+    def _repeats(self, of_folds: list[_Fit]) -> NDArray[np.object_]:
+        """Return the predictions of all repeats; None for rows that a repeat does not test."""
+        numbers, shape = self.folds.repeats, self.target.values.shape[1:]
+        result = np.full((numbers[-1] + 1, self.n_rows, *shape), None, dtype=object)
+        for fit, number, (_, rows) in zip(of_folds, numbers, self.folds.splits, strict=True):
+            result[number, rows] = fit.predictions
+        return result
+
+    def _values(self, of_folds: list[_Fit]) -> NDArray[np.float32] | None:
+        """Return what the first metric reads in all repeats, if each fold gives it."""
+        numbers, first = self.folds.repeats, of_folds[0].values
+        if first is None:
+            return None
+        result = np.full((numbers[-1] + 1, self.n_rows, first.shape[1]), math.nan, np.float32)
+        for fit, number, (_, rows) in zip(of_folds, numbers, self.folds.splits, strict=True):
+            if fit.values is None:
+                return None
+            result[number, rows] = fit.values
+        return result
 
     def _probabilities(self, fits: list[_Fit]) -> NDArray[np.float64] | None:
         """Return the probabilities that the folds of the first repeat give, if each gives them."""
@@ -224,6 +249,7 @@ class _Fit:
     resampled: NDArray[np.float64] | None = None
     reason: str = ""  # why the first score is NaN
     probabilities: NDArray[np.float64] | None = None
+    values: NDArray[np.float32] | None = None  # that the first metric reads
 
 
 @dataclass(frozen=True)
@@ -243,6 +269,7 @@ class _Job:
     is_alone: bool
     bootstrap_seed: int | None = None  # None draws no bootstrap samples
     may_fail: bool = False
+    gives_values: bool = False
     gives_probabilities: bool = False
 
     def run(self) -> _Fit:
@@ -293,6 +320,9 @@ class _Job:
             probabilities = None
             if self.gives_probabilities:
                 probabilities = read_probabilities(answers, rows, self.target, labels)
+            values = None
+            if self.gives_values and first.reads and not math.isnan(scores[0]):
+                values = read_values(answers, rows, self.target, labels, first.reads)
             if self.is_alone:
                 oov_rate = _oov_rate(model, test_data)
             if self.is_alone and berts_of(model):
@@ -308,7 +338,7 @@ class _Job:
             truncation_rate=_truncation_rate(model) if self.is_alone else math.nan,
         )
         reason = first.reason if math.isnan(scores[0]) else ""
-        return _Fit(scores, predictions, cost, messages, resampled, reason, probabilities)
+        return _Fit(scores, predictions, cost, messages, resampled, reason, probabilities, values)
 
 
 class _CachedPredictions:

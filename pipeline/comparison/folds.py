@@ -56,6 +56,18 @@ class Folds:
     description: str
 
     @property
+    def repeats(self) -> NDArray[np.int64]:
+        """Number of the repeat of each fold: a row is in one test set of a repeat at most."""
+        numbers: list[int] = []
+        tested: set[int] = set()
+        for _, test in self.splits:
+            rows = set(test.tolist())
+            is_next = not tested.isdisjoint(rows)
+            numbers.append(numbers[-1] + is_next if numbers else 0)
+            tested = rows if is_next else tested | rows
+        return np.array(numbers, dtype=np.int64)
+
+    @property
     def mean_sizes(self) -> tuple[float, float]:
         """Mean numbers of training and test rows of a fold."""
         train, test = np.mean([[len(rows) for rows in split] for split in self.splits], axis=0)

@@ -68,6 +68,14 @@ class Metric:
         elif self.greater_is_better:
             self.bounds = (-math.inf, math.inf)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Methods of an estimator of which it reads the first there is; none: predictions."""
+        if self.known_as in ("roc_auc", "average_precision"):
+            return ("decision_function", "predict_proba")
+        is_probabilistic = self.known_as.startswith(("roc_auc_ov", "neg_brier", "neg_log_loss"))
+        return ("predict_proba",) if is_probabilistic else ()
+
     def resolution(self, n_rows: float) -> float:
         """Return the weight of one row in the score; 0 if the metric does not count rows."""
         return 1 / n_rows if self._is_share else 0.0

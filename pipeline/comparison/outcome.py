@@ -97,6 +97,14 @@ class Outcome:
         Out-of-fold probabilities of the same models as ``predictions``, float64, with a column for
         each class or label of the target. NaN for rows that are in no test fold. None if the
         estimator gives none.
+    repeats : ndarray of shape (n_repeats, n_rows) or (n_repeats, n_rows, n_labels) or None, \
+            default=None
+        Out-of-fold predictions of all repeats, dtype object; the first is ``predictions``. None for
+        rows that a repeat does not test.
+    values : ndarray of shape (n_repeats, n_rows, n_columns) or None, default=None
+        Out-of-fold decision values or probabilities that the first metric reads, float32, with a
+        column for each class or label, or one column for two classes. NaN for rows that a repeat
+        does not test. None if the first metric reads predictions.
 
     See Also
     --------
@@ -122,6 +130,8 @@ class Outcome:
     test_resampled: NDArray[np.float64] | None = field(default=None, repr=False)
     reason: str = ""
     probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
+    repeats: NDArray[np.object_] | None = field(default=None, repr=False)
+    values: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property
     def is_judged(self) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from .target import Target
 
-__all__ = ["label_probabilities", "read_probabilities"]
+__all__ = ["label_probabilities", "read_probabilities", "read_values"]
 
 
 def label_probabilities(shares: Sequence[Any], classes: Sequence[Any]) -> NDArray[np.float64]:
@@ -34,6 +35,35 @@ def label_probabilities(shares: Sequence[Any], classes: Sequence[Any]) -> NDArra
         for one, known in zip(shares, classes, strict=True)
     ]
     return np.stack(present, axis=1)
+
+
+def read_values(
+    estimator: Any, X: Any, target: Target, labels: NDArray[Any], methods: Sequence[str]
+) -> NDArray[np.float32] | None:
+    """Return what a metric reads, of shape (n_rows, n_columns): the first of ``methods`` there is.
+
+    Two classes have one column, that of the second. The result is None if there is no such method,
+    it fails, or the training rows, of which ``labels`` are the labels, lack a class.
+    """
+    if target.classes is None:
+        return None
+    for method in methods:
+        if not hasattr(estimator, method):
+            continue
+        if method == "predict_proba":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # read_probabilities warns where it is asked for
+                values = read_probabilities(estimator, X, target, labels)
+            values = values[:, 1:] if values is not None and target.kind == "binary" else values
+        else:
+            values = np.asarray(estimator.decision_function(X))
+            values = values.reshape(len(values), -1)
+        n_columns = 1 if target.kind == "binary" else len(target.classes)
+        n_classes = len(target.classes) if labels.ndim == 2 else len(np.unique(labels))
+        if values is None or values.shape[1] != n_columns or n_classes < len(target.classes):
+            return None
+        return values.astype(np.float32)
+    return None
 
 
 def read_probabilities(

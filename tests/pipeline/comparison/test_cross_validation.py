@@ -122,14 +122,36 @@ def test_scores_and_predictions_are_those_of_each_fold() -> None:
     folds = make_folds("2x3", TARGET, None, 0)
     outcome = run(CountVectorizer(), folds=folds)
     assert outcome.scores["accuracy"].shape == (6,)
+    assert outcome.repeats is not None
+    assert outcome.values is None  # accuracy reads predictions
     for number, (train, test) in enumerate(folds.splits):
         words = CountVectorizer()
         model = LogisticRegression().fit(words.fit_transform(TEXTS[train]), LABELS[train])
         predicted = model.predict(words.transform(TEXTS[test]))
         assert outcome.scores["accuracy"][number] == (predicted == LABELS[test]).mean()
+        assert outcome.repeats[number // 3, test].tolist() == predicted.tolist()
         if number < 3:
             assert outcome.predictions[test].tolist() == predicted.tolist()
     assert {type(value) for value in outcome.predictions} == {int}
+
+
+@pytest.mark.parametrize(
+    ("scoring", "method"), [("roc_auc", "decision_function"), ("neg_brier_score", "predict_proba")]
+)
+def test_what_the_first_metric_reads_is_kept_of_all_repeats(scoring: str, method: str) -> None:
+    folds = make_folds("2x3", TARGET, None, 0)
+    values = run(Spy(), folds=folds, metrics=resolve_scoring(scoring, "binary")).values
+    assert values is not None
+    assert values.shape == (2, 30, 1)
+    for number, (train, test) in enumerate(folds.splits):
+        model = LogisticRegression().fit(Spy().transform(TEXTS[train]), LABELS[train])
+        theirs = np.asarray(getattr(model, method)(Spy().transform(TEXTS[test])))
+        theirs = theirs if theirs.ndim == 1 else theirs[:, 1]
+        np.testing.assert_allclose(values[number // 3, test, 0], theirs, rtol=1e-5)
+    three = read_target([*LABELS[:-9], *["third"] * 9], 30)[0]
+    values = run(Spy(), target=three, metrics=resolve_scoring("roc_auc_ovr", "multiclass")).values
+    assert values is not None
+    np.testing.assert_allclose(values.sum(axis=2), 1, rtol=1e-5)
 
 
 def test_rows_never_judged_have_no_prediction() -> None:

@@ -130,7 +130,15 @@ def test_a_predefined_split_with_several_folds() -> None:
     made = make_folds(PredefinedSplit([-1] * 10 + [0] * 8 + [1] * 12), TARGET, None, 0)
     assert [len(test) for _, test in made.splits] == [8, 12]
     assert made.n_first == 2
+    assert made.repeats.tolist() == [0, 0]
     assert made.mean_sizes == (20, 10)
+
+
+def test_a_row_is_tested_once_in_a_repeat() -> None:
+    assert make_folds("3x2", TARGET, None, 0).repeats.tolist() == [0, 0, 1, 1, 2, 2]
+    tests = ([0, 1], [2], [1, 2], [0], [0])
+    overlapping = Folds([(np.arange(3, 6), np.array(test)) for test in tests], 2, "")
+    assert overlapping.repeats.tolist() == [0, 0, 1, 1, 2]
 
 
 def test_splitters_with_groups_of_their_own() -> None:
