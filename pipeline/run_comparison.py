@@ -41,6 +41,7 @@ from .comparison.folds import (
     is_number_of_folds,
     join_duplicates,
     make_folds,
+    number_groups,
     spread_groups,
 )
 from .comparison.metrics import Metric, resolve_scoring
@@ -99,7 +100,7 @@ def compare(
     primary: str | None = None,
     groups: Any = None,
     group_duplicates: Literal["auto"] | bool = "auto",
-    test: tuple[Any, Any] | None = None,
+    test: tuple[Any, Any] | tuple[Any, Any, Any] | None = None,
     task: Task = "auto",
     learning_curve: bool | Sequence[float] = False,
     progress: Progress | None = None,
@@ -150,15 +151,17 @@ def compare(
         and ``pooling="auto"``, else the first contextual feature set.
     groups : array-like of shape (n_rows,) or None, default=None
         Group of each row, such as the author of a message. Rows of a group are never split between
-        training and test rows.
+        training and test rows, nor between those of the folds that an estimator makes to choose
+        its own parameters. Intervals and tests count groups, not rows.
     group_duplicates : "auto" or bool, default="auto"
         Whether rows with the same text also form a group, case and spaces apart. Of pairs, those
         that have one text in common do, and so do all that hang together by such pairs.
         ``"auto"`` groups pairs if ``cv`` is a number of folds and the groups allow even folds, with
         every class on both sides and no more than twice as many rows in one test set as in another;
         it groups no single texts. Missing or empty texts are not the same text.
-    test : tuple of (X, y) or None, default=None
-        Held-back rows. They are scored once, after a fit on all of ``X``.
+    test : tuple of (X, y) or (X, y, groups), or None, default=None
+        Held-back rows. They are scored once, after a fit on all of ``X``. With ``groups``, one for
+        each row, the interval of this score counts groups.
     task : {"auto", "classification", "regression"}, default="auto"
         Kind of target. ``"auto"`` takes numbers with fractions as regression, and all other values
         as classes.
@@ -233,11 +236,15 @@ def compare(
     if n_jobs is not None and check_int("n_jobs", n_jobs, -_MAX_JOBS) == 0:
         raise invalid("n_jobs", "a number of processes, -1 for one each core, or None", n_jobs)
     check_int("random_state", random_state, 0, optional=True)
-    group_of = _read_groups(groups, n_rows)
-    folds, fault = _make_folds(cv, texts[:n_rows], target, group_of, group_duplicates, random_state)
+    group_of, test_group_of = _read_groups(groups, n_rows, test, n_test)
+    folds, joined, fault = _make_folds(
+        cv, texts[:n_rows], target, group_of, group_duplicates, random_state
+    )
+    test_groups = join_duplicates(texts[n_rows:], test_group_of) if joined else test_group_of
     notes += note_missing_texts(texts[:n_rows])
     notes += note_missing_texts(texts[n_rows:], " of the rows held back")
     notes += _note_leaks(texts, n_rows, folds, fault)
+    notes += _note_groups_held_back(group_of, test_group_of, test)
     all_targets = target if test is None else join_target(target, test[1], n_test)
     has_pairs = texts.ndim == 2
     candidates = for_kind(_choose(features, has_pairs), target.kind)
@@ -263,6 +270,7 @@ def compare(
         n_jobs=n_jobs,
         store=opened_store,
         random_state=random_state,
+        test_groups=number_groups(test_groups),
     )
     comparison = Comparison(
         outcomes={},
@@ -281,6 +289,7 @@ def compare(
         _estimator=estimator,
         _store=opened_store,
         columns=names_of(X) if has_pairs else None,
+        test_groups=cross_validation.test_groups,
     )
     for part in (part for transformer in candidates.values() for part in berts_of(transformer)):
         _check_parameters(part)  # invalid ones fail early
@@ -358,13 +367,14 @@ def _report(listeners: Sequence[Progress], name: str, unit: str, done: int, tota
         raise _ProgressError(error) from None
 
 
-def _read_all(X: Any, test: tuple[Any, Any] | None) -> tuple[NDArray[np.object_], int]:
+def _read_all(X: Any, test: tuple[Any, ...] | None) -> tuple[NDArray[np.object_], int]:
     """Return the texts of the folds, then the held-back ones, and the number of the former."""
     texts = as_texts(X)
     if test is None:
         return texts, len(texts)
-    if not isinstance(test, (tuple, list)) or len(test) != 2:
-        raise invalid("test", "a pair of texts and target, or None", test)
+    is_tuple = isinstance(test, (tuple, list)) and len(test) in (2, 3)
+    if not is_tuple or isinstance(test[0], str):
+        raise invalid("test", "a pair of texts and target, these two and groups, or None", test)
     has_pairs = texts.ndim == 2
     held_back = text_array(test[0], has_pairs)
     if not len(held_back):
@@ -385,45 +395,61 @@ def _make_folds(
     groups: NDArray[np.int64] | None,
     group_duplicates: Literal["auto"] | bool,
     random_state: int | None,
-) -> tuple[Folds, str]:
-    """Return the folds, and why pairs with a common text could not be grouped, else ""."""
+) -> tuple[Folds, bool, str]:
+    """Return the folds, whether they group rows with a common text, and why not if pairs cannot."""
     is_auto = isinstance(group_duplicates, str) and group_duplicates == "auto"
     if not is_auto and not isinstance(group_duplicates, (bool, np.bool_)):
         raise invalid("group_duplicates", "'auto', True or False", group_duplicates)
     if is_auto and (texts.ndim == 1 or not is_number_of_folds(cv)):
         group_duplicates = False
     if not group_duplicates:
-        return make_folds(cv, target, groups, random_state), ""
+        return make_folds(cv, target, groups, random_state), False, ""
     joined = join_duplicates(texts, groups)
     if not is_auto:
-        return make_folds(cv, target, joined, random_state), ""
+        return make_folds(cv, target, joined, random_state), True, ""
     if found := spread_groups(cv, target, joined, random_state):
         if groups is None:
             kind = "pairs with a common text"
             found = replace(found, description=found.description.replace("groups", kind))
-        return found, ""
+        return found, True, ""
     folds = make_folds(cv, target, groups, random_state)
-    return folds, f"up to {np.bincount(joined).max():,} pairs hang together"
+    return folds, False, f"up to {np.bincount(joined).max():,} pairs hang together"
 
 
-def _read_groups(groups: Any, n_rows: int) -> NDArray[np.int64] | None:
+def _read_groups(
+    groups: Any, n_rows: int, test: tuple[Any, ...] | None = None, n_test: int = 0
+) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    """Return the group of each row and of each held-back row, in the same numbers."""
+    names = _group_names(groups, n_rows, "")
+    held_back = _group_names(test[2] if test and len(test) == 3 else None, n_test, " in 'test'")
+    numbers = {
+        name: number
+        for number, name in enumerate(dict.fromkeys([*(names or ()), *(held_back or ())]))
+    }
+
+    def number(own: list[str] | None) -> NDArray[np.int64] | None:
+        return None if own is None else np.array([numbers[name] for name in own], dtype=np.int64)
+
+    return number(names), number(held_back)
+
+
+def _group_names(groups: Any, n_rows: int, of_test: str) -> list[str] | None:
     if groups is None:
         return None
     if isinstance(groups, str) or not isinstance(groups, Iterable):
-        raise invalid("groups", "a group for each row, or None", groups)
+        rule = f"a group for each row{of_test}, or None"
+        raise invalid("test" if of_test else "groups", rule, groups)
     values = pd.Series(list(groups), dtype=object)
     if len(values) != n_rows:
         raise InvalidTableError(
-            f"There are {n_rows} texts but {len(values)} groups; each text needs one."
+            f"There are {n_rows} texts{of_test} but {len(values)} groups; each text needs one."
         )
     if values.isna().any():
         raise InvalidTableError(
-            f"The group is missing in {values.isna().sum()} row(s), the first is row"
+            f"The group is missing in {values.isna().sum()} row(s){of_test}, the first is row"
             f" {int(values.isna().argmax())} (counted from 0)."
         )
-    names = list(map(str, values))  # pandas' strings refuse lone surrogates
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names], dtype=np.int64)
+    return list(map(str, values))  # pandas' strings refuse lone surrogates
 
 
 def _note_leaks(texts: NDArray[np.object_], n_rows: int, folds: Folds, fault: str) -> list[str]:
@@ -453,6 +479,28 @@ def _note_leaks(texts: NDArray[np.object_], n_rows: int, folds: Folds, fault: st
                 f" which {flatters} the scores of the test."
             )
     return notes
+
+
+def _note_groups_held_back(
+    groups: NDArray[np.int64] | None,
+    test_groups: NDArray[np.int64] | None,
+    test: tuple[Any, ...] | None,
+) -> list[str]:
+    """Return a note on held-back rows of groups to learn from, or without groups."""
+    if groups is None or test is None:
+        return []
+    if test_groups is None:
+        return [
+            "The rows held back have no groups, so that each counts by itself. If some belong"
+            " together, give test=(X, y, groups)."
+        ]
+    leaking = int(np.isin(test_groups, groups).sum())
+    if not leaking:
+        return []
+    return [
+        f"{leaking:,} of {len(test_groups):,} rows held back are judged after learning from other"
+        " rows of their group, which flatters the scores of the test."
+    ]
 
 
 def _note_skew(name: Any, share: float) -> str:
@@ -552,12 +600,15 @@ def _describe(
     kind = {"multilabel": "several labels a row", "regression": "regression"}
     estimator = cross_validation.estimator
     n_test = len(cross_validation.texts) - len(target)
+    groups, test_groups = cross_validation.folds.groups, cross_validation.test_groups
+    of_groups = "" if test_groups is None else f" in {test_groups.max() + 1:,} groups"
     alone = [name for name, transformer in candidates.items() if predicts_alone(transformer)]
     settings = {
         "rows": f"{len(target):,}",
+        **({} if groups is None else {"groups": f"{groups.max() + 1:,}"}),
         "target": f"{target.name or 'target'}: {kind.get(target.kind, f'{n_classes} classes')}",
         "folds": cross_validation.folds.description,
-        **({"rows held back for a test": f"{n_test:,}"} if n_test else {}),
+        **({"rows held back for a test": f"{n_test:,}{of_groups}"} if n_test else {}),
         "metrics": ", ".join(metric.name for metric in cross_validation.metrics),
         **({} if primary is None else {"primary test": f"{primary} against the best baseline"}),
         "estimator": (

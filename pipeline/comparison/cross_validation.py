@@ -30,7 +30,7 @@ from .candidates import (
 )
 from .default_estimators import majority_estimator
 from .fitting import as_rows, fit_features, make_estimator
-from .folds import Folds, Split
+from .folds import Folds, Split, number_groups
 from .metrics import Metric
 from .outcome import Cost, Outcome
 from .peak_memory import read_peak, reset_peak
@@ -55,7 +55,8 @@ class CrossValidation:
 
     ``texts``, of which pairs have two columns, and ``target`` hold the ``n_rows`` rows of the
     folds, then the held-back rows. The first of ``metrics`` decides. ``curve`` has the splits of
-    the learning curve, for each size one per fold of the first repeat.
+    the learning curve, for each size one per fold of the first repeat. ``test_groups`` are the
+    groups of the held-back rows, None if each is a group of its own.
     """
 
     texts: NDArray[np.object_]
@@ -68,6 +69,7 @@ class CrossValidation:
     n_jobs: int | None
     store: EmbeddingStore | None
     random_state: int | None
+    test_groups: NDArray[np.int64] | None = None
 
     def run(
         self, name: str, transformer: Any, report: Callable[[str, int, int], Any]
@@ -110,6 +112,16 @@ class CrossValidation:
     def _has_test(self) -> bool:
         return self.n_rows < len(self.texts)
 
+    @property
+    def _groups(self) -> NDArray[np.int64] | None:
+        """The group of each row, held-back rows included; None if each is a group of its own."""
+        if self.folds.groups is None and self.test_groups is None:
+            return None
+        n_test = len(self.texts) - self.n_rows
+        own = np.arange(self.n_rows) if self.folds.groups is None else self.folds.groups
+        held_back = np.arange(n_test) if self.test_groups is None else self.test_groups
+        return np.concatenate([own, held_back + self.n_rows])
+
     def _jobs(self, learner: Any, estimator: Any, data: Any, is_alone: bool) -> list[_Job]:
         """Return the fits: the folds, the held-back rows if there are any, the learning curve."""
         job = _Job(
@@ -120,6 +132,7 @@ class CrossValidation:
             split=(np.arange(self.n_rows), np.arange(self.n_rows, len(self.texts))),
             metrics=self.metrics,
             is_alone=is_alone,
+            groups=self._groups,
         )
         resampled = replace(job, bootstrap_seed=self.random_state or 0)
         of_folds = resampled if len(self.folds.splits) == 1 else job
@@ -267,6 +280,7 @@ class _Job:
     split: Split
     metrics: list[Metric]
     is_alone: bool
+    groups: NDArray[np.int64] | None = None  # of all rows
     bootstrap_seed: int | None = None  # None draws no bootstrap samples
     may_fail: bool = False
     gives_values: bool = False
@@ -284,6 +298,10 @@ class _Job:
                 f" missing: {error}"
             )
             return _Fit([math.nan] * len(self.metrics), np.array([]), Cost(), [message])
+
+    def _groups_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return the groups of some rows, None if each is a group of its own."""
+        return None if self.groups is None else number_groups(self.groups[rows])
 
     def _fit(self) -> _Fit:
         train, test = self.split
@@ -316,7 +334,9 @@ class _Job:
             first = self.metrics[0]
             scores = [metric(answers, rows, truth) for metric in self.metrics]
             seed = self.bootstrap_seed
-            resampled = None if seed is None else _resample(first, answers, truth, seed)
+            resampled = None
+            if seed is not None:
+                resampled = _resample(first, answers, truth, seed, self._groups_of(test))
             probabilities = None
             if self.gives_probabilities:
                 probabilities = read_probabilities(answers, rows, self.target, labels)
@@ -422,9 +442,13 @@ def _time_prediction(model: Any, texts: NDArray[np.object_]) -> float:
 
 
 def _resample(
-    metric: Metric, answers: _CachedPredictions, truth: NDArray[Any], seed: int
+    metric: Metric,
+    answers: _CachedPredictions,
+    truth: NDArray[Any],
+    seed: int,
+    groups: NDArray[np.int64] | None,
 ) -> NDArray[np.float64]:
-    """Return a metric on bootstrap samples of the test rows."""
+    """Return a metric on bootstrap samples of the test rows, or of their groups."""
     is_right = np.array([])
     if metric.is_accuracy:  # a scorer takes milliseconds, much for a thousand samples
         is_right = answers.predict(np.arange(len(truth))) == truth
@@ -436,7 +460,7 @@ def _resample(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        return resample_rows(score, len(truth), random_state=seed)[:, 0]
+        return resample_rows(score, len(truth), groups=groups, random_state=seed)[:, 0]
 
 
 def _mean_cost(costs: list[Cost], encoding: Cost | None) -> Cost:

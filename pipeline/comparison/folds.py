@@ -26,10 +26,12 @@ __all__ = [
     "Folds",
     "Split",
     "count_leaks",
+    "count_units",
     "is_blank",
     "is_number_of_folds",
     "join_duplicates",
     "make_folds",
+    "number_groups",
     "spread_groups",
 ]
 
@@ -49,11 +51,16 @@ _SPLITTERS: dict[tuple[bool, bool], Any] = {  # by whether there are classes, an
 
 @dataclass(frozen=True)
 class Folds:
-    """Training and test rows of each fold; ``n_first`` folds belong to the first repeat."""
+    """Training and test rows of each fold; ``n_first`` folds belong to the first repeat.
+
+    ``groups`` has the number of the group of each row, of shape ``(n_rows,)``: rows of a group are
+    on one side of each fold. None if each row is a group of its own.
+    """
 
     splits: list[Split] = field(repr=False)
     n_first: int
     description: str
+    groups: NDArray[np.int64] | None = field(default=None, repr=False)
 
     @property
     def repeats(self) -> NDArray[np.int64]:
@@ -72,6 +79,33 @@ class Folds:
         """Mean numbers of training and test rows of a fold."""
         train, test = np.mean([[len(rows) for rows in split] for split in self.splits], axis=0)
         return float(train), float(test)
+
+    @property
+    def mean_units(self) -> float:
+        """Mean number of groups in the test rows of a fold, as `count_units` counts them."""
+        return float(np.mean([count_units(self.groups, test) for _, test in self.splits]))
+
+
+def count_units(groups: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> float:
+    """Return how many groups some rows form, or the number of rows without groups.
+
+    The larger of unequal groups decide more of a mean over rows. Such a mean varies as that of as
+    many equal groups as Kish's effective number, ``sum(sizes) ** 2 / sum(sizes ** 2)``, which is
+    what is returned.
+
+    Examples
+    --------
+    >>> count_units(None, np.arange(6))
+    6.0
+    >>> count_units(np.array([0, 0, 0, 1, 1, 1]), np.arange(6))
+    2.0
+    >>> round(count_units(np.array([0, 0, 0, 0, 1, 2]), np.arange(6)), 3)
+    2.0
+    """
+    if groups is None:
+        return float(len(rows))
+    sizes = np.unique(groups[rows], return_counts=True)[1]
+    return float(len(rows) ** 2 / (sizes**2).sum())
 
 
 def make_folds(
@@ -94,7 +128,8 @@ def make_folds(
     _check_groups(splits, groups)
     is_splitter = hasattr(cv, "split")
     description = f"fold(s) of {type(cv).__name__}" if is_splitter else "given fold(s)"
-    return Folds(splits, _first_repeat(splits), f"{len(splits)} {description}")
+    description = f"{len(splits)} {description}"
+    return Folds(splits, _first_repeat(splits), description, number_groups(groups))
 
 
 def spread_groups(
@@ -126,6 +161,20 @@ def spread_groups(
         for rows in split
     )
     return folds if is_even else None
+
+
+def number_groups(groups: NDArray[Any] | None) -> NDArray[np.int64] | None:
+    """Number groups in the order of their first rows; None if each row is a group of its own.
+
+    >>> number_groups(np.array([7, 3, 7])).tolist()
+    [0, 1, 0]
+    """
+    if groups is None:
+        return None
+    _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
+    if len(first) == len(groups):
+        return None
+    return np.argsort(np.argsort(first))[numbers]
 
 
 def is_number_of_folds(cv: Any) -> bool:
@@ -185,7 +234,7 @@ def _repeated(
     description = f"{folds} {'stratified ' if stratified else ''}folds"
     description += "" if groups is None else " that keep groups together"
     description = description if repeats == 1 else f"{repeats} repeats of {description}"
-    return Folds(splits, folds, description)
+    return Folds(splits, folds, description, number_groups(groups))
 
 
 def _strata(target: Target, folds: int) -> NDArray[Any] | None:

@@ -76,13 +76,16 @@ class Metric:
         is_probabilistic = self.known_as.startswith(("roc_auc_ov", "neg_brier", "neg_log_loss"))
         return ("predict_proba",) if is_probabilistic else ()
 
-    def resolution(self, n_rows: float) -> float:
-        """Return the weight of one row in the score; 0 if the metric does not count rows."""
-        return 1 / n_rows if self._is_share else 0.0
+    def resolution(self, n_units: float) -> float:
+        """Return the weight of one row or group; 0 if the metric does not count rows."""
+        return 1 / n_units if self._is_share else 0.0
 
-    def row_error(self, score: float, n_rows: int) -> float:
-        """Return the binomial standard error of an accuracy; 0 for other metrics."""
-        return math.sqrt(score * (1 - score) / n_rows) if self.is_accuracy else 0.0
+    def row_error(self, score: float, n_units: float) -> float:
+        """Return the binomial standard error of an accuracy; 0 for other metrics.
+
+        ``n_units`` is the number of rows, or of groups.
+        """
+        return math.sqrt(score * (1 - score) / n_units) if self.is_accuracy else 0.0
 
     @property
     def is_class_average(self) -> bool:

@@ -15,7 +15,7 @@ from ...errors import InvalidParameterError
 from ...validation import short_repr
 from .candidates import predicts_alone
 from .fitting import fit_pipeline, named_pairs
-from .folds import Folds
+from .folds import Folds, count_units
 from .metrics import Metric
 from .outcome import Outcome
 from .results_table import best_of, estimate_score, rank
@@ -49,10 +49,13 @@ class ComparisonResult:
     _estimator: Any
     _store: EmbeddingStore | None
     columns: tuple[str, ...] | None = None
+    test_groups: NDArray[np.int64] | None = None
 
     @cached_property
     def _ranked(self) -> tuple[pd.DataFrame, str]:
-        return rank(self.outcomes, self.metrics, self.folds, self.n_test, self.primary)
+        return rank(
+            self.outcomes, self.metrics, self.folds, self.n_test, self.primary, self.test_groups
+        )
 
     @property
     def table(self) -> pd.DataFrame:
@@ -107,11 +110,13 @@ class ComparisonResult:
         if not self.curve_sizes:
             return None
         rows = []
+        _, n_test = self.folds.mean_sizes
         for name, outcome in self.outcomes.items():
             assert outcome.curve is not None
+            n_units = count_units(self.folds.groups, np.flatnonzero(outcome.is_judged))
             for size, scores in zip(self.curve_sizes, outcome.curve, strict=True):
                 estimate = estimate_score(
-                    scores, self.metrics[0], size, self.folds.mean_sizes[1], outcome.n_judged
+                    scores, self.metrics[0], n_test / size, self.folds.mean_units, n_units
                 )
                 rows.append((name, size, estimate.mean, estimate.low, estimate.high))
         return pd.DataFrame(rows, columns=["features", "n_rows", self.metric, "low", "high"])

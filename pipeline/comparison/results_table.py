@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .folds import count_units
 from .statistics import (
     Estimate,
     bootstrap_interval,
@@ -58,6 +59,7 @@ def rank(
     folds: Folds,
     n_test: int,
     primary: str | None = None,
+    test_groups: NDArray[np.int64] | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """Build the table of a comparison; return it and the name of the best baseline.
 
@@ -68,6 +70,8 @@ def rank(
     The test of ``primary`` against it was declared beforehand and is not corrected. The other
     contextual feature sets are one exploratory family. Other baselines are not tested. Without a
     ``primary`` all feature sets are of one kind, and all but the best are exploratory.
+
+    ``test_groups`` are the groups of the held-back rows, of shape ``(n_test,)``.
     """
     metric = metrics[0]
     others = {name: outcome for name, outcome in outcomes.items() if name != primary} or outcomes
@@ -98,7 +102,8 @@ def rank(
         ],
     }
     if n_test:
-        tests = [_test_score(outcome, metric, n_test) for outcome in outcomes.values()]
+        n_units = count_units(test_groups, np.arange(n_test))
+        tests = [_test_score(outcome, metric, n_units) for outcome in outcomes.values()]
         columns |= {
             "test": [test.mean for test in tests],
             "test_low": [test.low for test in tests],
@@ -149,29 +154,33 @@ def _test_all(
 
 
 def estimate_score(
-    scores: NDArray[np.float64], metric: Metric, n_train: float, n_test: float, n_rows: int
+    scores: NDArray[np.float64], metric: Metric, test_share: float, n_test: float, n_units: float
 ) -> Estimate:
     """Return the mean score of folds with its interval, where one can be estimated.
 
-    ``n_train`` and ``n_test`` are rows of a fold, ``n_rows`` the distinct test rows of all folds.
+    ``test_share`` is the ratio of test rows to training rows of a fold. ``n_test`` is the number of
+    groups in the test rows of a fold, and ``n_units`` that in the test rows of all folds, both as
+    `count_units` counts them; without groups, the numbers of rows.
     """
     if _has_no_interval(scores, metric.resolution(n_test)):
         return Estimate(float(scores.mean()), np.nan, np.nan, np.nan)
     return corrected_interval(
         scores,
-        n_test / n_train,
+        test_share,
         CONFIDENCE,
         resolution=metric.resolution(n_test),
-        row_error=metric.row_error(float(scores.mean()), n_rows),
+        row_error=metric.row_error(float(scores.mean()), n_units),
         bounds=metric.bounds,
     )
 
 
 def _score(outcome: Outcome, metric: Metric, folds: Folds) -> Estimate:
     scores = outcome.scores[metric.name]
+    n_train, n_test = folds.mean_sizes
     if outcome.resampled is None:
-        return estimate_score(scores, metric, *folds.mean_sizes, outcome.n_judged)
-    resolution = metric.resolution(folds.mean_sizes[1])
+        n_units = count_units(folds.groups, np.flatnonzero(outcome.is_judged))
+        return estimate_score(scores, metric, n_test / n_train, folds.mean_units, n_units)
+    resolution = metric.resolution(folds.mean_units)
     return bootstrap_interval(
         float(scores[0]), outcome.resampled, CONFIDENCE, resolution=resolution, bounds=metric.bounds
     )
@@ -182,7 +191,7 @@ def _difference(
 ) -> Estimate:
     differences = outcome.scores[metric.name] - reference.scores[metric.name]
     n_train, n_test = folds.mean_sizes
-    resolution = metric.resolution(n_test)
+    resolution = metric.resolution(folds.mean_units)
     if outcome.resampled is not None and reference.resampled is not None:
         found = bootstrap_test(
             float(differences[0]),
@@ -207,14 +216,14 @@ def _has_no_interval(scores: NDArray[np.float64], resolution: float) -> bool:
     )
 
 
-def _test_score(outcome: Outcome, metric: Metric, n_test: int) -> Estimate:
+def _test_score(outcome: Outcome, metric: Metric, n_units: float) -> Estimate:
     score = outcome.test_scores[metric.name]
     assert outcome.test_resampled is not None
     return bootstrap_interval(
         score,
         outcome.test_resampled,
         CONFIDENCE,
-        resolution=metric.resolution(n_test),
+        resolution=metric.resolution(n_units),
         bounds=metric.bounds,
     )
 

@@ -6,6 +6,7 @@ C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learn
 R. Bouckaert and E. Frank, "Evaluating the Replicability of Significance Tests for Comparing
 Learning Algorithms", PAKDD 2004.
 B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+A. Davison and D. Hinkley, "Bootstrap Methods and their Application", 1997.
 P. Hall and S. Wilson, "Two Guidelines for Bootstrap Hypothesis Testing", Biometrics 47, 1991.
 B. Phipson and G. Smyth, "Permutation P-values Should Never Be Zero", Stat. Appl. Genet. Mol. Biol.
 9, 2010.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -121,13 +122,16 @@ def resample_rows(
     n_rows: int,
     *,
     n_resamples: int = 999,
+    groups: NDArray[np.int64] | None = None,
     random_state: int | RandomState | None,
 ) -> NDArray[np.float64]:
-    """Score bootstrap samples of the rows of a test set.
+    """Score bootstrap samples of the rows of a test set, or of its groups.
 
     ``score`` takes the row numbers of a sample and returns a score for each model, so that
     differences are paired; NaN where a sample has no score. The result has shape ``(n_resamples,
-    n_models)``. The smallest p-value is ``1 / (n_resamples + 1)``.
+    n_models)``. The smallest p-value is ``1 / (n_resamples + 1)``. With the number of the group of
+    each row, of shape ``(n_rows,)``, as many groups are drawn as there are, each with all its rows
+    (Davison and Hinkley, section 3.8).
 
     Examples
     --------
@@ -144,9 +148,12 @@ def resample_rows(
         random = check_random_state(random_state)
     except ValueError:
         raise invalid("random_state", "an int, a RandomState or None", random_state) from None
+    members = _members(groups, n_rows)
     resampled: list[NDArray[np.float64]] = []
     for _ in range(n_resamples):
-        rows = random.randint(n_rows, size=n_rows, dtype=np.int64)
+        rows = random.randint(len(members), size=len(members), dtype=np.int64)
+        if groups is not None:
+            rows = np.concatenate([members[drawn] for drawn in rows.tolist()])
         scores = np.asarray(score(rows), dtype=np.float64)
         if scores.ndim != 1 or (resampled and len(scores) != len(resampled[0])):
             raise invalid(
@@ -154,6 +161,19 @@ def resample_rows(
             )
         resampled.append(scores)
     return np.stack(resampled)
+
+
+def _members(
+    groups: NDArray[np.int64] | None, n_rows: int
+) -> Sequence[NDArray[np.int64]] | NDArray[np.int64]:
+    """Return the rows of each group, or the rows."""
+    if groups is None:
+        return np.arange(n_rows)
+    if np.shape(groups) != (n_rows,):
+        raise invalid("groups", f"a group for each of the {n_rows} rows, or None", groups)
+    numbers = np.unique(groups, return_inverse=True)[1]
+    starts = np.cumsum(np.bincount(numbers))[:-1]
+    return np.split(np.argsort(numbers, kind="stable"), starts)
 
 
 def bootstrap_interval(

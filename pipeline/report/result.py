@@ -52,6 +52,8 @@ class Comparison(ComparisonResult):
         The metrics. The first one ranks the feature sets.
     n_test : int
         Number of held-back rows.
+    test_groups : ndarray of shape (n_test,) or None
+        Number of the group of each held-back row, int64. None if each is a group of its own.
     curve_sizes : tuple of int
         Numbers of training rows of the learning curve.
     roster : dict of str to transformer or None

@@ -5,9 +5,10 @@ import json
 import math
 import warnings
 from collections import Counter
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_score
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 from threadpoolctl import threadpool_limits
@@ -46,6 +47,7 @@ from bertvectorizer.models.checkpoint.text_tokens import TextTokenizer
 from bertvectorizer.models.store.session_store import comparison_store, session_store
 from bertvectorizer.pipeline import (
     ComparisonInterrupted,
+    Cost,
     default_features,
     fine_tuned_features,
     load_example,
@@ -54,6 +56,9 @@ from bertvectorizer.pipeline import (
 from bertvectorizer.pipeline.comparison import cross_validation
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
 from tests.tiny import ModelFactory
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
 
@@ -470,6 +475,64 @@ def test_groups_are_never_on_both_sides(make: Any) -> None:
         assert not {groups[row] for row in train} & {groups[row] for row in test}
 
 
+def test_copied_rows_of_a_group_count_as_one() -> None:
+    def compare_copies(n_copies: int) -> dict[str, Comparison]:
+        def copied(values: Any) -> NDArray[Any]:
+            return np.repeat(np.asarray(values), n_copies)
+
+        def folds(*parts: range) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+            fold_of_row = np.full(40, -1)
+            for number, part in enumerate(parts):
+                fold_of_row[part] = number
+            rows = copied(fold_of_row)
+            return [
+                (np.flatnonzero(rows != k), np.flatnonzero(rows == k)) for k in range(len(parts))
+            ]
+
+        X, y, groups = copied(TEXTS[:40]), copied(LABELS[:40]), copied(range(40))
+        cv = {
+            "folds": folds(*(range(first, 40, 5) for first in range(5))),
+            "fold": folds(range(20, 40)),
+        }
+        test = (copied(TEXTS[40:]), copied(LABELS[40:]), copied(range(40, 60)))
+        return {
+            name: quick(
+                *(X, y, {**MAJORITY, "words": CountVectorizer()}, NearestCentroid(), splits),
+                groups=groups,
+                test=test,
+            )
+            for name, splits in cv.items()
+        }
+
+    alone, five = compare_copies(1), compare_copies(5)
+    costs = [field.name for field in fields(Cost)]
+    for name, comparison in five.items():
+        table = comparison.table.drop(columns=costs)
+        pd.testing.assert_frame_equal(table, alone[name].table.drop(columns=costs))
+        assert (table[["low", "test_low"]] > 0).to_numpy().all()
+    assert five["folds"].settings["rows"] == "200"
+    assert five["folds"].settings["groups"] == "40"
+    assert five["folds"].settings["rows held back for a test"] == "100 in 20 groups"
+    assert "groups" not in alone["folds"].settings
+
+
+def test_groups_of_held_back_rows() -> None:
+    groups = np.arange(50) // 5
+    held_back = TEXTS[50:], LABELS[50:]
+    with pytest.warns(UserWarning, match=r"held back have no groups.* test=\(X, y, groups\)"):
+        quick(TEXTS[:50], LABELS[:50], MAJORITY, groups=groups, test=held_back)
+    with pytest.warns(UserWarning, match="2 of 10 rows held back .* other rows of their group"):
+        quick(
+            TEXTS[:50], LABELS[:50], MAJORITY, groups=groups, test=(*held_back, [0, 9, *"abcdefgh"])
+        )
+    held_back = pd.concat([TEXTS[50:], TEXTS[50:51]]), pd.concat([LABELS[50:], LABELS[50:51]])
+    joined = quick(TEXTS[:50], LABELS[:50], MAJORITY, group_duplicates=True, test=held_back)
+    assert joined.test_groups.tolist() == [*range(10), 0]
+    for fault, message in (([1, 2], "10 texts in 'test' but 2 groups"), (5, "'test' .* in 'test'")):
+        with pytest.raises((InvalidTableError, InvalidParameterError), match=message):
+            quick(TEXTS[:50], LABELS[:50], MAJORITY, test=(TEXTS[50:], LABELS[50:], fault))
+
+
 def test_texts_that_occur_twice_are_counted_and_can_be_kept_together() -> None:
     texts = [*TEXTS[:50], *(f"  {text.upper()}" for text in TEXTS[:10])]
     with pytest.warns(
@@ -856,7 +919,7 @@ def test_groups_at_fault(groups: Any, message: str) -> None:
 def test_groups_are_told_apart_by_their_text() -> None:
     numbers = [row // 3 for row in range(60)]
     for groups in (numbers, [f"author {number} \ud800" for number in numbers]):
-        assert MODULE._read_groups(groups, 60).tolist() == numbers
+        assert MODULE._read_groups(groups, 60)[0].tolist() == numbers
 
 
 def test_a_fault_of_bert_is_told_before_the_work() -> None:
