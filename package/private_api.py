@@ -6,10 +6,12 @@ these interfaces moves.
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import IO, Any
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "open_first_sheet",
     "output_container",
     "pack_int8_weight",
+    "quiet_distiller",
     "score_function",
     "tree_nodes",
     "usage_error",
@@ -170,6 +173,25 @@ def pack_int8_weight(weight: Any) -> Any:
     import torch
 
     return torch.ops.onednn.qlinear_prepack(weight, None)
+
+
+_no_messages = logging.NullHandler()
+
+
+@contextmanager
+def quiet_distiller() -> Iterator[None]:
+    """Hide model2vec's progress bar, and print none of its messages unless the user logs them."""
+    from model2vec.distill import inference
+
+    for name in ("model2vec", "skeletoken"):
+        logging.getLogger(name).addHandler(_no_messages)  # the same one is added only once
+    bar = inference.tqdm
+    own = bar.func if isinstance(bar, partial) else bar  # that of another thread, if it distils
+    inference.tqdm = partial(own, disable=True)
+    try:
+        yield
+    finally:
+        inference.tqdm = own
 
 
 def score_function(scorer: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import ModelNotFoundError, UnsupportedModelError
 from ...foreign import foreign_errors_as
+from ...private_api import quiet_distiller
 from ..checkpoint.text_tokens import replace_lone_surrogates
 from ..pooling.words import pool_words
 from ..torch_threads import use_one_thread_in_forks
@@ -54,7 +55,10 @@ def distilled_blocks(checkpoint: Checkpoint) -> Iterator[tuple[list[str], NDArra
     network: Any = load_model(checkpoint)  # safetensors only
     tokenizer = load_tokenizer(checkpoint)
     fault = f"model2vec cannot distil the model in '{checkpoint.directory}'"
-    with foreign_errors_as(UnsupportedModelError, fault, "Choose another model."):
+    with (
+        quiet_distiller(),
+        foreign_errors_as(UnsupportedModelError, fault, "Choose another model."),
+    ):
         model = distill_from_model(network, tokenizer, device="cpu", quantize_to="float32")
     names = _TokenNames(checkpoint)
     rows: dict[str, int] = {}

@@ -34,7 +34,7 @@ from ...compressed import (
 from ...errors import InvalidTableError
 from ...features.inputs.frames import first_names
 from ...foreign import foreign_errors_as
-from ...validation import check_choice, check_int, invalid, short_text
+from ...validation import check_choice, check_int, invalid, short_repr
 from .excel import excel_rows
 from .parquet_pages import pages_of
 
@@ -766,7 +766,7 @@ def _check_columns(
 ) -> None:
     for name in wanted:
         if name not in names:
-            shown = first_names([short_text(known, 39) for known in names], _COLUMNS_NAMED)
+            shown = first_names([short_repr(known, 41) for known in names], _COLUMNS_NAMED)
             raise InvalidTableError(
                 f"The file {str(path)!r} has no column {name!r}. Its columns are: {shown}.{remedy}"
             )

@@ -10,7 +10,7 @@ import numbers
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -30,7 +30,13 @@ _UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _NO_WORD = re.compile(
     r"[0-9]+[-.][0-9]+"
 )  # numbers of CoNLL-U that belong to a contraction, or to a word that is not written
-_CONLLU_COLUMNS = 10
+_FIRST_NUMBER = re.compile(r"1|1-[0-9]+|0\.[0-9]+")  # of a sentence in CoNLL-U
+_CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+_CONLLU_COLUMNS = len(_CONLLU)
+_CONLLU_DEFAULTS = (_CONLLU.index("form"), _CONLLU.index("upos"))
+_DEFAULTS = (0, -1)
+_UNSPECIFIED = "_"  # a value that the file does not give
+_OUTSIDE = "O"  # a file may have no entity
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _ENCODING_REMEDY = "Pass its encoding, such as encoding='latin-1' or encoding='utf-16'."
 
@@ -38,8 +44,8 @@ _ENCODING_REMEDY = "Pass its encoding, such as encoding='latin-1' or encoding='u
 def read_conll(
     path: str | Path,
     *,
-    word_column: int = 0,
-    tag_column: int = -1,
+    word_column: int | str | None = None,
+    tag_column: int | str | None = None,
     separator: str | None = None,
     scheme: Literal["IOB1", "BIO", "IOBES", "plain"] | None = None,
     encoding: str = "utf-8",
@@ -50,12 +56,13 @@ def read_conll(
     ----------
     path : str or Path
         The file. It may be compressed (``.gz``, ``.bz2``, ``.xz``).
-    word_column : int, default=0
-        Index of the column of words, counted from 0, or from the end if it is negative. In CoNLL-U
-        it is 1.
-    tag_column : int, default=-1
-        Index of the column of tags. It is the last column in most files. In CoNLL-U the column of
-        parts of speech is 3.
+    word_column : int, str or None, default=None
+        Column of words: its index from 0, or from the end if it is negative, or a name of CoNLL-U
+        (``"id"``, ``"form"``, ``"lemma"``, ``"upos"``, ``"xpos"``, ``"feats"``, ``"head"``,
+        ``"deprel"``, ``"deps"``, ``"misc"``). None takes the first column, and ``"form"`` in
+        CoNLL-U.
+    tag_column : int, str or None, default=None
+        Column of tags, likewise. None takes the last column, and ``"upos"`` in CoNLL-U.
     separator : str or None, default=None
         Characters between two columns. None takes a tab if the first line with a word has one,
         else any number of spaces.
@@ -76,7 +83,8 @@ def read_conll(
         If a parameter breaks its rule, or the tags cannot be converted to ``scheme``.
     InvalidTableError
         If the file is missing, has no words or cannot be read, or a line has a wrong number of
-        columns or no tag.
+        columns or no tag. If all tags are the same (but ``O``) or all words are numbers counted
+        from 1, and their column was not chosen. If all tags or words are ``_``.
 
     See Also
     --------
@@ -90,8 +98,10 @@ def read_conll(
     have as many columns as that line. If ``word_column`` and ``tag_column`` are not negative, only
     the lines of one sentence must have the same number of columns.
 
-    In tab-separated files with ten columns, such as CoNLL-U, rows numbered 3-4 or 8.1 are skipped,
-    unless words are read from the first column.
+    A file is CoNLL-U if it ends in ``.conllu``, or if its first word's line has ten columns,
+    separated by tabs, and is numbered 1. In files with such columns, rows numbered 3-4
+    (contractions) or 8.1 (words that are not written) are skipped, unless words are read from the
+    first column.
 
     Examples
     --------
@@ -108,25 +118,31 @@ def read_conll(
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise invalid("path", "the path of one file, as a str or Path", path)
     path = Path(path).expanduser()
-    columns = _check_column("word_column", word_column), _check_column("tag_column", tag_column)
-    if columns[0] == columns[1]:
-        if columns[1] == -1:
-            raise invalid(
-                "word_column",
-                "another column than tag_column, which is -1, the last, unless you say so"
-                " (tag_column=)",
-                word_column,
-            )
-        raise invalid("tag_column", "another column than word_column", tag_column)
+    given = _check_column("word_column", word_column), _check_column("tag_column", tag_column)
+    if given == (-1, None):
+        raise invalid(
+            "word_column",
+            "another column than tag_column, which is -1, the last, unless you say so"
+            " (tag_column=)",
+            word_column,
+        )
     if separator is not None and (
         not isinstance(separator, str) or not separator or set(separator) & set("\r\n")
     ):
         raise invalid("separator", "the characters between two columns, or None", separator)
     check_scheme("scheme", scheme, also=(None,))
     _check_encoding(encoding)
+    layout = _Layout(path, encoding, separator)
+    columns = layout.choose(given)
+    if columns[0] == columns[1]:
+        raise invalid(
+            "word_column" if tag_column is None else "tag_column",
+            f"another column than {'tag' if tag_column is None else 'word'}_column",
+            word_column if tag_column is None else tag_column,
+        )
     sentences = TaggedSentences([], [])
     is_new = True
-    for fields in _rows(path, encoding, separator, columns):
+    for fields in _rows(layout, columns):
         if not fields:
             is_new = True
             continue
@@ -141,6 +157,7 @@ def read_conll(
             f"The file {str(path)!r} must hold words, each in a line with its tag. Got none. Give"
             " another file."
         )
+    _check_content(sentences, layout, given, columns)
     if scheme is None:
         return sentences
     return sentences._replace(
@@ -150,21 +167,110 @@ def read_conll(
     )
 
 
-def _rows(
-    path: Path, encoding: str, separator: str | None, columns: tuple[int, int]
-) -> Iterator[list[str]]:
+class _Layout:
+    """What separates the columns of a file, how many its first word's line has, and if CoNLL-U."""
+
+    def __init__(self, path: Path, encoding: str, separator: str | None) -> None:
+        self.path, self.encoding = path, encoding
+        self.first, self.first_number = "", 0
+        for number, line in _lines(path, encoding):
+            if not _is_end(line):
+                self.first, self.first_number = line, number
+                if not line.startswith("#"):  # neither a comment nor a hashtag
+                    break
+        endings = [ending.lower() for ending in path.suffixes[-2:]]
+        self.is_named_conllu = ".conllu" in endings[-1:] or (
+            endings[:1] == [".conllu"] and endings[1] in _OPENERS
+        )
+        if separator is None:
+            separator = "\t" if self.is_named_conllu or "\t" in self.first else " "
+        self.separator = separator
+        fields = _split(self.first, separator)
+        self.n_first = len(fields)
+        has_columns = separator == "\t" and self.n_first == _CONLLU_COLUMNS
+        self.is_conllu = has_columns and (
+            self.is_named_conllu or _FIRST_NUMBER.fullmatch(fields[0]) is not None
+        )
+
+    def choose(self, given: Sequence[int | str | None]) -> tuple[int, int]:
+        """Return the columns of words and tags."""
+        if self.first and not self.is_conllu:
+            for name, column in zip(("word_column", "tag_column"), given, strict=True):
+                if isinstance(column, str) or (column is None and self.is_named_conllu):
+                    wanted = "" if column is None else f" for {name}={column!r}"
+                    raise InvalidTableError(
+                        f"The file {str(self.path)!r} must be CoNLL-U{wanted}, with"
+                        f" {_CONLLU_COLUMNS} columns, separated by tabs, and words numbered from 1."
+                        f" Got {self.n_first} columns in line {self.first_number},"
+                        f" {short_repr(self.first)}. Correct the file, or give the columns as"
+                        " numbers (word_column=, tag_column=)."
+                    )
+        defaults = _CONLLU_DEFAULTS if self.is_conllu else _DEFAULTS
+        word, tag = (
+            default
+            if column is None
+            else _CONLLU.index(column)
+            if isinstance(column, str)
+            else column
+            for column, default in zip(given, defaults, strict=True)
+        )
+        return word, tag
+
+    def describe(self, column: int) -> str:
+        """Return how messages name a column."""
+        index = column if column >= 0 else self.n_first + column
+        name = f" ({_CONLLU[index]!r})" if self.is_conllu and 0 <= index < len(_CONLLU) else ""
+        return f"column {column}{name}"
+
+
+def _check_content(
+    sentences: TaggedSentences,
+    layout: _Layout,
+    given: Sequence[int | str | None],
+    columns: tuple[int, int],
+) -> None:
+    """Refuse words and tags that look like those of a wrong column."""
+    if sum(map(len, sentences.words)) < 2:
+        return  # too few to tell
+    for name, column, chosen, lists in zip(
+        ("word", "tag"), columns, given, (sentences.words, sentences.tags), strict=True
+    ):
+        found = {value for values in lists for value in values}
+        remedy = f"Choose another column ({name}_column=)."
+        if len(found) == 1 and (
+            found == {_UNSPECIFIED} or (name == "tag" and chosen is None and found != {_OUTSIDE})
+        ):
+            fault = f"has the same {name}, {short_repr(next(iter(found)))}, in all lines"
+            if found != {_UNSPECIFIED}:
+                remedy = f"{remedy[:-1]}, or this one, if it is right: tag_column={column}."
+        elif (
+            name == "word"
+            and chosen is None
+            and all(values == [str(n + 1) for n in range(len(values))] for values in lists)
+        ):
+            fault = "holds numbers counted from 1 in each sentence, not words"
+            remedy = f"{remedy[:-1]}, or this one, if it is right: word_column={column}."
+        else:
+            continue
+        raise InvalidTableError(
+            f"The file {str(layout.path)!r} must have {name}s in {layout.describe(column)}. That"
+            f" column {fault}. {remedy}"
+        )
+
+
+def _rows(layout: _Layout, columns: tuple[int, int]) -> Iterator[list[str]]:
     """Yield the columns of each line with a word, and [] for each line that ends a sentence."""
-    separator, n_first = _layout(path, encoding, separator)
-    is_fixed = min(columns) < 0
+    separator, n_first = layout.separator, layout.n_first
+    is_fixed = layout.is_conllu or min(columns) < 0
     n_expected = n_first if is_fixed else 0
     is_new = True
-    for number, line in _lines(path, encoding):
+    for number, line in _lines(layout.path, layout.encoding):
         if _is_end(line):
             yield []
             is_new = True
             continue
         fields = _split(line, separator)
-        if is_new and line.startswith("#") and len(fields) != n_first:
+        if line.startswith("#") and (layout.is_conllu or (is_new and len(fields) != n_first)):
             continue
         if is_new and not is_fixed:
             n_expected = len(fields)
@@ -172,28 +278,16 @@ def _rows(
         fault = _fault(fields, columns, n_expected, is_fixed)
         if fault:
             raise InvalidTableError(
-                f"The file {str(path)!r} cannot be read: line {number}, {short_repr(line)}, {fault}"
+                f"The file {str(layout.path)!r} cannot be read: line {number},"
+                f" {short_repr(line)}, {fault}"
             )
-        is_conllu = (
+        has_numbers = (
             len(fields) == _CONLLU_COLUMNS
             and separator == "\t"
             and columns[0] % _CONLLU_COLUMNS != 0
         )
-        if not (is_conllu and _NO_WORD.fullmatch(fields[0])):
+        if not (has_numbers and _NO_WORD.fullmatch(fields[0])):
             yield fields
-
-
-def _layout(path: Path, encoding: str, separator: str | None) -> tuple[str, int]:
-    """Return what separates columns, and how many the first word's line has."""
-    first = ""
-    for _, line in _lines(path, encoding):
-        if not _is_end(line):
-            first = line
-            if not line.startswith("#"):  # neither a comment nor a hashtag
-                break
-    if separator is None:
-        separator = "\t" if "\t" in first else " "
-    return separator, len(_split(first, separator))
 
 
 def _fault(fields: list[str], columns: tuple[int, int], n_expected: int, is_fixed: bool) -> str:
@@ -279,9 +373,14 @@ def _open(path: Path, ending: str) -> IO[bytes]:
     return within_limits(_OPENERS[ending](path), path.stat().st_size)
 
 
-def _check_column(name: str, value: Any) -> int:
+def _check_column(name: str, value: Any) -> int | str | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value.lower() in _CONLLU:
+        return value.lower()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise invalid(name, "an int", value)
+        columns = ", ".join(map(repr, _CONLLU))
+        raise invalid(name, f"an int, a column of CoNLL-U ({columns}) or None", value)
     return int(value)
 
 

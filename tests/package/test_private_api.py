@@ -26,6 +26,15 @@ from bertvectorizer import private_api
 from tests.processes import WATCH_SOCKETS, run_python
 
 
+def test_the_bar_of_model2vec() -> None:
+    from model2vec.distill import inference
+
+    own = inference.tqdm
+    with private_api.quiet_distiller(), private_api.quiet_distiller():
+        assert inference.tqdm(total=1).disable
+    assert inference.tqdm is own
+
+
 @pytest.mark.parametrize("name", private_api.SCIKIT_LEARN_TYPES)
 def test_scikit_learn_s_types(name: str) -> None:
     module, _, kind = name.rpartition(".")

@@ -131,6 +131,17 @@ class TestTiny:
         _, words, _ = distilled(tiny_model("bert"))
         assert words == list(dict.fromkeys([*WORDS, *LETTERS]))
 
+    def test_the_library_s_own_bar_and_messages_are_not_shown(
+        self, tiny_model: ModelFactory, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        distill(str(tiny_model("bert")), device="cpu")
+        own = capfd.readouterr()
+        assert "Encoding tokens" in own.err  # else there is nothing to hide, or it moved
+        distilled(tiny_model("bert"))
+        assert capfd.readouterr() == ("", "")
+        distill(str(tiny_model("bert")), device="cpu")  # the user's own call keeps its bar
+        assert "Encoding tokens" in capfd.readouterr().err
+
     def test_subwords_are_means_of_the_pieces(self, tiny_model: ModelFactory) -> None:
         checkpoint, words, vectors = distilled(tiny_model("bert"))
         rows = {word: vectors[row] for row, word in enumerate(words)}

@@ -295,7 +295,7 @@ def test_without_a_header_columns_are_called_by_number(tmp_path: Path) -> None:
     with pytest.raises(InvalidTableError, match=r"--sep '\\t', separator='\\t'"):
         read_table(path, ["1"], header=False, separator=";")
     with pytest.raises(
-        InvalidTableError, match=r"no column '2'. Its columns are: 0, 1\. .* leave --no-header"
+        InvalidTableError, match=r"no column '2'. Its columns are: '0', '1'\. .* leave --no-header"
     ):
         read_table(path, ["2"], header=False)
 
@@ -398,17 +398,22 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "missing column": (
         "table.csv",
         as_bytes(b"a,b\n1,2\n"),
-        r"no column 'text'\. Its columns are: a, b\. .*--no-header",
+        r"no column 'text'\. Its columns are: 'a', 'b'\. .*--no-header",
+    ),
+    "blank in a name": (
+        "table.csv",
+        as_bytes(b"text ,b\n1,2\n"),
+        r"no column 'text'\. Its columns are: 'text ', 'b'\.",
     ),
     "long header": (
         "table.tsv",
         as_bytes(b"x" * 500 + b"\t1\n"),
-        r"Its columns are: x{37}\.\.\., 1\.",
+        r"Its columns are: 'x{38}\.\.\., '1'\.",
     ),
     "many columns": (
         "table.csv",
         as_bytes(",".join(f"c{n}" for n in range(99)).encode()),
-        r"c19, \.\.\.\.",
+        r"'c19', \.\.\.\.",
     ),
     "empty CSV": ("table.csv", as_bytes(b""), "is empty"),
     "empty TSV": ("table.tsv", as_bytes(b"\n\n"), "is empty"),
@@ -461,7 +466,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
         as_bytes(b'text\tlabel\n"Hello\tx\nyou" all\ty\n'),
         r"line 2 has text between .*--quoting none",
     ),
-    "a control character": ("table.csv", as_bytes(b"\x1b[2J\n1\n"), r"are: \\x1b\[2J\."),
+    "a control character": ("table.csv", as_bytes(b"\x1b[2J\n1\n"), r"are: '\\x1b\[2J'\."),
     "semicolons": (
         "table.csv",
         as_bytes(b"text;label\nx;y\n"),
@@ -509,7 +514,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "JSON without the key": (
         "table.jsonl",
         as_bytes(b'{"a": 1}\n{"b": 1}\n'),
-        r"no column 'text'. Its columns are: a, b\.$",
+        r"no column 'text'. Its columns are: 'a', 'b'\.$",
     ),
 }
 

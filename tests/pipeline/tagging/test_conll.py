@@ -167,6 +167,95 @@ def test_rows_of_conllu_that_are_no_words_are_left_out(write: Callable[..., Path
     assert read_conll(write("3-4 a O" + " _" * 7), word_column=1, tag_column=2).words == [["a"]]
 
 
+CONLLU = """\
+# sent_id = 1
+# text = Vámonos\tal mar de 10 000
+1-2\tVámonos\t_\t_\t_\t_\t_\t_\t_\t_
+1\tVamos\tir\tVERB\tVM\tMood=Imp\t0\troot\t_\t_
+2\tnos\tnosotros\tPRON\tPP\t_\t1\tobj\t_\t_
+2.1\tnada\tnada\tX\tX\t_\t_\t_\t1:dep\t_
+3\t10 000\t10000\tNUM\tZ\t_\t1\tobl\t_\tSpaceAfter=No
+
+1\t#\t#\tSYM\tF\t_\t0\troot\t_\t_
+"""
+
+
+@pytest.mark.parametrize("name", ["x.conllu", "x.CONLLU.gz", "x.txt"])
+def test_conllu_is_told_by_its_ending_or_columns(name: str, tmp_path: Path) -> None:
+    data = CONLLU.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    words = [["Vamos", "nos", "10 000"], ["#"]]
+    assert read_conll(tmp_path / name) == (words, [["VERB", "PRON", "NUM"], ["SYM"]])
+    by_name = read_conll(tmp_path / name, word_column="LEMMA", tag_column="xpos")
+    assert by_name == ([["ir", "nosotros", "10000"], ["#"]], [["VM", "PP", "Z"], ["F"]])
+    assert read_conll(tmp_path / name, tag_column=-3).tags == [["root", "obj", "obl"], ["root"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "parameters", "message"),
+    [
+        (
+            "x.conll",
+            "a _\nb _\n",
+            {},
+            r"must have tags in column -1\..* same tag, '_', in all lines\. .*\(tag_column=\)\.$",
+        ),
+        (
+            "x.conll",
+            "a N\nb N\n",
+            {},
+            "same tag, 'N', .*or this one, if it is right: tag_column=-1",
+        ),
+        (
+            "x.conllu",
+            CONLLU,
+            {"tag_column": "deps"},
+            r"must have tags in column 8 \('deps'\)\..* same tag, '_'",
+        ),
+        (
+            "x.conllu",
+            CONLLU.replace("Vamos", "_")
+            .replace("nos", "_")
+            .replace("10 000", "_")
+            .replace("\t#", "\t_"),
+            {},
+            r"must have words in column 1 \('form'\)\..* same word, '_', in all lines",
+        ),
+        (
+            "x.conll",
+            "1 a N\n2 b O\n\n1 c N\n",
+            {},
+            "words in column 0.* numbers counted from 1 in each sentence.*word_column=0",
+        ),
+        (
+            "x.conllu",
+            "a\tN\nb\tO\n",
+            {},
+            "must be CoNLL-U, with 10 columns.*Got 2 columns in line 1",
+        ),
+        (
+            "x.conll",
+            "a\tN\nb\tO\n",
+            {"tag_column": "upos"},
+            r"must be CoNLL-U for tag_column='upos'.*numbers \(word_column=, tag_column=\)",
+        ),
+        ("x.conllu", CONLLU + "2\tb\tb\tX\n", {}, "line 10, .*must have 10 columns"),
+    ],
+)
+def test_columns_that_look_wrong_are_refused(
+    name: str, text: str, parameters: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidTableError, match=rf"{name}' .*{message}"):
+        read_conll(tmp_path / name, **parameters)
+
+
+def test_a_column_that_was_chosen_is_read_as_it_is(write: Callable[..., Path]) -> None:
+    assert read_conll(write("a N\nb N\n"), tag_column=-1).tags == [["N", "N"]]
+    assert read_conll(write("1 N\n2 O\n"), word_column=0).words == [["1", "2"]]
+    assert read_conll(write("a\tO\nb\tO\n")).tags == [["O", "O"]]  # no entity
+
+
 def test_sentences_may_differ_if_columns_are_counted_from_the_left(
     write: Callable[..., Path],
 ) -> None:
@@ -222,7 +311,7 @@ def test_what_was_written_is_read(
     )
     words = [[word for word, _ in sentence] for sentence in sentences]
     tags = [[tag for _, tag in sentence] for sentence in sentences]
-    read = read_conll(path)
+    read = read_conll(path, word_column=0, tag_column=1)
     assert read == (words, tags)
     assert TaggedSentences.from_frame(read.to_frame()) == read
 
@@ -333,9 +422,12 @@ def test_what_is_no_path(path: Any) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"word_column": 1.0}, "'word_column' parameter must be an int. Got 1.0"),
-        ({"tag_column": True}, "'tag_column' parameter must be an int. Got True"),
-        ({"tag_column": "tag"}, "'tag_column' parameter must be an int. Got 'tag'"),
+        ({"word_column": 1.0}, "'word_column' parameter must be an int, .* or None. Got 1.0"),
+        ({"tag_column": True}, "'tag_column' parameter must be an int, .* or None. Got True"),
+        (
+            {"tag_column": "tag"},
+            "'tag_column' parameter must be an int, a column of CoNLL-U .*'upos'.*Got 'tag'",
+        ),
         ({"tag_column": 0}, "'tag_column' parameter must be another column"),
         ({"separator": ""}, "'separator' parameter"),
         ({"separator": "\n"}, "'separator' parameter"),
