@@ -167,7 +167,8 @@ def compare(
         as classes.
     learning_curve : bool or sequence of float, default=False
         Whether to also fit on growing shares of the training rows, on the folds of the first
-        repeat. A sequence gives the shares, in (0, 1].
+        repeat. A sequence gives the shares, in (0, 1]. Groups stay whole, so that the numbers of
+        rows are means.
     progress : callable or None, default=None
         Called with the name of a feature set, the unit (``"texts"`` while encoding, then
         ``"folds"``), the number of units done, and their total.
@@ -562,24 +563,44 @@ def _curve_splits(
     sizes: list[int] = []
     curve: list[list[Split]] = []
     orders = [
-        _spread_classes(train, target, np.random.RandomState(random_state)) for train, _ in first
+        _spread_classes(train, target, folds.groups, np.random.RandomState(random_state))
+        for train, _ in first
     ]
     least = len(target.classes) if target.is_classes and target.classes is not None else 2
     for share in sorted(set(shares)):
-        size = round(share * smallest)
+        wanted_size = round(share * smallest)
+        subsets = [_first_groups(order, folds.groups, wanted_size) for order in orders]
+        size = round(np.mean(list(map(len, subsets))))
         if size >= least and size not in sizes:
             sizes.append(size)
-            curve.append(
-                [(order[:size], test) for order, (_, test) in zip(orders, first, strict=True)]
-            )
+            curve.append([(subset, test) for subset, (_, test) in zip(subsets, first, strict=True)])
     return tuple(sizes), curve
 
 
-def _spread_classes(
-    rows: NDArray[np.int64], target: Target, random: np.random.RandomState
+def _first_groups(
+    rows: NDArray[np.int64], groups: NDArray[np.int64] | None, size: int
 ) -> NDArray[np.int64]:
-    """Shuffle rows so that each prefix has nearly the class shares of all."""
+    """Return about ``size`` of the first rows, of groups that lie together, each as a whole."""
+    if groups is None:
+        return rows[:size]
+    ends = np.append(np.flatnonzero(np.diff(groups[rows])) + 1, len(rows))
+    return rows[: ends[np.abs(ends - size).argmin()]]
+
+
+def _spread_classes(
+    rows: NDArray[np.int64],
+    target: Target,
+    groups: NDArray[np.int64] | None,
+    random: np.random.RandomState,
+) -> NDArray[np.int64]:
+    """Shuffle rows so that each prefix has nearly the class shares of all; groups lie together."""
     rows = random.permutation(rows)
+    if groups is not None:
+        first = np.unique(groups[rows], return_index=True)[1]
+        order = _spread_classes(rows[np.sort(first)], target, None, random)  # a row of each group
+        place = np.empty(int(groups.max()) + 1, dtype=np.int64)
+        place[groups[order]] = np.arange(len(order))
+        return rows[np.argsort(place[groups[rows]], kind="stable")]
     if not target.is_classes:
         return rows
     labels = pd.Series(target.values[rows].astype(str))

@@ -29,7 +29,7 @@ from .candidates import (
     with_store,
 )
 from .default_estimators import majority_estimator
-from .fitting import as_rows, fit_features, make_estimator
+from .fitting import as_rows, fit_features, fit_with_groups, make_estimator
 from .folds import Folds, Split, number_groups
 from .metrics import Metric
 from .outcome import Cost, Outcome
@@ -306,6 +306,7 @@ class _Job:
     def _fit(self) -> _Fit:
         train, test = self.split
         labels, truth = self.target.values[train], self.target.values[test]
+        groups = self._groups_of(train)
         messages: list[str] = []
         reset_peak()
         with _collect_warnings(messages):
@@ -315,7 +316,7 @@ class _Job:
             if self.transformer is not None:
                 transformer = clone(self.transformer)
                 clock.lap()
-                train_data = as_rows(fit_features(transformer, train_data, labels))
+                train_data = as_rows(fit_features(transformer, train_data, labels, groups))
                 learn_seconds = clock.lap(len(train))
                 test_texts, test_data = test_data, as_rows(transformer.transform(test_data))
                 encode_seconds = clock.lap(len(test))
@@ -324,8 +325,8 @@ class _Job:
             # One thread, so that numbers do not depend on n_jobs; such small products gain nothing
             # by more. Training a network does.
             with threadpool_limits(None if berts_of(self.estimator) else 1):
-                model = make_estimator(self.estimator, train_data, self.target.kind, labels)
-                model.fit(train_data, labels)
+                model = make_estimator(self.estimator, train_data, self.target.kind, labels, groups)
+                fit_with_groups(model, train_data, labels, groups)
                 fit_seconds = learn_seconds + clock.lap(len(train))
                 answers = _CachedPredictions(model, test_data)
                 rows = np.arange(len(test))

@@ -10,10 +10,12 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import (
     LogisticRegression,
     LogisticRegressionCV,
+    Ridge,
+    RidgeClassifier,
     RidgeClassifierCV,
     RidgeCV,
 )
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
@@ -38,7 +40,9 @@ def majority_estimator(kind: Kind) -> DummyClassifier | DummyRegressor:
     return DummyRegressor() if kind == "regression" else DummyClassifier()
 
 
-def default_estimator(features: Any, kind: Kind, labels: NDArray[Any]) -> Pipeline:
+def default_estimator(
+    features: Any, kind: Kind, labels: NDArray[Any], groups: NDArray[np.int64] | None = None
+) -> Pipeline:
     """Return an unfitted scaler and linear estimator for the features of training rows.
 
     Dense columns are scaled to unit variance. Sparse rows are scaled to unit length, since scaling
@@ -47,6 +51,10 @@ def default_estimator(features: Any, kind: Kind, labels: NDArray[Any]) -> Pipeli
     cost; `RidgeCV` regression. Logistic regression chooses C by log loss in three folds, ridge
     regression alpha by leave-one-out error; above 2,000 rows in three folds, since the cost of
     leave-one-out grows with their cube. If a class has one row, C is fixed.
+
+    With ``groups``, the folds are to keep groups together, which `fit_with_groups` sees to: ridge
+    regression takes three folds too, and without folds that have each class on both sides, or with
+    one group, the parameter is fixed.
 
     Examples
     --------
@@ -66,22 +74,52 @@ def default_estimator(features: Any, kind: Kind, labels: NDArray[Any]) -> Pipeli
         counts = np.unique(labels, return_counts=True)[1]
         n_classes = len(counts)
     if kind == "regression" or n_classes > _MAX_LOGISTIC_CLASSES:
-        estimator = (RidgeCV if kind == "regression" else RidgeClassifierCV)(
-            alphas=np.logspace(-2, 2, 5) if is_sparse else np.logspace(0, 5, 6),
-            cv=_MAX_INNER_FOLDS if len(labels) > _MAX_LEAVE_ONE_OUT_ROWS else None,
-        )
+        estimator = _ridge(is_sparse, kind == "regression", len(labels), groups)
     else:
-        estimator = _logistic(Cs, int(counts.min(initial=len(labels))))
+        n_folds = min(_MAX_INNER_FOLDS, int(counts.min(initial=len(labels))))
+        if groups is not None:
+            n_folds = _count_group_folds(n_folds, labels, groups)
+        estimator = _logistic(Cs, n_folds)
         estimator = OneVsRestClassifier(estimator) if kind == "multilabel" else estimator
     return make_pipeline(Normalizer() if is_sparse else StandardScaler(), estimator)
 
 
-def _logistic(Cs: tuple[float, ...], rarest: int) -> LogisticRegression | LogisticRegressionCV:
-    if rarest < 2:
+def _ridge(
+    is_sparse: bool, is_regression: bool, n_rows: int, groups: NDArray[np.int64] | None
+) -> Any:
+    alphas = np.logspace(-2, 2, 5) if is_sparse else np.logspace(0, 5, 6)
+    cv: Any = _MAX_INNER_FOLDS if n_rows > _MAX_LEAVE_ONE_OUT_ROWS else None
+    if groups is not None:
+        if np.ptp(groups) == 0:
+            return (Ridge if is_regression else RidgeClassifier)(float(alphas[len(alphas) // 2]))
+        # Not stratified: of many classes some have fewer rows than there are folds.
+        cv = KFold(_MAX_INNER_FOLDS, shuffle=True, random_state=0)
+    return (RidgeCV if is_regression else RidgeClassifierCV)(alphas=alphas, cv=cv)
+
+
+def _count_group_folds(n_folds: int, labels: NDArray[Any], groups: NDArray[np.int64]) -> int:
+    """Return the largest number of folds whose sides have each class; 0 if there is none."""
+    columns: Any = labels.T if labels.ndim == 2 else labels[None]
+    columns = [column for column in columns if len(np.unique(column)) > 1]
+
+    def is_even(n_folds: int, column: NDArray[Any]) -> bool:
+        n_classes = len(np.unique(column))
+        splits = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0).split(
+            column, column, groups
+        )
+        return all(len(np.unique(column[rows])) == n_classes for split in splits for rows in split)
+
+    most = min(n_folds, len(np.unique(groups)))
+    even = (n for n in range(most, 1, -1) if all(is_even(n, column) for column in columns))
+    return next(even, 0)
+
+
+def _logistic(Cs: tuple[float, ...], n_folds: int) -> LogisticRegression | LogisticRegressionCV:
+    if n_folds < 2:
         return LogisticRegression(C=Cs[2], max_iter=1000)
     return LogisticRegressionCV(
         Cs=list(Cs),
-        cv=StratifiedKFold(min(_MAX_INNER_FOLDS, rarest), shuffle=True, random_state=0),
+        cv=StratifiedKFold(n_folds, shuffle=True, random_state=0),
         scoring="neg_log_loss",
         max_iter=1000,
         l1_ratios=(0.0,),

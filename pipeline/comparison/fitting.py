@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn import config_context
+from sklearn.base import clone, is_classifier
 from sklearn.linear_model import LogisticRegressionCV
+from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
+    KFold,
+    LeaveOneGroupOut,
+    LeaveOneOut,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
 
 from ...errors import InvalidTableError
 from ...features import PairVectorizer, read_texts
 from ...features.inputs.pairs import is_pairs, read_pairs
+from ...validation import short_repr
+from ...warning import warn_user
 from ..fine_tuning import BertClassifier
 from .candidates import berts_of, parts_of, predicts_alone, with_store
 from .default_estimators import default_estimator, majority_estimator
@@ -32,6 +48,7 @@ __all__ = [
     "as_texts",
     "fit_features",
     "fit_pipeline",
+    "fit_with_groups",
     "make_estimator",
     "named_pairs",
     "note_missing_texts",
@@ -90,16 +107,118 @@ def as_rows(features: Any) -> Any:
     return features.tocsr() if hasattr(features, "tocsr") else np.asarray(features)
 
 
-def make_estimator(estimator: Any, features: Any, kind: Kind, labels: NDArray[Any]) -> Any:
+def make_estimator(
+    estimator: Any,
+    features: Any,
+    kind: Kind,
+    labels: NDArray[Any],
+    groups: NDArray[np.int64] | None = None,
+) -> Any:
     """Return an unfitted clone of the estimator, or the default one for these features."""
-    return default_estimator(features, kind, labels) if estimator is None else clone(estimator)
+    if estimator is None:
+        return default_estimator(features, kind, labels, groups)
+    return clone(estimator)
 
 
-def fit_features(transformer: Any, texts: Any, labels: NDArray[Any]) -> Any:
+def fit_features(
+    transformer: Any, texts: Any, labels: NDArray[Any], groups: NDArray[np.int64] | None = None
+) -> Any:
     """Fit a transformer and return the features of the same texts."""
     if hasattr(transformer, "fit_transform"):
-        return transformer.fit_transform(texts, labels)
-    return transformer.fit(texts, labels).transform(texts)
+        return fit_with_groups(transformer, texts, labels, groups, "fit_transform")
+    return fit_with_groups(transformer, texts, labels, groups).transform(texts)
+
+
+def fit_with_groups(
+    estimator: Any,
+    X: Any,
+    labels: NDArray[Any],
+    groups: NDArray[np.int64] | None,
+    method: str = "fit",
+) -> Any:
+    """Fit an estimator so that the folds that it makes itself keep groups together.
+
+    Such folds choose the parameters of `LogisticRegressionCV` or `GridSearchCV`, or are the
+    validation rows of a fine-tuned model. Groups get there by scikit-learn's metadata routing.
+    Numbers of folds and splitters that know no groups are replaced during the fit by those that do.
+    A warning names the parts that get no groups.
+    """
+    fit = getattr(estimator, method)
+    if groups is None:
+        return fit(X, labels)
+    with config_context(enable_metadata_routing=True):
+        given = _give_group_folds(estimator, labels, groups, method)
+        try:
+            return (
+                fit(X, labels, groups=groups)
+                if _takes_groups(estimator, method)
+                else fit(X, labels)
+            )
+        finally:
+            estimator.set_params(**given)  # so that it can be fitted without groups again
+
+
+def _takes_groups(estimator: Any, method: str) -> bool:
+    """Whether an estimator or a splitter, or a part of it, gets groups that are passed to it."""
+    try:
+        return bool(get_routing_for_object(estimator).consumes(method, {"groups"}))
+    except (NotImplementedError, AttributeError):  # it does not route
+        return False
+
+
+def _give_group_folds(
+    estimator: Any, labels: NDArray[Any], groups: NDArray[np.int64], method: str
+) -> dict[str, Any]:
+    """Set splitters that keep groups together; return the parameters as they were."""
+    if not hasattr(estimator, "get_params"):
+        return {}
+    parameters = estimator.get_params(deep=True)
+    found, blind = {}, []
+    for path, given in parameters.items():
+        prefix, _, name = path.rpartition("__")
+        owner = parameters[prefix] if prefix else estimator
+        if name == "early_stopping" and given is True and not _takes_groups(owner, "fit"):
+            blind.append(f"{type(owner).__name__}({name}=True)")
+        if name != "cv" or isinstance(given, str) or _takes_groups(given, "split"):
+            continue
+        splitter = _group_splitter(given, owner, labels, groups)
+        if splitter is not None:
+            estimator.set_params(**{path: splitter})
+            if _takes_groups(owner, "fit") and _takes_groups(estimator, method):
+                found[path] = splitter
+            estimator.set_params(**{path: given})
+        if path not in found:
+            blind.append(f"{type(owner).__name__}(cv={short_repr(given)})")
+    if blind:
+        warn_user(
+            f"Rows of a group may be on both sides of the inner splits of {', '.join(blind)}, which"
+            " cannot keep groups together: what they choose may be over-fitted. Use an estimator"
+            " that takes groups, with cv=StratifiedGroupKFold(5) or another such splitter."
+        )
+    estimator.set_params(**found)
+    return {path: parameters[path] for path in found}
+
+
+def _group_splitter(cv: Any, owner: Any, labels: NDArray[Any], groups: NDArray[np.int64]) -> Any:
+    """Return the splitter of groups that is most like ``cv``; None if there is none."""
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        return None
+    stratified: Any = StratifiedGroupKFold if labels.ndim == 1 else GroupKFold
+    if cv is None or isinstance(cv, numbers.Integral):
+        if cv is None and any(
+            getattr(owner, name, False) for name in ("alpha_per_target", "store_cv_results")
+        ):
+            return None  # RidgeCV has these for rows left out one by one
+        kind = stratified if is_classifier(owner) else GroupKFold
+        return kind(min(5 if cv is None else int(cv), n_groups))
+    if type(cv) in (KFold, StratifiedKFold):
+        kind = stratified if isinstance(cv, StratifiedKFold) else GroupKFold
+        return kind(min(cv.n_splits, n_groups), shuffle=cv.shuffle, random_state=cv.random_state)
+    if type(cv) in (ShuffleSplit, StratifiedShuffleSplit):
+        sizes = {name: getattr(cv, name) for name in ("test_size", "train_size", "random_state")}
+        return GroupShuffleSplit(cv.n_splits, **sizes)
+    return LeaveOneGroupOut() if type(cv) is LeaveOneOut else None
 
 
 def fit_pipeline(
@@ -108,6 +227,7 @@ def fit_pipeline(
     texts: NDArray[np.object_] | pd.DataFrame,
     target: Target,
     store: str | Path | EmbeddingStore | None = "auto",
+    groups: NDArray[np.int64] | None = None,
 ) -> Pipeline:
     """Fit features and an estimator on texts.
 
@@ -124,6 +244,9 @@ def fit_pipeline(
         The target of the texts, as in the attribute ``target`` of `Comparison`.
     store : "auto", str, Path, EmbeddingStore or None, default="auto"
         Store of vectors to use while fitting. The fitted pipeline has the store of the transformer.
+    groups : ndarray of shape (n_rows,) or None, default=None
+        Number of the group of each row. Folds that the estimator makes to choose its parameters
+        keep groups together.
 
     Returns
     -------
@@ -150,15 +273,15 @@ def fit_pipeline(
     if transformer is None:
         return Pipeline([("estimator", majority_estimator(target.kind))]).fit(texts, target.values)
     if predicts_alone(transformer):
-        alone = with_store(transformer, store).fit(texts, target.values)
+        alone = fit_with_groups(with_store(transformer, store), texts, target.values, groups)
         if target.kind == "multilabel" and isinstance(alone, BertClassifier):
             alone.classes_ = target.classes  # names; a matrix of labels has none
         _restore_stores(alone, transformer)
         return Pipeline([("estimator", alone)])
     features = with_store(transformer, store)
-    vectors = fit_features(features, texts, target.values)
-    model = make_estimator(estimator, vectors, target.kind, target.values)
-    model.fit(vectors, target.values)
+    vectors = fit_features(features, texts, target.values, groups)
+    model = make_estimator(estimator, vectors, target.kind, target.values, groups)
+    fit_with_groups(model, vectors, target.values, groups)
     if estimator is None and isinstance(model[-1], LogisticRegressionCV):
         # score() is to give accuracy, as of any classifier; C was chosen by log loss.
         model[-1].set_params(scoring="accuracy")

@@ -311,7 +311,10 @@ class ComparisonResult:
         name = self.best if name is None else name
         self._outcome(name)
         texts = named_pairs(self.texts, self.columns)
-        return fit_pipeline(self.roster[name], self._estimator, texts, self.target, self._store)
+        return fit_pipeline(
+            *(self.roster[name], self._estimator, texts, self.target, self._store),
+            groups=self.folds.groups,
+        )
 
     def __str__(self) -> str:
         if not self.outcomes:

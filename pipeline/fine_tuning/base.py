@@ -38,7 +38,7 @@ from ...models.training.schedules import SCHEDULES, Schedule
 from ...validation import check_choice, check_flag, check_int, check_number, invalid
 from ...warning import warn_user
 from .progress import CallbackSupportMixin, FitTasks, TrainingBar, with_callbacks
-from .targets import Target
+from .targets import Target, hold_out_groups, row_groups
 
 if TYPE_CHECKING:
     import torch
@@ -142,6 +142,7 @@ class FineTunedEstimator(
 
     show_progress_bar = False  # `verbose` is the parameter
 
+    __metadata_request__fit: ClassVar = {"groups": True}  # as scikit-learn's splitters have it
     _unit: ClassVar[Unit] = "text"
     _encoder_parameters = (
         "max_length", "overflow", "stride", "prompt", "precision", "device", "batch_tokens",
@@ -320,7 +321,14 @@ class FineTunedEstimator(
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        groups: Any = None,
     ) -> Self:
         """Train on texts or pairs of texts.
 
@@ -336,6 +344,10 @@ class FineTunedEstimator(
             Rows for validation. None takes a share of X if ``early_stopping`` is set.
         y_val : array-like or None, default=None
             The target of the rows for validation.
+        groups : array-like of shape (n_rows,) or None, default=None
+            Group of each row. With ``early_stopping`` and without ``X_val``, rows of a group are
+            either all trained on or all for validation. Requested by default from scikit-learn's
+            metadata routing.
 
         Returns
         -------
@@ -359,8 +371,9 @@ class FineTunedEstimator(
         target = self._learn_target(y, rows, sample_weight)
         seed = self._seed()
         settings = self._settings(tools.checkpoint, target.loss, seed)
+        numbers = None if groups is None else row_groups(groups, len(rows))
         spec = self._spec(tools, rows, target.n_outputs, seed)
-        learned, validation = self._split(rows, target, X_val, y_val, seed)
+        learned, validation = self._split(rows, target, X_val, y_val, numbers, seed)
         tasks = FitTasks(self, settings.epochs, X, y, sample_weight)
         with usual_torch(tools.device):
             state = self._train(tools, spec, settings, learned, validation, tasks)
@@ -370,7 +383,13 @@ class FineTunedEstimator(
         return self
 
     def _split(
-        self, rows: Rows, target: Target, X_val: Any, y_val: Any, seed: int
+        self,
+        rows: Rows,
+        target: Target,
+        X_val: Any,
+        y_val: Any,
+        groups: NDArray[np.int64] | None,
+        seed: int,
     ) -> tuple[tuple[Rows, Target], tuple[Rows, Target] | None]:
         """Return what is trained on, without rows of no weight, and what validates it."""
         chosen = np.flatnonzero(target.weights > 0)
@@ -388,13 +407,16 @@ class FineTunedEstimator(
             return (rows.take(chosen), target.take(chosen)), validation
         if not self.early_stopping:
             return (rows.take(chosen), target.take(chosen)), None
-        kept, held = self._hold_out(chosen, target, seed)
+        kept, held = self._hold_out(chosen, target, groups, seed)
         return (rows.take(kept), target.take(kept)), (rows.take(held), target.take(held))
 
     def _hold_out(
-        self, chosen: NDArray[np.int64], target: Target, seed: int
+        self, chosen: NDArray[np.int64], target: Target, groups: NDArray[np.int64] | None, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Split rows into those to train on and those for validation, stratified by class."""
+        """Split rows into those to train on and those for validation, stratified by class.
+
+        Rows of a group are on one side.
+        """
         from sklearn.model_selection import train_test_split
 
         strata = None if target.strata is None else target.strata[chosen]
@@ -407,6 +429,9 @@ class FineTunedEstimator(
                 f" {len(chosen)} rows instead. Change it, give X_val and y_val, or set"
                 " early_stopping=False."
             )
+        if groups is not None:
+            kept, held = hold_out_groups(groups[chosen], strata, self.validation_fraction, seed)
+            return chosen[kept], chosen[held]
         if strata is not None and np.unique(strata, return_counts=True)[1].min() < 2:
             strata = None  # a class of one row cannot stand on both sides
         kept, held = train_test_split(

@@ -84,7 +84,8 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
         the best epoch.
     validation_fraction : float, default=0.1
         Share of the rows that are set aside for validation, stratified by class. Used only with
-        ``early_stopping`` and without ``X_val``.
+        ``early_stopping`` and without ``X_val``. Rows of a group in ``fit(groups=...)`` are on one
+        side.
     n_iter_no_change : int, default=1
         Number of epochs without a lower log loss after which training ends.
     random_state : int, RandomState or None, default=None

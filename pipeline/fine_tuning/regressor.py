@@ -77,7 +77,7 @@ class BertRegressor(RegressorMixin, FineTunedVectorizer):  # type: ignore[misc]
         weights of the best epoch.
     validation_fraction : float, default=0.1
         Share of the rows that are set aside for validation. Used only with ``early_stopping`` and
-        without ``X_val``.
+        without ``X_val``. Rows of a group in ``fit(groups=...)`` are on one side.
     n_iter_no_change : int, default=1
         Number of epochs without a lower error after which training ends.
     random_state : int, RandomState or None, default=None

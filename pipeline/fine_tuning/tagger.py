@@ -86,7 +86,7 @@ class BertTagger(WordTagger, FineTunedEstimator):
         weights of the best epoch.
     validation_fraction : float, default=0.1
         Share of the sentences that are set aside for validation. Used only with ``early_stopping``
-        and without ``X_val``.
+        and without ``X_val``. Sentences of a group in ``fit(groups=...)`` are on one side.
     n_iter_no_change : int, default=1
         Number of epochs without a lower log loss after which training ends.
     random_state : int, RandomState or None, default=None
@@ -235,7 +235,14 @@ class BertTagger(WordTagger, FineTunedEstimator):
     # --- fit ---
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        groups: Any = None,
     ) -> Self:
         """Train on sentences and their tags.
 
@@ -252,6 +259,9 @@ class BertTagger(WordTagger, FineTunedEstimator):
             Sentences for validation. None takes a share of X if ``early_stopping`` is set.
         y_val : like y, or None, default=None
             Their tags. Words with tags that are not in ``y`` do not count.
+        groups : array-like of shape (n_sentences,) or None, default=None
+            Group of each sentence, such as its document. With ``early_stopping`` and without
+            ``X_val``, sentences of a group are either all trained on or all for validation.
 
         Returns
         -------
@@ -269,7 +279,7 @@ class BertTagger(WordTagger, FineTunedEstimator):
         """
         self._check_schemes()
         check_choice("decode", self.decode, _DECODERS)
-        super().fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+        super().fit(X, y, sample_weight, X_val=X_val, y_val=y_val, groups=groups)
         return self
 
     def _read(self, X: Any) -> Rows:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
 
 from ...errors import InvalidParameterError
 from ...validation import invalid
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from ...models.training.loop import Loss
     from ...models.training.network import TrainableNetwork
 
-__all__ = ["Target", "check_complete", "check_rows", "row_weights"]
+__all__ = ["Target", "check_complete", "check_rows", "hold_out_groups", "row_groups", "row_weights"]
 
 _FAR = 3  # standard deviations; stars from 1 to 5 are closer
 
@@ -137,3 +140,54 @@ def row_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
         raise invalid("sample_weight", rule, sample_weight)
     shares: NDArray[np.float64] = weights / weights.max()  # their sum may be beyond float64
     return shares
+
+
+def row_groups(groups: Any, n_rows: int) -> NDArray[np.int64]:
+    """Return the number of the group of each row; groups are told apart by their text."""
+    if isinstance(groups, str) or not isinstance(groups, Iterable):
+        raise invalid("groups", "a group for each row, or None", groups)
+    values = pd.Series(list(groups), dtype=object)
+    check_rows(values, n_rows, "groups")
+    if (missing := values.isna()).any():
+        raise InvalidParameterError(
+            f"groups must have a value in each row. Got none in {missing.sum()} row(s), the first"
+            f" of them row {missing.argmax()}. Give each a group of its own."
+        )
+    return np.unique(np.array(list(map(str, values)), dtype=object), return_inverse=True)[1]
+
+
+def hold_out_groups(
+    groups: NDArray[np.int64], strata: NDArray[Any] | None, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split rows so that a group is on one side, and each class on both where groups allow it.
+
+    About ``share`` of the rows are in the second part.
+
+    Examples
+    --------
+    >>> kept, held = hold_out_groups(np.arange(20) // 4, np.arange(20) % 2, 0.2, 0)
+    >>> len(held), len({*(kept // 4)} & {*(held // 4)})
+    (4, 0)
+    """
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        raise InvalidParameterError(
+            "groups must be at least two, so that one can be for validation. Got 1. Give X_val and"
+            " y_val, or set early_stopping=False."
+        )
+    strata = np.zeros(len(groups), dtype=np.int64) if strata is None else strata
+    classes, counts = np.unique(strata, return_counts=True)
+    n_parts = min(max(round(1 / min(share, 1 - share)), 2), n_groups, counts.max())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class in y")
+        folds = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
+        splits = list(folds.split(groups, strata, groups))
+    if share > 1 / 2:
+        splits = [(held, kept) for kept, held in splits]
+
+    def faults(split: tuple[NDArray[np.int64], NDArray[np.int64]]) -> tuple[float, ...]:
+        missing = (len(classes) - len(np.unique(strata[rows])) for rows in split)
+        return (*missing, abs(len(split[1]) - share * len(groups)))
+
+    best: tuple[NDArray[np.int64], NDArray[np.int64]] = min(splits, key=faults)
+    return best

@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression, LogisticRegressionCV
-from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
@@ -55,6 +55,9 @@ from bertvectorizer.pipeline import (
 )
 from bertvectorizer.pipeline.comparison import cross_validation
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
+from bertvectorizer.pipeline.comparison.target import read_target
+from bertvectorizer.pipeline.fine_tuning.base import FineTunedEstimator
+from tests.pipeline.comparison.test_fitting import GroupSpy
 from tests.tiny import ModelFactory
 
 if TYPE_CHECKING:
@@ -516,6 +519,41 @@ def test_copied_rows_of_a_group_count_as_one() -> None:
     assert "groups" not in alone["folds"].settings
 
 
+def test_inner_splits_keep_groups_together(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = np.arange(60) // 3
+    group_of = dict(zip(TEXTS, groups, strict=True))
+    validated = []
+    split = FineTunedEstimator._split
+
+    def spy(*arguments: Any) -> Any:
+        found = split(*arguments)
+        validated.append([{group_of[text] for text in rows.first} for rows, _ in found])
+        return found
+
+    monkeypatch.setattr(FineTunedEstimator, "_split", spy)
+    numbers = FunctionTransformer(
+        lambda texts: np.array([[group_of.get(text, -1)] for text in texts])
+    )
+    tuned = BertClassifier(
+        model, trainable_layers=0, epochs=1, early_stopping=True, validation_fraction=0.3
+    )
+    search = GridSearchCV(GroupSpy(), {"level": [0, 1]}, cv=3)
+    GroupSpy.seen.clear()
+    comparison = quick(
+        *(TEXTS, LABELS, {"numbers": numbers, "tuned": make_pipeline(tuned)}, search),
+        groups=groups,
+        test=(["new"], ["living"], ["other"]),
+        learning_curve=[0.5],
+    )
+    for name in comparison.outcomes:
+        comparison.pipeline(name)
+    n_fits = 2 + 1 + 2 + 1  # folds, held-back rows, learning curve, pipeline
+    assert len(validated) == n_fits
+    assert all(kept and held and not kept & held for kept, held in validated)
+    assert len(GroupSpy.seen) >= 6 * n_fits
+    assert set(GroupSpy.seen) == {0}
+
+
 def test_groups_of_held_back_rows() -> None:
     groups = np.arange(50) // 5
     held_back = TEXTS[50:], LABELS[50:]
@@ -626,6 +664,22 @@ def test_held_back_rows_are_judged_once() -> None:
     assert quick(TEXTS[:40], LABELS[:40], MAJORITY, test=(["x"], ["thing"])).table.loc[
         0, "test"
     ] in (0, 1)
+
+
+def test_the_learning_curve_learns_from_whole_groups() -> None:
+    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(12), 5))
+    labels = np.where(groups % 4 == 0, "rare", "frequent")
+    folds = quick(TEXTS, labels, MAJORITY, groups=groups).folds
+    target = read_target(labels, 60)[0]
+    sizes, curve = MODULE._curve_splits([0.3, 0.5, 0.51, 1.0], folds, target, 0)
+    assert sizes == (10, 15, 30)
+    previous = [np.array([], dtype=int)] * 2
+    for size, splits in zip(sizes, curve, strict=True):
+        for fold, (train, _) in enumerate(splits):
+            assert len(train) == size == np.isin(groups, groups[train]).sum()
+            assert set(labels[train]) == {"rare", "frequent"}
+            assert set(previous[fold]) <= set(train) <= set(folds.splits[fold][0])
+            previous[fold] = train
 
 
 def test_the_learning_curve_learns_from_nested_parts_with_all_classes() -> None:

@@ -1,16 +1,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneOut,
+    RandomizedSearchCV,
+    RepeatedStratifiedKFold,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
@@ -20,6 +33,7 @@ from bertvectorizer.pipeline.comparison.fitting import (
     as_rows,
     fit_features,
     fit_pipeline,
+    fit_with_groups,
     make_estimator,
 )
 from bertvectorizer.pipeline.comparison.target import read_target
@@ -143,6 +157,132 @@ def test_a_pipeline_keeps_the_store_that_its_transformer_was_given(
         assert fitted.predict(TEXTS[:2]).shape == (2,)
     assert shared.stats.encoded == (6 if own == "auto" else 0)
     assert bert.store is own
+
+
+class GroupSpy(ClassifierMixin, BaseEstimator):
+    """A classifier of group numbers that notes on how many groups it learned and is judged."""
+
+    seen: ClassVar[list[int]] = []
+
+    def __init__(self, level: int = 0) -> None:
+        self.level = level
+
+    def fit(self, X: Any, y: Any) -> GroupSpy:
+        self.classes_ = np.unique(y)
+        self.groups_ = set(X[:, 0])
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        groups = set(X[:, 0])
+        if groups != self.groups_:
+            self.seen.append(len(groups & self.groups_))
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+    def predict(self, X: Any) -> Any:
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+LEVELS = {"level": [0, 1]}
+IDENTITY = FunctionTransformer(validate=True)
+SEARCHES = {
+    "a number": GridSearchCV(GroupSpy(), LEVELS, cv=3),
+    "None": GridSearchCV(GroupSpy(), LEVELS),
+    "KFold": GridSearchCV(GroupSpy(), LEVELS, cv=KFold(3, shuffle=True, random_state=0)),
+    "stratified": GridSearchCV(GroupSpy(), LEVELS, cv=StratifiedKFold(9)),
+    "shuffled": RandomizedSearchCV(
+        GroupSpy(), LEVELS, n_iter=1, cv=ShuffleSplit(2, random_state=0)
+    ),
+    "one out": GridSearchCV(GroupSpy(), LEVELS, cv=LeaveOneOut()),
+    "in a pipeline": make_pipeline(IDENTITY, GridSearchCV(GroupSpy(), LEVELS, cv=3)),
+    "of a pipeline": GridSearchCV(
+        make_pipeline(IDENTITY, CalibratedClassifierCV(GroupSpy(), cv=2)),
+        {"functiontransformer": [IDENTITY]},
+    ),
+    "their own": GridSearchCV(GroupSpy(), LEVELS, cv=GroupKFold(3)),
+}
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_inner_folds_keep_groups_together(kind: str) -> None:
+    groups = np.repeat(np.arange(8), 6)
+    labels = np.arange(48) % 2
+    given = SEARCHES[kind]
+    GroupSpy.seen.clear()
+    model = fit_with_groups(clone(given), groups[:, None].astype(float), labels, groups)
+    assert set(GroupSpy.seen) == {0}
+    assert repr(model) == repr(given)
+    check_is_fitted(model)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.arange(48) % 2,
+        np.arange(48) % 3,
+        np.arange(48) % 21,
+        np.stack([np.arange(48) % 2, np.arange(48) % 3 > 0], axis=1).astype(int),
+        np.linspace(0, 1, 48),
+    ],
+    ids=["two classes", "three classes", "many classes", "labels", "numbers"],
+)
+def test_the_default_estimator_chooses_by_folds_of_groups(labels: Any) -> None:
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 4)
+    features = random.normal(size=(12, 5))[groups] + 0.1 * random.normal(size=(48, 5))
+    target = read_target(labels, 48)[0]
+    model = make_estimator(None, features, target.kind, target.values, groups)
+    fit_with_groups(model, features, target.values, groups)
+    by_hand = make_estimator(None, features, target.kind, target.values)
+    kind = GroupKFold if hasattr(by_hand[1], "alphas") else StratifiedGroupKFold
+    shuffle = {"shuffle": True, "random_state": 0}
+    if labels.ndim == 2:
+        by_hand[1].estimator.cv = _Together(groups)
+    else:
+        by_hand[1].cv = list(kind(3, **shuffle).split(labels, labels, groups))
+    by_hand.fit(features, target.values)
+    np.testing.assert_allclose(model.predict(features), by_hand.predict(features))
+    if hasattr(model[1], "coef_"):
+        np.testing.assert_allclose(model[1].coef_, by_hand[1].coef_)
+
+
+class _Together:
+    """The folds of groups of each label, as `OneVsRestClassifier` asks for them."""
+
+    def __init__(self, groups: Any) -> None:
+        self.groups = groups
+
+    def split(self, X: Any, y: Any, groups: Any = None) -> Any:
+        return StratifiedGroupKFold(3, shuffle=True, random_state=0).split(X, y, self.groups)
+
+    def get_n_splits(self, *_: Any) -> int:
+        return 3
+
+
+def test_few_groups_fix_the_regularization() -> None:
+    features, groups = np.random.default_rng(0).normal(size=(24, 3)), np.repeat([0, 1, 2], 8)
+    of_one_group = np.where(groups == 0, LABELS, 0)
+    for labels, own in ((of_one_group, groups), (LABELS, groups * 0)):
+        model = make_estimator(None, features, "binary", labels, own)
+        assert type(fit_with_groups(model, features, labels, own)[1]) is LogisticRegression
+    numbers = np.linspace(0, 1, 24)
+    model = make_estimator(None, features, "regression", numbers, groups * 0)
+    assert fit_with_groups(model, features, numbers, groups * 0)[1].alpha == 1000
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        StackingClassifier([("a", LogisticRegression())]),
+        GridSearchCV(LogisticRegression(), {"C": [1, 2]}, cv=RepeatedStratifiedKFold(n_splits=2)),
+        SGDClassifier(early_stopping=True),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_inner_splits_that_know_no_groups_are_named(model: Any) -> None:
+    features, groups = np.random.default_rng(0).normal(size=(24, 3)), np.arange(24) // 2
+    kind = type(model).__name__
+    with pytest.warns(UserWarning, match=f"on both sides of the inner splits of {kind}"):
+        assert fit_with_groups(model, features, LABELS, groups).predict(features).shape == (24,)
 
 
 def test_the_majority_needs_no_features() -> None:

@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from bertvectorizer.errors import InvalidParameterError
-from bertvectorizer.pipeline.fine_tuning.targets import check_complete, check_rows, row_weights
+from bertvectorizer.pipeline.fine_tuning.targets import (
+    check_complete,
+    check_rows,
+    hold_out_groups,
+    row_groups,
+    row_weights,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +58,38 @@ def test_weights_of_rows() -> None:
 def test_wrong_weights_are_refused(weights: Any) -> None:
     with pytest.raises(InvalidParameterError, match=r"'sample_weight' parameter must be .* Got"):
         row_weights(weights, 2)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("has_classes", [True, False])
+def test_groups_are_held_out_whole(share: float, has_classes: bool) -> None:
+    random = np.random.default_rng(0)
+    groups = random.permutation(np.repeat(np.arange(40), random.integers(1, 9, size=40)))
+    strata = (groups % 5 == 0).astype(int) if has_classes else None
+    kept, held = hold_out_groups(groups, strata, share, 0)
+    assert sorted([*kept, *held]) == list(range(len(groups)))
+    assert not {*groups[kept]} & {*groups[held]}
+    assert abs(len(held) / len(groups) - share) < 0.04
+    if strata is not None:
+        assert {*strata[kept]} == {*strata[held]} == {0, 1}
+    again = hold_out_groups(groups, strata, share, 1)[1]
+    assert held.tolist() != again.tolist()
+
+
+def test_groups_for_validation_must_suffice() -> None:
+    rare = np.array([1, 0, 0, 0, 0, 0])  # a class of one group is trained on
+    assert 0 in hold_out_groups(np.array([0, 0, 1, 1, 2, 2]), rare, 0.3, 0)[0]
+    with pytest.raises(InvalidParameterError, match=r"at least two.* Got 1\. Give X_val"):
+        hold_out_groups(np.zeros(4, dtype=int), None, 0.3, 0)
+
+
+def test_groups_of_rows() -> None:
+    assert row_groups([7, "a", 7, "7"], 4).tolist() == [0, 1, 0, 0]
+    for groups, message in (
+        ([1], "groups must have as many values"),
+        ([1, None], r"groups must have a value in each row\. Got none in 1 row.* row 1"),
+        ("ab", "'groups' parameter must be"),
+        (5, "'groups' parameter must be"),
+    ):
+        with pytest.raises(InvalidParameterError, match=message):
+            row_groups(groups, 2)
