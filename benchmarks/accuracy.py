@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bertvectorizer import BertVectorizer
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
+from bertvectorizer.private_api import multiplies_bfloat16
 
 from .common import machine, parser, write
 from .table import accuracy_table
@@ -26,7 +27,9 @@ from .texts import distinct_sentences, sick, sst2, stsb
 
 Pairs = list[tuple[str, str, float]]
 
-PRECISIONS = ("float32", "int8")
+PRECISIONS = [
+    name for name in ("float32", "bfloat16", "int8") if name != "bfloat16" or multiplies_bfloat16()
+]
 PARAMETERS: list[dict[str, Any]] = [{"layers": -2, "pooling": "mean"}, {}]
 PUBLISHED = {"STS-B test": 0.8203247, "SICK": 0.7758246}  # MTEB, revision 8b3219a9 of the model
 

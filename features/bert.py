@@ -11,7 +11,7 @@ from ..models import DEFAULT_MODEL, Checkpoint, TextTokenizer, Truncation, resol
 from ..models.checkpoint.output_spec import OutputSpec
 from ..models.checkpoint.text_tokens import Overflow
 from ..models.encode_texts import TextEncoder, encode_texts, open_store
-from ..models.network.devices import Precision
+from ..models.network.devices import Precision, PrecisionChoice
 from ..models.pooling.layers import LayerMerge
 from ..models.store.embedding_store import EmbeddingStore
 from ..warning import warn_user
@@ -71,9 +71,11 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     missing : {"empty", "error", "zero", "nan"}, default="empty"
         What a missing text (None, NaN, pd.NA, null of polars) becomes: the vector of "", an error
         that names the first rows, a row of zeros or a row of NaN.
-    precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
-        Number format. float32 is exact. int8 (CPU only) is faster and less accurate. The 16-bit
-        formats need a device with such arithmetic.
+    precision : {"float32", "bfloat16", "float16", "int8", "auto", "fast"}, default="float32"
+        Number format. float32 is exact, and what ``"auto"`` takes. int8 (CPU only) is faster and
+        less accurate. The 16-bit formats need a device with such arithmetic. ``"fast"`` takes the
+        fastest format within 0.1 point of accuracy: bfloat16 (float16 on older GPUs) where the
+        device has instructions for it, else float32; int8 costs more than that.
     device : str, torch.device or None, default=None
         Where the network runs. None picks CUDA, MPS or the CPU, in that order.
     batch_tokens : int or None, default=None
@@ -103,6 +105,9 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     device_ : str
         Where the estimator was fitted. On a machine without this device, ``transform`` warns and
         uses another one.
+    precision_ : {"float32", "bfloat16", "float16", "int8"}
+        Number format that ``fit`` took. ``transform`` keeps it where ``precision`` is ``"auto"`` or
+        ``"fast"``; on a machine without it, it warns and takes float32.
     model_fingerprint_ : str
         Digest of the weights, tokenizer and configuration. ``transform`` compares it, so that a
         fitted estimator never uses another model.
@@ -202,7 +207,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
         stride: int | None = None,
         prompt: str | None = None,
         missing: Literal["empty", "error", "zero", "nan"] = "empty",
-        precision: Precision = "float32",
+        precision: PrecisionChoice = "float32",
         device: str | torch.device | None = None,
         batch_tokens: int | None = None,
         revision: str | None = None,
@@ -287,6 +292,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     ) -> None:
         self.model_fingerprint_ = encoder.checkpoint.fingerprint
         self.device_ = str(encoder.device)
+        self.precision_ = encoder.precision
         self.truncation_ = Truncation.of(np.repeat(n_tokens, counts), np.repeat(n_lost, counts))
         self._warn_of_lost_tokens(self.truncation_)
 

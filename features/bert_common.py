@@ -15,7 +15,8 @@ from ..errors import (
 )
 from ..models import Checkpoint, check_precision, open_checkpoint, resolve_device
 from ..models.checkpoint.text_tokens import TokenBeyondTableError
-from ..models.network.devices import Precision, tokens_per_batch
+from ..models.network.devices import PRECISIONS, Precision, PrecisionChoice, tokens_per_batch
+from ..private_api import prints_as_estimator
 from ..validation import check_flag, check_int
 from ..warning import warn_user
 
@@ -45,7 +46,7 @@ class BertBase(Generic[_Encoder]):
     max_length: int | None
     stride: int | None
     prompt: str | None
-    precision: Precision
+    precision: PrecisionChoice
     device: str | torch.device | None
     batch_tokens: int | None
     revision: str | None
@@ -58,6 +59,12 @@ class BertBase(Generic[_Encoder]):
     _encoder_parameters: ClassVar[tuple[str, ...]] = (
         "layers", "max_length", "stride", "prompt", "precision", "device", "batch_tokens",
     )  # fmt: skip
+
+    @prints_as_estimator
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # as in scikit-learn
+        text: str = super().__repr__(N_CHAR_MAX)  # type: ignore[call-arg]  # of the next base
+        found = None if self.precision in PRECISIONS else getattr(self, "precision_", None)
+        return text if found is None else f"{text}  # in {found}"
 
     def _set_parameters(self, parameters: dict[str, Any]) -> None:
         """Store the parameters of ``__init__``, given its ``locals()``, as they are."""
@@ -83,34 +90,43 @@ class BertBase(Generic[_Encoder]):
     def _encoder(self, *, is_fitting: bool = False) -> _Encoder:
         """Return the encoder of the present parameters; the last few stay in memory.
 
-        An estimator fitted on a device that this machine lacks continues without it.
+        An estimator fitted on a device that this machine lacks continues without it, and so does
+        one whose choice of a precision this machine lacks.
         """
         checkpoint = self._checkpoint()
         if not is_fitting:
             self._check_same_model(checkpoint)
+        precision = self.precision if is_fitting else self._precision_of_fit()
         # By their representation: lists cannot be keys, and True must not be taken for 1.
         parameters = repr([getattr(self, name) for name in self._encoder_parameters])
         key = (
             *(type(self), checkpoint.directory, checkpoint.fingerprint),
-            *(checkpoint.trust_remote_code, parameters),
+            *(checkpoint.trust_remote_code, parameters, precision),
         )
         known: _Encoder | None = _encoders.get(key)
         if known is not None:
             return known
         try:
             device = resolve_device(self.device)
-            precision = check_precision(self.precision, device)
+            resolved = check_precision(precision, device)
         except UnsupportedModelError as error:
-            if is_fitting or not self._is_elsewhere():
+            is_elsewhere = self._is_elsewhere()
+            if is_fitting or not (is_elsewhere or precision != self.precision):
                 raise
-            device = resolve_device(None)
+            device = resolve_device(None if is_elsewhere else self.device)
             warn_user(f"{error} This fitted estimator runs on '{device}' in float32 instead.")
             return self._make_encoder(checkpoint, device, "float32")
-        encoder = self._make_encoder(checkpoint, device, precision)
+        encoder = self._make_encoder(checkpoint, device, resolved)
         while len(_encoders) >= _MAX_ENCODERS:
             _encoders.pop(next(iter(_encoders)), None)
         _encoders[key] = encoder
         return encoder
+
+    def _precision_of_fit(self) -> PrecisionChoice:
+        """Return ``precision``; what ``fit`` took for it where it was ``"auto"`` or ``"fast"``."""
+        if self.precision in ("auto", "fast"):
+            return getattr(self, "precision_", self.precision)
+        return self.precision
 
     def _is_elsewhere(self) -> bool:
         """Whether this estimator was fitted on a device that this machine lacks."""

@@ -116,6 +116,7 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
         # Set last and together, so that a failing fit changes nothing.
         self.model_fingerprint_ = encoder.checkpoint.fingerprint
         self.device_ = str(encoder.device)
+        self.precision_ = encoder.precision
         self.layers_ = encoder.layers
         self.layer_weights_ = None if mix is None else mix.weights
         self.layer_scale_ = None if mix is None else mix.scale

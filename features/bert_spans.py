@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
 from ..models.encode_spans import Passage
-from ..models.network.devices import Precision
+from ..models.network.devices import PrecisionChoice
 from ..models.store.embedding_store import EmbeddingStore
 from .bert_span_base import BertSpanBase, list_targets, read_targets
 from .inputs.spans import SpanTable, read_spans
@@ -63,9 +63,11 @@ class BertSpanVectorizer(BertSpanBase):
     prompt : str or None, default=None
         Text to put before every text, or the name of one of the checkpoint's prompts. None takes
         the checkpoint's default prompt.
-    precision : {"float32", "int8", "bfloat16", "float16"}, default="float32"
-        Number format. float32 is exact. int8 (CPU only) is faster and less accurate. The 16-bit
-        formats need a device with such arithmetic.
+    precision : {"float32", "bfloat16", "float16", "int8", "auto", "fast"}, default="float32"
+        Number format. float32 is exact, and what ``"auto"`` takes. int8 (CPU only) is faster and
+        less accurate. The 16-bit formats need a device with such arithmetic. ``"fast"`` takes the
+        fastest format within 0.1 point of accuracy: bfloat16 (float16 on older GPUs) where the
+        device has instructions for it, else float32; int8 costs more than that.
     device : str, torch.device or None, default=None
         Where the network runs. None picks CUDA, MPS or the CPU, in that order.
     batch_tokens : int or None, default=None
@@ -102,6 +104,9 @@ class BertSpanVectorizer(BertSpanBase):
     device_ : str
         Where the estimator was fitted. On a machine without this device, ``transform`` warns and
         uses another one.
+    precision_ : {"float32", "bfloat16", "float16", "int8"}
+        Number format that ``fit`` took. ``transform`` keeps it where ``precision`` is ``"auto"`` or
+        ``"fast"``; on a machine without it, it warns and takes float32.
     model_fingerprint_ : str
         Digest of the weights, tokenizer and configuration. ``transform`` compares it, so that a
         fitted estimator never uses another model.
@@ -167,7 +172,7 @@ class BertSpanVectorizer(BertSpanBase):
         max_length: int | None = None,
         stride: int | None = None,
         prompt: str | None = None,
-        precision: Precision = "float32",
+        precision: PrecisionChoice = "float32",
         device: str | torch.device | None = None,
         batch_tokens: int | None = None,
         revision: str | None = None,

@@ -7,6 +7,7 @@ these interfaces moves.
 from __future__ import annotations
 
 import logging
+import platform
 import socket
 import sys
 from collections.abc import Iterator
@@ -24,9 +25,11 @@ __all__ = [
     "has_half_precision",
     "int8_product",
     "merge_adapter_layers",
+    "multiplies_bfloat16",
     "open_first_sheet",
     "output_container",
     "pack_int8_weight",
+    "prints_as_estimator",
     "quiet_distiller",
     "score_function",
     "tree_nodes",
@@ -139,6 +142,21 @@ def merge_adapter_layers(model: Any) -> None:
     model._hf_peft_config_loaded = False
 
 
+def multiplies_bfloat16() -> bool:
+    """Return whether this CPU has instructions that multiply bfloat16 numbers.
+
+    On x86, oneDNN takes them wherever there is AVX-512, and may convert them to float32 first; on
+    other processors it asks for the instructions itself.
+    """
+    import torch
+
+    if not has_half_precision("bfloat16"):
+        return False
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
 def open_first_sheet(file: IO[bytes], archive: Any) -> Any:
     """Return the first sheet of a workbook, whose parts openpyxl reads through an open archive.
 
@@ -192,6 +210,14 @@ def quiet_distiller() -> Iterator[None]:
         yield
     finally:
         inference.tqdm = own
+
+
+def prints_as_estimator(function: Any) -> Any:
+    """Let scikit-learn wrap the lines of estimators whose ``__repr__`` is ``function``."""
+    from sklearn.utils._pprint import _EstimatorPrettyPrinter as Printer
+
+    Printer._dispatch[function] = Printer._pprint_estimator
+    return function
 
 
 def score_function(scorer: Any) -> Any:

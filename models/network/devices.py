@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ...errors import UnsupportedModelError
-from ...private_api import has_half_precision
+from ...private_api import has_half_precision, multiplies_bfloat16
 from ...validation import check_choice, invalid
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PRECISIONS",
     "Precision",
+    "PrecisionChoice",
     "check_precision",
     "fits_in_memory",
     "is_out_of_memory",
@@ -26,6 +27,8 @@ __all__ = [
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+# What a parameter may be: one of these, or one that leaves the choice to this module.
+PrecisionChoice: TypeAlias = Literal["float32", "bfloat16", "float16", "int8", "auto", "fast"]
 
 
 def resolve_device(device: Any) -> torch.device:
@@ -82,24 +85,27 @@ def resolve_device(device: Any) -> torch.device:
 
 
 def check_precision(precision: Any, device: torch.device) -> Precision:
-    """Return ``precision`` if ``device`` supports it.
+    """Return the number format that ``precision`` means on ``device``.
 
     Parameters
     ----------
-    precision : {"float32", "bfloat16", "float16", "int8"}
-        The number format.
+    precision : {"float32", "bfloat16", "float16", "int8", "auto", "fast"}
+        A number format; ``"auto"``, which is float32; or ``"fast"``, the fastest one that costs at
+        most 0.1 point of accuracy (case "accuracy" of benchmarks/README.md). That is bfloat16 on
+        processors with instructions for it (AMX, AVX512-BF16, those of Arm) and on CUDA devices of
+        compute capability 8, float16 on those of 7, and float32 elsewhere.
     device : torch.device
         Where the network runs.
 
     Returns
     -------
-    precision : str
+    precision : {"float32", "bfloat16", "float16", "int8"}
         The number format.
 
     Raises
     ------
     InvalidParameterError
-        If ``precision`` is not one of the four.
+        If ``precision`` is not one of these.
     UnsupportedModelError
         If the device does not support it, or would be slower with it.
 
@@ -110,12 +116,17 @@ def check_precision(precision: Any, device: torch.device) -> Precision:
     Examples
     --------
     >>> from bertvectorizer.models import check_precision, resolve_device
-    >>> check_precision("float32", resolve_device("cpu"))
+    >>> check_precision("auto", resolve_device("cpu"))
     'float32'
     """
     import torch
 
-    name = check_choice("precision", precision, PRECISIONS)
+    choice = check_choice("precision", precision, get_args(PrecisionChoice))
+    if choice == "auto":
+        return "float32"
+    if choice == "fast":
+        return _fastest(device)
+    name: Precision = choice
     reason = None
     if name == "int8":
         if device.type != "cpu":
@@ -136,6 +147,23 @@ def check_precision(precision: Any, device: torch.device) -> Precision:
             f"The precision {name!r} cannot be used on device '{device}': {reason}."
         )
     return name
+
+
+def _fastest(device: torch.device) -> Precision:
+    """Return the fastest number format of a device within 0.1 point of float32's accuracy.
+
+    int8 is not among them: it costs more (case "accuracy" of benchmarks/README.md).
+    """
+    import torch
+
+    if device.type == "cpu":
+        has_kernels = torch.backends.mkldnn.is_available()
+        return "bfloat16" if has_kernels and multiplies_bfloat16() else "float32"
+    if device.type == "cuda":
+        # Both run at one speed; bfloat16 has the range of float32, so that no model overflows.
+        generation, _ = torch.cuda.get_device_capability(device)
+        return "bfloat16" if generation >= 8 else "float16" if generation == 7 else "float32"
+    return "float32"
 
 
 def tokens_per_batch(device: torch.device, widest: int) -> int:

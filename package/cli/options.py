@@ -216,7 +216,11 @@ PoolingOption = Annotated[
 ]
 PrecisionOption = Annotated[
     str,
-    typer.Option(metavar="KIND", help="float32 (exact), int8 (CPU, faster), bfloat16 or float16."),
+    typer.Option(
+        metavar="KIND",
+        help="float32 (exact), bfloat16, float16, int8 (CPU), or fast (the fastest within 0.1"
+        " point of accuracy).",
+    ),
 ]
 OfflineOption = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
 StoreOption = Annotated[

@@ -553,6 +553,7 @@ class FineTunedEstimator(
             },
             "model_fingerprint_": tools.checkpoint.fingerprint,
             "device_": str(tools.device),
+            "precision_": tools.precision,
             "truncation_": examples.tokenized.truncation,
             "n_features_in_": 1 if rows.second is None else 2,
         }

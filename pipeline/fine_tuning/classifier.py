@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.utils import Tags
 
-    from ...models.network.devices import Precision
+    from ...models.network.devices import PrecisionChoice
     from ...models.store.embedding_store import EmbeddingStore
 
 __all__ = ["BertClassifier"]
@@ -107,8 +107,9 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
     order : {"given", "both"}, default="given"
         ``"both"`` reads a pair in either order and averages the outputs, for relations that do not
         depend on the order [3]_.
-    precision : {"float32", "bfloat16", "float16", "int8"}, default="float32"
-        Number format of the layers below the trained ones. What trains is float32.
+    precision : {"float32", "bfloat16", "float16", "int8", "auto", "fast"}, default="float32"
+        Number format of the layers below the trained ones, as in `BertVectorizer`. What trains is
+        float32.
     device : str, torch.device or None, default=None
         Where the network runs. None picks CUDA, MPS or the CPU, in that order.
     batch_tokens : int or None, default=None
@@ -145,6 +146,8 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
         Digest of the base model.
     device_ : str
         Where it was trained.
+    precision_ : {"float32", "bfloat16", "float16", "int8"}
+        Number format of the layers below the trained ones.
     truncation_ : Truncation
         How many tokens of the training rows were cut off, of both sides of pairs.
     n_features_in_ : int
@@ -229,7 +232,7 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
         prompt: str | None = None,
         missing: Literal["empty", "error"] = "empty",
         order: Literal["given", "both"] = "given",
-        precision: Precision = "float32",
+        precision: PrecisionChoice = "float32",
         device: str | torch.device | None = None,
         batch_tokens: int | None = None,
         revision: str | None = None,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from ...models.network.devices import Precision
+    from ...models.network.devices import PrecisionChoice
     from ...models.store.embedding_store import EmbeddingStore
     from ...models.training.heads import Unit
 
@@ -98,8 +98,9 @@ class BertTagger(WordTagger, FineTunedEstimator):
     stride : int or None, default=None
         Tokens that neighbouring windows share. None takes a quarter of a window. A word is read in
         the window in which it has most context.
-    precision : {"float32", "bfloat16", "float16", "int8"}, default="float32"
-        Number format of the layers below the trained ones. What trains is float32.
+    precision : {"float32", "bfloat16", "float16", "int8", "auto", "fast"}, default="float32"
+        Number format of the layers below the trained ones, as in `BertVectorizer`. What trains is
+        float32.
     device : str, torch.device or None, default=None
         Where the network runs. None picks CUDA, MPS or the CPU, in that order.
     batch_tokens : int or None, default=None
@@ -142,6 +143,8 @@ class BertTagger(WordTagger, FineTunedEstimator):
         Digest of the base model.
     device_ : str
         Where it was trained.
+    precision_ : {"float32", "bfloat16", "float16", "int8"}
+        Number format of the layers below the trained ones.
     truncation_ : Truncation
         How many tokens the training sentences have. None are cut off.
     n_features_in_ : int
@@ -221,7 +224,7 @@ class BertTagger(WordTagger, FineTunedEstimator):
         random_state: Any = None,
         max_length: int | None = None,
         stride: int | None = None,
-        precision: Precision = "float32",
+        precision: PrecisionChoice = "float32",
         device: str | torch.device | None = None,
         batch_tokens: int | None = None,
         revision: str | None = None,

@@ -29,7 +29,9 @@ from bertvectorizer.errors import (
     ModelNotFoundError,
     UnsupportedModelError,
 )
+from bertvectorizer.features import bert_common
 from bertvectorizer.features.bert_common import BertBase
+from bertvectorizer.models.network import devices
 from tests.tiny import VOCABULARY, save_model
 
 pytestmark = pytest.mark.numeric
@@ -136,6 +138,45 @@ def test_a_moved_model_is_found_at_its_new_place(
     with pytest.raises(ModelNotFoundError) as caught:
         kind(str(own_model)).fit(rows)
     assert "was fitted" not in str(caught.value), "this one was not"
+
+
+@pytest.mark.usefixtures("without_gpu")
+@pytest.mark.parametrize("kind", ROWS)
+def test_a_fitted_estimator_keeps_the_precision_that_fast_chose(
+    kind: type[BertBase[Any]], bert: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ROWS[kind]
+
+    def processor(multiplies: bool) -> None:
+        monkeypatch.setattr(bert_common, "_encoders", {})
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+        monkeypatch.setattr(devices, "has_half_precision", lambda precision: multiplies)
+        monkeypatch.setattr(devices, "multiplies_bfloat16", lambda: multiplies)
+
+    processor(multiplies=True)
+    exact, rounded = (
+        kind(bert, precision=precision).fit_transform(rows) for precision in ("auto", "bfloat16")
+    )
+    assert not np.array_equal(exact, rounded)
+    vectorizer = kind(bert, precision="fast")
+    assert repr(vectorizer).endswith("precision='fast')")
+    np.testing.assert_array_equal(vectorizer.transform(rows), rounded)
+    np.testing.assert_array_equal(vectorizer.fit_transform(rows), rounded)
+    assert vectorizer.precision_ == "bfloat16"
+    assert repr(vectorizer).endswith("precision='fast')  # in bfloat16")
+    assert ">precision_<" in vectorizer._repr_html_()
+
+    processor(multiplies=False)
+    loaded = pickle.loads(pickle.dumps(vectorizer))
+    message = "no bfloat16 arithmetic .* This fitted estimator runs on 'cpu' in float32 instead"
+    with pytest.warns(UserWarning, match=message):
+        np.testing.assert_array_equal(loaded.transform(rows), exact)
+    np.testing.assert_array_equal(loaded.fit_transform(rows), exact)
+    assert repr(loaded).endswith("# in float32")
+
+    processor(multiplies=True)
+    np.testing.assert_array_equal(loaded.transform(rows), exact)
+    np.testing.assert_array_equal(clone(loaded).transform(rows), rounded)
 
 
 @pytest.fixture

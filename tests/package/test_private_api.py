@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import platform
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ import typer
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from transformers import BertConfig, BertModel
@@ -152,6 +155,32 @@ def test_half_precision_on_the_cpu(precision: str) -> None:
     assert supported <= torch.backends.mkldnn.is_available()
 
 
+@pytest.mark.parametrize(
+    ("machine", "instructions", "has_kernels", "expected"),
+    [
+        ("x86_64", "_is_amx_tile_supported", True, True),
+        ("AMD64", "_is_avx512_bf16_supported", True, True),
+        ("x86_64", None, True, False),  # oneDNN would convert to float32
+        ("aarch64", None, True, True),
+        ("aarch64", None, False, False),
+    ],
+)
+def test_instructions_for_bfloat16(
+    machine: str,
+    instructions: str | None,
+    has_kernels: bool,
+    expected: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert isinstance(private_api.multiplies_bfloat16(), bool)
+    monkeypatch.setattr(private_api, "has_half_precision", lambda precision: has_kernels)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        assert isinstance(getattr(torch.cpu, name)(), bool)
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: name == instructions)
+    assert private_api.multiplies_bfloat16() is expected
+
+
 def test_a_product_in_int8() -> None:
     weight = torch.tensor([[1, -2], [3, 4], [-127, 127]], dtype=torch.int8)
     rows = torch.tensor([[65, 66], [64, 0]], dtype=torch.uint8)
@@ -159,6 +188,19 @@ def test_a_product_in_int8() -> None:
         rows, 64, private_api.pack_int8_weight(weight), torch.ones(3), torch.zeros(3).long()
     )
     assert torch.equal(product, (rows.float() - 64) @ weight.float().T)
+
+
+def test_an_estimator_with_its_own_representation_is_wrapped_like_any() -> None:
+    class Own(LogisticRegression):  # type: ignore[misc]
+        @private_api.prints_as_estimator
+        def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+            return f"{super().__repr__(N_CHAR_MAX)}  # own"
+
+    own = Own(C=0.123456789, intercept_scaling=0.123456789, max_iter=12345, tol=0.123456789)
+    lines = repr(own).splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith(")  # own")
+    assert len(repr(make_pipeline(own)).splitlines()) == 3
 
 
 def test_the_first_sheet_of_a_workbook(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bertvectorizer.errors import InvalidParameterError, UnsupportedModelError
+from bertvectorizer.models.network import devices
 from bertvectorizer.models.network.devices import (
     PRECISIONS,
     check_precision,
@@ -189,3 +190,31 @@ def test_freed_memory_is_kept_for_the_next_layer() -> None:
     itself, touched, all_fresh = map(int, run_python(PAGE_FAULTS).split())
     assert itself < 100
     assert touched < all_fresh / 3
+
+
+@pytest.mark.parametrize(
+    ("multiplies", "generation", "device", "expected"),
+    [
+        (True, None, "cpu", "bfloat16"),
+        (False, None, "cpu", "float32"),
+        (True, 9, "cuda", "bfloat16"),
+        (False, 7, "cuda", "float16"),
+        (True, 6, "cuda", "float32"),
+        (True, None, "mps", "float32"),
+    ],
+)
+def test_the_fastest_precision_by_what_the_device_can_do(
+    multiplies: bool,
+    generation: int | None,
+    device: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "multiplies_bfloat16", lambda: multiplies)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (generation, 0))
+    assert check_precision("fast", torch.device(device)) == expected
+    assert check_precision("auto", torch.device(device)) == "float32"
+    if device == "cpu":
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+        assert check_precision("fast", CPU) == "float32", "without oneDNN there are no kernels"
