@@ -39,7 +39,7 @@ __all__ = [
 
 # To be raised with every change of the numbers that the network code gives: records of older
 # versions are then not used.
-_ENGINE = "4"
+_ENGINE = "5"
 CHARACTERS_PER_TOKEN = 4
 BATCHES_PER_WRITE = 4
 

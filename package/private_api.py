@@ -23,12 +23,15 @@ __all__ = [
     "estimator_holders",
     "forget_implementations",
     "has_half_precision",
+    "has_packed_linear",
     "int8_product",
+    "linear_product",
     "merge_adapter_layers",
     "multiplies_bfloat16",
     "open_first_sheet",
     "output_container",
     "pack_int8_weight",
+    "pack_linear_weight",
     "prints_as_estimator",
     "quiet_distiller",
     "score_function",
@@ -110,6 +113,19 @@ def has_half_precision(precision: str) -> bool:
     return bool(mkldnn._is_mkldnn_fp16_supported())
 
 
+def has_packed_linear(weight: Any) -> bool:
+    """Return whether `linear_product` takes weights of this format, on this device and CPU."""
+    import torch
+
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    try:
+        pack_linear_weight(weight[:1])
+    except RuntimeError:  # the kernel of a format checks the CPU by itself
+        return False
+    return True
+
+
 def int8_product(rows: Any, zero: int, weight: Any, scales: Any, zeros: Any) -> Any:
     """Multiply uint8 ``rows`` by a packed int8 weight with a scale and zero for each channel."""
     import torch
@@ -117,6 +133,26 @@ def int8_product(rows: Any, zero: int, weight: Any, scales: Any, zeros: Any) -> 
     # Scale, zero point and type of the output, then the operation that follows: none.
     output: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
     return torch.ops.onednn.qlinear_pointwise(rows, 1.0, zero, weight, scales, zeros, None, *output)
+
+
+def linear_product(
+    rows: Any, weight: Any, bias: Any, activation: str | None = None, residual: Any = None
+) -> Any:
+    """Multiply ``rows`` by a weight of `pack_linear_weight`; apply a function, or add a residual.
+
+    The functions are ``"gelu"``, ``"gelu_tanh"``, ``"relu"`` and ``"silu"``.
+    """
+    import torch
+
+    if residual is not None:
+        return torch.ops.mkldnn._linear_pointwise.binary(rows, residual, weight, bias, "add")
+    name, algorithm = {
+        None: ("none", ""),
+        "gelu": ("gelu", "none"),
+        "gelu_tanh": ("gelu", "tanh"),
+        "silu": ("swish", ""),
+    }.get(activation, (activation, ""))
+    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, name, [], algorithm)
 
 
 def merge_adapter_layers(model: Any) -> None:
@@ -218,6 +254,13 @@ def prints_as_estimator(function: Any) -> Any:
 
     Printer._dispatch[function] = Printer._pprint_estimator
     return function
+
+
+def pack_linear_weight(weight: Any) -> Any:
+    """Return a weight, (out_features, in_features), in the layout that `linear_product` takes."""
+    import torch
+
+    return torch.ops.mkldnn._reorder_linear_weight(weight)
 
 
 def score_function(scorer: Any) -> Any:

@@ -19,7 +19,8 @@ from ..checkpoint.weights import load_model, quiet_transformers
 from ..ragged import runs_of_equal_length
 from .devices import is_out_of_memory
 from .early_exit import LayerReader, agree
-from .int8 import quantize_linear_layers
+from .fused_layers import FusedLayers, read_layers
+from .int8 import Int8Linear, quantize_linear_layers
 from .packed_attention import ATTENTION, packed, register
 from .skipped_layers import SkippedLayers, find_layers
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from ..checkpoint.description import Checkpoint
     from .devices import Precision
+    from .fused_layers import Parts
+    from .packed_attention import AttentionSettings
 
 __all__ = ["Backbone"]
 
@@ -55,12 +58,14 @@ class Backbone:
         device: torch.device,
         precision: Precision,
         model: nn.Module | None = None,  # loaded before; None loads it
+        fuses: bool = True,  # whether layers may be replaced by fused ones, without gradients
     ) -> None:
         register()
         self.device = device
         self.is_packed = False
         self.batching: Literal["padded", "equal_length", "single"] = "padded"  # where not packed
         self._skipped: SkippedLayers | None = None
+        self._fused: FusedLayers | None = None
         # Of a packed sequence's first token. Where it is not 0, as in RoBERTa and its kin, padding
         # has the position before it, even amid a text, and is not counted.
         self.position_offset = 0
@@ -79,8 +84,9 @@ class Backbone:
             # Under autocast, rounding would hide whether sequences change each other.
             with torch.autocast(device.type, enabled=False):
                 self._try_model(checkpoint)
+                parts = self._fuse(checkpoint) if fuses else None
             if precision != "float32":
-                self._reduce(precision)
+                self._reduce(precision, parts)
 
     @property
     def stops_early(self) -> bool:
@@ -117,11 +123,11 @@ class Backbone:
                 types if types is None else types[None],
                 position_ids=positions,
             )
-            with (
-                packed(runs_of_equal_length(lengths)),
-                self._entering(None if entering is None else entering[None]),
-            ):
-                states = self._read(forward, layers)
+            runs = runs_of_equal_length(lengths)
+            with packed(runs), self._entering(None if entering is None else entering[None]):
+                states = self._read(forward, layers if self._fused is None else [0])
+            if self._fused is not None:
+                return self._fused(states[0][0], runs, layers)
             return {layer: state[0] for layer, state in states.items()}
         if self.batching == "padded":
             return self._padded_states(ids, lengths, layers, types, entering)
@@ -157,7 +163,7 @@ class Backbone:
 
         False, and nothing changes, if the model cannot: a few sequences are run both ways.
         """
-        if self.layers is None:
+        if self.layers is None or self._fused is not None:
             return False
         sequences = [self.tokens(length, seed) for seed, length in enumerate((7, 4, 4, 2))]
         ids, lengths = np.concatenate(sequences), np.array(list(map(len, sequences)))
@@ -369,15 +375,46 @@ class Backbone:
         parts = expected.split(lengths.tolist())
         return agree(torch.cat([parts[index] for index in repeated]), row)
 
-    def _reduce(self, precision: Precision) -> None:
+    def _fuse(self, checkpoint: Checkpoint) -> Parts | None:
+        """Fuse the layers if that gives the same states; return their parts."""
+        if not (self.is_packed and self.stops_early and self.layers):
+            return None
+        sequences = self._probes(checkpoint)
+        ids, lengths = np.concatenate(sequences), np.array(list(map(len, sequences)))
+        every = range(checkpoint.n_layers + 1)
+
+        def run(settings: list[AttentionSettings]) -> None:
+            with packed(runs_of_equal_length(lengths), settings):
+                positions = self._tensor(self._positions(ids, lengths)[None])
+                self._forward(ids[None], position_ids=positions)
+
+        parts = read_layers(list(self.layers), self.model, run)
+        if parts is None:
+            return None
+        expected = self.hidden_states(ids, lengths, every)
+        self._fused = FusedLayers(*parts)
+        if not self._agrees(sequences, [expected[layer] for layer in every]):
+            self._fused = None
+            return None
+        for layer in self.layers:
+            layer._modules.clear()  # only the states that enter the first one are read from now on
+        return parts
+
+    def _reduce(self, precision: Precision, parts: Parts | None) -> None:
         """Convert the parameters; not the buffers, since rotary positions need every bit."""
         if precision == "int8":
-            quantize_linear_layers(self.model)
+            if parts is None:
+                quantize_linear_layers(self.model)
+            else:
+                self._fused = FusedLayers(*parts, make_linear=Int8Linear)
         else:
+            dtype = getattr(torch, precision)
             for parameter in self.model.parameters():
-                parameter.data = parameter.data.to(getattr(torch, precision))
+                parameter.data = parameter.data.to(dtype)
+            if parts is not None:
+                self._fused = FusedLayers(*parts, dtype)
         try:
-            self._forward_alone(self.tokens(3))
+            self.hidden_states(self.tokens(3), np.array([3]), [self._read.n_layers])
         except Exception as error:
             raise UnsupportedModelError(
                 f"{type(self.model).__name__} does not run in {precision}: {reason_of(error)}. Use"

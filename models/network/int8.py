@@ -12,6 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ...errors import UnsupportedModelError
 from ...private_api import int8_product, pack_int8_weight
+from .fused_layers import ACTIVATIONS
 
 __all__ = ["Int8Linear", "quantize_linear_layers"]
 
@@ -37,8 +38,10 @@ class Int8Linear(nn.Module):
         self._zero = torch.zeros(len(scale), dtype=torch.long)
         self._bias = bias
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Map states of shape (..., in_features) to (..., out_features)."""
+    def forward(
+        self, states: Tensor, activation: str | None = None, residual: Tensor | None = None
+    ) -> Tensor:
+        """Map states of shape (..., in_features); apply a function, or add what is given."""
         rows = states.reshape(-1, states.shape[-1])
         largest = torch.maximum(
             rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_()
@@ -52,6 +55,10 @@ class Int8Linear(nn.Module):
         product.mul_(scale)
         if self._bias is not None:
             product.add_(self._bias)
+        if activation is not None:
+            product = ACTIVATIONS[activation](product)
+        if residual is not None:
+            product.add_(residual)
         return product.view(*states.shape[:-1], -1)
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,21 +19,35 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-__all__ = ["ATTENTION", "packed", "register"]
+__all__ = ["ATTENTION", "AttentionSettings", "attend", "packed", "register"]
 
 ATTENTION = "bertvectorizer_packed"
 
 _row = threading.local()
 
 
+class AttentionSettings(NamedTuple):
+    """How the tokens of a sequence see each other."""
+
+    heads: int
+    is_causal: bool
+    window: int | None
+    scale: float | None
+
+
 @contextmanager
-def packed(runs: list[tuple[int, int]]) -> Iterator[None]:
-    """Within this block, and in this thread, rows hold runs (count, length) of sequences."""
-    _row.runs = runs
+def packed(
+    runs: list[tuple[int, int]], settings: list[AttentionSettings] | None = None
+) -> Iterator[None]:
+    """Within this block, and in this thread, rows hold runs (count, length) of sequences.
+
+    The settings of each attention are appended to ``settings``.
+    """
+    _row.runs, _row.settings = runs, settings
     try:
         yield
     finally:
-        _row.runs = None
+        _row.runs = _row.settings = None
 
 
 @cache
@@ -68,35 +82,55 @@ def _attention(
         return by_sdpa
     if kwargs.get("position_bias") is not None or kwargs.get("softcap") is not None:
         raise NotImplementedError("attention with a position bias or a soft cap cannot be packed")
-
     causal = kwargs.get("is_causal")
-    causal = bool(getattr(module, "is_causal", True)) if causal is None else bool(causal)
-    window = kwargs.get("sliding_window")
-    heads = query.shape[1]
+    settings = AttentionSettings(
+        heads=query.shape[1],
+        is_causal=bool(getattr(module, "is_causal", True)) if causal is None else bool(causal),
+        window=kwargs.get("sliding_window"),
+        scale=kwargs.get("scaling"),
+    )
+    if _row.settings is not None:
+        _row.settings.append(settings)
+    query, key, value = (states[0].transpose(0, 1) for states in (query, key, value))
+    return attend(query, key, value, runs, settings, kwargs.get("dropout") or 0.0)[None], None
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    runs: list[tuple[int, int]],
+    settings: AttentionSettings,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attend within sequences of ``runs`` (count, length); all of shape (n_tokens, heads, size).
+
+    ``key`` and ``value`` may have fewer heads than ``query``.
+    """
+    is_causal, window = settings.is_causal, settings.window
     parts = []
     start = 0
     for count, length in runs:
         tokens, shape = slice(start, start + count * length), (count, length)
         near = None
         if window is not None and length > window:
-            near = _window_mask(length, window, causal, query.device)
+            near = _window_mask(length, window, is_causal, query.device)
         queries, keys, values = (
-            states[0, :, tokens].unflatten(1, shape).transpose(0, 1)
-            for states in (query, key, value)
+            states[tokens].unflatten(0, shape).transpose(1, 2) for states in (query, key, value)
         )
         attended = scaled_dot_product_attention(
             queries,
             keys,
             values,
             attn_mask=near,
-            dropout_p=kwargs.get("dropout") or 0.0,
-            is_causal=causal and near is None and length > 1,
-            scale=kwargs.get("scaling"),
-            enable_gqa=key.shape[1] != heads,
+            dropout_p=dropout,
+            is_causal=is_causal and near is None and length > 1,
+            scale=settings.scale,
+            enable_gqa=key.shape[1] != query.shape[1],
         )
         parts.append(attended.transpose(1, 2).flatten(0, 1))
         start = tokens.stop
-    return (parts[0] if len(parts) == 1 else torch.cat(parts))[None], None
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _window_mask(length: int, window: int, causal: bool, device: torch.device) -> Tensor:

@@ -118,7 +118,7 @@ class TrainableNetwork:
             )
             if self._has_new_tokens:
                 base.resize_token_embeddings(spec.vocab_size, mean_resizing=False)
-            self.backbone = Backbone(checkpoint, device, "float32", model=base)
+            self.backbone = Backbone(checkpoint, device, "float32", model=base, fuses=False)
             self.head = self._make_head(checkpoint, whole)
         self._choose_trained()
         self.trained = {name for name, each in self.named_parameters() if each.requires_grad}

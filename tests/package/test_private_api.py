@@ -203,6 +203,23 @@ def test_an_estimator_with_its_own_representation_is_wrapped_like_any() -> None:
     assert len(repr(make_pipeline(own)).splitlines()) == 3
 
 
+def test_a_product_by_a_packed_weight() -> None:
+    if not torch.backends.mkldnn.is_available():
+        assert not private_api.has_packed_linear(torch.ones(2, 2))
+        pytest.skip("PyTorch without oneDNN")
+    assert private_api.has_packed_linear(torch.ones(2, 2))
+    assert not private_api.has_packed_linear(torch.ones(2, 2, dtype=torch.int64))
+    weight, bias = (
+        torch.tensor([[1.0, -2.0], [3.0, 4.0], [0.0, 1.0]]),
+        torch.tensor([1.0, 0.0, 2.0]),
+    )
+    rows, packed = torch.tensor([[1.0, 2.0]]), private_api.pack_linear_weight(weight)
+    product = torch.tensor([[-2.0, 11.0, 4.0]])
+    assert torch.equal(private_api.linear_product(rows, packed, bias), product)
+    assert torch.equal(private_api.linear_product(rows, packed, bias, "relu"), product.relu())
+    assert torch.equal(private_api.linear_product(rows, packed, bias, None, product), 2 * product)
+
+
 def test_the_first_sheet_of_a_workbook(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl", reason="needs the extra excel")
     workbook = openpyxl.Workbook()

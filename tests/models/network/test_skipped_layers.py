@@ -22,7 +22,7 @@ UNABLE = {"albert", "cpmant", "t5"}
 
 def backbone_of(tiny_model: ModelFactory, family: str, **changes: object) -> Backbone:
     checkpoint = open_checkpoint(tiny_model(family, **changes))
-    return Backbone(checkpoint, torch.device("cpu"), "float32")
+    return Backbone(checkpoint, torch.device("cpu"), "float32", fuses=False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,271 @@
+"""Transformer layers as a few large operations, in place of the library's many small modules.
+
+A layer becomes one product for queries, keys and values, attention, and three products that add
+what passes by them or apply the activation. oneDNN multiplies by weights that it reorders once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, layer_norm, linear, relu, silu
+from transformers.pytorch_utils import Conv1D
+
+from ...private_api import has_packed_linear, linear_product, pack_linear_weight
+from .packed_attention import AttentionSettings, attend
+
+__all__ = [
+    "ACTIVATIONS",
+    "FusedLayers",
+    "LayerParts",
+    "PackedLinear",
+    "Parts",
+    "PlainLinear",
+    "read_layers",
+]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": gelu,
+    "gelu_tanh": partial(gelu, approximate="tanh"),
+    "relu": relu,
+    "silu": silu,
+}
+# Called with rows of shape (n_tokens, in_features); returns (n_tokens, out_features).
+Linear: TypeAlias = Callable[..., Tensor]
+# Makes one of a weight, (out_features, in_features), and a bias, (out_features,) or None.
+MakeLinear: TypeAlias = Callable[[Tensor, Tensor | None], Linear]
+
+
+class PackedLinear:
+    """A linear layer whose weight oneDNN has reordered for the processor."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight = pack_linear_weight(weight)
+        self._bias = bias
+
+    def __call__(
+        self, rows: Tensor, activation: str | None = None, residual: Tensor | None = None
+    ) -> Tensor:
+        """Map rows of shape (n_tokens, in_features); apply a function, or add what is given."""
+        product: Tensor = linear_product(rows, self._weight, self._bias, activation, residual)
+        return product
+
+
+class PlainLinear:
+    """A linear layer by PyTorch's own operations, where oneDNN has none for a format or device."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight, bias
+
+    def __call__(
+        self, rows: Tensor, activation: str | None = None, residual: Tensor | None = None
+    ) -> Tensor:
+        """Map rows of shape (n_tokens, in_features); apply a function, or add what is given."""
+        product = linear(rows, self._weight, self._bias)
+        if activation is not None:
+            product = ACTIVATIONS[activation](product)
+        return product if residual is None else product + residual
+
+
+class _Norm(NamedTuple):
+    """A norm over features; it stays outside of the products, which have no such operation."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    epsilon: float
+
+    def to(self, dtype: torch.dtype) -> _Norm:
+        weight, bias = (None if part is None else part.to(dtype) for part in self[:2])
+        return _Norm(weight, bias, self.epsilon)
+
+    def __call__(self, states: Tensor) -> Tensor:
+        return layer_norm(states, states.shape[-1:], self.weight, self.bias, self.epsilon)
+
+
+class LayerParts(NamedTuple):
+    """The parts of a layer.
+
+    ``linears`` are the weights and biases of the products: query with key and value, output of
+    attention, up, down.
+    """
+
+    linears: list[tuple[Tensor, Tensor | None]]
+    norms: list[_Norm]
+    is_norm_first: bool
+    attention: AttentionSettings
+    activation: str
+
+
+Parts: TypeAlias = tuple[list[LayerParts], "_Norm | None"]  # of all layers, and the norm after
+
+
+class FusedLayers:
+    """The layers of a transformer, from the states that enter the first to those of the last.
+
+    Parameters are converted to ``dtype``. ``make_linear`` turns a weight and a bias into a function
+    of rows; None takes oneDNN's where it has one.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[LayerParts],
+        final_norm: _Norm | None,
+        dtype: torch.dtype = torch.float32,
+        make_linear: MakeLinear | None = None,
+    ) -> None:
+        if make_linear is None:
+            is_packed = has_packed_linear(layers[0].linears[0][0].to(dtype))
+            make_linear = PackedLinear if is_packed else PlainLinear
+        self._layers = [_FusedLayer(layer, make_linear, dtype) for layer in layers]
+        self._final_norm = None if final_norm is None else final_norm.to(dtype)
+
+    def __call__(
+        self, states: Tensor, runs: list[tuple[int, int]], wanted: Iterable[int]
+    ) -> dict[int, Tensor]:
+        """Return the states of the wanted layers, of shape (n_tokens, hidden); 0 are those given.
+
+        The tokens are those of ``runs`` (count, length) of sequences, one after the other.
+        """
+        layers = set(wanted)
+        found = {0: states} if 0 in layers else {}
+        for number, layer in enumerate(self._layers[: max(layers)], start=1):
+            states = layer(states, runs)
+            if number in layers:
+                found[number] = states
+        last = len(self._layers)
+        if last in found and self._final_norm is not None:
+            found[last] = self._final_norm(found[last])
+        return found
+
+
+class _FusedLayer:
+    def __init__(self, parts: LayerParts, make_linear: MakeLinear, dtype: torch.dtype) -> None:
+        self._enter, self._leave, self._up, self._down = (
+            make_linear(weight.to(dtype), None if bias is None else bias.to(dtype))
+            for weight, bias in parts.linears
+        )
+        self._first_norm, self._second_norm = (norm.to(dtype) for norm in parts.norms)
+        self._is_norm_first, self._activation = parts.is_norm_first, parts.activation
+        self._attention = parts.attention
+
+    def __call__(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+        """Run the layer on states of shape (n_tokens, hidden)."""
+        if self._is_norm_first:
+            states = self._leave(self._attend(self._first_norm(states), runs), residual=states)
+            inner = self._up(self._second_norm(states), activation=self._activation)
+            return self._down(inner, residual=states)
+        states = self._first_norm(self._leave(self._attend(states, runs), residual=states))
+        inner = self._up(states, activation=self._activation)
+        return self._second_norm(self._down(inner, residual=states))
+
+    def _attend(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
+        joint = self._enter(states).unflatten(1, (3, self._attention.heads, -1))
+        query, key, value = joint.unbind(1)
+        return attend(query, key, value, runs, self._attention).flatten(1)
+
+
+def read_layers(
+    layers: Sequence[nn.Module], model: nn.Module, run: Callable[[list[AttentionSettings]], Any]
+) -> Parts | None:
+    """Return the parts of layers, and the norm after the last; None if they are built otherwise.
+
+    ``run`` runs the model, and appends the settings of attention in each layer to a list. Whether
+    `FusedLayers` of these parts give the same numbers is to be tried.
+    """
+    inner = {module for layer in layers for module in layer.modules()}
+    calls = [_Calls(layer.modules()) for layer in layers]
+    after = _Calls(module for module in model.modules() if module not in inner)
+    clear = layers[-1].register_forward_hook(lambda *_: after.clear())
+    settings: list[AttentionSettings] = []
+    try:
+        run(settings)
+    finally:
+        clear.remove()
+        for each in (*calls, after):
+            each.stop()
+    norms = after.norms
+    if len(settings) != len(layers) or after.kinds not in ("", "N"):
+        return None
+    parts = [each.parts(own) for each, own in zip(calls, settings, strict=True)]
+    found = [part for part in parts if part is not None]
+    return (found, norms[0] if norms else None) if len(found) == len(layers) else None
+
+
+class _Calls:
+    """The calls of linear layers and norms among some modules, in their order."""
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        self._calls: list[tuple[Any, Tensor, Tensor]] = []
+        self._hooks = [
+            module.register_forward_hook(self._note)
+            for module in modules
+            if isinstance(module, (nn.Linear, Conv1D, nn.LayerNorm))
+        ]
+
+    def _note(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        self._calls.append((module, inputs[0], output))
+
+    def clear(self) -> None:
+        self._calls.clear()
+
+    def stop(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    @property
+    def kinds(self) -> str:
+        return "".join("N" if isinstance(part, nn.LayerNorm) else "L" for part, *_ in self._calls)
+
+    @property
+    def norms(self) -> list[_Norm]:
+        modules = (module for module, *_ in self._calls if isinstance(module, nn.LayerNorm))
+        return [_Norm(_detached(norm.weight), _detached(norm.bias), norm.eps) for norm in modules]
+
+    def parts(self, attention: AttentionSettings) -> LayerParts | None:
+        """Return the parts of the layer whose modules these are; None if it is built otherwise."""
+        if self.kinds not in ("LLLLNLLN", "LLNLLN", "NLLLLNLL", "NLLNLL"):
+            return None
+        linears = [call for call in self._calls if not isinstance(call[0], nn.LayerNorm)]
+        *joint, leave, up, down = (_weight_and_bias(module) for module, *_ in linears)
+        activation = _find_activation(linears[-2][2], linears[-1][1])
+        n_features = sum(len(weight) for weight, _ in joint)
+        is_even = len({len(weight) for weight, _ in joint}) == 1  # else fewer keys than queries
+        if activation is None or not is_even or n_features % (3 * attention.heads):
+            return None
+        return LayerParts(
+            linears=[_join(joint), leave, up, down],
+            norms=self.norms,
+            is_norm_first=self.kinds.startswith("N"),
+            attention=attention,
+            activation=activation,
+        )
+
+
+def _find_activation(before: Tensor, after: Tensor) -> str | None:
+    for name, function in ACTIVATIONS.items():
+        if before.shape == after.shape and torch.allclose(function(before), after, atol=1e-6):
+            return name
+    return None
+
+
+def _join(linears: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
+    """Return the weight and bias of one product for several of the same input."""
+    weight = torch.cat([weight for weight, _ in linears])
+    if all(bias is None for _, bias in linears):
+        return weight, None
+    biases = [part.new_zeros(len(part)) if bias is None else bias for part, bias in linears]
+    return weight, torch.cat(biases)
+
+
+def _weight_and_bias(module: Any) -> tuple[Tensor, Tensor | None]:
+    weight = module.weight.detach()
+    weight = weight.T.contiguous() if isinstance(module, Conv1D) else weight
+    return weight, _detached(module.bias)
+
+
+def _detached(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()
