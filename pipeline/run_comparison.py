@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -42,6 +42,7 @@ from .comparison.folds import (
     join_duplicates,
     make_folds,
     number_groups,
+    read_groups,
     spread_groups,
 )
 from .comparison.metrics import Metric, resolve_scoring
@@ -237,7 +238,7 @@ def compare(
     if n_jobs is not None and check_int("n_jobs", n_jobs, -_MAX_JOBS) == 0:
         raise invalid("n_jobs", "a number of processes, -1 for one each core, or None", n_jobs)
     check_int("random_state", random_state, 0, optional=True)
-    group_of, test_group_of = _read_groups(groups, n_rows, test, n_test)
+    group_of, test_group_of = read_groups(groups, n_rows, test, n_test)
     folds, joined, fault = _make_folds(
         cv, texts[:n_rows], target, group_of, group_duplicates, random_state
     )
@@ -415,42 +416,6 @@ def _make_folds(
         return found, True, ""
     folds = make_folds(cv, target, groups, random_state)
     return folds, False, f"up to {np.bincount(joined).max():,} pairs hang together"
-
-
-def _read_groups(
-    groups: Any, n_rows: int, test: tuple[Any, ...] | None = None, n_test: int = 0
-) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-    """Return the group of each row and of each held-back row, in the same numbers."""
-    names = _group_names(groups, n_rows, "")
-    held_back = _group_names(test[2] if test and len(test) == 3 else None, n_test, " in 'test'")
-    numbers = {
-        name: number
-        for number, name in enumerate(dict.fromkeys([*(names or ()), *(held_back or ())]))
-    }
-
-    def number(own: list[str] | None) -> NDArray[np.int64] | None:
-        return None if own is None else np.array([numbers[name] for name in own], dtype=np.int64)
-
-    return number(names), number(held_back)
-
-
-def _group_names(groups: Any, n_rows: int, of_test: str) -> list[str] | None:
-    if groups is None:
-        return None
-    if isinstance(groups, str) or not isinstance(groups, Iterable):
-        rule = f"a group for each row{of_test}, or None"
-        raise invalid("test" if of_test else "groups", rule, groups)
-    values = pd.Series(list(groups), dtype=object)
-    if len(values) != n_rows:
-        raise InvalidTableError(
-            f"There are {n_rows} texts{of_test} but {len(values)} groups; each text needs one."
-        )
-    if values.isna().any():
-        raise InvalidTableError(
-            f"The group is missing in {values.isna().sum()} row(s){of_test}, the first is row"
-            f" {int(values.isna().argmax())} (counted from 0)."
-        )
-    return list(map(str, values))  # pandas' strings refuse lone surrogates
 
 
 def _note_leaks(texts: NDArray[np.object_], n_rows: int, folds: Folds, fault: str) -> list[str]:

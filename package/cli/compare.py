@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from ..pipeline import Comparison
 
+    _Parts = tuple[pd.Series | pd.DataFrame, Any, pd.Series | None]
+
 __all__ = ["compare"]
 
 
@@ -69,29 +71,25 @@ class _Rows:
                 f" {', '.join(map(repr, self.text))}, {self.target!r} and {self.group!r}."
             )
 
-    def read(self) -> tuple[pd.Series | pd.DataFrame, Any, pd.Series | None]:
+    def read(self) -> _Parts:
         """Return the texts or pairs, targets and groups of FILE or of the example."""
         if self.file is None:
             from ..pipeline import load_example
 
             example = load_example()
             return example["text"], example["label"], None
-        table = self._read(self.file, self.group, self.sample)
+        return self._read(self.file, self.sample)
+
+    def read_test(self) -> _Parts | None:
+        """Return the texts, targets and groups of the held-back rows, if there are any."""
+        return None if self.test is None else self._read(self.test, None)
+
+    def _read(self, file: Path, sample: int | None) -> _Parts:
+        columns = [column for column in (*self.text, self.target, self.group) if column is not None]
+        table = read_rows(file, columns, sample, self.seed, self.table_options)
         groups = None if self.group is None else table[self.group]
         texts = table[options.text_columns(self.text)]
         return texts, split_labels(table[self.target], self.label_sep), groups
-
-    def read_test(self) -> tuple[pd.Series | pd.DataFrame, Any] | None:
-        """Return the texts and targets of the held-back rows, if there are any."""
-        if self.test is None:
-            return None
-        table = self._read(self.test, None, None)
-        texts = table[options.text_columns(self.text)]
-        return texts, split_labels(table[self.target], self.label_sep)
-
-    def _read(self, file: Path, group: str | None, sample: int | None) -> pd.DataFrame:
-        columns = [column for column in (*self.text, self.target, group) if column is not None]
-        return read_rows(file, columns, sample, self.seed, self.table_options)
 
 
 def compare(
@@ -132,17 +130,11 @@ def compare(
         typer.Option(
             "--test",
             metavar="FILE",
-            help="File of held-back rows with the same columns. Scored once.",
+            help="File of held-back rows with the same columns, that of --group included. Scored"
+            " once.",
         ),
     ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            "--group",
-            metavar="COL",
-            help="Column of groups. A group stays on one side of every fold.",
-        ),
-    ] = None,
+    group: options.GroupOption = None,
     group_duplicates: options.GroupDuplicatesOption = None,
     task: options.TaskOption = "auto",
     label_sep: options.LabelSeparatorOption = None,
@@ -327,7 +319,8 @@ def _print(comparison: Comparison) -> None:
 
     settings = comparison.settings
     noun = "pairs of texts" if comparison.texts.ndim == 2 else "texts"
-    say(f"{settings['target']}; {settings['rows']} {noun}; {settings['folds']}")
+    groups = f" in {settings['groups']} groups" if "groups" in settings else ""
+    say(f"{settings['target']}; {settings['rows']} {noun}{groups}; {settings['folds']}")
     found = comparison.table
     # The default feature sets fit into 80 columns.
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))

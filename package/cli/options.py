@@ -163,6 +163,15 @@ LabelSeparatorOption = Annotated[
         help="Separator between the labels of a row, such as ';'. Makes the target multilabel.",
     ),
 ]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        metavar="COL",
+        help="Column of groups, such as authors. A group stays on one side of every fold, also of"
+        " those within a fit, and counts as one in intervals.",
+    ),
+]
 GroupDuplicatesOption = Annotated[
     bool | None,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -47,6 +47,7 @@ def train(
     ] = None,
     task: options.TaskOption = "auto",
     label_sep: options.LabelSeparatorOption = None,
+    group: options.GroupOption = None,
     group_duplicates: options.GroupDuplicatesOption = None,
     sample: options.SampleOption = None,
     seed: options.SeedOption = 0,
@@ -74,10 +75,15 @@ def train(
             raise InvalidTableError(
                 f"--text and --target must be two columns. Got {target!r} for both."
             )
+        if group in (*text, target):
+            raise InvalidTableError(
+                "--group must be another column than those of --text and --target. Got"
+                f" {group!r} again."
+            )
         columns = options.text_columns(text)
         table = read_rows(
             file,
-            [*text, target],
+            [*text, target, *([] if group is None else [group])],
             sample,
             seed,
             options.table_parameters(no_header, sep, quoting, encoding),
@@ -93,9 +99,19 @@ def train(
         )
         values = split_labels(table[target], label_sep)
         checked_task = check_choice("task", task, TASKS)
+        grouping: dict[str, Any] = {
+            "groups": None if group is None else table[group],
+            "group_duplicates": "auto" if group_duplicates is None else group_duplicates,
+        }
         if len(candidates) == 1:
             fitted = _fit_one(
-                table[columns], values, candidates, cv=cv, task=checked_task, store=store or "auto"
+                table[columns],
+                values,
+                candidates,
+                cv=cv,
+                task=checked_task,
+                store=store or "auto",
+                **grouping,
             )
             failures: list[str] = []
         else:
@@ -107,7 +123,7 @@ def train(
                 task=checked_task,
                 store=store or "auto",
                 random_state=seed,
-                group_duplicates="auto" if group_duplicates is None else group_duplicates,
+                **grouping,
             )
         pipeline, name, summary, labels = fitted
         metadata = {"features": name, "score": summary, "rows": len(table)}
@@ -127,6 +143,8 @@ def _fit_one(
     cv: str | None,
     task: Task,
     store: Path | str,
+    groups: pd.Series | None,
+    group_duplicates: Literal["auto"] | bool,
 ) -> tuple[Any, str, str, tuple[str, ...]]:
     from ..features.inputs.frames import names_of
     from ..pipeline.comparison.candidates import for_kind
@@ -136,6 +154,7 @@ def _fit_one(
         named_pairs,
         note_missing_texts,
     )
+    from ..pipeline.comparison.folds import group_rows, read_groups
     from ..pipeline.comparison.target import read_target
 
     if cv is not None:
@@ -149,7 +168,9 @@ def _fit_one(
         say(f"Note: {note}", error=True)
     ((name, transformer),) = for_kind(features, read.kind).items()
     X = named_pairs(column, names_of(texts))
-    pipeline = fit_pipeline(transformer, None, X, read, store)
+    group_of, _ = read_groups(groups, len(column))
+    numbers = group_rows(column, group_of, group_duplicates)
+    pipeline = fit_pipeline(transformer, None, X, read, store, numbers)
     return pipeline, name, "trained without a comparison", _label_names(read)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import category
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -27,11 +28,13 @@ __all__ = [
     "Split",
     "count_leaks",
     "count_units",
+    "group_rows",
     "is_blank",
     "is_number_of_folds",
     "join_duplicates",
     "make_folds",
     "number_groups",
+    "read_groups",
     "spread_groups",
 ]
 
@@ -130,6 +133,50 @@ def make_folds(
     description = f"fold(s) of {type(cv).__name__}" if is_splitter else "given fold(s)"
     description = f"{len(splits)} {description}"
     return Folds(splits, _first_repeat(splits), description, number_groups(groups))
+
+
+def read_groups(
+    groups: Any, n_rows: int, test: tuple[Any, ...] | None = None, n_test: int = 0
+) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    """Return the group of each row and of each held-back row, in the same numbers.
+
+    Groups are told apart by their text. ``test`` is that of `compare`.
+
+    Examples
+    --------
+    >>> read_groups(["Ann", "Bob", "Ann"], 3, (["Hi"], ["ham"], ["Bob"]), 1)
+    (array([0, 1, 0]), array([1]))
+    """
+    names = _group_names(groups, n_rows, "")
+    held_back = _group_names(test[2] if test and len(test) == 3 else None, n_test, " in 'test'")
+    numbers = {
+        name: number
+        for number, name in enumerate(dict.fromkeys([*(names or ()), *(held_back or ())]))
+    }
+
+    def number(own: list[str] | None) -> NDArray[np.int64] | None:
+        return None if own is None else np.array([numbers[name] for name in own], dtype=np.int64)
+
+    return number(names), number(held_back)
+
+
+def _group_names(groups: Any, n_rows: int, of_test: str) -> list[str] | None:
+    if groups is None:
+        return None
+    if isinstance(groups, str) or not isinstance(groups, Iterable):
+        rule = f"a group for each row{of_test}, or None"
+        raise invalid("test" if of_test else "groups", rule, groups)
+    values = pd.Series(list(groups), dtype=object)
+    if len(values) != n_rows:
+        raise InvalidTableError(
+            f"There are {n_rows} texts{of_test} but {len(values)} groups; each text needs one."
+        )
+    if values.isna().any():
+        raise InvalidTableError(
+            f"The group is missing in {values.isna().sum()} row(s){of_test}, the first is row"
+            f" {int(values.isna().argmax())} (counted from 0)."
+        )
+    return list(map(str, values))  # pandas' strings refuse lone surrogates
 
 
 def spread_groups(
@@ -390,6 +437,31 @@ def join_duplicates(
     links = coo_array((np.ones(len(ends)), (rows, ends)), shape=(n_nodes, n_nodes))
     components = connected_components(links, directed=False)[1][:size]
     return np.unique(components, return_inverse=True)[1].astype(np.int64)
+
+
+def group_rows(
+    texts: NDArray[np.object_],
+    groups: NDArray[np.int64] | None,
+    group_duplicates: Literal["auto"] | bool,
+) -> NDArray[np.int64] | None:
+    """Return the groups of rows that are learned from without a comparison.
+
+    As in a comparison, ``group_duplicates="auto"`` joins no single texts, and pairs unless too many
+    hang together, more than a third of them.
+
+    Examples
+    --------
+    >>> texts = np.array(["Hi", "hi", "Bye"], dtype=object)
+    >>> group_rows(texts, None, "auto") is None
+    True
+    >>> group_rows(texts, None, True).tolist()
+    [0, 0, 1]
+    """
+    if group_duplicates:
+        joined = join_duplicates(texts, groups)
+        is_even = texts.ndim == 2 and 3 * np.bincount(joined).max() <= len(texts)
+        groups = joined if group_duplicates is True or is_even else groups
+    return number_groups(groups)
 
 
 def count_leaks(texts: Sequence[str] | NDArray[np.object_], splits: Sequence[Split]) -> int:

@@ -54,6 +54,7 @@ from bertvectorizer.pipeline import (
     read_table,
 )
 from bertvectorizer.pipeline.comparison import cross_validation
+from bertvectorizer.pipeline.comparison.folds import read_groups
 from bertvectorizer.pipeline.comparison.statistics import resample_rows
 from bertvectorizer.pipeline.comparison.target import read_target
 from bertvectorizer.pipeline.fine_tuning.base import FineTunedEstimator
@@ -973,7 +974,7 @@ def test_groups_at_fault(groups: Any, message: str) -> None:
 def test_groups_are_told_apart_by_their_text() -> None:
     numbers = [row // 3 for row in range(60)]
     for groups in (numbers, [f"author {number} \ud800" for number in numbers]):
-        assert MODULE._read_groups(groups, 60)[0].tolist() == numbers
+        assert read_groups(groups, 60)[0].tolist() == numbers
 
 
 def test_a_fault_of_bert_is_told_before_the_work() -> None:

@@ -93,7 +93,7 @@ def compare(run: Run, table: Path, model: Path) -> Any:
         (["no.csv", "--text", "text", "--target", "label"], ["There is no file 'no.csv'"]),
         (
             ["table.csv", "--text", "text", "--target", "labels"],
-            ["no column 'labels'", "text, label"],
+            ["no column 'labels'", "'text', 'label'"],
         ),
         (
             ["table.csv", "--text", "text", "--target", "label", "--group", "who"],
@@ -286,8 +286,15 @@ def test_rows_held_back_groups_and_a_sample(compare: Any, table: Path) -> None:
         "4",
     )
     assert result.code == 0
-    assert "10 texts; 2 stratified folds that keep groups together" in result.out
+    assert "10 texts in 4 groups; 2 stratified folds that keep groups together" in result.out
+    assert "12 of 12 rows held back are judged after learning from other rows of" in result.err
     assert " test " in result.out
+
+
+def test_held_back_rows_need_the_column_of_groups(compare: Any, table: Path) -> None:
+    test = table.with_name("test.csv")
+    test.write_text("text,label\na bat,bat\n", encoding="utf-8")
+    assert_one_line(compare("--group", "author", "--test", test), "no column 'author'", "test.csv")
 
 
 @pytest.mark.usefixtures("notes_are_shown")

@@ -3,12 +3,15 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bertvectorizer.models.store.session_store import session_store
+from bertvectorizer.pipeline import default_features, fit_pipeline
+from bertvectorizer.pipeline.comparison.target import read_target
 from bertvectorizer.pipeline.saving.pipeline_file import load_pipeline, save_pipeline
 from tests.package.cli.command import Result, Run, assert_one_line
 from tests.tiny import ModelFactory, save_model
@@ -107,6 +110,33 @@ def test_the_best_is_saved_and_used(table: Path, model: Path, run: Run) -> None:
     assert frame["text"].tolist()[3] == "'=money in the bank n0"
     np.testing.assert_array_equal(
         frame.iloc[:, 3:], saved.pipeline.predict_proba([text for text, _ in ROWS])
+    )
+
+
+@pytest.mark.parametrize("features", [["TF-IDF words"], ["TF-IDF words", "majority class"]])
+def test_groups_are_kept_together_within_the_fit(
+    features: list[str], table: Path, model: Path, run: Run
+) -> None:
+    texts, senses = (np.array(column, dtype=object) for column in zip(*ROWS, strict=True))
+    groups = np.arange(len(ROWS)) % len(KINDS)
+    pd.DataFrame({"text": texts, "sense": senses, "source": groups + 7}).to_csv(table, index=False)
+    chosen = [word for name in features for word in ("--features", name)]
+    cv = ["--cv", "2"] if len(features) > 1 else []
+    result = run(*words(table, model), *chosen, *cv, "--group", "source")
+    assert result.code == 0
+    found = load_pipeline(table.with_name("model.skops")).pipeline.predict_proba(texts)
+    target, _ = read_target(senses, len(senses))
+
+    def by_hand(groups: Any) -> Any:
+        return fit_pipeline(
+            default_features()["TF-IDF words"], None, texts, target, groups=groups
+        ).predict_proba(texts)
+
+    np.testing.assert_allclose(found, by_hand(groups), rtol=0, atol=1e-6)
+    assert np.abs(found - by_hand(None)).max() > 0.01
+    assert_one_line(
+        run(*words(table, model), *chosen, *cv, "--group", "sense"),
+        *("--group must be another column", "'sense'"),
     )
 
 
