@@ -78,11 +78,8 @@ class Occurrence(NamedTuple):
 
 def senseval(data: Path, word: str) -> list[Occurrence]:
     """Return the occurrences of ``"hard"`` or ``"interest"``, the forms and words in lower case."""
-    text = lzma.decompress((data / "senseval" / f"{word}.pos.xz").read_bytes()).decode(
-        "utf-8", "replace"
-    )
     occurrences = []
-    for instance in text.split("<instance ")[1:]:
+    for instance in _senseval_instances(data, word):
         sense = re.search(r'senseid="([^"]+)"', instance)
         form = re.search(r"<head>\s*<wf[^>]*>([^<]*)</wf>", instance)
         if sense and form:
@@ -92,6 +89,27 @@ def senseval(data: Path, word: str) -> list[Occurrence]:
                 Occurrence(html.unescape(form[1]).lower(), words, sense[1], position)
             )
     return occurrences
+
+
+def senseval_parts_of_speech(
+    data: Path, word: str
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Yield the words of each sentence, in lower case, and their parts of speech."""
+    for instance in _senseval_instances(data, word):
+        pairs = re.findall(r'<wf pos="([^"]+)">([^<]*)</wf>', instance)
+        if pairs:
+            tags, words = zip(*pairs, strict=True)
+            yield (
+                tuple(html.unescape(found).lower() for found in words),
+                tuple(map(html.unescape, tags)),
+            )
+
+
+def _senseval_instances(data: Path, word: str) -> list[str]:
+    text = lzma.decompress((data / "senseval" / f"{word}.pos.xz").read_bytes()).decode(
+        "utf-8", "replace"
+    )
+    return text.split("<instance ")[1:]
 
 
 def stsb(data: Path, split: str) -> list[tuple[str, str, float]]:

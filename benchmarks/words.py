@@ -30,6 +30,7 @@ QUICK = {
     "long": 10,
     "memory": 400,
     "every": 100,
+    "fitted": 200,
 }
 
 
@@ -66,11 +67,17 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     return {"runs": list(word_memory.run(options.data, options.memory, options.every))}
 
 
+def fitting(options: argparse.Namespace) -> dict[str, Any]:
+    """Peak memory of fitting a labeler on a large training set."""
+    return {"fits": list(word_memory.run_fits(options.data, options.fitted))}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "tags": tags,
     "senses": senses,
     "speed": speed,
     "memory": memory,
+    "fitting": fitting,
 }
 
 
@@ -122,6 +129,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument("--memory", type=int, default=50_000, help="sentences to read for memory")
     known.add_argument(
         "--every", type=int, default=5_000, help="sentences between two looks at memory"
+    )
+    known.add_argument(
+        "--fitted", type=int, default=14_041, help="sentences to fit a labeler on for its memory"
     )
     given = None if arguments is None else list(arguments)
     if known.parse_args(given).quick:

@@ -16,6 +16,7 @@ def words_table(result: dict[str, Any]) -> str:
         "senses": senses_table,
         "speed": speed_table,
         "memory": curve_table,
+        "fitting": fitting_table,
     }
     return "\n\n".join(
         part_table(result[name], table) for name, table in parts.items() if name in result
@@ -179,6 +180,26 @@ def curve_table(part: dict[str, Any]) -> str:
     return (
         f"**memory**: {runs[0]['sentences']:,} distinct sentences, {runs[0]['words']:,} words."
         f" {slopes}.\n\n{markdown(header, rows)}"
+    )
+
+
+def fitting_table(part: dict[str, Any]) -> str:
+    """Return the peaks of fitting labelers."""
+    fits = part["fits"]
+    header = ["vectorizer and decoder", "features a word", "peak MiB", "before", "seconds", "CPU s"]
+    header.append("all features in float32 would take, MiB")
+    rows = [
+        [
+            one["case"],
+            f"{one['features']:,}",
+            *(_show(one[key], ",.0f") for key in ("peak_mib", "start_mib")),
+            *(_show(one[key], ",.0f") for key in ("seconds", "cpu_seconds", "whole_mib")),
+        ]
+        for one in fits
+    ]
+    return (
+        f"**fitting**: `SequenceLabeler.fit` on {fits[0]['sentences']:,} sentences of"
+        f" {fits[0]['words']:,} words in all.\n\n{markdown(header, rows)}"
     )
 
 

@@ -25,6 +25,7 @@ from .crf import LinearChainCrf
 from .decoding import check_classifier, check_scores, tag_probabilities, tag_scores
 from .schemes import transitions
 from .sentences import offsets_of, read_sentences, read_tags
+from .streamed_logistic import fit_logistic
 from .word_features import as_word_vectors, learn_word_vectors, word_features
 from .word_tagger import WordTagger
 
@@ -35,6 +36,7 @@ __all__ = ["SequenceLabeler"]
 
 _DECODERS = ("viterbi", "greedy", "crf")
 _MOST_BYTES = 64 * 2**20  # of the features of a chunk
+_C, _MAX_ITER = 0.01, 1000  # of the default estimator
 
 
 def _has_probabilities(labeler: SequenceLabeler) -> bool:
@@ -60,9 +62,9 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         Turns lists of words into one row of features per word, such as `BertWordVectorizer` or
         ``StaticVectorizer(unit="word")``. None uses the shapes of words only.
     estimator : classifier or None, default=None
-        Classifier of words. None takes `LogisticRegression` on scaled features. It is ignored with
-        ``decode="crf"``. For a classifier with ``decision_function_shape="ovo"`` and no
-        probabilities, only the predicted classes are used.
+        Classifier of words. None takes `LogisticRegression` on scaled features, fitted in little
+        memory. It is ignored with ``decode="crf"``. For a classifier with
+        ``decision_function_shape="ovo"`` and no probabilities, only the predicted classes are used.
     context : int, default=1
         Number of neighbours on each side whose features are added to those of a word.
     decode : {"viterbi", "greedy", "crf"}, default="viterbi"
@@ -127,6 +129,11 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
     -----
     Sentences are predicted in chunks whose features take at most 64 MiB, so that memory does not
     grow with the number of sentences. A longer sentence is a chunk of its own.
+
+    Fitting keeps one vector for each word, without those of neighbours, which are added to a few
+    rows at a time. If the vectorizer has ``iter_transform``, as `BertWordVectorizer` has, and the
+    vectors would take more than 256 MiB, they are kept in half precision. An ``estimator`` of your
+    own gets all features at once, in float32: ``2 * context + 1`` times as much.
 
     ``y`` is nested, so this estimator is not a scikit-learn classifier, and cross-validation must
     not stratify. `cross_val_score` works. `cross_val_predict` does not, because it cannot join
@@ -223,9 +230,7 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         if self.decode == "crf":
             learned["crf_"] = self._fit_crf(features, tags, flat, offsets_of(words), coding)
         else:
-            learned["estimator_"] = self._new_estimator(features, set(flat)).fit(
-                features, np.array(flat)
-            )
+            learned["estimator_"] = self._fit_estimator(features, np.array(flat))
         for former in ("estimator_", "crf_"):  # all went well: only now is a former fit forgotten
             self.__dict__.pop(former, None)
         for name, value in learned.items():
@@ -351,7 +356,7 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
                 else self.vectorizer_.transform(chunk)
             )
             yield (
-                self._features(chunk, self.vectorizer_, vectors) if offsets[-1] else None,
+                _whole(self._features(chunk, self.vectorizer_, vectors)) if offsets[-1] else None,
                 offsets,
             )
 
@@ -387,12 +392,17 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
             )
         return crf
 
-    def _new_estimator(self, features: Any, seen: set[str]) -> Any:
-        if len(seen) == 1:
-            return DummyClassifier(strategy="most_frequent")
+    def _fit_estimator(self, features: Any, labels: NDArray[np.str_]) -> Any:
+        if len(np.unique(labels)) == 1:
+            nothing = sparse.csr_array(features.shape, dtype=np.float32)
+            return DummyClassifier(strategy="most_frequent").fit(nothing, labels)
         if self.estimator is not None:
-            return clone(self.estimator)
-        return make_pipeline(
-            StandardScaler(with_mean=not sparse.issparse(features)),
-            LogisticRegression(C=0.01, max_iter=1000),
-        )
+            return clone(self.estimator).fit(_whole(features), labels)
+        if not sparse.issparse(features):
+            return fit_logistic(features, labels, _C, _MAX_ITER)
+        classifier = LogisticRegression(C=_C, max_iter=_MAX_ITER)
+        return make_pipeline(StandardScaler(with_mean=False), classifier).fit(features, labels)
+
+
+def _whole(features: Any) -> Any:
+    return features if sparse.issparse(features) else features[:]

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bertvectorizer import BertVectorizer, StaticVectorizer
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError, StoreError
+from bertvectorizer.pipeline.tagging import crf, streamed_logistic, word_features
 from bertvectorizer.pipeline.tagging.labeler import SequenceLabeler
 from tests.pipeline.tagging.labeled import VECTORS, X_NEW, Y_NEW, HashedWords, Letters, Wrong, X, Y
 
@@ -141,3 +142,57 @@ def test_errors_of_a_vectorizer_about_itself_are_left_as_they_are(
     with pytest.raises(type(error)) as caught:
         SequenceLabeler(Letters()).fit(X, Y)
     assert caught.value is error
+
+
+class Streams(HashedWords):
+    """Gives vectors one sentence at a time, too; each value is ``factor`` times as large."""
+
+    factor = 1.0
+
+    def transform(self, X: Any) -> Any:
+        return self.factor * super().transform(X)
+
+    def iter_transform(self, X: Any) -> Any:
+        for words in X:
+            yield self.transform([words]).astype(np.float32)
+
+    def fit_transform(self, X: Any, y: Any) -> Any:
+        pytest.fail("the vectors of all words were asked for at once")
+
+
+@pytest.mark.parametrize("decode", ["viterbi", "crf"])
+def test_fitting_never_makes_the_features_of_all_words(
+    decode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = SequenceLabeler(HashedWords(), decode=decode).fit(X, Y).predict_proba(X_NEW)
+    n_words, row = sum(map(len, X)), 3 * (24 + 29)
+    shapes, blocks = [], []
+    own = word_features.WordFeatures.__getitem__
+
+    def counted(self: Any, rows: slice) -> Any:
+        found = own(self, rows)
+        shapes.append(found.shape)
+        blocks.append(self._blocks[0])
+        return found
+
+    monkeypatch.setattr(word_features.WordFeatures, "__getitem__", counted)
+    monkeypatch.setattr(streamed_logistic, "_CHUNK_BYTES", 16 * 4 * row)
+    monkeypatch.setattr(crf, "_CHUNK_BYTES", 16 * 8 * row)
+    monkeypatch.setattr(word_features, "_MOST_BYTES", 4 * 24 * n_words - 1)
+    labeler = SequenceLabeler(Streams(), decode=decode).fit(X, Y)
+    assert max(shapes) == (16, row)
+    assert n_words > 5 * 16
+    assert {block.dtype for block in blocks} == {np.dtype(np.float16)}
+    # Half precision rounds each value by 5e-4 of it at most.
+    found = labeler.predict_proba(X_NEW)
+    np.testing.assert_allclose(np.concatenate(found), np.concatenate(expected), atol=2e-3)
+    assert labeler.predict(X_NEW) == Y_NEW
+
+    # Neither small sets nor values beyond the range of half precision are rounded.
+    for most, factor in ((4 * 24 * n_words, 1.0), (0, 1e5)):
+        monkeypatch.setattr(word_features, "_MOST_BYTES", most)
+        monkeypatch.setattr(Streams, "factor", factor)
+        blocks.clear()
+        labeler = SequenceLabeler(Streams(), decode=decode).fit(X, Y)
+        assert {block.dtype for block in blocks} == {np.dtype(np.float32)}
+        assert labeler.predict(X_NEW) == Y_NEW
