@@ -33,7 +33,7 @@ from ...warning import warn_user
 from ..fine_tuning import BertClassifier
 from .candidates import berts_of, parts_of, predicts_alone, with_store
 from .default_estimators import default_estimator, majority_estimator
-from .folds import is_blank
+from .folds import is_blank, number_groups, read_groups
 from .target import Kind, Target
 
 if TYPE_CHECKING:
@@ -140,8 +140,9 @@ def fit_with_groups(
 
     Such folds choose the parameters of `LogisticRegressionCV` or `GridSearchCV`, or are the
     validation rows of a fine-tuned model. Groups get there by scikit-learn's metadata routing.
-    Numbers of folds and splitters that know no groups are replaced during the fit by those that do.
-    A warning names the parts that get no groups.
+    Numbers of folds and splitters that know no groups are replaced during the fit by those that do,
+    or by their folds where an estimator passes no groups on but gets all rows. A warning names the
+    parts whose folds may split groups.
     """
     fit = getattr(estimator, method)
     if groups is None:
@@ -186,6 +187,8 @@ def _give_group_folds(
             estimator.set_params(**{path: splitter})
             if _takes_groups(owner, "fit") and _takes_groups(estimator, method):
                 found[path] = splitter
+            elif _gets_all_rows(estimator, parameters, prefix):
+                found[path] = list(splitter.split(labels, labels, groups))
             estimator.set_params(**{path: given})
         if path not in found:
             blind.append(f"{type(owner).__name__}(cv={short_repr(given)})")
@@ -197,6 +200,15 @@ def _give_group_folds(
         )
     estimator.set_params(**found)
     return {path: parameters[path] for path in found}
+
+
+def _gets_all_rows(estimator: Any, parameters: dict[str, Any], path: str) -> bool:
+    """Whether a part that predicts or selects features is fitted on the rows of the whole."""
+    owner = parameters[path] if path else estimator
+    names = path.split("__")[:-1] if path else []
+    above = [parameters["__".join(names[:n])] if n else estimator for n in range(len(names) + 1)]
+    is_known = hasattr(owner, "predict") or hasattr(owner, "get_support")
+    return is_known and (not path or all(type(one) is Pipeline for one in above))
 
 
 def _group_splitter(cv: Any, owner: Any, labels: NDArray[Any], groups: NDArray[np.int64]) -> Any:
@@ -227,7 +239,7 @@ def fit_pipeline(
     texts: NDArray[np.object_] | pd.DataFrame,
     target: Target,
     store: str | Path | EmbeddingStore | None = "auto",
-    groups: NDArray[np.int64] | None = None,
+    groups: Any = None,
 ) -> Pipeline:
     """Fit features and an estimator on texts.
 
@@ -244,9 +256,9 @@ def fit_pipeline(
         The target of the texts, as in the attribute ``target`` of `Comparison`.
     store : "auto", str, Path, EmbeddingStore or None, default="auto"
         Store of vectors to use while fitting. The fitted pipeline has the store of the transformer.
-    groups : ndarray of shape (n_rows,) or None, default=None
-        Number of the group of each row. Folds that the estimator makes to choose its parameters
-        keep groups together.
+    groups : array-like of shape (n_rows,) or None, default=None
+        Group of each row. Folds that the estimator makes to choose its parameters keep groups
+        together.
 
     Returns
     -------
@@ -270,6 +282,7 @@ def fit_pipeline(
     >>> list(pipeline.named_steps)
     ['features', 'estimator']
     """
+    groups = number_groups(read_groups(groups, len(texts))[0])
     if transformer is None:
         return Pipeline([("estimator", majority_estimator(target.kind))]).fit(texts, target.values)
     if predicts_alone(transformer):

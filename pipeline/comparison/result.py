@@ -286,6 +286,8 @@ class ComparisonResult:
     def pipeline(self, name: str | None = None) -> Pipeline:
         """Fit a feature set and its estimator on all rows but the held-back ones.
 
+        Groups stay together in folds that the estimator makes itself.
+
         Parameters
         ----------
         name : str or None, default=None

@@ -12,7 +12,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.feature_selection import SelectFromModel
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV, SGDClassifier
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -182,6 +183,7 @@ class GroupSpy(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
+PLAIN = LogisticRegression()
 LEVELS = {"level": [0, 1]}
 IDENTITY = FunctionTransformer(validate=True)
 SEARCHES = {
@@ -197,6 +199,10 @@ SEARCHES = {
     "of a pipeline": GridSearchCV(
         make_pipeline(IDENTITY, CalibratedClassifierCV(GroupSpy(), cv=2)),
         {"functiontransformer": [IDENTITY]},
+    ),
+    "stacked": StackingClassifier([("spy", GroupSpy())], LogisticRegression(), cv=3),
+    "stacked in a pipeline": make_pipeline(
+        IDENTITY, StackingClassifier([("spy", GroupSpy())], LogisticRegression())
     ),
     "their own": GridSearchCV(GroupSpy(), LEVELS, cv=GroupKFold(3)),
 }
@@ -270,19 +276,24 @@ def test_few_groups_fix_the_regularization() -> None:
 
 
 @pytest.mark.parametrize(
-    "model",
+    ("model", "named"),
     [
-        StackingClassifier([("a", LogisticRegression())]),
-        GridSearchCV(LogisticRegression(), {"C": [1, 2]}, cv=RepeatedStratifiedKFold(n_splits=2)),
-        SGDClassifier(early_stopping=True),
+        (
+            make_pipeline(SelectFromModel(RidgeClassifierCV()), LogisticRegression()),
+            r"RidgeClassifierCV\(cv=None\)",
+        ),
+        (
+            GridSearchCV(PLAIN, {"C": [1, 2]}, cv=RepeatedStratifiedKFold(n_splits=2)),
+            "GridSearchCV",
+        ),
+        (SGDClassifier(early_stopping=True), r"SGDClassifier\(early_stopping=True\)"),
     ],
-    ids=lambda model: type(model).__name__,
+    ids=["selection", "search", "early stopping"],
 )
-def test_inner_splits_that_know_no_groups_are_named(model: Any) -> None:
+def test_inner_splits_that_know_no_groups_are_named(model: Any, named: str) -> None:
     features, groups = np.random.default_rng(0).normal(size=(24, 3)), np.arange(24) // 2
-    kind = type(model).__name__
-    with pytest.warns(UserWarning, match=f"on both sides of the inner splits of {kind}"):
-        assert fit_with_groups(model, features, LABELS, groups).predict(features).shape == (24,)
+    with pytest.warns(UserWarning, match=f"on both sides of the inner splits of {named}"):
+        check_is_fitted(fit_with_groups(model, features, LABELS, groups))
 
 
 def test_the_majority_needs_no_features() -> None:
