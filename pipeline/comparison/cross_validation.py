@@ -31,6 +31,7 @@ from .candidates import (
 from .default_estimators import majority_estimator
 from .fitting import as_rows, fit_features, fit_with_groups, make_estimator
 from .folds import Folds, Split, number_groups
+from .intervals.estimates import pool_scores
 from .metrics import Metric
 from .outcome import Cost, Outcome
 from .peak_memory import read_peak, reset_peak
@@ -195,7 +196,8 @@ class CrossValidation:
     ) -> Outcome:
         n_folds = len(self.folds.splits)
         of_folds, test = fits[:n_folds], fits[n_folds] if self._has_test else None
-        repeats = self._repeats(of_folds)
+        repeats, values = self._repeats(of_folds), self._values(of_folds)
+        own = replace(self.target, values=self.target.values[: self.n_rows])
         scores = np.array([fit.scores for fit in of_folds]).T
         curve = np.array([fit.scores[0] for fit in fits[n_folds + self._has_test :]])
         first = self.metrics[0]
@@ -216,7 +218,8 @@ class CrossValidation:
             reason=next((fit.reason for fit in of_folds if fit.reason), ""),
             probabilities=self._probabilities(fits),
             repeats=repeats,
-            values=self._values(of_folds),
+            values=values,
+            pooled=pool_scores(self.metrics, own, repeats, values),
         )
 
     def _repeats(self, of_folds: list[_Fit]) -> NDArray[np.object_]:

@@ -34,6 +34,7 @@ _DEFAULTS = {
 TABLE_COLUMNS = {
     *("features", "is_contextual", "low", "high", "difference", "difference_low"),
     *("difference_high", "p_value", "family", "verdict", "test", "test_low", "test_high", "n_rows"),
+    *("pooled", "interval_method", "test_method"),
     *(field.name for field in fields(Cost)),
 }
 _CLASS_AVERAGES = ("f1", "balanced_accuracy", "precision", "recall", "jaccard", "average_precision")
@@ -86,6 +87,11 @@ class Metric:
         ``n_units`` is the number of rows, or of groups.
         """
         return math.sqrt(score * (1 - score) / n_units) if self.is_accuracy else 0.0
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether it is shown for the rows of all folds together: its mean over folds is biased."""
+        return self.known_as in (*_BELOW_ONE, "neg_root_mean_squared_error")
 
     @property
     def is_class_average(self) -> bool:

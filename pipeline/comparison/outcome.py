@@ -105,6 +105,10 @@ class Outcome:
         Out-of-fold decision values or probabilities that the first metric reads, float32, with a
         column for each class or label, or one column for two classes. NaN for rows that a repeat
         does not test. None if the first metric reads predictions.
+    pooled : dict of str to float, default={}
+        Scores of the out-of-fold predictions of all rows together, mean over repeats, by metric.
+        Only of metrics by classes, such as F1, of average precision if it is the first metric, and
+        of those whose mean over folds is biased, such as R2.
 
     See Also
     --------
@@ -132,6 +136,7 @@ class Outcome:
     probabilities: NDArray[np.float64] | None = field(default=None, repr=False)
     repeats: NDArray[np.object_] | None = field(default=None, repr=False)
     values: NDArray[np.float32] | None = field(default=None, repr=False)
+    pooled: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_judged(self) -> NDArray[np.bool_]:

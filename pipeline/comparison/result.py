@@ -54,7 +54,13 @@ class ComparisonResult:
     @cached_property
     def _ranked(self) -> tuple[pd.DataFrame, str]:
         return rank(
-            self.outcomes, self.metrics, self.folds, self.n_test, self.primary, self.test_groups
+            self.outcomes,
+            self.metrics,
+            self.folds,
+            self.n_test,
+            self.primary,
+            self.test_groups,
+            self.target,
         )
 
     @property
@@ -65,16 +71,23 @@ class ComparisonResult:
 
         - ``features``: name of the feature set.
         - ``is_contextual``: whether it contains a `BertVectorizer` or a fine-tuned model.
-        - The name of the first metric: its mean. ``low`` and ``high`` are its 95 % interval.
+        - The name of the first metric: its mean over folds, but for R2 and other functions of
+          means, which are biased there, that of all rows together. ``low`` and ``high`` are its 95
+          % interval.
+        - ``interval_method``: name of the method of the interval.
         - ``difference``: difference to the best baseline. ``difference_low`` and
           ``difference_high`` are its 95 % interval, which excludes 0 exactly if ``p_value`` is
           below 0.05.
         - ``p_value``: p-value of the difference.
+        - ``test_method``: name of the method of the test.
         - ``family``: ``"primary"`` for the test that was declared beforehand, which is not
           corrected; ``"exploratory"`` for the other contextual feature sets, whose intervals are
           simultaneous and whose p-values are corrected by Holm; ``""`` for baselines, which are not
           tested.
         - ``verdict``: conclusion from the p-value.
+        - ``pooled``: score of all rows together, mean over repeats, if the first metric is average
+          precision or one by classes, such as F1. The interval is of this score, and the difference
+          too if the test is by rows.
         - ``test``, ``test_low`` and ``test_high``: score on the held-back rows, if there are any.
         - The names of the other metrics.
         - The attributes of `Cost`.

@@ -9,15 +9,9 @@ import numpy as np
 import pandas as pd
 
 from .folds import count_units
-from .statistics import (
-    Estimate,
-    bootstrap_interval,
-    bootstrap_test,
-    corrected_interval,
-    corrected_test,
-    family_confidence,
-    holm,
-)
+from .intervals import estimates
+from .intervals.estimates import Judged, estimate_difference, has_no_interval, judge
+from .statistics import Estimate, bootstrap_interval, corrected_interval, family_confidence, holm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +21,7 @@ if TYPE_CHECKING:
     from .folds import Folds
     from .metrics import Metric
     from .outcome import Outcome
+    from .target import Target
 
 __all__ = [
     "BEST_BASELINE",
@@ -38,6 +33,7 @@ __all__ = [
     "best_of",
     "estimate_score",
     "rank",
+    "score_of",
 ]
 
 CONFIDENCE = 0.95
@@ -50,7 +46,18 @@ PRIMARY, EXPLORATORY = "primary", "exploratory"  # families of tests
 def best_of(outcomes: Mapping[str, Outcome], metric: Metric) -> str:
     """Return the name of the outcome with the best mean score, the first of equals."""
     sign = 1 if metric.greater_is_better else -1
-    return max(outcomes, key=lambda name: sign * float(outcomes[name].scores[metric.name].mean()))
+    return max(outcomes, key=lambda name: sign * score_of(outcomes[name], metric))
+
+
+def score_of(outcome: Outcome, metric: Metric) -> float:
+    """Return the score that is shown: the mean over folds, or the pooled one where that is biased.
+
+    Average precision and metrics by classes, such as F1, are shown as means; their pooled scores
+    are `Outcome.pooled`.
+    """
+    if metric.is_pooled and metric.name in outcome.pooled:
+        return outcome.pooled[metric.name]
+    return float(outcome.scores[metric.name].mean())
 
 
 def rank(
@@ -60,6 +67,7 @@ def rank(
     n_test: int,
     primary: str | None = None,
     test_groups: NDArray[np.int64] | None = None,
+    target: Target | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """Build the table of a comparison; return it and the name of the best baseline.
 
@@ -71,7 +79,8 @@ def rank(
     contextual feature sets are one exploratory family. Other baselines are not tested. Without a
     ``primary`` all feature sets are of one kind, and all but the best are exploratory.
 
-    ``test_groups`` are the groups of the held-back rows, of shape ``(n_test,)``.
+    ``test_groups`` are the groups of the held-back rows, of shape ``(n_test,)``. Without a
+    ``target`` intervals and tests know the scores of folds only.
     """
     metric = metrics[0]
     others = {name: outcome for name, outcome in outcomes.items() if name != primary} or outcomes
@@ -81,18 +90,23 @@ def rank(
         name: _family(name, outcome, primary) if name != baseline else ""
         for name, outcome in outcomes.items()
     }
-    differences, p_values = _test_all(outcomes, families, baseline, metric, folds)
-    scores = [_score(outcome, metric, folds) for outcome in outcomes.values()]
+    judged = {name: judge(outcome, metric, target, folds) for name, outcome in outcomes.items()}
+    differences, p_values = _test_all(judged, families, baseline, metric, folds)
+    scores = [
+        estimates.estimate_score(one, metric, target, folds, CONFIDENCE) for one in judged.values()
+    ]
     columns: dict[str, Any] = {
         "features": list(outcomes),
         "is_contextual": [outcome.is_contextual for outcome in outcomes.values()],
         metric.name: [score.mean for score in scores],
         "low": [score.low for score in scores],
         "high": [score.high for score in scores],
+        "interval_method": [score.method for score in scores],
         "difference": [difference.mean for difference in differences],
         "difference_low": [difference.low for difference in differences],
         "difference_high": [difference.high for difference in differences],
         "p_value": p_values,
+        "test_method": [difference.method for difference in differences],
         "family": list(families.values()),
         "verdict": [
             _verdict(difference.mean, float(p), metric)
@@ -101,6 +115,8 @@ def rank(
             for name, difference, p in zip(outcomes, differences, p_values, strict=True)
         ],
     }
+    if not metric.is_pooled and any(metric.name in own.pooled for own in outcomes.values()):
+        columns["pooled"] = [own.pooled.get(metric.name, np.nan) for own in outcomes.values()]
     if n_test:
         n_units = count_units(test_groups, np.arange(n_test))
         tests = [_test_score(outcome, metric, n_units) for outcome in outcomes.values()]
@@ -110,7 +126,7 @@ def rank(
             "test_high": [test.high for test in tests],
         }
     for other in metrics[1:]:
-        columns[other.name] = [float(own.scores[other.name].mean()) for own in outcomes.values()]
+        columns[other.name] = [score_of(own, other) for own in outcomes.values()]
         if n_test:
             columns[f"test_{other.name}"] = [
                 outcome.test_scores[other.name] for outcome in outcomes.values()
@@ -127,29 +143,28 @@ def _family(name: str, outcome: Outcome, primary: str | None) -> str:
 
 
 def _test_all(
-    outcomes: Mapping[str, Outcome],
+    judged: Mapping[str, Judged],
     families: Mapping[str, str],
     baseline: str,
     metric: Metric,
     folds: Folds,
 ) -> tuple[list[Estimate], NDArray[np.float64]]:
     """Return the differences to the baseline, and p-values; both corrected in the family."""
-    reference = outcomes[baseline]
 
     def test(name: str, confidence: float) -> Estimate:
-        found = _difference(outcomes[name], reference, metric, folds, confidence)
+        found = estimate_difference(judged[name], judged[baseline], metric, folds, confidence)
         if families[name]:
             return found
         mean = np.nan if name == baseline else found.mean
         return Estimate(mean, np.nan, np.nan, np.nan)
 
-    raw = np.array([test(name, CONFIDENCE).p_value for name in outcomes])
+    raw = np.array([test(name, CONFIDENCE).p_value for name in judged])
     is_exploratory = np.array([family == EXPLORATORY for family in families.values()], dtype=bool)
     confidence = np.full(len(raw), CONFIDENCE)
     confidence[is_exploratory] = family_confidence(raw[is_exploratory], CONFIDENCE)
     p_values = raw.copy()
     p_values[is_exploratory] = holm(raw[is_exploratory])
-    differences = [test(name, own) for name, own in zip(outcomes, confidence.tolist(), strict=True)]
+    differences = [test(name, own) for name, own in zip(judged, confidence.tolist(), strict=True)]
     return differences, p_values
 
 
@@ -162,7 +177,7 @@ def estimate_score(
     groups in the test rows of a fold, and ``n_units`` that in the test rows of all folds, both as
     `count_units` counts them; without groups, the numbers of rows.
     """
-    if _has_no_interval(scores, metric.resolution(n_test)):
+    if has_no_interval(scores, metric.resolution(n_test)):
         return Estimate(float(scores.mean()), np.nan, np.nan, np.nan)
     return corrected_interval(
         scores,
@@ -171,48 +186,6 @@ def estimate_score(
         resolution=metric.resolution(n_test),
         row_error=metric.row_error(float(scores.mean()), n_units),
         bounds=metric.bounds,
-    )
-
-
-def _score(outcome: Outcome, metric: Metric, folds: Folds) -> Estimate:
-    scores = outcome.scores[metric.name]
-    n_train, n_test = folds.mean_sizes
-    if outcome.resampled is None:
-        n_units = count_units(folds.groups, np.flatnonzero(outcome.is_judged))
-        return estimate_score(scores, metric, n_test / n_train, folds.mean_units, n_units)
-    resolution = metric.resolution(folds.mean_units)
-    return bootstrap_interval(
-        float(scores[0]), outcome.resampled, CONFIDENCE, resolution=resolution, bounds=metric.bounds
-    )
-
-
-def _difference(
-    outcome: Outcome, reference: Outcome, metric: Metric, folds: Folds, confidence: float
-) -> Estimate:
-    differences = outcome.scores[metric.name] - reference.scores[metric.name]
-    n_train, n_test = folds.mean_sizes
-    resolution = metric.resolution(folds.mean_units)
-    if outcome.resampled is not None and reference.resampled is not None:
-        found = bootstrap_test(
-            float(differences[0]),
-            outcome.resampled - reference.resampled,
-            confidence,
-            resolution=resolution,
-        )
-    elif _has_no_interval(differences, resolution):
-        return Estimate(float(differences.mean()), np.nan, np.nan, np.nan)
-    else:
-        found = corrected_test(differences, n_test / n_train, confidence, resolution=resolution)
-    reach = metric.bounds[1] - metric.bounds[0]  # the largest possible difference
-    return found._replace(low=max(found.low, -reach), high=min(found.high, reach))
-
-
-def _has_no_interval(scores: NDArray[np.float64], resolution: float) -> bool:
-    """Whether there is one score, or equal scores of a metric without resolution."""
-    return (
-        len(scores) < 2
-        or not np.isfinite(scores).all()
-        or (not resolution and bool(np.ptp(scores) == 0))
     )
 
 

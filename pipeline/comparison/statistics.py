@@ -3,6 +3,14 @@
 References
 ----------
 C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.
+P. Bayle, A. Bayle, L. Janson and L. Mackey, "Cross-validation Confidence Intervals for Test Error",
+NeurIPS 2020.
+C. Goutte and E. Gaussier, "A Probabilistic Interpretation of Precision, Recall and F-score, with
+Implication for Evaluation", ECIR 2005.
+J. Hanley and B. McNeil, "The Meaning and Use of the Area under a Receiver Operating Characteristic
+(ROC) Curve", Radiology 143, 1982.
+K. Boyd, K. Eng and C. Page, "Area under the Precision-Recall Curve: Point Estimates and Confidence
+Intervals", ECML PKDD 2013.
 R. Bouckaert and E. Frank, "Evaluating the Replicability of Significance Tests for Comparing
 Learning Algorithms", PAKDD 2004.
 B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
@@ -34,24 +42,61 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "AVERAGE_PRECISION",
+    "BOOTSTRAP",
+    "CORRECTED_T",
+    "CORRECTED_T_AND_ROWS",
+    "DIRICHLET",
+    "PAIRED_ROWS",
+    "RANKS",
+    "REFERENCES",
     "Estimate",
     "bootstrap_interval",
     "bootstrap_test",
     "corrected_interval",
     "corrected_test",
     "family_confidence",
+    "hanley_mcneil_error",
     "holm",
     "resample_rows",
 ]
 
 
+CORRECTED_T = "corrected t of folds"
+CORRECTED_T_AND_ROWS = "corrected t of folds, at least the error of rows"
+RANKS = "corrected t of folds, at least the error of ranks"
+AVERAGE_PRECISION = "corrected t of folds, at least the binomial error, around the pooled score"
+DIRICHLET = "Dirichlet draws of the pooled confusion matrix"
+PAIRED_ROWS = "paired differences of rows, corrected variance"
+BOOTSTRAP = "bootstrap of the test rows"
+REFERENCES = {
+    CORRECTED_T: "Nadeau and Bengio, Machine Learning 52, 2003",
+    CORRECTED_T_AND_ROWS: "Nadeau and Bengio, Machine Learning 52, 2003",
+    RANKS: "Nadeau and Bengio, Machine Learning 52, 2003; Hanley and McNeil, Radiology 143, 1982",
+    AVERAGE_PRECISION: "Boyd, Eng and Page, ECML PKDD 2013",
+    DIRICHLET: (
+        "Goutte and Gaussier, ECIR 2005; variance after Nadeau and Bengio, Machine Learning 52,"
+        " 2003"
+    ),
+    PAIRED_ROWS: (
+        "Bayle et al., NeurIPS 2020; variance after Nadeau and Bengio, Machine Learning 52, 2003"
+    ),
+    BOOTSTRAP: "Efron and Tibshirani, An Introduction to the Bootstrap, 1993",
+}
+
+
 class Estimate(NamedTuple):
-    """A score or difference, its interval, and the two-sided p-value of 0 (NaN: no test)."""
+    """A score or difference, its interval, and the two-sided p-value of 0 (NaN: no test).
+
+    ``method`` is the name of the method of interval and test, a key of `REFERENCES`; "" if there
+    are none.
+    """
 
     mean: float
     low: float
     high: float
     p_value: float
+    method: str = ""
 
 
 def corrected_interval(
@@ -62,12 +107,14 @@ def corrected_interval(
     resolution: float = 0.0,
     row_error: float = 0.0,
     bounds: tuple[float, float] = (-math.inf, math.inf),
+    n_folds: float | None = None,
 ) -> Estimate:
     """Return the mean score of cross-validation with its corrected confidence interval.
 
     ``test_share`` is the ratio of test rows to training rows of a fold, ``resolution`` the weight
     of one row in the score of a fold (``1 / n_test_rows`` for accuracy), ``row_error`` the standard
-    error from sampling rows, and ``bounds`` the range of the score.
+    error from sampling rows, and ``bounds`` the range of the score. ``n_folds`` is how many folds
+    count at most, None for all: further repeats do not see further rows.
 
     Training sets of folds overlap, so ``variance / n_folds`` is too small. Nadeau and Bengio
     replace it by ``(1 / n_folds + test_share) * variance``; Bouckaert and Frank found that this
@@ -88,13 +135,20 @@ def corrected_interval(
     0.810, from 0.768 to 0.852
     """
     lowest, highest = _check_bounds(bounds)
-    mean, error, quantile = _corrected("scores", scores, test_share, confidence, resolution)
-    reach = quantile * max(error, _check_error("row_error", row_error))
-    return Estimate(mean, max(mean - reach, lowest), min(mean + reach, highest), math.nan)
+    mean, error, n_folds = _corrected("scores", scores, test_share, confidence, resolution, n_folds)
+    reach = float(stats.t.ppf((1 + confidence) / 2, n_folds - 1))
+    reach *= max(error, _check_error("row_error", row_error))
+    low, high = max(mean - reach, lowest), min(mean + reach, highest)
+    return Estimate(mean, low, high, math.nan, CORRECTED_T_AND_ROWS if row_error else CORRECTED_T)
 
 
 def corrected_test(
-    differences: ArrayLike, test_share: float, confidence: float = 0.95, *, resolution: float = 0.0
+    differences: ArrayLike,
+    test_share: float,
+    confidence: float = 0.95,
+    *,
+    resolution: float = 0.0,
+    n_folds: float | None = None,
 ) -> Estimate:
     """Test whether two feature sets score equally, by the corrected resampled t-test.
 
@@ -105,16 +159,36 @@ def corrected_test(
     Examples
     --------
     >>> estimate = corrected_test([0.02, 0.03, 0.01, 0.02, 0.04], test_share=0.25)
-    >>> [round(number, 3) for number in estimate]
+    >>> [round(number, 3) for number in estimate[:4]]
     [0.024, 0.003, 0.045, 0.035]
     """
-    mean, error, quantile = _corrected(
-        "differences", differences, test_share, confidence, resolution
+    mean, error, n_folds = _corrected(
+        "differences", differences, test_share, confidence, resolution, n_folds
     )
-    reach = quantile * error
+    reach = float(stats.t.ppf((1 + confidence) / 2, n_folds - 1)) * error
     ratio = abs(mean) / error if error else math.inf if mean else 0.0
-    p_value = float(2 * stats.t.sf(ratio, np.size(differences) - 1))
-    return Estimate(mean, mean - reach, mean + reach, p_value)
+    p_value = float(2 * stats.t.sf(ratio, n_folds - 1))
+    return Estimate(mean, mean - reach, mean + reach, p_value, CORRECTED_T)
+
+
+def hanley_mcneil_error(auc: float, with_class: ArrayLike, without: ArrayLike) -> float:
+    """Return the standard error of an area under the ROC curve after Hanley and McNeil.
+
+    ``with_class`` and ``without`` are the numbers of rows, or groups, that have a class and that do
+    not; for a mean over classes they are vectors. Areas below 0.5 count as 0.5, those of 1 as if
+    half a row were wrong.
+
+    Examples
+    --------
+    >>> round(hanley_mcneil_error(0.9, 50, 50), 4)
+    0.0309
+    """
+    n_with, n_without = (np.atleast_1d(np.asarray(n, float)) for n in (with_class, without))
+    area = np.minimum(max(auc, 0.5), 1 - 0.5 / (n_with + 1))
+    pairs = (n_with - 1) * (area / (2 - area) - area**2)
+    pairs += (n_without - 1) * (2 * area**2 / (1 + area) - area**2)
+    variances = (area * (1 - area) + pairs) / (n_with * n_without)
+    return math.sqrt(float(variances.sum())) / len(variances)
 
 
 def resample_rows(
@@ -208,7 +282,7 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = map(float, np.quantile(samples, [tail, 1 - tail], method="weibull"))
     low, high = min(low, value - reach), max(high, value + reach)
-    return Estimate(value, max(low, lowest), min(high, highest), math.nan)
+    return Estimate(value, max(low, lowest), min(high, highest), math.nan, BOOTSTRAP)
 
 
 def bootstrap_test(
@@ -232,7 +306,7 @@ def bootstrap_test(
     >>> is_right = np.stack([np.arange(200) % 5 > 0, np.arange(200) % 4 > 0])  # of two models
     >>> resampled = resample_rows(lambda rows: is_right[:, rows].mean(axis=1), 200, random_state=0)
     >>> estimate = bootstrap_test(0.05, resampled[:, 0] - resampled[:, 1])
-    >>> [round(number, 2) for number in estimate]
+    >>> [round(number, 2) for number in estimate[:4]]
     [0.05, -0.03, 0.13, 0.25]
     """
     value, samples, reach = _sampled(
@@ -249,7 +323,7 @@ def bootstrap_test(
         p_value = max(p_value, min(2 * math.exp(-abs(value) / resolution), 1.0))
     if p_value >= 1 - confidence:  # the quantile lies between two samples
         reach = max(reach, abs(value))
-    return Estimate(value, value - reach, value + reach, p_value)
+    return Estimate(value, value - reach, value + reach, p_value, BOOTSTRAP)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -292,9 +366,14 @@ def family_confidence(p_values: ArrayLike, confidence: float = 0.95) -> NDArray[
 
 
 def _corrected(
-    name: str, values: ArrayLike, test_share: float, confidence: float, resolution: float
+    name: str,
+    values: ArrayLike,
+    test_share: float,
+    confidence: float,
+    resolution: float,
+    n_folds: float | None,
 ) -> tuple[float, float, float]:
-    """Return the mean, its corrected standard error, and the t quantile of the interval."""
+    """Return the mean, its corrected standard error, and the number of folds that count."""
     array = _vector(name, values)
     if len(array) < 2 or not np.isfinite(array).all():
         raise invalid(name, "at least two finite numbers, one for each fold", values)
@@ -304,9 +383,9 @@ def _corrected(
     _check_level(confidence, resolution)
     deviations = array - array[0]  # exactly 0 if all are equal, unlike deviations from the mean
     variance = max(float(deviations.var(ddof=1)), resolution**2 / len(array))
-    error = math.sqrt((1 / len(array) + test_share) * variance)
-    quantile = float(stats.t.ppf((1 + confidence) / 2, len(array) - 1))
-    return float(array[0] + deviations.mean()), error, quantile
+    n_folds = float(len(array)) if n_folds is None else min(n_folds, float(len(array)))
+    error = math.sqrt((1 / n_folds + test_share) * variance)
+    return float(array[0] + deviations.mean()), error, n_folds
 
 
 def _sampled(

@@ -37,7 +37,7 @@ P_VALUES = arrays(
 
 
 def same(left: Estimate, right: Estimate) -> None:
-    np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-9, equal_nan=True)
+    np.testing.assert_allclose(left[:4], right[:4], rtol=1e-6, atol=1e-9, equal_nan=True)
 
 
 # Cross-validation
@@ -72,7 +72,7 @@ def test_without_shared_rows_it_is_the_plain_paired_test() -> None:
 def test_shift_and_scale(
     scores: Vector, share: float, shift: float, scale: float, confidence: float
 ) -> None:
-    mean, low, high, _ = corrected_interval(scores, share, confidence)
+    mean, low, high, *_ = corrected_interval(scores, share, confidence)
     assert low <= mean <= high
     moved = corrected_interval(scores * scale + shift, share, confidence)
     np.testing.assert_allclose(
@@ -86,7 +86,7 @@ def test_shift_and_scale(
 @given(SCORES, SHARES, st.sampled_from([0.0, 0.01]))
 def test_sign_and_order_of_folds(differences: Vector, share: float, resolution: float) -> None:
     differences = differences - 0.5
-    mean, low, high, p_value = corrected_test(differences, share, resolution=resolution)
+    mean, low, high, p_value, _ = corrected_test(differences, share, resolution=resolution)
     same(
         corrected_test(-differences, share, resolution=resolution),
         Estimate(-mean, -high, -low, p_value),
@@ -119,8 +119,8 @@ def test_bounds_cut_and_no_more(scores: Vector, share: float) -> None:
 
 
 def test_differences_all_the_same() -> None:
-    assert corrected_test([0.0] * 5, 0.25) == (0, 0, 0, 1)
-    assert corrected_test([0.1] * 5, 0.25) == (
+    assert corrected_test([0.0] * 5, 0.25)[:4] == (0, 0, 0, 1)
+    assert corrected_test([0.1] * 5, 0.25)[:4] == (
         0.1,
         0.1,
         0.1,
@@ -152,7 +152,9 @@ def test_rows_that_stratified_folds_do_not_show() -> None:
     estimate = corrected_interval([0.8] * 10, 0.25, row_error=0.02)
     assert estimate[:3] == pytest.approx((0.8, 0.8 - 2.26215716 * 0.02, 0.8 + 2.26215716 * 0.02))
     scores = [0.7, 0.8, 0.9]
-    assert corrected_interval(scores, 0.5, row_error=1e-3) == corrected_interval(scores, 0.5)
+    assert (
+        corrected_interval(scores, 0.5, row_error=1e-3)[:3] == (corrected_interval(scores, 0.5)[:3])
+    )
 
 
 # One test set
@@ -197,7 +199,7 @@ def test_p_value_by_hand() -> None:
     same(estimate, Estimate(40, 40 - 47, 40 + 47, (1 + 20) / 100))
     same(bootstrap_test(40, np.append(samples, math.nan)), estimate)
     assert bootstrap_test(60, samples + 20).p_value == 1 / 100
-    assert bootstrap_test(0, np.zeros(99)) == (0, 0, 0, 1)
+    assert bootstrap_test(0, np.zeros(99))[:4] == (0, 0, 0, 1)
 
 
 def test_rounding_does_not_decide() -> None:
@@ -222,7 +224,7 @@ def test_least_reach_is_the_exact_interval_of_a_faultless_model() -> None:
     st.floats(0.5, 0.99),
 )
 def test_sign_of_the_bootstrap(samples: Vector, value: float, confidence: float) -> None:
-    mean, low, high, p_value = bootstrap_test(value, samples, confidence)
+    mean, low, high, p_value, _ = bootstrap_test(value, samples, confidence)
     same(bootstrap_test(-value, -samples, confidence), Estimate(-mean, -high, -low, p_value))
     assert low <= mean <= high
     assert 1 / (len(samples) + 1) <= p_value <= 1
