@@ -73,7 +73,7 @@ def record_keys(
             checkpoint.fingerprint,
             str(checkpoint.trust_remote_code),
             precision,
-            *_arithmetic_settings(device),
+            *_arithmetic_settings(device, precision),
             *settings,
         ),
         units,
@@ -92,9 +92,11 @@ def _library_versions() -> tuple[str, ...]:
     return tuple(versions)
 
 
-def _arithmetic_settings(device: torch.device) -> tuple[str, ...]:
-    """Return PyTorch's settings that may change a number on a device, as strings."""
+def _arithmetic_settings(device: torch.device, precision: Precision) -> tuple[str, ...]:
+    """Return what may change a number on a device, PyTorch's settings first, as strings."""
     import torch
+
+    from .network.devices import int8_activation_bits
 
     settings = [device.type]
     if torch.is_autocast_enabled(device.type):
@@ -104,6 +106,8 @@ def _arithmetic_settings(device: torch.device) -> tuple[str, ...]:
             settings.append(str(attrgetter(name)(torch.backends)))
     with suppress(RuntimeError):  # it is refused once the settings above were used
         settings.append(torch.get_float32_matmul_precision())
+    if precision == "int8":
+        settings.append(f"{int8_activation_bits()} bits")  # it depends on the processor's kind
     return tuple(settings)
 
 

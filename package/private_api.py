@@ -33,6 +33,7 @@ __all__ = [
     "pack_int8_weight",
     "pack_linear_weight",
     "prints_as_estimator",
+    "quantize_rows",
     "quiet_distiller",
     "score_function",
     "tree_nodes",
@@ -126,13 +127,14 @@ def has_packed_linear(weight: Any) -> bool:
     return True
 
 
-def int8_product(rows: Any, zero: int, weight: Any, scales: Any, zeros: Any) -> Any:
+def int8_product(rows: Any, weight: Any, scales: Any, zeros: Any) -> Any:
     """Multiply uint8 ``rows`` by a packed int8 weight with a scale and zero for each channel."""
     import torch
 
-    # Scale, zero point and type of the output, then the operation that follows: none.
+    # Scale and zero point of the rows; bias; scale, zero point and type of the output, then the
+    # operation that follows: none.
     output: tuple[Any, ...] = (1.0, 0, torch.float32, "none", [], "")
-    return torch.ops.onednn.qlinear_pointwise(rows, 1.0, zero, weight, scales, zeros, None, *output)
+    return torch.ops.onednn.qlinear_pointwise(rows, 1.0, 0, weight, scales, zeros, None, *output)
 
 
 def linear_product(
@@ -261,6 +263,17 @@ def pack_linear_weight(weight: Any) -> Any:
     import torch
 
     return torch.ops.mkldnn._reorder_linear_weight(weight)
+
+
+def quantize_rows(rows: Any) -> Any:
+    """Map each float32 row from its least to its largest number onto 0 to 255.
+
+    Returns uint8 of shape (n_rows, n_columns + 8): the last columns are the bytes of two float32
+    numbers for each row, its step and its least number.
+    """
+    import torch
+
+    return torch.ops.quantized.embedding_bag_byte_prepack(rows)
 
 
 def score_function(scorer: Any) -> Any:

@@ -86,7 +86,7 @@ class Backbone:
                 self._try_model(checkpoint)
                 parts = self._fuse(checkpoint) if fuses else None
             if precision != "float32":
-                self._reduce(precision, parts)
+                self._reduce(precision, checkpoint, parts)
 
     @property
     def stops_early(self) -> bool:
@@ -400,13 +400,16 @@ class Backbone:
             layer._modules.clear()  # only the states that enter the first one are read from now on
         return parts
 
-    def _reduce(self, precision: Precision, parts: Parts | None) -> None:
+    def _reduce(self, precision: Precision, checkpoint: Checkpoint, parts: Parts | None) -> None:
         """Convert the parameters; not the buffers, since rotary positions need every bit."""
         if precision == "int8":
             if parts is None:
-                quantize_linear_layers(self.model)
+                examples = self._probes(checkpoint)
+                quantize_linear_layers(
+                    self.model, lambda: [self._forward_alone(example) for example in examples]
+                )
             else:
-                self._fused = FusedLayers(*parts, make_linear=Int8Linear)
+                self._fused = FusedLayers(*parts, make_linear=lambda part: Int8Linear(*part))
         else:
             dtype = getattr(torch, precision)
             for parameter in self.model.parameters():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ...errors import UnsupportedModelError
-from ...private_api import has_half_precision, multiplies_bfloat16
+from ...private_api import has_half_precision, int8_product, multiplies_bfloat16, pack_int8_weight
 from ...validation import check_choice, invalid
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "PrecisionChoice",
     "check_precision",
     "fits_in_memory",
+    "int8_activation_bits",
     "is_out_of_memory",
     "keep_freed_memory",
     "resolve_device",
@@ -164,6 +165,21 @@ def _fastest(device: torch.device) -> Precision:
         generation, _ = torch.cuda.get_device_capability(device)
         return "bfloat16" if generation >= 8 else "float16" if generation == 7 else "float32"
     return "float32"
+
+
+@functools.cache
+def int8_activation_bits() -> int:
+    """Return the bits of activations in int8: 8 where the CPU adds their products exactly, else 7.
+
+    Without VNNI, products are added in 16 bits. The largest sums are tried, since oneDNN may be
+    kept from what a processor has.
+    """
+    import torch
+
+    rows = torch.full((32, 512), 255, dtype=torch.uint8)
+    weight = pack_int8_weight(torch.full((64, 512), 127, dtype=torch.int8))
+    product = int8_product(rows, weight, torch.ones(64), torch.zeros(64, dtype=torch.long))
+    return 8 if bool((product == 255 * 127 * 512).all()) else 7
 
 
 def tokens_per_batch(device: torch.device, widest: int) -> int:

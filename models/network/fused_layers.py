@@ -36,8 +36,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 # Called with rows of shape (n_tokens, in_features); returns (n_tokens, out_features).
 Linear: TypeAlias = Callable[..., Tensor]
-# Makes one of a weight, (out_features, in_features), and a bias, (out_features,) or None.
-MakeLinear: TypeAlias = Callable[[Tensor, Tensor | None], Linear]
 
 
 class PackedLinear:
@@ -86,14 +84,28 @@ class _Norm(NamedTuple):
         return layer_norm(states, states.shape[-1:], self.weight, self.bias, self.epsilon)
 
 
+class LinearParts(NamedTuple):
+    """A weight, (out_features, in_features), and what belongs to it.
+
+    ``bias`` is of shape (out_features,), and ``largest`` of shape (in_features,): the magnitudes
+    that the input features reached.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    largest: Tensor
+
+
+MakeLinear: TypeAlias = Callable[[LinearParts], Linear]
+
+
 class LayerParts(NamedTuple):
     """The parts of a layer.
 
-    ``linears`` are the weights and biases of the products: query with key and value, output of
-    attention, up, down.
+    ``linears`` are those of the products: query with key and value, output of attention, up, down.
     """
 
-    linears: list[tuple[Tensor, Tensor | None]]
+    linears: list[LinearParts]
     norms: list[_Norm]
     is_norm_first: bool
     attention: AttentionSettings
@@ -106,8 +118,8 @@ Parts: TypeAlias = tuple[list[LayerParts], "_Norm | None"]  # of all layers, and
 class FusedLayers:
     """The layers of a transformer, from the states that enter the first to those of the last.
 
-    Parameters are converted to ``dtype``. ``make_linear`` turns a weight and a bias into a function
-    of rows; None takes oneDNN's where it has one.
+    Parameters are converted to ``dtype``. ``make_linear`` turns the parts of a product into a
+    function of rows; None takes oneDNN's where it has one.
     """
 
     def __init__(
@@ -118,8 +130,13 @@ class FusedLayers:
         make_linear: MakeLinear | None = None,
     ) -> None:
         if make_linear is None:
-            is_packed = has_packed_linear(layers[0].linears[0][0].to(dtype))
-            make_linear = PackedLinear if is_packed else PlainLinear
+            is_packed = has_packed_linear(layers[0].linears[0].weight.to(dtype))
+            kind = PackedLinear if is_packed else PlainLinear
+
+            def make_linear(part: LinearParts) -> Linear:
+                bias = None if part.bias is None else part.bias.to(dtype)
+                return kind(part.weight.to(dtype), bias)
+
         self._layers = [_FusedLayer(layer, make_linear, dtype) for layer in layers]
         self._final_norm = None if final_norm is None else final_norm.to(dtype)
 
@@ -145,8 +162,7 @@ class FusedLayers:
 class _FusedLayer:
     def __init__(self, parts: LayerParts, make_linear: MakeLinear, dtype: torch.dtype) -> None:
         self._enter, self._leave, self._up, self._down = (
-            make_linear(weight.to(dtype), None if bias is None else bias.to(dtype))
-            for weight, bias in parts.linears
+            make_linear(part) for part in parts.linears
         )
         self._first_norm, self._second_norm = (norm.to(dtype) for norm in parts.norms)
         self._is_norm_first, self._activation = parts.is_norm_first, parts.activation
@@ -230,10 +246,10 @@ class _Calls:
         if self.kinds not in ("LLLLNLLN", "LLNLLN", "NLLLLNLL", "NLLNLL"):
             return None
         linears = [call for call in self._calls if not isinstance(call[0], nn.LayerNorm)]
-        *joint, leave, up, down = (_weight_and_bias(module) for module, *_ in linears)
+        *joint, leave, up, down = (_linear_parts(module, rows) for module, rows, _ in linears)
         activation = _find_activation(linears[-2][2], linears[-1][1])
-        n_features = sum(len(weight) for weight, _ in joint)
-        is_even = len({len(weight) for weight, _ in joint}) == 1  # else fewer keys than queries
+        n_features = sum(len(part.weight) for part in joint)
+        is_even = len({len(part.weight) for part in joint}) == 1  # else fewer keys than queries
         if activation is None or not is_even or n_features % (3 * attention.heads):
             return None
         return LayerParts(
@@ -252,19 +268,22 @@ def _find_activation(before: Tensor, after: Tensor) -> str | None:
     return None
 
 
-def _join(linears: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
-    """Return the weight and bias of one product for several of the same input."""
-    weight = torch.cat([weight for weight, _ in linears])
-    if all(bias is None for _, bias in linears):
-        return weight, None
-    biases = [part.new_zeros(len(part)) if bias is None else bias for part, bias in linears]
-    return weight, torch.cat(biases)
+def _join(linears: Sequence[LinearParts]) -> LinearParts:
+    """Return the parts of one product for several of the same input."""
+    weight = torch.cat([part.weight for part in linears])
+    if all(part.bias is None for part in linears):
+        return LinearParts(weight, None, linears[0].largest)
+    biases = [
+        part.weight.new_zeros(len(part.weight)) if part.bias is None else part.bias
+        for part in linears
+    ]
+    return LinearParts(weight, torch.cat(biases), linears[0].largest)
 
 
-def _weight_and_bias(module: Any) -> tuple[Tensor, Tensor | None]:
+def _linear_parts(module: Any, rows: Tensor) -> LinearParts:
     weight = module.weight.detach()
     weight = weight.T.contiguous() if isinstance(module, Conv1D) else weight
-    return weight, _detached(module.bias)
+    return LinearParts(weight, _detached(module.bias), rows.detach().flatten(0, -2).abs().amax(0))
 
 
 def _detached(tensor: Tensor | None) -> Tensor | None:

@@ -1,69 +1,143 @@
-"""Linear layers in 8 bits on the CPU: a scale per output channel and a scale per token.
+"""Linear layers in 8 bits on the CPU: a scale per output channel, a step and a least per token.
 
-Activations get 7 bits, since processors without VNNI add products of 8-bit numbers in 16 bits,
-which overflow. Each token has its own scale, so a text's vector does not depend on other texts.
+Each token has a scale of its own, so a text's vector does not depend on other texts. The few input
+features that reach far beyond the others would make every step of their tokens coarse; they are
+multiplied in float32 (T. Dettmers et al., "LLM.int8()", NeurIPS 2022). Which ones is found once,
+on arbitrary tokens. Processors without VNNI add products of 8-bit numbers in 16 bits, which
+overflow; there activations get 7 bits.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from ...errors import UnsupportedModelError
-from ...private_api import int8_product, pack_int8_weight
+from ...private_api import int8_product, pack_int8_weight, quantize_rows
+from .devices import int8_activation_bits
 from .fused_layers import ACTIVATIONS
 
-__all__ = ["Int8Linear", "quantize_linear_layers"]
+__all__ = ["Int8Linear", "largest_inputs", "quantize_linear_layers"]
 
-_ZERO = 64
-_LARGEST = 63
+_MOST_OUTLIERS = 6
+_FAR = 4  # times what the median feature reaches
+_N_BYTES = 8  # that `quantize_rows` adds to a row
+# Products of fewer rows add in another order, so that a text's numbers would depend on others.
+_FEWEST_ROWS = 16
 
 
 class Int8Linear(nn.Module):
     """A linear layer on integers, by oneDNN's kernels.
 
-    ``weight`` is of shape (out_features, in_features), float32. Vector-wise quantization: T.
-    Dettmers et al., "LLM.int8()", NeurIPS 2022, section 2.1.
+    ``weight`` is of shape (out_features, in_features), float32. ``largest``, of shape
+    (in_features,), are magnitudes that the input features reach; those that reach far beyond the
+    others stay in float32. None quantizes all of them.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        largest: Tensor | None = None,
+        n_bits: int | None = None,  # of activations; None is what the processor can do
+    ) -> None:
         super().__init__()
-        scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
-        integers = (weight / scale[:, None]).round().to(torch.int8)
-        self._weight = pack_int8_weight(integers)
         # Some layers ask the weight of the next one for its type, as T5's; it has no numbers.
         self.weight = torch.empty(weight.shape, device="meta")
+        n_features = weight.shape[1]
+        self._n_features = n_features
+        self._is_halved = (int8_activation_bits() if n_bits is None else n_bits) == 7
+        self._outliers = self._kept = None
+        exact: list[Tensor] = []
+        outliers = None if largest is None else _outliers(largest)
+        if outliers is not None:
+            self._outliers = outliers
+            self._kept = torch.ones(n_features).index_fill_(0, outliers, 0)
+            exact = [weight[:, outliers].T]
+            weight = weight * self._kept
+        scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+        integers = (weight / scale[:, None]).round()
+        # The bytes that hold the step and the least number of a row count nothing.
+        padded = nn.functional.pad(integers, (0, _N_BYTES)).to(torch.int8)
+        self._weight = pack_int8_weight(padded)
         self._scale = scale
         self._zero = torch.zeros(len(scale), dtype=torch.long)
-        self._bias = bias
+        constant = torch.zeros(len(scale)) if bias is None else bias
+        # Multiplied by what is exact in a row: its least number, one, and its outliers.
+        self._exact_weight = torch.cat(
+            [(integers.sum(dim=1) * scale)[None], constant[None], *exact]
+        ).contiguous()
 
     def forward(
         self, states: Tensor, activation: str | None = None, residual: Tensor | None = None
     ) -> Tensor:
         """Map states of shape (..., in_features); apply a function, or add what is given."""
-        rows = states.reshape(-1, states.shape[-1])
-        largest = torch.maximum(
-            rows.amax(dim=1, keepdim=True), rows.amin(dim=1, keepdim=True).neg_()
+        rows = states.reshape(-1, self._n_features).float()
+        n_rows = len(rows)
+        if n_rows < _FEWEST_ROWS:
+            rows = nn.functional.pad(rows, (0, 0, 0, _FEWEST_ROWS - n_rows))
+        integers = quantize_rows(rows if self._kept is None else rows * self._kept)
+        step, least = (
+            integers[:, self._n_features :]
+            .clone(memory_format=torch.contiguous_format)
+            .view(torch.float32)
+            .split(1, dim=1)
         )
-        scale = largest.clamp_(min=1e-12).div_(_LARGEST)
-        # Adding a half and cutting off rounds; int8 is converted several times faster than uint8.
-        integers = (
-            torch.mul(rows, scale.reciprocal()).add_(_ZERO + 0.5).to(torch.int8).view(torch.uint8)
-        )
-        product: Tensor = int8_product(integers, _ZERO, self._weight, self._scale, self._zero)
-        product.mul_(scale)
-        if self._bias is not None:
-            product.add_(self._bias)
+        if self._is_halved:
+            # Half of them lost a half as they were rounded down.
+            integers = integers.bitwise_right_shift_(1)
+            least = torch.add(least, step, alpha=0.5)
+            step = step * 2
+        product: Tensor = int8_product(integers, self._weight, self._scale, self._zero)
+        product.mul_(step)
+        exact = [least, torch.ones_like(least)]
+        if self._outliers is not None:
+            exact.append(rows.index_select(1, self._outliers))
+        product.addmm_(torch.cat(exact, dim=1), self._exact_weight)
+        product = product[:n_rows].view(*states.shape[:-1], -1)
         if activation is not None:
             product = ACTIVATIONS[activation](product)
-        if residual is not None:
-            product.add_(residual)
-        return product.view(*states.shape[:-1], -1)
+        return product if residual is None else product.add_(residual)
 
 
-def quantize_linear_layers(model: nn.Module) -> None:
-    """Replace every linear layer of ``model`` by an `Int8Linear`."""
+def _outliers(largest: Tensor) -> Tensor | None:
+    """Return the indices of the features that reach far beyond the others, None without any."""
+    reached, features = largest.topk(min(_MOST_OUTLIERS, len(largest)))
+    found = features[reached > _FAR * largest.median()]
+    return found.sort().values if len(found) else None
+
+
+def largest_inputs(model: nn.Module, run: Callable[[], Any]) -> dict[nn.Module, Tensor]:
+    """Return the largest magnitude of each input feature of linear layers while ``run`` runs."""
+    largest: dict[nn.Module, Tensor] = {}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        magnitudes = inputs[0].detach().flatten(0, -2).abs()
+        if len(magnitudes):
+            known = largest.get(module)
+            now = magnitudes.amax(dim=0)
+            largest[module] = now if known is None else torch.maximum(known, now)
+
+    hooks = [
+        module.register_forward_pre_hook(note)
+        for module in model.modules()
+        if isinstance(module, (nn.Linear, Conv1D))
+    ]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return largest
+
+
+def quantize_linear_layers(model: nn.Module, run: Callable[[], Any]) -> None:
+    """Replace every linear layer of ``model`` by an `Int8Linear`; ``run`` runs it on examples."""
+    largest = largest_inputs(model, run)
     n_replaced = 0
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
@@ -72,7 +146,7 @@ def quantize_linear_layers(model: nn.Module) -> None:
                 if isinstance(child, Conv1D):
                     weight = weight.T.contiguous()
                 bias = None if child.bias is None else child.bias.detach()
-                setattr(parent, name, Int8Linear(weight, bias))
+                setattr(parent, name, Int8Linear(weight, bias, largest.get(child)))
                 n_replaced += 1
     if not n_replaced:
         raise UnsupportedModelError(

@@ -185,9 +185,17 @@ def test_a_product_in_int8() -> None:
     weight = torch.tensor([[1, -2], [3, 4], [-127, 127]], dtype=torch.int8)
     rows = torch.tensor([[65, 66], [64, 0]], dtype=torch.uint8)
     product = private_api.int8_product(
-        rows, 64, private_api.pack_int8_weight(weight), torch.ones(3), torch.zeros(3).long()
+        rows, private_api.pack_int8_weight(weight), torch.ones(3), torch.zeros(3).long()
     )
-    assert torch.equal(product, (rows.float() - 64) @ weight.float().T)
+    assert torch.equal(product, rows.float() @ weight.float().T)
+
+
+def test_rows_in_int8() -> None:
+    rows = torch.tensor([[0.0, 255, 3, 2.6], [-1, 50, -0.5, 24.5], [2, 2, 2, 2]])
+    integers = private_api.quantize_rows(rows)
+    assert integers[:, :4].tolist() == [[0, 255, 3, 3], [0, 255, 2, 128], [0, 0, 0, 0]]
+    scales = integers[:, 4:].contiguous().view(torch.float32)
+    torch.testing.assert_close(scales, torch.tensor([[1, 0], [0.2, -1], [0, 2]]))
 
 
 def test_an_estimator_with_its_own_representation_is_wrapped_like_any() -> None:
