@@ -27,6 +27,8 @@ from bertvectorizer.models.checkpoint.output_spec import Part, every_part
 from bertvectorizer.models.checkpoint.post_modules import merge_parts
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.encode_texts import _fetch, open_store, record_keys
+from bertvectorizer.models.network import devices
+from bertvectorizer.models.network.devices import Precision
 from bertvectorizer.models.network.encoder import load_encoder
 from bertvectorizer.models.pooling.tokens import POOLINGS
 from bertvectorizer.models.store.embedding_store import EmbeddingStore
@@ -118,6 +120,20 @@ def test_another_version_of_a_library_is_another_key(
     assert keys() != before
     monkeypatch.undo()
     assert keys() == before
+
+
+def test_the_bits_of_the_processor_s_activations_change_the_keys_of_int8_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys(precision: Precision) -> list[bytes]:
+        return record_keys(engine.checkpoint, precision, torch.device("cpu"), [], ["a bat"])
+
+    seen = []
+    for n_bits in (7, 8):
+        monkeypatch.setattr(devices, "int8_activation_bits", lambda n_bits=n_bits: n_bits)
+        seen.append((keys("float32"), keys("int8")))
+    assert seen[0][0] == seen[1][0]
+    assert seen[0][1] != seen[1][1]
 
 
 class TestOpenStore:
