@@ -17,7 +17,8 @@ class Batches:
     """Indices of sequences in batches, the longest first, so that memory peaks in the first batch.
 
     ``lengths``, of shape (n_sequences,), counts tokens; empty sequences are left out. A batch
-    exceeds ``budget`` tokens only if it is a single sequence.
+    exceeds ``budget`` tokens only if it is a single sequence. Where ``side_by_side`` batches run at
+    a time, those that have tokens for a few only are smaller, so that all end together.
 
     Examples
     --------
@@ -25,12 +26,17 @@ class Batches:
     [[1], [2, 0]]
     """
 
-    def __init__(self, lengths: NDArray[np.int64], budget: int) -> None:
+    def __init__(self, lengths: NDArray[np.int64], budget: int, side_by_side: int = 1) -> None:
         order = np.argsort(-lengths, kind="stable")
         self._order = order[: np.count_nonzero(lengths)]
         self._ends = np.cumsum(lengths[self._order])
         self._lengths = lengths
         self._position = 0
+        if side_by_side > 1 and len(self._order):
+            n_tokens = int(self._ends[-1])
+            n_batches = side_by_side * -(-n_tokens // (side_by_side * budget))
+            longest = int(lengths[self._order[0]])
+            budget = min(budget, n_tokens // n_batches + longest)
         self.budget = budget
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ..torch_threads import lock_held_by_forks, use_one_thread_in_forks
 from .backbone import Backbone
 from .batching import Batches
 from .devices import Precision, fits_in_memory, keep_freed_memory, tokens_per_batch
+from .parallel import changes_itself, n_runners, run_side_by_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +71,15 @@ class Encoder:
         self.check_finite(pooled)
         return _join_windows(pooled, tokenized)
 
+    @cached_property
+    def _changes_itself(self) -> bool:
+        def example(length: int) -> None:
+            ids, lengths = self.backbone.tokens(length), np.array([length])
+            self.backbone.hidden_states(ids, lengths, [self.checkpoint.n_layers])
+
+        with torch.inference_mode():
+            return changes_itself(self.backbone.model, self.checkpoint.text_config, example)
+
     def check_finite(self, vectors: NDArray[np.float32]) -> None:
         """Raise if a number is infinite or NaN, before it is stored."""
         if np.isfinite(vectors).all():
@@ -93,16 +103,16 @@ class Encoder:
         batch_tokens: int | None = None,
         progress: Callable[[int], Any] | None = None,
     ) -> None:
-        """Run the network over sequences, batch by batch.
+        """Run the network over sequences, batch by batch, or several batches at a time.
 
         ``lengths`` is of shape (n_sequences,); 0 leaves a sequence out. ``take`` gets the indices
         of the sequences in a batch, their lengths, and the hidden states of each layer, of shape
-        (n_tokens, hidden), sequence after sequence. The rest is as for `encode`.
+        (n_tokens, hidden), sequence after sequence; other threads may call it. The rest is as for
+        `encode`.
         """
         wanted = set(layers)
-        batches = Batches(
-            lengths, batch_tokens or tokens_per_batch(self.device, self.checkpoint.widest)
-        )
+        budget = batch_tokens or tokens_per_batch(self.device, self.checkpoint.widest)
+        left = lengths.copy()  # 0 where done
 
         def run_batch(batch: NDArray[np.int64]) -> None:
             starts, n_tokens = sequences.offsets[batch], lengths[batch]
@@ -112,10 +122,21 @@ class Encoder:
                 states = self.backbone.hidden_states(sequences.ids[tokens], n_tokens, wanted, types)
                 take(batch, n_tokens, states)
 
+        def fits(batch: NDArray[np.int64]) -> bool:
+            return fits_in_memory(partial(run_batch, batch), self.device)
+
+        def done(batch: NDArray[np.int64]) -> None:
+            left[batch] = 0
+            if progress is not None:
+                progress(int(lengths[batch].sum()))
+
+        runners = n_runners(self.device)
+        if runners > 1 and left.sum() > budget and not self._changes_itself:
+            run_side_by_side(fits, iter(Batches(lengths, budget, runners)), runners, done)
+        batches = Batches(left, budget)  # all, or what did not fit beside others
         for batch in batches:
-            if fits_in_memory(partial(run_batch, batch), self.device):
-                if progress is not None:
-                    progress(int(lengths[batch].sum()))
+            if fits(batch):
+                done(batch)
             elif not batches.halve(batch):
                 raise OutOfMemoryError(
                     f"One sequence of {lengths[batch[0]]} tokens does not fit into the memory of"

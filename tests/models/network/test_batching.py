@@ -72,3 +72,10 @@ def test_a_single_sequence_cannot_be_halved() -> None:
 @pytest.mark.parametrize("lengths", [[], [0, 0]])
 def test_nothing_to_do(lengths: list[int]) -> None:
     assert list(Batches(np.array(lengths, dtype=np.int64), budget=8)) == []
+
+
+def test_few_batches_side_by_side_are_of_like_size() -> None:
+    lengths = np.full(30, 10)
+    assert [len(batch) for batch in Batches(lengths, 200)] == [20, 10]
+    assert [len(batch) for batch in Batches(lengths, 200, side_by_side=2)] == [16, 14]
+    assert [len(batch) for batch in Batches(lengths, 10, side_by_side=2)] == [1] * 30
