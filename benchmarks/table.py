@@ -352,9 +352,30 @@ def latency_table(result: dict[str, Any]) -> str:
     return f"{describe_machine(result['machine'])}\n\n{table}"
 
 
+def busy_table(result: dict[str, Any]) -> str:
+    """Return the table of ``benchmarks.busy``."""
+    rows = [
+        [
+            f"{case['name']}, {case['texts']:,} texts",
+            row["contender"],
+            _show(row["texts_per_second"], ",.1f"),
+            _show(row["ratio"], ".2f"),
+        ]
+        for case in result["cases"]
+        for row in case["rows"]
+    ]
+    settings = result["settings"]
+    return (
+        f"{describe_machine(result['machine'])} {settings['loops']} busy loops,"
+        f" {settings['rounds']} counted rounds.\n\n"
+        + markdown(["texts", "contender", "texts/s", "ratio"], rows)
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "encode": encode_table,
     "encode-cuda": encode_table,
+    "busy": busy_table,
     "latency": latency_table,
     "accuracy": accuracy_table,
     "memory": memory_table,
