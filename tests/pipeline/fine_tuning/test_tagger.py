@@ -160,6 +160,12 @@ def test_a_weight_of_2_counts_as_the_sentence_twice(tiny_model: ModelFactory) ->
     )
 
 
+def test_sentences_of_a_group_are_not_split_for_validation(tiny_model: ModelFactory) -> None:
+    tagger = make(tiny_model("bert"), early_stopping=True)
+    with pytest.raises(InvalidParameterError, match="groups must be at least two"):
+        tagger.fit(X, Y, groups=["one document"] * len(X))
+
+
 def test_validation_does_not_count_unknown_tags(tiny_model: ModelFactory) -> None:
     tagger = make(tiny_model("bert"), epochs=3, early_stopping=True, n_iter_no_change=3)
     y_val = [["B-NEW", *tags[1:]] for tags in Y]  # which makes B of an I behind it
