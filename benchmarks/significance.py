@@ -1,201 +1,198 @@
 """Simulation: how often intervals hold the truth, and how often tests find what is not there.
 
-Run ``python -m benchmarks.significance``.
+Run ``python -m benchmarks.significance``. It goes on where it was ended: what is done is kept in
+``results/significance.json``, by part and world. ``--parts`` names those to run (again with
+``--fresh``). Each data set has a seed, from 0 on.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.linear_model import RidgeClassifier
 
-from .common import installed, machine, parser, write
+from .common import RESULTS, installed, machine, parser, write
+from .learned_worlds import World, judge_family, judge_trials
 from .significance_table import significance_table
-from .simulation import (
-    METRICS,
-    Floats,
-    World,
-    coverage,
-    cross_validate,
-    exact,
-    family,
-    fit,
-    held_back,
-    paired,
-    predict,
-    rate,
-)
+from .simulation import TEST_SETS, check_classifier, held_back, rate
 
-DESIGNS = [(2, 5), (1, 5), (1, 10), (5, 2)]
-DEFAULT = DESIGNS[0]
+ALL_DESIGNS = ((2, 5), (1, 5), (10, 5), (5, 2), (1, 10))
 WORLDS = [
-    World("two classes of equal size"),
-    World("the same, half of the features shared", n_shared=5),
-    World("200 rows, 100 features", n_rows=200, n_features=100, n_shared=50),
-    World("nearly faultless", separation=4.7, n_shared=5),
-    World("15 % of 600 rows are of one class", n_rows=600, minority=0.15, n_shared=5),
+    World("60 rows", "centroid", n_rows=60, designs=ALL_DESIGNS),
+    World("120 rows", "discriminant", n_rows=120),
+    World("3 classes, 300 rows", "neighbours", shares=(0.5, 0.3, 0.2)),
+    World("20 % of 250 rows", "discriminant", n_rows=250, shares=(0.8, 0.2), designs=ALL_DESIGNS),
+    World("10 % of 400 rows", "discriminant", n_rows=400, shares=(0.9, 0.1), separation=2.0),
+    World("12 % of 1,000 rows", "tree", n_rows=1000, shares=(0.88, 0.12)),
+    World("6 % of 2,000 rows", "discriminant", n_rows=2000, shares=(0.94, 0.06)),
     World(
-        "15 % of 200 rows, hardly to be told", n_rows=200, minority=0.15, separation=1.0, n_shared=5
+        "5 classes, 400 rows",
+        "centroid",
+        n_rows=400,
+        shares=(0.4, 0.25, 0.15, 0.12, 0.08),
+        separation=2.2,
     ),
+    World("8 classes, 800 rows", "neighbours", n_rows=800, shares=(0.125,) * 8, separation=2.5),
+    World("40 features, 200 rows", "discriminant", n_rows=200, n_features=40, n_shared=20),
+    World("nearly faultless, 200 rows", "discriminant", n_rows=200, separation=4.7),
+    World(
+        "groups of 4 equal rows, 18 % of 400",
+        "discriminant",
+        n_rows=400,
+        shares=(0.82, 0.18),
+        sizes=(4,),
+        likeness=1.0,
+    ),
+    World(
+        "groups of 1 to 8 rows, 30 % of 500",
+        "neighbours",
+        n_rows=500,
+        shares=(0.7, 0.3),
+        sizes=(1, 2, 3, 8),
+        likeness=0.5,
+    ),
+    World("numbers, 60 rows", "linear", n_rows=60, shares=(), designs=ALL_DESIGNS),
+    World("numbers, 400 rows", "tree", n_rows=400, shares=()),
+    World("numbers, groups of 3", "neighbours", n_rows=300, shares=(), sizes=(3,), likeness=0.8),
 ]
 GAINS = [
-    World(f"gain in separation {gain:.1f}", n_shared=5, gain=gain) for gain in (0.1, 0.2, 0.4, 0.6)
+    World(f"{n_rows} rows, gain {gain:.0%}", "discriminant", n_rows=n_rows, gain=gain)
+    for n_rows in (200, 300)
+    for gain in (0.2, 0.4, 0.6)
 ]
+_GAIN_METRICS = ("accuracy", "f1_macro", "brier_score")
 FAMILIES = [
-    World("3 baselines, 8 contenders, nothing shared", n_members=11),
-    World("3 baselines, 8 contenders, half shared", n_members=11, n_shared=5),
+    World("3 baselines, 8 contenders, nothing shared", "discriminant", n_members=11, n_shared=0),
+    World("3 baselines, 8 contenders, half shared", "discriminant", n_members=11),
     World(
         "3 baselines, 8 contenders, 15 % of one class",
+        "discriminant",
         n_rows=600,
-        minority=0.15,
+        shares=(0.85, 0.15),
         n_members=11,
-        n_shared=5,
     ),
 ]
 N_BASELINES = 3
 N_TRAIN = 300
-TEST_SETS = [
-    World("100 rows", n_rows=100, n_shared=5),
-    World("500 rows", n_rows=500, n_shared=5),
-    World("500 rows, 15 % of one class", n_rows=500, minority=0.15, n_shared=5),
-    World("200 rows, nearly faultless", n_rows=200, separation=4.7, n_shared=5),
-]
+PARTS = ("intervals", "power", "families", "held_back")
+_PORTION = 25
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run the benchmark."""
     known = parser(__doc__)
-    known.add_argument("--data-sets", type=int, default=2000, help="data sets for each figure")
+    known.add_argument("--data-sets", type=int, default=500, help="data sets for each figure")
     known.add_argument("--jobs", type=int, default=2, help="processes")
+    known.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to run")
+    known.add_argument("--fresh", action="store_true", help="run what is done already again")
     options = known.parse_args(None if arguments is None else list(arguments))
-    start = time.perf_counter()
+    name = options.name or "significance"
     check_classifier()
-    seeds = list(range(options.data_sets))
-    result: dict[str, Any] = {"machine": machine(), "settings": _settings(options.data_sets)}
-    with Parallel(n_jobs=options.jobs) as parallel:
-        judged = [_judge(parallel, world, seeds, DESIGNS) for world in WORLDS]
-        # The second world has the first one's data, but for what the second member sees.
-        result["intervals"] = [
-            row for index, (intervals, _) in enumerate(judged) if index != 1 for row in intervals
-        ]
-        result["alarms"] = [row for _, pairs in judged for row in pairs]
-        result["power"] = [
-            row
-            for world in GAINS
-            for row in _judge(parallel, world, seeds, [DEFAULT])[1]
-            if row["metric"] == METRICS[0]
-        ]
-        result["families"] = [_family(parallel, world, seeds) for world in FAMILIES]
-        result["held_back"] = [
-            row for world in TEST_SETS for row in _held_back(parallel, world, seeds)
-        ]
-    result["minutes"] = (time.perf_counter() - start) / 60
-    print("\n" + significance_table(result))
-    write(options.name or "significance", result)
-
-
-def check_classifier() -> None:
-    """Compare the classifier with scikit-learn's, and its exact score with a large test set."""
-    world = World("check", n_rows=300_000)
-    features, target = world.draw(np.random.default_rng(0))
-    model = fit(features[:, :300], target[:300])
-    for member, columns in enumerate(features):
-        theirs = RidgeClassifier().fit(columns[:300], target[:300]).predict(columns[300:]) > 0
-        ours = predict(features[:, 300:], *model)[member]
-        if (ours != theirs).mean() > 1e-5 or abs(
-            (ours == (target[300:] > 0)).mean() - exact(world, *model)[member, 0]
-        ) > 4e-3:
-            raise AssertionError("the simulation's classifier is not what it should be")
-
-
-def _settings(n_data_sets: int) -> dict[str, Any]:
-    return {
-        "data_sets": n_data_sets,
+    settings = {
+        "data_sets": options.data_sets,
+        "seeds": f"0 to {options.data_sets - 1}",
         "scipy": installed("scipy"),
-        "designs": DESIGNS,
         "worlds": [asdict(world) for world in (*WORLDS, *GAINS, *FAMILIES)],
         "test_sets": [asdict(world) for world in TEST_SETS],
         "train_rows_before_test_set": N_TRAIN,
         "baselines": N_BASELINES,
     }
+    result = _read(name, settings)
+    seeds = list(range(options.data_sets))
+    with Parallel(n_jobs=options.jobs) as parallel:
+        for part in options.parts:
+            worlds, run = _RUNS[part]
+            done = {} if options.fresh else result[part]
+            result[part] = done
+            for world in worlds:
+                if world.name in done:
+                    continue
+                print(f"{part}: {world.name}", file=sys.stderr, flush=True)
+                start = time.perf_counter()
+                portions = [seeds[at : at + _PORTION] for at in range(0, len(seeds), _PORTION)]
+                found = parallel(delayed(run)(world, portion) for portion in portions)
+                done[world.name] = _SUMMARIES[part]([one for portion in found for one in portion])
+                result["minutes"] += (time.perf_counter() - start) / 60
+                write(name, result)
+    print("\n" + significance_table(result))
 
 
-def _portions(seeds: list[int]) -> list[list[int]]:
-    return [seeds[start : start + 250] for start in range(0, len(seeds), 250)]
+def _read(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what is done by the same settings."""
+    path = RESULTS / f"{name}.json"
+    settings = json.loads(json.dumps(settings))
+    if path.exists():
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if result["settings"] == settings:
+            return result
+    parts = {part: {} for part in PARTS}
+    return {"machine": machine(), "settings": settings, "minutes": 0.0, **parts}
 
 
-def _simulate(
-    parallel: Parallel, world: World, seeds: list[int], designs: list[tuple[int, int]]
-) -> list[tuple[Floats, Floats]]:
-    """Return for each design all scores and exact scores, see `cross_validate`."""
-    print(world.name, file=sys.stderr)
-    portions = parallel(
-        delayed(cross_validate)(world, designs, portion) for portion in _portions(seeds)
-    )
+def _judge(world: World, seeds: list[int]) -> list[list[dict[str, Any]]]:
+    return [judge_trials(world, seed) for seed in seeds]
+
+
+def _judge_gain(world: World, seeds: list[int]) -> list[list[dict[str, Any]]]:
+    world = replace(world, designs=((2, 5),))
     return [
-        tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        for parts in zip(*portions, strict=True)
-    ]  # type: ignore[misc]
-
-
-def _judge(
-    parallel: Parallel, world: World, seeds: list[int], designs: list[tuple[int, int]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return a row for each metric and design: intervals, and differences of last to first."""
-    cases, intervals, pairs = [], [], []
-    for (repeats, folds), (scores, truths) in zip(
-        designs, _simulate(parallel, world, seeds, designs), strict=True
-    ):
-        for index, metric in enumerate(METRICS):
-            first, last = scores[:, :, 0, index], scores[:, :, -1, index]
-            truth, other = (float(truths[:, :, member, index].mean()) for member in (0, -1))
-            # Members that are equal by construction differ by nothing, whatever their estimated
-            # truths are.
-            difference = other - truth if world.gain else 0.0
-            cases.append({"world": world.name, "metric": metric, "folds": f"{repeats} x {folds}"})
-            intervals.append(
-                delayed(coverage)(first, truth, 1 / (folds - 1), world.n_rows, metric == "accuracy")
-            )
-            pairs.append(delayed(paired)(last - first, difference, 1 / (folds - 1), world.n_rows))
-    done = parallel([*intervals, *pairs])
-    return tuple(
-        [where | row for where, row in zip(cases, half, strict=True)]
-        for half in (done[: len(cases)], done[len(cases) :])
-    )  # type: ignore[return-value]
-
-
-def _family(parallel: Parallel, world: World, seeds: list[int]) -> dict[str, Any]:
-    ((scores, _),) = _simulate(parallel, world, seeds, [DEFAULT])
-    repeats, folds = DEFAULT
-    return {
-        "world": world.name,
-        "folds": f"{repeats} x {folds}",
-        **family(scores[..., 0], N_BASELINES, 1 / (folds - 1), world.n_rows),
-    }
-
-
-def _held_back(parallel: Parallel, world: World, seeds: list[int]) -> list[dict[str, Any]]:
-    print(world.name, file=sys.stderr)
-    portions = parallel(delayed(held_back)(world, N_TRAIN, portion) for portion in _portions(seeds))
-    verdicts = {
-        name: rate(np.concatenate([portion[name] for portion in portions])) for name in portions[0]
-    }
-    return [
-        {
-            "world": world.name,
-            "metric": m,
-            "covered": verdicts[f"{m} covered"],
-            "found": verdicts[f"{m} found"],
-        }
-        for m in METRICS
+        [row for row in judge_trials(world, seed) if row["metric"] in _GAIN_METRICS]
+        for seed in seeds
     ]
 
+
+def _judge_family(world: World, seeds: list[int]) -> list[dict[str, bool]]:
+    world = replace(world, designs=((2, 5),))
+    return [judge_family(world, N_BASELINES, seed) for seed in seeds]
+
+
+def _hold_back(world: Any, seeds: list[int]) -> list[dict[str, bool]]:
+    found = held_back(world, N_TRAIN, seeds)
+    return [{key: bool(value[at]) for key, value in found.items()} for at in range(len(seeds))]
+
+
+def _summarize(trials: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return rates by design and metric, and beside them those by the scores of folds alone."""
+    rows = []
+    for of_seeds in zip(*trials, strict=True):
+        truth = float(np.mean([row["truth"] for row in of_seeds]))
+        row = {"folds": of_seeds[0]["folds"], "metric": of_seeds[0]["metric"], "truth": truth}
+        for key in ("interval", "interval_by_folds"):
+            low, high = np.array([one[key] for one in of_seeds], dtype=float).T
+            row[key] = {
+                "covered": rate((low <= truth) & (truth <= high)),
+                "width": float(np.nanmean(high - low)),
+            }
+        for key in ("p", "p_by_folds"):
+            row[key] = {"found": rate(np.array([one[key] for one in of_seeds]) < 0.05)}
+        methods = [one["methods"] for one in of_seeds]
+        row["methods"] = [max(set(kind), key=kind.count) for kind in zip(*methods, strict=True)]
+        rows.append(row)
+    return rows
+
+
+def _rates(trials: list[dict[str, bool]]) -> dict[str, list[float]]:
+    return {key: rate(np.array([trial[key] for trial in trials])) for key in trials[0]}
+
+
+_RUNS: dict[str, tuple[list[Any], Callable[[Any, list[int]], list[Any]]]] = {
+    "intervals": (WORLDS, _judge),
+    "power": (GAINS, _judge_gain),
+    "families": (FAMILIES, _judge_family),
+    "held_back": (TEST_SETS, _hold_back),
+}
+_SUMMARIES: dict[str, Callable[[list[Any]], Any]] = {
+    "intervals": _summarize,
+    "power": _summarize,
+    "families": _rates,
+    "held_back": _rates,
+}
 
 if __name__ == "__main__":
     main()

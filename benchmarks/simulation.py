@@ -1,4 +1,4 @@
-"""Cross-validation in worlds whose truth is known, for ``benchmarks.significance``.
+"""Held-back test sets from worlds whose truth is known exactly, for ``benchmarks.significance``.
 
 Every world has two classes. A member of a comparison sees Gaussian features, some of its own and
 some shared by all; the classes differ in their means. A ridge classifier is linear, so its accuracy
@@ -7,21 +7,17 @@ and macro-F1 on endlessly many rows are known exactly.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from sklearn.model_selection import RepeatedStratifiedKFold
+from sklearn.linear_model import RidgeClassifier
 
 from bertvectorizer.pipeline.comparison.statistics import (
     bootstrap_interval,
     bootstrap_test,
-    corrected_interval,
-    corrected_test,
-    holm,
     resample_rows,
 )
 
@@ -66,6 +62,14 @@ class World:
         return features + target[:, None] * self.offsets()[:, None] / 2, target
 
 
+TEST_SETS = [
+    World("100 rows", n_rows=100, n_shared=5),
+    World("500 rows", n_rows=500, n_shared=5),
+    World("500 rows, 15 % of one class", n_rows=500, minority=0.15, n_shared=5),
+    World("200 rows, nearly faultless", n_rows=200, separation=4.7, n_shared=5),
+]
+
+
 def fit(features: Floats, target: Floats, alpha: float = 1.0) -> tuple[Floats, Floats]:
     """Fit what ``RidgeClassifier(alpha)`` fits, for each member.
 
@@ -98,17 +102,6 @@ def metrics(
     return np.stack([right / (right + wrong), (f1[0] + f1[1]) / 2], axis=-1)
 
 
-def score(predicted: NDArray[np.bool_], target: Floats) -> Floats:
-    """Return the metrics of each member. *Shape:* ``(n_members, n_metrics)``."""
-    positive = target > 0
-    hits, called, n_positive = (
-        (predicted & positive).sum(axis=1),
-        predicted.sum(axis=1),
-        positive.sum(),
-    )
-    return metrics(hits, called - hits, n_positive - hits, len(target) - called - n_positive + hits)
-
-
 def exact(world: World, weights: Floats, intercepts: Floats) -> Floats:
     """Return the metrics on endlessly many rows. *Shape:* ``(n_members, n_metrics)``."""
     length = np.linalg.norm(weights, axis=1)
@@ -121,117 +114,18 @@ def exact(world: World, weights: Floats, intercepts: Floats) -> Floats:
     return metrics(share * found, (1 - share) * (1 - kept), share * (1 - found), (1 - share) * kept)
 
 
-def cross_validate(
-    world: World, designs: list[tuple[int, int]], seeds: list[int]
-) -> list[tuple[Floats, Floats]]:
-    """Cross-validate all members on data sets of the world.
-
-    Returns
-    -------
-    list
-        For each design (repeats, folds) the scores of folds and the exact scores of the models that
-        were fitted for them. *Shape of both:* ``(n_data_sets, n_folds, n_members, n_metrics)``.
-    """
-    results: list[tuple[list[Any], list[Any]]] = [([], []) for _ in designs]
-    for seed in seeds:
-        features, target = world.draw(np.random.default_rng(seed))
-        for (repeats, folds), (scores, truths) in zip(designs, results, strict=True):
-            splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
-            fold_scores, fold_truths = [], []
-            for train, test in splitter.split(target, target):
-                model = fit(features[:, train], target[train])
-                fold_scores.append(score(predict(features[:, test], *model), target[test]))
-                fold_truths.append(exact(world, *model))
-            scores.append(fold_scores)
-            truths.append(fold_truths)
-    return [(np.asarray(scores), np.asarray(truths)) for scores, truths in results]
-
-
-def coverage(
-    scores: Floats, truth: float, test_share: float, n_rows: int, is_share: bool
-) -> dict[str, Any]:
-    """Return how often intervals hold the truth. *Shape of scores:* ``(n_data_sets, n_folds)``.
-
-    Only a score that is a share of the rows, such as accuracy, has a known error of rows.
-    """
-    resolution = _resolution(n_rows, test_share)
-    means = scores.mean(axis=1)
-    row_errors = np.sqrt(means * (1 - means) / n_rows) if is_share else np.zeros(len(means))
-    estimates, folds_only = (
-        np.array(
-            [
-                corrected_interval(
-                    row, test_share, resolution=resolution, row_error=float(error), bounds=(0, 1)
-                )
-                for row, error in zip(scores, errors, strict=True)
-            ]
-        )
-        for errors in (row_errors, np.zeros(len(means)))
-    )
-    plain = stats.t.ppf(1 - LEVEL / 2, scores.shape[1] - 1) * stats.sem(scores, axis=1)
-    return {
-        "truth": truth,
-        "covered_by_folds_only": rate((folds_only[:, 1] <= truth) & (truth <= folds_only[:, 2])),
-        "covered": rate((estimates[:, 1] <= truth) & (truth <= estimates[:, 2])),
-        "covered_uncorrected": rate(np.abs(means - truth) <= plain),
-        # Half the mean width, over what a normal distribution of the means would need.
-        "width": float((estimates[:, 2] - estimates[:, 1]).mean() / 2 / (1.96 * means.std())),
-    }
-
-
-def paired(differences: Floats, truth: float, test_share: float, n_rows: int) -> dict[str, Any]:
-    """Return how often a difference ``(n_data_sets, n_folds)`` is found, and covered."""
-    estimates = np.array(
-        [
-            corrected_test(row, test_share, resolution=_resolution(n_rows, test_share))
-            for row in differences
-        ]
-    )
-    return {
-        "truth": truth,
-        "found": rate(estimates[:, 3] < LEVEL),
-        "found_uncorrected": rate(uncorrected(differences) < LEVEL),
-        "covered": rate((estimates[:, 1] <= truth) & (truth <= estimates[:, 2])),
-    }
-
-
-def uncorrected(differences: Floats) -> Floats:
-    """Return p-values of the paired t-test along axis 1; 1 if all differences are 0."""
-    varies = np.ptp(differences, axis=1) > 0
-    p_values = np.where((differences == 0).all(axis=1), 1.0, 0.0)
-    p_values[varies] = stats.ttest_1samp(differences[varies], 0, axis=1).pvalue
-    return p_values
-
-
-def family(scores: Floats, n_baselines: int, test_share: float, n_rows: int) -> dict[str, Any]:
-    """Compare with the best baseline; the first members are the baselines.
-
-    As `compare` does: the test of the first contender is declared and not corrected, the other
-    contenders are the exploratory family, baselines are not tested. And all as one family.
-
-    *Shape of scores:* ``(n_data_sets, n_folds, n_members)``. All members are equally good: any
-    verdict is a false alarm.
-    """
-    resolution = _resolution(n_rows, test_share)
-    alarms: defaultdict[str, list[bool]] = defaultdict(list)
-    for folds in scores:
-        best = int(folds[:, :n_baselines].mean(axis=0).argmax())
-        differences = np.delete(folds - folds[:, [best]], best, axis=1).T
-        raw = np.array(
-            [corrected_test(row, test_share, resolution=resolution).p_value for row in differences]
-        )
-        declared = n_baselines - 1  # the best baseline is no longer among them
-        alarms["declared"].append(raw[declared] < LEVEL)
-        alarms["declared_better"].append(raw[declared] < LEVEL and differences[declared].mean() > 0)
-        alarms["exploratory"].append((holm(raw[declared + 1 :]) < LEVEL).any())
-        found = holm(raw) < LEVEL
-        alarms["any"].append(found.any())
-        alarms["contender_better"].append(
-            (found & (differences.mean(axis=1) > 0))[n_baselines - 1 :].any()
-        )
-        alarms["any_without_holm"].append((raw < LEVEL).any())
-        alarms["any_uncorrected"].append((holm(uncorrected(differences)) < LEVEL).any())
-    return {name: rate(np.array(values)) for name, values in alarms.items()}
+def check_classifier() -> None:
+    """Compare the classifier with scikit-learn's, and its exact score with a large test set."""
+    world = World("check", n_rows=300_000)
+    features, target = world.draw(np.random.default_rng(0))
+    model = fit(features[:, :300], target[:300])
+    for member, columns in enumerate(features):
+        theirs = RidgeClassifier().fit(columns[:300], target[:300]).predict(columns[300:]) > 0
+        ours = predict(features[:, 300:], *model)[member]
+        if (ours != theirs).mean() > 1e-5 or abs(
+            (ours == (target[300:] > 0)).mean() - exact(world, *model)[member, 0]
+        ) > 4e-3:
+            raise AssertionError("the simulation's classifier is not what it should be")
 
 
 def held_back(world: World, n_train_rows: int, seeds: list[int]) -> dict[str, NDArray[np.bool_]]:
@@ -287,10 +181,6 @@ def _of_kinds(counts: Floats) -> Floats:
         [cells.sum(axis=3), cells.sum(axis=2)], axis=1
     )  # sample, model, target, prediction
     return metrics(tables[..., 1, 1], tables[..., 0, 1], tables[..., 1, 0], tables[..., 0, 0])
-
-
-def _resolution(n_rows: int, test_share: float) -> float:
-    return (1 + test_share) / (test_share * n_rows)  # one row of a fold
 
 
 def rate(events: NDArray[np.bool_]) -> list[float]:

@@ -181,7 +181,7 @@ def hanley_mcneil_error(auc: float, with_class: ArrayLike, without: ArrayLike) -
     Examples
     --------
     >>> round(hanley_mcneil_error(0.9, 50, 50), 4)
-    0.0309
+    0.0321
     """
     n_with, n_without = (np.atleast_1d(np.asarray(n, float)) for n in (with_class, without))
     area = np.minimum(max(auc, 0.5), 1 - 0.5 / (n_with + 1))
