@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
+from ....validation import short_repr
 from ..folds import count_units
 from ..statistics import (
     AVERAGE_PRECISION,
@@ -42,6 +43,7 @@ __all__ = [
     "estimate_score",
     "has_no_interval",
     "judge",
+    "known_misses",
     "pool_scores",
     "variance_factor",
 ]
@@ -50,6 +52,7 @@ __all__ = [
 _LARGEST_OVERLAP = 1.25  # Nadeau and Bengio's term of training sets of 80 %: more is never needed
 _RARE_CLASS, _RARE_CLASS_PAIRED = 1.75, 0.75  # what a rare class adds to the factor
 _LEAST_ROWS = 10  # that decide a difference, for a test by rows
+_FEW_UNITS, _FEW_OF_CLASS = 60, 15  # rows or groups that the simulations begin at
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,57 @@ def estimate_difference(
             )
     reach = metric.bounds[1] - metric.bounds[0]  # the largest possible difference
     return found._replace(low=max(found.low, -reach), high=min(found.high, reach))
+
+
+def known_misses(metric: Metric, target: Target, folds: Folds) -> list[str]:
+    """Return why the interval of a metric may not hold what it promises on this data.
+
+    Each is a clause that can follow "since". An empty list: simulations of such data hold.
+
+    Examples
+    --------
+    >>> from bertvectorizer.pipeline.comparison.folds import make_folds
+    >>> from bertvectorizer.pipeline.comparison.metrics import resolve_scoring
+    >>> from bertvectorizer.pipeline.comparison.target import read_target
+    >>> target, _ = read_target(["a", "b"] * 20, 40)
+    >>> folds = make_folds(None, target, None, 0)
+    >>> known_misses(resolve_scoring("accuracy", "binary")[0], target, folds)
+    ['there are only 40 rows, and simulations begin at 60']
+    """
+    judged = np.unique(np.concatenate([test for _, test in folds.splits]))
+    unit = "rows" if folds.groups is None else "groups"
+    n_units = count_units(folds.groups, judged)
+    misses = []
+    if n_units < _FEW_UNITS:
+        misses.append(f"there are only {n_units:.0f} {unit}, and simulations begin at {_FEW_UNITS}")
+    is_ranked = metric.known_as.startswith(("roc_auc", "average_precision"))
+    if target.classes is not None and (metric.is_class_average or is_ranked):
+        shown = target.values if target.kind == "multilabel" else None
+        has = target.values[:, None] == target.classes if shown is None else shown.astype(bool)
+        counts = [count_units(folds.groups, judged[column[judged]]) for column in has.T]
+        rarest = int(np.argmin(counts))
+        if counts[rarest] < _FEW_OF_CLASS:
+            misses.append(
+                f"only {counts[rarest]:.0f} {unit} are of class"
+                f" {short_repr(str(target.classes[rarest]))}, and simulations begin at"
+                f" {_FEW_OF_CLASS}"
+            )
+    if len(folds.splits) > 1 and not _has_method(metric, target):
+        misses.append(
+            f"for {metric.name} it comes from the scores of {len(folds.splits)} folds alone"
+        )
+    return misses
+
+
+def _has_method(metric: Metric, target: Target) -> bool:
+    """Whether an interval sees more than the scores of folds."""
+    name = metric.known_as
+    means = ("accuracy", "neg_brier_score", "neg_log_loss", "average_precision")
+    if name.startswith("roc_auc") or name in means or metric.is_pooled:
+        return True
+    if name.startswith("neg_mean_") and target.kind == "regression":
+        return True
+    return read_class_metric(name, target) is not None
 
 
 def variance_factor(folds: Folds, n_repeats: int) -> float:

@@ -37,7 +37,8 @@ def score_rows(
     first = repeats if repeats.ndim == 2 else repeats[..., 0]
     is_judged = np.array([[value is not None for value in repeat] for repeat in first], dtype=bool)
     if known_as in ("r2", "explained_variance") or known_as.endswith("_error"):
-        return _regression(known_as, target, repeats, is_judged)
+        is_numbers = target.kind == "regression"  # scikit-learn takes classes that are numbers
+        return _regression(known_as, target, repeats, is_judged) if is_numbers else None
     if known_as == "accuracy":
         is_right = repeats == target.values
         losses = is_right if is_right.ndim == 2 else is_right.all(axis=2)

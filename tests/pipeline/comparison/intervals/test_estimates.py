@@ -16,6 +16,7 @@ from bertvectorizer.pipeline.comparison.intervals.estimates import (
     estimate_difference,
     estimate_score,
     judge,
+    known_misses,
     pool_scores,
     variance_factor,
 )
@@ -237,6 +238,22 @@ def test_hanley_and_mcneil_by_hand() -> None:
     assert 0 < hanley_mcneil_error(1.0, 20, 80) < hanley_mcneil_error(0.95, 20, 80)
     assert hanley_mcneil_error(0.2, 20, 80) == hanley_mcneil_error(0.5, 20, 80)
     assert hanley_mcneil_error(0.8, [20, 20], [80, 80]) == pytest.approx(np.sqrt(variance / 2))
+
+
+def test_known_misses_are_told() -> None:
+    folds = make_folds("2x5", TWO, None, 0)
+    f1, accuracy, gini = resolve_scoring(
+        {"f1": "f1", "accuracy": "accuracy", "gini": lambda *_: 0.5}, "binary"
+    )
+    assert known_misses(f1, TWO, folds) == []
+    assert "scores of 10 folds alone" in known_misses(gini, TWO, folds)[0]
+    rare = Target((ROWS % 10 == 0).astype(int), "binary", np.array([0, 1]), None)
+    assert known_misses(accuracy, rare, folds) == []
+    assert known_misses(f1, rare, folds) == [
+        "only 10 rows are of class '1', and simulations begin at 15"
+    ]
+    joined = Folds(folds.splits, 5, "", ROWS // 4)
+    assert "only 25 groups" in known_misses(accuracy, TWO, joined)[0]
 
 
 def test_without_predictions_the_folds_decide() -> None:

@@ -74,6 +74,7 @@ def test_accuracy_of_labels_is_that_of_whole_rows() -> None:
     repeats = LABELS.values.astype(object)[None].copy()
     repeats[0, :6, 1] = 1 - repeats[0, :6, 1]
     assert score_rows("accuracy", LABELS, repeats, None).value == pytest.approx(0.9)
+    assert score_rows("r2", LABELS, repeats, None) is None
     assert score_rows("spearman", NUMBERS, GUESSES, None) is None
     assert score_rows("neg_median_absolute_error", NUMBERS, GUESSES, None) is None
 
