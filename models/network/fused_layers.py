@@ -22,6 +22,7 @@ __all__ = [
     "ACTIVATIONS",
     "FusedLayers",
     "LayerParts",
+    "LinearParts",
     "PackedLinear",
     "Parts",
     "PlainLinear",
