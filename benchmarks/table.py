@@ -16,6 +16,7 @@ from .common import RESULTS, ROOT
 from .fine_tuning_table import fine_tuning_table
 from .markdown import describe_machine, markdown
 from .significance_table import significance_table
+from .word_defaults_table import word_defaults_table
 from .words_table import words_table
 
 
@@ -386,6 +387,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "significance": significance_table,
     "comparison_cost": cost_table,
     "words": words_table,
+    "word_defaults": word_defaults_table,
     "fine_tuning": fine_tuning_table,
 }
 

@@ -140,6 +140,10 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     works without it. Pickles hold no weights; a loaded estimator finds its model by name and checks
     its fingerprint. A store holds vectors and digests of texts, never a text.
 
+    The default reads what the checkpoint gives, so that vectors equal those of
+    sentence-transformers. As features of a classifier, those of ``layers=-2`` are often better, as
+    on SST-2 with the default model: compare both, or search ``layers``.
+
     Several columns of a DataFrame give their vectors side by side; a text that stands in two of
     them is encoded once. Features are named by their column, as ``review_0``, or by the class where
     the column has no name.

@@ -42,7 +42,7 @@ class BertBase(Generic[_Encoder]):
 
     model_name: str | Path
     layers: int | Sequence[int] | str
-    layer_merge: Literal["concat", "sum", "mean", "weighted"]
+    layer_merge: Literal["auto", "concat", "sum", "mean", "weighted"]
     max_length: int | None
     stride: int | None
     prompt: str | None

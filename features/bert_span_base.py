@@ -61,9 +61,10 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
 
     def _check_parameters(self) -> None:
         """Check what needs no model, before one is searched and perhaps downloaded."""
-        check_choice("layer_merge", self.layer_merge, (*LAYER_MERGES, "weighted"))
+        check_choice("layer_merge", self.layer_merge, ("auto", *LAYER_MERGES, "weighted"))
         check_choice("subtoken_pooling", self.subtoken_pooling, SUBTOKEN_POOLINGS)
-        parse_layers(self.layers, 0)  # only the notation; the range depends on the model
+        if not self._is_auto():
+            parse_layers(self.layers, 0)  # only the notation; the range depends on the model
         check_int("stride", self.stride, 0, optional=True)
         check_int("random_state", self.random_state, 0)
 
@@ -73,11 +74,26 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
 
     def _n_features(self) -> int:
         checkpoint = self._checkpoint()
-        return self._width(checkpoint, resolve_layers(self.layers, checkpoint.n_layers))
+        return self._width(checkpoint, self._layers_of(checkpoint))
+
+    def _is_auto(self) -> bool:
+        return isinstance(self.layers, str) and self.layers.strip() == "auto"
+
+    def _layers_of(self, checkpoint: Checkpoint) -> tuple[int, ...]:
+        """Return the numbers of the layers to read."""
+        if self._is_auto():
+            return tuple(range(1, checkpoint.n_layers + 1))
+        return resolve_layers(self.layers, checkpoint.n_layers)
+
+    def _merge_name(self) -> str:
+        """Return how layers are merged."""
+        if self.layer_merge == "auto":
+            return "mean" if self._is_auto() else "concat"
+        return self.layer_merge
 
     def _width(self, checkpoint: Checkpoint, layers: tuple[int, ...]) -> int:
         """Return the number of columns."""
-        n_merged = len(layers) if self.layer_merge == "concat" else 1
+        n_merged = len(layers) if self._merge_name() == "concat" else 1
         return n_merged * self._pooled_width(checkpoint)
 
     def _pooled_width(self, checkpoint: Checkpoint) -> int:
@@ -100,7 +116,7 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
         return SpanEncoder(
             checkpoint,
             tokenizer=tokenizer,
-            layers=resolve_layers(self.layers, checkpoint.n_layers),
+            layers=self._layers_of(checkpoint),
             device=device,
             precision=precision,
             batch_tokens=self._batch_size(device, checkpoint),
@@ -183,7 +199,7 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
         self, layers: tuple[int, ...]
     ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """Return the function that merges layers, of shape (n_layers, n_tokens, hidden)."""
-        if self.layer_merge == "concat":
+        if self._merge_name() == "concat":
             return lambda states: states[0] if len(states) == 1 else np.concatenate(states, axis=1)
         if self.layer_merge == "weighted":
             weights = getattr(self, "layer_weights_", None)
@@ -194,7 +210,7 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
                     " yet. Call 'fit' with y first."
                 )
             return ScalarMix(weights, scale)
-        share = 1.0 if self.layer_merge == "sum" else 1.0 / len(layers)
+        share = 1.0 if self._merge_name() == "sum" else 1.0 / len(layers)
         return ScalarMix(np.full(len(layers), share, dtype=np.float32), 1.0)
 
     def __sklearn_tags__(self) -> Tags:

@@ -45,12 +45,13 @@ class BertSpanVectorizer(BertSpanBase):
     missing : {"error", "zero", "nan"}, default="error"
         What a row becomes whose text, bounds or word are missing, or whose word is not in the text:
         an error that names the first such rows, zeros or NaN.
-    layers : int, list of int or str, default=-1
+    layers : int, list of int or str, default="auto"
         Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"``
-        and ``"all"``.
-    layer_merge : {"concat", "sum", "mean", "weighted"}, default="concat"
-        How the vectors of several layers are merged, before pooling. ``"weighted"`` is ELMo's
-        scalar mix: softmax weights and a scale that ``fit`` learns from y, with a linear model.
+        and ``"all"``. ``"auto"`` reads all but the embeddings.
+    layer_merge : {"auto", "concat", "sum", "mean", "weighted"}, default="auto"
+        How the vectors of several layers are merged, before pooling. ``"auto"`` takes the mean with
+        ``layers="auto"``, else concatenates. ``"weighted"`` is ELMo's scalar mix: softmax weights
+        and a scale that ``fit`` learns from y, with a linear model.
     subtoken_pooling : {"first", "last", "first_last", "mean"}, default="mean"
         How the token vectors of a span are pooled. ``"first_last"`` concatenates both.
     max_length : int or None, default=None
@@ -166,8 +167,8 @@ class BertSpanVectorizer(BertSpanBase):
         end: str | None = "end",
         word: str | None = "word",
         missing: Literal["error", "zero", "nan"] = "error",
-        layers: int | Sequence[int] | str = -1,
-        layer_merge: Literal["concat", "sum", "mean", "weighted"] = "concat",
+        layers: int | Sequence[int] | str = "auto",
+        layer_merge: Literal["auto", "concat", "sum", "mean", "weighted"] = "auto",
         subtoken_pooling: Literal["first", "last", "first_last", "mean"] = "mean",
         max_length: int | None = None,
         stride: int | None = None,

@@ -45,12 +45,13 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
     ----------
     model_name : str or Path, default="sentence-transformers/all-MiniLM-L6-v2"
         A directory, or a name on the Hugging Face hub, searched as in `BertVectorizer`.
-    layers : int, list of int or str, default=-1
+    layers : int, list of int or str, default="auto"
         Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"``
-        and ``"all"``.
-    layer_merge : {"concat", "sum", "mean", "weighted"}, default="concat"
-        How the vectors of several layers are merged, before pooling. ``"weighted"`` is ELMo's
-        scalar mix: softmax weights and a scale that ``fit`` learns from y, with a linear model.
+        and ``"all"``. ``"auto"`` reads all but the embeddings.
+    layer_merge : {"auto", "concat", "sum", "mean", "weighted"}, default="auto"
+        How the vectors of several layers are merged, before pooling. ``"auto"`` takes the mean with
+        ``layers="auto"``, else concatenates. ``"weighted"`` is ELMo's scalar mix: softmax weights
+        and a scale that ``fit`` learns from y, with a linear model.
     subtoken_pooling : {"first", "last", "first_last", "mean"}, default="mean"
         How the token vectors of a word are pooled. ``"first_last"`` concatenates both.
     tokenizer : str, callable or None, default=None
@@ -166,8 +167,8 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
         self,
         model_name: str | Path = DEFAULT_MODEL,
         *,
-        layers: int | Sequence[int] | str = -1,
-        layer_merge: Literal["concat", "sum", "mean", "weighted"] = "concat",
+        layers: int | Sequence[int] | str = "auto",
+        layer_merge: Literal["auto", "concat", "sum", "mean", "weighted"] = "auto",
         subtoken_pooling: Literal["first", "last", "first_last", "mean"] = "mean",
         tokenizer: str | Callable[[str], Iterable[str]] | None = None,
         max_length: int | None = None,

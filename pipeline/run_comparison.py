@@ -197,7 +197,7 @@ def compare(
     See Also
     --------
     default_features : The default feature sets.
-    layer_features : Every layer of a model as a feature set.
+    layer_features : Every layer of a model as a feature set; -2 is often the best one.
     Comparison.to_html : Write the report.
 
     Notes

@@ -192,7 +192,8 @@ def can_distill() -> bool:
 def layer_features(poolings: Sequence[str] = ("cls", "mean", "max"), **bert: Any) -> dict[str, Any]:
     """Return a feature set for each layer and pooling of a model.
 
-    The report plots them as a map of layers.
+    The report plots them as a map of layers. For classification, layer -2 is often better than the
+    last, which `BertVectorizer` reads by default.
 
     Parameters
     ----------

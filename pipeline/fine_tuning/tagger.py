@@ -164,7 +164,8 @@ class BertTagger(WordTagger, FineTunedEstimator):
     See Also
     --------
     SequenceLabeler : A tagger over vectors of words, of a model that is not trained.
-    BertWordVectorizer : Vectors of words; it reads a directory that ``save_pretrained`` wrote.
+    BertWordVectorizer : Vectors of words; it reads a directory that ``save_pretrained`` wrote. The
+        tagger's own are those of ``layers=-1``.
     read_conll : Read sentences and their tags from a file.
     BertClassifier : The same for texts; it also tells more of the parameters.
 

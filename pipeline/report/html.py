@@ -208,7 +208,9 @@ def _pictures(comparison: ComparisonResult) -> tuple[dict[str, _Picture | None],
         "layers": (
             plots.plot_layers,
             f"{metric} of each layer under each pooling",
-            "The frame marks the best. Layer 0 is the embedding layer; – was not compared."
+            "The frame marks the best. Layer 0 is the embedding layer; – was not compared. The last"
+            " layer is the default of BertVectorizer, as in the checkpoint; the one below it,"
+            " layers=-2, is often better for classification."
             + (" Only the first model is shown." if has_several_models else ""),
         ),
         "curve": (

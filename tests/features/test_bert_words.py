@@ -203,6 +203,28 @@ def test_single_layers_of_the_default_model(default_model_directory: Path, layer
     )
 
 
+def test_defaults_are_the_mean_of_the_layers_above_the_embeddings(tiny_model: ModelFactory) -> None:
+    for n_layers in (1, 3, 5):
+        directory = tiny_model("bert", num_hidden_layers=n_layers)
+        each = BertWordVectorizer(directory, layers="all").transform(SMALL)
+        layers = each.reshape(N_SMALL, n_layers + 1, -1)[:, 1:]
+        vectorizer = BertWordVectorizer(directory).fit(SMALL)
+        assert vectorizer.layers_ == tuple(range(1, n_layers + 1))
+        assert vectorizer.n_features_out_ == 32
+        np.testing.assert_allclose(vectorizer.transform(SMALL), layers.mean(axis=1), atol=1e-6)
+        for merge, expected in (
+            ("concat", layers.reshape(N_SMALL, -1)),
+            ("sum", layers.sum(axis=1)),
+        ):
+            found = vectorizer.set_params(layer_merge=merge).transform(SMALL)
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+        spans = BertSpanVectorizer(directory).fit_transform(
+            pd.DataFrame({"text": ["a bat flew"], "word": ["bat"]})
+        )
+        words = BertWordVectorizer(directory).transform([["a", "bat", "flew"]])
+        np.testing.assert_allclose(spans[0], words[1], atol=1e-6)
+
+
 wild_word = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
     st.text("ab\u0301\u0308\u0323\u200d\u200b 我がé🦇🏽🇪", max_size=6),
@@ -229,7 +251,7 @@ def test_any_words_by_the_default_model(
         [by_word_ids(default_model_directory, words)[-1] for words in documents]
     )
     np.testing.assert_allclose(
-        BertWordVectorizer(store=None).transform(documents), expected, rtol=0, atol=1e-5
+        BertWordVectorizer(layers=-1, store=None).transform(documents), expected, rtol=0, atol=1e-5
     )
 
 
@@ -473,7 +495,7 @@ def test_letters_that_look_like_spaces_are_no_spaces(tmp_path: Path) -> None:
         tokenizer_object=tokenizer, unk_token="[UNK]"
     ).save_pretrained(tmp_path)
     words = ["Ġ", "bat", "▁", "bat"]
-    found = BertWordVectorizer(tmp_path).transform([words])
+    found = BertWordVectorizer(tmp_path, layers=-1).transform([words])
     np.testing.assert_allclose(found, by_word_ids(tmp_path, words)[-1], rtol=0, atol=1e-5)
 
 
@@ -483,7 +505,10 @@ def test_prompts_before_other_tokenizers(trained: str, prompt: str) -> None:
         [by_offsets(trained, *joined(words), prompt=prompt)[[-1]] for words in SMALL if words]
     )
     np.testing.assert_allclose(
-        BertWordVectorizer(trained, prompt=prompt).transform(SMALL), expected, rtol=0, atol=1e-5
+        BertWordVectorizer(trained, layers=-1, prompt=prompt).transform(SMALL),
+        expected,
+        rtol=0,
+        atol=1e-5,
     )
 
 
@@ -538,7 +563,7 @@ def test_a_long_document_by_the_default_model(default_model_directory: Path) -> 
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
     limit = BertWordVectorizer()._checkpoint().max_seq_length
     assert len(tokenizer(text)["input_ids"]) > 2 * limit
-    found = BertWordVectorizer(store=None).transform([words])
+    found = BertWordVectorizer(layers=-1, store=None).transform([words])
     encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
     body, offsets = encoded["input_ids"], encoded["offset_mapping"]
     room = limit - 2
@@ -1206,13 +1231,13 @@ def test_a_model_that_changed_is_noticed(bert: str, tmp_path: Path) -> None:
 
 def test_documents_are_encoded_once(bert: str, tmp_path: Path) -> None:
     store = EmbeddingStore(tmp_path / "store.sqlite")
-    vectorizer = BertWordVectorizer(bert, store=store)
+    vectorizer = BertWordVectorizer(bert, layers=-1, store=store)
     X = vectorizer.fit_transform([*SMALL, *SMALL])
     np.testing.assert_array_equal(X[:N_SMALL], X[N_SMALL:])
     assert store.stats.encoded == 3
     np.testing.assert_array_equal(vectorizer.transform(SMALL), X[:N_SMALL])
     for pooling in POOLINGS:
-        BertWordVectorizer(bert, subtoken_pooling=pooling, store=store).fit_transform(SMALL)
+        vectorizer.set_params(subtoken_pooling=pooling).fit_transform(SMALL)
     assert store.stats.encoded == 3, "other poolings of tokens are no other work"
     BertWordVectorizer(bert, layers="all", layer_merge="weighted", store=store).fit(
         SMALL, TAGS

@@ -116,7 +116,9 @@ def test_long_sentences_lose_no_word(tiny_model: ModelFactory, tmp_path: Path, f
     tagger = make(tiny_model(family), trainable_layers=1, max_length=16).fit(X, Y)
     sentences = [X[0] * 12, [], ["", NO_TOKEN], ["unseenwords", NO_TOKEN, "bat"]]
     directory = tagger.save_pretrained(tmp_path / "tuned")
-    words = BertWordVectorizer(directory, subtoken_pooling="first", prompt="", max_length=16)
+    words = BertWordVectorizer(
+        directory, layers=-1, subtoken_pooling="first", prompt="", max_length=16
+    )
     head = AutoModelForTokenClassification.from_pretrained(directory).classifier
     with torch.no_grad():
         logits = head(torch.from_numpy(words.transform(sentences))).softmax(dim=-1).numpy()
