@@ -156,7 +156,14 @@ def estimate_score(
     n_units = count_units(folds.groups, np.flatnonzero(outcome.is_judged))
     row_error = metric.row_error(judged.value, n_units)
     if judged.influence is not None:
-        row_error = cluster_error(judged.influence, _groups(folds, judged.influence.shape[1]))
+        groups = _groups(folds, judged.influence.shape[1])
+        row_error = cluster_error(judged.influence, groups)
+        if not metric.is_accuracy:  # whose resolution is known
+            # A few large losses decide: as many degrees of freedom, where folds have more.
+            n_free = max(_n_deciding(judged.influence, groups) - 1, 1)
+            n_folds = min(_most_folds(folds) or math.inf, len(judged.folds))
+            wide, narrow = stats.t.ppf((1 + confidence) / 2, [n_free, n_folds - 1])
+            row_error *= max(1.0, float(wide / narrow))
     elif metric.known_as.startswith("roc_auc") and target is not None:
         row_error = hanley_mcneil_error(judged.value, *_class_units(target, outcome, folds))
     found = corrected_interval(
@@ -301,9 +308,7 @@ def _test_rows(judged: Judged, reference: Judged, folds: Folds, confidence: floa
     if own is None or other is None or own.shape != other.shape or len(judged.folds) < 2:
         return none
     groups = _groups(folds, own.shape[1])
-    squares = group_sums(own - other, groups) ** 2
-    n_deciding = squares.sum() ** 2 / max(float((squares**2).sum()), 1e-300) / len(squares)
-    if n_deciding < _LEAST_ROWS:
+    if _n_deciding(own - other, groups) < _LEAST_ROWS:
         return none
     imbalance = max(judged.imbalance, reference.imbalance)
     factor = variance_factor(folds, 4) + _RARE_CLASS_PAIRED * imbalance
@@ -311,10 +316,17 @@ def _test_rows(judged: Judged, reference: Judged, folds: Folds, confidence: floa
     difference = judged.value - reference.value
     if math.isfinite(judged.pooled):
         difference = judged.pooled - reference.pooled
-    n_free = int((squares > 0).any(axis=0).sum()) - 1
+    n_free = int((group_sums(own - other, groups) != 0).any(axis=0).sum()) - 1
     reach = float(stats.t.ppf((1 + confidence) / 2, n_free)) * error
     p_value = float(2 * stats.t.sf(abs(difference) / error, n_free))
     return Estimate(difference, difference - reach, difference + reach, p_value, PAIRED_ROWS)
+
+
+def _n_deciding(influence: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
+    """Return the effective number of rows or groups that decide a variance."""
+    squares = group_sums(influence, groups) ** 2
+    largest = max(float((squares**2).sum()), 1e-300)
+    return float(squares.sum() ** 2 / largest / len(squares))
 
 
 def _holding(judged: Judged, low: float, high: float, method: str) -> Estimate:
