@@ -16,7 +16,7 @@ from typing import Any
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 from bertvectorizer.private_api import multiplies_bfloat16
 
-from .common import machine, parser, write
+from .common import machine, parser, processor_kind, write
 from .encode import BASELINE
 from .engines import ModelSetup, contender
 from .table import busy_table
@@ -99,7 +99,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "cases": cases,
     }
     print("\n" + busy_table(result))
-    write(options.name or "busy", result)
+    write(options.name or f"busy-{processor_kind()}", result)
 
 
 if __name__ == "__main__":

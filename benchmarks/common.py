@@ -18,10 +18,21 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 _PACKAGES = (
     "torch", "transformers", "sentence-transformers", "tokenizers", "scikit-learn", "numpy",
-    "skrub", "onnxruntime", "joblib", "diskcache",
+    "skrub", "onnxruntime", "openvino", "joblib", "diskcache",
     "gensim", "model2vec",
 )  # fmt: skip
-_INSTRUCTIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
+_INSTRUCTIONS = (
+    "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"
+)  # fmt: skip
+# Kinds of processor, by the best instructions that the products of a network have there.
+KINDS = {
+    "amx_bf16": "amx",
+    "avx512_bf16": "avx512_bf16",
+    "avx512_vnni": "avx512_vnni",
+    "avx512f": "avx512",
+    "avx_vnni": "avx_vnni",
+    "avx2": "avx2",
+}
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -63,6 +74,12 @@ def machine() -> dict[str, Any]:
         "packages": {name: version for name in _PACKAGES if (version := installed(name))},
         "commit": _commit(),
     }
+
+
+def processor_kind() -> str:
+    """Return the kind of this processor, in the names of `KINDS`, or that of its architecture."""
+    flags = _processor()[1]
+    return next((name for flag, name in KINDS.items() if flag in flags), platform.machine())
 
 
 def installed(package: str) -> str | None:

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
+from bertvectorizer.private_api import multiplies_bfloat16
 
-from .common import ROOT, installed, machine, parser, write
+from .common import ROOT, installed, machine, parser, processor_kind, write
 from .engines import Contender, ModelSetup, contender
 from .network import Network, token_counts
 from .table import encode_table
@@ -32,8 +33,26 @@ from .worker import WorkerProcess
 BASELINE = "sentence-transformers"
 
 EXACT = [contender(BASELINE), contender("skrub", requires=("skrub",)), contender("bertvectorizer")]
-ONNX = contender("onnxruntime", requires=("onnxruntime", "onnx"))
-ON_CPU = [*EXACT[:2], ONNX, EXACT[2], contender("bertvectorizer", "int8")]
+EXPORTED = [
+    contender(engine, precision, requires=(engine, "onnx"))
+    for engine, precisions in {
+        "onnxruntime": ("float32", "int8"),
+        "openvino": ("float32", "bfloat16"),
+    }.items()
+    for precision in precisions
+]
+ON_CPU = [
+    one
+    for one in (
+        *EXACT[:2],
+        *EXPORTED,
+        contender(BASELINE, "bfloat16"),
+        EXACT[2],
+        contender("bertvectorizer", "bfloat16"),
+        contender("bertvectorizer", "int8"),
+    )
+    if one.precision != "bfloat16" or multiplies_bfloat16()
+]
 ON_CUDA = [
     contender(engine, precision)
     for engine in (BASELINE, "bertvectorizer")
@@ -163,17 +182,16 @@ def _rows(
     flops: float | None,
     gemm: list[float],
 ) -> list[dict[str, Any]]:
-    """Compare each contender with sentence-transformers in its fastest precision."""
-    baseline = min(
+    """Compare each with sentence-transformers in float32, or else in its fastest precision."""
+    baseline = measured.get(f"{BASELINE} float32") or min(
         (row for name, row in measured.items() if name.startswith(BASELINE)),
         key=lambda row: median(row["seconds"]),
     )
+    expected = baseline["vectors"]
     rows = []
     for name, row in measured.items():
-        seconds, vectors = (
-            row["seconds"],
-            row.pop("vectors") if row is not baseline else row["vectors"],
-        )
+        seconds, vectors = row["seconds"], row["vectors"]
+        is_other = "layers=" in name
         rows.append(
             {
                 "contender": name,
@@ -189,13 +207,17 @@ def _rows(
                     else None
                 ),
                 "largest_difference": (
-                    None
-                    if "layers=" in name
-                    else float(np.abs(vectors - baseline["vectors"]).max())
+                    None if is_other else float(np.abs(vectors - expected).max())
                 ),
+                "least_cosine": None if is_other else _least_cosine(vectors, expected),
             }
         )
     return rows
+
+
+def _least_cosine(vectors: np.ndarray, expected: np.ndarray) -> float:
+    norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((vectors * expected).sum(axis=1) / norms).min())
 
 
 @contextmanager
@@ -218,9 +240,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known = parser(__doc__)
     known.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     known.add_argument("--rounds", type=int, default=5, help="counted rounds after one to warm up")
-    known.add_argument("--short", type=int, default=600, help="number of short texts")
-    known.add_argument("--mixed", type=int, default=180, help="number of mixed texts")
-    known.add_argument("--long", type=int, default=50, help="number of long texts")
+    known.add_argument("--short", type=int, default=400, help="number of short texts")
+    known.add_argument("--mixed", type=int, default=120, help="number of mixed texts")
+    known.add_argument("--long", type=int, default=36, help="number of long texts")
     known.add_argument("--cases", nargs="+", help="names of the cases to run; all if left out")
     options = known.parse_args(None if arguments is None else list(arguments))
     sizes = {kind: getattr(options, kind) for kind in ("short", "mixed", "long")}
@@ -229,10 +251,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
         for case in cases(TextSamples(options.data), sizes, options.device)
         if not options.cases or case.name in options.cases
     ]
-    needed = chain.from_iterable(case.contenders for case in chosen)
-    with _place(
-        options.device, onnx=ONNX in needed and all(map(installed, ONNX.requires))
-    ) as setup:
+    needed = list(chain.from_iterable(case.contenders for case in chosen))
+    exported = [one for one in EXPORTED if one in needed and all(map(installed, one.requires))]
+    with _place(options.device, onnx=bool(exported)) as setup:
         done = [run(case, options.rounds, setup) for case in chosen]
     result = {
         "machine": {**machine(), **done[0]["facts"]},
@@ -241,7 +262,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     }
     print("\n" + encode_table(result))
     write(
-        options.name or ("encode" if options.device == "cpu" else f"encode-{options.device}"),
+        options.name or f"encode-{processor_kind() if options.device == 'cpu' else options.device}",
         result,
     )
 

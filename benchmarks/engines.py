@@ -79,7 +79,7 @@ class SentenceTransformers(Engine):
         )
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        return self._model.encode(texts, show_progress_bar=False)
+        return self._model.encode(texts, show_progress_bar=False).astype(np.float32, copy=False)
 
 
 class Skrub(Engine):
@@ -101,16 +101,22 @@ class Skrub(Engine):
         return frame.to_numpy() * self._encoder.scaling_factor_
 
 
-class OnnxRuntime(Engine):
-    """ONNX Runtime with all graph optimizations, in sentence-transformers' batches."""
+class ExportedModel(Engine):
+    """A runtime of exported networks, in sentence-transformers' batches."""
 
     def load(self, contender: Contender, setup: ModelSetup) -> None:
-        import onnxruntime
-
         from .network import load_tokenizer
 
         self._tokenizer = load_tokenizer(Path(setup.model))
-        self._session = onnxruntime.InferenceSession(setup.onnx, providers=["CPUExecutionProvider"])
+        self._open(setup.onnx, contender.precision)
+
+    @abstractmethod
+    def _open(self, path: str, precision: str) -> None:
+        """Load the network."""
+
+    @abstractmethod
+    def _states(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Run the network. *Shape:* ``(n_texts, length, hidden)``."""
 
     def encode(self, texts: list[str]) -> np.ndarray:
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
@@ -125,9 +131,41 @@ class OnnxRuntime(Engine):
         mask = np.arange(lengths.max()) < lengths[:, None]
         ids = np.zeros(mask.shape, dtype=np.int64)
         ids[mask] = np.concatenate([encoding.ids for encoding in encodings])
-        (states,) = self._session.run(None, {"ids": ids, "mask": mask.astype(np.int64)})
+        states = self._states(ids, mask.astype(np.int64))
         means = np.einsum("blh,bl->bh", states, mask.astype(np.float32)) / lengths[:, None]
         return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+class OnnxRuntime(ExportedModel):
+    """ONNX Runtime with all graph optimizations; int8 by its own dynamic quantization."""
+
+    def _open(self, path: str, precision: str) -> None:
+        import onnxruntime
+
+        if precision == "int8":
+            from onnxruntime.quantization import quantize_dynamic
+
+            path, exact = f"{path}.int8", path
+            quantize_dynamic(exact, path, per_channel=True)
+        self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def _states(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {"ids": ids, "mask": mask})[0]
+
+
+class OpenVino(ExportedModel):
+    """OpenVINO's runtime on the CPU."""
+
+    def _open(self, path: str, precision: str) -> None:
+        import openvino
+
+        hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+        core = openvino.Core()
+        model = core.read_model(path)
+        self._model = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+
+    def _states(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return self._model([ids, mask])[0]
 
 
 class Bertvectorizer(Engine):
@@ -153,6 +191,7 @@ ENGINES: dict[str, type[Engine]] = {
     "sentence-transformers": SentenceTransformers,
     "skrub": Skrub,
     "onnxruntime": OnnxRuntime,
+    "openvino": OpenVino,
     "bertvectorizer": Bertvectorizer,
 }
 

@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 from bertvectorizer import BertVectorizer, EmbeddingStore
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
-from .common import machine, parser, write
+from .common import machine, parser, processor_kind, write
 from .table import latency_table
 
 TEXT = "The {} bat that hung from the beam flew out when the guests arrived for dinner, at {}."
@@ -75,7 +75,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=200, help="texts that are counted")
     options = arguments.parse_args()
     result = {"machine": machine(), "threads": torch.get_num_threads(), **measure(options.rounds)}
-    write(options.name or "latency", result)
+    write(options.name or f"latency-{processor_kind()}", result)
     print(latency_table(result))
 
 

@@ -12,7 +12,7 @@ from itertools import chain
 from statistics import median
 from typing import Any
 
-from .common import RESULTS, ROOT
+from .common import KINDS, RESULTS, ROOT
 from .fine_tuning_table import fine_tuning_table
 from .markdown import describe_machine, markdown
 from .significance_table import significance_table
@@ -32,6 +32,7 @@ def encode_table(result: dict[str, Any]) -> str:
         "peak MiB",
         *(["GPU MiB"] if on_gpu else []),
         "largest difference",
+        "least cosine",
     ]
     parts = [
         describe_machine(result["machine"]) + f" {result['settings']['rounds']} counted rounds."
@@ -54,6 +55,7 @@ def encode_table(result: dict[str, Any]) -> str:
                     _show(row["share_of_gemm"], ".0%"),
                     *(_show(mib, ",.0f") for mib in memory),
                     _show(row["largest_difference"], ".1e"),
+                    _show(row.get("least_cosine"), ".4f"),
                 ]
             )
         parts.append(markdown(header, rows))
@@ -392,6 +394,21 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+BY_KIND = ("encode", "busy", "latency")  # of processor: all that have run are shown
+
+
+def _table_of(name: str) -> str | None:
+    """Return what stands between the marks of a name, None where nothing has run."""
+    kinds = [*KINDS.values(), "aarch64", "arm64"] if name in BY_KIND else [""]
+    parts = []
+    for kind in kinds:
+        path = RESULTS / f"{name}{kind and f'-{kind}'}.json"
+        if path.exists():
+            title = [f"#### {kind}"] if kind else []
+            parts += [*title, TABLES[name](json.loads(path.read_text(encoding="utf-8")))]
+    return "\n\n".join(parts) or None
+
+
 def _show(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
@@ -400,10 +417,8 @@ def main() -> None:
     """Write the tables of all result files there are."""
     readme = ROOT / "benchmarks" / "README.md"
     text = readme.read_text(encoding="utf-8")
-    for name, table in TABLES.items():
-        path = RESULTS / f"{name}.json"
-        if path.exists():
-            body = table(json.loads(path.read_text(encoding="utf-8")))
+    for name in TABLES:
+        if body := _table_of(name):
             block = f"<!-- {name} -->\n{body}\n<!-- /{name} -->"
             text = re.sub(
                 f"<!-- {name} -->.*<!-- /{name} -->",
