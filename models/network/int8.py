@@ -25,7 +25,6 @@ __all__ = ["Int8Linear", "largest_inputs", "quantize_linear_layers"]
 
 _MOST_OUTLIERS = 6
 _FAR = 4  # times what the median feature reaches
-_N_BYTES = 8  # that `quantize_rows` adds to a row
 # Products of fewer rows add in another order, so that a text's numbers would depend on others.
 _FEWEST_ROWS = 16
 
@@ -61,9 +60,7 @@ class Int8Linear(nn.Module):
             weight = weight * self._kept
         scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
         integers = (weight / scale[:, None]).round()
-        # The bytes that hold the step and the least number of a row count nothing.
-        padded = nn.functional.pad(integers, (0, _N_BYTES)).to(torch.int8)
-        self._weight = pack_int8_weight(padded)
+        self._weight = pack_int8_weight(integers.to(torch.int8))
         self._scale = scale
         self._zero = torch.zeros(len(scale), dtype=torch.long)
         constant = torch.zeros(len(scale)) if bias is None else bias
@@ -80,19 +77,17 @@ class Int8Linear(nn.Module):
         n_rows = len(rows)
         if n_rows < _FEWEST_ROWS:
             rows = nn.functional.pad(rows, (0, 0, 0, _FEWEST_ROWS - n_rows))
-        integers = quantize_rows(rows if self._kept is None else rows * self._kept)
+        quantized = quantize_rows(rows if self._kept is None else rows * self._kept)
+        integers, scales = quantized.tensor_split([self._n_features], dim=1)
         step, least = (
-            integers[:, self._n_features :]
-            .clone(memory_format=torch.contiguous_format)
-            .view(torch.float32)
-            .split(1, dim=1)
+            scales.clone(memory_format=torch.contiguous_format).view(torch.float32).split(1, dim=1)
         )
         if self._is_halved:
+            integers = integers >> 1
             # Half of them lost a half as they were rounded down.
-            integers = integers.bitwise_right_shift_(1)
             least = torch.add(least, step, alpha=0.5)
             step = step * 2
-        product: Tensor = int8_product(integers, self._weight, self._scale, self._zero)
+        product: Tensor = int8_product(integers.contiguous(), self._weight, self._scale, self._zero)
         product.mul_(step)
         exact = [least, torch.ones_like(least)]
         if self._outliers is not None:
