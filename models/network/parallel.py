@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from ..torch_threads import lock_held_by_forks
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -23,13 +25,15 @@ _Item = TypeVar("_Item")
 # Python's own lock lets one of them prepare an operation at a time; each computes on several
 # threads where there are more.
 _MOST_RUNNERS = 8
+_beginning = lock_held_by_forks()  # while new threads set how many the process has
 
 
 def n_runners(device: torch.device) -> int:
     """Return how many batches should run at a time."""
     if device.type != "cpu" or torch.is_autocast_enabled("cpu"):  # which other threads do not see
         return 1
-    return min(torch.get_num_threads(), _MOST_RUNNERS)
+    with _beginning:
+        return min(torch.get_num_threads(), _MOST_RUNNERS)
 
 
 def run_side_by_side(
@@ -65,14 +69,16 @@ def run_side_by_side(
             is_over = True
 
     with ThreadPoolExecutor(count) as pool:
-        futures = [pool.submit(work) for _ in range(count)]
         try:
-            are_ready.wait()
-            torch.set_num_threads(n_threads)  # of this thread, and of those that others begin
+            with _beginning:
+                futures = [pool.submit(work) for _ in range(count)]
+                are_ready.wait()
+                torch.set_num_threads(n_threads)  # of this thread, and of those that others begin
             for future in futures:
                 future.result()
         finally:
-            is_over = True  # Ctrl-C
+            is_over = True  # after Ctrl-C
+            are_ready.abort()
 
 
 def changes_itself(model: nn.Module, config: Any, example: Callable[[int], Any]) -> bool:
