@@ -225,7 +225,7 @@ def test_on_the_built_in_example(default_model_directory: Path, run: Run, tmp_pa
     assert max(map(len, lines)) <= 80
     assert "…" not in result.out
     rows = {
-        line.split("  ")[0]: line.split()[-6:]
+        line.split("  ")[0]: re.split(" {2,}", line)[1:]
         for line in lines
         if re.search(r"\d\.\d{3} \d\.\d{3}", line)
     }
