@@ -34,17 +34,20 @@ def _layers(rows: list[dict[str, Any]]) -> str:
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     widths = {row["features"]: row["width"] for row in rows}
     score = {(row["task"], row["features"]): row["score"] for row in rows}
-    top = {task: max(score[task, name] for name in widths) for task in tasks}
+    top = {task: max(found for (of, _), found in score.items() if of == task) for task in tasks}
     lines = []
     for name, width in widths.items():
-        gaps = [top[task] - score[task, name] for task in tasks]
-        scores = [f"{score[task, name]:.4f}" for task in tasks]
+        gaps = [top[task] - score[task, name] for task in tasks if (task, name) in score]
+        scores = [
+            f"{score[task, name]:.4f}" if (task, name) in score else "–"  # not yet measured
+            for task in tasks
+        ]
         lines.append([name, f"{width:,}", *scores, *_summary(gaps)])
     return markdown(["features", "width", *tasks, *_SUMMARY], lines)
 
 
 def _decoders(rows: list[dict[str, Any]]) -> str:
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    tasks = list(dict.fromkeys(row["task"] for row in rows if row["decode"] == "crf"))
     known = {(row["task"], row["features"], row["decode"]): row for row in rows}
     decoders = ("greedy", "viterbi", "crf")
     cases = [(task, name) for task, name, decoder in known if decoder == "crf"]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SequenceLabeler"]
 
-_DECODERS = ("viterbi", "greedy", "crf")
+_DECODERS = ("auto", "viterbi", "greedy", "crf")
 _MOST_BYTES = 64 * 2**20  # of the features of a chunk
 _C, _MAX_ITER = 0.01, 1000  # of the default estimator
 
@@ -67,9 +67,11 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         ``decision_function_shape="ovo"`` and no probabilities, only the predicted classes are used.
     context : int, default=1
         Number of neighbours on each side whose features are added to those of a word.
-    decode : {"viterbi", "greedy", "crf"}, default="viterbi"
+    decode : {"auto", "viterbi", "greedy", "crf"}, default="auto"
         How to find the tags of a sentence:
 
+        - ``"auto"``: ``"crf"`` for tags that mark entities if there is no ``estimator``, else
+          ``"viterbi"``.
         - ``"viterbi"``: the valid sequence with the highest sum of scores. Scores are
           log-probabilities if the classifier has them, else its decision function.
         - ``"greedy"``: the best valid tag for each word, from left to right.
@@ -85,9 +87,9 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         Tagging scheme in which the model is trained. None takes that of ``y``, or BIO for IOB1.
     crf_l2 : float, default=0.1
         L2 regularization of the conditional random field. Larger values regularize more. Used
-        only with ``decode="crf"``.
+        only by the conditional random field.
     max_iter : int, default=500
-        Maximum number of iterations of L-BFGS. Used only with ``decode="crf"``.
+        Maximum number of iterations of L-BFGS. Used only by the conditional random field.
 
     Attributes
     ----------
@@ -95,9 +97,9 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         The fitted vectorizer.
     estimator_ : classifier
         The fitted classifier of words. Its classes are tags in ``coding_``. It is a
-        `DummyClassifier` if the training set has only one tag. Not set with ``decode="crf"``.
+        `DummyClassifier` if the training set has only one tag. Not set if ``crf_`` is.
     crf_ : LinearChainCrf
-        The fitted conditional random field. Set only with ``decode="crf"``.
+        The fitted conditional random field, where ``decode`` is or stands for ``"crf"``.
     tags_ : ndarray of shape (n_tags,), dtype str
         The tags that can be predicted, in ``coding_``: those of the training set, and "O" unless
         tags are plain. They are the columns of ``predict_proba``.
@@ -167,7 +169,7 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         estimator: Any = None,
         *,
         context: int = 1,
-        decode: Literal["viterbi", "greedy", "crf"] = "viterbi",
+        decode: Literal["auto", "viterbi", "greedy", "crf"] = "auto",
         word_shape: bool = True,
         scheme: Literal["auto", "IOB1", "BIO", "IOBES", "plain"] = "auto",
         coding: Literal["IOB1", "BIO", "IOBES"] | None = None,
@@ -227,7 +229,8 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         learned["_bytes_a_word"] = (
             8.0 * features.nnz / len(flat) if sparse.issparse(features) else 4.0 * features.shape[1]
         )
-        if self.decode == "crf":
+        is_auto_crf = self.estimator is None and coding != "plain"
+        if self.decode == "crf" or (self.decode == "auto" and is_auto_crf):
             learned["crf_"] = self._fit_crf(features, tags, flat, offsets_of(words), coding)
         else:
             learned["estimator_"] = self._fit_estimator(features, np.array(flat))
@@ -286,7 +289,7 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         for features, offsets in self._chunks(X):
             if features is None:
                 proba = np.empty((0, len(self.tags_)))
-            elif self.decode == "crf":
+            elif hasattr(self, "crf_"):
                 proba = self.crf_.marginals(features, offsets)
             else:
                 proba = tag_probabilities(self.estimator_, features, self.tags_)
@@ -323,7 +326,7 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
     def _check_fitted(self) -> None:
         check_is_fitted(self, "tags_")
         check_choice("decode", self.decode, _DECODERS)
-        if (self.decode == "crf") != hasattr(self, "crf_"):
+        if self.decode != "auto" and (self.decode == "crf") != hasattr(self, "crf_"):
             raise invalid(
                 "decode",
                 "what it was in fit, if one of both is 'crf'; fit again to change that",
@@ -364,7 +367,7 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         self, features: Any, offsets: NDArray[np.int64], n_before: int
     ) -> NDArray[np.int64]:
         """Return the numbers of tags; ``n_before`` sentences were before these."""
-        if self.decode == "crf":
+        if hasattr(self, "crf_"):
             return self.crf_.decode(features, offsets)
         scores = tag_scores(self.estimator_, features, self.tags_)
         check_scores(scores, offsets, self.estimator_, n_before)

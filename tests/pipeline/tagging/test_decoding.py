@@ -49,9 +49,8 @@ def test_iobes_finds_its_end_though_tags_were_never_seen() -> None:
         ["B-X", "E-X"],
         ["B-X", "E-X", "O"],
     ]
-    proba = (
-        SequenceLabeler(scheme="IOBES").fit([["a", "b"]], [["B-X", "E-X"]]).predict_proba([["a"]])
-    )
+    labeler = SequenceLabeler(decode="viterbi", scheme="IOBES").fit([["a", "b"]], [["B-X", "E-X"]])
+    proba = labeler.predict_proba([["a"]])
     assert proba[0].shape == (1, 3)
     assert proba[0][0, 2] == 0
 

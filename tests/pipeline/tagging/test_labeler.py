@@ -68,6 +68,27 @@ def test_a_conditional_random_field(coding: str | None) -> None:
     np.testing.assert_allclose(np.concatenate(probabilities).sum(axis=1), 1.0)
 
 
+def test_the_default_decoder_is_by_tags_and_estimator() -> None:
+    plain = [["N" if word in PEOPLE + CITIES else "V" for word in words] for words in X]
+    for estimator, tags, is_crf in (
+        (None, Y, True),
+        (LogisticRegression(), Y, False),
+        (None, plain, False),
+    ):
+        labeler = SequenceLabeler(HashedWords(), estimator).fit(X, tags)
+        assert hasattr(labeler, "crf_") == is_crf
+        assert hasattr(labeler, "estimator_") != is_crf
+        named = clone(labeler).set_params(decode="crf" if is_crf else "viterbi").fit(X, tags)
+        assert labeler.predict(X_NEW) == named.predict(X_NEW)
+        for own, other in zip(
+            labeler.predict_proba(X_NEW), named.predict_proba(X_NEW), strict=True
+        ):
+            np.testing.assert_array_equal(own, other)
+        assert labeler.set_params(decode=named.decode).predict(X_NEW) == named.predict(X_NEW)
+        with pytest.raises(InvalidParameterError, match="'decode' parameter must be what it was"):
+            labeler.set_params(decode="viterbi" if is_crf else "crf").predict(X_NEW)
+
+
 def test_tags_that_may_not_stand_together_never_do() -> None:
     # Features say nothing, so that by itself each word of the second and third column would be I.
     X, Y = [["x", "y", "y"]] * 9, [["O", "O", "O"], ["B-A", "I-A", "I-A"], ["O", "B-A", "I-A"]] * 3
@@ -195,7 +216,7 @@ def test_plain_tags(decode: str) -> None:
         ({"context": 1.5}, "'context' parameter must be an int .* Got 1.5"),
         (
             {"decode": "beam"},
-            "'decode' parameter must be one of 'viterbi', 'greedy', 'crf'. Got 'beam'",
+            "'decode' parameter must be one of 'auto', 'viterbi', 'greedy', 'crf'. Got 'beam'",
         ),
         ({"word_shape": 1}, "'word_shape' parameter must be True or False. Got 1"),
         (
