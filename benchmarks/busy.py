@@ -92,6 +92,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         texts = getattr(samples, kind)(getattr(options, kind))
         print(f"{kind}: {len(texts)} texts", file=sys.stderr)
         rows = run(texts, precisions, options.rounds)
+        for row in rows:
+            print(f"{row['contender']}: {row['ratio']:.2f}", file=sys.stderr)
         cases.append({"name": kind, "texts": len(texts), "rows": rows})
     result = {
         "machine": machine(),
