@@ -13,6 +13,7 @@ from .comparison.candidates import (
 )
 from .comparison.example import load_example
 from .comparison.fitting import fit_pipeline
+from .comparison.intervals.selection import BestScore
 from .comparison.outcome import Cost, Outcome
 from .files.embed import embed_file
 from .files.predict import predict_file
@@ -31,6 +32,7 @@ __all__ = [
     "BertClassifier",
     "BertRegressor",
     "BertTagger",
+    "BestScore",
     "Comparison",
     "ComparisonInterrupted",
     "Cost",

@@ -47,6 +47,7 @@ from .comparison.folds import (
 )
 from .comparison.metrics import Metric, resolve_scoring
 from .comparison.outcome import Outcome
+from .comparison.results_table import note_misses
 from .comparison.target import Target, Task, join_target, read_target
 from .fine_tuning.base import FineTunedEstimator
 from .progress_bar import Progress, comparison_bar, no_progress, shows_bar
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ComparisonInterrupted", "compare"]
 
-_FEW_ROWS = 100
 _MAX_JOBS = 1 << 20
 _CURVE_SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 _LIBRARIES = ("bertvectorizer", "scikit-learn", "torch", "transformers")
@@ -258,7 +258,7 @@ def compare(
             ' "bertvectorizer[distill]".'
         )
     curve_sizes, curve = _curve_splits(learning_curve, folds, target, random_state)
-    notes += _note_rare_class(metrics[0], target)
+    setup_notes += note_misses(metrics[0], target, folds)
     opened_store = _open_store(store)
     _check_estimator(estimator)
     cross_validation = CrossValidation(
@@ -475,20 +475,6 @@ def _note_skew(name: Any, share: float) -> str:
         " depend on the others, so balanced accuracy decides. scoring='accuracy' (--scoring"
         " accuracy) decides by accuracy."
     )
-
-
-def _note_rare_class(metric: Metric, target: Target) -> list[str]:
-    """Return a note where simulations show too narrow intervals: class averages, a rare class."""
-    if target.classes is None or not metric.is_class_average:
-        return []
-    counts = target.count_classes()
-    if counts.iloc[0] >= _FEW_ROWS:
-        return []
-    return [
-        f"Only {counts.iloc[0]} rows are of class {short_repr(str(counts.index[0]))}: 95 %"
-        f" intervals of {metric.name} may be too narrow, since so few rows do not show how much it"
-        " would change with others."
-    ]
 
 
 def _check_estimator(estimator: Any) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import isnan
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -315,7 +316,7 @@ def _seconds(row: Mapping[Any, Any]) -> str:
 
 def _print(comparison: Comparison) -> None:
     from ..pipeline.comparison.results_table import EXPLORATORY
-    from ..pipeline.report.formatting import format_p, verdict
+    from ..pipeline.report.formatting import corrected, format_p, verdict
 
     settings = comparison.settings
     noun = "pairs of texts" if comparison.texts.ndim == 2 else "texts"
@@ -342,6 +343,15 @@ def _print(comparison: Comparison) -> None:
     better = "more" if comparison.greater_is_better else "less"
     say(f"Score: {comparison.metric}, {better} is better. s/1,000: rough seconds for 1,000 {noun}.")
     say(f"Best baseline: {comparison.baseline}. p: of the difference to it.")
+    best = comparison.corrected_best
+    if best.n_candidates > 1:
+        say(fill(f"Best: {best.features}; {corrected(best)}."))
+    for what, column in (("Intervals", "interval_method"), ("p", "test_method")):
+        if names := "; ".join(filter(None, found[column].unique())):
+            say(fill(f"{what}: {names}."))
+    say("References of these methods: in --report and --json.")
+    for doubt in comparison.doubts:
+        say(fill(doubt))
     say(f"{verdict(comparison).answer}.")
     if comparison.primary is not None:
         say(f"Primary test: {comparison.primary}. Its p is not corrected.")

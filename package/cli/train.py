@@ -114,8 +114,9 @@ def train(
                 **grouping,
             )
             failures: list[str] = []
+            corrected: list[str] = []
         else:
-            fitted, failures = _fit_best(
+            fitted, failures, corrected = _fit_best(
                 table[columns],
                 values,
                 candidates,
@@ -127,10 +128,14 @@ def train(
             )
         pipeline, name, summary, labels = fitted
         metadata = {"features": name, "score": summary, "rows": len(table)}
+        if corrected:
+            metadata["corrected_score"] = corrected[0]
         save_pipeline(pipeline, output, text=columns, target=labels or target, metadata=metadata)
     except KeyboardInterrupt:
         raise interrupted("no model was written.") from None
     say(f"{name}: {summary}")
+    for line in corrected:
+        say(line)
     say(f"trained on {len(table):,} rows and written to {output}", error=True)
     check_all_used(failures)
 
@@ -176,9 +181,10 @@ def _fit_one(
 
 def _fit_best(
     texts: pd.Series | pd.DataFrame, values: Any, features: dict[str, Any], **settings: Any
-) -> tuple[tuple[Any, str, str, tuple[str, ...]], list[str]]:
-    """Return the best pipeline with what is said of it, and the feature sets that failed."""
+) -> tuple[tuple[Any, str, str, tuple[str, ...]], list[str], list[str]]:
+    """Return the best pipeline with what is said of it, the failures, and its corrected score."""
     from ..pipeline import compare
+    from ..pipeline.report.formatting import corrected
 
     with comparison_progress(len(features)) as progress:
         comparison = compare(texts, values, features, progress=progress, **settings)
@@ -189,8 +195,10 @@ def _fit_best(
         f"{comparison.metric} {score:.3f}, 95 % interval {low:.3f} to {high:.3f}, the best of"
         f" {len(comparison.table)}"
     )
-    best = comparison.pipeline(name), name, summary, _label_names(comparison.target)
-    return best, list(comparison.failures)
+    fitted = comparison.pipeline(name), name, summary, _label_names(comparison.target)
+    best = comparison.corrected_best
+    lines = [corrected(best), *comparison.doubts] if best.n_candidates > 1 else []
+    return fitted, list(comparison.failures), lines
 
 
 def _label_names(target: Target) -> tuple[str, ...]:

@@ -16,9 +16,12 @@ from ...validation import short_repr
 from .candidates import predicts_alone
 from .fitting import fit_pipeline, named_pairs
 from .folds import Folds, count_units
+from .intervals.estimates import judge
+from .intervals.selection import BestScore, correct_selection
 from .metrics import Metric
 from .outcome import Outcome
-from .results_table import best_of, estimate_score, rank
+from .results_table import EXPLORATORY, best_of, estimate_score, note_misses, rank
+from .statistics import BOOTSTRAP, HOLM, REFERENCES, Estimate
 from .target import Target
 
 if TYPE_CHECKING:
@@ -114,11 +117,47 @@ class ComparisonResult:
         """Name of the feature set with the best mean score."""
         return best_of(self.outcomes, self.metrics[0])
 
+    @cached_property
+    def corrected_best(self) -> BestScore:
+        """Score of the best feature set, corrected for its selection by the same scores.
+
+        The best of many has the best luck too: its score in the table is too good. This one
+        belongs to the exploratory family and decides no verdict.
+        """
+        metric = self.metrics[0]
+        judged = [judge(one, metric, self.target, self.folds) for one in self.outcomes.values()]
+        columns = [metric.name, "low", "high", "interval_method"]
+        shown = [
+            Estimate(score, low, high, np.nan, method)
+            for score, low, high, method in self._ranked[0][columns].itertuples(index=False)
+        ]
+        return correct_selection(judged, shown, metric, self.folds)
+
+    @property
+    def doubts(self) -> list[str]:
+        """Where simulations say, or cannot say, that intervals or the corrected score may miss."""
+        misses = note_misses(self.metrics[0], self.target, self.folds)
+        return [*misses, *filter(None, [self.corrected_best.doubt])]
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """The methods of all intervals and tests of this comparison, with their references."""
+        table, curve = self._ranked[0], self.learning_curve
+        used = {*table["interval_method"], *table["test_method"], self.corrected_best.method}
+        if curve is not None:
+            used |= {*curve["interval_method"]}
+        if self.n_test:
+            used.add(BOOTSTRAP)
+        if EXPLORATORY in set(table["family"]):
+            used.add(HOLM)
+        return {method: source for method, source in REFERENCES.items() if method in used}
+
     @property
     def learning_curve(self) -> pd.DataFrame | None:
         """Scores by number of training rows, or None if they were not requested.
 
-        Columns: ``features``, ``n_rows``, the first metric, ``low``, ``high``.
+        Columns: ``features``, ``n_rows``, the first metric, ``low``, ``high``,
+        ``interval_method``.
         """
         if not self.curve_sizes:
             return None
@@ -131,8 +170,9 @@ class ComparisonResult:
                 estimate = estimate_score(
                     scores, self.metrics[0], n_test / size, self.folds.mean_units, n_units
                 )
-                rows.append((name, size, estimate.mean, estimate.low, estimate.high))
-        return pd.DataFrame(rows, columns=["features", "n_rows", self.metric, "low", "high"])
+                rows.append((name, size, *estimate[:3], estimate.method))
+        columns = ["features", "n_rows", self.metric, "low", "high", "interval_method"]
+        return pd.DataFrame(rows, columns=columns)
 
     @property
     def text_names(self) -> list[str]:

@@ -32,6 +32,7 @@ __all__ = [
     "PRIMARY",
     "best_of",
     "estimate_score",
+    "note_misses",
     "rank",
     "score_of",
 ]
@@ -133,6 +134,14 @@ def rank(
             ]
     costs = pd.DataFrame([asdict(outcome.cost) for outcome in outcomes.values()])
     return pd.concat([pd.DataFrame(columns), costs], axis=1), baseline
+
+
+def note_misses(metric: Metric, target: Target, folds: Folds) -> list[str]:
+    """Return a note where no simulation tells that the intervals of a metric hold; else none."""
+    misses = estimates.known_misses(metric, target, folds)
+    if not misses:
+        return []
+    return [f"95 % intervals of {metric.name} may be too narrow, since {'; and '.join(misses)}."]
 
 
 def _family(name: str, outcome: Outcome, primary: str | None) -> str:

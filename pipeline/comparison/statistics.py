@@ -47,7 +47,10 @@ __all__ = [
     "CORRECTED_T",
     "CORRECTED_T_AND_ROWS",
     "DIRICHLET",
+    "HOLM",
     "PAIRED_ROWS",
+    "PART_OF_FOLDS",
+    "PART_OF_ROWS",
     "RANKS",
     "REFERENCES",
     "Estimate",
@@ -69,6 +72,9 @@ AVERAGE_PRECISION = "corrected t of folds, at least the binomial error, around t
 DIRICHLET = "Dirichlet draws of the pooled confusion matrix"
 PAIRED_ROWS = "paired differences of rows, corrected variance"
 BOOTSTRAP = "bootstrap of the test rows"
+HOLM = "Holm's correction of exploratory p-values"
+PART_OF_FOLDS = "selection by a part of the folds, scores of the others"
+PART_OF_ROWS = "selection by a part of the test rows, scores of the others"
 REFERENCES = {
     CORRECTED_T: "Nadeau and Bengio, Machine Learning 52, 2003",
     CORRECTED_T_AND_ROWS: "Nadeau and Bengio, Machine Learning 52, 2003",
@@ -82,6 +88,15 @@ REFERENCES = {
         "Bayle et al., NeurIPS 2020; variance after Nadeau and Bengio, Machine Learning 52, 2003"
     ),
     BOOTSTRAP: "Efron and Tibshirani, An Introduction to the Bootstrap, 1993",
+    HOLM: (
+        "Holm, Scandinavian Journal of Statistics 6, 1979; intervals after Serlin, Journal of"
+        " Experimental Education 61, 1993"
+    ),
+    PART_OF_FOLDS: (
+        "after Tsamardinos, Greasidou and Borboudakis, Machine Learning 107, 2018, and Tibshirani"
+        " and Tibshirani, Annals of Applied Statistics 3, 2009"
+    ),
+    PART_OF_ROWS: "after Tsamardinos, Greasidou and Borboudakis, Machine Learning 107, 2018",
 }
 
 

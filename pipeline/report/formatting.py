@@ -15,12 +15,14 @@ from ..comparison.results_table import EXPLORATORY, NO_EVIDENCE
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..comparison.intervals.selection import BestScore
     from ..comparison.result import ComparisonResult
 
 __all__ = [
     "MAX_NAME",
     "Verdict",
     "best_contextual",
+    "corrected",
     "format_bytes",
     "format_count",
     "format_interval",
@@ -274,9 +276,23 @@ def _winner(comparison: ComparisonResult, row: pd.Series) -> str:
     )
     if interval := format_interval(row, "low", "high"):
         text += f" (95 % interval {interval})"
+    best = comparison.corrected_best
+    if best.n_candidates > 1 and math.isfinite(best.score):
+        text += f"; {corrected(best)}"
     if "test" in row.index and math.isfinite(row["test"]):
         text += f"; on the test set {format_score(row['test'])}"
-    return text + "."
+    return f"{text}. {best.doubt}".strip()
+
+
+def corrected(best: BestScore) -> str:
+    """Return the score of the best feature set that is corrected for the selection, in words."""
+    among = f"the selection among {best.n_candidates} feature sets"
+    if not math.isfinite(best.score):
+        return f"corrected for {among}: {best.method}"
+    text = f"corrected for {among}, {format_score(best.score)}"
+    if math.isfinite(best.low) and math.isfinite(best.high):
+        text += f" (95 % interval {format_score(best.low)} to {format_score(best.high)})"
+    return text
 
 
 def _difference(comparison: ComparisonResult, row: pd.Series, baseline: str) -> str:

@@ -25,6 +25,7 @@ from .figure_style import NARROW, WIDTH
 from .formatting import (
     MAX_NAME,
     best_contextual,
+    corrected,
     format_score,
     format_share,
     metric_name,
@@ -33,7 +34,7 @@ from .formatting import (
     verdict,
 )
 from .svg import figure_svg
-from .tables import cost_table, find_flips, score_table, split_table
+from .tables import cost_table, find_flips, list_methods, score_table, split_table
 from .word_in_context import EXAMPLE_WORD, Occurrences, word_occurrences
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def render_report(
             about=_about(comparison),
             origin=[part for part in (source, settings.get("date")) if part],
             verdict=verdict(comparison),
-            score_tables=split_table(score_table(comparison)),
+            score_tables=split_table(score_table(comparison), 7 if comparison.n_test else 8),
             cost_table=cost_table(comparison) if _has_costs(comparison) else None,
             corner="top" if comparison.greater_is_better else "bottom",
             matrices=matrices,
@@ -109,6 +110,8 @@ def render_report(
             word=None if isinstance(occurrences, str) else _word(occurrences),
             primary=None if comparison.primary is None else shorten(comparison.primary, MAX_NAME),
             settings=[item for item in settings.items() if item[0] not in _ORIGIN],
+            methods=list_methods(comparison),
+            corrected=_corrected(comparison),
             notes=comparison.notes,
             max_notes=_MAX_NOTES,
             left_out=left_out,
@@ -125,9 +128,20 @@ def repr_html(comparison: ComparisonResult) -> str:
     fragment = (
         _environment()
         .get_template("fragment.html")
-        .render(table=score_table(comparison), verdict=verdict(comparison))
+        .render(
+            table=score_table(comparison),
+            verdict=verdict(comparison),
+            best=_corrected(comparison),
+            methods=list_methods(comparison),
+        )
     )
     return _printable(fragment)
+
+
+def _corrected(comparison: ComparisonResult) -> str:
+    """Return the corrected score of the best feature set in words; "" if there is no selection."""
+    best = comparison.corrected_best
+    return f"{shorten(best.features, MAX_NAME)}, {corrected(best)}" * (best.n_candidates > 1)
 
 
 def _printable(page: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+    from ..comparison.intervals.selection import BestScore
 
 __all__ = ["Comparison"]
 
@@ -295,9 +297,11 @@ class Comparison(ComparisonResult):
             "metric": self.metric,
             "greater_is_better": self.greater_is_better,
             "best": self.best,
+            "corrected_best": _plain_best(self.corrected_best),
             "baseline": self.baseline,
             "primary": self.primary,
             "settings": self.settings,
+            "methods": self.methods,
             "notes": self.notes,
             "failures": self.failures,
             "table": _records(self.table),
@@ -315,6 +319,13 @@ class Comparison(ComparisonResult):
 
 def _records(table: pd.DataFrame) -> Any:
     return json.loads(table.to_json(orient="records", double_precision=15))
+
+
+def _plain_best(best: BestScore) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value
+        for name, value in asdict(best).items()
+    }
 
 
 def _plain(scores: NDArray[np.float64]) -> list[float | None]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..comparison.metrics import TABLE_COLUMNS
 from ..comparison.results_table import BEST_BASELINE, EXPLORATORY
+from ..comparison.statistics import BOOTSTRAP, HOLM
 from .formatting import (
     MAX_NAME,
     format_bytes,
@@ -28,7 +29,17 @@ if TYPE_CHECKING:
 
     from ..comparison.result import ComparisonResult
 
-__all__ = ["Cell", "Flip", "Row", "Table", "cost_table", "find_flips", "score_table", "split_table"]
+__all__ = [
+    "Cell",
+    "Flip",
+    "Row",
+    "Table",
+    "cost_table",
+    "find_flips",
+    "list_methods",
+    "score_table",
+    "split_table",
+]
 
 _MAX_FLIPPED = 10
 _MAX_LABEL = 90
@@ -103,22 +114,31 @@ def score_table(comparison: ComparisonResult) -> Table:
     further = [column for column in table_columns if column not in known]
     has_test = "test" in table_columns
     less = "" if comparison.greater_is_better else ", less is better"
+    marks = {method: number for number, (method, _) in enumerate(list_methods(comparison), 1)}
+    intervals, tests = (_Marks(comparison.table[f"{what}_method"], marks) for what in _MARKED)
     columns = [
         "features",
-        metric_name(metric) + less,
-        "difference to the best baseline",
-        "p",
+        metric_name(metric) + less + intervals.heading,
+        "difference to the best baseline" + tests.heading,
+        "p" + tests.heading,
         "verdict",
     ]
-    columns += ["test set"] if has_test else []
+    columns += [f"test set [{marks[BOOTSTRAP]}]"] if has_test else []
+    has_pooled = "pooled" in table_columns
     columns += [_further_name(column) for column in further]
+    columns += [f"{metric_name(metric)}, all rows together"] if has_pooled else []
     rows = []
     for row in _ranked(comparison):
         difference = format_score(row["difference"], signed=True)
         cells = [
-            Cell(format_score(row[metric]), format_interval(row, "low", "high")),
             Cell(
-                difference, format_interval(row, "difference_low", "difference_high", signed=True)
+                format_score(row[metric]),
+                format_interval(row, "low", "high") + intervals.of(row["interval_method"]),
+            ),
+            Cell(
+                difference,
+                format_interval(row, "difference_low", "difference_high", signed=True)
+                + tests.of(row["test_method"]),
             ),
             Cell(format_p(row["p_value"])),
             Cell(str(row["verdict"]), str(row["family"]), is_text=True),
@@ -127,13 +147,38 @@ def score_table(comparison: ComparisonResult) -> Table:
             test_interval = format_interval(row, "test_low", "test_high")
             cells.append(Cell(format_score(row["test"]), test_interval))
         cells += [Cell(format_score(row[column])) for column in further]
+        cells += [Cell(format_score(row["pooled"]))] if has_pooled else []
         name = shorten(row["features"], _MAX_LABEL)
         kind = "contextual" if row["is_contextual"] else "baseline"
         rows.append(Row(name, cells, _mark(comparison, row), kind))
     caption = "Scores with 95 % intervals, the best first"
     if EXPLORATORY in set(comparison.table["family"]):
-        caption += "; exploratory p-values and intervals of differences are corrected together"
+        caption += (
+            "; exploratory p-values and intervals of differences are corrected together"
+            f" [{marks[HOLM]}]"
+        )
     return Table(caption, columns, rows)
+
+
+_MARKED = ("interval", "test")
+
+
+def list_methods(comparison: ComparisonResult) -> list[tuple[str, str]]:
+    """Return the methods of intervals and tests with their references, as tables number them."""
+    return list(comparison.methods.items())
+
+
+class _Marks:
+    """Numbers of the methods of a column: in its heading if there is one, else in each cell."""
+
+    def __init__(self, methods: pd.Series, numbers: dict[str, int]) -> None:
+        self._numbers = numbers
+        used = [method for method in dict.fromkeys(methods) if method in numbers]
+        self.heading = f" [{numbers[used[0]]}]" if len(used) == 1 else ""
+
+    def of(self, method: str) -> str:
+        """Return what stands behind an interval."""
+        return f" [{self._numbers[method]}]" if method in self._numbers and not self.heading else ""
 
 
 def _further_name(column: str) -> str:

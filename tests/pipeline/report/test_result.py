@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ import pytest
 
 from bertvectorizer import compare
 from tests.pipeline.results import FEATURES, KINDS, LABELS, TEXTS, comparison_of, few_samples
-
-pytestmark = pytest.mark.filterwarnings("ignore:Only .* rows are of class")  # few rows are quick
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +45,15 @@ def test_json(kind: str, tmp_path: Path) -> None:
                 None if math.isnan(score) else score for score in scores.tolist()
             ]
     assert len(found["learning_curve"]) == 6
+    best = found["corrected_best"]
+    assert (best["features"], best["n_candidates"]) == ("words", 3)
+    assert best["low"] < best["score"] <= found["table"][1][comparison.metric]
+    rows = [*found["table"], *found["learning_curve"]]
+    methods = {row.get(name) for row in rows for name in ("interval_method", "test_method")}
+    methods = {*methods, best["method"]} - {None, ""}
+    assert len(methods) >= 3
+    assert methods <= set(found["methods"])
+    assert all(re.search(r", (19|20)\d\d$", found["methods"][method]) for method in methods)
     assert not any(text_of_a_row in text for text_of_a_row in TEXTS)
 
 
