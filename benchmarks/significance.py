@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 
+from . import winner
 from .common import RESULTS, installed, machine, parser, write
 from .learned_worlds import World, judge_family, judge_trials
 from .significance_table import significance_table
@@ -80,7 +81,7 @@ FAMILIES = [
 ]
 N_BASELINES = 3
 N_TRAIN = 300
-PARTS = ("intervals", "power", "families", "held_back")
+PARTS = ("intervals", "power", "families", "held_back", "winner")
 _PORTION = 25
 
 
@@ -104,6 +105,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "baselines": N_BASELINES,
     }
     result = _read(name, settings)
+    result["contests"] = [asdict(contest) for contest in winner.CONTESTS]
     seeds = list(range(options.data_sets))
     with Parallel(n_jobs=options.jobs) as parallel:
         for part in options.parts:
@@ -130,7 +132,7 @@ def _read(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     if path.exists():
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if result["settings"] == settings:
-            return result
+            return {part: {} for part in PARTS} | result
     parts = {part: {} for part in PARTS}
     return {"machine": machine(), "settings": settings, "minutes": 0.0, **parts}
 
@@ -186,12 +188,14 @@ _RUNS: dict[str, tuple[list[Any], Callable[[Any, list[int]], list[Any]]]] = {
     "power": (GAINS, _judge_gain),
     "families": (FAMILIES, _judge_family),
     "held_back": (TEST_SETS, _hold_back),
+    "winner": (winner.CONTESTS, winner.judge_contests),
 }
 _SUMMARIES: dict[str, Callable[[list[Any]], Any]] = {
     "intervals": _summarize,
     "power": _summarize,
     "families": _rates,
     "held_back": _rates,
+    "winner": winner.summarize,
 }
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .markdown import describe_machine, markdown
+from .winner import winner_table
 
 _FAMILIES = {
     "declared": "declared test",
@@ -71,6 +72,12 @@ def significance_table(result: dict[str, Any]) -> str:
         for metric in ("accuracy", "macro-F1")
     ]
     parts.append(markdown(["world", "metric", "covered", "false alarms"], rows))
+    if winners := result.get("winner"):
+        parts.append(
+            "**the best of several**: bias of its score in points, and how often its interval"
+            " holds the exact score of the model that is fitted on all rows"
+        )
+        parts.append(winner_table(winners))
     return "\n\n".join(parts)
 
 
