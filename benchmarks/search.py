@@ -13,7 +13,7 @@ from typing import Any
 
 from bertvectorizer.models.checkpoint.source import DEFAULT_MODEL, locate
 
-from . import grid_search, store_reads
+from . import ahead, grid_search, store_reads
 from .common import machine, parser, write
 from .fork_server import ForkServer
 from .grid_search import Rounds
@@ -21,7 +21,7 @@ from .second_run import first_run, second_run
 from .table import search_table
 from .texts import labelled_reviews, labelled_sentences
 
-PARTS = ("search", "reads", "second", "first")
+PARTS = ("search", "ahead", "reads", "second", "first")
 QUICK = {
     "rounds": 1,
     "sentences": 40,
@@ -31,6 +31,8 @@ QUICK = {
     "second": 100,
     "first": 50,
     "first_rounds": 2,
+    "ahead": 40,
+    "ahead_rounds": 1,
 }
 
 
@@ -71,6 +73,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument(
         "--first-rounds", type=int, default=7, help="counted rounds of the first run"
     )
+    known.add_argument(
+        "--ahead", type=int, default=600, help="SST-2 sentences that are encoded ahead of a search"
+    )
+    known.add_argument("--ahead-rounds", type=int, default=3, help="rounds of it")
     given = None if arguments is None else list(arguments)
     if known.parse_args(given).quick:
         known.set_defaults(**QUICK)
@@ -94,6 +100,10 @@ def _run(server: ForkServer, folder: str, options: argparse.Namespace) -> Iterat
     """Yield the results of each part."""
     if "search" in options.parts:
         yield "search", list(_search(server, options))
+    if "ahead" in options.parts:
+        labelled = labelled_sentences(options.data, options.ahead)
+        model = str(locate(DEFAULT_MODEL, local_files_only=True))
+        yield "ahead", ahead.run(server, labelled, options.ahead_rounds, model)
     if "reads" in options.parts:
         yield "reads", store_reads.run(server, folder, options.vectors, options.rounds)
     if "second" in options.parts:

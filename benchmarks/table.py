@@ -132,6 +132,22 @@ def search_table(result: dict[str, Any]) -> str:
         + f" The whole run took {result['minutes']:.0f} minutes."
     ]
     parts += [_grid_search(case) for case in result.get("search", [])]
+    if ahead := result.get("ahead"):
+        rows = [
+            [
+                row["way"],
+                *(_show(row[name], ".1f") for name in ("seconds", "cpu_seconds")),
+                *(_show(row[name], ".2f") for name in ("of_least", "cpu_of_least")),
+                _show(row["encoded"], ","),
+            ]
+            for row in ahead["rows"]
+        ]
+        parts.append(
+            f"**ahead**: {ahead['texts']:,} SST-2 sentences, `n_jobs={ahead['n_jobs']}`, new worker"
+            " processes."
+        )
+        header = ["search", "seconds", "CPU seconds", "of the least", "of its CPU seconds"]
+        parts.append(markdown([*header, "texts encoded"], rows))
     if reads := result.get("reads"):
         rows = [
             [

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..errors import BertVectorizerError
 from ..models import DEFAULT_MODEL, Checkpoint, TextTokenizer, Truncation, resolve_output_spec
 from ..models.checkpoint.output_spec import OutputSpec
+from ..models.checkpoint.source import model_state
 from ..models.checkpoint.text_tokens import Overflow
-from ..models.encode_texts import TextEncoder, encode_texts, open_store
+from ..models.encode_texts import TextEncoder, count_tokens, encode_texts, open_store
 from ..models.network.devices import Precision, PrecisionChoice
 from ..models.pooling.layers import LayerMerge
+from ..models.resolved_encoder import ResolvedEncoder, note_encoder, resolved_encoder
 from ..models.store.embedding_store import EmbeddingStore
+from ..models.store.session_notes import has_notes
+from ..validation import check_flag
 from ..warning import warn_user
 from .base import TextVectorizer
-from .bert_common import BertBase, progress_bar
+from .bert_common import FLAGS, BertBase, progress_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -223,7 +230,9 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
         self._set_parameters(locals())
 
     def _n_features(self) -> int:
-        return self._output_spec(self._checkpoint()).n_features
+        resolved = self._resolved_encoder()
+        output = resolved.output if resolved else self._output_spec(self._checkpoint())
+        return output.n_features
 
     def _output_spec(self, checkpoint: Checkpoint) -> OutputSpec:
         return resolve_output_spec(
@@ -257,11 +266,55 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
             batch_tokens=self._batch_size(device, checkpoint),
         )
 
+    def _resolved_encoder(self, *, is_fitting: bool = False) -> ResolvedEncoder | None:
+        """Return the encoder that another process of this session has resolved, if that helps.
+
+        It does where PyTorch is not loaded yet, as in a new worker process: the store may have all
+        texts. What is not as usual, such as another model than in ``fit``, is left to `_encoder`.
+        """
+        if "torch" in sys.modules or self.store is None:
+            return None
+        settings = self._note_settings(self.precision if is_fitting else self._precision_of_fit())
+        if settings is None:
+            return None
+        resolved = resolved_encoder(settings, partial(self._encoder, is_fitting=is_fitting))
+        if resolved is None or is_fitting:
+            return resolved
+        fitted = getattr(self, "model_fingerprint_", resolved.fingerprint)
+        return resolved if fitted == resolved.fingerprint else None
+
+    def _note(self, encoder: TextEncoder, precision: PrecisionChoice) -> None:
+        if open_store(self.store) is None or not has_notes():
+            return
+        before = self._note_settings(precision)
+        # The files are those of the encoder if they were the same before and after this.
+        if (
+            before is not None
+            and self._checkpoint().fingerprint == encoder.fingerprint
+            and self._note_settings(precision) == before
+        ):
+            for chosen in {precision, encoder.precision}:  # of ``fit``, and of the fitted estimator
+                note_encoder([*before[:-1], chosen], encoder)
+
+    def _note_settings(self, precision: PrecisionChoice) -> list[str] | None:
+        """Return what an encoder is noted under; None if nothing is to be noted."""
+        for name in FLAGS:
+            check_flag(name, getattr(self, name))
+        if self.trust_remote_code:
+            return None
+        try:
+            state = model_state(self.model_name, self.revision)
+        except BertVectorizerError:
+            return None
+        kind = f"{type(self).__module__}.{type(self).__qualname__}"
+        parameters = repr([getattr(self, name) for name in self._encoder_parameters])
+        return [kind, parameters, *state, precision]
+
     def _learn(self, texts: list[str], counts: NDArray[np.int64]) -> None:
-        encoder = self._encoder(is_fitting=True)
-        open_store(self.store)  # raises if it is not one
-        tokenized = encoder.tokenizer(texts)
-        self._set_fitted(encoder, tokenized.n_tokens, tokenized.n_lost, counts)
+        encoder = self._resolved_encoder(is_fitting=True) or self._encoder(is_fitting=True)
+        store = open_store(self.store)  # raises if it is not one
+        known = None if isinstance(encoder, TextEncoder) else store
+        self._set_fitted(encoder, *count_tokens(encoder, texts, known), counts)
 
     def _learn_vectors(
         self,
@@ -274,7 +327,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
 
         ``report`` is called after each chunk with the number of rows that are done.
         """
-        encoder = self._encoder(is_fitting=True)
+        encoder = self._resolved_encoder(is_fitting=True) or self._encoder(is_fitting=True)
         size = chunk_texts or max(len(texts), 1)
         chunks = []
         for start in range(0, max(len(texts), 1), size):
@@ -289,19 +342,20 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
 
     def _set_fitted(
         self,
-        encoder: TextEncoder,
+        encoder: TextEncoder | ResolvedEncoder,
         n_tokens: NDArray[np.int64],
         n_lost: NDArray[np.int64],
         counts: NDArray[np.int64],
     ) -> None:
-        self.model_fingerprint_ = encoder.checkpoint.fingerprint
+        self.model_fingerprint_ = encoder.fingerprint
         self.device_ = str(encoder.device)
         self.precision_ = encoder.precision
         self.truncation_ = Truncation.of(np.repeat(n_tokens, counts), np.repeat(n_lost, counts))
         self._warn_of_lost_tokens(self.truncation_)
 
     def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
-        vectors, n_tokens, n_lost = self._encode(self._encoder(), texts)
+        resolved = None if "torch" in sys.modules else self._resolved_encoder()
+        vectors, n_tokens, n_lost = self._encode(resolved or self._encoder(), texts)
         if n_lost.any():
             fitted = getattr(self, "truncation_", None)
             if fitted is None or not fitted.n_truncated:
@@ -309,7 +363,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
         return vectors
 
     def _encode(
-        self, encoder: TextEncoder, texts: list[str]
+        self, encoder: TextEncoder | ResolvedEncoder, texts: list[str]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
         # In characters: texts that the store has are never tokenized.
         with progress_bar(self, sum(map(len, texts)), "characters") as advance:

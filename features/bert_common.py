@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from ..models.store.embedding_store import EmbeddingStore
 
-__all__ = ["BertBase", "naming_moved", "naming_row", "progress_bar"]
+__all__ = ["FLAGS", "BertBase", "naming_moved", "naming_row", "progress_bar"]
+
+FLAGS = ("show_progress_bar", "local_files_only", "trust_remote_code")
 
 _Encoder = TypeVar("_Encoder")
 
@@ -73,9 +75,8 @@ class BertBase(Generic[_Encoder]):
                 setattr(self, name, value)
 
     def _checkpoint(self) -> Checkpoint:
-        check_flag("show_progress_bar", self.show_progress_bar)
-        check_flag("local_files_only", self.local_files_only)
-        check_flag("trust_remote_code", self.trust_remote_code)
+        for name in FLAGS:
+            check_flag(name, getattr(self, name))
         with naming_moved(self, "model_name", hasattr(self, "model_fingerprint_")):
             return open_checkpoint(
                 self.model_name, self.revision, self.local_files_only, self.trust_remote_code
@@ -120,6 +121,7 @@ class BertBase(Generic[_Encoder]):
         while len(_encoders) >= _MAX_ENCODERS:
             _encoders.pop(next(iter(_encoders)), None)
         _encoders[key] = encoder
+        self._note(encoder, precision)
         return encoder
 
     def _precision_of_fit(self) -> PrecisionChoice:
@@ -127,6 +129,9 @@ class BertBase(Generic[_Encoder]):
         if self.precision in ("auto", "fast"):
             return getattr(self, "precision_", self.precision)
         return self.precision
+
+    def _note(self, encoder: _Encoder, precision: PrecisionChoice) -> None:
+        """Note an encoder for worker processes, where these can use it."""
 
     def _is_elsewhere(self) -> bool:
         """Whether this estimator was fitted on a device that this machine lacks."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.utils import Tags
 
-__all__ = ["PairVectorizer", "PairsBase"]
+__all__ = ["PairVectorizer", "PairsBase", "distinct_sentences"]
 
 _Part: TypeAlias = Literal["u", "v", "abs_diff", "product", "sum", "cosine"]
 _PARTS: tuple[_Part, ...] = get_args(_Part)
@@ -328,6 +328,11 @@ def _distinct(X: Any, vectorizer: Any) -> tuple[PairColumns, list[str | None], N
     place_of = dict(zip(dict.fromkeys(texts), count(), strict=False))
     places = np.array(list(map(place_of.__getitem__, texts)), dtype=np.int64)
     return pairs, list(place_of), places.reshape(-1, 2)
+
+
+def distinct_sentences(X: Any, vectorizer: Any) -> list[str | None]:
+    """Return the distinct sentences of pairs, as a `PairVectorizer` gives them to its own."""
+    return _distinct(X, vectorizer)[1]
 
 
 def _checked(vectors: Any, vectorizer: Any, n_texts: int) -> Any:

@@ -2,8 +2,9 @@
 
 Nothing here depends on scikit-learn; :mod:`bertvectorizer.features` builds on it. The exports are
 light; :mod:`bertvectorizer.models.network.encoder` and what runs the network import torch. Import
-those modules where they are used. `encode_texts` and `encode_spans` join the store and the network;
-`ragged` has helpers for ranges and runs in arrays, and `torch_threads` lets forks compute.
+those modules where they are used. `encode_texts` and `encode_spans` join the store and the network,
+and `resolved_encoder` finds known texts without the latter. `ragged` has helpers for ranges and
+runs in arrays, and `torch_threads` lets forks compute.
 """
 
 from __future__ import annotations

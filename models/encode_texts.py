@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import metadata
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,8 +31,15 @@ if TYPE_CHECKING:
 __all__ = [
     "BATCHES_PER_WRITE",
     "CHARACTERS_PER_TOKEN",
+    "Encoder",
+    "Sizes",
     "TextEncoder",
+    "arithmetic_settings",
+    "count_tokens",
     "encode_texts",
+    "engine_versions",
+    "fetch_parts",
+    "key_settings",
     "open_store",
     "record_keys",
 ]
@@ -62,22 +69,28 @@ def record_keys(
     settings: Sequence[str],
     units: Sequence[str],
 ) -> list[bytes]:
-    """Return the key of each unit (a text, or the tokens of spans) in a store.
+    """Return the key of each unit (a text, or the tokens of spans) in a store."""
+    return text_keys(key_settings(checkpoint, precision, device, settings), units)
 
-    It depends on all that changes the numbers: ``settings`` are those of the tokenizer.
-    """
-    return text_keys(
-        (
-            _ENGINE,
-            *_library_versions(),
-            checkpoint.fingerprint,
-            str(checkpoint.trust_remote_code),
-            precision,
-            *_arithmetic_settings(device, precision),
-            *settings,
-        ),
-        units,
+
+def key_settings(
+    checkpoint: Checkpoint, precision: Precision, device: torch.device, settings: Sequence[str]
+) -> tuple[str, ...]:
+    """Return all that changes the numbers of a unit; ``settings`` are those of the tokenizer."""
+    return (
+        _ENGINE,
+        *_library_versions(),
+        checkpoint.fingerprint,
+        str(checkpoint.trust_remote_code),
+        precision,
+        *arithmetic_settings(device, precision),
+        *settings,
     )
+
+
+def engine_versions() -> tuple[str, ...]:
+    """Return the versions of what computes numbers, here and in other libraries."""
+    return (_ENGINE, *_library_versions())
 
 
 @cache
@@ -92,7 +105,7 @@ def _library_versions() -> tuple[str, ...]:
     return tuple(versions)
 
 
-def _arithmetic_settings(device: torch.device, precision: Precision) -> tuple[str, ...]:
+def arithmetic_settings(device: torch.device, precision: Precision) -> tuple[str, ...]:
     """Return what may change a number on a device, PyTorch's settings first, as strings."""
     import torch
 
@@ -111,6 +124,45 @@ def _arithmetic_settings(device: torch.device, precision: Precision) -> tuple[st
     return tuple(settings)
 
 
+class Encoder(Protocol):
+    """What encodes texts: a `TextEncoder`, or what stands for one until it is needed."""
+
+    @property
+    def output(self) -> OutputSpec:
+        """What is read of the model."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """Numbers of the model."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """Most tokens in a batch."""
+
+    @property
+    def key_settings(self) -> tuple[str, ...]:
+        """All that changes the numbers of a text."""
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """Tokenizer of texts."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        parts: Sequence[Part],
+        progress: Callable[[float], Any] | None = None,
+    ) -> tuple[NDArray[np.float32], TokenizedTexts]:
+        """Run the network."""
+
+
+class Sizes(NamedTuple):
+    """Numbers of layers of a model, and width of a token's vector."""
+
+    n_layers: int
+    hidden_size: int
+
+
 @dataclass(frozen=True)
 class TextEncoder:
     """A model that is ready to encode texts, and what is read out of it."""
@@ -121,6 +173,21 @@ class TextEncoder:
     device: torch.device
     precision: Precision
     batch_tokens: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the model's files."""
+        return self.checkpoint.fingerprint
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """Numbers of the model."""
+        return Sizes(self.checkpoint.n_layers, self.checkpoint.hidden_size)
+
+    @property
+    def key_settings(self) -> tuple[str, ...]:
+        """All that changes the numbers of a text, under PyTorch's settings of this moment."""
+        return key_settings(self.checkpoint, self.precision, self.device, self.tokenizer.settings)
 
     def encode(
         self,
@@ -142,7 +209,7 @@ class TextEncoder:
 
 
 def encode_texts(
-    encoder: TextEncoder,
+    encoder: Encoder,
     texts: Sequence[str],
     store: EmbeddingStore | None,
     progress: Callable[[float], Any] | None = None,
@@ -160,39 +227,51 @@ def encode_texts(
         vectors, tokenized = encoder.encode(texts, output.parts, progress)
         n_tokens, n_lost = tokenized.n_tokens, tokenized.n_lost
     else:
-        vectors, n_tokens, n_lost = _fetch(encoder, texts, store, progress)
+        vectors, n_tokens, n_lost = fetch_parts(encoder, output.parts, texts, store, progress)
     return apply_post_modules(merge_parts(vectors, output), output), n_tokens, n_lost
 
 
-def _fetch(
-    encoder: TextEncoder,
+def fetch_parts(
+    encoder: Encoder,
+    parts: tuple[Part, ...],
     texts: Sequence[str],
     store: EmbeddingStore,
-    progress: Callable[[float], Any] | None,
+    progress: Callable[[float], Any] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """Return the vectors of parts, of shape (n_texts, n_parts, hidden), and numbers of tokens."""
-    names, part_of = _part_names(encoder.output.parts, encoder.checkpoint.n_layers)
+    names, part_of = _part_names(parts, encoder.sizes.n_layers)
     records = store.fetch(
-        record_keys(
-            *(encoder.checkpoint, encoder.precision, encoder.device),
-            settings=encoder.tokenizer.settings,
-            units=texts,
-        ),
+        text_keys(encoder.key_settings, texts),
         sizes=list(map(len, texts)),
         parts=names,
         batch_size=encoder.batch_tokens * CHARACTERS_PER_TOKEN * BATCHES_PER_WRITE,
         encoder=_TextRecordEncoder(encoder, texts, part_of, progress),
-        widths=[encoder.checkpoint.hidden_size] * len(texts),
+        widths=[encoder.sizes.hidden_size] * len(texts),
     )
     n_tokens, n_lost, vectors = zip(*records, strict=True)
     return np.stack(vectors), np.array(n_tokens, np.int64), np.array(n_lost, np.int64)
+
+
+def count_tokens(
+    encoder: Encoder, texts: Sequence[str], store: EmbeddingStore | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the tokens of each text and how many are cut off, from a store if it has all."""
+    if store is not None and texts:
+        names, _ = _part_names(encoder.output.parts, encoder.sizes.n_layers)
+        widths = [encoder.sizes.hidden_size] * len(texts)
+        records = store.stored(text_keys(encoder.key_settings, texts), names, widths)
+        if records is not None:
+            n_tokens, n_lost, _ = zip(*records, strict=True)
+            return np.array(n_tokens, np.int64), np.array(n_lost, np.int64)
+    tokenized = encoder.tokenizer(texts)
+    return tokenized.n_tokens, tokenized.n_lost
 
 
 @dataclass(frozen=True)
 class _TextRecordEncoder:
     """Encodes texts of one request for the store."""
 
-    encoder: TextEncoder
+    encoder: Encoder
     texts: Sequence[str]
     part_of: dict[bytes, Part]
     progress: Callable[[float], Any] | None

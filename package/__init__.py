@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         PairVectorizer,
         StaticVectorizer,
         Word2VecVectorizer,
+        encode_ahead,
     )
     from .models.store import EmbeddingStore
     from .models.word_vectors import WordVectors, load_word_vectors
@@ -57,6 +58,7 @@ __all__ = [
     "__version__",
     "compare",
     "default_features",
+    "encode_ahead",
     "load_pipeline",
     "load_word_vectors",
     "read_conll",
@@ -66,6 +68,7 @@ __all__ = [
 _MODULES = {
     "EmbeddingStore": ".models.store",
     "WordVectors": ".models.word_vectors",
+    "encode_ahead": ".features",
     "load_word_vectors": ".models.word_vectors",
 }
 

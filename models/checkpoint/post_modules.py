@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["apply_post_modules", "merge_parts"]
 
+_ROWS_AT_ONCE = 1024
+_SHORTEST = np.float32(1e-12)
+
 
 def merge_parts(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArray[np.float32]:
     """Merge parts of shape (n_texts, n_parts, hidden) into (n_texts, n_merged * hidden)."""
@@ -40,26 +43,38 @@ def apply_post_modules(vectors: NDArray[np.float32], spec: OutputSpec) -> NDArra
 
     A vector is truncated after the checkpoint's own modules, and before it is normalized.
     """
-    if not (spec.later_modules or spec.normalize):
-        is_whole = vectors.shape[1] == spec.n_features
-        return vectors if is_whole else np.ascontiguousarray(vectors[:, : spec.n_features])
-    import torch
-    from torch.nn.functional import normalize
+    for module in spec.later_modules:
+        # The most frequent one, and not worth an import: known texts do without torch.
+        vectors = _unit(vectors) if module.name == "Normalize" else _applied(module, vectors)
+    if vectors.shape[1] != spec.n_features:
+        vectors = np.ascontiguousarray(vectors[:, : spec.n_features])
+    return _unit(vectors) if spec.normalize else vectors
 
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors of unit length, as `torch.nn.functional.normalize` does."""
+    result = np.empty_like(vectors)
+    with np.errstate(all="ignore"):  # a vector of infinite numbers gives NaN
+        for start in range(0, len(vectors), _ROWS_AT_ONCE):
+            block = vectors[start : start + _ROWS_AT_ONCE]
+            norms = np.sqrt((block * block).sum(axis=1, keepdims=True))
+            np.divide(block, np.maximum(norms, _SHORTEST), out=result[start : start + len(block)])
+    return result
+
+
+def _applied(module: LaterModule, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Apply a module of sentence-transformers."""
+    import torch
+
+    loaded = _load(module)
+    fault = f"The module {module.name} in '{module.path}' does not take these vectors"
     # In float32 whatever the process's settings: under autocast, Dense would give bfloat16.
-    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-        result = torch.from_numpy(vectors)
-        for module in spec.later_modules:
-            if module.name == "Normalize":  # the most frequent one, and not worth the import
-                result = normalize(result, dim=-1)
-            else:
-                loaded = _load(module)
-                fault = f"The module {module.name} in '{module.path}' does not take these vectors"
-                with foreign_errors_as(ModelIntegrityError, fault, "Download the model again."):
-                    result = loaded({"sentence_embedding": result})["sentence_embedding"]
-        result = result[:, : spec.n_features]
-        if spec.normalize:
-            result = normalize(result, dim=-1)
+    with (
+        torch.inference_mode(),
+        torch.autocast("cpu", enabled=False),
+        foreign_errors_as(ModelIntegrityError, fault, "Download the model again."),
+    ):
+        result = loaded({"sentence_embedding": torch.from_numpy(vectors)})["sentence_embedding"]
         return np.ascontiguousarray(result.numpy(), dtype=np.float32)
 
 

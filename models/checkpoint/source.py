@@ -41,7 +41,15 @@ from .fingerprint import (
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
 
-__all__ = ["DEFAULT_MODEL", "file_states", "locate", "open_checkpoint", "reading", "verify"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "file_states",
+    "locate",
+    "model_state",
+    "open_checkpoint",
+    "reading",
+    "verify",
+]
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -179,6 +187,18 @@ def open_checkpoint(
         _opened.pop(next(iter(_opened)), None)
     _opened[key] = states, checkpoint
     return checkpoint
+
+
+def model_state(model_name: str | Path, revision: str | None) -> tuple[str, ...]:
+    """Return what tells the files of a model on this machine from any others, without reading them.
+
+    It raises whatever `open_checkpoint` raises if there is no such model.
+    """
+    root = _find(model_name, revision, local_files_only=True)
+    base = _find_base(root, True, False, root == Path(model_name).expanduser())
+    directories = model_directories(root, False, base)
+    states = file_states(directories, False)
+    return str(root), str(base), *map(repr, sorted(states.items()))
 
 
 def _check_commit(name: str, revision: Any, parameter: str) -> None:

@@ -237,6 +237,18 @@ class EmbeddingStore:
         self._memory.add(lookup.found, requested)
         return [lookup.found[key] for key in keys]
 
+    def stored(
+        self, keys: Sequence[bytes], parts: PartNames, widths: Sequence[int] | None = None
+    ) -> list[Record] | None:
+        """Return the requested parts of texts; None unless the store has them all."""
+        requested = b"".join(parts.requested)
+        lookup = Lookup(self._cache, keys, parts.requested, (), (), widths)
+        lookup.found.update(self._memory.get(keys, requested))
+        if lookup.read([index for index, key in enumerate(keys) if key not in lookup.found]):
+            return None
+        self._memory.add(lookup.found, requested)
+        return [lookup.found[key] for key in keys]
+
     def _parts_to_keep(self, parts: PartNames) -> tuple[Sequence[bytes], Sequence[bytes]]:
         """Return what to keep of a new text beside what is requested, and of a known one."""
         first = {"requested": (), "passed": parts.passed, "all_layers": parts.every}[self.keep]

@@ -19,7 +19,7 @@ from ...errors import StoreError
 from ...warning import warn_user
 from .embedding_store import EmbeddingStore, reopen
 
-__all__ = ["comparison_store", "session_store"]
+__all__ = ["comparison_store", "session_directory", "session_store"]
 
 _MAX_BYTES = 8 << 30
 _MIN_FREE_BYTES = 16 << 20
@@ -32,9 +32,8 @@ def session_store() -> EmbeddingStore | None:
     A worker process uses the store of its parent, which it finds by the parent's process number.
     An estimator holds nothing of it, so that pickles and hashes are the same in every session.
     """
-    parent = multiprocessing.parent_process()
     try:
-        directory = _directory(os.getpid() if parent is None or parent.pid is None else parent.pid)
+        directory = session_directory()
         _make(directory)
         path = directory / "embeddings.sqlite"
         free = shutil.disk_usage(directory).free + (path.stat().st_size if path.exists() else 0)
@@ -57,6 +56,18 @@ def comparison_store() -> EmbeddingStore | None:
     return session and reopen(
         session.path.with_name("layers.sqlite"), session.max_bytes, "all_layers", durable=False
     )
+
+
+def session_directory(*, is_checked: bool = False) -> Path:
+    """Return the directory of this session, which worker processes share with their parent.
+
+    ``is_checked`` makes it if need be, and raises an OSError where it is not this user's alone.
+    """
+    parent = multiprocessing.parent_process()
+    directory = _directory(os.getpid() if parent is None or parent.pid is None else parent.pid)
+    if is_checked:
+        _make(directory)
+    return directory
 
 
 def _directory(pid: int) -> Path:

@@ -26,7 +26,13 @@ from bertvectorizer.models import (
 from bertvectorizer.models.checkpoint.output_spec import Part, every_part
 from bertvectorizer.models.checkpoint.post_modules import merge_parts
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
-from bertvectorizer.models.encode_texts import _fetch, open_store, record_keys
+from bertvectorizer.models.encode_texts import (
+    Sizes,
+    fetch_parts,
+    key_settings,
+    open_store,
+    record_keys,
+)
 from bertvectorizer.models.network import devices
 from bertvectorizer.models.network.devices import Precision
 from bertvectorizer.models.network.encoder import load_encoder
@@ -83,15 +89,13 @@ class Engine:
         settings: Sequence[str] = ("tiny",),
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
         encoder: Any = SimpleNamespace(
-            checkpoint=self.checkpoint,
             output=SimpleNamespace(parts=tuple(parts)),
-            tokenizer=SimpleNamespace(settings=settings),
-            device=torch.device("cpu"),
-            precision="float32",
+            sizes=Sizes(self.checkpoint.n_layers, self.checkpoint.hidden_size),
+            key_settings=key_settings(self.checkpoint, "float32", torch.device("cpu"), settings),
             batch_tokens=batch_tokens,
             encode=lambda texts, parts, _progress: self(texts, parts),
         )
-        return _fetch(encoder, texts, store, None)
+        return fetch_parts(encoder, encoder.output.parts, texts, store, None)
 
 
 @pytest.fixture

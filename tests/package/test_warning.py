@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 
 from bertvectorizer import BertVectorizer
+from bertvectorizer.warning import lighten_filters
 from tests.tiny import ModelFactory
 
 LONG = ["the old bat flew in the night " * 40, "a ball"] * 4
@@ -44,3 +46,29 @@ def test_a_warning_is_shown_once_per_line_by_default(tiny_model: ModelFactory) -
         for _ in range(3):
             vectorizer.fit(LONG)
     assert len(caught) == 1
+
+
+class Heavy(UserWarning):
+    """A category of another library."""
+
+    __module__ = "torch.somewhere"
+
+
+class Heavier(Heavy):
+    pass
+
+
+def test_light_filters_filter_as_before_and_travel_without_their_classes() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "a text", Heavy)
+        lighten_filters()
+        lighten_filters()
+        sent = pickle.dumps(warnings.filters[0])
+        warnings.filters[0] = pickle.loads(sent)  # type: ignore[index]
+        warnings.warn("a text", Heavy, stacklevel=1)
+        warnings.warn("a text", Heavier, stacklevel=1)
+        for message, category in (("another", Heavy), ("a text", UserWarning)):
+            with pytest.raises(category, match=message):
+                warnings.warn(message, category, stacklevel=1)
+    assert issubclass(pickle.loads(sent)[2], Warning)
