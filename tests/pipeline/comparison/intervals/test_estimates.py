@@ -231,6 +231,16 @@ def test_r2_is_pooled() -> None:
     assert outcome.scores["r2"].mean() < interval.mean - 0.05  # few rows have little variance
 
 
+def test_folds_of_a_pooled_score_are_first_order_effects() -> None:
+    folds = make_folds("2x5", NUMBERS, None, 0)
+    metric = resolve_scoring("neg_root_mean_squared_error", "regression")[0]
+    outcome = outcome_of(metric, NUMBERS, folds, 1)
+    judged = judge(outcome, metric, NUMBERS, folds)
+    assert judged.folds.mean() == pytest.approx(judged.value)
+    np.testing.assert_allclose(judged.folds, outcome.scores[metric.name], rtol=0.15)
+    assert np.ptp(judged.folds) > 0.1
+
+
 def test_hanley_and_mcneil_by_hand() -> None:
     q1, q2 = 0.8 / 1.2, 2 * 0.64 / 1.8
     variance = (0.16 + 19 * (q1 - 0.64) + 79 * (q2 - 0.64)) / (20 * 80)
