@@ -18,7 +18,7 @@ class Batches:
 
     ``lengths``, of shape (n_sequences,), counts tokens; empty sequences are left out. A batch
     exceeds ``budget`` tokens only if it is a single sequence. Where ``side_by_side`` batches run at
-    a time, those that have tokens for a few only are smaller, so that all end together.
+    a time, their number is a multiple of that and their sizes are alike, so that all end together.
 
     Examples
     --------
@@ -32,17 +32,21 @@ class Batches:
         self._ends = np.cumsum(lengths[self._order])
         self._lengths = lengths
         self._position = 0
-        if side_by_side > 1 and len(self._order):
-            n_tokens = int(self._ends[-1])
-            n_batches = side_by_side * -(-n_tokens // (side_by_side * budget))
-            longest = int(lengths[self._order[0]])
-            budget = min(budget, n_tokens // n_batches + longest)
         self.budget = budget
+        self._n_alike = 0  # of the batches to come
+        if side_by_side > 1 and len(self._order):
+            self._n_alike = side_by_side * -(-int(self._ends[-1]) // (side_by_side * budget))
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         while self._position < len(self._order):
             done = self._ends[self._position - 1] if self._position else 0
-            end = int(np.searchsorted(self._ends, done + self.budget, side="right"))
+            budget = self.budget
+            if self._n_alike > 0:
+                share = (self._ends[-1] - done) / self._n_alike
+                half = self._lengths[self._order[self._position]] / 2  # rounds to the next sequence
+                budget = min(budget, share + half)
+                self._n_alike -= 1
+            end = int(np.searchsorted(self._ends, done + budget, side="right"))
             batch = self._order[self._position : max(end, self._position + 1)]
             self._position += len(batch)
             yield batch

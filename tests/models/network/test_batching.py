@@ -74,8 +74,21 @@ def test_nothing_to_do(lengths: list[int]) -> None:
     assert list(Batches(np.array(lengths, dtype=np.int64), budget=8)) == []
 
 
-def test_few_batches_side_by_side_are_of_like_size() -> None:
-    lengths = np.full(30, 10)
-    assert [len(batch) for batch in Batches(lengths, 200)] == [20, 10]
-    assert [len(batch) for batch in Batches(lengths, 200, side_by_side=2)] == [16, 14]
-    assert [len(batch) for batch in Batches(lengths, 10, side_by_side=2)] == [1] * 30
+def test_batches_side_by_side_are_of_like_size() -> None:
+    def sizes(n_sequences: int, **settings: int) -> list[int]:
+        return [len(batch) for batch in Batches(np.full(n_sequences, 10), **settings)]
+
+    assert sizes(30, budget=200) == [20, 10]
+    assert sizes(30, budget=200, side_by_side=2) == [15, 15]
+    assert sizes(36, budget=53, side_by_side=2) == [5, 4, 5, 4, 5, 4, 5, 4]
+    assert sizes(30, budget=10, side_by_side=2) == [1] * 30
+
+
+@given(LENGTHS, st.integers(1, 100), st.integers(2, 4))
+def test_batches_side_by_side_are_within_the_budget_and_complete(
+    lengths: np.ndarray, budget: int, side_by_side: int
+) -> None:
+    batches = list(Batches(lengths, budget, side_by_side))
+    assert all(lengths[batch].sum() <= budget or len(batch) == 1 for batch in batches)
+    seen = [number for batch in batches for number in batch.tolist()]
+    assert sorted(seen) == np.flatnonzero(lengths).tolist()
