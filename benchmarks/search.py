@@ -93,7 +93,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     }
     print("\n" + search_table(result))
     if options.name or not options.quick:
-        write(options.name or "search", result)
+        name = "search-ahead" if options.parts == ["ahead"] else "search"
+        write(options.name or name, result)
 
 
 def _run(server: ForkServer, folder: str, options: argparse.Namespace) -> Iterator[tuple[str, Any]]:

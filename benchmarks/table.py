@@ -400,6 +400,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "memory": memory_table,
     "search": search_table,
     "search-large": search_table,
+    "search-ahead": search_table,
     "static": static_table,
     "baselines": baselines_table,
     "significance": significance_table,
