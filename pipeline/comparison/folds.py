@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import category
 
@@ -65,7 +66,7 @@ class Folds:
     description: str
     groups: NDArray[np.int64] | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def repeats(self) -> NDArray[np.int64]:
         """Number of the repeat of each fold: a row is in one test set of a repeat at most."""
         numbers: list[int] = []
@@ -74,8 +75,16 @@ class Folds:
             rows = set(test.tolist())
             is_next = not tested.isdisjoint(rows)
             numbers.append(numbers[-1] + is_next if numbers else 0)
-            tested = rows if is_next else tested | rows
+            if is_next:
+                tested = rows
+            else:
+                tested |= rows
         return np.array(numbers, dtype=np.int64)
+
+    @cached_property
+    def tested(self) -> NDArray[np.int64]:
+        """The rows that are in a test set."""
+        return np.unique(np.concatenate([test for _, test in self.splits]))
 
     @property
     def mean_sizes(self) -> tuple[float, float]:
@@ -98,14 +107,14 @@ def count_units(groups: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> fl
 
     Examples
     --------
-    >>> count_units(None, np.arange(6))
-    6.0
+    >>> count_units(None, np.arange(6)), count_units(np.arange(6), np.arange(0))
+    (6.0, 0.0)
     >>> count_units(np.array([0, 0, 0, 1, 1, 1]), np.arange(6))
     2.0
     >>> round(count_units(np.array([0, 0, 0, 0, 1, 2]), np.arange(6)), 3)
     2.0
     """
-    if groups is None:
+    if groups is None or not len(rows):
         return float(len(rows))
     sizes = np.unique(groups[rows], return_counts=True)[1]
     return float(len(rows) ** 2 / (sizes**2).sum())

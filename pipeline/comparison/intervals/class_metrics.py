@@ -22,8 +22,10 @@ _KNOWN = re.compile(
     r"(f1|precision|recall|jaccard)(?:_(macro|micro|weighted))?|(balanced_accuracy)"
     r"|(matthews_corrcoef)"
 )
+_STEP = 1e-3  # rows, by which derivatives are taken
 _N_DRAWS = 2000
 _CHUNK = 4_000_000  # numbers drawn at a time
+_MOST_CELLS = 1000  # of a confusion matrix
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,12 @@ class ClassMetric:
 
     def gradient(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the derivatives by the counts ``(3, n_classes)``, of the same shape."""
-        step = 1e-5 * counts[1].sum()
-        steps = step * np.eye(counts.size).reshape(counts.size, *counts.shape)
-        slopes = (self(counts + steps) - self(counts - steps)) / (2 * step)
-        return np.asarray(slopes.reshape(counts.shape))
+        slopes = np.empty(counts.shape)
+        for place in np.ndindex(counts.shape):  # at once they need a matrix of classes squared
+            step = np.zeros(counts.shape)
+            step[place] = _STEP
+            slopes[place] = (self(counts + step) - self(counts - step)) / (2 * _STEP)
+        return slopes
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,16 @@ class ClassCounts:
     """What each row adds to the counts by class, in each repeat.
 
     ``rows`` has a matrix for each repeat, ``(n_rows, 3 * n_classes)``; rows that a repeat does not
-    test are empty. ``groups`` has the group of each row. ``cells`` are the cells of the confusion
-    matrix, as rows. ``imbalance`` is 0 for classes of equal size and nearly 1 with a rare one.
+    test are empty. ``groups`` has the group of each row. ``cells`` are
+    what one row more in each cell of the confusion matrix would add, and ``cell_weights`` how many
+    rows more each cell gets. ``imbalance`` is 0 for classes of equal size and nearly 1 with a rare
+    one.
     """
 
     rows: list[sparse.csr_array]
     groups: NDArray[np.int64]
     cells: sparse.csr_array
-    cell_weight: float
+    cell_weights: NDArray[np.float64]
     imbalance: float
 
     @property
@@ -106,7 +112,7 @@ class ClassCounts:
         """Return scores of random confusion matrices around the pooled one.
 
         Without groups the cells are drawn from the Dirichlet distribution of ``mean / factor +
-        cell_weight``. It is that of gamma distributed weights of the rows: here each group has one
+        cell_weights``. It is that of gamma distributed weights of the rows: here each group has one
         in each repeat, so that its rows count together.
 
         The result does not depend on the order of rows or groups.
@@ -119,9 +125,7 @@ class ClassCounts:
         # Equal units are drawn together. Random sums tell which are equal.
         keys = units @ np.random.RandomState(1).uniform(1, 2, units.shape[1])
         _, first, n_equal = np.unique(keys, return_index=True, return_counts=True)
-        shapes = np.concatenate(
-            [n_equal / (n_repeats * factor), np.full(self.cells.shape[0], self.cell_weight)]
-        )
+        shapes = np.concatenate([n_equal / (n_repeats * factor), self.cell_weights])
         sizes = np.bincount(self.groups)
         size = float((sizes**2).sum() / sizes.sum())
         parts = sparse.vstack([units[first], size * self.cells], format="csr").T.tocsr()
@@ -139,10 +143,14 @@ def read_class_metric(known_as: str, target: Target) -> ClassMetric | None:
     match = _KNOWN.fullmatch(known_as)
     if match is None or target.classes is None:
         return None
-    if match[3] or match[4]:
-        return ClassMetric("recall" if match[3] else match[4], "macro")
     if match[2]:
         return ClassMetric(match[1], match[2])
+    if target.kind == "multilabel":
+        return None
+    if match[3] or match[4]:
+        return ClassMetric("recall" if match[3] else match[4], "macro")
+    if target.kind != "binary":
+        return None
     places = [place for place, label in enumerate(target.classes.tolist()) if label == 1]
     return ClassMetric(match[1], "binary", places[0]) if len(places) == 1 else None
 
@@ -164,12 +172,12 @@ def count_classes(
             predicted = np.zeros(truth.shape, dtype=bool)
             predicted[is_judged] = repeat[is_judged].astype(bool)
             true = truth & is_judged[:, None]
-            tables.append(sparse.csr_array(np.hstack([true & predicted, true, predicted]) * 1.0))
+            added = np.hstack([true & predicted, true, predicted])
+            tables.append(sparse.csr_array(added, dtype=np.float64))
         shares = truth.mean(axis=0)
-        share, weight, eye = float(np.minimum(shares, 1 - shares).min()), 0.5, np.eye(n_classes)
-        zero = np.zeros_like(eye)
-        cells = np.block([[eye, eye, eye], [zero, eye, zero], [zero, zero, eye]])
-        return ClassCounts(tables, groups, sparse.csr_array(cells), weight, 1 - 2 * share)
+        share = float(np.minimum(shares, 1 - shares).min())
+        weights = np.full(3 * n_classes, 0.5)
+        return ClassCounts(tables, groups, _outcomes(n_classes), weights, 1 - 2 * share)
     place_of: dict[Any, int] = {label: at for at, label in enumerate(target.classes.tolist())}
     truth = np.array([place_of[label] for label in target.values.tolist()], dtype=np.int64)
     tables = []
@@ -179,10 +187,15 @@ def count_classes(
             return None
         predicted = np.array([place_of.get(label, 0) for label in repeat], dtype=np.int64)
         tables.append(_table(truth, predicted, is_judged, n_classes))
-    true, predicted = np.indices((n_classes, n_classes)).reshape(2, -1)
-    cells = _table(true, predicted, np.ones(n_classes**2, dtype=bool), n_classes)
+    if n_classes**2 <= _MOST_CELLS:
+        true, predicted = np.indices((n_classes, n_classes)).reshape(2, -1)
+        cells = _table(true, predicted, np.ones(n_classes**2, dtype=bool), n_classes)
+        weights = np.full(n_classes**2, 1 / n_classes)
+    else:  # the cells of each class apart, as of labels: their number is not squared
+        cells = _outcomes(n_classes)
+        weights = np.repeat([1 / n_classes, 1 - 1 / n_classes, 1 - 1 / n_classes], n_classes)
     share = float(np.bincount(truth, minlength=n_classes).min() / len(truth))
-    return ClassCounts(tables, groups, cells, 1 / n_classes, 1 - n_classes * share)
+    return ClassCounts(tables, groups, cells, weights, 1 - n_classes * share)
 
 
 def _table(
@@ -200,6 +213,12 @@ def _table(
     return sparse.csr_array(
         (np.ones(len(where)), (where, columns)), shape=(len(truth), 3 * n_classes)
     )
+
+
+def _outcomes(n_classes: int) -> sparse.csr_array:
+    """Return what a row adds to the counts of a class: one found, missed, or found wrongly."""
+    eye = sparse.eye_array(n_classes)
+    return sparse.block_array([[eye, eye, eye], [None, eye, None], [None, None, eye]], format="csr")
 
 
 def _gamma(

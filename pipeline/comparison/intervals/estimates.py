@@ -25,7 +25,7 @@ from ..statistics import (
     hanley_mcneil_error,
 )
 from .class_metrics import ClassCounts, ClassMetric, count_classes, read_class_metric
-from .row_metrics import cluster_error, group_sums, score_rows
+from .row_metrics import REGRESSION, cluster_error, group_sums, score_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ __all__ = [
 _LARGEST_OVERLAP = 1.25  # Nadeau and Bengio's term of training sets of 80 %: more is never needed
 _RARE_CLASS, _RARE_CLASS_PAIRED = 1.75, 0.75  # what a rare class adds to the factor
 _LEAST_ROWS = 10  # that decide a difference, for a test by rows
-_FEW_UNITS, _FEW_OF_CLASS = 60, 15  # rows or groups that the simulations begin at
+_FEW_UNITS, _FEW_OF_CLASS = 60, 15  # rows or groups, the fewest of the simulations
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def estimate_score(
         n_test / n_train,
         confidence,
         resolution=resolution,
-        row_error=row_error,
+        row_error=row_error * math.sqrt(_rows_of_repeats(folds)),
         n_folds=_most_folds(folds),
     )
     if math.isfinite(judged.pooled) and not metric.is_pooled and target is not None:
@@ -232,40 +232,42 @@ def known_misses(metric: Metric, target: Target, folds: Folds) -> list[str]:
     >>> target, _ = read_target(["a", "b"] * 20, 40)
     >>> folds = make_folds(None, target, None, 0)
     >>> known_misses(resolve_scoring("accuracy", "binary")[0], target, folds)
-    ['there are only 40 rows, and simulations begin at 60']
+    ['there are only 40 rows, and simulations had 60 or more']
     """
-    judged = np.unique(np.concatenate([test for _, test in folds.splits]))
+    judged = folds.tested
     unit = "rows" if folds.groups is None else "groups"
     n_units = count_units(folds.groups, judged)
     misses = []
     if n_units < _FEW_UNITS:
-        misses.append(f"there are only {n_units:.0f} {unit}, and simulations begin at {_FEW_UNITS}")
+        misses.append(
+            f"there are only {n_units:.0f} {unit}, and simulations had {_FEW_UNITS} or more"
+        )
     is_ranked = metric.known_as.startswith(("roc_auc", "average_precision"))
-    if target.classes is not None and (metric.is_class_average or is_ranked):
-        shown = target.values if target.kind == "multilabel" else None
-        has = target.values[:, None] == target.classes if shown is None else shown.astype(bool)
+    by_class = read_class_metric(metric.known_as, target)
+    is_by_class = by_class is not None and by_class.average != "micro"
+    if target.classes is not None and (is_by_class or is_ranked):
+        is_labels = target.kind == "multilabel"
+        has = target.values == 1 if is_labels else target.values[:, None] == target.classes
         counts = [count_units(folds.groups, judged[column[judged]]) for column in has.T]
         rarest = int(np.argmin(counts))
         if counts[rarest] < _FEW_OF_CLASS:
             misses.append(
                 f"only {counts[rarest]:.0f} {unit} are of class"
-                f" {short_repr(str(target.classes[rarest]))}, and simulations begin at"
-                f" {_FEW_OF_CLASS}"
+                f" {short_repr(str(target.classes[rarest]))}, and simulations had"
+                f" {_FEW_OF_CLASS} or more"
             )
     if len(folds.splits) > 1 and not _has_method(metric, target):
-        misses.append(
-            f"for {metric.name} it comes from the scores of {len(folds.splits)} folds alone"
-        )
+        misses.append(f"they come from the scores of {len(folds.splits)} folds alone")
     return misses
 
 
 def _has_method(metric: Metric, target: Target) -> bool:
     """Whether an interval sees more than the scores of folds."""
     name = metric.known_as
+    if target.kind == "regression":
+        return name in REGRESSION
     means = ("accuracy", "neg_brier_score", "neg_log_loss", "average_precision")
-    if name.startswith("roc_auc") or name in means or metric.is_pooled:
-        return True
-    if name.startswith("neg_mean_") and target.kind == "regression":
+    if name.startswith("roc_auc") or name in means:
         return True
     return read_class_metric(name, target) is not None
 
@@ -275,7 +277,8 @@ def variance_factor(folds: Folds, n_repeats: int) -> float:
 
     It is the factor of Nadeau and Bengio for ``n_repeats`` repeats of these folds. It does not
     depend on how many there are: the variance of rows is a mean over repeats, and neither that nor
-    the truth shrinks with more of them.
+    the truth shrinks with more of them. Training rows that are hardly fewer than all do not make it
+    less than the variance of the test rows.
 
     Examples
     --------
@@ -285,11 +288,21 @@ def variance_factor(folds: Folds, n_repeats: int) -> float:
     >>> variance_factor(folds, 2)
     1.75
     """
+    rows = _rows_of_repeats(folds)
     n_train, n_test = folds.mean_sizes
     in_repeat = n_test * len(folds.splits) / (folds.repeats[-1] + 1)
-    n_distinct = len(np.unique(np.concatenate([test for _, test in folds.splits])))
     overlap = min(in_repeat / n_train, _LARGEST_OVERLAP)
-    return float(in_repeat / (n_repeats * n_distinct) + overlap)
+    return float(rows / n_repeats + max(overlap, rows))
+
+
+def _rows_of_repeats(folds: Folds) -> float:
+    """Return the variance of a mean over the test rows of all repeats, by that of one repeat.
+
+    It is 1 if all repeats test the same rows, and less if they test others, as random splits do.
+    """
+    n_tests = np.bincount(np.concatenate([test for _, test in folds.splits])).astype(float)
+    n_repeats = folds.repeats[-1] + 1
+    return float((n_tests**2).sum() / (n_tests.sum() * n_repeats))
 
 
 def has_no_interval(scores: NDArray[np.float64], resolution: float) -> bool:
@@ -341,11 +354,10 @@ def _groups(folds: Folds, n_rows: int) -> NDArray[np.int64]:
 
 def _most_folds(folds: Folds) -> float | None:
     """Return the number of folds of two repeats if there are more, for they tell little more."""
-    n_repeats = int(folds.repeats[-1]) + 1
+    n_repeats, n_folds = int(folds.repeats[-1]) + 1, len(folds.splits)
     sizes = np.bincount(folds.repeats, [len(test) for _, test in folds.splits])
-    n_distinct = len(np.unique(np.concatenate([test for _, test in folds.splits])))
-    is_whole = bool((sizes == n_distinct).all())
-    return 2 * len(folds.splits) / n_repeats if n_repeats > 2 and is_whole else None
+    is_whole = bool((sizes == len(folds.tested)).all()) and n_folds > n_repeats
+    return 2 * n_folds / n_repeats if n_repeats > 2 and is_whole else None
 
 
 def _class_units(

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
 
     from ..target import Target
 
-__all__ = ["RowScore", "cluster_error", "group_sums", "score_rows"]
+__all__ = ["REGRESSION", "RowScore", "cluster_error", "group_sums", "score_rows"]
+
+REGRESSION = (  # the scorers of numbers that are means over rows, or functions of means
+    "explained_variance",
+    "neg_mean_absolute_error",
+    "neg_mean_absolute_percentage_error",
+    "neg_mean_squared_error",
+    "neg_root_mean_squared_error",
+    "r2",
+)
 
 _EPSILON = float(np.finfo(np.float32).eps)
 
@@ -36,7 +45,7 @@ def score_rows(
     """
     first = repeats if repeats.ndim == 2 else repeats[..., 0]
     is_judged = np.array([[value is not None for value in repeat] for repeat in first], dtype=bool)
-    if known_as in ("r2", "explained_variance") or known_as.endswith("_error"):
+    if known_as in REGRESSION:
         is_numbers = target.kind == "regression"  # scikit-learn takes classes that are numbers
         return _regression(known_as, target, repeats, is_judged) if is_numbers else None
     if known_as == "accuracy":
@@ -65,7 +74,7 @@ def cluster_error(influence: NDArray[np.float64], groups: NDArray[np.int64]) -> 
     0.25
     """
     sums = group_sums(influence, groups)
-    n_groups = (sums != 0).any(axis=0).sum() if not sums.all() else sums.shape[1]
+    n_groups = (sums != 0).any(axis=0).sum()
     return math.sqrt(float((sums**2).sum(axis=1).mean()) * n_groups / max(n_groups - 1, 1))
 
 
@@ -113,8 +122,8 @@ def _regression(
     if known_as == "neg_root_mean_squared_error":
         root = math.sqrt(squares.value)
         return RowScore(root, squares.influence / (2 * root or 1.0))
-    if known_as not in ("r2", "explained_variance"):
-        return None
     spread = _mean((truth - truth[is_judged].mean()) ** 2, is_judged)
+    if not spread.value:
+        return None
     ratio = squares.value / spread.value
     return RowScore(1 - ratio, (ratio * spread.influence - squares.influence) / spread.value)

@@ -123,7 +123,7 @@ def correct_selection(
         np.array([getattr(one, end) for one in shown])[chosen] for end in ("low", "high")
     )
     below, above = _known_mean(values[chosen] - lows), _known_mean(highs - values[chosen])
-    n_units = count_units(folds.groups, _test_rows(folds))
+    n_units = count_units(folds.groups, folds.tested)
     if folds.groups is None and metric.is_accuracy:  # a lower accuracy varies more
         least = float(stats.norm.ppf(0.975)) * metric.row_error(score, n_units)
         below, above = max(below, least), max(above, least)
@@ -188,7 +188,7 @@ def _row_blocks(judged: Sequence[Judged], folds: Folds) -> list[NDArray[np.float
     influences = [one.influence for one in judged if one.influence is not None]
     if len(influences) < len(judged):
         return []
-    rows = _test_rows(folds)
+    rows = folds.tested
     groups = np.unique(rows if folds.groups is None else folds.groups[rows], return_inverse=True)[1]
     n_groups = int(groups.max()) + 1
     n_parts = min(_N_PARTS, n_groups)
@@ -203,7 +203,3 @@ def _row_blocks(judged: Sequence[Judged], folds: Folds) -> list[NDArray[np.float
         parts = np.equal.outer(random.permutation(n_groups) % n_parts, np.arange(n_parts))
         blocks.append((sums @ parts).T * (len(rows) / (sizes @ parts))[:, None])
     return blocks
-
-
-def _test_rows(folds: Folds) -> NDArray[np.int64]:
-    return np.unique(np.concatenate([test for _, test in folds.splits]))

@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
+from bertvectorizer.pipeline.comparison.intervals import class_metrics
 from bertvectorizer.pipeline.comparison.intervals.class_metrics import (
+    ClassMetric,
     count_classes,
     read_class_metric,
 )
@@ -73,6 +75,9 @@ def test_other_scorers_are_not_read() -> None:
     target = make_target("multiclass")
     for name in ("accuracy", "f1_samples", "roc_auc", "f1", "", "recall_macro_"):
         assert read_class_metric(name, target) is None
+    numbered = Target(ROWS % 3, "multiclass", np.arange(3), None)
+    assert read_class_metric("f1", numbered) is None  # nor does scikit-learn
+    assert read_class_metric("balanced_accuracy", make_target("multilabel")) is None
     assert read_class_metric("f1_macro", Target(ROWS * 1.0, "regression", None, None)) is None
 
 
@@ -102,6 +107,26 @@ def test_influence_is_what_a_little_more_weight_of_a_row_changes() -> None:
     added = counts.rows[0][[7]].toarray().reshape(3, -1) * 1e-4
     change = (metric(counts.mean + added) - metric(counts.mean)) / 1e-4
     assert counts.influence(metric)[0, 7] == pytest.approx(float(change), rel=1e-3)
+
+
+def test_influence_of_a_class_that_is_rare_among_many_rows() -> None:
+    counts = np.array([[999_000.0, 5], [999_985, 15], [999_990, 10]])
+    gradient = ClassMetric("precision", "binary", 1).gradient(counts)
+    np.testing.assert_allclose(gradient[:, 1], [1 / 10, 0, -5 / 10**2], rtol=1e-4)
+
+
+def test_many_classes_do_not_square_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = Target(np.arange(3000).repeat(2), "multiclass", np.arange(3000), None)
+    counts = counts_of(many, [many.values], np.arange(6000))
+    assert len(counts.cell_weights) == 9000
+    target = make_target("multiclass")
+    metric = read_class_metric("f1_macro", target)
+    exact = counts_of(target, [predict(target)])
+    monkeypatch.setattr(class_metrics, "_MOST_CELLS", 0)
+    apart = counts_of(target, [predict(target)])
+    widths = [np.diff(np.quantile(c.draws(metric, 2.0), [0.025, 0.975])) for c in (exact, apart)]
+    assert apart.cells.shape == (9, 9)
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])

@@ -176,6 +176,13 @@ def test_the_factor_does_not_shrink_with_repeats() -> None:
     tests = [random.choice(N_ROWS, 20, replace=False) for _ in range(40)]
     splits = [(np.setdiff1d(ROWS, test), test) for test in tests]
     assert variance_factor(Folds(splits, 1, ""), 2) < 0.6
+    # Rows that are tested vary no less where few rows are, or the same after each training.
+    some = [(np.setdiff1d(ROWS, ROWS[k : k + 10]), ROWS[k : k + 10]) for k in (0, 10, 20)]
+    assert variance_factor(Folds(some, 3, ""), 4) == pytest.approx(1.25)
+    again = Folds([(ROWS[20 + k :], ROWS[:20]) for k in range(5)], 1, "")
+    assert variance_factor(again, 4) == pytest.approx(1.25)
+    interval, _ = compare("accuracy", TWO, again)
+    assert interval.high - interval.low < 0.6  # of five models, with four degrees of freedom
     widths = {}
     for cv in ("2x5", "10x5"):
         folds = make_folds(cv, TWO, None, 0)
@@ -259,8 +266,11 @@ def test_known_misses_are_told() -> None:
     assert "scores of 10 folds alone" in known_misses(gini, TWO, folds)[0]
     rare = Target((ROWS % 10 == 0).astype(int), "binary", np.array([0, 1]), None)
     assert known_misses(accuracy, rare, folds) == []
+    assert known_misses(resolve_scoring("f1_micro", "binary")[0], rare, folds) == []
+    deviance = resolve_scoring("neg_mean_poisson_deviance", "regression")[0]
+    assert "folds alone" in known_misses(deviance, NUMBERS, folds)[0]
     assert known_misses(f1, rare, folds) == [
-        "only 10 rows are of class '1', and simulations begin at 15"
+        "only 10 rows are of class '1', and simulations had 15 or more"
     ]
     joined = Folds(folds.splits, 5, "", ROWS // 4)
     assert "only 25 groups" in known_misses(accuracy, TWO, joined)[0]

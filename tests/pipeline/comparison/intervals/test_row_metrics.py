@@ -85,6 +85,8 @@ def test_unjudged_rows_have_no_part() -> None:
     few = Target(NUMBERS.values[:40], "regression", None, None)
     assert found.value == pytest.approx(score_rows("r2", few, GUESSES[:, :40], None).value)
     assert (found.influence[:, 40:] == 0).all()
+    equal = Target(np.where(np.arange(N_ROWS) < 40, 1.0, 2.0), "regression", None, None)
+    assert score_rows("r2", equal, part, None) is None  # rows that do not vary have no R2
 
 
 def test_the_error_of_a_share_is_binomial() -> None:
