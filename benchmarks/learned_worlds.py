@@ -29,7 +29,7 @@ from bertvectorizer.pipeline.comparison.intervals.estimates import (
 )
 from bertvectorizer.pipeline.comparison.metrics import Metric, resolve_scoring
 from bertvectorizer.pipeline.comparison.outcome import Cost, Outcome
-from bertvectorizer.pipeline.comparison.results_table import estimate_score as interval_of_folds
+from bertvectorizer.pipeline.comparison.results_table import interval_of_folds
 from bertvectorizer.pipeline.comparison.statistics import corrected_test, holm
 from bertvectorizer.pipeline.comparison.target import Target
 

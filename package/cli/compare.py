@@ -346,7 +346,7 @@ def _print(comparison: Comparison) -> None:
     best = comparison.corrected_best
     if best.n_candidates > 1:
         say(fill(f"Best: {best.features}; {corrected(best)}."))
-    for what, column in (("Intervals", "interval_method"), ("p", "test_method")):
+    for what, column in (("Intervals", "interval_method"), ("p", "difference_method")):
         if names := "; ".join(filter(None, found[column].unique())):
             say(fill(f"{what}: {names}."))
     say("References of these methods: in --report and --json.")

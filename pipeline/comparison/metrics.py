@@ -34,10 +34,9 @@ _DEFAULTS = {
 TABLE_COLUMNS = {
     *("features", "is_contextual", "low", "high", "difference", "difference_low"),
     *("difference_high", "p_value", "family", "verdict", "test", "test_low", "test_high", "n_rows"),
-    *("pooled", "interval_method", "test_method"),
+    *("pooled", "interval_method", "difference_method", "test_interval_method"),
     *(field.name for field in fields(Cost)),
 }
-_CLASS_AVERAGES = ("f1", "balanced_accuracy", "precision", "recall", "jaccard", "average_precision")
 _BELOW_ONE = ("r2", "explained_variance")
 _CORRELATIONS = ("spearman", "matthews_corrcoef")
 _SHARES = (
@@ -92,11 +91,6 @@ class Metric:
     def is_pooled(self) -> bool:
         """Whether it is shown for the rows of all folds together: its mean over folds is biased."""
         return self.known_as in (*_BELOW_ONE, "neg_root_mean_squared_error")
-
-    @property
-    def is_class_average(self) -> bool:
-        """Whether a rare class has more weight than its rows."""
-        return self.known_as.startswith(_CLASS_AVERAGES)
 
     @property
     def is_accuracy(self) -> bool:

@@ -20,8 +20,8 @@ from .intervals.estimates import judge
 from .intervals.selection import BestScore, correct_selection
 from .metrics import Metric
 from .outcome import Outcome
-from .results_table import EXPLORATORY, best_of, estimate_score, note_misses, rank
-from .statistics import BOOTSTRAP, HOLM, REFERENCES, Estimate
+from .results_table import EXPLORATORY, best_of, interval_of_folds, note_misses, rank
+from .statistics import HOLM, REFERENCES, Estimate
 from .target import Target
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ComparisonResult:
           ``difference_high`` are its 95 % interval, which excludes 0 exactly if ``p_value`` is
           below 0.05.
         - ``p_value``: p-value of the difference.
-        - ``test_method``: name of the method of the test.
+        - ``difference_method``: name of the method of this test and interval.
         - ``family``: ``"primary"`` for the test that was declared beforehand, which is not
           corrected; ``"exploratory"`` for the other contextual feature sets, whose intervals are
           simultaneous and whose p-values are corrected by Holm; ``""`` for baselines, which are not
@@ -91,7 +91,8 @@ class ComparisonResult:
         - ``pooled``: score of all rows together, mean over repeats, if the first metric is average
           precision or one by classes, such as F1. The interval is of this score, and the difference
           too if the test is by rows.
-        - ``test``, ``test_low`` and ``test_high``: score on the held-back rows, if there are any.
+        - ``test``, ``test_low``, ``test_high`` and ``test_interval_method``: score on the held-back
+          rows, if there are any.
         - The names of the other metrics.
         - The attributes of `Cost`.
         """
@@ -143,11 +144,10 @@ class ComparisonResult:
     def methods(self) -> dict[str, str]:
         """The methods of all intervals and tests of this comparison, with their references."""
         table, curve = self._ranked[0], self.learning_curve
-        used = {*table["interval_method"], *table["test_method"], self.corrected_best.method}
+        columns = [column for column in table if str(column).endswith("_method")]
+        used = {*table[columns].to_numpy().ravel(), self.corrected_best.method}
         if curve is not None:
             used |= {*curve["interval_method"]}
-        if self.n_test:
-            used.add(BOOTSTRAP)
         if EXPLORATORY in set(table["family"]):
             used.add(HOLM)
         return {method: source for method, source in REFERENCES.items() if method in used}
@@ -167,7 +167,7 @@ class ComparisonResult:
             assert outcome.curve is not None
             n_units = count_units(self.folds.groups, np.flatnonzero(outcome.is_judged))
             for size, scores in zip(self.curve_sizes, outcome.curve, strict=True):
-                estimate = estimate_score(
+                estimate = interval_of_folds(
                     scores, self.metrics[0], n_test / size, self.folds.mean_units, n_units
                 )
                 rows.append((name, size, *estimate[:3], estimate.method))

@@ -9,8 +9,14 @@ import numpy as np
 import pandas as pd
 
 from .folds import count_units
-from .intervals import estimates
-from .intervals.estimates import Judged, estimate_difference, has_no_interval, judge
+from .intervals.estimates import (
+    Judged,
+    estimate_difference,
+    estimate_score,
+    has_no_interval,
+    judge,
+    known_misses,
+)
 from .statistics import Estimate, bootstrap_interval, corrected_interval, family_confidence, holm
 
 if TYPE_CHECKING:
@@ -31,7 +37,7 @@ __all__ = [
     "NO_EVIDENCE",
     "PRIMARY",
     "best_of",
-    "estimate_score",
+    "interval_of_folds",
     "note_misses",
     "rank",
     "score_of",
@@ -93,9 +99,7 @@ def rank(
     }
     judged = {name: judge(outcome, metric, target, folds) for name, outcome in outcomes.items()}
     differences, p_values = _test_all(judged, families, baseline, metric, folds)
-    scores = [
-        estimates.estimate_score(one, metric, target, folds, CONFIDENCE) for one in judged.values()
-    ]
+    scores = [estimate_score(one, metric, target, folds, CONFIDENCE) for one in judged.values()]
     columns: dict[str, Any] = {
         "features": list(outcomes),
         "is_contextual": [outcome.is_contextual for outcome in outcomes.values()],
@@ -107,7 +111,7 @@ def rank(
         "difference_low": [difference.low for difference in differences],
         "difference_high": [difference.high for difference in differences],
         "p_value": p_values,
-        "test_method": [difference.method for difference in differences],
+        "difference_method": [difference.method for difference in differences],
         "family": list(families.values()),
         "verdict": [
             _verdict(difference.mean, float(p), metric)
@@ -125,6 +129,7 @@ def rank(
             "test": [test.mean for test in tests],
             "test_low": [test.low for test in tests],
             "test_high": [test.high for test in tests],
+            "test_interval_method": [test.method for test in tests],
         }
     for other in metrics[1:]:
         columns[other.name] = [score_of(own, other) for own in outcomes.values()]
@@ -138,7 +143,7 @@ def rank(
 
 def note_misses(metric: Metric, target: Target, folds: Folds) -> list[str]:
     """Return a note where no simulation tells that the intervals of a metric hold; else none."""
-    misses = estimates.known_misses(metric, target, folds)
+    misses = known_misses(metric, target, folds)
     if not misses:
         return []
     return [f"95 % intervals of {metric.name} may be too narrow, since {'; and '.join(misses)}."]
@@ -177,7 +182,7 @@ def _test_all(
     return differences, p_values
 
 
-def estimate_score(
+def interval_of_folds(
     scores: NDArray[np.float64], metric: Metric, test_share: float, n_test: float, n_units: float
 ) -> Estimate:
     """Return the mean score of folds with its interval, where one can be estimated.

@@ -79,7 +79,9 @@ REFERENCES = {
     CORRECTED_T: "Nadeau and Bengio, Machine Learning 52, 2003",
     CORRECTED_T_AND_ROWS: "Nadeau and Bengio, Machine Learning 52, 2003",
     RANKS: "Nadeau and Bengio, Machine Learning 52, 2003; Hanley and McNeil, Radiology 143, 1982",
-    AVERAGE_PRECISION: "Boyd, Eng and Page, ECML PKDD 2013",
+    AVERAGE_PRECISION: (
+        "Boyd, Eng and Page, ECML PKDD 2013; Nadeau and Bengio, Machine Learning 52, 2003"
+    ),
     DIRICHLET: (
         "Goutte and Gaussier, ECIR 2005; variance after Nadeau and Bengio, Machine Learning 52,"
         " 2003"

@@ -34,7 +34,7 @@ from .formatting import (
     verdict,
 )
 from .svg import figure_svg
-from .tables import cost_table, find_flips, list_methods, score_table, split_table
+from .tables import cost_table, find_flips, score_table, split_table
 from .word_in_context import EXAMPLE_WORD, Occurrences, word_occurrences
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def render_report(
             word=None if isinstance(occurrences, str) else _word(occurrences),
             primary=None if comparison.primary is None else shorten(comparison.primary, MAX_NAME),
             settings=[item for item in settings.items() if item[0] not in _ORIGIN],
-            methods=list_methods(comparison),
+            methods=comparison.methods,
             corrected=_corrected(comparison),
             notes=comparison.notes,
             max_notes=_MAX_NOTES,
@@ -132,7 +132,7 @@ def repr_html(comparison: ComparisonResult) -> str:
             table=score_table(comparison),
             verdict=verdict(comparison),
             best=_corrected(comparison),
-            methods=list_methods(comparison),
+            methods=comparison.methods,
         )
     )
     return _printable(fragment)
@@ -211,7 +211,7 @@ def _pictures(comparison: ComparisonResult) -> tuple[dict[str, _Picture | None],
         "scores": (
             plots.plot_scores,
             f"{metric} of each feature set",
-            "Points are means over the folds, lines their 95 % intervals.",
+            "Points are the scores of the table, lines their 95 % intervals.",
         ),
         "cost": (
             plots.plot_cost,
@@ -231,7 +231,8 @@ def _pictures(comparison: ComparisonResult) -> tuple[dict[str, _Picture | None],
             plots.plot_learning_curve,
             f"{metric} against the number of labelled rows",
             "Solid: the best three contextual feature sets. Dashed: the best three baselines."
-            " Bands: 95 % intervals of the best of each kind. Where a curve still rises at the"
+            f" Points are means over the folds. Bands: 95 % intervals of the best of each kind"
+            f"{_curve_methods(comparison)}. Where a curve still rises at the"
             " right, more labelled rows are likely to help.",
         ),
     }
@@ -248,6 +249,13 @@ def _pictures(comparison: ComparisonResult) -> tuple[dict[str, _Picture | None],
         if not picture.svg:
             left_out.append(f"{names[key]}: {picture.caption}")
     return pictures, left_out
+
+
+def _curve_methods(comparison: ComparisonResult) -> str:
+    """Return by which methods the intervals of the learning curve are, by their numbers."""
+    curve, methods = comparison.learning_curve, list(comparison.methods)
+    used = set() if curve is None else {*curve["interval_method"]}
+    return "".join(f" [{methods.index(method) + 1}]" for method in methods if method in used)
 
 
 def _picture(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..comparison.metrics import TABLE_COLUMNS
 from ..comparison.results_table import BEST_BASELINE, EXPLORATORY
-from ..comparison.statistics import BOOTSTRAP, HOLM
+from ..comparison.statistics import HOLM
 from .formatting import (
     MAX_NAME,
     format_bytes,
@@ -29,17 +29,7 @@ if TYPE_CHECKING:
 
     from ..comparison.result import ComparisonResult
 
-__all__ = [
-    "Cell",
-    "Flip",
-    "Row",
-    "Table",
-    "cost_table",
-    "find_flips",
-    "list_methods",
-    "score_table",
-    "split_table",
-]
+__all__ = ["Cell", "Flip", "Row", "Table", "cost_table", "find_flips", "score_table", "split_table"]
 
 _MAX_FLIPPED = 10
 _MAX_LABEL = 90
@@ -114,8 +104,11 @@ def score_table(comparison: ComparisonResult) -> Table:
     further = [column for column in table_columns if column not in known]
     has_test = "test" in table_columns
     less = "" if comparison.greater_is_better else ", less is better"
-    marks = {method: number for number, (method, _) in enumerate(list_methods(comparison), 1)}
-    intervals, tests = (_Marks(comparison.table[f"{what}_method"], marks) for what in _MARKED)
+    marks = {method: number for number, method in enumerate(comparison.methods, 1)}
+    intervals, tests, held_back = (
+        _Marks(comparison.table.get(f"{what}_method", []), marks)
+        for what in ("interval", "difference", "test_interval")
+    )
     columns = [
         "features",
         metric_name(metric) + less + intervals.heading,
@@ -123,7 +116,7 @@ def score_table(comparison: ComparisonResult) -> Table:
         "p" + tests.heading,
         "verdict",
     ]
-    columns += [f"test set [{marks[BOOTSTRAP]}]"] if has_test else []
+    columns += ["test set" + held_back.heading] if has_test else []
     has_pooled = "pooled" in table_columns
     columns += [_further_name(column) for column in further]
     columns += [f"{metric_name(metric)}, all rows together"] if has_pooled else []
@@ -138,13 +131,14 @@ def score_table(comparison: ComparisonResult) -> Table:
             Cell(
                 difference,
                 format_interval(row, "difference_low", "difference_high", signed=True)
-                + tests.of(row["test_method"]),
+                + tests.of(row["difference_method"]),
             ),
             Cell(format_p(row["p_value"])),
             Cell(str(row["verdict"]), str(row["family"]), is_text=True),
         ]
         if has_test:
             test_interval = format_interval(row, "test_low", "test_high")
+            test_interval += held_back.of(row["test_interval_method"])
             cells.append(Cell(format_score(row["test"]), test_interval))
         cells += [Cell(format_score(row[column])) for column in further]
         cells += [Cell(format_score(row["pooled"]))] if has_pooled else []
@@ -160,18 +154,10 @@ def score_table(comparison: ComparisonResult) -> Table:
     return Table(caption, columns, rows)
 
 
-_MARKED = ("interval", "test")
-
-
-def list_methods(comparison: ComparisonResult) -> list[tuple[str, str]]:
-    """Return the methods of intervals and tests with their references, as tables number them."""
-    return list(comparison.methods.items())
-
-
 class _Marks:
     """Numbers of the methods of a column: in its heading if there is one, else in each cell."""
 
-    def __init__(self, methods: pd.Series, numbers: dict[str, int]) -> None:
+    def __init__(self, methods: Iterable[str], numbers: dict[str, int]) -> None:
         self._numbers = numbers
         used = [method for method in dict.fromkeys(methods) if method in numbers]
         self.heading = f" [{numbers[used[0]]}]" if len(used) == 1 else ""

@@ -68,7 +68,7 @@ WORSE = outcome("worse", 0.6 + STEPS, True)
 def test_the_columns() -> None:
     table, _ = ranked(MAJORITY, WORDS, BETTER)
     of_scores = ["features", "is_contextual", "accuracy", "low", "high", "interval_method"]
-    of_tests = ["difference", "difference_low", "difference_high", "p_value", "test_method"]
+    of_tests = ["difference", "difference_low", "difference_high", "p_value", "difference_method"]
     of_tests += ["family", "verdict"]
     assert table.columns.tolist() == of_scores + of_tests + [
         field.name for field in dataclasses.fields(Cost)

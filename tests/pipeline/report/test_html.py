@@ -216,6 +216,7 @@ def test_a_comparison_that_was_made(roster: dict[str, Any], tmp_path: Path) -> N
     page = check(comparison, "bat")
     assert "20 texts" in page.text
     assert "20 occurrences" in page.text
+    assert re.search(r"intervals of the best of each kind \[\d\]", page.text)
     assert comparison.to_html(tmp_path / "report.html").stat().st_size > 10_000
     assert "<table>" in comparison._repr_html_()
 

@@ -49,7 +49,7 @@ def test_json(kind: str, tmp_path: Path) -> None:
     assert (best["features"], best["n_candidates"]) == ("words", 3)
     assert best["low"] < best["score"] <= found["table"][1][comparison.metric]
     rows = [*found["table"], *found["learning_curve"]]
-    methods = {row.get(name) for row in rows for name in ("interval_method", "test_method")}
+    methods = {row.get(name) for row in rows for name in ("interval_method", "difference_method")}
     methods = {*methods, best["method"]} - {None, ""}
     assert len(methods) >= 3
     assert methods <= set(found["methods"])
