@@ -39,6 +39,8 @@ WORLDS = [
         shares=(0.4, 0.25, 0.15, 0.12, 0.08),
         separation=2.2,
     ),
+    World("5 classes of 20 rows", "centroid", n_rows=100, shares=(0.2,) * 5, separation=3.5),
+    World("8 classes of 25 rows", "centroid", n_rows=200, shares=(0.125,) * 8, separation=3.5),
     World("8 classes, 800 rows", "neighbours", n_rows=800, shares=(0.125,) * 8, separation=2.5),
     World("40 features, 200 rows", "discriminant", n_rows=200, n_features=40, n_shared=20),
     World("nearly faultless, 200 rows", "discriminant", n_rows=200, separation=4.7),

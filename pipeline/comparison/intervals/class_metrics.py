@@ -113,7 +113,8 @@ class ClassCounts:
 
         Without groups the cells are drawn from the Dirichlet distribution of ``mean / factor +
         cell_weights``. It is that of gamma distributed weights of the rows: here each group has one
-        in each repeat, so that its rows count together.
+        in each repeat, so that its rows count together. The weights of all cells are few rows, 2 of
+        classes and 3 of labels: what they add to each class draws a mean over many to one side.
 
         The result does not depend on the order of rows or groups.
         """
@@ -176,7 +177,7 @@ def count_classes(
             tables.append(sparse.csr_array(added, dtype=np.float64))
         shares = truth.mean(axis=0)
         share = float(np.minimum(shares, 1 - shares).min())
-        weights = np.full(3 * n_classes, 0.5)
+        weights = np.full(3 * n_classes, 1 / n_classes)
         return ClassCounts(tables, groups, _outcomes(n_classes), weights, 1 - 2 * share)
     place_of: dict[Any, int] = {label: at for at, label in enumerate(target.classes.tolist())}
     truth = np.array([place_of[label] for label in target.values.tolist()], dtype=np.int64)
@@ -190,10 +191,12 @@ def count_classes(
     if n_classes**2 <= _MOST_CELLS:
         true, predicted = np.indices((n_classes, n_classes)).reshape(2, -1)
         cells = _table(true, predicted, np.ones(n_classes**2, dtype=bool), n_classes)
-        weights = np.full(n_classes**2, 1 / n_classes)
+        weights = np.full(n_classes**2, 2 / n_classes**2)
     else:  # the cells of each class apart, as of labels: their number is not squared
         cells = _outcomes(n_classes)
-        weights = np.repeat([1 / n_classes, 1 - 1 / n_classes, 1 - 1 / n_classes], n_classes)
+        weights = np.repeat(
+            np.array([1, n_classes - 1, n_classes - 1]) * 2 / n_classes**2, n_classes
+        )
     share = float(np.bincount(truth, minlength=n_classes).min() / len(truth))
     return ClassCounts(tables, groups, cells, weights, 1 - n_classes * share)
 

@@ -129,14 +129,28 @@ def test_many_classes_do_not_square_what_is_drawn(monkeypatch: pytest.MonkeyPatc
     assert widths[1] == pytest.approx(widths[0], rel=0.1)
 
 
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_draws_of_many_classes_are_not_drawn_to_one_side(kind: Kind) -> None:
+    random, n_classes = np.random.default_rng(0), 30
+    values: Any = np.arange(600) % n_classes
+    if kind == "multilabel":
+        values = (values[:, None] == np.arange(n_classes)).astype(int)
+    target = Target(values, kind, np.arange(n_classes), None)
+    predicted = np.where(random.random(values.shape) < 0.9, values, random.permutation(values))
+    metric = read_class_metric("recall_macro", target)
+    counts = counts_of(target, [predicted], np.arange(600))
+    draws = counts.draws(metric, 1.75)
+    assert abs(float(metric(counts.mean)) - np.median(draws)) < 0.5 * draws.std()
+
+
 @pytest.mark.parametrize("factor", [1.0, 3.0])
 def test_draws_of_the_share_of_right_rows_are_beta_distributed(factor: float) -> None:
     target = make_target("multiclass")
     repeats = [predict(target), predict(target, 3)]
     draws = counts_of(target, repeats).draws(read_class_metric("recall_micro", target), factor)
     n_right = np.mean([(repeat == target.values).sum() for repeat in repeats])
-    # Three classes: three right cells of 1/3 each, and six wrong ones.
-    beta = stats.beta(n_right / factor + 1, (N_ROWS - n_right) / factor + 2)
+    # Three classes: three right cells of 2/9 each, and six wrong ones.
+    beta = stats.beta(n_right / factor + 2 / 3, (N_ROWS - n_right) / factor + 4 / 3)
     assert stats.kstest(draws, beta.cdf).pvalue > 0.01
 
 
