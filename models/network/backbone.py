@@ -412,10 +412,11 @@ class Backbone:
                 self._fused = FusedLayers(*parts, make_linear=lambda part: Int8Linear(*part))
         else:
             dtype = getattr(torch, precision)
-            for parameter in self.model.parameters():
-                parameter.data = parameter.data.to(dtype)
             if parts is not None:
                 self._fused = FusedLayers(*parts, dtype)
+            else:
+                for parameter in self.model.parameters():
+                    parameter.data = parameter.data.to(dtype)
         try:
             self.hidden_states(self.tokens(3), np.array([3]), [self._read.n_layers])
         except Exception as error:

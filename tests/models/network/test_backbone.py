@@ -347,11 +347,14 @@ class TestCheck:
 
 
 class TestPrecision:
+    @pytest.mark.parametrize("fuses", [True, False])
     @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-    def test_half_precision_comes_close(self, tiny_model: ModelFactory, precision: str) -> None:
-        backbone = backbone_of(tiny_model("bert"), precision)
+    def test_half_precision_comes_close(
+        self, tiny_model: ModelFactory, precision: str, fuses: bool
+    ) -> None:
+        backbone = backbone_of(tiny_model("bert"), precision, fuses=fuses)
         states = backbone.hidden_states(np.concatenate(tokens()), LENGTHS, [N_LAYERS])[N_LAYERS]
-        assert states.dtype == getattr(torch, precision)
+        assert states.dtype == (torch.float32 if fuses else getattr(torch, precision))
         expected = one_by_one(tiny_model("bert"), tokens())[N_LAYERS]
         assert torch.nn.functional.cosine_similarity(states.float(), expected, dim=-1).min() > 0.97
 

@@ -105,6 +105,25 @@ def test_layers_beyond_the_deepest_are_not_run(
         assert (sorted(states), len(ran)) == (sorted(wanted), max(wanted))
 
 
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_states_between_products_keep_their_bits_in_bfloat16(
+    tiny_model: ModelFactory, family: str
+) -> None:
+    """Of plain layers, the states that pass by every product are rounded again and again."""
+    checkpoint = open_checkpoint(tiny_model(family, num_hidden_layers=12))
+    exact, plain, fused = (
+        Backbone(checkpoint, torch.device("cpu"), precision, fuses=fuses)
+        for precision, fuses in (("float32", True), ("bfloat16", False), ("bfloat16", True))
+    )
+    ids = exact.tokens(int(LENGTHS.sum()), seed=3)
+    with torch.inference_mode():
+        expected, rounded, kept = (
+            one.hidden_states(ids, LENGTHS, [12])[12] for one in (exact, plain, fused)
+        )
+    assert (rounded.dtype, kept.dtype) == (torch.bfloat16, torch.float32)
+    assert (kept - expected).square().mean() < (rounded.float() - expected).square().mean() / 2
+
+
 def test_a_model_without_layers_of_its_own_has_no_parts() -> None:
     layers = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
     assert read_layers(layers, layers, lambda settings: layers[0](torch.ones(1, 2))) is None

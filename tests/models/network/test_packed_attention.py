@@ -75,6 +75,22 @@ def test_each_sequence_attends_to_itself_only(
     )
 
 
+@pytest.mark.parametrize("heads_of_keys", [4, 2])
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("causal", [False, True])
+def test_bfloat16_attends_as_float32_does(
+    causal: bool, window: int | None, heads_of_keys: int
+) -> None:
+    query, key, value = (
+        part.bfloat16() for part in (states(4), states(heads_of_keys), states(heads_of_keys))
+    )
+    with packed(RUNS):
+        result, _ = attention(Layer(causal), query, key, value, None, sliding_window=window)
+    expected = one_by_one(query.float(), key.float(), value.float(), causal, window)
+    tolerance = 4 * torch.finfo(torch.bfloat16).eps * float(value.abs().max())
+    torch.testing.assert_close(result.float(), expected, atol=tolerance, rtol=0)
+
+
 def test_what_the_caller_says_of_causality_and_scale_comes_first() -> None:
     query, key, value = states(4), states(4).flip(1), states(4).flip(2)
     with packed(RUNS):
