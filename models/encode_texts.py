@@ -112,8 +112,6 @@ def arithmetic_settings(device: torch.device, precision: Precision) -> tuple[str
     from .network.devices import int8_activation_bits
 
     settings = [device.type]
-    if torch.is_autocast_enabled(device.type):
-        settings.append(str(torch.get_autocast_dtype(device.type)))
     for name in ("fp32_precision", "cuda.matmul.fp32_precision", "mkldnn.matmul.fp32_precision"):
         with suppress(AttributeError, RuntimeError):  # PyTorch 2.9 and later
             settings.append(str(attrgetter(name)(torch.backends)))

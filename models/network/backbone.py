@@ -80,11 +80,11 @@ class Backbone:
         self._takes_types = "token_type_ids" in accepted and bool(
             getattr(self._config, "type_vocab_size", 0)
         )
-        with torch.no_grad():  # what a model keeps of inference mode could not be trained on
-            # Under autocast, rounding would hide whether sequences change each other.
-            with torch.autocast(device.type, enabled=False):
-                self._try_model(checkpoint)
-                parts = self._fuse(checkpoint) if fuses else None
+        # Not in inference mode, since what a model keeps of it could not be trained on. Under
+        # autocast, rounding would hide whether sequences change each other.
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            self._try_model(checkpoint)
+            parts = self._fuse(checkpoint) if fuses else None
             if precision != "float32":
                 self._reduce(precision, checkpoint, parts)
 

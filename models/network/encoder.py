@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -71,13 +72,19 @@ class Encoder:
         self.check_finite(pooled)
         return _join_windows(pooled, tokenized)
 
+    @contextmanager
+    def _pass(self) -> Iterator[None]:
+        """Compute in ``precision``, whatever autocast the caller has set."""
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            yield
+
     @cached_property
     def _changes_itself(self) -> bool:
         def example(length: int) -> None:
             ids, lengths = self.backbone.tokens(length), np.array([length])
             self.backbone.hidden_states(ids, lengths, [self.checkpoint.n_layers])
 
-        with torch.inference_mode():
+        with self._pass():
             return changes_itself(self.backbone.model, self.checkpoint.text_config, example)
 
     def check_finite(self, vectors: NDArray[np.float32]) -> None:
@@ -118,7 +125,7 @@ class Encoder:
             starts, n_tokens = sequences.offsets[batch], lengths[batch]
             tokens = ranges(starts, n_tokens)
             types = None if sequences.types is None else sequences.types[tokens]
-            with torch.inference_mode():
+            with self._pass():
                 states = self.backbone.hidden_states(sequences.ids[tokens], n_tokens, wanted, types)
                 take(batch, n_tokens, states)
 

@@ -30,10 +30,12 @@ _beginning = lock_held_by_forks()  # while new threads set how many the process 
 
 def n_runners(device: torch.device) -> int:
     """Return how many batches should run at a time."""
-    if device.type != "cpu" or torch.is_autocast_enabled("cpu"):  # which other threads do not see
+    if device.type != "cpu":
         return 1
     with _beginning:
-        return min(torch.get_num_threads(), _MOST_RUNNERS)
+        n_threads = torch.get_num_threads()
+    each = -(-n_threads // _MOST_RUNNERS)
+    return n_threads // each  # so that few are left over: 6 with 2 each of 12, not 8 with 1
 
 
 def run_side_by_side(

@@ -716,15 +716,15 @@ from bertvectorizer import BertVectorizer
 texts = ["the old bat", "a crane"]
 vectorizer = BertVectorizer(sys.argv[1])
 exact = vectorizer.fit_transform(texts)
-with torch.autocast("cpu", torch.bfloat16):
-    rough = vectorizer.transform(texts)
-assert np.abs(rough - exact).max() > 1e-4, "autocast should have changed something"
-np.testing.assert_array_equal(vectorizer.transform(texts), exact)
+with torch.autocast("cpu", torch.bfloat16):  # not PyTorch's settings, but 'precision' tells
+    again = BertVectorizer(sys.argv[1], store=None).transform(texts)
+    np.testing.assert_array_equal(vectorizer.transform(texts), exact)
+np.testing.assert_array_equal(again, exact)
 if hasattr(torch.backends, "fp32_precision"):
     # From now on torch.get_float32_matmul_precision() raises
     torch.backends.mkldnn.matmul.fp32_precision = "bf16"
     vectorizer.transform(texts)
-    assert open_store(vectorizer.store).stats.encoded == 6
+    assert open_store(vectorizer.store).stats.encoded == 4
 """
 
 

@@ -41,8 +41,11 @@ def test_another_environment_is_another_note(
     assert resolved_encoder(["an environment"], lambda: encoder) is None
 
 
-def test_settings_that_workers_do_not_have_are_not_noted(encoder: TextEncoder) -> None:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+def test_settings_that_workers_do_not_have_are_not_noted(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
         note_encoder(["medium"], encoder)
     assert resolved_encoder(["medium"], lambda: encoder) is None
 

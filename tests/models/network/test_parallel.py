@@ -84,11 +84,14 @@ def test_an_error_ends_all_and_is_raised() -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_only_a_cpu_runs_batches_side_by_side() -> None:
+def test_only_a_cpu_runs_batches_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     assert n_runners(CPU) == 2
     assert n_runners(torch.device("cuda")) == 1
-    with torch.autocast("cpu", torch.bfloat16):  # of this thread alone
-        assert n_runners(CPU) == 1
+    for n_threads in range(1, 200):
+        monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)  # noqa: B023
+        count = n_runners(CPU)
+        assert min(n_threads, 4) <= count <= 8
+        assert count * (n_threads // count) >= 0.8 * n_threads  # the others would do nothing
 
 
 class _Changing(nn.Module):
