@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -44,43 +43,51 @@ def run_side_by_side(
     """Call ``run`` with each item in ``count`` threads, which share the threads of PyTorch.
 
     ``done`` is called after each, by one thread at a time. All end after the first item for which
-    ``run`` returns False or raises; the error is raised here.
+    ``run`` returns False or raises; the first error is raised here.
     """
     n_threads = torch.get_num_threads()
     lock = threading.Lock()
     are_ready = threading.Barrier(count + 1)
-    is_over = False
+    is_over = threading.Event()
+    errors: list[BaseException] = []
 
     def work() -> None:
-        nonlocal is_over
-        torch.get_num_threads()  # or the first operation would take that of the process
-        torch.set_num_threads(max(1, n_threads // count))  # of operations of this thread
-        are_ready.wait()
         try:
+            torch.get_num_threads()  # or the first operation would take that of the process
+            torch.set_num_threads(max(1, n_threads // count))  # of operations of this thread
+            are_ready.wait()
             while True:
                 with lock:
-                    if is_over or (item := next(items, None)) is None:
+                    if is_over.is_set() or (item := next(items, None)) is None:
                         return
                 fits = run(item)
                 with lock:
                     if not fits:
                         return
                     done(item)
+        except BaseException as error:
+            errors.append(error)
         finally:
             # The first thread that finds nothing to do ends the others after their present item.
-            is_over = True
+            is_over.set()
 
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            with _beginning:
-                futures = [pool.submit(work) for _ in range(count)]
-                are_ready.wait()
-                torch.set_num_threads(n_threads)  # of this thread, and of those that others begin
-            for future in futures:
-                future.result()
-        finally:
-            is_over = True  # after Ctrl-C
-            are_ready.abort()
+    # A pool of Python's begins nothing once the main thread has ended, though others may go on.
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    try:
+        with _beginning:
+            for thread in threads:
+                thread.start()
+            are_ready.wait()
+            torch.set_num_threads(n_threads)  # of this thread, and of those that others begin
+        is_over.wait()  # not `join`: after Ctrl-C, it would take a running thread for ended
+    finally:
+        is_over.set()  # after Ctrl-C
+        are_ready.abort()
+        for thread in threads:
+            if thread.is_alive():
+                thread.join()
+    if errors:
+        raise errors.pop(0)
 
 
 def changes_itself(model: nn.Module, config: Any, example: Callable[[int], Any]) -> bool:

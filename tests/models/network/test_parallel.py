@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -67,17 +69,25 @@ def test_batches_side_by_side_give_the_same_vectors(
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_an_error_ends_all_and_is_raised() -> None:
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_an_error_ends_all_and_is_raised(kind: type[BaseException]) -> None:
     begun, done = [], []
 
     def run(item: int) -> bool:
         begun.append(item)
-        if item == 3:
+        if item == 3 and kind is ValueError:
             raise ValueError("the third")
+        if item == 3:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        time.sleep(0.001)  # as a batch, during which other threads run
         return True
 
-    with pytest.raises(ValueError, match="the third"):
+    if kind is KeyboardInterrupt and not hasattr(signal, "pthread_kill"):
+        pytest.skip("this system sends no signal to a thread")
+    n_threads = threading.active_count()
+    with pytest.raises(kind):
         run_side_by_side(run, iter(range(10**6)), 2, done.append)
+    assert threading.active_count() == n_threads
     assert sorted({*done, 3}) == sorted(begun)
     assert len(begun) < 10**6
     assert torch.get_num_threads() == 2
