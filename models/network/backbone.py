@@ -388,20 +388,27 @@ class Backbone:
                 positions = self._tensor(self._positions(ids, lengths)[None])
                 self._forward(ids[None], position_ids=positions)
 
-        parts = read_layers(list(self.layers), self.model, run)
-        if parts is None:
-            return None
         expected = self.hidden_states(ids, lengths, every)
-        self._fused = FusedLayers(*parts)
-        if not self._agrees(sequences, [expected[layer] for layer in every]):
-            self._fused = None
-            return None
-        for layer in self.layers:
-            layer._modules.clear()  # only the states that enter the first one are read from now on
-        return parts
+        modules = [dict(layer._modules) for layer in self.layers]
+        try:
+            parts = read_layers(list(self.layers), self.model, run)
+            if parts is not None:
+                self._fused = FusedLayers(*parts)
+                for layer in self.layers:
+                    layer._modules.clear()  # only the states that enter the first one are read now
+                if self._agrees(sequences, [expected[layer] for layer in every]):
+                    return parts
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+        self._fused = None
+        for layer, own in zip(self.layers, modules, strict=True):
+            layer._modules.update(own)
+        return None
 
     def _reduce(self, precision: Precision, checkpoint: Checkpoint, parts: Parts | None) -> None:
         """Convert the parameters; not the buffers, since rotary positions need every bit."""
+        self._fused = None  # else its weights would be held as well
         if precision == "int8":
             if parts is None:
                 examples = self._probes(checkpoint)

@@ -7,6 +7,7 @@ what passes by them or apply the activation. oneDNN multiplies by weights that i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,12 +21,16 @@ from .packed_attention import AttentionSettings, attend
 
 __all__ = [
     "ACTIVATIONS",
+    "LINEAR",
+    "Calls",
     "FusedLayers",
     "LayerParts",
     "LinearParts",
     "PackedLinear",
     "Parts",
     "PlainLinear",
+    "largest_magnitudes",
+    "linear_parts",
     "read_layers",
 ]
 
@@ -35,6 +40,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": relu,
     "silu": silu,
 }
+LINEAR = (nn.Linear, Conv1D)
+# Calls of linear layers and norms in a layer: norms follow or come first, and query, key and value
+# are three products or one.
+_KINDS = ("LLLLNLLN", "LLNLLN", "NLLLLNLL", "NLLNLL")
+_FAR = 50.0  # some activations are cut off at 6 or 10
 # Called with rows of shape (n_tokens, in_features); returns (n_tokens, out_features).
 Linear: TypeAlias = Callable[..., Tensor]
 
@@ -85,12 +95,12 @@ class LinearParts(NamedTuple):
     """A weight, (out_features, in_features), and what belongs to it.
 
     ``bias`` is of shape (out_features,), and ``largest`` of shape (in_features,): the magnitudes
-    that the input features reached.
+    that the input features reached, None where that is not known.
     """
 
     weight: Tensor
     bias: Tensor | None
-    largest: Tensor
+    largest: Tensor | None
 
 
 MakeLinear: TypeAlias = Callable[[LinearParts], Linear]
@@ -198,77 +208,114 @@ def read_layers(
     `FusedLayers` of these parts give the same numbers is to be tried.
     """
     inner = {module for layer in layers for module in layer.modules()}
-    calls = [_Calls(layer.modules()) for layer in layers]
-    after = _Calls(module for module in model.modules() if module not in inner)
-    clear = layers[-1].register_forward_hook(lambda *_: after.clear())
     settings: list[AttentionSettings] = []
-    try:
+    with ExitStack() as stack:
+        calls = [stack.enter_context(Calls(layer.modules())) for layer in layers]
+        after = stack.enter_context(Calls(one for one in model.modules() if one not in inner))
+        clear = layers[-1].register_forward_hook(lambda *_: after.made.clear())
+        stack.callback(clear.remove)
         run(settings)
-    finally:
-        clear.remove()
-        for each in (*calls, after):
-            each.stop()
-    norms = after.norms
-    if len(settings) != len(layers) or after.kinds not in ("", "N"):
+    if (
+        len(settings) != len(layers)
+        or after.kinds not in ("", "N")
+        or any(each.kinds not in _KINDS for each in calls)
+    ):
         return None
-    parts = [each.parts(own) for each, own in zip(calls, settings, strict=True)]
+    activations = _find_activations([each.linears[-2:] for each in calls], run)
+    parts = [
+        _layer_parts(each, own, activation)
+        for each, own, activation in zip(calls, settings, activations, strict=True)
+    ]
     found = [part for part in parts if part is not None]
+    norms = after.norms
     return (found, norms[0] if norms else None) if len(found) == len(layers) else None
 
 
-class _Calls:
-    """The calls of linear layers and norms among some modules, in their order."""
+class Calls:
+    """Within a block, the calls of linear layers and norms among some modules, in their order."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
-        self._calls: list[tuple[Any, Tensor, Tensor]] = []
+        self.made: list[tuple[Any, Tensor]] = []  # the module, and what it was given
         self._hooks = [
-            module.register_forward_hook(self._note)
+            module.register_forward_hook(self._note, with_kwargs=True)
             for module in modules
-            if isinstance(module, (nn.Linear, Conv1D, nn.LayerNorm))
+            if isinstance(module, (*LINEAR, nn.LayerNorm))
         ]
 
-    def _note(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        self._calls.append((module, inputs[0], output))
+    def _note(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Tensor) -> None:
+        self.made.append((module, (*args, *kwargs.values())[0]))
 
-    def clear(self) -> None:
-        self._calls.clear()
+    def __enter__(self) -> Calls:
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()
 
     @property
     def kinds(self) -> str:
-        return "".join("N" if isinstance(part, nn.LayerNorm) else "L" for part, *_ in self._calls)
+        """Return a letter for each call, L or N."""
+        return "".join("L" if isinstance(module, LINEAR) else "N" for module, _ in self.made)
+
+    @property
+    def linears(self) -> list[tuple[Any, Tensor]]:
+        """Return the calls of linear layers."""
+        return [call for call in self.made if isinstance(call[0], LINEAR)]
 
     @property
     def norms(self) -> list[_Norm]:
-        modules = (module for module, *_ in self._calls if isinstance(module, nn.LayerNorm))
+        """Return the norms that were called."""
+        modules = (module for module, _ in self.made if isinstance(module, nn.LayerNorm))
         return [_Norm(_detached(norm.weight), _detached(norm.bias), norm.eps) for norm in modules]
 
-    def parts(self, attention: AttentionSettings) -> LayerParts | None:
-        """Return the parts of the layer whose modules these are; None if it is built otherwise."""
-        if self.kinds not in ("LLLLNLLN", "LLNLLN", "NLLLLNLL", "NLLNLL"):
-            return None
-        linears = [call for call in self._calls if not isinstance(call[0], nn.LayerNorm)]
-        *joint, leave, up, down = (_linear_parts(module, rows) for module, rows, _ in linears)
-        activation = _find_activation(linears[-2][2], linears[-1][1])
-        n_features = sum(len(part.weight) for part in joint)
-        is_even = len({len(part.weight) for part in joint}) == 1  # else fewer keys than queries
-        if activation is None or not is_even or n_features % (3 * attention.heads):
-            return None
-        return LayerParts(
-            linears=[_join(joint), leave, up, down],
-            norms=self.norms,
-            is_norm_first=self.kinds.startswith("N"),
-            attention=attention,
-            activation=activation,
-        )
+
+def _layer_parts(
+    calls: Calls, attention: AttentionSettings, activation: str | None
+) -> LayerParts | None:
+    """Return the parts of the layer that made these calls; None if it is built otherwise."""
+    *joint, leave, up, down = (
+        linear_parts(module, largest_magnitudes(rows)) for module, rows in calls.linears
+    )
+    n_features = sum(len(part.weight) for part in joint)
+    is_even = len({part.weight.shape for part in joint}) == 1  # else fewer keys than queries
+    if activation is None or not is_even or n_features % (3 * attention.heads):
+        return None
+    return LayerParts(
+        linears=[_join(joint), leave, up, down],
+        norms=calls.norms,
+        is_norm_first=calls.kinds.startswith("N"),
+        attention=attention,
+        activation=activation,
+    )
 
 
-def _find_activation(before: Tensor, after: Tensor) -> str | None:
+def _find_activations(
+    pairs: Sequence[Sequence[tuple[Any, Tensor]]], run: Callable[[list[AttentionSettings]], Any]
+) -> list[str | None]:
+    """Return the function between the two products of each pair; None where it is another one.
+
+    The numbers of an example may not reach where a function is cut off, so others are given to it.
+    """
+    with ExitStack() as stack:
+        for (up, _), _ in pairs:
+            give = up.register_forward_hook(lambda module, args, output: _far_numbers(output))
+            stack.callback(give.remove)
+        later = stack.enter_context(Calls(down for _, (down, _) in pairs))
+        run([])
+    reached = dict(later.made)
+    return [_name_of(reached[down]) for _, (down, _) in pairs]
+
+
+def _far_numbers(like: Tensor) -> Tensor:
+    numbers = torch.linspace(-_FAR, _FAR, like.numel(), dtype=like.dtype, device=like.device)
+    return numbers.view_as(like)
+
+
+def _name_of(result: Tensor) -> str | None:
+    """Return the name of the activation that gives this result for `_far_numbers`."""
+    given = _far_numbers(result)
     for name, function in ACTIVATIONS.items():
-        if before.shape == after.shape and torch.allclose(function(before), after, atol=1e-6):
+        if torch.allclose(function(given), result, atol=1e-6):
             return name
     return None
 
@@ -285,10 +332,16 @@ def _join(linears: Sequence[LinearParts]) -> LinearParts:
     return LinearParts(weight, torch.cat(biases), linears[0].largest)
 
 
-def _linear_parts(module: Any, rows: Tensor) -> LinearParts:
+def linear_parts(module: Any, largest: Tensor | None) -> LinearParts:
+    """Return the parts of one of the `LINEAR` layers."""
     weight = module.weight.detach()
     weight = weight.T.contiguous() if isinstance(module, Conv1D) else weight
-    return LinearParts(weight, _detached(module.bias), rows.detach().flatten(0, -2).abs().amax(0))
+    return LinearParts(weight, _detached(module.bias), largest)
+
+
+def largest_magnitudes(states: Tensor) -> Tensor:
+    """Return the largest magnitude of each feature of states, of shape (..., n_features)."""
+    return states.detach().flatten(0, -2).abs().amax(dim=0)
 
 
 def _detached(tensor: Tensor | None) -> Tensor | None:

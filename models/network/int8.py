@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
 from ...errors import UnsupportedModelError
 from ...private_api import int8_product, pack_int8_weight, quantize_rows
 from .devices import int8_activation_bits
-from .fused_layers import ACTIVATIONS
+from .fused_layers import ACTIVATIONS, LINEAR, Calls, largest_magnitudes, linear_parts
 
-__all__ = ["Int8Linear", "largest_inputs", "quantize_linear_layers"]
+__all__ = ["Int8Linear", "quantize_linear_layers"]
 
 _MOST_OUTLIERS = 6
 _FAR = 4  # times what the median feature reaches
@@ -106,42 +105,20 @@ def _outliers(largest: Tensor) -> Tensor | None:
     return found.sort().values if len(found) else None
 
 
-def largest_inputs(model: nn.Module, run: Callable[[], Any]) -> dict[nn.Module, Tensor]:
-    """Return the largest magnitude of each input feature of linear layers while ``run`` runs."""
-    largest: dict[nn.Module, Tensor] = {}
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        magnitudes = inputs[0].detach().flatten(0, -2).abs()
-        if len(magnitudes):
-            known = largest.get(module)
-            now = magnitudes.amax(dim=0)
-            largest[module] = now if known is None else torch.maximum(known, now)
-
-    hooks = [
-        module.register_forward_pre_hook(note)
-        for module in model.modules()
-        if isinstance(module, (nn.Linear, Conv1D))
-    ]
-    try:
-        run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return largest
-
-
 def quantize_linear_layers(model: nn.Module, run: Callable[[], Any]) -> None:
     """Replace every linear layer of ``model`` by an `Int8Linear`; ``run`` runs it on examples."""
-    largest = largest_inputs(model, run)
+    with Calls(model.modules()) as calls:
+        run()
+    largest: dict[nn.Module, Tensor] = {}
+    for module, states in calls.linears:
+        if states.numel():  # an expert may get no token
+            reached = largest_magnitudes(states)
+            largest[module] = torch.maximum(reached, largest.get(module, reached))
     n_replaced = 0
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, (nn.Linear, Conv1D)):
-                weight = child.weight.detach()
-                if isinstance(child, Conv1D):
-                    weight = weight.T.contiguous()
-                bias = None if child.bias is None else child.bias.detach()
-                setattr(parent, name, Int8Linear(weight, bias, largest.get(child)))
+            if isinstance(child, LINEAR):
+                setattr(parent, name, Int8Linear(*linear_parts(child, largest.get(child))))
                 n_replaced += 1
     if not n_replaced:
         raise UnsupportedModelError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def test_the_activation_is_found(tiny_model: ModelFactory, name: str, activation
 def test_other_activations_and_other_arithmetic_keep_their_modules(
     tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert backbone_of(tiny_model("bert", hidden_act="tanh"))._fused is None
+    for name in ("tanh", "gelu_10", "relu6"):  # the last two end at numbers that few texts reach
+        assert backbone_of(tiny_model("bert", hidden_act=name))._fused is None
 
     class HalfResidual(modeling_bert.BertSelfOutput):
         def forward(self, hidden_states: torch.Tensor, input_tensor: torch.Tensor) -> torch.Tensor:
@@ -75,6 +77,29 @@ def test_other_activations_and_other_arithmetic_keep_their_modules(
 
     monkeypatch.setattr(modeling_bert, "BertSelfOutput", HalfResidual)
     directory = tiny_model("bert")
+    other = backbone_of(directory)
+    assert other._fused is None
+    assert_same_states(other, directory)
+
+
+def test_models_that_call_or_ask_their_layers_in_other_ways(
+    tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ByKeyword(modeling_bert.BertIntermediate):
+        def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+            return self.intermediate_act_fn(self.dense(input=hidden_states))
+
+    forward = modeling_bert.BertModel.forward
+
+    @wraps(forward)
+    def asking(model: Any, *args: Any, **kwargs: Any) -> Any:
+        assert model.encoder.layer[0].attention.training is False
+        return forward(model, *args, **kwargs)
+
+    directory = tiny_model("bert")
+    monkeypatch.setattr(modeling_bert, "BertIntermediate", ByKeyword)
+    assert backbone_of(directory)._fused is not None
+    monkeypatch.setattr(modeling_bert.BertModel, "forward", asking)
     other = backbone_of(directory)
     assert other._fused is None
     assert_same_states(other, directory)
