@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -23,7 +24,9 @@ def keep_notes() -> None:
 
 def has_notes() -> bool:
     """Whether this session keeps notes: its directory is there, as a store or a search made it."""
-    return session_directory().is_dir()
+    with suppress(OSError):  # there may be no directory for temporary files
+        return session_directory().is_dir()
+    return False
 
 
 def read_note(fields: Sequence[str]) -> dict[str, Any] | None:
@@ -31,8 +34,10 @@ def read_note(fields: Sequence[str]) -> dict[str, Any] | None:
     with suppress(OSError, ValueError):
         if has_notes():
             path = session_directory(is_checked=True) / _name(fields)
-            note = json.loads(path.read_bytes())
-            return note if isinstance(note, dict) else None
+            digest, _, content = path.read_bytes().partition(b" ")
+            if int(digest, 16) == zlib.crc32(content):
+                note: dict[str, Any] = json.loads(content)
+                return note
     return None
 
 
@@ -41,7 +46,8 @@ def write_note(fields: Sequence[str], note: dict[str, Any]) -> None:
     with suppress(OSError):
         path = session_directory(is_checked=True) / _name(fields)
         draft = path.with_name(f"{path.name}.part-{uuid4().hex[:8]}")
-        draft.write_text(json.dumps(note), encoding="ascii")
+        content = json.dumps(note).encode("ascii")
+        draft.write_bytes(b"%08x %b" % (zlib.crc32(content), content))
         os.replace(draft, path)  # a reader sees all of it, or nothing
 
 

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bertvectorizer.models.store.session_notes import read_note, write_note
+from bertvectorizer.models.store.session_notes import (
+    has_notes,
+    keep_notes,
+    read_note,
+    write_note,
+)
 from tests.processes import run_python
 
 
@@ -19,7 +24,7 @@ def test_a_note_is_found_under_its_fields_only() -> None:
     assert read_note(["a", "bc"]) == {"prompt": ""}
 
 
-@pytest.mark.parametrize("damage", [b"", b'{"a": ', b"[1]", b"\xff"])
+@pytest.mark.parametrize("damage", [b"", b'{"a": 1}', b'00000000 {"a": 2}', b"\xff"])
 def test_a_damaged_note_is_none(damage: bytes) -> None:
     fields = ["damaged", repr(damage)]
     before = set(Path(tempfile.gettempdir()).rglob("*.json"))
@@ -27,6 +32,16 @@ def test_a_damaged_note_is_none(damage: bytes) -> None:
     (path,) = set(Path(tempfile.gettempdir()).rglob("*.json")) - before
     path.write_bytes(damage)
     assert read_note(fields) is None
+
+
+def test_without_temporary_directories_nothing_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    keep_notes()
+    write_note(["a"], {"b": 1})
+    assert (has_notes(), read_note(["a"])) == (False, None)
 
 
 def test_reading_makes_no_directory_and_a_session_ends_with_its_notes(tmp_path: Path) -> None:
