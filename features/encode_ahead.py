@@ -162,7 +162,7 @@ def _of_pipeline(steps: list[Any], X: Any) -> Iterator[tuple[BertVectorizer, lis
             or get_tags(step).target_tags.required
         ):
             return
-        X = clone(step).fit_transform(X)  # it prepares texts
+        X = clone(step).fit(X, None).transform(X)  # it prepares texts
 
 
 def _of_columns(step: ColumnTransformer, X: Any) -> Iterator[tuple[BertVectorizer, list[str]]]:
@@ -176,7 +176,7 @@ def _of_columns(step: ColumnTransformer, X: Any) -> Iterator[tuple[BertVectorize
     remainder = _Recorder() if "remainder" in places else "drop"
     fitted = ColumnTransformer(recorders, remainder=remainder).fit(X)
     for name, recorder, _ in fitted.transformers_:
-        if isinstance(recorder, _Recorder):
+        if hasattr(recorder, "given_"):  # not where it has no columns
             yield from _requests(places[name], recorder.given_)
 
 

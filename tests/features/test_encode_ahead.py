@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -33,12 +34,26 @@ def lower(texts: Any) -> Any:
     return [text.replace("old", "night") for text in texts]
 
 
+class Stripped(BaseEstimator):
+    """A step of the user's that wants a target, and has no ``fit_transform``."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return [text.strip() for text in X]
+
+
 def searches(bert: str, store: Any) -> dict[str, tuple[Any, Any, int]]:
     """Searches by name, with what they are fitted on and the number of texts of all candidates."""
     vectorizer = BertVectorizer(bert, store=store)
     logistic = LogisticRegression()
     columns = ColumnTransformer(
-        [("bert", vectorizer, "text"), ("number", StandardScaler(), ["price"])]
+        [
+            ("bert", vectorizer, "text"),
+            ("number", StandardScaler(), ["price"]),
+            ("none", vectorizer, []),
+        ]
     )
     union = FeatureUnion([("tfidf", TfidfVectorizer()), ("bert", vectorizer)])
     layers = {"layers": [-1, -2, [0, 1]], "pooling": ["cls", ("max", "mean")]}
@@ -86,7 +101,7 @@ def searches(bert: str, store: Any) -> dict[str, tuple[Any, Any, int]]:
         ),
         "union after a step": (
             GridSearchCV(
-                make_pipeline(FunctionTransformer(lower), union, logistic),
+                make_pipeline(FunctionTransformer(lower), Stripped(), None, union, logistic),
                 grid("featureunion__bert"),
                 cv=2,
             ),
