@@ -175,7 +175,8 @@ def hold_out_groups(
             "groups must be at least two, so that one can be for validation. Got 1. Give X_val and"
             " y_val, or set early_stopping=False."
         )
-    strata = np.zeros(len(groups), dtype=np.int64) if strata is None else strata
+    if strata is None or np.unique(strata, return_counts=True)[1].max() < 2:
+        strata = np.zeros(len(groups), dtype=np.int64)
     classes, counts = np.unique(strata, return_counts=True)
     n_parts = min(max(round(1 / min(share, 1 - share)), 2), n_groups, counts.max())
     with warnings.catch_warnings():

@@ -79,6 +79,8 @@ def test_groups_are_held_out_whole(share: float, has_classes: bool) -> None:
 def test_groups_for_validation_must_suffice() -> None:
     rare = np.array([1, 0, 0, 0, 0, 0])  # a class of one group is trained on
     assert 0 in hold_out_groups(np.array([0, 0, 1, 1, 2, 2]), rare, 0.3, 0)[0]
+    kept, held = hold_out_groups(np.arange(3), np.arange(3), 0.3, 0)  # as without groups
+    assert (len(kept), len(held)) == (2, 1)
     with pytest.raises(InvalidParameterError, match=r"at least two.* Got 1\. Give X_val"):
         hold_out_groups(np.zeros(4, dtype=int), None, 0.3, 0)
 
