@@ -144,7 +144,7 @@ def word_features(
 
 
 def _joined(parts: Iterable[NDArray[np.float32]], n_words: int) -> NDArray[Any]:
-    """Return the rows of all parts, which are ``n_words``."""
+    """Return the rows of all parts; something of another shape unless they are ``n_words``."""
     joined, start = None, 0
     for part in parts:
         if joined is None:
@@ -154,8 +154,7 @@ def _joined(parts: Iterable[NDArray[np.float32]], n_words: int) -> NDArray[Any]:
             joined = joined.astype(np.float32)
         joined[start : start + len(part)] = part
         start += len(part)
-    assert joined is not None  # fit raises if there are no words
-    return joined
+    return np.empty((start, 0), np.float32) if joined is None or start != n_words else joined
 
 
 def _fits_half(rows: NDArray[np.float32]) -> bool:

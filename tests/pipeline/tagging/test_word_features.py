@@ -196,3 +196,13 @@ def test_fitting_never_makes_the_features_of_all_words(
         labeler = SequenceLabeler(Streams(), decode=decode).fit(X, Y)
         assert {block.dtype for block in blocks} == {np.dtype(np.float32)}
         assert labeler.predict(X_NEW) == Y_NEW
+
+
+@pytest.mark.parametrize("repeats", [0, 2])
+def test_a_stream_has_a_row_for_each_word(repeats: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stream(self: Any, X: Any) -> Any:
+        return (np.zeros((1, 4), np.float32) for words in X * repeats for _ in words)
+
+    monkeypatch.setattr(Streams, "iter_transform", stream)
+    with pytest.raises(InvalidParameterError, match=r"one row for each word .*Got Streams\("):
+        SequenceLabeler(Streams()).fit(X, Y)
