@@ -57,6 +57,8 @@ class Metric:
         self.name = key.removeprefix("neg_")
         self.greater_is_better = self.name == key  # of the numbers shown
         self.scorer = scorer
+        # Under a name of the other sign it is shown by other numbers than its own.
+        known_as = known_as if known_as.startswith("neg_") != self.greater_is_better else ""
         self.known_as = known_as
         self.reason = ""  # why the last score is NaN
         self._is_share = known_as.startswith(_SHARES)
@@ -65,7 +67,7 @@ class Metric:
             self.bounds = (0.0, 1.0)
         elif known_as in (*_BELOW_ONE, *_CORRELATIONS):
             self.bounds = (-1.0 if known_as in _CORRELATIONS else -math.inf, 1.0)
-        elif self.greater_is_better:
+        elif self.greater_is_better or not known_as:  # a scorer of the user's may be any number
             self.bounds = (-math.inf, math.inf)
 
     @property
@@ -155,7 +157,8 @@ def _known_as(scorer: Any) -> str:
     """Return scikit-learn's name of a scorer; "" for one that it does not know."""
     if isinstance(scorer, str):
         return scorer
-    return "accuracy" if score_function(scorer) is accuracy_score else ""
+    is_accuracy = score_function(scorer) is accuracy_score
+    return "accuracy" if is_accuracy and repr(scorer) == repr(get_scorer("accuracy")) else ""
 
 
 def _scorer(scorer: str | Scorer) -> Scorer:

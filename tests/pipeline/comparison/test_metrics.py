@@ -124,6 +124,8 @@ def test_bounds_and_what_a_row_weighs() -> None:
     error, r2 = resolve_scoring(["neg_brier_score", "r2"], "binary")
     assert (error.bounds, error.resolution(50)) == ((0.0, math.inf), 0.0)
     assert (r2.bounds, r2.resolution(50)) == ((-math.inf, 1.0), 0.0)
+    (gain,) = resolve_scoring({"neg_gain": lambda *_: 5.0}, "binary")
+    assert (gain.greater_is_better, gain.bounds) == (False, (-math.inf, math.inf))
 
 
 def test_the_error_of_a_share_of_rows() -> None:
@@ -138,6 +140,21 @@ def test_a_scorer_under_another_name_is_still_a_share() -> None:
     metric = resolve_scoring({"right": "accuracy"}, "binary")[0]
     assert metric.bounds == (0.0, 1.0)
     assert metric.resolution(50) == 0.02
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        {"rmse": "neg_root_mean_squared_error"},
+        {"neg_accuracy": "accuracy"},
+        make_scorer(accuracy_score, greater_is_better=False),
+        make_scorer(accuracy_score, normalize=False),
+    ],
+    ids=str,
+)
+def test_a_scorer_that_is_shown_by_other_numbers_is_not_known(scoring: Any) -> None:
+    (metric,) = resolve_scoring(scoring, "binary")
+    assert (metric.known_as, metric.is_pooled, metric.is_accuracy) == ("", False, False)
 
 
 def test_scorers_of_the_users() -> None:
