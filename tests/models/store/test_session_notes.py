@@ -7,12 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertvectorizer.models.store.session_notes import (
-    has_notes,
-    keep_notes,
-    read_note,
-    write_note,
-)
+from bertvectorizer.models.store.session_notes import has_notes, keep_notes, read_note, write_note
 from tests.processes import run_python
 
 
