@@ -213,6 +213,10 @@ def compare(
     or only contextual feature sets, all are compared with the best of them as one exploratory
     family.
 
+    The methods of intervals and tests depend on the metric. `Comparison.methods` names them with
+    their references, and `Comparison.doubts` says where they may not hold. The best of many feature
+    sets also has the best luck: `Comparison.corrected_best` is its score corrected for that.
+
     References
     ----------
     C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003.

@@ -227,8 +227,8 @@ PrecisionOption = Annotated[
     str,
     typer.Option(
         metavar="KIND",
-        help="float32 (exact), bfloat16, float16, int8 (CPU), or fast (the fastest within 0.1"
-        " point of accuracy).",
+        help="float32 (exact, as auto), bfloat16, float16, int8 (CPU), or fast (the fastest within"
+        " 0.1 point of accuracy).",
     ),
 ]
 OfflineOption = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]

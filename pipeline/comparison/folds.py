@@ -176,14 +176,17 @@ def _group_names(groups: Any, n_rows: int, of_test: str) -> list[str] | None:
         rule = f"a group for each row{of_test}, or None"
         raise invalid("test" if of_test else "groups", rule, groups)
     values = pd.Series(list(groups), dtype=object)
+    subject = "The groups in 'test'" if of_test else "The 'groups' parameter (--group)"
     if len(values) != n_rows:
         raise InvalidTableError(
-            f"There are {n_rows} texts{of_test} but {len(values)} groups; each text needs one."
+            f"{subject} must have one group for each of the {n_rows} texts. Got {len(values)}"
+            " instead. Give as many."
         )
     if values.isna().any():
         raise InvalidTableError(
-            f"The group is missing in {values.isna().sum()} row(s){of_test}, the first is row"
-            f" {int(values.isna().argmax())} (counted from 0)."
+            f"{subject} must have a value in each row. Got none in {values.isna().sum()} row(s),"
+            f" the first is row {int(values.isna().argmax())} (counted from 0). Give each of them a"
+            " group of its own, or leave it out."
         )
     return list(map(str, values))  # pandas' strings refuse lone surrogates
 

@@ -136,7 +136,10 @@ class ComparisonResult:
 
     @property
     def doubts(self) -> list[str]:
-        """Where simulations say, or cannot say, that intervals or the corrected score may miss."""
+        """Why intervals or the corrected score may not hold on these data; empty if they should.
+
+        By simulations of data whose true scores are known.
+        """
         misses = note_misses(self.metrics[0], self.target, self.folds)
         return [*misses, *filter(None, [self.corrected_best.doubt])]
 

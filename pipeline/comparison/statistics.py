@@ -65,12 +65,14 @@ __all__ = [
 ]
 
 
-CORRECTED_T = "corrected t of folds"
-CORRECTED_T_AND_ROWS = "corrected t of folds, at least the error of rows"
-RANKS = "corrected t of folds, at least the error of ranks"
-AVERAGE_PRECISION = "corrected t of folds, at least the binomial error, around the pooled score"
+CORRECTED_T = "corrected resampled t of the folds"
+CORRECTED_T_AND_ROWS = f"{CORRECTED_T}, or the standard error of rows if that is larger"
+RANKS = f"{CORRECTED_T}, or Hanley and McNeil's standard error if that is larger"
+AVERAGE_PRECISION = (
+    f"{CORRECTED_T}, or the binomial standard error if that is larger, around the pooled score"
+)
 DIRICHLET = "Dirichlet draws of the pooled confusion matrix"
-PAIRED_ROWS = "paired differences of rows, corrected variance"
+PAIRED_ROWS = "paired t of the differences of rows, variance corrected for folds"
 BOOTSTRAP = "bootstrap of the test rows"
 HOLM = "Holm's correction of exploratory p-values"
 PART_OF_FOLDS = "selection by a part of the folds, scores of the others"

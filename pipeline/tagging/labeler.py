@@ -63,7 +63,7 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
         ``StaticVectorizer(unit="word")``. None uses the shapes of words only.
     estimator : classifier or None, default=None
         Classifier of words. None takes `LogisticRegression` on scaled features, fitted in little
-        memory. It is ignored with ``decode="crf"``. For a classifier with
+        memory. There is none where ``decode`` is ``"crf"`` or stands for it. For a classifier with
         ``decision_function_shape="ovo"`` and no probabilities, only the predicted classes are used.
     context : int, default=1
         Number of neighbours on each side whose features are added to those of a word.
@@ -266,8 +266,8 @@ class SequenceLabeler(WordTagger, BaseEstimator):  # type: ignore[misc]  # it ha
     def predict_proba(self, X: Any) -> list[NDArray[np.float64]]:
         """Predict the probabilities of the tags of each word.
 
-        With a classifier they are the probabilities of each word alone. With ``decode="crf"`` they
-        are the marginal probabilities in the sentence.
+        With a classifier they are the probabilities of each word alone. With a conditional random
+        field they are the marginal probabilities in the sentence.
 
         Parameters
         ----------

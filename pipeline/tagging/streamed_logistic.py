@@ -92,8 +92,8 @@ def fit_logistic(
     )
     if found.nit >= max_iter:
         warnings.warn(
-            f"The default estimator did not converge in {max_iter} iterations. Scale the vectors,"
-            " or pass an estimator.",
+            f"The default estimator did not converge in {max_iter} iterations. Pass an estimator"
+            " with more iterations or more regularization (estimator=).",
             ConvergenceWarning,
             stacklevel=4,
         )

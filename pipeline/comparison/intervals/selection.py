@@ -150,8 +150,8 @@ def _doubt(n_units: float, has_groups: bool) -> str:
         return ""
     noun = "groups" if has_groups else "rows"
     return (
-        f"With {n_units:.0f} {noun} the corrected score may still be one or two points too good,"
-        " since every model learned from most of them."
+        f"With {n_units:.0f} {noun} the corrected score may still be too good, in simulations by"
+        " one or two points of accuracy, since every model learned from most of them."
     )
 
 

@@ -237,7 +237,7 @@ def test_on_the_built_in_example(default_model_directory: Path, run: Run, tmp_pa
     assert "Primary test: BERT. Its p is not corrected." in lines
     said = " ".join(lines)
     assert "Best: BERT; corrected for the selection among 3 feature sets, 0." in said
-    assert "Intervals: corrected t of folds, at least the error of rows. p: paired" in said
+    assert "Intervals: corrected resampled t of the folds, or the standard error of rows" in said
     found = json.loads(numbers.read_text(encoding="utf-8"))
     assert found["best"] == "BERT"
     assert f"{found['table'][2]['accuracy']:.3f}" == rows["BERT"][0]
