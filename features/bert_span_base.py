@@ -64,7 +64,8 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
         check_choice("layer_merge", self.layer_merge, ("auto", *LAYER_MERGES, "weighted"))
         check_choice("subtoken_pooling", self.subtoken_pooling, SUBTOKEN_POOLINGS)
         if not self._is_auto():
-            parse_layers(self.layers, 0)  # only the notation; the range depends on the model
+            # Only the notation: the range depends on the model.
+            parse_layers(self.layers, 0, "'auto' or 'all'")
         check_int("stride", self.stride, 0, optional=True)
         check_int("random_state", self.random_state, 0)
 

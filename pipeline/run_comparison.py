@@ -380,7 +380,7 @@ def _read_all(X: Any, test: tuple[Any, ...] | None) -> tuple[NDArray[np.object_]
         return texts, len(texts)
     is_tuple = isinstance(test, (tuple, list)) and len(test) in (2, 3)
     if not is_tuple or isinstance(test[0], str):
-        raise invalid("test", "a pair of texts and target, these two and groups, or None", test)
+        raise invalid("test", "(X, y), (X, y, groups) or None", test)
     has_pairs = texts.ndim == 2
     held_back = text_array(test[0], has_pairs)
     if not len(held_back):

@@ -12,7 +12,7 @@ __all__ = ["LAYER_MERGES", "LayerMerge", "parse_layers", "resolve_layers"]
 LayerMerge: TypeAlias = Literal["concat", "sum", "mean"]
 LAYER_MERGES: tuple[LayerMerge, ...] = get_args(LayerMerge)
 
-_RULE = "an int, a list of ints, a string such as '-1,-2,-3,-4', or 'all'"
+_RULE = "an int, a list of ints, a string such as '-1,-2,-3,-4', "
 
 
 def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
@@ -35,21 +35,24 @@ def resolve_layers(layers: Any, n_layers: int) -> tuple[int, ...]:
     return tuple(resolved)
 
 
-def parse_layers(layers: Any, n_layers: int) -> list[int]:
-    """Return the numbers as they are written, whether or not a model of ``n_layers`` has them."""
+def parse_layers(layers: Any, n_layers: int, names: str = "or 'all'") -> list[int]:
+    """Return the numbers as they are written, whether or not a model of ``n_layers`` has them.
+
+    ``names`` are those that messages tell of.
+    """
     if isinstance(layers, str):
         if layers.strip() == "all":
             return list(range(n_layers + 1))
         try:
             return [int(part) for part in layers.split(",")]
         except ValueError:
-            raise invalid("layers", _RULE, layers) from None
+            raise invalid("layers", _RULE + names, layers) from None
     try:
         parts = [layers] if isinstance(layers, numbers.Integral) else list(layers)
     except TypeError:
-        raise invalid("layers", _RULE, layers) from None
+        raise invalid("layers", _RULE + names, layers) from None
     if not parts or not all(
         isinstance(part, numbers.Integral) and not isinstance(part, bool) for part in parts
     ):
-        raise invalid("layers", _RULE, layers)
+        raise invalid("layers", _RULE + names, layers)
     return [int(part) for part in parts]

@@ -314,7 +314,7 @@ def _check_enough(folds: int, target: Target, groups: NDArray[Any] | None) -> No
     if groups is not None and (n_groups := len(np.unique(groups))) < folds:
         raise InvalidTableError(
             f"There must be as many groups as folds ({folds}). Got {n_groups} group(s). Use fewer"
-            " folds."
+            " folds (--cv), or smaller groups."
         )
     if not target.is_classes:
         return

@@ -1134,6 +1134,7 @@ def test_a_wrong_parameter_is_named_with_its_value(bert: str, parameter: str, va
     vectorizer = BertWordVectorizer(
         **{"model_name": bert, parameter: value}
     )  # nothing is checked before fit
+    default = inspect.signature(BertWordVectorizer).parameters[parameter].default
     for method in (
         "fit",
         "fit_transform",
@@ -1145,6 +1146,8 @@ def test_a_wrong_parameter_is_named_with_its_value(bert: str, parameter: str, va
         message = str(caught.value)
         assert f"The '{parameter}' parameter " in message
         assert repr(value) in message
+        if default == "auto" and isinstance(value, str):
+            assert "'auto'" in message
 
 
 def test_names_and_number_of_features(bert: str) -> None:

@@ -49,13 +49,16 @@ FAULTS = """() => {
     const range = document.createRange();
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
         if (!seen(node.parentElement) || node.parentElement.closest('svg')) continue;
-        for (const match of node.data.matchAll(/[\\p{L}\\p{N}]{2,30}/gu)) {
+        for (const match of node.data.matchAll(/[\\p{L}\\p{N}]{2,26}/gu)) {
             range.setStart(node, match.index);
             range.setEnd(node, match.index + match[0].length);
             const tops = [...range.getClientRects()].map((box) => box.top);
             if (Math.max(...tops) - Math.min(...tops) > 4) found.push(`broken: ${match[0]}`);
         }
     }
+    for (const box of document.querySelectorAll('.scroll'))
+        if (seen(box) && innerWidth >= 992 && box.scrollWidth > box.clientWidth)
+            found.push(`a table is cut: ${name(box)}`);
     for (const section of document.querySelectorAll('section')) {
         const heading = section.querySelector('h2').textContent;
         const rest = section.textContent.replace(heading, '').trim();
@@ -192,8 +195,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory, tiny_model: ModelFactory) ->
         "long names": make_comparison(
             "multiclass",
             [
-                name.replace("BERT", "BERT (paraphrase-multilingual-MiniLM-L12-v2)")
-                for name in NAMES
+                *(
+                    name.replace("BERT", "BERT (paraphrase-multilingual-MiniLM-L12-v2)")
+                    for name in NAMES
+                ),
+                "Donaudampfschifffahrtsgesellschaftskapitänsmützenvektorisierer",
             ],
             classes=["Geschwindigkeitsbegrenzung", "außerordentlich-günstig", "kurz"],
             texts=[f"Sieh https://example.org/long/{'path' * 20}?nr={row}" for row in range(90)],
