@@ -86,7 +86,7 @@ def plot_scores(
     axes.grid(axis="x", color=FAINT, linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(2 if is_narrow(axes) else 5))
     label = _with_direction(comparison)
-    label += "" if width < WIDTH else ": mean and 95 % interval"
+    label += "" if width < WIDTH else ": score and 95 % interval"
     inscribe(axes.set_xlabel("", fontsize=LETTERS), label, width=60)
     kind_legend(
         _owner(figure, place), table["is_contextual"], "best baseline" if len(best) else None
