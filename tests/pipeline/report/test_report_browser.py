@@ -56,7 +56,7 @@ FAULTS = """() => {
             if (Math.max(...tops) - Math.min(...tops) > 4) found.push(`broken: ${match[0]}`);
         }
     }
-    for (const box of document.querySelectorAll('.scroll'))
+    for (const box of document.querySelectorAll('#scores .scroll, #cost .scroll'))
         if (seen(box) && innerWidth >= 992 && box.scrollWidth > box.clientWidth)
             found.push(`a table is cut: ${name(box)}`);
     for (const section of document.querySelectorAll('section')) {
