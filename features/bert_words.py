@@ -283,6 +283,7 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
                 vectors = self._vectors(passages[start:end], reader)
                 rows = offsets[start : end + 1] - offsets[start]
                 yield from (vectors[begin:stop] for begin, stop in pairwise(rows.tolist()))
+                del vectors  # before those of the next documents take as much
 
     def words(self, X: Any) -> list[list[str]]:
         """Return the words of each document, whose vectors are the rows of ``transform``.

@@ -165,10 +165,10 @@ class EmbeddingStore:
 
     Notes
     -----
-    Each process also keeps the records that it used last in memory, up to 256 MiB. An empty file
-    takes 115 kB. A text with all its layers takes ``(layers + 1) x 6 x hidden x 4`` bytes, 64 kB
-    for the default model. The maximum over a sum or mean of layers does not follow from the layers
-    themselves; it is computed and kept apart.
+    Each process also keeps the records that it used last in memory, up to 256 MiB of those that
+    take at most 32 KiB. An empty file takes 115 kB. A text with all its layers takes
+    ``(layers + 1) x 6 x hidden x 4`` bytes, 64 kB for the default model. The maximum over a sum or
+    mean of layers does not follow from the layers themselves; it is computed and kept apart.
 
     Examples
     --------

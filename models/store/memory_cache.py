@@ -10,10 +10,13 @@ __all__ = ["MemoryCache"]
 
 _MAX_BYTES = 256 << 20
 _OVERHEAD_BYTES = 300
+# The file gives larger ones at a gigabyte a second. States of the words of a large data set would
+# push each other out before any is used again, and leave holes in memory.
+_MOST_RECORD_BYTES = 32 << 10
 
 
 class MemoryCache:
-    """The records used last, by key and by the parts requested.
+    """The records used last, by key and by the parts requested; those of up to 32 KiB each.
 
     There are two generations. A record that is used moves into the younger one; when that is full,
     the older one is dropped. No lock is needed: threads that meet lose a record at worst, which is
@@ -22,6 +25,7 @@ class MemoryCache:
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._generation_bytes = max_bytes // 2
+        self._record_bytes = min(_MOST_RECORD_BYTES, self._generation_bytes)
         self._young: dict[tuple[bytes, bytes], Record] = {}
         self._old: dict[tuple[bytes, bytes], Record] = {}
         self._bytes = 0
@@ -41,10 +45,10 @@ class MemoryCache:
         return found
 
     def add(self, records: Mapping[bytes, Record], parts: bytes) -> None:
-        """Cache records under these parts."""
+        """Cache records under these parts, but none that is large."""
         for key, record in records.items():
             size = record.vectors.nbytes + _OVERHEAD_BYTES
-            if size > self._generation_bytes or (key, parts) in self._young:
+            if size > self._record_bytes or (key, parts) in self._young:
                 continue
             if self._bytes + size > self._generation_bytes:
                 self._young, self._old, self._bytes = {}, self._young, 0

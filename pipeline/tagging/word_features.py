@@ -154,6 +154,7 @@ def _joined(parts: Iterable[NDArray[np.float32]], n_words: int) -> NDArray[Any]:
             joined = joined.astype(np.float32)
         joined[start : start + len(part)] = part
         start += len(part)
+        del part  # which keeps those of other sentences alive while the next ones are made
     return np.empty((start, 0), np.float32) if joined is None or start != n_words else joined
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 from bertvectorizer.models.store.memory_cache import MemoryCache
 from bertvectorizer.models.store.records import Record
@@ -80,11 +81,12 @@ def test_a_record_added_twice_is_reckoned_once() -> None:
     assert recalled(remembered, 1, 2, 3) == {1, 2, 3}
 
 
-def test_a_record_larger_than_all_that_may_be_kept_drives_out_nothing() -> None:
-    remembered = MemoryCache(max_bytes=4 * BYTES)
+@pytest.mark.parametrize(("most", "width"), [(4 * BYTES, 1000), (1 << 20, 8192)])
+def test_large_records_are_not_kept_and_drive_out_nothing(most: int, width: int) -> None:
+    remembered = MemoryCache(most)
     add(remembered, 1, 2)
     for number in (7, 8, 9):
-        remembered.add({number.to_bytes(4, "big"): record(number, 1000)}, PARTS)
+        remembered.add({number.to_bytes(4, "big"): record(number, width)}, PARTS)
     assert recalled(remembered, 1, 2, 7, 8, 9) == {1, 2}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from bertvectorizer import BertVectorizer, StaticVectorizer
+from bertvectorizer import BertVectorizer, BertWordVectorizer, StaticVectorizer
 from bertvectorizer.errors import InvalidParameterError, ModelNotFoundError, StoreError
 from bertvectorizer.pipeline.tagging import crf, streamed_logistic, word_features
 from bertvectorizer.pipeline.tagging.labeler import SequenceLabeler
 from tests.pipeline.tagging.labeled import VECTORS, X_NEW, Y_NEW, HashedWords, Letters, Wrong, X, Y
+from tests.tiny import ModelFactory
 
 pytestmark = pytest.mark.numeric
 
@@ -206,3 +208,24 @@ def test_a_stream_has_a_row_for_each_word(repeats: int, monkeypatch: pytest.Monk
     monkeypatch.setattr(Streams, "iter_transform", stream)
     with pytest.raises(InvalidParameterError, match=r"one row for each word .*Got Streams\("):
         SequenceLabeler(Streams()).fit(X, Y)
+
+
+def test_vectors_of_earlier_sentences_are_given_up_before_others_are_made(
+    tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bert = str(tiny_model("bert"))
+    monkeypatch.setattr("bertvectorizer.features.bert_words._BYTES_PER_CHUNK", 1)
+    made: list[weakref.ref[Any]] = []
+    own = BertWordVectorizer._vectors
+
+    def watched(self: Any, *args: Any) -> Any:
+        assert all(one() is None for one in made)
+        found = own(self, *args)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(BertWordVectorizer, "_vectors", watched)
+    words = [["the", "bat"], ["river"], ["the", "river"]]
+    vectors = word_features.learn_word_vectors(BertWordVectorizer(bert), words, [])
+    assert len(made) == 3
+    np.testing.assert_allclose(vectors, BertWordVectorizer(bert).transform(words), atol=1e-5)
