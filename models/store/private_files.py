@@ -22,7 +22,7 @@ def make_directory(path: Path) -> None:
         if path.parent == path:
             raise
         make_directory(path.parent)
-        make_directory(path)
+        path.mkdir(mode=0o700, exist_ok=True)  # in /proc there can be none
     except OSError:  # it exists, or the file system is read-only
         if not path.is_dir():
             raise

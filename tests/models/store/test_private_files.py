@@ -154,3 +154,9 @@ class TestIsOwnFile:
         (tmp_path / "other").touch()
         os.chown(tmp_path / "other", NOBODY, -1)
         assert not is_own_file(tmp_path / "other")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="no place where nothing can be made")
+def test_where_no_directory_can_be_made() -> None:
+    with pytest.raises(OSError, match="/proc/none"):
+        make_directory(Path("/proc/none/a"))
