@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InvalidParameterError
 from ..models import DEFAULT_MODEL
 from ..models.encode_spans import BYTES_PER_NUMBER, Passage
-from ..models.network.devices import PrecisionChoice
+from ..models.network.devices import PrecisionChoice, return_freed_memory
 from ..models.ragged import chunks
 from ..models.store.embedding_store import EmbeddingStore
 from ..validation import short_repr
@@ -283,7 +283,10 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
                 vectors = self._vectors(passages[start:end], reader)
                 rows = offsets[start : end + 1] - offsets[start]
                 yield from (vectors[begin:stop] for begin, stop in pairwise(rows.tolist()))
+                is_large = vectors.nbytes > _BYTES_PER_CHUNK // 4
                 del vectors  # before those of the next documents take as much
+                if is_large:
+                    return_freed_memory()
 
     def words(self, X: Any) -> list[list[str]]:
         """Return the words of each document, whose vectors are the rows of ``transform``.

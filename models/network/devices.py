@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -23,6 +25,7 @@ __all__ = [
     "is_out_of_memory",
     "keep_freed_memory",
     "resolve_device",
+    "return_freed_memory",
     "tokens_per_batch",
 ]
 
@@ -231,3 +234,14 @@ def keep_freed_memory() -> None:
     import torch
 
     torch.empty(31 << 20, dtype=torch.uint8)
+
+
+def return_freed_memory() -> None:
+    """Give freed memory back to the system, after a large pass whose activations are gone.
+
+    With glibc, each thread keeps what it freed: 290 MiB after 14,000 sentences. Other C libraries
+    give it back by themselves.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

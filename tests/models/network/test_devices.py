@@ -192,6 +192,25 @@ def test_freed_memory_is_kept_for_the_next_layer() -> None:
     assert touched < all_fresh / 3
 
 
+FREED_MEMORY = """
+import resource, torch
+from bertvectorizer.models.network.devices import keep_freed_memory, return_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20
+keep_freed_memory()
+blocks = [torch.ones(1 << 18) for _ in range(200)]  # of 1 MiB
+del blocks[:-1]  # the last one lies above the others in the heap
+kept = resident()
+return_freed_memory()
+print(kept - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's allocator")
+def test_freed_memory_is_given_back_when_asked() -> None:
+    assert int(run_python(FREED_MEMORY)) > 150
+
+
 @pytest.mark.parametrize(
     ("multiplies", "generation", "device", "expected"),
     [
