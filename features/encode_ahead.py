@@ -89,9 +89,11 @@ def encode_ahead(search: _Search, X: Any) -> _Search:
     """
     keep_notes()
     passes: dict[tuple[Any, ...], _Pass] = {}
+    keeps_vectors = False
     for vectorizer, texts in _requests(search, X):
+        keeps_vectors |= vectorizer.store is not None
         store = open_store(vectorizer.store)
-        if store is None:
+        if store is None:  # also where none can be made, of which there was a warning
             continue
         encoder = vectorizer._encoder(is_fitting=True)
         # Again, as it may have been made before notes were kept.
@@ -101,7 +103,7 @@ def encode_ahead(search: _Search, X: Any) -> _Search:
         )
         one.parts.update(dict.fromkeys(encoder.output.parts))
         one.texts.update(dict.fromkeys(texts))
-    if not passes:
+    if not keeps_vectors:
         raise InvalidParameterError(
             "The 'search' parameter must hold a BertVectorizer whose 'store' is not None. Got"
             f" {short_repr(search)} instead."

@@ -55,7 +55,10 @@ def run_side_by_side(
         try:
             torch.get_num_threads()  # or the first operation would take that of the process
             torch.set_num_threads(max(1, n_threads // count))  # of operations of this thread
-            are_ready.wait()
+            try:
+                are_ready.wait()
+            except threading.BrokenBarrierError:
+                return  # not all of them could begin
             while True:
                 with lock:
                     if is_over.is_set() or (item := next(items, None)) is None:
@@ -75,10 +78,18 @@ def run_side_by_side(
     threads = [threading.Thread(target=work) for _ in range(count)]
     try:
         with _beginning:
-            for thread in threads:
-                thread.start()
-            are_ready.wait()
-            torch.set_num_threads(n_threads)  # of this thread, and of those that others begin
+            try:
+                for thread in threads:
+                    thread.start()
+                are_ready.wait()
+            except RuntimeError:  # the system has no more threads; nothing is done here
+                are_ready.abort()
+                is_over.set()
+                for thread in threads:
+                    if thread.is_alive():
+                        thread.join()
+            finally:
+                torch.set_num_threads(n_threads)  # of this thread, and of those that others begin
         is_over.wait()  # not `join`: after Ctrl-C, it would take a running thread for ended
     finally:
         is_over.set()  # after Ctrl-C

@@ -93,6 +93,25 @@ def test_an_error_ends_all_and_is_raised(kind: type[BaseException]) -> None:
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize("n_allowed", [0, 1])
+def test_without_further_threads_nothing_is_done_side_by_side(
+    n_allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, begun = threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(begun) == n_allowed:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    n_threads, done = torch.get_num_threads(), []
+    run_side_by_side(lambda item: True, iter(range(8)), 2, done.append)
+    assert (done, torch.get_num_threads()) == ([], n_threads)
+    assert not any(thread.is_alive() for thread in begun)
+
+
 @pytest.mark.usefixtures("two_threads")
 def test_only_a_cpu_runs_batches_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     assert n_runners(CPU) == 2
