@@ -968,8 +968,8 @@ def test_parameters_are_checked(fault: str) -> None:
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ([1, 2], "60 texts but 2 groups"),
-        ([None, *range(59)], "group is missing in 1 row"),
+        ([1, 2], "one group for each of the 60 texts. Got 2 instead"),
+        ([None, *range(59)], "a value in each row. Got none in 1 row"),
         (5, "group"),
         ([1] * 60, "as many groups"),
     ],

@@ -150,7 +150,8 @@ def test_names_of_columns(tmp_path: Path) -> None:
     with pytest.raises(InvalidTableError, match="2 columns called 'text'"):
         read_table(path, ["text"])
     with pytest.raises(
-        InvalidTableError, match=r"are: text, Unnamed: 1, 5, text, Unnamed: 4\. Only the first sh"
+        InvalidTableError,
+        match=r"are: 'text', 'Unnamed: 1', '5', 'text', 'Unnamed: 4'\. Only the first sh",
     ):
         read_table(path, ["label"])
     table = read_table(path, ["4", "0"], header=False)
