@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["BertWordVectorizer"]
 
 _DOCUMENTS_PER_CHUNK = 1024
-_BYTES_PER_CHUNK = 64 << 20
+_BYTES_PER_CHUNK = 32 << 20  # of vectors; the peak holds them several times
 
 _REMEDY = "Give one for each of the words that words(X) returns, blank ones included"
 
