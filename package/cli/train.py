@@ -98,33 +98,20 @@ def train(
             pairs=len(text) == 2,
         )
         values = split_labels(table[target], label_sep)
-        checked_task = check_choice("task", task, TASKS)
-        grouping: dict[str, Any] = {
+        settings: dict[str, Any] = {
+            "cv": cv,
+            "task": check_choice("task", task, TASKS),
+            "store": store or "auto",
             "groups": None if group is None else table[group],
             "group_duplicates": "auto" if group_duplicates is None else group_duplicates,
         }
         if len(candidates) == 1:
-            fitted = _fit_one(
-                table[columns],
-                values,
-                candidates,
-                cv=cv,
-                task=checked_task,
-                store=store or "auto",
-                **grouping,
-            )
+            fitted = _fit_one(table[columns], values, candidates, **settings)
             failures: list[str] = []
             corrected: list[str] = []
         else:
             fitted, failures, corrected = _fit_best(
-                table[columns],
-                values,
-                candidates,
-                cv=cv,
-                task=checked_task,
-                store=store or "auto",
-                random_state=seed,
-                **grouping,
+                table[columns], values, candidates, random_state=seed, **settings
             )
         pipeline, name, summary, labels = fitted
         metadata = {"features": name, "score": summary, "rows": len(table)}

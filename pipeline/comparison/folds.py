@@ -149,7 +149,7 @@ def read_groups(
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
     """Return the group of each row and of each held-back row, in the same numbers.
 
-    Groups are told apart by their text. ``test`` is that of `compare`.
+    Values with the same text are the same group. ``test`` is that of `compare`.
 
     Examples
     --------

@@ -143,7 +143,7 @@ def row_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
 
 
 def row_groups(groups: Any, n_rows: int) -> NDArray[np.int64]:
-    """Return the number of the group of each row; groups are told apart by their text."""
+    """Return the number of each row's group; values with the same text are one group."""
     if isinstance(groups, str) or not isinstance(groups, Iterable):
         raise invalid("groups", "a group for each row, or None", groups)
     values = pd.Series(list(groups), dtype=object)
