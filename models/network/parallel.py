@@ -90,7 +90,10 @@ def run_side_by_side(
                         thread.join()
             finally:
                 torch.set_num_threads(n_threads)  # of this thread, and of those that others begin
-        is_over.wait()  # not `join`: after Ctrl-C, it would take a running thread for ended
+        # Not `join`: after Ctrl-C, it would take a running thread for ended. Not without end: a
+        # signal that arrives just before the wait begins is handled only after it.
+        while not is_over.wait(0.1):
+            pass
     finally:
         is_over.set()  # after Ctrl-C
         are_ready.abort()

@@ -86,10 +86,10 @@ def test_an_error_ends_all_and_is_raised(kind: type[BaseException]) -> None:
         pytest.skip("this system sends no signal to a thread")
     n_threads = threading.active_count()
     with pytest.raises(kind):
-        run_side_by_side(run, iter(range(10**6)), 2, done.append)
+        run_side_by_side(run, iter(range(20_000)), 2, done.append)  # 10 s, far too many
     assert threading.active_count() == n_threads
     assert sorted({*done, 3}) == sorted(begun)
-    assert len(begun) < 10**6
+    assert len(begun) < 20_000
     assert torch.get_num_threads() == 2
 
 
