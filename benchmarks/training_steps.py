@@ -15,7 +15,8 @@ from bertvectorizer.models import TextTokenizer, open_checkpoint
 from bertvectorizer.models.checkpoint.source import locate
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.training.examples import Examples
-from bertvectorizer.models.training.loop import TrainingData, TrainingSettings, train
+from bertvectorizer.models.training.labelled import LabelledData
+from bertvectorizer.models.training.loop import TrainingSettings, train
 from bertvectorizer.models.training.network import NetworkSpec, TrainableNetwork
 
 from .kept_results import Measurement
@@ -38,12 +39,12 @@ class PackedLoop:
         )  # fmt: skip
         self._network = TrainableNetwork(checkpoint, torch.device("cpu"), spec)
         ones = np.ones(len(texts), dtype=np.float32)
-        self._data = TrainingData(Examples(tokenizer(texts)), np.array(labels), ones)
+        self._data = LabelledData(Examples(tokenizer(texts)), np.array(labels), ones)
         self.n_tokens = int(self._data.examples.n_tokens.sum())
 
     def train_epoch(self, seed: int) -> None:
         """Train on each text once."""
-        settings = TrainingSettings("classes", 1, BATCH_SIZE, LEARNING_RATE, seed=seed)
+        settings = TrainingSettings(1, BATCH_SIZE, LEARNING_RATE, seed=seed)
         train(self._network, self._data, settings)
 
 

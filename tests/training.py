@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from bertvectorizer.models import PairTokenizer, TextTokenizer, open_checkpoint
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.training.examples import Examples
-from bertvectorizer.models.training.loop import TrainingData, TrainingSettings, predict
+from bertvectorizer.models.training.labelled import LabelledData, Loss
+from bertvectorizer.models.training.loop import TrainingSettings, predict
 from bertvectorizer.models.training.lower_states import LowerStates
 from bertvectorizer.models.training.network import NetworkSpec, TrainableNetwork
 from tests.tiny import WORDS
@@ -70,19 +71,19 @@ def data_of(
     texts: Sequence[Any] = TEXTS,
     targets: NDArray[Any] = CLASSES,
     weights: NDArray[Any] | None = None,
+    loss_kind: Loss = "classes",
     **settings: Any,
-) -> TrainingData:
+) -> LabelledData:
     """Return texts and targets to train a network on, weighted alike."""
     examples = examples_of(network.checkpoint.directory, texts, **settings)
     weights = np.ones(len(targets)) if weights is None else weights / weights.mean()
-    return TrainingData(examples, targets, weights.astype(np.float32), lower_of(network, examples))
+    lower = lower_of(network, examples)
+    return LabelledData(examples, targets, weights.astype(np.float32), loss_kind, lower)
 
 
 def settings_of(**changes: Any) -> TrainingSettings:
     """Return settings of a short training."""
-    return TrainingSettings(
-        **{"loss": "classes", "epochs": 2, "batch_size": 6, "learning_rate": 1e-3, **changes}
-    )
+    return TrainingSettings(**{"epochs": 2, "batch_size": 6, "learning_rate": 1e-3, **changes})
 
 
 def outputs_of(network: TrainableNetwork, examples: Examples, **options: Any) -> NDArray[Any]:

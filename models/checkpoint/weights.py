@@ -26,22 +26,32 @@ from .source import reading
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-__all__ = ["load_model", "quiet_transformers"]
+__all__ = ["load_model", "load_with_head", "quiet_transformers"]
 
 _MOST_SPARE = 1 << 24  # masks and positions that models compute and files lack
 
 
-def load_model(checkpoint: Checkpoint, with_head: Any = None, **settings: Any) -> torch.nn.Module:
-    """Load the weights in float32, ready for inference; of an encoder-decoder, the encoder.
+def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
+    """Load the weights in float32, ready for inference; of an encoder-decoder, the encoder."""
+    with reading(checkpoint.directories, checkpoint.trust_remote_code, checkpoint.fingerprint):
+        return _load(checkpoint, None, {})[0]
 
-    ``with_head`` is a class such as `AutoModelForSequenceClassification`, whose head may have
-    random weights, and ``settings`` are those of its configuration.
+
+def load_with_head(
+    checkpoint: Checkpoint, auto_class: Any, **settings: Any
+) -> tuple[torch.nn.Module, list[str]]:
+    """Load a model with a head, and the names of the weights that are new: no file has them.
+
+    ``auto_class`` is one such as `AutoModelForSequenceClassification`, and ``settings`` are those
+    of its configuration.
     """
     with reading(checkpoint.directories, checkpoint.trust_remote_code, checkpoint.fingerprint):
-        return _load(checkpoint, with_head, settings)
+        return _load(checkpoint, auto_class, settings)
 
 
-def _load(checkpoint: Checkpoint, with_head: Any, settings: dict[str, Any]) -> torch.nn.Module:
+def _load(
+    checkpoint: Checkpoint, with_head: Any, settings: dict[str, Any]
+) -> tuple[torch.nn.Module, list[str]]:
     directory = checkpoint.base or checkpoint.directory
     # A fresh configuration, since loading writes into the one it is given.
     config = read_config(directory, checkpoint.trust_remote_code, checkpoint.config_settings)
@@ -100,7 +110,7 @@ def _load(checkpoint: Checkpoint, with_head: Any, settings: dict[str, Any]) -> t
                 " short; download the model again."
             ) from error
         prefix = "" if with_head is None else f"{model.base_model_prefix}."
-        _check_complete(directory, info, prefix)
+        new = _check_complete(directory, info, prefix)
         if checkpoint.base is not None:
             merge_adapter(getattr(model, prefix[:-1]) if prefix else model, checkpoint.directory)
         if config.is_encoder_decoder:
@@ -110,17 +120,18 @@ def _load(checkpoint: Checkpoint, with_head: Any, settings: dict[str, Any]) -> t
     # They are mapped into memory, and would change with a file that is written over.
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
-    return model.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False), new
 
 
 def _accepts(known: Any, parameter: str) -> bool:
     return known is not None and parameter in inspect.signature(known.__init__).parameters
 
 
-def _check_complete(directory: Path, info: dict[str, Any], prefix: str) -> None:
+def _check_complete(directory: Path, info: dict[str, Any], prefix: str) -> list[str]:
     """Raise if the files have not every weight of a model whose names begin with ``prefix``.
 
-    A model with a head has one: its head is new, and so may its layer after the first token be.
+    A model with a head has one: its head may be new, and so may its layer after the first token be.
+    The names of those that are new come back.
     """
     missing = sorted(info.get("missing_keys", ()))
     mismatched = [
@@ -136,6 +147,7 @@ def _check_complete(directory: Path, info: dict[str, Any], prefix: str) -> None:
             f"The weights in '{directory}' do not fit its config.json: {len(wrong)} are missing or"
             f" of another shape, {short_repr(wrong[:3], 300)} among them. Download the model again."
         )
+    return [*missing, *mismatched]
 
 
 def _encoder_class(known: Any, architectures: list[str] | None) -> Any:

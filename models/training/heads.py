@@ -9,8 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_PRETRAINING_MAPPING,
+    MODEL_FOR_QUESTION_ANSWERING_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
@@ -23,21 +31,43 @@ if TYPE_CHECKING:
     from ..checkpoint.description import Checkpoint
     from .examples import Batch
 
-__all__ = ["ArchitectureHead", "LinearHead", "Unit", "class_with_head", "pool_sequences"]
+__all__ = [
+    "LANGUAGE",
+    "ArchitectureHead",
+    "LinearHead",
+    "Unit",
+    "class_with_head",
+    "outputs_of",
+    "pool_sequences",
+]
 
-Unit: TypeAlias = Literal["text", "word"]
+Unit: TypeAlias = Literal["text", "word", "answer", "masked", "causal", "masked+next_sentence"]
+LANGUAGE: tuple[Unit, ...] = ("masked", "causal", "masked+next_sentence")
 
 _KINDS: dict[Unit, tuple[Any, Any]] = {
     "text": (AutoModelForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING),
     "word": (AutoModelForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
+    "answer": (AutoModelForQuestionAnswering, MODEL_FOR_QUESTION_ANSWERING_MAPPING),
+    "masked": (AutoModelForMaskedLM, MODEL_FOR_MASKED_LM_MAPPING),
+    "causal": (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
+    "masked+next_sentence": (AutoModelForPreTraining, MODEL_FOR_PRETRAINING_MAPPING),
 }
 
 
 def class_with_head(unit: Unit, config: Any) -> Any:
-    """Return the class that loads a model with a head for texts or words, None if there is none."""
+    """Return the class that loads a model with the head of a unit, None if there is none."""
     auto_class, mapping = _KINDS[unit]
     is_known = type(config) in mapping and not config.is_encoder_decoder
     return auto_class if is_known and not getattr(config, "auto_map", None) else None
+
+
+def outputs_of(outputs: Any, unit: Unit) -> Tensor:
+    """Return the numbers that a model with the head of a unit gave, the outputs last."""
+    if unit == "answer":
+        return torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)
+    name = "prediction_logits" if unit == "masked+next_sentence" else "logits"
+    logits: Tensor = getattr(outputs, name)
+    return logits
 
 
 def pool_sequences(states: Tensor, batch: Batch, poolings: tuple[str, ...], skip: int) -> Tensor:
@@ -59,7 +89,7 @@ class LinearHead(nn.Module):
         super().__init__()
         self.poolings = poolings
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(width if unit == "word" else len(poolings) * width, n_outputs)
+        self.linear = nn.Linear(len(poolings) * width if unit == "text" else width, n_outputs)
         self._unit = unit
 
     @property
@@ -68,7 +98,7 @@ class LinearHead(nn.Module):
         return self.linear
 
     def forward(self, states: Tensor, batch: Batch, skip: int) -> Tensor:
-        """Return outputs of shape (n_sequences, n_outputs), or (n_tokens, n_outputs) of words."""
+        """Return outputs of shape (n_sequences, n_outputs); of other units, of all tokens."""
         if self._unit == "text":
             states = pool_sequences(states, batch, self.poolings, skip)
         logits: Tensor = self.linear(self.dropout(states))
@@ -125,8 +155,8 @@ class ArchitectureHead(nn.Module):
         return self.whole
 
     def find_pooling(self, checkpoint: Checkpoint) -> None:
-        """Find out which tokens of a sequence the outputs depend on; not of words."""
-        if self._unit == "word":
+        """Find out which tokens of a sequence the outputs of texts depend on."""
+        if self._unit != "text":
             self.poolings = checkpoint.pooling
             return
         width = checkpoint.hidden_size
@@ -139,7 +169,9 @@ class ArchitectureHead(nn.Module):
         self.poolings = (names.get(str(read), "mean"),)
 
     def forward(self, states: Tensor, batch: Batch, skip: int) -> Tensor:
-        """Return outputs of shape (n_sequences, n_outputs), or (n_tokens, n_outputs) of words."""
+        """Return outputs of shape (n_sequences, n_outputs); of other units, of all tokens."""
+        if self._unit in LANGUAGE:
+            return self.logits(states)
         lengths = torch.from_numpy(batch.lengths).to(states.device)
         mask = torch.arange(int(batch.lengths[0]), device=states.device) < lengths[:, None]
         padded = states.new_zeros((*mask.shape, states.shape[-1]))
@@ -147,18 +179,34 @@ class ArchitectureHead(nn.Module):
         # The heads of causal models look for the last token that is no padding.
         ids = torch.where(mask, self._pad_id + 1, self._pad_id)
         logits = self._run(padded, ids)
-        return logits[mask] if self._unit == "word" else logits
+        return logits if self._unit == "text" else logits[mask]
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Return the logits of tokens, of shape (n_tokens, vocab_size), from their states."""
+        ids = torch.full((1, len(states)), self._pad_id + 1, device=states.device)
+        return self._run(states[None], ids)[0]
+
+    def next_sentence_logits(self, states: Tensor) -> Tensor:
+        """Return logits of shape (n_pairs, 2) from the states of the first tokens.
+
+        The first stands for the next sentence, the second for any other, as in transformers.
+        """
+        ids = torch.full((len(states), 1), self._pad_id + 1, device=states.device)
+        logits: Tensor = self._outputs(states[:, None], ids).seq_relationship_logits
+        return logits
 
     def _run(self, states: Tensor, ids: Tensor) -> Tensor:
+        return outputs_of(self._outputs(states, ids), self._unit)
+
+    def _outputs(self, states: Tensor, ids: Tensor) -> Any:
         given = getattr(self.whole, self._prefix)
         given.local.states = states
         try:
-            logits: Tensor = self.whole(
+            return self.whole(
                 input_ids=ids, attention_mask=(ids != self._pad_id).long(), return_dict=True
-            ).logits
+            )
         finally:
             given.local.states = None
-        return logits
 
 
 class _Unread(nn.Module):

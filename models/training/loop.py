@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ...errors import OutOfMemoryError, TrainingDivergedError
 from ..network.batching import Batches
@@ -28,16 +27,15 @@ if TYPE_CHECKING:
     from .network import TrainableNetwork
 
 __all__ = [
-    "Loss",
     "Progress",
+    "Training",
     "TrainingData",
     "TrainingResult",
     "TrainingSettings",
+    "TrainingState",
     "predict",
     "train",
 ]
-
-Loss: TypeAlias = Literal["classes", "labels", "numbers"]
 
 # In one backward pass: 16 sequences of 512. Without, a few long texts in windows would fill the
 # memory, and of a CPU that ends the process, not in an error.
@@ -48,11 +46,10 @@ _MOST_TOKENS_ON_CPU = 1 << 13
 class TrainingSettings:
     """How to train; the names are those of the estimators' parameters.
 
-    ``loss`` is the cross-entropy of ``"classes"``, that of several independent ``"labels"``, or the
-    squared error of ``"numbers"``. ``head_learning_rate=None`` takes ``learning_rate``.
+    ``head_learning_rate=None`` takes ``learning_rate``. ``pass_tokens`` are the most tokens of one
+    backward pass; None takes what suits the device.
     """
 
-    loss: Loss
     epochs: int
     batch_size: int
     learning_rate: float
@@ -66,28 +63,30 @@ class TrainingSettings:
     early_stopping: bool = False
     n_iter_no_change: int = 1
     seed: int = 0
+    pass_tokens: int | None = None
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """Examples, their targets, and the states that enter the trained layers.
+class TrainingData(Protocol):
+    """Examples and what is learned from them."""
 
-    Parameters
-    ----------
-    examples : Examples
-        The token sequences.
-    targets : ndarray of shape (n_targets,) or (n_targets, n_outputs)
-        A class (int64), labels or numbers (float32) of each example, or of each of its words.
-    weights : ndarray of shape (n_targets,), float32
-        Weights of the targets, 1 on average.
-    lower : LowerStates or None
-        The states below, if the network begins at them.
-    """
+    @property
+    def n_tokens(self) -> NDArray[np.int64]:
+        """Tokens of each example, of shape (n_examples,); the number of examples never changes."""
 
-    examples: Examples
-    targets: NDArray[Any]
-    weights: NDArray[np.float32]
-    lower: LowerStates | None = None
+    def draw(self, epoch: int) -> None:
+        """Draw what differs between epochs, such as masks, from a seed and the epoch."""
+
+    def n_targets(self, rows: NDArray[np.int64]) -> int:
+        """Return the number of targets of examples, whose mean is the loss."""
+
+    def prepare(self, rows: NDArray[np.int64]) -> Any:
+        """Return the inputs of examples for `loss`; this may read files, or wait for a store."""
+
+    def loss(self, network: TrainableNetwork, inputs: Any, batch: NDArray[np.int64]) -> Tensor:
+        """Return what examples add to the mean loss of a batch, of which they are a part."""
+
+    def mean_loss(self, network: TrainableNetwork) -> float:
+        """Return the mean loss of all examples without dropout."""
 
 
 @dataclass
@@ -114,6 +113,14 @@ class Progress(Protocol):
         """Take note of the end of an epoch; return whether to stop."""
 
 
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a training is after an epoch: ``tensors`` by name, and ``numbers`` for JSON."""
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+
 def train(
     network: TrainableNetwork,
     data: TrainingData,
@@ -127,76 +134,151 @@ def train(
     ``n_iter_no_change`` epochs, and the best weights come back. `TrainingDivergedError` is raised
     when the loss or a weight is not finite.
     """
-    run = _Run(network, data, settings, progress)
-    result = TrainingResult()
-    best_epoch, best_loss, best = 0, math.inf, [each.detach() for _, each in run.trained]
-    for epoch in range(settings.epochs):
-        result.loss_curve.append(run.train_epoch(epoch))
-        result.n_iter = epoch + 1
-        if validation is not None:
-            loss = _validation_loss(network, validation, settings.loss)
-            if not math.isfinite(loss):
-                raise run.diverged(epoch)
-            result.validation_scores.append(-loss)
-            if settings.early_stopping and loss < best_loss:
-                best_epoch, best_loss = epoch, loss
-                best = [each.detach().clone() for _, each in run.trained]
-        is_worse = settings.early_stopping and epoch - best_epoch >= settings.n_iter_no_change
-        result.is_over = is_worse or result.n_iter == settings.epochs
-        must_stop = progress is not None and progress.epoch(result)
-        if must_stop or result.is_over:
-            break
-    with torch.no_grad():
-        for (_, parameter), kept in zip(run.trained, best, strict=True):
-            parameter.copy_(kept)
-    return result
+    training = Training(network, data, settings, validation, progress)
+    while not training.is_over:
+        training.run_epoch()
+    training.take_best()
+    return training.result
 
 
-class _Run:
-    """One training: the optimizer, and where it is."""
+class Training:
+    """One training: the optimizer, and where it is.
+
+    `state` is all that the rest depends on. Another training of the same network, data and settings
+    goes on from there by `restore`, with the same numbers as if it had never ended.
+    """
 
     def __init__(
         self,
         network: TrainableNetwork,
         data: TrainingData,
         settings: TrainingSettings,
-        progress: Progress | None,
+        validation: TrainingData | None = None,
+        progress: Progress | None = None,
     ) -> None:
+        self.result = TrainingResult()
+        self.is_over = settings.epochs == 0
         self._network = network
         self._data = data
         self._settings = settings
+        self._validation = validation
         self._progress = progress
         self._random = np.random.default_rng(settings.seed)
         self._dropout = RandomStream(settings.seed, network.device)
-        self.trained = [
+        self._trained = [
             (name, each) for name, each in network.named_parameters() if name in network.trained
         ]
-        self._optimizer = _optimizer(network, settings, self.trained)
+        self._optimizer = _optimizer(network, settings, self._trained)
         self._step = 0
-        self._n_steps = math.ceil(len(data.examples) / settings.batch_size) * settings.epochs
-        n_tokens = int(data.examples.n_tokens.sum()) or 1
+        self._n_steps = math.ceil(len(data.n_tokens) / settings.batch_size) * settings.epochs
+        n_tokens = int(data.n_tokens.sum()) or 1
         is_on_cpu = network.device.type == "cpu"
         # Most tokens in one backward pass; it is halved when memory runs out.
         self._budget = min(n_tokens, _MOST_TOKENS_ON_CPU) if is_on_cpu else n_tokens
+        self._budget = min(self._budget, settings.pass_tokens or self._budget)
+        self._best_epoch, self._best_loss = 0, math.inf
+        self._best = [each.detach() for _, each in self._trained]
 
-    def train_epoch(self, epoch: int) -> float:
+    def run_epoch(self) -> None:
+        """Train on every example once, and validate."""
+        settings, result, epoch = self._settings, self.result, self.result.n_iter
+        result.loss_curve.append(self._train_epoch(epoch))
+        result.n_iter = epoch + 1
+        if self._validation is not None:
+            loss = self._validation.mean_loss(self._network)
+            if not math.isfinite(loss):
+                raise self._diverged(epoch)
+            result.validation_scores.append(-loss)
+            if settings.early_stopping and loss < self._best_loss:
+                self._best_epoch, self._best_loss = epoch, loss
+                self._best = [each.detach().clone() for _, each in self._trained]
+        is_worse = settings.early_stopping and (
+            epoch - self._best_epoch >= settings.n_iter_no_change
+        )
+        result.is_over = is_worse or result.n_iter == settings.epochs
+        must_stop = self._progress is not None and self._progress.epoch(result)
+        self.is_over = must_stop or result.is_over
+
+    def take_best(self) -> None:
+        """Give the network the weights with the least validation loss; the last without it."""
+        with torch.no_grad():
+            for (_, parameter), kept in zip(self._trained, self._best, strict=True):
+                parameter.copy_(kept)
+
+    def state(self) -> TrainingState:
+        """Return all that the epochs to come depend on."""
+        tensors = {f"weights.{name}": each.detach() for name, each in self._trained}
+        if self._settings.early_stopping:
+            names = [name for name, _ in self._trained]
+            tensors |= {f"best.{name}": each for name, each in zip(names, self._best, strict=True)}
+        for number, of_parameter in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{key}": each for key, each in of_parameter.items()}
+        tensors |= {f"dropout.{number}": each for number, each in enumerate(self._dropout.state)}
+        return TrainingState(
+            tensors={name: each.cpu().contiguous() for name, each in tensors.items()},
+            numbers={
+                "result": asdict(self.result),
+                "is_over": self.is_over,
+                "step": self._step,
+                "budget": self._budget,
+                "best_epoch": self._best_epoch,
+                "best_loss": self._best_loss if math.isfinite(self._best_loss) else None,
+                "random": self._random.bit_generator.state,
+            },
+        )
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a state, or raise KeyError or ValueError if it is of another network."""
+        numbers, device = state.numbers, self._network.device
+        groups: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in state.tensors.items():
+            group, _, rest = name.partition(".")
+            groups.setdefault(group, {})[rest] = tensor
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in groups.get("optimizer", {}).items():
+            number, _, key = name.partition(".")
+            moments.setdefault(int(number), {})[key] = tensor
+        weights = groups["weights"]
+        shapes = {name: each.shape for name, each in self._trained}
+        if {name: each.shape for name, each in weights.items()} != shapes:
+            raise ValueError("the weights are of another network")
+        with torch.no_grad():
+            for name, parameter in self._trained:
+                parameter.copy_(weights[name])
+        self._optimizer.load_state_dict(
+            {"state": moments, "param_groups": self._optimizer.state_dict()["param_groups"]}
+        )
+        self._dropout.state = [groups["dropout"][str(n)] for n in range(len(groups["dropout"]))]
+        if self._settings.early_stopping:
+            self._best = [groups["best"][name].to(device) for name, _ in self._trained]
+        self.result = TrainingResult(**numbers["result"])
+        self.is_over = numbers["is_over"]
+        self._step, self._budget = numbers["step"], numbers["budget"]
+        best_loss = numbers["best_loss"]
+        self._best_epoch = numbers["best_epoch"]
+        self._best_loss = math.inf if best_loss is None else best_loss
+        self._random.bit_generator.state = numbers["random"]
+
+    def _train_epoch(self, epoch: int) -> float:
         """Train on every example once; return the mean loss."""
-        network, n_tokens = self._network, self._data.examples.n_tokens
+        network = self._network
+        self._data.draw(epoch)
+        n_tokens = self._data.n_tokens
         if self._settings.is_gradual:  # the head alone, then one more layer in each epoch
-            for name, parameter in self.trained:
+            for name, parameter in self._trained:
                 parameter.requires_grad_(network.depth_of(name) > network.n_layers - epoch)
         network.train()
         total, n_targets = 0.0, 0
         for rows in bucketed_batches(n_tokens, self._settings.batch_size, self._random):
             loss, count = self._take_step(rows)
             if not math.isfinite(loss):
-                raise self.diverged(epoch)
+                raise self._diverged(epoch)
             total, n_targets = total + loss * count, n_targets + count
             if self._progress is not None:
                 self._progress.step(int(n_tokens[rows].sum()), loss)
         network.train(False)
-        if not all(bool(torch.isfinite(parameter).all()) for _, parameter in self.trained):
-            raise self.diverged(epoch)
+        if not all(bool(torch.isfinite(parameter).all()) for _, parameter in self._trained):
+            raise self._diverged(epoch)
         return total / max(n_targets, 1)
 
     def _take_step(self, rows: NDArray[np.int64]) -> tuple[float, int]:
@@ -204,20 +286,20 @@ class _Run:
         factor = learning_rate_factor(settings.schedule, self._step, self._n_steps, settings.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-        loss, count = self._backward(rows)
+        loss = self._backward(rows)
         if settings.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(
-                [parameter for _, parameter in self.trained], settings.max_grad_norm
+                [parameter for _, parameter in self._trained], settings.max_grad_norm
             )
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._step += 1
-        return loss, count
+        return loss, self._data.n_targets(rows)
 
-    def _backward(self, rows: NDArray[np.int64]) -> tuple[float, int]:
-        """Add up the gradients of a batch; return its mean loss and its number of targets."""
+    def _backward(self, rows: NDArray[np.int64]) -> float:
+        """Add up the gradients of a batch; return its mean loss."""
         device = self._network.device
-        n_tokens = self._data.examples.n_tokens[rows]
+        n_tokens = self._data.n_tokens[rows]
         losses: list[float] = []
         while not fits_in_memory(partial(self._add_gradients, rows, losses), device):
             losses.clear()
@@ -227,27 +309,19 @@ class _Run:
             if self._budget <= longest:
                 raise _too_long(longest, device)
             self._budget = max(longest, min(self._budget, int(n_tokens.sum())) // 2)
-        return sum(losses), len(self._data.examples.targets_of(rows))
+        return sum(losses)
 
     def _add_gradients(self, rows: NDArray[np.int64], losses: list[float]) -> None:
         """Run a batch in as many passes as it needs; append the part of the loss of each."""
-        network, data = self._network, self._data
-        n_targets = max(len(data.examples.targets_of(rows)), 1)
-        for part in Batches(data.examples.n_tokens[rows], self._budget):
-            batch = data.examples.batch(rows[part])
-            entering = None if data.lower is None else data.lower.of(batch.sequences)
-            chosen = data.examples.targets_of(rows[part])
-            targets = torch.from_numpy(data.targets[chosen]).to(network.device)
-            weights = torch.from_numpy(data.weights[chosen]).to(network.device)
-            with self._dropout.block():  # not the reading of states: it may wait for other threads
-                outputs = network.outputs(batch, entering, data.examples.tokenized.n_prompt_tokens)
-                # The mean over the whole batch, however many passes it takes.
-                each = weights * _plain_losses(outputs, targets, self._settings.loss)
-                mean = each.sum() / n_targets
-                mean.backward()
-            losses.append(float(mean.detach()))
+        for part in Batches(self._data.n_tokens[rows], self._budget):
+            inputs = self._data.prepare(rows[part])
+            with self._dropout.block():  # not the preparation: it may wait for other threads
+                # A part of the mean over the whole batch, however many passes it takes.
+                loss = self._data.loss(self._network, inputs, rows)
+                loss.backward()
+            losses.append(float(loss.detach()))
 
-    def diverged(self, epoch: int) -> TrainingDivergedError:
+    def _diverged(self, epoch: int) -> TrainingDivergedError:
         """Return the error for a loss or a weight that is not finite."""
         return TrainingDivergedError(
             f"The loss is not finite in epoch {epoch + 1}, after {self._step} steps, with"
@@ -319,29 +393,6 @@ def _optimizer(
         ],
         fused=network.device.type in ("cpu", "cuda", "mps"),
     )
-
-
-def _plain_losses(outputs: Tensor, targets: Tensor, loss: Loss) -> Tensor:
-    if loss == "classes":
-        return functional.cross_entropy(outputs, targets, reduction="none")
-    if loss == "labels":
-        each = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
-        return each.mean(dim=1)
-    return functional.mse_loss(outputs, targets, reduction="none").mean(dim=1)
-
-
-def _validation_loss(network: TrainableNetwork, data: TrainingData, loss: Loss) -> float:
-    """Return the weighted mean loss without dropout."""
-    skip = data.examples.tokenized.n_prompt_tokens
-    outputs = predict(
-        network,
-        data.examples,
-        data.lower,
-        lambda batch, states: network.outputs(batch, states, skip),
-    )
-    losses = _plain_losses(torch.from_numpy(outputs), torch.from_numpy(data.targets), loss)
-    weights = torch.from_numpy(data.weights)
-    return float((losses * weights).sum() / weights.sum())
 
 
 def _too_long(n_tokens: int, device: torch.device) -> OutOfMemoryError:

@@ -12,13 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UnsupportedModelError
-from ..checkpoint.weights import load_model
+from ..checkpoint.weights import load_model, load_with_head
 from ..network.backbone import Backbone
 from ..network.devices import is_out_of_memory, keep_freed_memory
 from ..network.early_exit import agree
 from ..torch_threads import use_one_thread_in_forks
 from .examples import Batch
-from .heads import ArchitectureHead, LinearHead, Unit, class_with_head, pool_sequences
+from .heads import (
+    LANGUAGE,
+    ArchitectureHead,
+    LinearHead,
+    Unit,
+    class_with_head,
+    outputs_of,
+    pool_sequences,
+)
 from .seeding import seeded
 
 if TYPE_CHECKING:
@@ -57,10 +65,11 @@ class NetworkSpec:
 
     Parameters
     ----------
-    unit : {"text", "word"}
-        What is predicted: one row of outputs per text or pair, or per word.
+    unit : {"text", "word", "answer", "masked", "causal", "masked+next_sentence"}
+        What is predicted: one row of outputs per text or pair, or per word; for each token, whether
+        an answer begins or ends there; or tokens, by a language model.
     n_outputs : int
-        Number of outputs.
+        Number of outputs. A language model has its vocabulary instead.
     pooling : tuple of str or None
         Poolings of a linear head. None takes the head that the architecture has in transformers,
         or, without one, a linear head under the checkpoint's own pooling.
@@ -103,6 +112,7 @@ class TrainableNetwork:
         self.n_layers = checkpoint.n_layers
         self.begins_at: int | None = None
         self.depths: dict[str, int] = {}
+        self.new_weights: list[str] = []  # of the architecture's head, where no file has them
         self.head: ArchitectureHead | LinearHead
         use_one_thread_in_forks()
         if device.type == "cpu":
@@ -132,10 +142,17 @@ class TrainableNetwork:
         """Return the model with the head of its architecture; None for a linear head."""
         if self.spec.pooling is not None:
             return None
-        auto_class = class_with_head(self.spec.unit, checkpoint.config)
+        unit = self.spec.unit
+        auto_class = class_with_head(unit, checkpoint.config)
         if auto_class is None:
+            if unit in LANGUAGE:
+                raise _no_language_head(checkpoint, unit)
             return None
-        whole: Any = load_model(checkpoint, auto_class, num_labels=self.spec.n_outputs)
+        settings = {} if unit in LANGUAGE else {"num_labels": self.spec.n_outputs}
+        whole: Any
+        whole, self.new_weights = load_with_head(checkpoint, auto_class, **settings)
+        if unit in LANGUAGE:
+            return whole
         config = whole.config.get_text_config()
         if config.pad_token_id is None:  # heads of causal models need one, and nothing else
             config.pad_token_id = 0
@@ -147,9 +164,13 @@ class TrainableNetwork:
             expected = self._outputs_of(whole.to(self.device))
             head = ArchitectureHead(self.spec.unit, whole).eval()
             if expected is not None and self._gives(head, expected):
+                if self.spec.unit in LANGUAGE:
+                    return head.requires_grad_()
                 head.initialize(random)
                 head.find_pooling(checkpoint)
                 return head.requires_grad_()
+        if self.spec.unit in LANGUAGE:
+            raise _no_language_head(checkpoint, self.spec.unit)
         poolings = self.spec.pooling or checkpoint.pooling
         linear = LinearHead(
             *(self.spec.unit, poolings, checkpoint.hidden_size, self.spec.n_outputs),
@@ -170,7 +191,7 @@ class TrainableNetwork:
             lengths=lengths,
             owners=np.arange(3),
             shares=np.ones(3, dtype=np.float32),
-            words=np.arange(len(lengths)) if self.spec.unit == "word" else None,
+            words=None if self.spec.unit == "text" else np.arange(len(lengths)),
         )
 
     def _outputs_of(self, whole: Any) -> Tensor | None:
@@ -180,7 +201,8 @@ class TrainableNetwork:
             for length in batch.lengths.tolist():
                 ids = torch.from_numpy(batch.ids[None, start : start + length].astype(np.int64))
                 with torch.no_grad():
-                    logits = whole(input_ids=ids.to(self.device), return_dict=True).logits
+                    outputs = whole(input_ids=ids.to(self.device), return_dict=True)
+                logits = outputs_of(outputs, self.spec.unit)
                 rows.append(logits if self.spec.unit == "text" else logits[0])
                 start += length
         except Exception as error:
@@ -194,7 +216,7 @@ class TrainableNetwork:
         batch = self.probe()
         try:
             with torch.no_grad():
-                return agree(expected, head(self._states(batch, None), batch, 0))
+                return agree(expected, head(self.states(batch), batch, 0))
         except Exception as error:
             if is_out_of_memory(error):
                 raise
@@ -218,8 +240,11 @@ class TrainableNetwork:
                 f"The layers of {type(self.base).__name__} share their weights, so the upper ones"
                 " cannot train alone. Set trainable_layers='all', or 0 for the head alone."
             )
-        # The states of new tokens are known to this network alone.
-        if not self._has_new_tokens and (n_trained == 0 or self.backbone.skip_layers(lowest)):
+        # The states of new tokens are known to this network alone, and those under masks are
+        # other ones in each epoch.
+        if self._has_new_tokens or self.spec.unit in LANGUAGE:
+            return
+        if n_trained == 0 or self.backbone.skip_layers(lowest):
             self.begins_at = lowest
 
     def _parameters_below(self, layers: Sequence[int]) -> dict[int, set[str]]:
@@ -258,10 +283,13 @@ class TrainableNetwork:
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield all parameters that are there, by name; those of the head begin with ``head.``."""
+        shared = set()  # a language model predicts tokens by the vectors that it reads them with
         for name, parameter in self.base.named_parameters():
+            shared.add(parameter)
             yield f"base.{name}", parameter
         for name, parameter in self.head.named_parameters():
-            yield f"head.{name}", parameter
+            if parameter not in shared:
+                yield f"head.{name}", parameter
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield all parameters that are there."""
@@ -283,7 +311,7 @@ class TrainableNetwork:
                 if parameters and not any(each.requires_grad for each in parameters):
                     module.eval()
 
-    def _states(self, batch: Batch, entering: Tensor | None) -> Tensor:
+    def states(self, batch: Batch, entering: Tensor | None = None) -> Tensor:
         """Return the last hidden states of shape (n_tokens, hidden)."""
         if self.begins_at == self.n_layers:
             assert entering is not None
@@ -299,7 +327,7 @@ class TrainableNetwork:
         ``entering`` are the states at layer ``begins_at``, of shape (n_tokens, hidden). The windows
         of an example are averaged by length.
         """
-        outputs = self.head(self._states(batch, entering), batch, skip).float()
+        outputs = self.head(self.states(batch, entering), batch, skip).float()
         if batch.words is not None:
             nothing = outputs.new_zeros(1, outputs.shape[1])  # of words without tokens, at -1
             words = torch.from_numpy(batch.words).to(outputs.device)
@@ -311,7 +339,7 @@ class TrainableNetwork:
         self, batch: Batch, entering: Tensor | None, poolings: tuple[str, ...], skip: int = 0
     ) -> Tensor:
         """Return the pooled last states of shape (n_examples, n_features)."""
-        return _join(pool_sequences(self._states(batch, entering), batch, poolings, skip), batch)
+        return _join(pool_sequences(self.states(batch, entering), batch, poolings, skip), batch)
 
     def rescale_outputs(self, scale: NDArray[np.float64], shift: NDArray[np.float64]) -> None:
         """Let the network give its outputs times ``scale`` plus ``shift`` from now on.
@@ -333,6 +361,19 @@ def _join(of_sequences: Tensor, batch: Batch) -> Tensor:
     shares = torch.from_numpy(batch.shares).to(of_sequences.device)
     joined = of_sequences.new_zeros((int(batch.owners.max()) + 1, of_sequences.shape[1]))
     return joined.index_add(0, owners, of_sequences * shares[:, None])
+
+
+def _no_language_head(checkpoint: Checkpoint, unit: Unit) -> UnsupportedModelError:
+    kinds = {
+        "masked": "masked words, such as BERT or RoBERTa",
+        "causal": "the next token, such as GPT-2",
+        "masked+next_sentence": "masked words and the next sentence, such as BERT",
+    }
+    return UnsupportedModelError(
+        f"The architecture of '{checkpoint.directory}', {type(checkpoint.config).__name__}, has no"
+        f" head in transformers that objective={unit!r} could train. Choose another objective, or"
+        f" a model that predicts {kinds[unit]}."
+    )
 
 
 def _base_of(whole: Any) -> Any:

@@ -22,20 +22,20 @@ class RandomStream:
     def __init__(self, seed: int, device: torch.device) -> None:
         self._seed = seed
         self._cuda = [device] if device.type == "cuda" else []
-        self._state: list[torch.Tensor] = []
+        self.state: list[torch.Tensor] = []  # empty before the first block
 
     @contextmanager
     def block(self) -> Iterator[None]:
         """Draw from this stream within the block."""
         with settings_lock, torch.random.fork_rng(devices=self._cuda):
-            if self._state:
-                torch.random.set_rng_state(self._state[0])
-                for device, state in zip(self._cuda, self._state[1:], strict=True):
+            if self.state:
+                torch.random.set_rng_state(self.state[0])
+                for device, state in zip(self._cuda, self.state[1:], strict=True):
                     torch.cuda.set_rng_state(state, device)
             else:
                 torch.manual_seed(self._seed)
             yield
-            self._state = [torch.random.get_rng_state(), *map(torch.cuda.get_rng_state, self._cuda)]
+            self.state = [torch.random.get_rng_state(), *map(torch.cuda.get_rng_state, self._cuda)]
 
 
 def seeded(seed: int, device: torch.device) -> AbstractContextManager[None]:

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from ...models.training.heads import Unit
-    from ...models.training.loop import Loss, TrainingData, TrainingResult, TrainingSettings
+    from ...models.training.labelled import LabelledData
+    from ...models.training.loop import TrainingResult, TrainingSettings
     from ...models.training.lower_states import LowerStates
     from ...models.training.network import NetworkSpec, TrainableNetwork
 
@@ -215,7 +216,7 @@ class FineTunedEstimator(
             },
         )
 
-    def _settings(self, checkpoint: Checkpoint, loss: Loss, seed: int) -> TrainingSettings:
+    def _settings(self, checkpoint: Checkpoint, seed: int) -> TrainingSettings:
         """Return how to train, or raise if a parameter breaks its rule."""
         from ...models.training.loop import TrainingSettings
 
@@ -230,7 +231,6 @@ class FineTunedEstimator(
         if self.unfreezing is not None and self.unfreezing != "gradual":
             raise invalid("unfreezing", "'gradual' or None", self.unfreezing)
         return TrainingSettings(
-            loss=loss,
             epochs=check_int("epochs", self.epochs, 1),
             batch_size=check_int("batch_size", self.batch_size, 1),
             learning_rate=check_number("learning_rate", rate),
@@ -306,7 +306,7 @@ class FineTunedEstimator(
         tools = self._encoder(is_fitting=True)
         open_store(self.store)
         _ = tools.texts
-        self._settings(tools.checkpoint, "numbers", 0)
+        self._settings(tools.checkpoint, 0)
         self._spec(tools, Rows([]), 1, 0)
 
     # --- fit ---
@@ -370,7 +370,7 @@ class FineTunedEstimator(
         rows = self._read(X)
         target = self._learn_target(y, rows, sample_weight)
         seed = self._seed()
-        settings = self._settings(tools.checkpoint, target.loss, seed)
+        settings = self._settings(tools.checkpoint, seed)
         numbers = None if groups is None else row_groups(groups, len(rows))
         spec = self._spec(tools, rows, target.n_outputs, seed)
         learned, validation = self._split(rows, target, X_val, y_val, numbers, seed)
@@ -482,8 +482,8 @@ class FineTunedEstimator(
 
     def _training_data(
         self, tools: Tools, network: TrainableNetwork, examples: Examples, target: Target
-    ) -> TrainingData:
-        from ...models.training.loop import TrainingData
+    ) -> LabelledData:
+        from ...models.training.labelled import LabelledData
 
         values, weights = target.values, target.weights
         if examples.words is not None:
@@ -500,7 +500,9 @@ class FineTunedEstimator(
         weights = weights / (weights.max(initial=0.0) or 1.0)  # the sum of great ones is infinite
         mean = weights.mean() if len(weights) else 1.0
         lower = self._lower_states(tools, network, examples, verbose=self.verbose)
-        return TrainingData(examples, values, (weights / mean).astype(np.float32), lower)
+        return LabelledData(
+            examples, values, (weights / mean).astype(np.float32), target.loss, lower
+        )
 
     def _lower_states(
         self, tools: Tools, network: TrainableNetwork, examples: Examples, *, verbose: bool = False

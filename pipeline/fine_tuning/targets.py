@@ -18,7 +18,7 @@ from ...warning import warn_user
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...models.training.loop import Loss
+    from ...models.training.labelled import Loss
     from ...models.training.network import TrainableNetwork
 
 __all__ = ["Target", "check_complete", "check_rows", "hold_out_groups", "row_groups", "row_weights"]

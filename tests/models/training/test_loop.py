@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,10 @@ from transformers import Trainer, TrainingArguments
 from transformers.utils import is_accelerate_available
 
 from bertvectorizer.errors import OutOfMemoryError, TrainingDivergedError
-from bertvectorizer.models.training import loop
-from bertvectorizer.models.training.examples import Examples, bucketed_batches
+from bertvectorizer.models.training import labelled, loop
+from bertvectorizer.models.training.examples import bucketed_batches
 from bertvectorizer.models.training.heads import ArchitectureHead
-from bertvectorizer.models.training.loop import TrainingData, TrainingResult, train
+from bertvectorizer.models.training.loop import Training, TrainingResult, TrainingState, train
 from bertvectorizer.models.training.network import TrainableNetwork
 from tests.tiny import ModelFactory
 from tests.training import (
@@ -225,58 +226,35 @@ class TestEarlyStopping:
         assert_equal_weights(weights_of(network), steps.weights[3], tolerance=0)
 
 
-class TestLosses:
-    @pytest.mark.parametrize("loss", ["classes", "labels", "numbers"])
-    def test_they_are_those_of_pytorch(self, tiny_model: ModelFactory, loss: Any) -> None:
-        network = network_of(tiny_model("bert"))
-        targets: Any = CLASSES
-        functions: dict[str, Any] = {
-            "classes": torch.nn.CrossEntropyLoss(),
-            "labels": torch.nn.BCEWithLogitsLoss(),
-            "numbers": torch.nn.MSELoss(),
-        }
-        if loss != "classes":
-            targets = (np.arange(3) <= CLASSES[:, None]).astype(np.float32)
-        data = data_of(network, targets=targets)
-        expected = functions[loss](
-            torch.from_numpy(outputs_of(network, data.examples)), torch.from_numpy(targets)
-        )
-        result = train(network, data, replace(ONE_STEP, loss=loss))
-        assert result.loss_curve == [pytest.approx(float(expected), rel=1e-5)]
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_training_goes_on_from_its_state(tiny_model: ModelFactory, early_stopping: bool) -> None:
+    """With dropout, the orders of later epochs, moments and best weights among it."""
+    directory = tiny_model("bert")
+    settings = settings_of(epochs=4, early_stopping=early_stopping, n_iter_no_change=3)
+    networks = [network_of(directory, dropout=0.1) for _ in range(2)]
+    whole, other = (
+        Training(network, data_of(network), settings, data_of(network, TEXTS[:5], CLASSES[:5]))
+        for network in networks
+    )
+    whole.run_epoch()
+    whole.run_epoch()
+    state = whole.state()
+    tensors = {name: each.clone() for name, each in state.tensors.items()}
+    numbers = json.loads(json.dumps(state.numbers))
+    other.restore(TrainingState(tensors, numbers))
+    for training in (whole, other):
+        while not training.is_over:
+            training.run_epoch()
+        training.take_best()
+    assert other.result == whole.result
+    assert other.result.n_iter == 4
+    assert_equal_weights(*map(weights_of, networks), tolerance=0)
+    wrong = {name: each.flatten() for name, each in tensors.items()}
+    with pytest.raises(ValueError, match="another network"):
+        other.restore(TrainingState(wrong, numbers))
 
-    def test_only_the_first_tokens_of_words_count(self, tiny_model: ModelFactory) -> None:
-        directory = tiny_model("bert")
-        network, plain = (network_of(directory, unit="word") for _ in range(2))
-        tokenized = examples_of(directory).tokenized
-        starts, lengths = tokenized.offsets[:-1], tokenized.lengths
-        # The first, third ... token of each text; -1 is a word without a token.
-        positions = [np.arange(1, length - 1, 2) for length in lengths]
-        words = [np.append(start + own, -1) for start, own in zip(starts, positions, strict=True)]
-        first = np.concatenate([[0], np.cumsum([len(own) for own in words])])
-        examples = Examples(tokenized, np.concatenate(words), first)
-        targets = np.arange(first[-1]) % 3
-        weights = np.ones(len(targets), dtype=np.float32)
-        steps = Steps(network)
-        outputs = outputs_of(network, examples, batch_tokens=40)
-        train(network, TrainingData(examples, targets, weights), ONE_STEP, progress=steps)
 
-        assert isinstance(plain.head, ArchitectureHead)
-        whole = plain.head.with_base(plain.base)
-        losses = []
-        for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-            ids = torch.from_numpy(tokenized.ids[start : start + length]).long()[None]
-            with torch.no_grad():
-                logits = whole(ids).logits[0][positions[row]]
-            logits = torch.cat([logits, torch.zeros(1, 3)])
-            own = slice(*first[row : row + 2])
-            np.testing.assert_allclose(outputs[own], logits, atol=1e-5)
-            losses.append(
-                torch.nn.functional.cross_entropy(
-                    logits, torch.from_numpy(targets[own]), reduction="none"
-                )
-            )
-        assert steps.losses == [pytest.approx(float(torch.cat(losses).mean()), rel=1e-5)]
-
+class TestHardData:
     @pytest.mark.parametrize("n_trained", [None, 1])
     def test_texts_without_tokens_do_no_harm(
         self, tiny_model: ModelFactory, n_trained: int | None
@@ -305,7 +283,7 @@ class TestLosses:
         settings = settings_of(learning_rate=1e-3 if on_validation else 1e30, warmup=0.0)
         if on_validation:
             monkeypatch.setattr(
-                *(loop, "predict"), lambda *args: np.full((len(TEXTS), 3), np.nan, np.float32)
+                *(labelled, "predict"), lambda *args: np.full((len(TEXTS), 3), np.nan, np.float32)
             )
         with pytest.raises(TrainingDivergedError, match=r"not finite in epoch 1.*'learning_rate'"):
             train(network, data, settings, data)

@@ -22,6 +22,7 @@ from bertvectorizer.errors import ModelIntegrityError
 from bertvectorizer.models import TextTokenizer
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.training.examples import Examples
+from bertvectorizer.models.training.labelled import Loss
 from bertvectorizer.models.training.loop import predict, train
 from bertvectorizer.models.training.network import TrainableNetwork
 from bertvectorizer.models.training.tuned_weights import TunedWeights, save_directory
@@ -163,10 +164,10 @@ class TestDirectory:
         targets: Any = CLASSES[: len(PAIRS)]
         if n_outputs == 1:
             targets = targets[:, None].astype(np.float32)
-        data = data_of(network, PAIRS, targets, is_pairs=True)
+        loss: Loss = "numbers" if n_outputs == 1 else "classes"
+        data = data_of(network, PAIRS, targets, loss_kind=loss, is_pairs=True)
         assert (data.examples.tokenized.types is not None) is (family == "bert")
-        loss = "numbers" if n_outputs == 1 else "classes"
-        train(network, data, settings_of(loss=loss, learning_rate=1e-2))
+        train(network, data, settings_of(learning_rate=1e-2))
         expected = outputs_of(network, data.examples)
         save_to(
             *(tmp_path / "saved", network),
