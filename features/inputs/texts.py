@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -31,6 +31,7 @@ __all__ = [
     "TextColumn",
     "check_texts",
     "is_missing",
+    "is_stream",
     "list_iterable",
     "read_columns",
     "read_texts",
@@ -140,6 +141,17 @@ def list_iterable(X: Any) -> list[Any] | None:
     except TypeError:
         return None
     return list(elements)
+
+
+def is_stream(X: Any) -> bool:
+    """Whether X is an iterable whose elements need not be in memory, as those of a generator.
+
+    >>> is_stream(word for word in ["a", "b"]), is_stream(["a"]), is_stream(pd.Series(["a"]))
+    (True, False, False)
+    """
+    is_whole = isinstance(X, (list, tuple, str, bytes, Mapping, set, frozenset))
+    is_column = any(hasattr(X, name) for name in ("__array__", "toarray", "__arrow_c_stream__"))
+    return isinstance(X, Iterable) and not (is_whole or is_column)
 
 
 def check_texts(values: list[Any], missing: Missing, name: Callable[[int], str]) -> TextColumn:

@@ -161,7 +161,7 @@ class PairTokenizer(ModelTokenizer):
             n_prompt_tokens=0,
             n_tokens=n_kept + n_lost,
             n_lost=n_lost,
-            types=self._types_of(counts),
+            types=self.types_of(counts),
         )
 
     def _fit(self, a: list[int], b: list[int]) -> tuple[list[int], list[int]]:
@@ -180,8 +180,11 @@ class PairTokenizer(ModelTokenizer):
             return a[len(a) - n_first :], b[len(b) - n_second :]
         return a[:n_first], b[:n_second]
 
-    def _types_of(self, counts: NDArray[np.int64]) -> NDArray[np.int32] | None:
-        """Return the token types; ``counts``, of shape (n_pairs, 2), are the tokens of texts."""
+    def types_of(self, counts: NDArray[np.int64]) -> NDArray[np.int32] | None:
+        """Return the token types of pairs, None for 0; ``counts`` are the tokens of their texts.
+
+        These have the shape (n_pairs, 2).
+        """
         if not any(self._types):
             return None
         repeats = np.ones((len(counts), len(self._types)), dtype=np.int64)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
@@ -153,7 +154,8 @@ class ModelTokenizer:
 
     ``prompt=None`` takes the checkpoint's default prompt; the name of one of its prompts
     takes that prompt. ``max_length=None`` takes the checkpoint's limit. With ``keeps_prompt``, each
-    sequence must have room for the prompt and something else.
+    sequence must have room for the prompt and something else. ``special`` has the special tokens
+    before the texts of a sequence, between them, and after.
     """
 
     def __init__(
@@ -169,7 +171,7 @@ class ModelTokenizer:
         self._tokenizer = tokenizer
         self._n_known: int | None = getattr(checkpoint.text_config, "vocab_size", None)
         self._prompt = checkpoint.resolve_prompt(prompt)
-        special = self._special_tokens(checkpoint)
+        self.special = special = self._special_tokens(checkpoint)
         self._prefix, self._suffix = special[0], special[-1]
         self._n_prompt = len(self._encode([""])["input_ids"][0]) if self._prompt else 0
         n_special = sum(map(len, special))
@@ -242,6 +244,72 @@ class ModelTokenizer:
             " resize_token_embeddings.",
             text,
         )
+
+    @property
+    def room(self) -> int:
+        """Number of tokens that a sequence has room for beside its special ones."""
+        return self._room
+
+    @cached_property
+    def is_special(self) -> NDArray[np.bool_]:
+        """Whether each token of the vocabulary is a special one, that for unknown words included.
+
+        Of the shape (n_vocabulary,).
+        """
+        mask = np.zeros(self._largest_token + 1, dtype=bool)
+        mask[self._tokenizer.all_special_ids] = True
+        return mask
+
+    @cached_property
+    def ordinary_ids(self) -> NDArray[np.int64]:
+        """The tokens of the vocabulary that are no special ones and have a vector in the model."""
+        ids = np.unique(np.fromiter(self._tokenizer.get_vocab().values(), dtype=np.int64))
+        return ids[~self.is_special[ids] & (ids < (self._n_known or len(self.is_special)))]
+
+    @property
+    def mask_id(self) -> int | None:
+        """The token that stands for a masked one; None without it, or without its vector."""
+        number = self._tokenizer.mask_token_id
+        is_known = number is not None and number < (self._n_known or len(self.is_special))
+        return int(number) if is_known else None
+
+    def words_of(
+        self, texts: Sequence[str]
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:
+        """Tokenize texts without special tokens, and tell which tokens begin a word.
+
+        Returns the tokens and whether each begins a word, text after text, and the number of tokens
+        of each text. Words are those that the tokenizer splits a text into before it splits them.
+        """
+        encoded = self._encode(texts)
+        bodies = encoded["input_ids"]
+        lengths = np.fromiter(map(len, bodies), dtype=np.int64, count=len(bodies))
+        ids = np.fromiter(chain.from_iterable(bodies), dtype=np.int64, count=int(lengths.sum()))
+        self._check_known(ids, texts, bodies)
+        if self._tokenizer.is_fast:
+            numbers = chain.from_iterable(each.word_ids for each in encoded.encodings)
+            words = np.array(list(numbers), dtype=np.float64)  # NaN is no word, and equals none
+            starts = (np.diff(words, prepend=np.nan) != 0) | self._is_marked[ids]
+        else:
+            starts = ~self._is_marked[ids]
+        starts[(np.cumsum(lengths) - lengths)[lengths > 0]] = True
+        return ids.astype(np.int32), starts, lengths
+
+    @cached_property
+    def _largest_token(self) -> int:
+        return int(max(self._tokenizer.get_vocab().values()))
+
+    @cached_property
+    def _is_marked(self) -> NDArray[np.bool_]:
+        """Which tokens begin with SentencePiece's mark: some of its tokenizers split no words.
+
+        Of a tokenizer in Python, those that go on with a word of WordPiece.
+        """
+        mark = "▁" if self._tokenizer.is_fast else "##"
+        table = np.zeros(self._largest_token + 1, dtype=bool)
+        for token, number in self._tokenizer.get_vocab().items():
+            table[number] = token.startswith(mark)
+        return table
 
     def _prepare(self, text: str) -> str:
         """Return a text as the tokenizer gets it."""
