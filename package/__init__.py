@@ -30,11 +30,13 @@ if TYPE_CHECKING:
         Comparison,
         SequenceLabeler,
         TaggedSentences,
+        architectures,
         compare,
         default_features,
         load_pipeline,
         read_conll,
         save_pipeline,
+        train_wordpiece,
     )
 
 __version__ = "0.1.0"
@@ -56,6 +58,7 @@ __all__ = [
     "Word2VecVectorizer",
     "WordVectors",
     "__version__",
+    "architectures",
     "compare",
     "default_features",
     "encode_ahead",
@@ -63,6 +66,7 @@ __all__ = [
     "load_word_vectors",
     "read_conll",
     "save_pipeline",
+    "train_wordpiece",
 ]
 
 _MODULES = {

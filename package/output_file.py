@@ -1,15 +1,18 @@
-"""Check whether a file can be written, and replace files atomically."""
+"""Check whether a file or directory can be written, and write both atomically."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 from uuid import uuid4
 
-__all__ = ["atomic_write", "open_draft", "output_fault"]
+from .validation import invalid
+
+__all__ = ["atomic_directory", "atomic_write", "new_directory", "open_draft", "output_fault"]
 
 
 def output_fault(path: Path) -> str:
@@ -58,3 +61,23 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):
             os.unlink(file.name)
+
+
+def new_directory(directory: str | Path) -> Path:
+    """Return the path of a directory that can be written, or raise if something is there."""
+    path = Path(directory).expanduser().resolve()
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise invalid("directory", "the path of a new or empty directory", str(directory))
+    return path
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a draft, which becomes the new or empty directory ``path`` if there is no error."""
+    draft = path.with_name(f".{path.name}-{uuid4().hex[:8]}")
+    draft.mkdir(parents=True)  # which follows the user's umask, unlike tempfile's
+    try:
+        yield draft
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

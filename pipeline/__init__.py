@@ -21,6 +21,7 @@ from .files.read import read_chunks, read_sample, read_table
 from .fine_tuning.classifier import BertClassifier
 from .fine_tuning.regressor import BertRegressor
 from .fine_tuning.tagger import BertTagger
+from .language.from_nothing import architectures, train_wordpiece
 from .report.result import Comparison
 from .run_comparison import ComparisonInterrupted, compare
 from .saving.pipeline_file import SavedPipeline, load_pipeline, save_pipeline
@@ -40,6 +41,7 @@ __all__ = [
     "SavedPipeline",
     "SequenceLabeler",
     "TaggedSentences",
+    "architectures",
     "choose_features",
     "compare",
     "default_features",
@@ -55,4 +57,5 @@ __all__ = [
     "read_sample",
     "read_table",
     "save_pipeline",
+    "train_wordpiece",
 ]

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "LaterModule",
+    "check_tokenizer_code",
+    "first_position",
     "importing",
     "model_directories",
     "quiet_messages",
@@ -194,9 +196,7 @@ class Checkpoint:
         positions = getattr(config, "max_position_embeddings", None)
         if not positions or positions < 0:
             return None
-        if config.model_type in _POSITIONS_AFTER_PADDING:
-            positions -= (config.pad_token_id or 0) + 1
-        return int(positions)
+        return int(positions) - first_position(config.model_type, config.pad_token_id)
 
     @cached_property
     def reads_beyond_positions(self) -> bool:
@@ -227,6 +227,11 @@ class Checkpoint:
             The text to put before every text.
         """
         return self.default_prompt if prompt is None else self.prompts.get(prompt, prompt)
+
+
+def first_position(model_type: str, pad_id: int | None) -> int:
+    """Return the number of a text's first position."""
+    return (pad_id or 0) + 1 if model_type in _POSITIONS_AFTER_PADDING else 0
 
 
 def transformer_directory(root: Path) -> Path:
@@ -277,7 +282,7 @@ def read_checkpoint(
     if base is not None:
         check_names(base)
         if not trust_remote_code:
-            _check_tokenizer_code(transformer)
+            check_tokenizer_code(transformer)
         if not any(map(TOKENIZER_FILES.fullmatch, os.listdir(transformer))):
             tokenizer = base
     if modules:
@@ -378,7 +383,7 @@ def read_config(
         )
     if not trust_remote_code:
         _check_code(path, getattr(config, "auto_map", None))
-        _check_tokenizer_code(directory)
+        check_tokenizer_code(directory)
     forget_implementations(config)  # the name of one may be that of compiled code on the hub
     _check_sizes(path, config)
     return config
@@ -426,7 +431,8 @@ def _check_sizes(path: Path, config: PreTrainedConfig) -> None:
             )
 
 
-def _check_tokenizer_code(directory: Path) -> None:
+def check_tokenizer_code(directory: Path) -> None:
+    """Raise if the tokenizer in a directory has code of its own."""
     path = directory / "tokenizer_config.json"
     if os.path.isfile(path):
         _check_code(path, read_json(path, dict).get("auto_map"))

@@ -1,7 +1,9 @@
-"""Language models: texts without labels, as what a network is trained on.
+"""Language models: texts without labels, what a network learns from them, and how one begins.
 
 `corpus` holds the tokens of texts in temporary files, `sequences` cuts them into what a network
-reads at once, and `masking` chooses the tokens that it predicts.
+reads at once, and `masking` chooses the tokens that it predicts. From nothing, `wordpiece` learns a
+vocabulary; `architectures` are the sizes of networks, and `initial` writes one with random weights
+as a directory, which is then trained like any checkpoint.
 """
 
 from __future__ import annotations

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ...errors import ModelIntegrityError
+from ...output_file import atomic_directory
 from ..checkpoint.weights import quiet_transformers
 from .heads import ArchitectureHead, LinearHead
 
@@ -109,9 +108,7 @@ def save_directory(
         config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
     tokenizer = copy.deepcopy(tokenizer)  # estimators share it
     tokenizer.model_max_length = max_length
-    draft = directory.with_name(f".{directory.name}-{uuid4().hex[:8]}")
-    draft.mkdir(parents=True)  # which follows the user's umask, unlike tempfile's
-    try:
+    with atomic_directory(directory) as draft:
         with quiet_transformers():
             _give_padding_a_token(whole, tokenizer, "lasttoken" in head.poolings)
             whole.save_pretrained(draft)
@@ -158,9 +155,6 @@ def save_directory(
             draft / "sentence_bert_config.json",
             {"max_seq_length": max_length, "do_lower_case": False},
         )
-        draft.rename(directory)  # which is not there, or empty
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _give_padding_a_token(

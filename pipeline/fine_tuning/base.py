@@ -35,6 +35,7 @@ from ...models.ragged import ranges
 from ...models.torch_threads import lock_held_by_forks
 from ...models.training.examples import Examples
 from ...models.training.schedules import SCHEDULES, Schedule
+from ...output_file import new_directory
 from ...validation import check_choice, check_flag, check_int, check_number, invalid
 from ...warning import warn_user
 from .progress import CallbackSupportMixin, FitTasks, TrainingBar, with_callbacks
@@ -667,9 +668,7 @@ class FineTunedEstimator(
         from ...models.training.tuned_weights import TunedWeights, save_directory
 
         check_is_fitted(self, "tuned_weights_")
-        target = Path(directory).expanduser().resolve()
-        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-            raise invalid("directory", "the path of a new or empty directory", str(directory))
+        target = new_directory(directory)
         tools = self._encoder()
         is_pair = self.n_features_in_ == 2
         of_one = tools.words if self._unit == "word" else tools.texts

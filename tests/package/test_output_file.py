@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bertvectorizer.output_file import atomic_write, open_draft, output_fault
+from bertvectorizer.errors import InvalidParameterError
+from bertvectorizer.output_file import (
+    atomic_directory,
+    atomic_write,
+    new_directory,
+    open_draft,
+    output_fault,
+)
 
 
 def test_the_file_appears_when_it_is_finished(tmp_path: Path) -> None:
@@ -95,3 +102,16 @@ def test_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert output_fault(tmp_path / "a.txt").endswith("is write-protected.")
     assert output_fault(tmp_path / "old.txt") == "it is write-protected."
+
+
+def test_a_directory_appears_when_it_is_finished(tmp_path: Path) -> None:
+    path = new_directory(tmp_path / "new" / "model")
+    with pytest.raises(FileNotFoundError), atomic_directory(path) as draft:
+        (draft / "a.txt").rename(draft / "missing" / "b.txt")
+    assert not list(path.parent.iterdir())
+    with atomic_directory(new_directory(path)) as draft:
+        (draft / "a.txt").touch()
+        assert not path.exists()
+    assert [file.name for file in path.iterdir()] == ["a.txt"]
+    with pytest.raises(InvalidParameterError, match="'directory' parameter must be the path of a"):
+        new_directory(path)

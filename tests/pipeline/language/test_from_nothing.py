@@ -1,0 +1,113 @@
+"""Vocabularies of what users hold, and the table of networks."""
+
+from __future__ import annotations
+
+import lzma
+import random
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from transformers import AutoTokenizer
+
+from bertvectorizer import architectures, train_wordpiece
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError
+from bertvectorizer.models.language.architectures import ARCHITECTURES
+from tests.processes import run_python
+
+TEXTS = [
+    "".join(random.Random(number).choices("abcdefghij ", weights=[*[2] * 10, 5], k=60))
+    for number in range(60)
+]
+PROGRAM = """
+import random, sys
+from pathlib import Path
+from bertvectorizer import train_wordpiece
+texts = Path(sys.argv[1]).read_text().splitlines()
+random.shuffle(texts)
+directory = train_wordpiece(texts, vocab_size=150)
+print(directory)
+print((directory / "tokenizer.json").read_text())
+"""
+
+
+def tokenizer_file(directory: Path) -> str:
+    return (directory / "tokenizer.json").read_text(encoding="utf-8")
+
+
+def test_every_process_learns_the_same(tmp_path: Path) -> None:
+    """With many ties, other orders, hashes and threads. A directory of no name is removed."""
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(TEXTS), encoding="utf-8")
+    expected = tokenizer_file(train_wordpiece(path, vocab_size=150, directory=tmp_path / "here"))
+    assert tokenizer_file(train_wordpiece(TEXTS[::-1], vocab_size=150)) == expected
+    for number, parallel in enumerate(["true", "false"], start=1):
+        printed = run_python(
+            PROGRAM,
+            path,
+            PYTHONHASHSEED=str(number),
+            RAYON_NUM_THREADS=str(3 * number),
+            TOKENIZERS_PARALLELISM=parallel,
+        )
+        directory, _, found = printed.partition("\n")
+        assert found.strip() == expected.strip()
+        assert not Path(directory).exists()
+
+
+def test_texts_as_users_hold_them(tmp_path: Path) -> None:
+    expected = tokenizer_file(train_wordpiece(TEXTS, 100))
+    packed = tmp_path / "texts.txt.xz"
+    with lzma.open(packed, "wt", encoding="utf-8") as file:
+        file.write("\n".join(TEXTS))
+    held: list[Any] = [
+        pd.Series([*TEXTS, None, float("nan")]),
+        pd.DataFrame({"text": TEXTS}),
+        (text for text in TEXTS),
+        packed,
+    ]
+    for number, texts in enumerate(held):
+        directory = train_wordpiece(texts, 100, directory=tmp_path / str(number))
+        assert directory == (tmp_path / str(number)).resolve()
+        assert tokenizer_file(directory) == expected
+    opened = AutoTokenizer.from_pretrained(tmp_path / "0")
+    assert opened.tokenize("[MASK] Á!") == ["[MASK]", "a", "[UNK]"]
+    assert opened.decode(opened("ab")["input_ids"]) == "[CLS] ab [SEP]"
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("a text", r"Got a single str: 'a text'.*\[text\]"),
+        (["a", b"b"], "Got bytes b'b' in row 1"),
+        (iter(["a", 3]), "Got int 3 in row 1"),
+        ([["a"]], "Got list"),
+        ([None, ""], "at least one word"),
+        (Path("nowhere.txt"), "'nowhere.txt' cannot be read: there is no such file"),
+    ],
+)
+def test_what_is_no_text(texts: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidTextError, match=message):
+        train_wordpiece(texts, directory=tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    with pytest.raises(InvalidParameterError, match="'directory' parameter must be the path of a"):
+        train_wordpiece(TEXTS, directory=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_the_table_of_networks() -> None:
+    table = architectures()
+    assert table.index.tolist() == list(ARCHITECTURES)
+    sizes = ["layers", "hidden_size", "heads", "feed_forward_size"]
+    assert table.loc["transformer", sizes].tolist() == [6, 512, 8, 2048]
+    assert table.loc["bert-large", sizes].tolist() == [24, 1024, 16, 4096]
+    assert table.loc["gpt", [*sizes, "objective"]].tolist() == [12, 768, 12, 3072, "causal"]
+    smaller = architectures(1000)
+    lost = (table["vocab_size"] - 1000) * table["hidden_size"]
+    assert (table["parameters"] - smaller["parameters"] == lost).all()
+    with pytest.raises(InvalidParameterError, match="'vocab_size' parameter"):
+        architectures(0)
