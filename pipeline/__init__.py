@@ -22,6 +22,7 @@ from .fine_tuning.classifier import BertClassifier
 from .fine_tuning.regressor import BertRegressor
 from .fine_tuning.tagger import BertTagger
 from .language.from_nothing import architectures, train_wordpiece
+from .language.language_model import LanguageModel
 from .report.result import Comparison
 from .run_comparison import ComparisonInterrupted, compare
 from .saving.pipeline_file import SavedPipeline, load_pipeline, save_pipeline
@@ -37,6 +38,7 @@ __all__ = [
     "Comparison",
     "ComparisonInterrupted",
     "Cost",
+    "LanguageModel",
     "Outcome",
     "SavedPipeline",
     "SequenceLabeler",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -153,6 +155,17 @@ class ArchitectureHead(nn.Module):
             base.pooler = getattr(self.whole, self._prefix).pooler
         setattr(self.whole, self._prefix, base)
         return self.whole
+
+    @contextmanager
+    def whole_with(self, base: Any) -> Iterator[Any]:
+        """Yield the whole model, in which ``base`` stands within the block."""
+        given = getattr(self.whole, self._prefix)
+        try:
+            yield self.with_base(base)
+        finally:
+            setattr(self.whole, self._prefix, given)
+            if self._has_pooler:
+                base.pooler = _Unread()
 
     def find_pooling(self, checkpoint: Checkpoint) -> None:
         """Find out which tokens of a sequence the outputs of texts depend on."""

@@ -34,6 +34,7 @@ __all__ = [
     "TrainingSettings",
     "TrainingState",
     "predict",
+    "too_long",
     "train",
 ]
 
@@ -307,7 +308,7 @@ class Training:
                 parameter.grad = None
             longest = int(n_tokens.max())
             if self._budget <= longest:
-                raise _too_long(longest, device)
+                raise too_long(longest, device)
             self._budget = max(longest, min(self._budget, int(n_tokens.sum())) // 2)
         return sum(losses)
 
@@ -360,7 +361,7 @@ def predict(
 
     for rows in batches:
         if not fits_in_memory(partial(run, rows), network.device) and not batches.halve(rows):
-            raise _too_long(int(lengths[rows[0]]), network.device)
+            raise too_long(int(lengths[rows[0]]), network.device)
     if result is None:  # no example has a token
         with torch.no_grad():
             probe = network.probe()
@@ -395,7 +396,8 @@ def _optimizer(
     )
 
 
-def _too_long(n_tokens: int, device: torch.device) -> OutOfMemoryError:
+def too_long(n_tokens: int, device: torch.device) -> OutOfMemoryError:
+    """Return the error for an example that does not fit into memory."""
     return OutOfMemoryError(
         f"One example of {n_tokens} tokens does not fit into the memory of device '{device}'. Lower"
         " 'max_length' or 'trainable_layers', or use another device."

@@ -1,7 +1,8 @@
 """Fine-tuned transformers as scikit-learn estimators.
 
-`base` has what all share: parameters, the fit, the network of a fitted estimator; `targets` has
-what is learned from y, and `progress` shows how far a training is. `classifier` and `regressor`
+`trained` has the parameters of a training, and `base` what all share beside them: the fit, and the
+network of a fitted estimator. `targets` has what is learned from y, and `progress` shows how far a
+training is. `classifier` and `regressor`
 have the estimators of texts and pairs, and `tagger` that of words.
 """
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ...errors import (
@@ -21,7 +20,6 @@ from ...errors import (
     ModelIntegrityError,
     UnsupportedModelError,
 )
-from ...features.bert_common import BertBase
 from ...features.inputs.frames import names_of
 from ...features.inputs.pairs import is_pairs, read_pairs
 from ...features.inputs.texts import list_iterable, read_texts
@@ -34,12 +32,12 @@ from ...models.pooling.tokens import resolve_pooling
 from ...models.ragged import ranges
 from ...models.torch_threads import lock_held_by_forks
 from ...models.training.examples import Examples
-from ...models.training.schedules import SCHEDULES, Schedule
 from ...output_file import new_directory
-from ...validation import check_choice, check_flag, check_int, check_number, invalid
+from ...validation import check_choice, check_number, invalid
 from ...warning import warn_user
-from .progress import CallbackSupportMixin, FitTasks, TrainingBar, with_callbacks
+from .progress import FitTasks, TrainingBar, with_callbacks
 from .targets import Target, hold_out_groups, row_groups
+from .trained import TrainedEstimator
 
 if TYPE_CHECKING:
     import torch
@@ -53,10 +51,6 @@ if TYPE_CHECKING:
     from ...models.training.network import NetworkSpec, TrainableNetwork
 
 __all__ = ["FineTunedEstimator", "FineTunedVectorizer", "Rows", "Tools"]
-
-_WIDTH_OF_BASE = 768
-_RATE_OF_BASE = 5e-5  # the highest of the BERT paper's, appendix A.3, for models of this width
-_HEAD_ALONE = 20  # a head alone takes larger steps
 
 _MAX_NETWORKS = 2
 _networks: dict[tuple[Any, ...], TrainableNetwork] = {}
@@ -113,36 +107,12 @@ class Tools:
         return SpanTokenizer(self.checkpoint, load_tokenizer(self.checkpoint), **settings)
 
 
-class FineTunedEstimator(
-    CallbackSupportMixin,  # type: ignore[misc]  # scikit-learn has no types
-    BertBase[Tools],
-    BaseEstimator,  # type: ignore[misc]
-):
+class FineTunedEstimator(TrainedEstimator[Tools]):
     """Base of the estimators that train a transformer with a head."""
 
-    trainable_layers: Literal["all"] | int
     pooling: str | Sequence[str]
-    epochs: int
-    batch_size: int
-    learning_rate: Literal["auto"] | float
-    head_learning_rate: float | None
-    layer_decay: float
-    schedule: Schedule
-    warmup: float
-    unfreezing: Literal["gradual"] | None
-    weight_decay: float
-    dropout: float | None
-    max_grad_norm: float | None
-    early_stopping: bool
-    validation_fraction: float
-    n_iter_no_change: int
-    random_state: Any
     overflow: Overflow
-    missing: Literal["empty", "error"]
     order: Literal["given", "both"]
-    verbose: bool
-
-    show_progress_bar = False  # `verbose` is the parameter
 
     __metadata_request__fit: ClassVar = {"groups": True}  # as scikit-learn's splitters have it
     _unit: ClassVar[Unit] = "text"
@@ -217,52 +187,6 @@ class FineTunedEstimator(
             },
         )
 
-    def _settings(self, checkpoint: Checkpoint, seed: int) -> TrainingSettings:
-        """Return how to train, or raise if a parameter breaks its rule."""
-        from ...models.training.loop import TrainingSettings
-
-        check_flag("verbose", self.verbose)
-        check_number("validation_fraction", self.validation_fraction, "(0, 1)")
-        rate: Any = self.learning_rate
-        if isinstance(rate, str):
-            if rate != "auto":
-                raise invalid("learning_rate", "'auto' or a number in the range (0, inf)", rate)
-            rate = _RATE_OF_BASE * _WIDTH_OF_BASE / checkpoint.hidden_size
-            rate *= _HEAD_ALONE if self._n_trained_layers(checkpoint) == 0 else 1
-        if self.unfreezing is not None and self.unfreezing != "gradual":
-            raise invalid("unfreezing", "'gradual' or None", self.unfreezing)
-        return TrainingSettings(
-            epochs=check_int("epochs", self.epochs, 1),
-            batch_size=check_int("batch_size", self.batch_size, 1),
-            learning_rate=check_number("learning_rate", rate),
-            head_learning_rate=check_number(
-                "head_learning_rate", self.head_learning_rate, optional=True
-            ),
-            layer_decay=check_number("layer_decay", self.layer_decay, "(0, 1]"),
-            schedule=check_choice("schedule", self.schedule, SCHEDULES),
-            warmup=check_number("warmup", self.warmup, "[0, 1)"),
-            is_gradual=self.unfreezing is not None,
-            weight_decay=check_number("weight_decay", self.weight_decay, "[0, inf)"),
-            max_grad_norm=check_number("max_grad_norm", self.max_grad_norm, optional=True),
-            early_stopping=check_flag("early_stopping", self.early_stopping),
-            n_iter_no_change=check_int("n_iter_no_change", self.n_iter_no_change, 1),
-            seed=seed,
-        )
-
-    def _n_trained_layers(self, checkpoint: Checkpoint) -> int | None:
-        """Return how many layers train, None for all and the embeddings."""
-        if isinstance(self.trainable_layers, str) and self.trainable_layers == "all":
-            return None
-        n_layers = checkpoint.n_layers
-        try:
-            number = check_int("trainable_layers", self.trainable_layers, 0)
-        except InvalidParameterError:
-            number = n_layers + 1
-        if number > n_layers:
-            rule = f"'all' or an int in the range [0, {n_layers}], as the model has so many layers"
-            raise invalid("trainable_layers", rule, self.trainable_layers)
-        return number
-
     def _spec(self, tools: Tools, rows: Rows, n_outputs: int, seed: int) -> NetworkSpec:
         """Return what the network is built of, or raise if a parameter breaks its rule."""
         from ...models.training.network import NetworkSpec
@@ -290,17 +214,6 @@ class FineTunedEstimator(
             seed=seed,
             needs_depths=self.layer_decay != 1 or self.unfreezing is not None,
         )
-
-    def _seed(self) -> int:
-        """Return a seed, and leave NumPy's global random state as it is."""
-        if self.random_state is None:
-            return int(np.random.SeedSequence().generate_state(1)[0] >> 1)
-        try:
-            random = check_random_state(self.random_state)
-        except ValueError:
-            rule = "an int in the range [0, 2**32), a RandomState or None"
-            raise invalid("random_state", rule, self.random_state) from None
-        return int(random.randint(2**31 - 1))
 
     def _check_parameters(self) -> None:
         """Raise if a parameter breaks its rule, as far as that shows without rows."""

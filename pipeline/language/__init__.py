@@ -1,6 +1,12 @@
-"""Language models as estimators: `read_corpus` reads their texts.
+"""Language models as estimators, and what they begin with.
 
-`from_nothing` learns vocabularies and shows the sizes of networks.
+`language_model` has the estimator, and `read_corpus` reads its texts. `from_nothing` learns
+vocabularies and shows the sizes of networks.
 """
 
 from __future__ import annotations
+
+from .from_nothing import architectures, train_wordpiece
+from .language_model import LanguageModel
+
+__all__ = ["LanguageModel", "architectures", "train_wordpiece"]

@@ -1,0 +1,537 @@
+"""A language model as an estimator: it learns from texts without labels."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from ...errors import InvalidTextError
+from ...features import BertVectorizer
+from ...models import DEFAULT_MODEL, PairTokenizer, TextTokenizer, open_checkpoint, resolve_device
+from ...models.checkpoint.text_tokens import load_tokenizer
+from ...models.store.session_store import session_directory
+from ...output_file import new_directory
+from ...validation import check_choice, check_flag, check_number, invalid
+from ..fine_tuning.progress import FitTasks, TrainingBar, with_callbacks
+from ..fine_tuning.trained import TrainedEstimator
+from .read_corpus import read_corpus, read_corpus_documents
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from sklearn.utils import Tags
+
+    from ...models import Checkpoint
+    from ...models.language.corpus import Corpus
+    from ...models.language.objectives import Objective
+    from ...models.training.loop import TrainingData, TrainingSettings
+    from ...models.training.network import TrainableNetwork
+
+__all__ = ["LanguageModel"]
+
+_OBJECTIVES = ("auto", "masked", "masked+next_sentence", "causal")
+_RATE_FROM_NOTHING = 2e-4  # of models of 768 units, in batches of a few thousand tokens
+
+
+class LanguageModel(TrainedEstimator[Any]):
+    """Learn a language model from texts without labels.
+
+    A checkpoint is adapted to the texts, or a network is built from nothing. The result is a
+    checkpoint directory, which `BertVectorizer`, the fine-tuned estimators and `compare` read.
+    Texts that are longer than the model reads become several sequences, and none is lost.
+
+    Parameters
+    ----------
+    model_name : str or Path, default="sentence-transformers/all-MiniLM-L6-v2"
+        The checkpoint to adapt: a directory, or a name on the Hugging Face hub, as for
+        `BertVectorizer`. Left out with ``architecture``.
+    objective : {"auto", "masked", "masked+next_sentence", "causal"}, default="auto"
+        What is learned. ``"masked"`` predicts hidden tokens from those on either side [1]_;
+        ``"masked+next_sentence"`` also tells whether a segment follows another, from documents in
+        sentences [1]_; ``"causal"`` predicts each token from those before it [2]_ [3]_.
+        ``"auto"`` follows the checkpoint or the architecture.
+    architecture : str, dict or None, default=None
+        Builds a network from nothing: a name of `architectures`, or a configuration of
+        transformers as a dict. None adapts ``model_name``.
+    tokenizer : str, Path or None, default=None
+        With ``architecture``, a directory of `train_wordpiece`. None learns a vocabulary from the
+        texts of this fit.
+    vocab_size : int, default=8000
+        Size of the vocabulary that is learned.
+    trainable_layers : "all" or int, default="all"
+        Number of layers that train, from the top, and the head. ``"all"`` also trains the
+        embeddings.
+    epochs : int, default=1
+        Number of times that every text is trained on.
+    batch_size : int, default=16
+        Number of sequences in a step.
+    learning_rate : "auto" or float, default="auto"
+        Highest learning rate. ``"auto"`` is 5e-5 for models of 768 units, and 2e-4 from nothing,
+        in inverse proportion to the width.
+    head_learning_rate : float or None, default=None
+        Highest learning rate of the head. None takes ``learning_rate``.
+    layer_decay : float, default=1.0
+        The learning rate of each layer is that of the layer above times this, in (0, 1].
+    schedule : {"linear", "slanted_triangular", "constant"}, default="linear"
+        How the learning rate changes after the warm-up: it falls to 0, falls to 1/32 [4]_, or
+        stays.
+    warmup : float, default=0.1
+        Share of the steps in which the learning rate rises, in [0, 1).
+    unfreezing : "gradual" or None, default=None
+        ``"gradual"`` trains the head alone in the first epoch, and one more layer in each of the
+        next ones, at last the embeddings.
+    weight_decay : float, default=0.01
+        Weight decay of AdamW. Biases and norms are not decayed.
+    dropout : float or None, default=None
+        Probability of every dropout. None leaves those of the checkpoint.
+    max_grad_norm : float or None, default=1.0
+        Largest norm of the gradients of a step; larger ones are scaled down. None sets no limit.
+    mask_probability : float, default=0.15
+        Share of the tokens that are predicted, in (0, 1). Of these, 80 % become the mask token,
+        10 % any other token, and 10 % stay; special tokens are never chosen.
+    whole_word_mask : bool, default=False
+        Whether all tokens of a word are hidden together.
+    early_stopping : bool, default=False
+        Whether to end when the loss on held-out texts no longer falls, and take the weights of the
+        best epoch.
+    validation_fraction : float, default=0.1
+        Share of the texts, or documents, that are held out. Used only with ``early_stopping`` and
+        without ``X_val``.
+    n_iter_no_change : int, default=1
+        Number of epochs without a lower loss after which training ends.
+    random_state : int, RandomState or None, default=None
+        Seed of new weights, masks, order of texts and dropout. With an int, results are the same on
+        one machine and number of threads. None takes another one each time.
+    max_length : int or None, default=None
+        Longest sequence in tokens, special tokens included; None takes the checkpoint's limit.
+    missing : {"empty", "error"}, default="empty"
+        Read missing texts as "", or raise an error.
+    device : str, torch.device or None, default=None
+        Where the network runs. None picks CUDA, MPS or the CPU, in that order.
+    revision : str or None, default=None
+        Branch, tag or commit on the hub.
+    local_files_only : bool, default=False
+        Whether to never open a connection.
+    trust_remote_code : bool, default=False
+        Whether code of the checkpoint may run.
+    verbose : bool, default=False
+        Whether to show a bar with the loss and the time left.
+
+    Attributes
+    ----------
+    objective_ : {"masked", "masked+next_sentence", "causal"}
+        What was learned.
+    n_iter_ : int
+        Number of epochs.
+    loss_curve_ : list of float
+        Mean loss of each epoch: the negative log-likelihood of a predicted token, in nats.
+    validation_scores_ : list of float
+        Negative loss on held-out texts after each epoch, always under the same masks, if there are
+        any.
+    checkpoint_files_ : dict of str to bytes
+        The files of the checkpoint directory.
+    device_ : str
+        Where it was trained.
+    n_features_in_ : int
+        1.
+
+    See Also
+    --------
+    BertVectorizer : Features of the result.
+    BertClassifier : Fine-tunes the result.
+    train_wordpiece : A vocabulary from texts.
+    architectures : Sizes of networks to build from nothing.
+
+    References
+    ----------
+    .. [1] J. Devlin, M.-W. Chang, K. Lee, K. Toutanova, "BERT", NAACL 2019, section 3.1.
+
+    .. [2] A. M. Dai, Q. V. Le, "Semi-supervised Sequence Learning", NIPS 2015, section 2.
+
+    .. [3] A. Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018,
+       section 3.1.
+
+    .. [4] J. Howard, S. Ruder, "Universal Language Model Fine-tuning for Text Classification",
+       ACL 2018, section 3.2.
+
+    Examples
+    --------
+    >>> from bertvectorizer import LanguageModel
+    >>> texts = ["the bank raised its rate", "a bat flew over the river bank"] * 20
+    >>> settings = {"architecture": "bert-tiny", "vocab_size": 60, "random_state": 0}
+    >>> model = LanguageModel(**settings, epochs=3).fit(texts)
+    >>> model.loss_curve_[-1] < model.loss_curve_[0]
+    True
+    >>> model.vectorizer().fit_transform(texts[:2]).shape
+    (2, 128)
+    """
+
+    architecture: str | dict[str, Any] | None
+    precision = "float32"
+
+    def __init__(
+        self,
+        model_name: str | Path = DEFAULT_MODEL,
+        *,
+        objective: Literal["auto", "masked", "masked+next_sentence", "causal"] = "auto",
+        architecture: str | dict[str, Any] | None = None,
+        tokenizer: str | Path | None = None,
+        vocab_size: int = 8000,
+        trainable_layers: Literal["all"] | int = "all",
+        epochs: int = 1,
+        batch_size: int = 16,
+        learning_rate: Literal["auto"] | float = "auto",
+        head_learning_rate: float | None = None,
+        layer_decay: float = 1.0,
+        schedule: Literal["linear", "slanted_triangular", "constant"] = "linear",
+        warmup: float = 0.1,
+        unfreezing: Literal["gradual"] | None = None,
+        weight_decay: float = 0.01,
+        dropout: float | None = None,
+        max_grad_norm: float | None = 1.0,
+        mask_probability: float = 0.15,
+        whole_word_mask: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 1,
+        random_state: Any = None,
+        max_length: int | None = None,
+        missing: Literal["empty", "error"] = "empty",
+        device: str | torch.device | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        self._set_parameters(locals())
+
+    # --- the model ---
+
+    def _checkpoint(self) -> Checkpoint:
+        if hasattr(self, "checkpoint_files_"):
+            return open_checkpoint(self._directory())
+        if self.architecture is not None:
+            raise NotFittedError(
+                "This LanguageModel is built from nothing by 'fit', and is not fitted yet: call"
+                f" fit(texts) first. Got architecture={self.architecture!r}."
+            )
+        return super()._checkpoint()
+
+    def _directory(self) -> Path:
+        """Return a directory of this session with the fitted checkpoint."""
+        from ...models.language.directory import write_files
+
+        directory = session_directory(is_checked=True) / f"language-{self._digest}"
+        write_files(self.checkpoint_files_, directory)
+        return directory
+
+    def _objective(self, checkpoint: Checkpoint) -> Objective:
+        from ...models.language.objectives import own_objective
+
+        objective: Any = check_choice("objective", self.objective, _OBJECTIVES)
+        return own_objective(checkpoint.config) if objective == "auto" else objective
+
+    def _rate_of_base(self) -> float:
+        return super()._rate_of_base() if self.architecture is None else _RATE_FROM_NOTHING
+
+    @contextmanager
+    def _start(self, X: Any, seed: int) -> Iterator[Checkpoint]:
+        """Yield the checkpoint that training begins with."""
+        if self.architecture is None:
+            if self.tokenizer is not None:
+                rule = "None without 'architecture': a checkpoint has its own tokenizer"
+                raise invalid("tokenizer", rule, self.tokenizer)
+            yield super()._checkpoint()
+            return
+        if str(self.model_name) != DEFAULT_MODEL:
+            rule = "left out where 'architecture' builds a model from nothing"
+            raise invalid("model_name", rule, self.model_name)
+        from transformers import AutoTokenizer
+
+        from ...models.language.initial import write_initial_model
+        from ...models.language.wordpiece import learn_wordpiece
+
+        if self.tokenizer is None:
+            if iter(X) is X:
+                raise InvalidTextError(
+                    "X must be readable twice where 'fit' also learns a vocabulary: a list, a"
+                    f" Series or a Path. Got {type(X).__name__} instead. Or give a directory of"
+                    " train_wordpiece as 'tokenizer'."
+                )
+            tokenizer = learn_wordpiece(self._texts(X), self.vocab_size)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(str(self.tokenizer), local_files_only=True)
+        with tempfile.TemporaryDirectory() as directory:
+            write_initial_model(
+                Path(directory),
+                self.architecture,
+                tokenizer,
+                objective=self.objective,
+                max_length=self.max_length,
+                seed=seed,
+            )
+            yield open_checkpoint(directory)
+
+    # --- fit ---
+
+    def _texts(self, X: Any) -> Iterator[str]:
+        """Yield the texts of X, or the sentences of its documents."""
+        if self.objective == "masked+next_sentence":
+            for sentences in read_corpus_documents(X, self.missing):
+                yield from sentences
+        else:
+            yield from read_corpus(X, self.missing)
+
+    def _corpus(self, X: Any, checkpoint: Checkpoint, objective: Objective) -> Corpus:
+        from ...models.language.corpus import Corpus
+
+        read: Any = read_corpus
+        if objective == "masked+next_sentence":
+            read = read_corpus_documents
+        return Corpus(self._reader(checkpoint, objective), read(X, self.missing))
+
+    def _reader(self, checkpoint: Checkpoint, objective: Objective) -> Any:
+        """Return the tokenizer of texts, or of pairs of segments."""
+        tokenizer = load_tokenizer(checkpoint)
+        if objective == "masked+next_sentence":
+            return PairTokenizer(checkpoint, tokenizer, self.max_length)
+        return TextTokenizer(checkpoint, tokenizer, "", self.max_length)
+
+    def _data(
+        self,
+        corpus: Corpus,
+        checkpoint: Checkpoint,
+        objective: Objective,
+        seed: int,
+        chosen: NDArray[np.int64] | None = None,
+    ) -> Any:
+        """Return what is learned from texts, or from the documents, that are chosen."""
+        from ...models.language.masking import Masking
+        from ...models.language.objectives import CausalData, MaskedData
+        from ...models.language.sequences import SegmentPairs, TextSequences
+
+        reader = self._reader(checkpoint, objective)
+        sequences: Any
+        if objective == "masked+next_sentence":
+            sequences = SegmentPairs(corpus, reader, seed, chosen)
+        else:
+            sequences = TextSequences(corpus, reader, chosen)
+        if objective == "causal":
+            return CausalData(sequences)
+        probability = check_number("mask_probability", self.mask_probability, "(0, 1)")
+        whole = check_flag("whole_word_mask", self.whole_word_mask)
+        return MaskedData(sequences, Masking.of(reader, probability, whole, seed))
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> Self:
+        """Learn from texts.
+
+        Parameters
+        ----------
+        X : list, ndarray, Series, one-column DataFrame, other iterable of str, or Path
+            The texts; a Path is of a file with a text in each line. With the objective
+            ``"masked+next_sentence"``, documents: lists of their sentences or paragraphs, or a file
+            with blank lines between documents. Iterables are read once and kept on disk; one that
+            learns a vocabulary, too, must be readable twice.
+        y : object, default=None
+            Not used.
+        X_val : like X, or None, default=None
+            Held-out texts for validation.
+
+        Returns
+        -------
+        self : object
+            The fitted model. If ``fit`` fails or is interrupted, it stays as it was.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter breaks its rule.
+        InvalidTextError
+            If X does not hold texts, or no token to learn from.
+        UnsupportedModelError
+            If the architecture cannot learn the objective.
+        TrainingDivergedError
+            If the loss becomes infinite or NaN.
+        """
+        from ...models.training.network import usual_torch
+
+        device = resolve_device(self.device)
+        seed = self._seed()
+        with self._start(X, seed) as checkpoint:
+            objective = self._objective(checkpoint)
+            settings = self._settings(checkpoint, seed)
+            n_trained = self._n_trained_layers(checkpoint)
+            tasks = FitTasks(self, settings.epochs, X, y)
+            with usual_torch(device):
+                network = self._network(checkpoint, device, objective, n_trained, seed)
+                data, validation = self._split(X, X_val, checkpoint, objective, seed)
+                state = self._train(network, data, validation, settings, tasks)
+        own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        own.pop("_digest", None)
+        self.__dict__ = own | state  # in one step, so that nothing can come between
+        tasks.end()
+        return self
+
+    def _network(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        objective: Objective,
+        n_trained: int | None,
+        seed: int,
+    ) -> TrainableNetwork:
+        from ...models.language.network import language_network
+
+        return language_network(
+            checkpoint,
+            device,
+            objective,
+            n_trained_layers=n_trained,
+            dropout=check_number("dropout", self.dropout, "[0, 1)", optional=True),
+            seed=seed,
+            needs_depths=self.layer_decay != 1 or self.unfreezing is not None,
+        )
+
+    def _split(
+        self, X: Any, X_val: Any, checkpoint: Checkpoint, objective: Objective, seed: int
+    ) -> tuple[TrainingData, TrainingData | None]:
+        """Return what is trained on, and what validates it."""
+        corpus = self._corpus(X, checkpoint, objective)
+        if not len(corpus.ids):
+            raise InvalidTextError(
+                f"X must have a text of which the tokenizer makes a token. Got"
+                f" {corpus.n_texts} text(s), and none of this kind. Add texts."
+            )
+        if X_val is not None:
+            held = self._corpus(X_val, checkpoint, objective)
+            return (
+                self._data(corpus, checkpoint, objective, seed),
+                self._data(held, checkpoint, objective, seed),
+            )
+        if not self.early_stopping:
+            return self._data(corpus, checkpoint, objective, seed), None
+        n_rows = corpus.n_documents  # a text is a document of one
+        n_held = math.ceil(self.validation_fraction * n_rows)
+        if not 0 < n_held < n_rows:
+            rule = f"leave a text on each side of the split. X has {n_rows}"
+            raise invalid("validation_fraction", rule, self.validation_fraction)
+        order = np.random.default_rng(seed).permutation(n_rows)
+        kept, held_rows = np.sort(order[n_held:]), np.sort(order[:n_held])
+        return (
+            self._data(corpus, checkpoint, objective, seed, kept),
+            self._data(corpus, checkpoint, objective, seed, held_rows),
+        )
+
+    def _train(
+        self,
+        network: TrainableNetwork,
+        data: Any,
+        validation: Any,
+        settings: TrainingSettings,
+        tasks: FitTasks,
+    ) -> dict[str, Any]:
+        """Return the attributes of the estimator that this fit gives."""
+        from ...models.training.loop import Training
+
+        n_tokens = int(data.n_tokens.sum()) * settings.epochs
+        with TrainingBar(
+            *(type(self).__name__, n_tokens, self.verbose, settings.epochs),
+            lambda result: tasks.end_epoch(result.is_over, lambda: self._state(network, result)),
+        ) as bar:
+            settings = replace(settings, pass_tokens=data.pass_tokens(network))
+            training = Training(network, data, settings, validation, bar)
+            while not training.is_over:
+                training.run_epoch()
+            training.take_best()
+        return self._state(network, training.result)
+
+    def _state(self, network: TrainableNetwork, result: Any) -> dict[str, Any]:
+        """Return the attributes of an estimator whose fit ends here."""
+        from ...models.language.directory import read_files, save_language_model
+
+        with tempfile.TemporaryDirectory() as temporary:
+            directory = Path(temporary) / "model"
+            save_language_model(network, load_tokenizer(network.checkpoint), directory)
+            files = read_files(directory)
+        digest = hashlib.blake2b(digest_size=16)
+        for name, content in files.items():
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+        state = {
+            "checkpoint_files_": files,
+            "_digest": digest.hexdigest(),
+            "objective_": network.spec.unit,
+            "n_iter_": result.n_iter,
+            "loss_curve_": list(result.loss_curve),
+            "device_": str(network.device),
+            "n_features_in_": 1,
+        }
+        if result.validation_scores:
+            state["validation_scores_"] = list(result.validation_scores)
+        return state
+
+    # --- the result ---
+
+    def save_pretrained(self, directory: str | Path) -> Path:
+        """Write the model as a directory for transformers and sentence-transformers.
+
+        Parameters
+        ----------
+        directory : str or Path
+            A directory that does not exist, or is empty. Its parents are made.
+
+        Returns
+        -------
+        directory : Path
+            The directory. `AutoModelForMaskedLM`, `AutoModelForCausalLM` or
+            `AutoModelForPreTraining` of transformers open it with its head. Modules of
+            sentence-transformers that the checkpoint had stand in it, too.
+
+        Raises
+        ------
+        InvalidParameterError
+            If something is at the place.
+        """
+        from ...models.language.directory import write_files
+
+        check_is_fitted(self, "checkpoint_files_")
+        target = new_directory(directory)
+        write_files(self.checkpoint_files_, target)
+        return target
+
+    def vectorizer(self, **parameters: Any) -> BertVectorizer:
+        """Return a `BertVectorizer` of this model.
+
+        Parameters
+        ----------
+        **parameters : dict
+            Its parameters, such as ``layers=-2``.
+
+        Returns
+        -------
+        vectorizer : BertVectorizer
+            Reads a directory of this session. For pipelines that are saved, call
+            ``save_pretrained`` and name that directory.
+        """
+        check_is_fitted(self, "checkpoint_files_")
+        return BertVectorizer(self._directory(), **parameters)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        tags.target_tags.required = False
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = True
+        return tags
