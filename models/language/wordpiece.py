@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidTextError
 from ...validation import check_flag, check_int, check_number, invalid
@@ -20,6 +20,7 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _INSIDE = "##"
 _LONGEST_WORD = 100  # WordPiece reads longer ones as [UNK]
 _WORDS_A_BLOCK = 1000
+_CHARACTERS_AT_ONCE = 1 << 23
 
 
 def learn_wordpiece(
@@ -85,25 +86,34 @@ def learn_wordpiece(
     return tokenizer
 
 
-def _count_words(texts: Iterable[str], rules: object) -> Counter[str]:
+def _count_words(texts: Iterable[str], rules: Any) -> Counter[str]:
     """Count words by the rules of a tokenizer, each distinct run between spaces once."""
-    runs: Counter[str] = Counter()
-    for text in texts:
-        runs.update(text.split(" "))
     words: Counter[str] = Counter()
-    for run, count in runs.items():
-        normalized = rules.normalizer.normalize_str(  # type: ignore[attr-defined]
-            replace_lone_surrogates(run)
-        )
-        for word, _ in rules.pre_tokenizer.pre_tokenize_str(normalized):  # type: ignore[attr-defined]
-            if len(word) <= _LONGEST_WORD:
-                words[word] += count
+    for runs in _runs(texts):
+        for run, count in runs.items():
+            normalized = rules.normalizer.normalize_str(replace_lone_surrogates(run))
+            for word, _ in rules.pre_tokenizer.pre_tokenize_str(normalized):
+                if len(word) <= _LONGEST_WORD:
+                    words[word] += count
     if not words:
         raise InvalidTextError(
-            "The texts must hold at least one word to learn a vocabulary from. Got none in"
-            f" {sum(runs.values()):,} texts or parts of them. Give texts that are not empty."
+            "The texts must hold at least one word to learn a vocabulary from. Got none, or none of"
+            f" up to {_LONGEST_WORD} characters. Give texts that are not empty."
         )
     return words
+
+
+def _runs(texts: Iterable[str]) -> Iterator[Counter[str]]:
+    """Yield the runs between spaces, counted in parts: without spaces each run is another one."""
+    runs: Counter[str] = Counter()
+    n_characters = 0
+    for text in texts:
+        runs.update(text.split(" "))
+        n_characters += len(text)
+        if n_characters >= _CHARACTERS_AT_ONCE:
+            yield runs
+            runs, n_characters = Counter(), 0
+    yield runs
 
 
 def _frequent_characters(words: Counter[str], coverage: float) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError
+from bertvectorizer.models.language import wordpiece
 from bertvectorizer.models.language.wordpiece import learn_wordpiece
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -42,9 +43,11 @@ def merges(words: Counter[str], pieces: list[str], n_most: int) -> list[str]:
     return list(ids)
 
 
-def test_pieces_are_merged_by_frequency() -> None:
-    """As a plain program does it: with many ties, and words more often than a block holds."""
-    texts = [" ".join(WORDS), " ".join(WORDS[::3]), "gab " * 1500]
+def test_pieces_are_merged_by_frequency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a plain program does it: with many ties, and more than is counted and fed at once."""
+    monkeypatch.setattr(wordpiece, "_CHARACTERS_AT_ONCE", 100)
+    monkeypatch.setattr(wordpiece, "_WORDS_A_BLOCK", 7)
+    texts = [" ".join(WORDS), " ".join(WORDS[::3]), *["gab " * 10] * 5]
     counted = Counter(" ".join(texts).split())
     letters = sorted(set("".join(WORDS)))
     expected = merges(counted, [*SPECIAL, *letters, *(f"##{each}" for each in letters)], 90)
