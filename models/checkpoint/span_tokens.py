@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
     from .description import Checkpoint
 
-__all__ = ["SpanTokenizer", "TokenizedSpans", "input_vectors"]
+__all__ = [
+    "SpanTokenizer",
+    "TokenizedSpans",
+    "input_vectors",
+    "prepared_positions",
+    "tokens_of_spans",
+]
 
 _TEXTS_AT_ONCE = 2048
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -146,7 +152,7 @@ class SpanTokenizer(ModelTokenizer):
             count=2 * len(ids),
         ).reshape(-1, 2)
         prepared = self._in_prepared(texts, spans, owners)
-        tokens = _tokens_of_spans(characters, n_tokens, prepared, owners) - starts[owners, None]
+        tokens = tokens_of_spans(characters, n_tokens, prepared, owners) - starts[owners, None]
         tokens[tokens[:, 0] >= tokens[:, 1]] = 0
         self._take_spaces(tokens, texts, owners, starts[owners], ids, characters)
         has_tokens = tokens[:, 1] > 0
@@ -210,7 +216,7 @@ class SpanTokenizer(ModelTokenizer):
         for row, text in enumerate(texts):
             if replace_lone_surrogates(text) != text:
                 of_text = slice(*first_span[row : row + 2])
-                moved[of_text] = _prepared_positions(text)[moved[of_text]]
+                moved[of_text] = prepared_positions(text)[moved[of_text]]
         moved += len(self._prepare(""))
         moved[spans[:, 0] == spans[:, 1]] = 0
         return moved
@@ -246,7 +252,7 @@ class SpanTokenizer(ModelTokenizer):
         return first + number, inside + len(head)
 
 
-def _prepared_positions(text: str) -> NDArray[np.int64]:
+def prepared_positions(text: str) -> NDArray[np.int64]:
     """Return the position in the prepared text of each character, and the text's end."""
     lengths = [1] * len(text)
     for pair in _PAIR.finditer(text):
@@ -254,7 +260,7 @@ def _prepared_positions(text: str) -> NDArray[np.int64]:
     return np.cumsum([0, *lengths], dtype=np.int64)
 
 
-def _tokens_of_spans(
+def tokens_of_spans(
     characters: NDArray[np.int64],
     n_tokens: NDArray[np.int64],
     spans: NDArray[np.int64],

@@ -113,6 +113,7 @@ class TrainableNetwork:
         self.begins_at: int | None = None
         self.depths: dict[str, int] = {}
         self.new_weights: list[str] = []  # of the architecture's head, where no file has them
+        self.has_own_head = False  # the checkpoint's for answers; those of classes begin anew
         self.head: ArchitectureHead | LinearHead
         use_one_thread_in_forks()
         if device.type == "cpu":
@@ -166,7 +167,9 @@ class TrainableNetwork:
             if expected is not None and self._gives(head, expected):
                 if self.spec.unit in LANGUAGE:
                     return head.requires_grad_()
-                head.initialize(random)
+                self.has_own_head = self.spec.unit == "answer" and not self.new_weights
+                if not self.has_own_head:
+                    head.initialize(random)
                 head.find_pooling(checkpoint)
                 return head.requires_grad_()
         if self.spec.unit in LANGUAGE:
