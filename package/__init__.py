@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .models.store import EmbeddingStore
     from .models.word_vectors import WordVectors, load_word_vectors
     from .pipeline import (
+        BertAnswerer,
         BertClassifier,
         BertRegressor,
         BertTagger,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BertAnswerer",
     "BertClassifier",
     "BertRegressor",
     "BertSpanVectorizer",

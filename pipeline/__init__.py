@@ -18,6 +18,7 @@ from .comparison.outcome import Cost, Outcome
 from .files.embed import embed_file
 from .files.predict import predict_file
 from .files.read import read_chunks, read_sample, read_table
+from .fine_tuning.answerer import BertAnswerer
 from .fine_tuning.classifier import BertClassifier
 from .fine_tuning.regressor import BertRegressor
 from .fine_tuning.tagger import BertTagger
@@ -31,6 +32,7 @@ from .tagging.labeler import SequenceLabeler
 from .tagging.tagged_sentences import TaggedSentences
 
 __all__ = [
+    "BertAnswerer",
     "BertClassifier",
     "BertRegressor",
     "BertTagger",

@@ -216,7 +216,7 @@ class QuestionTokenizer(PairTokenizer):
             n_prompt_tokens=0,
             n_tokens=n_tokens,
             n_lost=n_lost,
-            types=self._types_of(np.column_stack([n_question, n_context])),
+            types=self.types_of(np.column_stack([n_question, n_context])),
             characters=np.concatenate([np.empty((0, 2), dtype=np.int64), *characters]),
             first_token=np.concatenate([[0], np.cumsum(n_in_context)]),
             begins=begins,

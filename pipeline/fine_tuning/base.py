@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -45,12 +45,18 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from ...models.training.heads import Unit
-    from ...models.training.labelled import LabelledData
-    from ...models.training.loop import TrainingResult, TrainingSettings
+    from ...models.training.loop import TrainingData, TrainingResult, TrainingSettings
     from ...models.training.lower_states import LowerStates
     from ...models.training.network import NetworkSpec, TrainableNetwork
 
-__all__ = ["FineTunedEstimator", "FineTunedVectorizer", "Rows", "Tools"]
+__all__ = [
+    "FineTunedEstimator",
+    "FineTunedVectorizer",
+    "Rows",
+    "Tools",
+    "distinct_rows",
+    "normal_weights",
+]
 
 _MAX_NETWORKS = 2
 _networks: dict[tuple[Any, ...], TrainableNetwork] = {}
@@ -116,7 +122,7 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
 
     __metadata_request__fit: ClassVar = {"groups": True}  # as scikit-learn's splitters have it
     _unit: ClassVar[Unit] = "text"
-    _encoder_parameters = (
+    _encoder_parameters: ClassVar[tuple[str, ...]] = (
         "max_length", "overflow", "stride", "prompt", "precision", "device", "batch_tokens",
     )  # fmt: skip
 
@@ -396,7 +402,7 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
 
     def _training_data(
         self, tools: Tools, network: TrainableNetwork, examples: Examples, target: Target
-    ) -> LabelledData:
+    ) -> TrainingData:
         from ...models.training.labelled import LabelledData
 
         values, weights = target.values, target.weights
@@ -411,12 +417,8 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
                     f" with a known tag of which the tokenizer of {self.model_name!r} makes a"
                     f" token. Got {len(values)} word(s), and none of this kind. Add sentences."
                 )
-        weights = weights / (weights.max(initial=0.0) or 1.0)  # the sum of great ones is infinite
-        mean = weights.mean() if len(weights) else 1.0
         lower = self._lower_states(tools, network, examples, verbose=self.verbose)
-        return LabelledData(
-            examples, values, (weights / mean).astype(np.float32), target.loss, lower
-        )
+        return LabelledData(examples, values, normal_weights(weights), target.loss, lower)
 
     def _lower_states(
         self, tools: Tools, network: TrainableNetwork, examples: Examples, *, verbose: bool = False
@@ -495,14 +497,23 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
         from ...models.training.network import TrainableNetwork
         from ...models.training.tuned_weights import TunedWeights
 
-        key = _network_key(tools, self._form, self.tuned_weights_)
+        def make() -> TrainableNetwork:
+            spec = self._fitted_spec(tools.checkpoint)
+            network = TrainableNetwork(tools.checkpoint, tools.device, spec)
+            TunedWeights(self.tuned_weights_).load_into(network)
+            return network
+
+        return self._kept_network(tools, self._form, self.tuned_weights_, make)
+
+    def _kept_network(
+        self, tools: Tools, form: Any, weights: bytes, make: Callable[[], TrainableNetwork]
+    ) -> TrainableNetwork:
+        """Return a network from memory, or make it, ready to predict."""
+        key = _network_key(tools, form, weights)
         with _networks_lock:
             network = _networks.get(key)
             if network is None:
-                network = TrainableNetwork(
-                    tools.checkpoint, tools.device, self._fitted_spec(tools.checkpoint)
-                )
-                TunedWeights(self.tuned_weights_).load_into(network)
+                network = make()
                 network.train(False)
             _remember(key, network)
         return network
@@ -533,28 +544,33 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
 
         The outputs of sentences are those of their words, NaN for words without tokens.
         """
+        rows = self._read_fitted(X)
+        tools = self._encoder()
+        distinct, inverse = distinct_rows(rows)
+        examples = self._tokenize(distinct, tools)
+        found = self._computed(tools, examples, vectors=vectors)
+        if examples.words is not None:
+            found[examples.words < 0] = np.nan
+        return found[examples.targets_of(inverse)]
+
+    def _computed(
+        self, tools: Tools, examples: Examples, *, vectors: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the outputs of examples or of their words, or the vectors of examples."""
         from ...models.training.loop import predict
         from ...models.training.network import usual_torch
 
-        rows = self._read_fitted(X)
-        tools = self._encoder()
-        poolings = tuple(self.pooling_)
-        distinct, inverse = _distinct(rows)
-        examples = self._tokenize(distinct, tools)
         skip = examples.tokenized.n_prompt_tokens
 
         def compute(batch: Any, entering: torch.Tensor | None) -> torch.Tensor:
             if vectors:
-                return network.vectors(batch, entering, poolings, skip)
+                return network.vectors(batch, entering, tuple(self.pooling_), skip)
             return network.outputs(batch, entering, skip)
 
         with usual_torch(tools.device):
             network = self._network(tools)
             lower = self._lower_states(tools, network, examples)
-            found = predict(network, examples, lower, compute, tools.batch_tokens)
-        if examples.words is not None:
-            found[examples.words < 0] = np.nan
-        return found[examples.targets_of(inverse)]
+            return predict(network, examples, lower, compute, tools.batch_tokens)
 
     def save_pretrained(self, directory: str | Path) -> Path:
         """Write the tuned model as a directory for transformers and sentence-transformers.
@@ -691,7 +707,14 @@ def _remember(key: tuple[Any, ...], network: TrainableNetwork) -> None:
         _networks.pop(next(iter(_networks)))
 
 
-def _distinct(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
+def normal_weights(weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return weights whose mean is 1."""
+    weights = weights / (weights.max(initial=0.0) or 1.0)  # the sum of great ones is infinite
+    mean = weights.mean() if len(weights) else 1.0
+    return (weights / mean).astype(np.float32)
+
+
+def distinct_rows(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
     """Return the distinct rows, and the index of each row among them."""
     second = rows.second or [""] * len(rows)
     index_of: dict[tuple[str, str], int] = {}

@@ -37,6 +37,7 @@ FORMER_NAMES = {
 OWN_TYPES = frozenset(
     {
         *FORMER_NAMES.values(),
+        "bertvectorizer.BertAnswerer",
         "bertvectorizer.BertClassifier",
         "bertvectorizer.BertRegressor",
         "bertvectorizer.BertTagger",
