@@ -43,7 +43,7 @@ from bertvectorizer.errors import (
 from bertvectorizer.models import PairTokenizer, open_checkpoint
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.network.devices import check_precision
-from bertvectorizer.models.training.loop import _Run
+from bertvectorizer.models.training.loop import Training
 from bertvectorizer.models.training.network import TrainableNetwork
 from bertvectorizer.pipeline.fine_tuning import base
 from tests.pipeline.fine_tuning.sentences import LABELS, PAIRS, TEXTS, classifier, full_batch
@@ -330,7 +330,7 @@ def test_an_interrupt_leaves_the_estimator_as_it_was(
 ) -> None:
     model, fresh = classifier(tiny_model).fit(TEXTS, LABELS), classifier(tiny_model)
     before, chances = dict(vars(model)), model.predict_proba(TEXTS)
-    step, n_steps = _Run._take_step, 0
+    step, n_steps = Training._take_step, 0
 
     def interrupted(run: Any, rows: Any) -> Any:
         nonlocal n_steps
@@ -339,7 +339,7 @@ def test_an_interrupt_leaves_the_estimator_as_it_was(
             raise KeyboardInterrupt
         return step(run, rows)
 
-    monkeypatch.setattr(_Run, "_take_step", interrupted)
+    monkeypatch.setattr(Training, "_take_step", interrupted)
     state = torch.get_rng_state()
     for X in (TEXTS, PAIRS):
         for one in (model, fresh):
