@@ -46,7 +46,8 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     model_name : str or Path, default="sentence-transformers/all-MiniLM-L6-v2"
         A directory, or a name on the Hugging Face hub. It is searched as a directory, in the
         Hugging Face cache, in an installed package (the default model, extra ``offline``) and on
-        the hub, in this order. PEFT adapters need the extra ``peft``.
+        the hub, in this order. PEFT adapters need the extra ``peft``. The directory of an ELMo
+        (extra ``elmo``) is read in words and in float32; see docs/elmo.md.
     layers : int, list of int or str, default=-1
         Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"``
         and ``"all"``.

@@ -109,7 +109,7 @@ class BertBase(Generic[_Encoder]):
             return known
         try:
             device = resolve_device(self.device)
-            resolved = check_precision(precision, device)
+            resolved = _check_precision(checkpoint, precision, device)
         except UnsupportedModelError as error:
             is_elsewhere = self._is_elsewhere()
             if is_fitting or not (is_elsewhere or precision != self.precision):
@@ -163,6 +163,22 @@ class BertBase(Generic[_Encoder]):
         tags = super().__sklearn_tags__()  # type: ignore[misc]  # of the next base
         tags.requires_fit = False
         return tags
+
+
+def _check_precision(
+    checkpoint: Checkpoint, precision: PrecisionChoice, device: torch.device
+) -> Precision:
+    """Return the number format that ``precision`` means for a model on a device."""
+    if checkpoint.elmo is None:
+        return check_precision(precision, device)
+    # Errors of a recurrent network add up from word to word; no other format was tried.
+    resolved = check_precision("auto" if precision == "fast" else precision, device)
+    if resolved != "float32":
+        raise UnsupportedModelError(
+            f"The precision {precision!r} cannot be used for the ELMo in '{checkpoint.directory}',"
+            " which is computed in float32. Use precision='float32', 'auto' or 'fast'."
+        )
+    return resolved
 
 
 @contextmanager

@@ -57,6 +57,7 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
     random_state: int
 
     _overlap = 0.25
+    _keeps_words = False
     _unit, _owner = "words", "document"
 
     def _check_parameters(self) -> None:
@@ -113,6 +114,7 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
             max_length=self.max_length,
             stride=self.stride,
             overlap=self._overlap,
+            keeps_words=self._keeps_words,
         )
         return SpanEncoder(
             checkpoint,

@@ -30,7 +30,8 @@ class BertSpanVectorizer(BertSpanBase):
     Parameters
     ----------
     model_name : str or Path, default="sentence-transformers/all-MiniLM-L6-v2"
-        A directory, or a name on the Hugging Face hub, searched as in `BertVectorizer`.
+        A directory, or a name on the Hugging Face hub, searched as in `BertVectorizer`. Of
+        an ELMo, tokens are words.
     text : str, default="text"
         Name of the column of texts.
     start : str or None, default="start"

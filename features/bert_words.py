@@ -44,7 +44,8 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
     Parameters
     ----------
     model_name : str or Path, default="sentence-transformers/all-MiniLM-L6-v2"
-        A directory, or a name on the Hugging Face hub, searched as in `BertVectorizer`.
+        A directory, or a name on the Hugging Face hub, searched as in `BertVectorizer`. Of
+        an ELMo, tokens are words.
     layers : int, list of int or str, default="auto"
         Layers to read: 0 is the output of the embeddings, -1 the last layer. Also ``"-1,-2,-3,-4"``
         and ``"all"``. ``"auto"`` reads all but the embeddings, ``"all"`` these too.
@@ -169,6 +170,8 @@ class BertWordVectorizer(BertSpanBase, auto_wrap_output_keys=None):  # type: ign
     >>> BertWordVectorizer(tokenizer=r"\w+|[^\w\s]").words(["A bat's wing."])
     [['A', 'bat', "'", 's', 'wing', '.']]
     """
+
+    _keeps_words = True
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ __all__ = [
 _ENGINE = "5"
 CHARACTERS_PER_TOKEN = 4
 BATCHES_PER_WRITE = 4
+_COUNTED_AT_ONCE = 2048
 
 
 def open_store(store: Any) -> EmbeddingStore | None:
@@ -261,8 +262,13 @@ def count_tokens(
         if records is not None:
             n_tokens, n_lost, _ = zip(*records, strict=True)
             return np.array(n_tokens, np.int64), np.array(n_lost, np.int64)
-    tokenized = encoder.tokenizer(texts)
-    return tokenized.n_tokens, tokenized.n_lost
+    # Of a few texts at a time: only the numbers are kept.
+    few = range(0, max(len(texts), 1), _COUNTED_AT_ONCE)
+    counted = [encoder.tokenizer(texts[start : start + _COUNTED_AT_ONCE]) for start in few]
+    return (
+        np.concatenate([tokenized.n_tokens for tokenized in counted]),
+        np.concatenate([tokenized.n_lost for tokenized in counted]),
+    )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from ...errors import (
 from ...foreign import foreign_errors_as, reason_of
 from ...private_api import forget_implementations
 from ...validation import short_repr
+from ..elmo.options import OPTIONS, ElmoOptions, find_options, read_options
+from ..elmo.weights import check_weights, find_weights
 from ..torch_threads import lock_held_by_forks
 from .adapter import ADAPTER_CONFIG, read_adapter
 from .fingerprint import TOKENIZER_FILES, check_names, check_no_pickle, fingerprint
@@ -37,11 +39,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 __all__ = [
+    "CONFIG_FILES",
     "Checkpoint",
     "LaterModule",
     "check_tokenizer_code",
     "first_position",
     "importing",
+    "is_elmo",
     "model_directories",
     "quiet_messages",
     "read_checkpoint",
@@ -57,6 +61,8 @@ _LOADED = ("AutoConfig", "AutoModel", "AutoTokenizer")
 _MOST_LAYERS = 1 << 12
 _LARGEST = (1 << 31) - 1
 _LONGEST_PATH = 200
+_ELMO_WIDEST = 512  # for batches of 4,096 words on a CPU: one product a step for many sentences
+CONFIG_FILES = ("config.json", "modules.json", ADAPTER_CONFIG)
 # Families whose positions start after the padding index, as in fairseq.
 _POSITIONS_AFTER_PADDING = {
     "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet",
@@ -129,6 +135,8 @@ class Checkpoint:
     tokenizer_directory : Path or None
         The directory of the tokenizer, where it is that of the base model. None takes
         ``directory``.
+    elmo : ElmoOptions or None
+        The sizes of an ELMo; None of a transformer.
 
     See Also
     --------
@@ -154,6 +162,7 @@ class Checkpoint:
     has_modules: bool = False
     base: Path | None = None
     tokenizer_directory: Path | None = None
+    elmo: ElmoOptions | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Checkpoint) and self._identity == other._identity
@@ -213,6 +222,15 @@ class Checkpoint:
         kinds = [settings.get("rope_type") for settings in found if isinstance(settings, dict)]
         return any(kinds) and "dynamic" not in kinds
 
+    def require_transformer(self, purpose: str) -> None:
+        """Raise if the model is an ELMo, which has nothing that serves a purpose."""
+        if self.elmo is not None:
+            raise UnsupportedModelError(
+                f"The model in '{self.directory}' is an ELMo, and {purpose} needs a transformer, as"
+                " BERT is. Choose such a model here; BertVectorizer, BertWordVectorizer and"
+                " BertSpanVectorizer read an ELMo."
+            )
+
     def resolve_prompt(self, prompt: str | None) -> str:
         """Return the text of a prompt.
 
@@ -270,6 +288,8 @@ def read_checkpoint(
     ``base`` is the directory of the base model of an adapter, where it lies elsewhere.
     """
     root = directories[0]
+    if is_elmo(root):
+        return _read_elmo(directories, states)
     described: dict[str, Any] = {}
     transformer = root
     modules: list[LaterModule] = []
@@ -301,6 +321,36 @@ def read_checkpoint(
         trust_remote_code=trust_remote_code,
         has_modules=bool(modules),
         **described,
+    )
+
+
+def is_elmo(root: Path) -> bool:
+    """Whether a directory has an ELMo: its options, and nothing of a transformer."""
+    is_transformer = any(os.path.isfile(root / file) for file in CONFIG_FILES)
+    return not is_transformer and find_options(root) is not None
+
+
+def _read_elmo(directories: tuple[Path, ...], states: Mapping[str, tuple[Any, ...]]) -> Checkpoint:
+    """Read the description of an ELMo. Of its tokens, each is a word, and none is special."""
+    root = directories[0]
+    path = find_options(root) or root / OPTIONS
+    options = read_options(path, read_json(path, dict))
+    check_weights(find_weights(root), options)
+    with importing:
+        _need_no_temporary_directory()
+        from transformers import PreTrainedConfig
+
+    return Checkpoint(
+        directory=root,
+        directories=directories,
+        fingerprint=fingerprint(directories, states),
+        config=PreTrainedConfig(
+            num_hidden_layers=options.n_layers,
+            hidden_size=2 * options.width,
+            intermediate_size=_ELMO_WIDEST,
+        ),
+        add_special_tokens=False,
+        elmo=options,
     )
 
 

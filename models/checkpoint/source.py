@@ -23,8 +23,16 @@ from ...errors import (
     UnsupportedModelError,
 )
 from ...validation import invalid, short_repr
+from ..elmo.options import OPTIONS
 from .adapter import ADAPTER_CONFIG, read_adapter
-from .description import Checkpoint, model_directories, read_checkpoint, transformer_directory
+from .description import (
+    CONFIG_FILES,
+    Checkpoint,
+    is_elmo,
+    model_directories,
+    read_checkpoint,
+    transformer_directory,
+)
 from .fingerprint import (
     PICKLES,
     TOKENIZER_FILES,
@@ -58,7 +66,6 @@ _PACKAGED_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-_CONFIG_FILES = ("config.json", "modules.json", ADAPTER_CONFIG)
 # What is downloaded is what is read, so that a model has one fingerprint wherever it lies.
 _HUB_IGNORED = [*UNREAD, "onnx/*", "openvino/*", "coreml/*"]
 _HUB_SECONDS = 4.0
@@ -339,7 +346,7 @@ def _from_cache(name: str, revision: str | None) -> Path | str:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    found = [try_to_load_from_cache(name, file, revision=revision) for file in _CONFIG_FILES]
+    found = [try_to_load_from_cache(name, file, revision=revision) for file in CONFIG_FILES]
     files = [file for file in found if isinstance(file, str)]
     if not files:
         return f"Hugging Face cache {HF_HUB_CACHE}: not there"
@@ -445,11 +452,13 @@ def _within(seconds: float, request: Callable[[], ModelInfo]) -> ModelInfo:
 
 def _checked(directory: Path) -> Path:
     """Return ``directory``, or raise if it has no model or no safe weights."""
-    if not any(os.path.isfile(directory / file) for file in _CONFIG_FILES):
+    if is_elmo(directory):
+        return directory
+    if not any(os.path.isfile(directory / file) for file in CONFIG_FILES):
         raise ModelNotFoundError(
             f"The directory {str(directory)!r} contains no model: it has none of the files"
-            f" {', '.join(_CONFIG_FILES)}. Give the directory that save_pretrained() or hf download"
-            " wrote."
+            f" {', '.join(CONFIG_FILES)}, and no {OPTIONS} of an ELMo. Give the"
+            " directory that save_pretrained() or hf download wrote."
         )
     if not any(directory.rglob("*.safetensors")):
         raise unsafe(str(directory), pickles(directory))

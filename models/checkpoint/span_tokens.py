@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import UnsupportedModelError
 from ...validation import invalid
+from ..elmo.words import ElmoTokenizer
 from ..ragged import ranges
 from .text_tokens import ModelTokenizer, TokenSequences, replace_lone_surrogates, token_id
 
@@ -69,7 +70,8 @@ class SpanTokenizer(ModelTokenizer):
     longer than the model reads becomes windows that overlap by ``stride`` tokens, or by a share
     ``overlap`` of the window. Each span is read in the window with most text on either side of it,
     and windows without a span are left out. A span that no window contains gets one of its own; one
-    that is longer than the model reads is cut off.
+    that is longer than the model reads is cut off. Where tokens are words, as in ELMo, a span is a
+    token with ``keeps_words``.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class SpanTokenizer(ModelTokenizer):
         max_length: int | None = None,
         stride: int | None = None,
         overlap: float = 0.25,
+        keeps_words: bool = False,
     ) -> None:
         if not tokenizer.is_fast:
             raise UnsupportedModelError(
@@ -88,6 +91,7 @@ class SpanTokenizer(ModelTokenizer):
             )
         super().__init__(checkpoint, tokenizer, prompt, max_length, keeps_prompt=True)
         self._stride = self._resolve_stride(stride, True, overlap)
+        self._keeps_words = keeps_words and isinstance(tokenizer, ElmoTokenizer)
         # With a dtype, since an empty list would become floats.
         self._before = np.array(self._prefix, dtype=np.int32)
         self._after = np.array(self._suffix, dtype=np.int32)
@@ -124,8 +128,7 @@ class SpanTokenizer(ModelTokenizer):
             sequence[rows], bounds[rows] = self._find(
                 chunk, spans[rows], owners[rows] - first, sequences
             )
-        empty = np.empty(0, dtype=np.int32)
-        ids = np.concatenate([empty, *sequences], dtype=np.int32, casting="same_kind")
+        ids = np.concatenate(sequences) if sequences else np.empty(0, dtype=np.int32)
         offsets = np.cumsum([0, *map(len, sequences)], dtype=np.int64)
         return TokenizedSpans(ids, offsets, sequence, bounds)
 
@@ -137,7 +140,12 @@ class SpanTokenizer(ModelTokenizer):
         sequences: list[Any],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Append the sequences of texts, and return the sequence and bounds of each span."""
-        encoded = self._encode(texts, return_offsets_mapping=True)
+        prepared = self._in_prepared(texts, spans, owners)
+        first_span = np.searchsorted(owners, np.arange(len(texts) + 1))
+        more: dict[str, Any] = {}
+        if self._keeps_words:
+            more["whole"] = [prepared[start:end] for start, end in pairwise(first_span)]
+        encoded = self._encode(texts, return_offsets_mapping=True, **more)
         n_tokens = np.fromiter(map(len, encoded["input_ids"]), dtype=np.int64, count=len(texts))
         ends = np.cumsum(n_tokens)
         starts = ends - n_tokens
@@ -151,14 +159,13 @@ class SpanTokenizer(ModelTokenizer):
             dtype=np.int64,
             count=2 * len(ids),
         ).reshape(-1, 2)
-        prepared = self._in_prepared(texts, spans, owners)
         tokens = tokens_of_spans(characters, n_tokens, prepared, owners) - starts[owners, None]
         tokens[tokens[:, 0] >= tokens[:, 1]] = 0
         self._take_spaces(tokens, texts, owners, starts[owners], ids, characters)
         has_tokens = tokens[:, 1] > 0
+        n_before = len(sequences)
         sequence = np.zeros(len(spans), dtype=np.int64)
         bounds = np.zeros((len(spans), 2), dtype=np.int64)
-        first_span = np.searchsorted(owners, np.arange(len(texts) + 1))
         for text in np.unique(owners[has_tokens]).tolist():
             body = ids[starts[text] : ends[text]]
             rows = np.arange(first_span[text], first_span[text + 1])
@@ -176,6 +183,8 @@ class SpanTokenizer(ModelTokenizer):
                 sequence[rows], bounds[rows] = self._windows(
                     body, n_prompt, tokens[rows], sequences
                 )
+        for index in range(n_before, len(sequences)):
+            sequences[index] = self._as_read(encoded, sequences[index])
         return sequence, bounds
 
     def _take_spaces(
@@ -291,11 +300,14 @@ def input_vectors(checkpoint: Checkpoint, tokens: TokenizedSpans) -> NDArray[np.
     import torch
 
     from ..pooling.subwords import pool_subtokens
-    from .weights import load_model
+    from .weights import load_elmo, load_model
 
-    network: Any = load_model(checkpoint)
     ids = tokens.ids[ranges(tokens.bounds[:, 0] + tokens.offsets[tokens.sequence], tokens.counts)]
     with torch.inference_mode():
+        if checkpoint.elmo is not None:
+            words = load_elmo(checkpoint, checkpoint.elmo).word_vectors(ids)
+            return pool_subtokens(words.numpy(), tokens.counts, "mean")
+        network: Any = load_model(checkpoint)
         embeddings = network.get_input_embeddings().weight
         vectors = embeddings[torch.from_numpy(ids.astype(np.int64))].numpy()
     return pool_subtokens(vectors, tokens.counts, "mean")

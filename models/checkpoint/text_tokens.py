@@ -14,6 +14,7 @@ import numpy as np
 from ...errors import ModelIntegrityError, UnsupportedModelError
 from ...foreign import foreign_errors_as
 from ...validation import check_choice, check_int, invalid, short_repr
+from ..elmo.words import ElmoTokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +120,8 @@ class TokenizedTexts(TokenSequences):
     Parameters
     ----------
     ids : ndarray of shape (n_all_tokens,)
-        Tokens of all sequences, one after another, int32.
+        Tokens of all sequences, one after another, int32. Of an ELMo, the characters of words, of
+        shape (n_all_tokens, n_characters), int16.
     offsets : ndarray of shape (n_sequences + 1,)
         Where each sequence begins in ``ids``, int64.
     first_window : ndarray of shape (n_texts + 1,)
@@ -168,7 +170,7 @@ class ModelTokenizer:
     ) -> None:
         if prompt is not None and not isinstance(prompt, str):
             raise invalid("prompt", "a str or None", prompt)
-        self._tokenizer = tokenizer
+        self._tokenizer: Any = tokenizer
         self._n_known: int | None = getattr(checkpoint.text_config, "vocab_size", None)
         self._prompt = checkpoint.resolve_prompt(prompt)
         self.special = special = self._special_tokens(checkpoint)
@@ -315,7 +317,7 @@ class ModelTokenizer:
         """Return a text as the tokenizer gets it."""
         return replace_lone_surrogates(self._prompt + text)
 
-    def _encode(self, texts: Sequence[str], **more: bool) -> Any:
+    def _encode(self, texts: Sequence[str], **more: Any) -> Any:
         """Tokenize texts, with the prompt and without special tokens."""
         prepared = [self._prepare(text) for text in texts]
         with _running(self._tokenizer):
@@ -329,6 +331,11 @@ class ModelTokenizer:
                 verbose=False,
                 **more,
             )
+
+    def _as_read(self, encoded: Any, ids: NDArray[np.int64]) -> NDArray[Any]:
+        """Return tokens as the model reads them: numbers, or the characters of words."""
+        characters = encoded.get("characters")
+        return ids.astype(np.int32) if characters is None else characters[ids]
 
 
 class TextTokenizer(ModelTokenizer):
@@ -439,7 +446,7 @@ class TextTokenizer(ModelTokenizer):
                     lengths.append(len(sequence))
             ids = np.array(block, dtype=np.int64)
             self._check_known(ids, chunk, encoded["input_ids"])
-            blocks.append(ids.astype(np.int32))
+            blocks.append(self._as_read(encoded, ids))
         return TokenizedTexts(
             ids=np.concatenate(blocks) if blocks else np.empty(0, dtype=np.int32),
             offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
@@ -464,8 +471,13 @@ class TextTokenizer(ModelTokenizer):
 
 
 @lru_cache(maxsize=4)
-def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
-    """Return the checkpoint's tokenizer; the last few stay in memory."""
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """Return the checkpoint's tokenizer, a `PreTrainedTokenizerBase` or what an ELMo has in place.
+
+    The last few stay in memory.
+    """
+    if checkpoint.elmo is not None:
+        return ElmoTokenizer(checkpoint.directory, checkpoint.elmo.longest_word)
     from transformers import AutoTokenizer
 
     from .source import reading

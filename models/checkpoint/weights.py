@@ -19,6 +19,9 @@ from ...errors import ModelIntegrityError, UnsupportedModelError
 from ...foreign import foreign_errors_as, reason_of
 from ...private_api import without_hub_kernels
 from ...validation import short_repr, short_text
+from ..elmo.network import ElmoNetwork
+from ..elmo.options import ElmoOptions
+from ..elmo.weights import find_weights, read_weights
 from .adapter import ADAPTER_CONFIG, merge_adapter
 from .description import Checkpoint, quiet_messages, read_config
 from .source import reading
@@ -26,13 +29,14 @@ from .source import reading
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-__all__ = ["load_model", "load_with_head", "quiet_transformers"]
+__all__ = ["load_elmo", "load_model", "load_with_head", "quiet_transformers"]
 
 _MOST_SPARE = 1 << 24  # masks and positions that models compute and files lack
 
 
 def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
     """Load the weights in float32, ready for inference; of an encoder-decoder, the encoder."""
+    checkpoint.require_transformer("this use of it")
     with reading(checkpoint.directories, checkpoint.trust_remote_code, checkpoint.fingerprint):
         return _load(checkpoint, None, {})[0]
 
@@ -45,8 +49,16 @@ def load_with_head(
     ``auto_class`` is one such as `AutoModelForSequenceClassification`, and ``settings`` are those
     of its configuration.
     """
+    checkpoint.require_transformer("this use of it")
     with reading(checkpoint.directories, checkpoint.trust_remote_code, checkpoint.fingerprint):
         return _load(checkpoint, auto_class, settings)
+
+
+def load_elmo(checkpoint: Checkpoint, options: ElmoOptions) -> ElmoNetwork:
+    """Load the network of an ELMo in float32."""
+    with reading(checkpoint.directories, False, checkpoint.fingerprint):
+        weights = read_weights(find_weights(checkpoint.directory), options)
+    return ElmoNetwork(options, weights)
 
 
 def _load(

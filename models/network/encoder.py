@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from ...errors import OutOfMemoryError, UnsupportedModelError
+from ..checkpoint.weights import load_elmo
+from ..elmo.network import ElmoNetwork
 from ..pooling.tokens import pool
 from ..ragged import ranges, runs_of_equal_length
 from ..torch_threads import lock_held_by_forks, use_one_thread_in_forks
@@ -40,7 +42,11 @@ class Encoder:
         self.checkpoint = checkpoint
         self.device = device
         self.precision = precision
-        self.backbone = Backbone(checkpoint, device, precision)
+        self.backbone: Backbone | ElmoNetwork = (
+            Backbone(checkpoint, device, precision)
+            if checkpoint.elmo is None
+            else load_elmo(checkpoint, checkpoint.elmo).to(device)
+        )
         if device.type == "cpu":
             keep_freed_memory()
 

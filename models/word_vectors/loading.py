@@ -217,6 +217,7 @@ def _load_again(
 def _distilled(source: str, local_files_only: bool) -> WordVectors:
     library = distiller()
     checkpoint = open_checkpoint(source.removeprefix(DISTILL), None, local_files_only, False)
+    checkpoint.require_transformer("distilling word vectors")
     digest = f"{checkpoint.fingerprint}-{library.replace(' ', '-')}"
     return cached_table(
         digest,

@@ -91,8 +91,9 @@ def default_features(
         The baselines: the majority class (None), which `compare` names "mean of the target" for
         regression; TF-IDF of words, and of words and characters;
         Word2Vec trained on the folds; static vectors distilled from the model, if the extra
-        ``distill`` is installed; and ``vectors``. Then BERT: its first token; its own pooling; the
-        mean of each of the last four layers; the sum and the concatenation of these layers.
+        ``distill`` is installed and the model is no ELMo; and ``vectors``. Then BERT: its first
+        token; its own pooling; the mean of each of the last four layers; the sum and the
+        concatenation of these layers.
 
     See Also
     --------
@@ -106,10 +107,10 @@ def default_features(
     ['majority class', 'TF-IDF words']
     """
     model = BertVectorizer(**bert)
-    try:
-        n_layers = checkpoint_of(model).n_layers
-    except ModelNotFoundError:  # baselines need no model; its use raises the error again
-        n_layers = _N_LAST_LAYERS
+    n_layers, is_elmo = _N_LAST_LAYERS, False
+    with suppress(ModelNotFoundError):  # baselines need no model; its use raises the error again
+        checkpoint = checkpoint_of(model)
+        n_layers, is_elmo = checkpoint.n_layers, checkpoint.elmo is not None
     words = TfidfVectorizer(sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     features: dict[str, Any] = {
@@ -120,7 +121,7 @@ def default_features(
         ),
         "Word2Vec": Word2VecVectorizer(random_state=0),
     }
-    if can_distill():
+    if can_distill() and not is_elmo:
         features["distilled words"] = StaticVectorizer(
             f"{DISTILL}{model.model_name}", local_files_only=model.local_files_only
         )
