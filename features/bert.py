@@ -200,6 +200,7 @@ class BertVectorizer(BertBase[TextEncoder], TextVectorizer):
     truncate_dim: int | None
     overflow: Overflow
 
+    _reads_elmo = True
     _encoder_parameters = (
         *BertBase._encoder_parameters, "layer_merge", "pooling", "normalize", "truncate_dim",
         "overflow",

@@ -57,6 +57,8 @@ class BertBase(Generic[_Encoder]):
     store: str | Path | EmbeddingStore | None
     show_progress_bar: bool
 
+    _reads_elmo: ClassVar[bool] = False
+
     # Parameters that an encoder depends on, beside the checkpoint.
     _encoder_parameters: ClassVar[tuple[str, ...]] = (
         "layers", "max_length", "stride", "prompt", "precision", "device", "batch_tokens",
@@ -78,9 +80,12 @@ class BertBase(Generic[_Encoder]):
         for name in FLAGS:
             check_flag(name, getattr(self, name))
         with naming_moved(self, "model_name", hasattr(self, "model_fingerprint_")):
-            return open_checkpoint(
+            checkpoint = open_checkpoint(
                 self.model_name, self.revision, self.local_files_only, self.trust_remote_code
             )
+        if not self._reads_elmo:
+            checkpoint.require_transformer(type(self).__name__)
+        return checkpoint
 
     @abstractmethod
     def _make_encoder(

@@ -58,6 +58,7 @@ class BertSpanBase(BertBase[SpanEncoder], VectorizerBase):
 
     _overlap = 0.25
     _keeps_words = False
+    _reads_elmo = True
     _unit, _owner = "words", "document"
 
     def _check_parameters(self) -> None:

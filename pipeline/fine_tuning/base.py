@@ -180,7 +180,6 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
     def _make_encoder(
         self, checkpoint: Checkpoint, device: torch.device, precision: Precision
     ) -> Tools:
-        checkpoint.require_transformer(f"{type(self).__name__}, which trains it,")
         return Tools(
             checkpoint,
             device,

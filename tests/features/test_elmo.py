@@ -26,6 +26,7 @@ from bertvectorizer import (
     BertVectorizer,
     BertWordVectorizer,
     EmbeddingStore,
+    LanguageModel,
     StaticVectorizer,
     compare,
     default_features,
@@ -218,6 +219,7 @@ def test_the_fast_precision_is_float32(elmo: Path) -> None:
         lambda elmo: BertClassifier(elmo).fit(["a", "b"], [0, 1]),
         lambda elmo: BertRegressor(elmo).fit([("a", "b"), ("b", "c")], [0.0, 1.0]),
         lambda elmo: BertTagger(elmo).fit([["a"], ["b"]], [["O"], ["B-X"]]),
+        lambda elmo: LanguageModel(elmo).fit(["a bat"]),
         lambda elmo: StaticVectorizer(f"distill:{elmo}").fit(["a"]),
     ],
 )
