@@ -256,13 +256,11 @@ class LanguageModel(TrainedEstimator[Any]):
         if str(self.model_name) != DEFAULT_MODEL:
             rule = "left out where 'architecture' builds a model from nothing"
             raise invalid("model_name", rule, self.model_name)
-        from transformers import AutoTokenizer
-
-        from ...models.language.initial import write_initial_model
+        from ...models.language.initial import read_tokenizer, write_initial_model
         from ...models.language.wordpiece import learn_wordpiece
 
         if self.tokenizer is None:
-            if iter(X) is X:
+            if isinstance(X, Iterator):
                 raise InvalidTextError(
                     "X must be readable twice where 'fit' also learns a vocabulary: a list, a"
                     f" Series or a Path. Got {type(X).__name__} instead. Or give a directory of"
@@ -270,7 +268,7 @@ class LanguageModel(TrainedEstimator[Any]):
                 )
             tokenizer = learn_wordpiece(self._texts(X), self.vocab_size)
         else:
-            tokenizer = AutoTokenizer.from_pretrained(str(self.tokenizer), local_files_only=True)
+            tokenizer = read_tokenizer(self.tokenizer)
         with tempfile.TemporaryDirectory() as directory:
             write_initial_model(
                 Path(directory),

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import transformers
 from transformers import AutoTokenizer
 
-from bertvectorizer import architectures, train_wordpiece
-from bertvectorizer.errors import InvalidParameterError, InvalidTextError
+from bertvectorizer import LanguageModel, architectures, train_wordpiece
+from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelError
 from bertvectorizer.models.language.architectures import ARCHITECTURES
 from tests.processes import run_python
 
@@ -20,6 +21,8 @@ TEXTS = [
     "".join(random.Random(number).choices("abcdefghij ", weights=[*[2] * 10, 5], k=60))
     for number in range(60)
 ]
+PATTERNS = [" ".join("abcdefgh"[start : start + 5]) + "\nx y" for start in range(4)] * 6
+SMALL = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
 PROGRAM = """
 import random, sys
 from pathlib import Path
@@ -105,3 +108,51 @@ def test_the_table_of_networks() -> None:
     assert (table["parameters"] - smaller["parameters"] == lost).all()
     with pytest.raises(InvalidParameterError, match="'vocab_size' parameter"):
         architectures(0)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "objective", "auto_class"),
+    [
+        ("tiny", "auto", transformers.AutoModelForMaskedLM),
+        (SMALL, "masked+next_sentence", transformers.AutoModelForPreTraining),
+        (SMALL | {"model_type": "gpt2"}, "auto", transformers.AutoModelForCausalLM),
+        (SMALL | {"model_type": "openai-gpt"}, "causal", transformers.AutoModelForCausalLM),
+    ],
+)
+def test_a_language_model_from_nothing(
+    architecture: Any, objective: str, auto_class: Any, tmp_path: Path
+) -> None:
+    """Its vocabulary is that of its texts, or one that was learned before, which is the same."""
+    path = tmp_path / "texts.txt"
+    pair = objective == "masked+next_sentence"
+    path.write_text(("\n\n" if pair else "\n").join(PATTERNS), encoding="utf-8")
+    parameters: dict[str, Any] = {
+        "architecture": architecture,
+        "objective": objective,
+        "max_length": 40,
+        "learning_rate": 5e-3,
+        "batch_size": 4,
+        "random_state": 0,
+        "device": "cpu",
+    }
+    model = LanguageModel(vocab_size=60, **parameters).fit(path)
+    given = train_wordpiece(path, 60, directory=tmp_path / "tokenizer")
+    again = LanguageModel(tokenizer=given, **parameters).fit(path)
+    assert again.checkpoint_files_ == model.checkpoint_files_
+    saved = model.save_pretrained(tmp_path / "saved")
+    _, info = auto_class.from_pretrained(saved, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert AutoTokenizer.from_pretrained(saved).model_max_length == 40
+    longer = LanguageModel(tokenizer=given, epochs=3, **parameters).fit(path)
+    assert longer.loss_curve_[-1] < longer.loss_curve_[0]
+
+
+def test_a_language_model_reads_its_texts_twice(tmp_path: Path) -> None:
+    with pytest.raises(InvalidTextError, match="'fit' also learns a vocabulary"):
+        LanguageModel(architecture="tiny").fit(iter(PATTERNS))
+    with pytest.raises(InvalidParameterError, match="'vocab_size' parameter must be at least"):
+        LanguageModel(architecture="tiny", vocab_size=9).fit(PATTERNS)
+    with pytest.raises(ModelError, match="tokenizer"):
+        LanguageModel(architecture="tiny", tokenizer=tmp_path).fit(PATTERNS)
+    with pytest.raises(InvalidParameterError, match="'objective' parameter must be one that suits"):
+        LanguageModel(architecture="gpt", objective="masked").fit(PATTERNS)
