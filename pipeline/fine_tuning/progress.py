@@ -112,8 +112,17 @@ class TrainingBar:
                 self._bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             self._bar.update(n_tokens)
 
+    def go_on(self, n_tokens: int, result: TrainingResult) -> None:
+        """Begin behind the epochs of an earlier process, which do not tell the time left."""
+        if self._bar is not None:
+            self._bar.initial = self._bar.last_print_n = self._bar.n = n_tokens
+            self._show_epoch(result)
+
     def epoch(self, result: TrainingResult) -> bool:
         """Show the end of an epoch; return whether to stop."""
+        self._show_epoch(result)
+        return self._end_epoch(result)
+
+    def _show_epoch(self, result: TrainingResult) -> None:
         if self._bar is not None:
             self._bar.set_description(f"{self._title}, epoch {result.n_iter}/{self._n_epochs}")
-        return self._end_epoch(result)

@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV
 
 from bertvectorizer.errors import TrainingDivergedError
+from bertvectorizer.models.training.loop import TrainingResult
 from bertvectorizer.pipeline.fine_tuning import progress
 from tests.pipeline.fine_tuning.sentences import LABELS, TEXTS, classifier
 from tests.tiny import ModelFactory
@@ -59,6 +60,18 @@ def test_without_verbose_nothing_is_shown(
 ) -> None:
     classifier(tiny_model).fit(TEXTS, LABELS)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_training_that_goes_on_begins_behind_what_is_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress.TrainingBar("Model", 400, verbose=True, n_epochs=4) as bar:
+        bar.go_on(300, TrainingResult(n_iter=3))
+        bar.step(50, 1.0)
+        assert bar._bar.format_dict["n"] - bar._bar.format_dict["initial"] == 50
+    shown = capsys.readouterr().err
+    assert "Model, epoch 3/4:  75%|" in shown
+    assert "100%|" in last_line(shown)
 
 
 class Recorder:
