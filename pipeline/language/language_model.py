@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,12 +16,12 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from ...errors import InvalidTextError
+from ...errors import InvalidParameterError, InvalidTextError
 from ...features import BertVectorizer
 from ...models import DEFAULT_MODEL, PairTokenizer, TextTokenizer, open_checkpoint, resolve_device
 from ...models.checkpoint.text_tokens import load_tokenizer
 from ...models.store.session_store import session_directory
-from ...output_file import new_directory
+from ...output_file import new_directory, output_fault
 from ...validation import check_choice, check_flag, check_number, invalid
 from ..fine_tuning.progress import FitTasks, TrainingBar, with_callbacks
 from ..fine_tuning.trained import TrainedEstimator
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ...models.language.objectives import Objective
     from ...models.training.loop import TrainingData, TrainingSettings
     from ...models.training.network import TrainableNetwork
+    from ...models.training.state_file import StateFile
 
 __all__ = ["LanguageModel"]
 
@@ -124,6 +126,13 @@ class LanguageModel(TrainedEstimator[Any]):
         Whether to never open a connection.
     trust_remote_code : bool, default=False
         Whether code of the checkpoint may run.
+    state_path : str, Path or None, default=None
+        A file that has the state of the training after each epoch: weights, moments of AdamW and
+        random numbers, three to four times the size of the model. It stays there after the fit.
+    resume : bool, default=False
+        Whether to go on from ``state_path``, if the file is there, with the same result as if the
+        process had never ended. Texts and parameters must be the same. ``random_state=None`` takes
+        the seed from the file.
     verbose : bool, default=False
         Whether to show a bar with the loss and the time left.
 
@@ -211,6 +220,8 @@ class LanguageModel(TrainedEstimator[Any]):
         revision: str | None = None,
         local_files_only: bool = False,
         trust_remote_code: bool = False,
+        state_path: str | Path | None = None,
+        resume: bool = False,
         verbose: bool = False,
     ) -> None:
         self._set_parameters(locals())
@@ -354,9 +365,11 @@ class LanguageModel(TrainedEstimator[Any]):
         Raises
         ------
         InvalidParameterError
-            If a parameter breaks its rule.
+            If a parameter breaks its rule, or ``state_path`` is of another training.
         InvalidTextError
             If X does not hold texts, or no token to learn from.
+        ModelIntegrityError
+            If the file at ``state_path`` is damaged.
         UnsupportedModelError
             If the architecture cannot learn the objective.
         TrainingDivergedError
@@ -366,6 +379,9 @@ class LanguageModel(TrainedEstimator[Any]):
 
         device = resolve_device(self.device)
         seed = self._seed()
+        file = self._state_file()
+        if file is not None and self.random_state is None:
+            seed = (file.facts() or {}).get("seed", seed)
         with self._start(X, seed) as checkpoint:
             objective = self._objective(checkpoint)
             settings = self._settings(checkpoint, seed)
@@ -373,8 +389,9 @@ class LanguageModel(TrainedEstimator[Any]):
             tasks = FitTasks(self, settings.epochs, X, y)
             with usual_torch(device):
                 network = self._network(checkpoint, device, objective, n_trained, seed)
-                data, validation = self._split(X, X_val, checkpoint, objective, seed)
-                state = self._train(network, data, validation, settings, tasks)
+                data, validation, texts = self._split(X, X_val, checkpoint, objective, seed)
+                facts = self._facts(network, settings, texts)
+                state = self._train(network, data, validation, settings, tasks, file, facts)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         own.pop("_digest", None)
         self.__dict__ = own | state  # in one step, so that nothing can come between
@@ -403,22 +420,24 @@ class LanguageModel(TrainedEstimator[Any]):
 
     def _split(
         self, X: Any, X_val: Any, checkpoint: Checkpoint, objective: Objective, seed: int
-    ) -> tuple[TrainingData, TrainingData | None]:
-        """Return what is trained on, and what validates it."""
+    ) -> tuple[TrainingData, TrainingData | None, dict[str, str]]:
+        """Return what is trained on, what validates it, and digests of the texts."""
         corpus = self._corpus(X, checkpoint, objective)
         if not len(corpus.ids):
             raise InvalidTextError(
                 f"X must have a text of which the tokenizer makes a token. Got"
                 f" {corpus.n_texts} text(s), and none of this kind. Add texts."
             )
+        texts = {"the digest of the texts": corpus.digest}
         if X_val is not None:
             held = self._corpus(X_val, checkpoint, objective)
             return (
                 self._data(corpus, checkpoint, objective, seed),
                 self._data(held, checkpoint, objective, seed),
+                texts | {"the digest of X_val": held.digest},
             )
         if not self.early_stopping:
-            return self._data(corpus, checkpoint, objective, seed), None
+            return self._data(corpus, checkpoint, objective, seed), None, texts
         n_rows = corpus.n_documents  # a text is a document of one
         n_held = math.ceil(self.validation_fraction * n_rows)
         if not 0 < n_held < n_rows:
@@ -429,7 +448,52 @@ class LanguageModel(TrainedEstimator[Any]):
         return (
             self._data(corpus, checkpoint, objective, seed, kept),
             self._data(corpus, checkpoint, objective, seed, held_rows),
+            texts,
         )
+
+    def _state_file(self) -> StateFile | None:
+        """Return the file for the state of the training, or raise if a parameter is wrong."""
+        from ...models.training.state_file import StateFile
+
+        resume = check_flag("resume", self.resume)
+        if self.state_path is None:
+            if resume:
+                raise invalid("state_path", "the path of a file where resume=True", None)
+            return None
+        if not isinstance(self.state_path, (str, os.PathLike)):
+            raise invalid("state_path", "the path of a file or None", self.state_path)
+        path = Path(self.state_path).expanduser().resolve()
+        if fault := output_fault(path):
+            raise InvalidParameterError(
+                f"The 'state_path' parameter must be the path of a file that can be written."
+                f" '{path}' cannot: {fault}"
+            )
+        if path.exists() and not resume:
+            raise InvalidParameterError(
+                f"The 'resume' parameter must be True where there is a file at 'state_path'. Got"
+                f" resume=False and '{path}'. Set it to go on with that training, or remove the"
+                " file to begin anew."
+            )
+        return StateFile(path)
+
+    def _facts(
+        self, network: TrainableNetwork, settings: TrainingSettings, texts: dict[str, str]
+    ) -> dict[str, Any]:
+        """Return what the numbers of a training depend on."""
+        spec = network.spec
+        return {
+            **texts,
+            "the fingerprint of the model": network.checkpoint.fingerprint,
+            "objective": spec.unit,
+            "trainable_layers": spec.n_trained_layers,
+            "dropout": spec.dropout,
+            "mask_probability": float(self.mask_probability),
+            "whole_word_mask": bool(self.whole_word_mask),
+            "max_length": self.max_length and int(self.max_length),
+            "validation_fraction": float(self.validation_fraction),
+            "device": network.device.type,
+            **asdict(settings),
+        }
 
     def _train(
         self,
@@ -438,6 +502,8 @@ class LanguageModel(TrainedEstimator[Any]):
         validation: Any,
         settings: TrainingSettings,
         tasks: FitTasks,
+        file: StateFile | None,
+        facts: dict[str, Any],
     ) -> dict[str, Any]:
         """Return the attributes of the estimator that this fit gives."""
         from ...models.training.loop import Training
@@ -449,8 +515,13 @@ class LanguageModel(TrainedEstimator[Any]):
         ) as bar:
             settings = replace(settings, pass_tokens=data.pass_tokens(network))
             training = Training(network, data, settings, validation, bar)
+            if file is not None and file.restore(training, facts):
+                done = training.result
+                bar.go_on(n_tokens * done.n_iter // settings.epochs, done)
             while not training.is_over:
                 training.run_epoch()
+                if file is not None:
+                    file.save(training, facts)
             training.take_best()
         return self._state(network, training.result)
 
