@@ -36,7 +36,7 @@ CONTEXTS = [
 ]
 
 
-DROPPED = {"\ufffd"}  # BERT makes no token of them
+DROPPED = "\ufffd\ud800"  # BERT makes no token of them
 
 
 def own_tokenizer(kind: str, default: Path) -> Any:
@@ -123,7 +123,7 @@ def test_no_character_of_an_answer_is_lost(kind: str, context: str, default: Pat
         zip(spans, windows.targets(as_spans(*spans)), strict=True)
     ):
         answer = context[slice(*span)]
-        if kind == "MiniLM" and {answer[0], answer[-1]} & DROPPED:
+        if kind == "MiniLM" and (answer[0] in DROPPED or answer[-1] in DROPPED):
             continue
         begin = windows.offsets[row] - windows.context_at[row]
         found = cut_characters(windows.characters_of(row), first + begin, last + begin, context)
