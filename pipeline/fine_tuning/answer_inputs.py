@@ -67,6 +67,8 @@ def read_questions(X: Any) -> PairColumns:
     >>> pairs.first, pairs.second
     (['Who met Bo?'], ['Ann met Bo.'])
     """
+    if not hasattr(X, "__len__"):
+        X = list_iterable(X) or X
     if isinstance(X, (list, tuple)) and X and all(isinstance(row, Mapping) for row in X):
         X = [tuple(_value(row, name, number) for name in _COLUMNS) for number, row in enumerate(X)]
     if not isinstance(X, (list, tuple)) and (frame := read_frame(X)) is not None:

@@ -13,7 +13,6 @@ import pandas as pd
 from sklearn.exceptions import NotFittedError
 
 from ...features.inputs.frames import index_of
-from ...features.inputs.texts import list_iterable
 from ...models import DEFAULT_MODEL
 from ...models.checkpoint.question_tokens import QuestionTokenizer
 from ...models.checkpoint.text_tokens import Truncation, load_tokenizer
@@ -391,9 +390,24 @@ class BertAnswerer(FineTunedEstimator):
     ) -> AnswerData:
         from ...models.training.answers import AnswerData
 
+        windows = examples.windows
+        targets = windows.targets(target.values)
+        n_windows = np.diff(windows.first_window)
+        row = np.repeat(np.arange(len(n_windows)), n_windows)
+        is_inside = targets[:, 0] + windows.offsets[:-1] != windows.no_answer
+        is_short = targets[:, 1] - targets[:, 0] < self.max_answer_length
+        is_read, is_legal = np.zeros((2, len(n_windows)), dtype=bool)
+        is_read[row[is_inside]] = True
+        is_legal[row[is_inside & is_short]] = True
+        has_answer = target.values[:, 0] >= 0
+        if n_lost := np.count_nonzero(has_answer & ~is_legal):
+            warn_user(
+                f"{n_lost} of {np.count_nonzero(has_answer)} answers cannot be predicted: they have"
+                f" more than max_answer_length={self.max_answer_length} tokens, or no window holds"
+                " them, and then they are not learned. Raise max_answer_length or max_length."
+            )
         lower = self._lower_states(tools, network, examples, verbose=self.verbose)
-        weights = np.repeat(target.weights, np.diff(examples.windows.first_window))
-        targets = examples.windows.targets(target.values)
+        weights = np.where(has_answer & ~is_read, 0.0, target.weights)[row]
         return AnswerData(examples, targets, normal_weights(weights), lower)
 
     # --- predict ---
@@ -428,10 +442,9 @@ class BertAnswerer(FineTunedEstimator):
 
         return NetworkSpec("answer", 2, None, None, None, None, 0)
 
-    def _find(self, X: Any) -> list[FoundAnswer]:
+    def _find(self, rows: Rows) -> list[FoundAnswer]:
         """Return the answer of each row."""
         longest, threshold = self._check_decoding()
-        rows = self._read_fitted(X)
         tools = self._encoder()
         distinct, inverse = distinct_rows(rows)
         examples = self._tokenize(distinct, tools)
@@ -460,16 +473,11 @@ class BertAnswerer(FineTunedEstimator):
         NotFittedError
             If the answerer is not fitted, and the model has no head for answers.
         """
-        if not hasattr(X, "__len__"):
-            X = list_iterable(X) or X
-        contexts = self._read(X).second or []
-        found = self._find(X)
-        texts = [
-            context[each.start : each.end] for context, each in zip(contexts, found, strict=True)
-        ]
+        rows = self._read_fitted(X)
+        found = self._find(rows)
         return pd.DataFrame(
             {
-                "answer": pd.Series(texts, dtype=object),
+                "answer": pd.Series(_texts(found, rows), dtype=object),
                 "start": np.array([each.start for each in found], dtype=np.int64),
                 "end": np.array([each.end for each in found], dtype=np.int64),
                 "probability": np.array([each.probability for each in found], dtype=np.float64),
@@ -520,12 +528,11 @@ class BertAnswerer(FineTunedEstimator):
     def _mean_score(
         self, metric: Callable[[str, str], float], X: Any, y: Any, sample_weight: Any
     ) -> float:
-        if not hasattr(X, "__len__"):
-            X = list_iterable(X) or X
-        answers = read_answers(y, self._read(X).second or [])
-        weights = row_weights(sample_weight, len(answers))
-        texts = [[answer.text for answer in own] for own in answers]
-        return mean_over_rows(metric, self.predict(X)["answer"].tolist(), texts, weights)
+        rows = self._read_fitted(X)
+        answers = read_answers(y, rows.second or [])
+        weights = row_weights(sample_weight, len(rows))
+        true = [[answer.text for answer in own] for own in answers]
+        return mean_over_rows(metric, _texts(self._find(rows), rows), true, weights)
 
     def _labels(self) -> tuple[list[str], None]:
         return ["start", "end"], None
@@ -546,6 +553,14 @@ def _target(y: Any, rows: Rows, weights: NDArray[np.float64], name: str = "y") -
         n_outputs=2,
         learned={"has_unanswerable_": has_unanswerable},
     )
+
+
+def _texts(found: list[FoundAnswer], rows: Rows) -> list[str]:
+    """Return the texts of answers; "" where there is none."""
+    return [
+        context[each.start : each.end]
+        for each, context in zip(found, rows.second or [], strict=True)
+    ]
 
 
 def _index(X: Any, n_rows: int) -> Any:

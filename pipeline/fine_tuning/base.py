@@ -585,8 +585,9 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
         directory : Path
             The directory. `BertVectorizer` gives the tuned vectors of it, and `BertWordVectorizer`
             those of words. With ``pooling="auto"``, `AutoModelForSequenceClassification` and
-            `CrossEncoder` of sentence-transformers, or `AutoModelForTokenClassification`, open it
-            too, and give the same numbers, but for the rounding of a lower `precision`.
+            `CrossEncoder` of sentence-transformers, `AutoModelForTokenClassification`, or
+            `AutoModelForQuestionAnswering` open it, too, and give the same numbers, but for the
+            rounding of a lower `precision`.
 
         Raises
         ------

@@ -200,12 +200,12 @@ def test_weights_groups_and_validation(tiny_model: ModelFactory) -> None:
 def test_a_grid_search_scores_f1(tiny_model: ModelFactory) -> None:
     search = GridSearchCV(
         make(tiny_model("bert", num_hidden_layers=1)),
-        {"max_answer_length": [1, 20]},
+        {"max_answer_length": [25, 30]},
         cv=GroupKFold(2),
     )
     search.fit(X, ANSWERS, groups=X.context)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    shortest = clone(search.estimator).set_params(max_answer_length=1).fit(X, ANSWERS)
+    shortest = search.best_estimator_.set_params(max_answer_length=1)
     assert shortest.predict(X).answer.str.split().str.len().max() <= 1
 
 
@@ -222,6 +222,17 @@ def test_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for snippet in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         exec(snippet, names)
     assert names["answers"].answer.tolist() == ["nine in the evening", ""]
+
+
+def test_answers_that_cannot_be_predicted_are_warned_of(tiny_model: ModelFactory) -> None:
+    rows = [("who?", FERRY), ("who?", FERRY), ("who?", "a bat")]
+    y = [(FERRY, 0), None, ("bat", 2)]  # the first one is longer than any window
+    model = make(tiny_model("bert"), max_length=40)
+    with pytest.warns(UserWarning, match="1 of 2 answers cannot be predicted: .* not learned"):
+        model.fit(rows, y)
+    with pytest.warns(UserWarning, match="2 of 2 answers .* max_answer_length=1 tokens"):
+        clone(model).set_params(max_answer_length=1).fit(rows, [y[0], ("night ferry", 4), None])
+    assert model.has_unanswerable_
 
 
 WRONG: dict[str, Any] = {
