@@ -12,6 +12,7 @@ from itertools import chain
 from statistics import median
 from typing import Any
 
+from .answering_table import answering_table
 from .common import KINDS, RESULTS, ROOT
 from .fine_tuning_table import fine_tuning_table
 from .markdown import describe_machine, markdown
@@ -408,6 +409,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "words": words_table,
     "word_defaults": word_defaults_table,
     "fine_tuning": fine_tuning_table,
+    "answering": answering_table,
 }
 
 
