@@ -22,7 +22,8 @@ from ...models import DEFAULT_MODEL, PairTokenizer, TextTokenizer, open_checkpoi
 from ...models.checkpoint.text_tokens import load_tokenizer
 from ...models.store.session_store import session_directory
 from ...output_file import new_directory, output_fault
-from ...validation import check_choice, check_flag, check_number, invalid
+from ...validation import check_choice, check_flag, check_number, invalid, short_repr
+from ...warning import warn_user
 from ..fine_tuning.progress import FitTasks, TrainingBar, with_callbacks
 from ..fine_tuning.trained import TrainedEstimator
 from .read_corpus import read_corpus, read_corpus_documents
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ...models import Checkpoint
     from ...models.language.corpus import Corpus
     from ...models.language.objectives import Objective
+    from ...models.language.space import VectorSpace
     from ...models.training.loop import TrainingData, TrainingSettings
     from ...models.training.network import TrainableNetwork
     from ...models.training.state_file import StateFile
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["LanguageModel"]
 
 _OBJECTIVES = ("auto", "masked", "masked+next_sentence", "causal")
+_FEWEST_TEXTS = 8  # whose similarities tell anything
+_LEAST_AGREEMENT = 0.9
 _RATE_FROM_NOTHING = 2e-4  # of models of 768 units, in batches of a few thousand tokens
 
 
@@ -147,6 +151,10 @@ class LanguageModel(TrainedEstimator[Any]):
     validation_scores_ : list of float
         Negative loss on held-out texts after each epoch, always under the same masks, if there are
         any.
+    similarity_agreement_ : float
+        How much of its space of sentence vectors the last layer kept: the rank correlation of the
+        cosines between up to 200 of the texts before and after training. Only of checkpoints with
+        modules of sentence-transformers, and at least 8 different texts.
     checkpoint_files_ : dict of str to bytes
         The files of the checkpoint directory.
     device_ : str
@@ -391,11 +399,24 @@ class LanguageModel(TrainedEstimator[Any]):
                 network = self._network(checkpoint, device, objective, n_trained, seed)
                 data, validation, texts = self._split(X, X_val, checkpoint, objective, seed)
                 facts = self._facts(network, settings, texts)
+                space = self._space(network, data)
                 state = self._train(network, data, validation, settings, tasks, file, facts)
+                if space is not None:
+                    state["similarity_agreement_"] = space.agreement(network)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         own.pop("_digest", None)
         self.__dict__ = own | state  # in one step, so that nothing can come between
         tasks.end()
+        if space is not None and self.similarity_agreement_ < _LEAST_AGREEMENT:
+            warn_user(
+                "The last layer lost much of its space of sentence vectors: the rank correlation of"
+                f" the cosines between {space.n_texts} of the texts before and after training is"
+                f" {self.similarity_agreement_:.2f}, below {_LEAST_AGREEMENT}."
+                f" {short_repr(str(self.model_name))} was trained so that the cosines of similar"
+                " texts are high, which a language model does not keep. Read a layer below:"
+                " vectorizer(layers=-2). Or train for fewer 'epochs', at a lower 'learning_rate',"
+                " or adapt a checkpoint that was not trained on pairs of texts."
+            )
         return self
 
     def _network(
@@ -417,6 +438,15 @@ class LanguageModel(TrainedEstimator[Any]):
             seed=seed,
             needs_depths=self.layer_decay != 1 or self.unfreezing is not None,
         )
+
+    def _space(self, network: TrainableNetwork, data: Any) -> VectorSpace | None:
+        """Return the space of sentence vectors before training; None where there is none to lose."""
+        from ...models.language.space import VectorSpace
+
+        if self.architecture is not None or not network.checkpoint.has_modules:
+            return None
+        space = VectorSpace(network, data.sequences)
+        return space if space.n_texts >= _FEWEST_TEXTS else None
 
     def _split(
         self, X: Any, X_val: Any, checkpoint: Checkpoint, objective: Objective, seed: int

@@ -137,3 +137,21 @@ def test_upper_layers_alone_train(tiny_model: ModelFactory, tmp_path: Path) -> N
         before = BertVectorizer(directory, layers=layer).fit_transform(TEXTS)
         assert np.allclose(vectors, before, atol=1e-6) is same
     assert torch.is_grad_enabled()
+
+
+def test_a_lost_space_of_sentence_vectors_is_told(
+    tiny_model: ModelFactory, tmp_path: Path
+) -> None:
+    """Of a checkpoint with sentence vectors alone, and only where training changed them much."""
+    base = tiny_model("bert", initializer_range=0.1)
+    given = save_sentence_transformer(base, tmp_path / "given")
+    assert model_of(given).fit(TEXTS).similarity_agreement_ > 0.95  # no warning, which is an error
+    hard = {"learning_rate": 3e-2, "epochs": 5}
+    model = model_of(given, **hard)
+    with pytest.warns(UserWarning, match=r"last layer.* is 0\.\d\d, below .*layers=-2") as caught:
+        model.fit(TEXTS)
+    assert caught[0].filename == __file__
+    assert 0 < model.similarity_agreement_ < 0.9
+    for other in (model_of(base, **hard), model_of(given, **hard)):
+        other.fit(TEXTS if other.model_name == base else TEXTS[:4])
+        assert not hasattr(other, "similarity_agreement_")
