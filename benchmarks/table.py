@@ -15,6 +15,7 @@ from typing import Any
 from .answering_table import answering_table
 from .common import KINDS, RESULTS, ROOT
 from .fine_tuning_table import fine_tuning_table
+from .language_tables import adaptation_table, ulmfit_table
 from .markdown import describe_machine, markdown
 from .significance_table import significance_table
 from .word_defaults_table import word_defaults_table
@@ -410,6 +411,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "word_defaults": word_defaults_table,
     "fine_tuning": fine_tuning_table,
     "answering": answering_table,
+    "adaptation": adaptation_table,
+    "ulmfit": ulmfit_table,
 }
 
 

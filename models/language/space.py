@@ -45,7 +45,9 @@ class VectorSpace:
 
     def agreement(self, network: TrainableNetwork) -> float:
         """Return the rank correlation of these cosines with those that a network gives."""
-        ranks = [np.argsort(np.argsort(each)) for each in (self._cosines, self._cosines_of(network))]
+        ranks = [
+            np.argsort(np.argsort(each)) for each in (self._cosines, self._cosines_of(network))
+        ]
         return float(np.corrcoef(*ranks)[0, 1])
 
     def _cosines_of(self, network: TrainableNetwork) -> NDArray[np.float32]:

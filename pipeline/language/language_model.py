@@ -440,7 +440,7 @@ class LanguageModel(TrainedEstimator[Any]):
         )
 
     def _space(self, network: TrainableNetwork, data: Any) -> VectorSpace | None:
-        """Return the space of sentence vectors before training; None where there is none to lose."""
+        """Return the space of sentence vectors before training, None without one."""
         from ...models.language.space import VectorSpace
 
         if self.architecture is not None or not network.checkpoint.has_modules:

@@ -139,9 +139,7 @@ def test_upper_layers_alone_train(tiny_model: ModelFactory, tmp_path: Path) -> N
     assert torch.is_grad_enabled()
 
 
-def test_a_lost_space_of_sentence_vectors_is_told(
-    tiny_model: ModelFactory, tmp_path: Path
-) -> None:
+def test_a_lost_space_of_sentence_vectors_is_told(tiny_model: ModelFactory, tmp_path: Path) -> None:
     """Of a checkpoint with sentence vectors alone, and only where training changed them much."""
     base = tiny_model("bert", initializer_range=0.1)
     given = save_sentence_transformer(base, tmp_path / "given")
