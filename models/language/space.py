@@ -48,7 +48,7 @@ class VectorSpace:
         ranks = [
             np.argsort(np.argsort(each)) for each in (self._cosines, self._cosines_of(network))
         ]
-        return float(np.corrcoef(*ranks)[0, 1])
+        return float(np.corrcoef(np.stack(ranks))[0, 1])
 
     def _cosines_of(self, network: TrainableNetwork) -> NDArray[np.float32]:
         """Return the cosine of each pair of sequences, by the checkpoint's pooling."""
