@@ -45,10 +45,11 @@ class VectorSpace:
 
     def agreement(self, network: TrainableNetwork) -> float:
         """Return the rank correlation of these cosines with those that a network gives."""
-        ranks = [
-            np.argsort(np.argsort(each)) for each in (self._cosines, self._cosines_of(network))
-        ]
-        return float(np.corrcoef(np.stack(ranks))[0, 1])
+        both = self._cosines, self._cosines_of(network)
+        first, second = (np.argsort(np.argsort(cosines)) for cosines in both)
+        n_pairs = len(first)
+        # Spearman's formula without ties: cosines of distinct texts have none.
+        return 1 - 6 * float(((first - second) ** 2).sum()) / (n_pairs * (n_pairs**2 - 1))
 
     def _cosines_of(self, network: TrainableNetwork) -> NDArray[np.float32]:
         """Return the cosine of each pair of sequences, by the checkpoint's pooling."""
