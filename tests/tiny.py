@@ -170,6 +170,21 @@ def save_model(family: str, directory: Path, **changes: Any) -> Path:
     return directory
 
 
+def save_with_head(auto_class: Any, family: str, directory: Path, **changes: Any) -> Path:
+    """Write a tiny model with a language head, whose weights are wide, too."""
+    config = FAMILIES[family]()
+    config.update({"initializer_range": 0.1, **changes})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        auto_class.from_config(config).eval().save_pretrained(directory)
+    save_tokenizer(
+        directory,
+        special_tokens=family not in {"gpt2", "openai-gpt"},
+        token_types=family in {"bert", "albert"},
+    )
+    return directory
+
+
 def save_tokenizer(directory: Path, special_tokens: bool = True, token_types: bool = False) -> None:
     """Write a WordPiece tokenizer over a few words and all letters, with BERT's form of pairs."""
     tokenizer = Tokenizer(models.WordPiece(VOCABULARY, unk_token="[UNK]"))

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from .masking import Masking
     from .sequences import TextBatch
 
-__all__ = ["OBJECTIVES", "CausalData", "MaskedData", "Objective", "Predictions", "own_objective"]
+__all__ = [
+    "OBJECTIVES",
+    "CausalData",
+    "MaskedData",
+    "Objective",
+    "Predictions",
+    "own_objective",
+    "pass_tokens",
+]
 
 Objective: TypeAlias = Literal["masked", "causal", "masked+next_sentence"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -45,6 +53,13 @@ def own_objective(config: PreTrainedConfig) -> Objective:
         f"{type(config).__name__} has no head in transformers that predicts tokens. Choose a model"
         " of another family, such as BERT, RoBERTa or GPT-2."
     )
+
+
+def pass_tokens(network: TrainableNetwork, share: float) -> int:
+    """Return the most tokens of one pass, of which a share have logits."""
+    budget = tokens_per_batch(network.device, network.checkpoint.widest)
+    most = int(_MOST_LOGITS / network.checkpoint.text_config.vocab_size / share)
+    return max(1, min(budget, most))
 
 
 class _Sequences(Protocol):
@@ -137,10 +152,8 @@ class _LanguageData:
         return loss if of_pairs is None else loss + of_pairs.sum() / len(batch)
 
     def pass_tokens(self, network: TrainableNetwork) -> int:
-        """Return the most tokens of one pass, of which some have logits."""
-        budget = tokens_per_batch(network.device, network.checkpoint.widest)
-        most = int(_MOST_LOGITS / network.checkpoint.text_config.vocab_size / self.share)
-        return max(1, min(budget, most))
+        """Return the most tokens of one pass."""
+        return pass_tokens(network, self.share)
 
     def mean_loss(self, network: TrainableNetwork) -> float:
         """Return the mean loss of all sequences, without dropout."""

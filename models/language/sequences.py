@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from ..checkpoint.text_tokens import ModelTokenizer, TextTokenizer
     from .corpus import Corpus
 
-__all__ = ["SegmentPairs", "TextBatch", "TextSequences", "sequence_generator"]
+__all__ = [
+    "SegmentPairs",
+    "Sequences",
+    "TextBatch",
+    "TextSequences",
+    "pieces",
+    "sequence_generator",
+]
 
 _OF_PAIRS = 1  # what is drawn beside the masks of the same sequence
 
@@ -46,7 +53,7 @@ def sequence_generator(seed: int, epoch: int, sequence: int, *purpose: int) -> n
     return np.random.default_rng((seed, epoch, sequence, *purpose))
 
 
-def _pieces(
+def pieces(
     corpus: Corpus, texts: NDArray[np.int64], longest: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Cut texts into pieces of up to ``longest`` tokens, one after the other.
@@ -66,7 +73,7 @@ def _below(ends: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np.in
     return (draws * ends).astype(np.int64)
 
 
-class _Sequences:
+class Sequences:
     """Sequences of one or two parts of a corpus, and special tokens around and between them.
 
     Part *j* of sequence *i* has the tokens ``starts[i, j]:starts[i, j] + counts[i, j]``.
@@ -134,7 +141,7 @@ class _Sequences:
         return None
 
 
-class TextSequences(_Sequences):
+class TextSequences(Sequences):
     """Each text as a sequence, or as windows one after the other if it is longer than the model.
 
     Texts without tokens have none.
@@ -158,7 +165,7 @@ class TextSequences(_Sequences):
         self, corpus: Corpus, tokenizer: TextTokenizer, texts: NDArray[np.int64] | None = None
     ) -> None:
         chosen = np.arange(corpus.n_texts) if texts is None else texts
-        (begins, ends), n_windows = _pieces(corpus, chosen, tokenizer.room)
+        (begins, ends), n_windows = pieces(corpus, chosen, tokenizer.room)
         self.texts: NDArray[np.int64] = np.repeat(chosen, n_windows)
         super().__init__(corpus, tokenizer, begins[:, None], (ends - begins)[:, None])
 
@@ -166,7 +173,7 @@ class TextSequences(_Sequences):
         """Begin an epoch; the sequences are the same in each."""
 
 
-class SegmentPairs(_Sequences):
+class SegmentPairs(Sequences):
     """Pairs of segments for the prediction of the next sentence, drawn anew for each epoch [1]_.
 
     Each document is cut into chunks: consecutive sentences that fill a sequence, two at least. In
@@ -210,8 +217,8 @@ class SegmentPairs(_Sequences):
         chosen = np.arange(corpus.n_documents) if documents is None else np.unique(documents)
         first, n_texts = corpus.documents[chosen], np.diff(corpus.documents)[chosen]
         # Half of the room at most, so that two sentences fit and nothing is lost of long ones.
-        pieces, n_pieces = _pieces(corpus, ranges(first, n_texts), max(tokenizer.room // 2, 1))
-        self._begins, self._ends = pieces
+        found, n_pieces = pieces(corpus, ranges(first, n_texts), max(tokenizer.room // 2, 1))
+        self._begins, self._ends = found
         owners = np.repeat(np.repeat(np.arange(len(chosen)), n_texts), n_pieces)
         counts = np.bincount(owners)
         self._first = np.concatenate([[0], np.cumsum(counts[counts > 0])])

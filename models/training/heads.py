@@ -67,6 +67,8 @@ def outputs_of(outputs: Any, unit: Unit) -> Tensor:
     """Return the numbers that a model with the head of a unit gave, the outputs last."""
     if unit == "answer":
         return torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)
+    if unit == "masked+next_sentence":
+        _ = outputs.seq_relationship_logits  # not of ALBERT, which learns the order of sentences
     name = "prediction_logits" if unit == "masked+next_sentence" else "logits"
     logits: Tensor = getattr(outputs, name)
     return logits

@@ -1,7 +1,8 @@
 """Language models as estimators, and what they begin with.
 
-`language_model` has the estimator, and `read_corpus` reads its texts. `from_nothing` learns
-vocabularies and shows the sizes of networks.
+`language_model` has the estimator, and `read_corpus` reads its texts. `answers` has the methods
+that ask it for masked words and likelihoods, and `cloze` finds and fills masks in texts.
+`from_nothing` learns vocabularies and shows the sizes of networks.
 """
 
 from __future__ import annotations

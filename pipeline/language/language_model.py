@@ -26,6 +26,7 @@ from ...validation import check_choice, check_flag, check_number, invalid, short
 from ...warning import warn_user
 from ..fine_tuning.progress import FitTasks, TrainingBar, with_callbacks
 from ..fine_tuning.trained import TrainedEstimator
+from .answers import LanguageAnswers
 from .read_corpus import read_corpus, read_corpus_documents
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ _LEAST_AGREEMENT = 0.9
 _RATE_FROM_NOTHING = 2e-4  # of models of 768 units, in batches of a few thousand tokens
 
 
-class LanguageModel(TrainedEstimator[Any]):
+class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
     """Learn a language model from texts without labels.
 
     A checkpoint is adapted to the texts, or a network is built from nothing. The result is a
     checkpoint directory, which `BertVectorizer`, the fine-tuned estimators and `compare` read.
+    The model fills masks, tells how likely texts are, and whether a sentence follows another. A
+    checkpoint that has a head for this answers without `fit`.
     Texts that are longer than the model reads become several sequences, and none is lost.
 
     Parameters
@@ -168,6 +171,21 @@ class LanguageModel(TrainedEstimator[Any]):
     BertClassifier : Fine-tunes the result.
     train_wordpiece : A vocabulary from texts.
     architectures : Sizes of networks to build from nothing.
+
+    Notes
+    -----
+    ========================= =============================== ================
+    Method                    Masked words                    Next token
+    ========================= =============================== ================
+    fill_mask                 yes                             no
+    score                     one pass, one of seven masked   one pass
+    log_likelihood            a pass for each token, or seven one pass
+    perplexity                a pass for each token           one pass
+    next_sentence_probability with "masked+next_sentence"     no
+    ========================= =============================== ================
+
+    `score` is what searches such as `GridSearchCV` choose by. It compares models of the same
+    tokenizer only.
 
     References
     ----------

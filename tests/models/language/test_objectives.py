@@ -20,7 +20,7 @@ from bertvectorizer.models.language.network import language_network
 from bertvectorizer.models.language.objectives import CausalData, MaskedData, own_objective
 from bertvectorizer.models.language.sequences import SegmentPairs, TextSequences
 from bertvectorizer.models.training.loop import train
-from tests.tiny import FAMILIES, SIZE, ModelFactory, save_tokenizer
+from tests.tiny import FAMILIES, SIZE, ModelFactory, save_with_head
 from tests.training import TEXTS, settings_of
 
 pytestmark = pytest.mark.numeric
@@ -28,17 +28,6 @@ pytestmark = pytest.mark.numeric
 CPU = torch.device("cpu")
 IGNORED = -100
 DOCUMENTS = [[text, *TEXTS[number : number + 3]] for number, text in enumerate(TEXTS)]
-
-
-def save_with_head(auto_class: Any, family: str, directory: Path) -> Path:
-    """Write a tiny model with a language head, whose weights are wide, too."""
-    config = FAMILIES[family]()
-    config.initializer_range = 0.1
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        auto_class.from_config(config).eval().save_pretrained(directory)
-    save_tokenizer(directory, token_types=family == "bert")
-    return directory
 
 
 def texts_of(directory: Path, texts: Sequence[str] = TEXTS) -> tuple[TextSequences, Masking]:
