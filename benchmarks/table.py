@@ -127,6 +127,22 @@ def memory_table(result: dict[str, Any]) -> str:
     )
 
 
+def language_memory_table(result: dict[str, Any]) -> str:
+    """Return the memory of training by the size of the corpus."""
+    rows = [
+        [
+            f"{row['megabytes']:g}",
+            f"{row['start_mib']:,.0f}",
+            f"{row['peak_mib']:,.0f}",
+            f"{row['mapped_mib']:,.0f}",
+            f"{row['seconds']:,.0f}",
+        ]
+        for row in result["rows"]
+    ]
+    names = ["MB of text", "MiB before", "peak MiB", "MiB of mapped files", "seconds"]
+    return "\n\n".join([describe_machine(result["machine"]), markdown(names, rows)])
+
+
 def search_table(result: dict[str, Any]) -> str:
     """Return the tables of the grid search, of reads, and of a store's worth and cost."""
     parts = [
@@ -400,6 +416,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "latency": latency_table,
     "accuracy": accuracy_table,
     "memory": memory_table,
+    "language_memory": language_memory_table,
     "search": search_table,
     "search-large": search_table,
     "search-ahead": search_table,
