@@ -154,6 +154,8 @@ class TrainableNetwork:
         whole, self.new_weights = load_with_head(checkpoint, auto_class, **settings)
         if unit in LANGUAGE:
             return whole
+        if not hasattr(whole, whole.base_model_prefix):  # T5's for answers has none of that name
+            return None
         config = whole.config.get_text_config()
         if config.pad_token_id is None:  # heads of causal models need one, and nothing else
             config.pad_token_id = 0

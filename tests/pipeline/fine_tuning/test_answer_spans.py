@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ from tests.tiny import ModelFactory
 
 CONTEXT = "the bat hit the old ball in a river of money"  # of 11 tokens
 ALWAYS = float("inf")
+# Two answers of XQuAD end within a number, one begins within two words without a space.
+COMPLETED = {
+    "en": {"7,000,000 square kilometres (2,70": "7,000,000 square kilometres (2,700"},
+    "es": {
+        "7 000 000 000 km2 (2 70": "7 000 000 000 km2 (2 700",
+        "Nueva Holanda": "llamadaNueva Holanda",
+    },
+}
 
 
 def windows_of(model: Path, contexts: list[str], **settings: Any) -> QuestionWindows:
@@ -141,3 +150,37 @@ def test_characters_of_an_answer(tokens: Any, context: str, span: tuple[int, int
     assert cut_characters(np.array(tokens), 0, 0, context) == span
     if span[1] > tokens[0][1]:
         assert cut_characters(np.array(tokens), len(tokens) - 1, len(tokens) - 1, context) == span
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_real_answers_are_found_again_from_their_tokens(
+    language: str, default_model_directory: Path, shared_data: Path
+) -> None:
+    path = shared_data / "xquad" / f"xquad.{language}.json"
+    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+    rows = [
+        (part["context"], each["question"], each["answers"][0])
+        for article in articles
+        for part in article["paragraphs"]
+        for each in part["qas"]
+    ]
+    contexts = [context for context, _, _ in rows]
+    checkpoint = open_checkpoint(default_model_directory)
+    windows = QuestionTokenizer(checkpoint, load_tokenizer(checkpoint), max_length=180)(
+        [question for _, question, _ in rows], contexts
+    )
+    starts = np.array([answer["answer_start"] for _, _, answer in rows])
+    lengths = np.array([len(answer["text"]) for _, _, answer in rows])
+    targets = windows.targets(np.column_stack([starts, starts + lengths]))
+    scores = flat(windows)
+    for target, first, none in zip(targets, windows.offsets[:-1], windows.no_answer, strict=True):
+        if target[0] + first != none:
+            scores[target[0] + first, 0] = scores[target[1] + first, 1] = 9.0
+    found = find_answers(windows, scores, contexts, 128, ALWAYS)
+    changed = {
+        answer["text"]: context[one.start : one.end]
+        for (context, _, answer), one in zip(rows, found, strict=True)
+        if context[one.start : one.end] != answer["text"]
+    }
+    assert len(windows.lengths) > 1.3 * len(rows)
+    assert changed == COMPLETED[language]

@@ -162,6 +162,14 @@ def test_other_families(tiny_model: ModelFactory, tmp_path: Path, family: str) -
         answerer.set_params(model_name=other).predict(X)
 
 
+def test_an_architecture_without_a_head(tiny_model: ModelFactory, tmp_path: Path) -> None:
+    answerer = make(tiny_model("t5")).fit(SOME, ANSWERS[:8])
+    directory = answerer.save_pretrained(tmp_path / "tuned")
+    assert (directory / "head").is_dir()
+    with pytest.raises(NotFittedError, match="has no head for answers"):
+        BertAnswerer(directory).predict(SOME)
+
+
 def test_rows_without_answers(tiny_model: ModelFactory) -> None:
     rows = np.flatnonzero(HAS_ANSWER)
     answered = make(tiny_model("bert")).fit(X.iloc[rows], [ANSWERS[row] for row in rows])
