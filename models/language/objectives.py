@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
@@ -38,6 +39,7 @@ __all__ = [
 Objective: TypeAlias = Literal["masked", "causal", "masked+next_sentence"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
+_ROWS_AT_ONCE = 1024
 _MOST_LOGITS = 1 << 25  # of one pass, 128 MiB in float32
 
 
@@ -138,7 +140,16 @@ class _LanguageData:
 
     def n_targets(self, rows: NDArray[np.int64]) -> int:
         """Return the number of tokens that are predicted."""
-        return len(self.prepare(rows).positions)
+        return sum(self._counts(rows))
+
+    def has_targets(self) -> bool:
+        """Whether any token is predicted, in the epoch that is drawn."""
+        return any(self._counts(np.arange(len(self.n_tokens))))
+
+    def _counts(self, rows: NDArray[np.int64]) -> Iterator[int]:
+        """Yield how many tokens are predicted, of some rows at a time."""
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            yield len(self.prepare(rows[start : start + _ROWS_AT_ONCE]).positions)
 
     def loss(
         self, network: TrainableNetwork, inputs: Predictions, batch: NDArray[np.int64]

@@ -47,6 +47,7 @@ __all__ = ["LanguageModel"]
 _OBJECTIVES = ("auto", "masked", "masked+next_sentence", "causal")
 _FEWEST_TEXTS = 8  # whose similarities tell anything
 _LEAST_AGREEMENT = 0.9
+_FEW_TOKENS = 10_000  # so few that by chance none may be masked
 _RATE_FROM_NOTHING = 2e-4  # of models of 768 units, in batches of a few thousand tokens
 
 
@@ -416,6 +417,7 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             with usual_torch(device):
                 network = self._network(checkpoint, device, objective, n_trained, seed)
                 data, validation, texts = self._split(X, X_val, checkpoint, objective, seed)
+                self._check_targets(data, validation, settings.epochs)
                 facts = self._facts(network, settings, texts)
                 space = self._space(network, data)
                 state = self._train(network, data, validation, settings, tasks, file, facts)
@@ -498,6 +500,22 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             self._data(corpus, checkpoint, objective, seed, held_rows),
             texts,
         )
+
+    def _check_targets(self, data: Any, validation: Any, n_epochs: int) -> None:
+        """Raise if no token is predicted in an epoch, as of a single word."""
+        found = {}
+        if validation is not None:
+            found["The held-out texts"] = validation.has_targets()
+        for epoch in range(n_epochs if data.n_tokens.sum() < _FEW_TOKENS else 1):
+            data.draw(epoch)
+            found[f"In epoch {epoch + 1}, X"] = data.has_targets()
+        for texts, has_targets in found.items():
+            if not has_targets:
+                raise InvalidTextError(
+                    f"{texts} must have tokens that are predicted. Got none: there are few, or only"
+                    " unknown words and other special tokens, which are never chosen. Add texts, or"
+                    " raise 'mask_probability'."
+                )
 
     def _state_file(self) -> StateFile | None:
         """Return the file for the state of the training, or raise if a parameter is wrong."""

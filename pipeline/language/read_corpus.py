@@ -72,9 +72,9 @@ def read_corpus(X: Any, missing: Missing = "empty") -> Iterable[str]:
     if isinstance(X, os.PathLike):
         return _lines(Path(X))
     _refuse_single(X)
-    if not is_stream(X):
+    if not (isinstance(X, (list, tuple)) or is_stream(X)):
         return read_texts(X, missing).texts
-    return (_text(value, missing, row_name(row, None)) for row, value in enumerate(X))
+    return _texts(X, missing)
 
 
 def read_corpus_documents(X: Any, missing: Missing = "empty") -> Iterable[list[str]]:
@@ -132,6 +132,18 @@ def _refuse_single(X: Any) -> None:
             f" Got a single {type(X).__name__}: {short_repr(X)}. Give the path of a file as"
             " pathlib.Path(name), and a text in a list: [text]."
         )
+
+
+def _texts(values: Iterable[Any], missing: Missing) -> Iterator[str]:
+    for row, value in enumerate(values):
+        if isinstance(value, (list, tuple)):
+            raise InvalidTextError(
+                f"Each text must be a str. Got {type(value).__name__} {short_repr(value)} in row"
+                f" {row}. If it has the sentences of a document, choose"
+                " objective='masked+next_sentence', or give each sentence as a text:"
+                " [text for document in X for text in document]."
+            )
+        yield _text(value, missing, row_name(row, None))
 
 
 def _text(value: Any, missing: Missing, place: str) -> str:

@@ -121,6 +121,12 @@ def test_texts_that_cannot_be_learned_from(tiny_model: ModelFactory) -> None:
     for nothing in ([], ["", " "], [None]):
         with pytest.raises(InvalidTextError, match="X must have a text"):
             model_of(directory).fit(nothing)
+    # One word of which nothing is masked, and words that are all unknown.
+    for few in (["bat"], ["\u4e2d" * 50] * 50):
+        with pytest.raises(InvalidTextError, match="In epoch 1, X must have tokens that are pred"):
+            model_of(directory, epochs=2).fit(few)
+    with pytest.raises(InvalidTextError, match="The held-out texts must have tokens"):
+        model_of(directory).fit(TEXTS, X_val=["bat"])
     with pytest.raises(UnsupportedModelError, match="objective='causal'"):
         model_of(directory, objective="causal").fit(TEXTS)
     with pytest.raises(InvalidParameterError, match="'validation_fraction'"):
