@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ...models.store.embedding_store import EmbeddingStore
     from ...models.training.answers import AnswerData, AnswerExamples
     from ...models.training.heads import Unit
-    from ...models.training.network import NetworkSpec, TrainableNetwork
+    from ...models.training.network import TrainableNetwork
 
 __all__ = ["BertAnswerer"]
 
@@ -85,7 +85,7 @@ class BertAnswerer(FineTunedEstimator):
     epochs : int, default=3
         Number of times that every row is trained on.
     batch_size : int, default=16
-        Number of windows in a step.
+        Number of windows in a step. A row with several windows counts once for each.
     learning_rate : "auto" or float, default="auto"
         Highest learning rate. ``"auto"`` is 5e-5 for models of 768 units, in inverse proportion to
         the width, and 20 times as much for a head alone.
@@ -380,9 +380,10 @@ class BertAnswerer(FineTunedEstimator):
         groups: NDArray[np.int64] | None,
         seed: int,
     ) -> tuple[tuple[Rows, Target], tuple[Rows, Target] | None]:
-        contexts = np.unique(np.array(rows.second, dtype=object), return_inverse=True)[1]
-        if groups is None and len(np.unique(contexts[target.weights > 0])) > 1:
-            groups = contexts
+        if groups is None and self.early_stopping and X_val is None:
+            contexts = np.unique(np.array(rows.second, dtype=object), return_inverse=True)[1]
+            if len(np.unique(contexts[target.weights > 0])) > 1:
+                groups = contexts
         return super()._split(rows, target, X_val, y_val, groups, seed)
 
     def _training_data(
@@ -421,9 +422,9 @@ class BertAnswerer(FineTunedEstimator):
             return super()._network(tools)
 
         def make() -> TrainableNetwork:
-            from ...models.training.network import TrainableNetwork
+            from ...models.training.network import NetworkSpec, TrainableNetwork
 
-            spec = self._own_spec()
+            spec = NetworkSpec("answer", 2, None, None, None, None, 0)
             network = TrainableNetwork(tools.checkpoint, tools.device, spec)
             if not network.has_own_head or tools.pairs.new_tokens:
                 raise NotFittedError(
@@ -434,13 +435,6 @@ class BertAnswerer(FineTunedEstimator):
             return network
 
         return self._kept_network(tools, "own head for answers", b"", make)
-
-    @staticmethod
-    def _own_spec() -> NetworkSpec:
-        """Return what a network with the checkpoint's own head is built of."""
-        from ...models.training.network import NetworkSpec
-
-        return NetworkSpec("answer", 2, None, None, None, None, 0)
 
     def _find(self, rows: Rows) -> list[FoundAnswer]:
         """Return the answer of each row."""
@@ -462,7 +456,7 @@ class BertAnswerer(FineTunedEstimator):
 
         Returns
         -------
-        answers : DataFrame of n_rows
+        answers : pandas DataFrame of n_rows
             The columns are ``answer``, ``start``, ``end`` and ``probability``, and the index is
             that of X. ``answer`` is ``context[start:end]``; without an answer it is "", and start
             and end are -1. The probability is that of this span, or of no answer, among all legal
