@@ -1,4 +1,4 @@
-"""Put the results into README.md, between ``<!-- encode -->`` and ``<!-- /encode -->`` etc.
+"""Put the results into the pages, between ``<!-- encode -->`` and ``<!-- /encode -->`` etc.
 
 Run ``python -m benchmarks.table``.
 """
@@ -433,6 +433,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+PAGES = (ROOT / "benchmarks" / "README.md", ROOT / "docs" / "ulmfit.md")
 BY_KIND = ("encode", "busy", "latency")  # of processor: all that have run are shown
 
 
@@ -454,18 +455,18 @@ def _show(value: float | None, form: str) -> str:
 
 def main() -> None:
     """Write the tables of all result files there are."""
-    readme = ROOT / "benchmarks" / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for name in TABLES:
-        if body := _table_of(name):
-            block = f"<!-- {name} -->\n{body}\n<!-- /{name} -->"
-            text = re.sub(
-                f"<!-- {name} -->.*<!-- /{name} -->",
-                lambda _, block=block: block,
-                text,
-                flags=re.DOTALL,
-            )
-    readme.write_text(text, encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in TABLES:
+            if body := _table_of(name):
+                block = f"<!-- {name} -->\n{body}\n<!-- /{name} -->"
+                text = re.sub(
+                    f"<!-- {name} -->.*<!-- /{name} -->",
+                    lambda _, block=block: block,
+                    text,
+                    flags=re.DOTALL,
+                )
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ def measurements(
             estimator = BertClassifier(
                 model,
                 trainable_layers=layers,
+                pooling=("cls", "max", "mean"),  # as in section 3.3 of the paper
                 epochs=epochs,
                 head_learning_rate=2e-3,
                 random_state=seed,

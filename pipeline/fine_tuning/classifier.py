@@ -180,7 +180,8 @@ class BertClassifier(ClassifierMixin, FineTunedVectorizer):  # type: ignore[misc
     Callbacks of scikit-learn 1.9 and newer (``set_callbacks``) run after each epoch, get a fitted
     copy of the estimator if they want one, and can end training.
 
-    ULM-FiT [2]_ is ``layer_decay=1 / 2.6, unfreezing="gradual", schedule="slanted_triangular"``.
+    ULM-FiT [2]_ is ``layer_decay=1 / 2.6, unfreezing="gradual", schedule="slanted_triangular"``, on
+    a model that `LanguageModel` adapted, with ``pooling=("cls", "max", "mean")``.
 
     References
     ----------
