@@ -1,4 +1,4 @@
-"""Language models from nothing: held-out loss by tokens seen, and memory over a corpus of 30 MB.
+"""Language models from nothing: held-out loss by tokens seen, beside the loss of unigrams.
 
 Run ``python -m benchmarks.language_models``; README.md says what each number means. Each
 measurement is written when it is done, and a later run goes on with those that are missing.
@@ -11,15 +11,13 @@ import lzma
 import math
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -38,10 +36,10 @@ from bertvectorizer.models.language.network import language_network
 from bertvectorizer.models.language.objectives import MaskedData
 from bertvectorizer.models.language.sequences import TextSequences
 
-from .common import RESULTS, ROOT, machine, parser
+from .common import RESULTS, machine, parser
 from .cpu_seconds import timed
 from .kept_results import KeptResults, Measurement
-from .language_models_table import language_models_table
+from .language_tables import from_nothing_table
 from .texts import sst2
 
 CORPORA = {
@@ -49,22 +47,6 @@ CORPORA = {
     "Spanish": "corpora/es_novels_conha19_30mb.txt.xz",
 }
 HELD_OUT = 50  # the last one of as many parts of the file: whole articles and novels
-POINTS = 40
-SHARES = (4, 1)  # of the file for memory, the smallest first
-# Fits on all lines of a file. The network is small, since its own memory is not the question.
-FIT = """
-import sys
-from pathlib import Path
-import torch
-from bertvectorizer import LanguageModel
-torch.set_num_threads(1)
-small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-small["intermediate_size"] = 64
-model = LanguageModel(
-    architecture=small, tokenizer=sys.argv[2], max_length=64, batch_size=64, device="cpu"
-)
-model.fit(Path(sys.argv[1]))
-"""
 
 
 def paragraphs(path: Path, limit: int | None) -> tuple[list[str], list[str]]:
@@ -126,7 +108,7 @@ def sentiment(data: Path, model: LanguageModel, n_rows: int) -> dict[str, float]
     return {**scores, "TF-IDF": tfidf.fit(texts, labels).score(X_test, y_test)}
 
 
-def loss(options: argparse.Namespace) -> Iterator[Measurement]:
+def measurements(options: argparse.Namespace) -> Iterator[Measurement]:
     """Held-out loss by tokens seen."""
 
     def measure(language: str) -> dict[str, Any]:
@@ -171,55 +153,9 @@ def loss(options: argparse.Namespace) -> Iterator[Measurement]:
         yield Measurement({"language": language}, partial(measure, language))
 
 
-def memory(options: argparse.Namespace) -> Iterator[Measurement]:
-    """Resident memory of ``fit`` on all lines of a file, and on its first parts."""
-
-    def measure(share: int) -> dict[str, Any]:
-        with lzma.open(options.data / CORPORA["English"], "rt", encoding="utf-8") as file:
-            lines = list(islice(file, options.limit))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "corpus.txt"
-            path.write_text("".join(lines[: len(lines) // share]), encoding="utf-8")
-            tokenizer = train_wordpiece(path, options.vocab_size)
-            command = [sys.executable, "-c", FIT, str(path), str(tokenizer)]
-            samples = np.array(list(_resident(command, options.seconds)))[:-1]  # it ended
-            shown = np.unique(np.linspace(0, len(samples) - 1, POINTS).round().astype(int))
-            return {
-                "megabytes": path.stat().st_size / 1e6,
-                "seconds": len(samples) * options.seconds,
-                "peak_mib": samples.max(axis=0).tolist(),  # its own, and of mapped files
-                "anonymous_mib": samples[shown, 0].round(1).tolist(),
-                "mapped_mib": samples[shown, 1].round(1).tolist(),
-            }
-
-    for share in SHARES:
-        yield Measurement({"share": share}, partial(measure, share))
-
-
-def _resident(command: list[str], seconds: float) -> Iterator[tuple[float, float]]:
-    """Run a command; regularly yield the MiB of its own memory, and of mapped files."""
-    process = psutil.Popen(command, cwd=ROOT)
-    while process.poll() is None:
-        try:
-            found = process.memory_info()
-        except psutil.NoSuchProcess:
-            break
-        yield (found.rss - found.shared) / 2**20, found.shared / 2**20
-        time.sleep(seconds)
-    if process.wait():
-        raise SystemExit(f"The command failed: {' '.join(command)}")
-
-
-PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Measurement]]] = {
-    "loss": loss,
-    "memory": memory,
-}
-
-
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run what the result file lacks."""
     known = parser(__doc__)
-    known.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to run")
     known.add_argument("--architecture", default="bert-mini", help="the network")
     known.add_argument("--vocab-size", type=int, default=8000)
     known.add_argument("--max-length", type=int, default=64, help="tokens of a sequence")
@@ -229,11 +165,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument("--learning-rate", type=float, default=1e-3)
     known.add_argument("--held-out", type=int, default=400, help="held-out paragraphs")
     known.add_argument("--rows", type=int, default=2000, help="training rows of SST-2")
-    known.add_argument("--seconds", type=float, default=1.0, help="between samples of memory")
     known.add_argument(
         "--limit", type=int, help="most lines of each corpus, for a quick try; needs --name"
     )
-    known.add_argument("--again", action="store_true", help="forget earlier results of the parts")
+    known.add_argument("--again", action="store_true", help="forget earlier results")
     options = known.parse_args(None if arguments is None else list(arguments))
     if options.limit and not options.name:
         known.error("--limit needs --name, so that results of whole sets are not mixed with others")
@@ -243,18 +178,17 @@ def main(arguments: Iterable[str] | None = None) -> None:
     settings = {
         name: value
         for name, value in vars(options).items()
-        if name not in ("data", "name", "parts", "again")
+        if name not in ("data", "name", "again")
     }
     facts = {"machine": machine(), "settings": {**settings, "threads": 1}}
-    for part in options.parts:
-        if options.again:
-            results.drop(part)
-        for key, run in PARTS[part](options):
-            if not results.has(part, key):
-                row = {**key, **run()}
-                print(f"{part}: {row}", file=sys.stderr, flush=True)
-                results.add(part, facts, row)
-    print("\n" + language_models_table(results.read()))
+    if options.again:
+        results.drop("loss")
+    for key, run in measurements(options):
+        if not results.has("loss", key):
+            row = {**key, **run()}
+            print(f"    {row}", file=sys.stderr, flush=True)
+            results.add("loss", facts, row)
+    print("\n" + from_nothing_table(results.read()))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 from .answering_table import answering_table
 from .common import KINDS, RESULTS, ROOT
 from .fine_tuning_table import fine_tuning_table
-from .language_tables import adaptation_table, ulmfit_table
+from .language_tables import adaptation_table, from_nothing_table, ulmfit_table
 from .markdown import describe_machine, markdown
 from .significance_table import significance_table
 from .word_defaults_table import word_defaults_table
@@ -430,6 +430,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "answering": answering_table,
     "adaptation": adaptation_table,
     "ulmfit": ulmfit_table,
+    "language_models": from_nothing_table,
 }
 
 
