@@ -409,6 +409,19 @@ def busy_table(result: dict[str, Any]) -> str:
     )
 
 
+def elmo_table(result: dict[str, Any]) -> str:
+    """Return the table of ``benchmarks.elmo``."""
+    rows = [
+        [row["way"], _show(row["milliseconds_per_word"], ".2f"), _show(row["ratio"], ".2f")]
+        for row in result["rows"]
+    ]
+    return (
+        f"{describe_machine(result['machine'])} {result['texts']} sentences,"
+        f" {result['threads']} threads. Largest difference to bilm-tf:"
+        f" {result['distance']:.1e}.\n\n" + markdown(["way", "CPU ms a word", "of ours"], rows)
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "encode": encode_table,
     "encode-cuda": encode_table,
@@ -431,6 +444,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "adaptation": adaptation_table,
     "ulmfit": ulmfit_table,
     "language_models": from_nothing_table,
+    "elmo": elmo_table,
 }
 
 
