@@ -441,12 +441,12 @@ class LanguageAnswers:
                 else:
                     questions = SingleTokens(corpus, reader)
             n_tokens = int(questions.n_tokens.sum())
-            if n_tokens > _MANY_TOKENS and not first_alone and unit == "masked":
-                cheaper = ", or set method='masks'" if method != "masks" else ""
+            if isinstance(questions, SingleTokens) and n_tokens > _MANY_TOKENS:
                 warn_user(
-                    f"Each of {len(questions.n_tokens):,} tokens is predicted in a sequence of its"
-                    f" own, {n_tokens:,} tokens in all for texts of {len(corpus.ids):,}. Give fewer"
-                    f" texts{cheaper}."
+                    f"The pseudo-likelihood reads a sequence for each of {len(questions):,} tokens,"
+                    f" {n_tokens:,} tokens in all. Give fewer texts, or choose"
+                    " log_likelihood(X, method='masks') with seven sequences for each text, or"
+                    " score(X) with one."
                 )
             with TrainingBar(type(self).__name__, n_tokens, self.verbose) as bar:
                 found = log_likelihoods(network, questions, corpus.n_texts, bar.step)
