@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from ...errors import InvalidTextError, UnsupportedModelError
 from ...features.inputs.frames import index_of, list_column, only_column, row_name
-from ...features.inputs.texts import is_stream, read_texts
+from ...features.inputs.texts import is_missing, is_stream, list_iterable, read_texts
 from ...models import PairTokenizer, resolve_device
 from ...models.checkpoint.text_tokens import load_tokenizer
 from ...validation import check_choice, check_int, invalid
@@ -286,7 +285,7 @@ class LanguageAnswers:
 
         Notes
         -----
-        Neither pseudo-perplexities and perplexities compare, nor those of models with different
+        Pseudo-perplexities and perplexities do not compare, nor do those of models with different
         tokenizers.
 
         References
@@ -459,15 +458,20 @@ class LanguageAnswers:
         """Return the texts of X; documents, too, of a model of next sentences."""
         if objective != "masked+next_sentence":
             return read_corpus(X, self.missing)
-        first = None
-        if is_stream(X):
-            X = iter(X)
-            begin = list(islice(X, 1))
-            first, X = (begin or [None])[0], chain(begin, X)
-        elif isinstance(X, Iterable):
+        is_whole = not is_stream(X)
+        if is_whole:
             column = only_column(X, "X must be one column of texts, or documents.", "Choose one.")
-            values, _ = list_column(column) or (column, None)
-            first = next(iter(values), None)
+            values, _ = list_column(column) or (list_iterable(column) or [], None)
+        else:
+            values = X = iter(X)
+        begin = []
+        for value in values:
+            begin.append(value)
+            if not is_missing(value):
+                break
+        if not is_whole:
+            X = chain(begin, X)
+        first = begin[-1] if begin else None
         is_document = isinstance(first, (list, tuple, np.ndarray))
         return (read_corpus_documents if is_document else read_corpus)(X, self.missing)
 
