@@ -67,14 +67,13 @@ class FitTasks:
 class TrainingBar:
     """Shows the share of a training that is done, its loss and the time left, if it is verbose.
 
-    With None as ``n_tokens`` it counts them. ``end_epoch`` is called at the end of each epoch, and
-    returns whether to stop.
+    ``end_epoch`` is called at the end of each epoch, and returns whether to stop.
     """
 
     def __init__(
         self,
         title: str,
-        n_tokens: int | None,
+        n_tokens: int,
         verbose: bool,
         n_epochs: int = 0,
         end_epoch: Callable[[TrainingResult], bool] = lambda _: False,
@@ -102,7 +101,7 @@ class TrainingBar:
         trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
-            if kind is None and self._n_tokens is not None:
+            if kind is None:
                 self._bar.update(self._n_tokens - self._bar.n)
             self._bar.close()
 

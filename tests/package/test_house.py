@@ -26,6 +26,7 @@ import typer
 import bertvectorizer
 from bertvectorizer.cli.app import app
 from tests.processes import Process, run_python
+from tests.tiny_elmo import save_elmo
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {
@@ -266,24 +267,51 @@ def test_doctests(default_model_directory: Path, capsys: pytest.CaptureFixture[s
         assert attempted[f"bertvectorizer.{name}"] > 0, f"{name} has no example"
 
 
-def blocks(*languages: str) -> list[str]:
-    """Return the README's fenced blocks in one of several languages."""
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    return [block for language, block in fenced if language in languages]
+def blocks(page: str, *languages: str) -> list[tuple[str, str]]:
+    """Return language and content of the fenced blocks of a page in one of several languages."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [(language, block) for language, block in fenced if language in languages]
 
 
-SHELL = "\n".join(blocks("sh", "shell", "bash", "console", ""))
+SHELL = "\n".join(block for _, block in blocks(README, "sh", "shell", "bash", "console", ""))
+PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+RUN = [name for name in PAGES if "```py" in (ROOT / name).read_text(encoding="utf-8")]
 
 
-def test_every_python_snippet_of_the_readme_runs(
-    default_model_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", RUN)
+def test_every_python_snippet_of_a_page_runs(
+    name: str,
+    default_model_directory: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    snippets = blocks("python", "py")
-    assert snippets or "```" not in README
+    page = (ROOT / name).read_text(encoding="utf-8")
+    snippets = blocks(page, "python", "py", "text")
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, Any] = {"__name__": "readme"}
-    for number, snippet in enumerate(snippets, start=1):
-        exec(compile(snippet, f"README.md, snippet {number}", "exec"), namespace)
+    save_elmo(Path("elmo"))  # for a published one
+    namespace: dict[str, Any] = {"__name__": "page"}
+    for number, (language, snippet) in enumerate(snippets, start=1):
+        if language == "text":  # what the snippet before it prints
+            assert capsys.readouterr().out.rstrip() == snippet.rstrip(), f"{name}, block {number}"
+        else:
+            capsys.readouterr()
+            exec(compile(snippet, f"{name}, block {number}", "exec"), namespace)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_of_a_page_leads_to_something(name: str) -> None:
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        if "://" in path:
+            continue
+        found = page.parent / path if path else page
+        assert found.exists(), f"{name}: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+            assert anchor in anchors, f"{name}: {target}"
 
 
 def readme_commands() -> list[str]:
