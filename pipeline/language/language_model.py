@@ -364,9 +364,12 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             sequences = TextSequences(corpus, reader, chosen)
         if objective == "causal":
             return CausalData(sequences)
+        return MaskedData(sequences, Masking.of(reader, *self._masking(), seed))
+
+    def _masking(self) -> tuple[float, bool]:
+        """Return which share of tokens is masked, and whether whole words are."""
         probability = check_number("mask_probability", self.mask_probability, "(0, 1)")
-        whole = check_flag("whole_word_mask", self.whole_word_mask)
-        return MaskedData(sequences, Masking.of(reader, probability, whole, seed))
+        return probability, check_flag("whole_word_mask", self.whole_word_mask)
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> Self:
@@ -413,6 +416,7 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             objective = self._objective(checkpoint)
             settings = self._settings(checkpoint, seed)
             n_trained = self._n_trained_layers(checkpoint)
+            _ = self._masking()  # before a long corpus is read
             tasks = FitTasks(self, settings.epochs, X, y)
             with usual_torch(device):
                 network = self._network(checkpoint, device, objective, n_trained, seed)
@@ -553,8 +557,7 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             "objective": spec.unit,
             "trainable_layers": spec.n_trained_layers,
             "dropout": spec.dropout,
-            "mask_probability": float(self.mask_probability),
-            "whole_word_mask": bool(self.whole_word_mask),
+            **dict(zip(("mask_probability", "whole_word_mask"), self._masking(), strict=True)),
             "max_length": self.max_length and int(self.max_length),
             "validation_fraction": float(self.validation_fraction),
             "device": network.device.type,

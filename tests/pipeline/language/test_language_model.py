@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,13 @@ def test_parameters_that_break_their_rule(
 ) -> None:
     model = model_of(tiny_model("bert"), **parameters)
     state = dict(vars(model))
+
+    def unread() -> Iterator[str]:
+        raise AssertionError("the texts are read before the parameters")
+        yield ""
+
     with pytest.raises(InvalidParameterError, match=message):
-        model.fit(TEXTS)
+        model.fit(unread())
     assert vars(model) == state
 
 
