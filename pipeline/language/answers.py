@@ -14,7 +14,7 @@ from ...features.inputs.frames import index_of, list_column, only_column, row_na
 from ...features.inputs.texts import is_stream, read_texts
 from ...models import PairTokenizer, resolve_device
 from ...models.checkpoint.text_tokens import load_tokenizer
-from ...validation import check_choice, check_int, invalid
+from ...validation import check_choice, check_flag, check_int, invalid
 from ...warning import warn_user
 from ..fine_tuning.progress import TrainingBar
 from .cloze import MaskedTexts, candidate_tokens, read_candidates
@@ -421,6 +421,7 @@ class LanguageAnswers:
         from ...models.language.masking import Masking
         from ...models.training.network import usual_torch
 
+        check_flag("verbose", self.verbose)
         checkpoint = self._checkpoint()
         objective = self._learned(checkpoint)
         unit: Objective = "causal" if objective == "causal" else "masked"

@@ -263,6 +263,13 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
                 "This LanguageModel is built from nothing by 'fit', and is not fitted yet: call"
                 f" fit(texts) first. Got architecture={self.architecture!r}."
             )
+        return self._given_checkpoint()
+
+    def _given_checkpoint(self) -> Checkpoint:
+        """Return the checkpoint of ``model_name``."""
+        if self.tokenizer is not None:
+            rule = "None without 'architecture': a checkpoint has its own tokenizer"
+            raise invalid("tokenizer", rule, self.tokenizer)
         return super()._checkpoint()
 
     def _directory(self) -> Path:
@@ -286,10 +293,7 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
     def _start(self, X: Any, seed: int) -> Iterator[Checkpoint]:
         """Yield the checkpoint that training begins with."""
         if self.architecture is None:
-            if self.tokenizer is not None:
-                rule = "None without 'architecture': a checkpoint has its own tokenizer"
-                raise invalid("tokenizer", rule, self.tokenizer)
-            yield super()._checkpoint()
+            yield self._given_checkpoint()
             return
         if str(self.model_name) != DEFAULT_MODEL:
             rule = "left out where 'architecture' builds a model from nothing"

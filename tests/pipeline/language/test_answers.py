@@ -15,10 +15,15 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, ShuffleSplit, cross_val_score
 
 from bertvectorizer import LanguageModel
-from bertvectorizer.errors import InvalidParameterError, InvalidTextError, UnsupportedModelError
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    InvalidTextError,
+    ModelIntegrityError,
+    UnsupportedModelError,
+)
 from bertvectorizer.pipeline.language import answers
 from tests.pipeline.language.test_cloze import save_roberta
-from tests.tiny import ModelFactory, save_with_head
+from tests.tiny import SIZE, ModelFactory, save_with_head
 from tests.training import TEXTS
 
 MASKED = ["the old [MASK] flew", "a [MASK] of the [MASK] .", "[MASK]"]
@@ -185,6 +190,16 @@ def test_questions_that_the_model_cannot_answer(
         LanguageModel(albert, device="cpu").next_sentence_probability(["a"], ["b"])
 
 
+def test_tokens_that_the_model_does_not_know(pretrained: Path, tmp_path: Path) -> None:
+    """A tokenizer of another model, with more tokens, is told apart by the first such text."""
+    directory = tmp_path / "mixed"
+    save_with_head(hf.AutoModelForMaskedLM, "bert", directory, vocab_size=SIZE - 1)
+    model = LanguageModel(directory, device="cpu")
+    assert model.score(TEXTS) < 0
+    with pytest.raises(ModelIntegrityError, match=r"'##z'.*tokenizer is of another model"):
+        model.score(["buzz"])
+
+
 @pytest.mark.parametrize(
     ("question", "error", "message"),
     [
@@ -196,6 +211,14 @@ def test_questions_that_the_model_cannot_answer(
         (lambda m: m.fill_mask("[MASK]", top_k=0), InvalidParameterError, "'top_k'"),
         (lambda m: m.fill_mask("[MASK]", top_k="5"), InvalidParameterError, "'top_k'"),
         (lambda m: m.fill_mask("[MASK]", targets="bat"), InvalidParameterError, "'targets'"),
+        (lambda m: m.set_params(tokenizer="other").score(TEXTS), InvalidParameterError, "own"),
+        (lambda m: m.set_params(verbose=1).score(TEXTS), InvalidParameterError, "'verbose'"),
+        (lambda m: m.set_params(max_length=1).score(TEXTS), InvalidParameterError, "'max_length'"),
+        (
+            lambda m: m.set_params(missing="no").fill_mask("[MASK]"),
+            InvalidParameterError,
+            "'missing'",
+        ),
         (lambda m: m.score("a bat"), InvalidTextError, "[text]"),
         (lambda m: m.score([]), InvalidTextError, "token to predict"),
         (lambda m: m.score([3]), InvalidTextError, "row 0"),
