@@ -78,7 +78,7 @@ class BertAnswerer(FineTunedEstimator):
     null_threshold : "auto" or float, default="auto"
         "No answer" is chosen if its score exceeds that of the best span by more than this. ``inf``
         always chooses a span where the context has one. ``"auto"`` is ``inf`` if all rows of `fit`
-        had an answer, as in SQuAD 1.1, and 0 otherwise.
+        had an answer, as in SQuAD 1.1, and 0 otherwise, also of a model that answers without `fit`.
     max_question_length : int, default=64
         Longest question in tokens. A longer one loses its end, with a warning in `fit`, and so does
         one that would take more than half of ``max_length``.
