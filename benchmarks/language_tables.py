@@ -1,7 +1,8 @@
-"""The tables of adapted language models, as Markdown."""
+"""The tables of language models, as Markdown."""
 
 from __future__ import annotations
 
+import math
 from statistics import median
 from typing import Any
 
@@ -95,3 +96,43 @@ def _spread(values: list[float]) -> str:
     """Return the median, and the least and the greatest of several."""
     middle = f"{median(values):.3f}"
     return f"{middle} ({min(values):.3f}–{max(values):.3f})" if len(values) > 1 else middle
+
+
+def from_nothing_table(result: dict[str, Any]) -> str:
+    """Return held-out losses by tokens seen."""
+    rows = result["loss"]["rows"]
+    machine = describe_machine(result["loss"]["machine"])
+    n_epochs = max(len(row["losses"]) for row in rows)
+    table = markdown(
+        ["held-out loss, nats a token", *(row["language"] for row in rows)],
+        [
+            ["all tokens alike", *(f"{row['uniform_loss']:.2f}" for row in rows)],
+            ["unigrams of the whole corpus", *(f"{row['unigram_loss']:.2f}" for row in rows)],
+            *(
+                [
+                    f"after {round((epoch + 1) * rows[0]['tokens'], -3):,} tokens",
+                    *(f"{row['losses'][epoch]:.2f}" for row in rows),
+                ]
+                for epoch in range(n_epochs)
+            ),
+            [
+                "perplexity: unigrams, network",
+                *(
+                    f"{math.exp(row['unigram_loss']):,.0f}, {math.exp(row['losses'][-1]):,.0f}"
+                    for row in rows
+                ),
+            ],
+            ["CPU seconds: vocabulary, training", *(_from_nothing_seconds(row) for row in rows)],
+            ["masked tokens of the held-out texts", *(f"{row['masked_tokens']:,}" for row in rows)],
+            ["`[UNK]` among the corpus", *(f"{row['unknown']:.2%}" for row in rows)],
+        ],
+    )
+    scores = next((row["sst2"] for row in rows if "sst2" in row), None)
+    if scores is None:
+        return f"{table}\n\n{machine}"
+    found = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+    return f"{table}\n\nAccuracy on SST-2: {found}.\n\n{machine}"
+
+
+def _from_nothing_seconds(row: Row) -> str:
+    return f"{row['vocabulary_seconds']:.0f}, {row['fit_seconds']:.0f}"

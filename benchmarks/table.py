@@ -15,7 +15,7 @@ from typing import Any
 from .answering_table import answering_table
 from .common import KINDS, RESULTS, ROOT
 from .fine_tuning_table import fine_tuning_table
-from .language_tables import adaptation_table, ulmfit_table
+from .language_tables import adaptation_table, from_nothing_table, ulmfit_table
 from .markdown import describe_machine, markdown
 from .significance_table import significance_table
 from .word_defaults_table import word_defaults_table
@@ -409,6 +409,19 @@ def busy_table(result: dict[str, Any]) -> str:
     )
 
 
+def elmo_table(result: dict[str, Any]) -> str:
+    """Return the table of ``benchmarks.elmo``."""
+    rows = [
+        [row["way"], _show(row["milliseconds_per_word"], ".2f"), _show(row["ratio"], ".2f")]
+        for row in result["rows"]
+    ]
+    return (
+        f"{describe_machine(result['machine'])} {result['texts']} sentences,"
+        f" {result['threads']} threads. Largest difference to bilm-tf:"
+        f" {result['distance']:.1e}.\n\n" + markdown(["way", "CPU ms a word", "of ours"], rows)
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "encode": encode_table,
     "encode-cuda": encode_table,
@@ -430,6 +443,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "answering": answering_table,
     "adaptation": adaptation_table,
     "ulmfit": ulmfit_table,
+    "language_models": from_nothing_table,
+    "elmo": elmo_table,
 }
 
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from bertvectorizer.models.elmo.options import read_options
+
+h5py = pytest.importorskip("h5py", reason="needs the extra elmo")
 
 OPTIONS: dict[str, Any] = {
     "lstm": {

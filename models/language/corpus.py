@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class Corpus:
     texts : iterable of str, or of sequences of str
         A sequence is a document of sentences; a str is a document of one. Lone surrogates are read
         as U+FFFD.
+    progress : callable, default=does nothing
+        Called with the number of tokens that were read since.
 
     Attributes
     ----------
@@ -61,7 +63,10 @@ class Corpus:
     """
 
     def __init__(
-        self, tokenizer: ModelTokenizer, texts: Iterable[str] | Iterable[Sequence[str]]
+        self,
+        tokenizer: ModelTokenizer,
+        texts: Iterable[str] | Iterable[Sequence[str]],
+        progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         lengths = [np.zeros(1, dtype=np.int64)]
         documents = array("q", [0])
@@ -72,6 +77,7 @@ class Corpus:
                 ids.append(found)
                 starts_word.append(starts)
                 lengths.append(counts)
+                progress(len(found))
             self.ids, self.starts_word = ids.finished(), starts_word.finished()
         self.offsets: NDArray[np.int64] = np.cumsum(np.concatenate(lengths))
         self.documents: NDArray[np.int64] = np.frombuffer(documents, dtype=np.int64)

@@ -67,13 +67,14 @@ class FitTasks:
 class TrainingBar:
     """Shows the share of a training that is done, its loss and the time left, if it is verbose.
 
-    ``end_epoch`` is called at the end of each epoch, and returns whether to stop.
+    With None as ``n_tokens`` it counts them. ``end_epoch`` is called at the end of each epoch, and
+    returns whether to stop.
     """
 
     def __init__(
         self,
         title: str,
-        n_tokens: int,
+        n_tokens: int | None,
         verbose: bool,
         n_epochs: int = 0,
         end_epoch: Callable[[TrainingResult], bool] = lambda _: False,
@@ -101,7 +102,7 @@ class TrainingBar:
         trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
-            if kind is None:
+            if kind is None and self._n_tokens is not None:
                 self._bar.update(self._n_tokens - self._bar.n)
             self._bar.close()
 

@@ -338,7 +338,9 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         read: Any = read_corpus
         if objective == "masked+next_sentence":
             read = read_corpus_documents
-        return Corpus(self._reader(checkpoint, objective), read(X, self.missing))
+        title = f"{type(self).__name__}, reading"
+        with TrainingBar(title, None, check_flag("verbose", self.verbose)) as bar:
+            return Corpus(self._reader(checkpoint, objective), read(X, self.missing), bar.step)
 
     def _reader(self, checkpoint: Checkpoint, objective: Objective) -> Any:
         """Return the tokenizer of texts, or of pairs of segments."""

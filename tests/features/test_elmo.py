@@ -41,6 +41,7 @@ from bertvectorizer.errors import (
     UnsupportedModelError,
 )
 from bertvectorizer.models.elmo.network import ElmoNetwork
+from bertvectorizer.models.network import encoder as encoder_module
 from bertvectorizer.pipeline.report.word_in_context import occurrences_in
 from tests.tiny_elmo import NumpyElmo, save_elmo
 
@@ -151,7 +152,8 @@ def test_a_store_tells_words_apart_and_gives_what_was_computed(
 
 
 @pytest.mark.numeric
-def test_a_text_depends_on_no_text_beside_it(elmo: Path) -> None:
+def test_a_text_depends_on_no_text_beside_it(elmo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "n_runners", lambda device: 2)  # batches side by side
     texts = [f"{'owl ' * (number % 7)}bat {number}" for number in range(40)]
     together = BertVectorizer(elmo, store=None, batch_tokens=30).fit_transform(texts)
     backward = BertVectorizer(elmo, store=None).fit_transform(texts[::-1])[::-1]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -17,7 +16,7 @@ from bertvectorizer.models.elmo.network import ElmoNetwork
 from bertvectorizer.models.elmo.options import find_options, read_options
 from bertvectorizer.models.elmo.weights import find_weights, read_weights
 from bertvectorizer.models.elmo.words import characters_of
-from tests.tiny_elmo import NumpyElmo, save_elmo
+from tests.tiny_elmo import NumpyElmo, h5py, save_elmo
 
 SENTENCES = [
     ["The", "bat", "hung", "from", "an", "old", "beam", ".", "The", "bat"],

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 
@@ -15,7 +14,7 @@ from bertvectorizer.errors import ModelIntegrityError, UnsafeModelError, Unsuppo
 from bertvectorizer.models.elmo import weights as weights_module
 from bertvectorizer.models.elmo.options import ElmoOptions, read_options
 from bertvectorizer.models.elmo.weights import check_weights, find_weights, read_weights
-from tests.tiny_elmo import changed_options, save_elmo
+from tests.tiny_elmo import changed_options, h5py, save_elmo
 
 BIAS = "RNN_1/RNN/MultiRNNCell/Cell1/LSTMCell/B"
 
@@ -31,8 +30,8 @@ def options(directory: Path) -> ElmoOptions:
     return read_options(path, json.loads(path.read_text()))
 
 
-def put(value: Any) -> Callable[[h5py.File], None]:
-    def change(file: h5py.File) -> None:
+def put(value: Any) -> Callable[[Any], None]:
+    def change(file: Any) -> None:
         del file[BIAS]
         if value is not None:
             file[BIAS] = value
@@ -40,20 +39,20 @@ def put(value: Any) -> Callable[[h5py.File], None]:
     return change
 
 
-def compressed(file: h5py.File) -> None:
+def compressed(file: Any) -> None:
     values = file[BIAS][()]
     del file[BIAS]
     file.create_dataset(BIAS, data=values, compression="lzf")
 
 
-def elsewhere(file: h5py.File) -> None:
+def elsewhere(file: Any) -> None:
     del file[BIAS]
     place = Path(file.filename).parent / "other.bin"
     place.write_bytes(bytes(4 * 48))
     file.create_dataset(BIAS, shape=(48,), dtype="f4", external=[(str(place), 0, 4 * 48)])
 
 
-def virtual(file: h5py.File) -> None:
+def virtual(file: Any) -> None:
     del file[BIAS]
     layout = h5py.VirtualLayout(shape=(48,), dtype="f4")
     layout[:] = h5py.VirtualSource("other.hdf5", "x", shape=(48,))
@@ -79,7 +78,7 @@ def virtual(file: h5py.File) -> None:
 def test_a_wrong_array_is_named(
     directory: Path,
     options: ElmoOptions,
-    change: Callable[[h5py.File], None],
+    change: Callable[[Any], None],
     kind: type[Exception],
     fault: str,
 ) -> None:

@@ -153,10 +153,13 @@ def test_documents_are_scored_by_models_of_next_sentences(pretrained: Path) -> N
     model = LanguageModel(
         pretrained, objective="masked+next_sentence", device="cpu", random_state=0
     ).fit(DOCUMENTS)
-    of_sentences = [model.log_likelihood(document).sum() for document in DOCUMENTS[:3]]
-    for X in (DOCUMENTS[:3], iter(DOCUMENTS[:3]), pd.DataFrame({"text": DOCUMENTS[:3]})):
-        np.testing.assert_allclose(model.log_likelihood(X), of_sentences, rtol=1e-5)
+    documents = [None, *DOCUMENTS[:2]]
+    expected = [np.nan, *(model.log_likelihood(document).sum() for document in DOCUMENTS[:2])]
+    for X in (documents, iter(documents), pd.DataFrame({"text": documents})):
+        np.testing.assert_allclose(model.log_likelihood(X), expected, rtol=1e-5)
     assert model.score(DOCUMENTS[:3]) < 0
+    with pytest.raises(InvalidTextError, match="single str"):
+        model.score("a bat")
     assert model.next_sentence_probability(TEXTS[:2], TEXTS[2:4]).shape == (2,)
 
 
