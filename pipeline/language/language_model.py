@@ -46,7 +46,9 @@ __all__ = ["LanguageModel"]
 
 _OBJECTIVES = ("auto", "masked", "masked+next_sentence", "causal")
 _FEWEST_TEXTS = 8  # whose similarities tell anything
-_LEAST_AGREEMENT = 0.9
+# Spearman's correlation on STS-B dev, 0.87 before, had fallen by 0.01 at an agreement of 0.78, by
+# 0.07 at 0.65, and by 0.14 at 0.42: benchmarks/README.md.
+_LEAST_AGREEMENT = 0.7
 _FEW_TOKENS = 10_000  # so few that by chance none may be masked
 _RATE_FROM_NOTHING = 2e-4  # of models of 768 units, in batches of a few thousand tokens
 
@@ -442,10 +444,11 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
                 "The last layer lost much of its space of sentence vectors: the rank correlation of"
                 f" the cosines between {space.n_texts} of the texts before and after training is"
                 f" {self.similarity_agreement_:.2f}, below {_LEAST_AGREEMENT}."
-                f" {short_repr(str(self.model_name))} was trained so that the cosines of similar"
-                " texts are high, which a language model does not keep. Read a layer below:"
-                " vectorizer(layers=-2). Or train for fewer 'epochs', at a lower 'learning_rate',"
-                " or adapt a checkpoint that was not trained on pairs of texts."
+                f" {short_repr(str(self.model_name))} was trained so that cosines tell which texts"
+                " mean the same, which a language model does not keep. For cosines, train for fewer"
+                " 'epochs' or at a lower 'learning_rate', or take the checkpoint as it was. For"
+                " features of a classifier, read a layer below, vectorizer(layers=-2), or adapt a"
+                " checkpoint that is not contrastive."
             )
         return self
 

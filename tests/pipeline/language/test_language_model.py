@@ -156,12 +156,12 @@ def test_a_lost_space_of_sentence_vectors_is_told(tiny_model: ModelFactory, tmp_
     base = tiny_model("bert", initializer_range=0.1)
     given = save_sentence_transformer(base, tmp_path / "given")
     assert model_of(given).fit(TEXTS).similarity_agreement_ > 0.95  # no warning, which is an error
-    hard = {"learning_rate": 3e-2, "epochs": 5}
+    hard = {"learning_rate": 6e-2, "epochs": 5}
     model = model_of(given, **hard)
     with pytest.warns(UserWarning, match=r"last layer.* is 0\.\d\d, below .*layers=-2") as caught:
         model.fit(TEXTS)
     assert caught[0].filename == __file__
-    assert 0 < model.similarity_agreement_ < 0.9
+    assert model.similarity_agreement_ < 0.6
     for other in (model_of(base, **hard), model_of(given, **hard)):
         other.fit(TEXTS if other.model_name == base else TEXTS[:4])
         assert not hasattr(other, "similarity_agreement_")
