@@ -47,27 +47,29 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelFactory:
     return make
 
 
+@pytest.fixture(scope="session")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each test gets directories; ``mktemp`` would list thousands of them each time."""
+    return tmp_path_factory.mktemp("directories")
+
+
 @pytest.fixture(autouse=True)
-def session_of_its_own(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def session_of_its_own(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test its own session store, so that no test depends on what another encoded."""
     from bertvectorizer.models.store.session_store import session_store
 
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("session")))
+    monkeypatch.setattr(tempfile, "tempdir", tempfile.mkdtemp(dir=directories))
     session_store.cache_clear()
 
 
 @pytest.fixture(autouse=True)
-def tables_of_its_own(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def tables_of_its_own(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test, and the processes it starts, its own directory for word vectors."""
     from huggingface_hub import constants
 
     from tests.files import forget_tables
 
-    directory = str(tmp_path_factory.mktemp("tables"))
+    directory = tempfile.mkdtemp(dir=directories)
     monkeypatch.setattr(constants, "HF_ASSETS_CACHE", directory)
     monkeypatch.setenv("HF_ASSETS_CACHE", directory)
     forget_tables()
