@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import transformers as hf
 from model2vec.distill import distill, distill_from_model
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from bertvectorizer import WordVectors, load_word_vectors
@@ -87,8 +89,29 @@ def distilled(directory: Path) -> tuple[Checkpoint, list[str], NDArray[np.float3
 
 
 @pytest.fixture(scope="module")
-def default(default_model_directory: Path) -> tuple[WordVectors, Any]:
-    """The table of the default model, and the model of model2vec's that it was made of."""
+def default(
+    default_model_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[WordVectors, Any]:
+    """The table of the default model, and the model of model2vec's that it was made of.
+
+    Of its 30,522 tokens 3,109 are kept, which is ten times faster: special ones, letters, the most
+    frequent words and pieces, and those that tests ask for.
+    """
+    directory = tmp_path_factory.mktemp("default") / "model"
+    shutil.copytree(default_model_directory, directory)
+    tokenizer = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
+    numbers = tokenizer["model"]["vocab"]
+    kept = [*range(104), *range(999, 4000)]
+    kept += [numbers[word] for word in ("stockholm", "sweden", "cairo", "egypt", "tea")]
+    tokens = dict(zip(numbers.values(), numbers, strict=True))
+    tokenizer["model"]["vocab"] = {tokens[number]: place for place, number in enumerate(kept)}
+    (directory / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    (directory / "vocab.txt").unlink()
+    weights = load_file(directory / "model.safetensors")
+    words = "embeddings.word_embeddings.weight"
+    save_file({**weights, words: weights[words][kept]}, directory / "model.safetensors")
+    config = json.loads((directory / "config.json").read_text()) | {"vocab_size": len(kept)}
+    (directory / "config.json").write_text(json.dumps(config))
     made = []
 
     def distill_and_keep(*arguments: Any, **options: Any) -> Any:
@@ -97,7 +120,7 @@ def default(default_model_directory: Path) -> tuple[WordVectors, Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("model2vec.distill.distill_from_model", distill_and_keep)
-        checkpoint, words, vectors = distilled(default_model_directory)
+        checkpoint, words, vectors = distilled(directory)
     return WordVectors(words, vectors, subwords=TokenSubwords(checkpoint, words, vectors)), made[0]
 
 
