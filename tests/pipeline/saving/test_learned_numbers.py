@@ -278,12 +278,16 @@ def test_numbers_that_do_not_fit_together_are_refused(kind: str, tmp_path: Path)
 @pytest.mark.parametrize("name", [name for name, _ in all_estimators()])
 def test_no_estimator_of_scikit_learn_is_refused(name: str) -> None:
     kind = dict(all_estimators())[name]
+    quick = {"n_estimators": 3, "max_iter": 20}
     small = np.abs(X[:30])
     for given in (small, sparse.csr_matrix(small), TEXTS * 5, COLORS[:30, None]):
         for target in (Y[:30], np.stack([Y[:30] % 2, Y[:30] // 2], axis=1)):
             with warnings.catch_warnings(action="ignore"):
                 try:
-                    estimator = kind().fit(given, target)
+                    estimator = kind()
+                    known = quick.keys() & estimator.get_params(deep=False)
+                    estimator.set_params(**{each: quick[each] for each in known})
+                    estimator.fit(given, target)
                 except (AttributeError, TypeError, ValueError):
                     continue  # it takes other parameters or inputs
                 check_learned_numbers(estimator)
