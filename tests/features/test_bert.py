@@ -127,19 +127,16 @@ def test_real_texts_give_what_sentence_transformers_gives(
     )
 
 
-def test_sick_relatedness_is_the_published_one(shared_data: Path) -> None:
-    """MTEB's figure for the default model on all 9,927 pairs; about ten seconds."""
-    files = [
-        shared_data / "sick" / f"SICK_{part}.txt" for part in ("train", "trial", "test_annotated")
-    ]
-    pairs = pd.concat([pd.read_csv(file, sep="\t", quoting=3) for file in files])
+def test_sick_relatedness_is_that_of_the_published_model(shared_data: Path) -> None:
+    """Of 500 pairs, by sentence-transformers; benchmarks/accuracy.py has MTEB's figure, of all."""
+    pairs = pd.read_csv(shared_data / "sick" / "SICK_trial.txt", sep="\t", quoting=3)
     one, other = np.split(
         BertVectorizer().transform(pd.concat([pairs["sentence_A"], pairs["sentence_B"]])), 2
     )
     cosine = pd.Series((one * other).sum(axis=1))
-    assert cosine.rank().corr(
-        pairs["relatedness_score"].reset_index(drop=True).rank()
-    ) == pytest.approx(0.7758246, abs=2e-4)
+    assert cosine.rank().corr(pairs["relatedness_score"].rank()) == pytest.approx(
+        0.7980054, abs=2e-4
+    )
 
 
 @pytest.fixture(scope="module")
