@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 
-import pytest
-
 import bertvectorizer
 from tests.processes import WATCH_SOCKETS, run_python
 
@@ -44,13 +42,6 @@ def outcome(work):
 )
 
 
-def printed(code: str) -> list[str]:
-    lines = run_python(
-        PROGRAM + code, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9"
-    ).splitlines()
-    return [line.strip() for line in lines]
-
-
 def test_every_estimator_that_names_a_model_is_found() -> None:
     assert {"BertVectorizer", "BertWordVectorizer", "BertSpanVectorizer", "StaticVectorizer"} <= {
         *ESTIMATORS
@@ -59,31 +50,30 @@ def test_every_estimator_that_names_a_model_is_found() -> None:
         assert "local_files_only" in inspect.signature(getattr(bertvectorizer, name)).parameters
 
 
-@pytest.mark.parametrize("flag", [True, False])
-def test_no_estimator_asks_the_hub(flag: bool) -> None:
+def test_nothing_asks_the_hub_that_is_told_not_to() -> None:
+    """Estimators, with and without the parameter, a table of words, and default features."""
     code = f"""
-for name in {ESTIMATORS}:
-    kind = getattr(bertvectorizer, name)
-    for parameter, model in {NAMING}.items():
-        if parameter in inspect.signature(kind).parameters:
-            estimator = kind(**{{parameter: model}}, local_files_only={flag})
-            rows = SPANS if "Span" in name else DOCUMENTS if "Word" in name else X
-            rows, y = (DOCUMENTS, TAGS) if "Tagger" in name else (rows, [0, 1])
-            outcome(lambda: estimator.fit(rows, y))
-outcome(lambda: bertvectorizer.load_word_vectors("distill:nobody/nothing", local_files_only={flag}))
-"""
-    expected = "closed" if flag else "opened asked"
-    assert printed(code) == [expected] * (len(ESTIMATORS) + 1)
-
-
-def test_no_default_feature_set_asks_the_hub() -> None:
-    code = """
+for flag in (True, False):
+    for name in {ESTIMATORS}:
+        kind = getattr(bertvectorizer, name)
+        for parameter, model in {NAMING}.items():
+            if parameter in inspect.signature(kind).parameters:
+                estimator = kind(**{{parameter: model}}, local_files_only=flag)
+                rows = SPANS if "Span" in name else DOCUMENTS if "Word" in name else X
+                rows, y = (DOCUMENTS, TAGS) if "Tagger" in name else (rows, [0, 1])
+                outcome(lambda: estimator.fit(rows, y))
+    outcome(
+        lambda: bertvectorizer.load_word_vectors("distill:nobody/nothing", local_files_only=flag)
+    )
 for name, features in bertvectorizer.default_features(
     model_name="nobody/nothing", local_files_only=True
 ).items():
     if name.startswith(("BERT", "distilled")):
         outcome(lambda: features.fit(X))
 """
-    lines = printed(code)
-    assert len(lines) > 5
-    assert set(lines) == {"closed"}
+    printed = run_python(PROGRAM + code, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
+    lines, n = [line.strip() for line in printed.splitlines()], len(ESTIMATORS) + 1
+    assert lines[:n] == ["closed"] * n
+    assert lines[n : 2 * n] == ["opened asked"] * n
+    assert len(lines[2 * n :]) > 5
+    assert set(lines[2 * n :]) == {"closed"}

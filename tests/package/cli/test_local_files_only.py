@@ -39,8 +39,9 @@ def run(line):
         print(line, end.code, "opened" if opened else "closed")
 """
 )
-# A model that is nowhere: what is not told to look on this machine alone asks for it.
-NOWHERE = (
+# A model that is nowhere: what is not told to look on this machine alone asks for it. Then one that
+# is here.
+PROGRAM = (
     START
     + """
 def bert(kind, **parameters):
@@ -55,17 +56,12 @@ save(bert(BertWordVectorizer, tokenizer="[a-z]+"), "words")
 save(bert(BertSpanVectorizer), "spans")
 save(distilled, "distilled")
 save(FeatureUnion([("distilled", distilled)]), "union")
-for line in sys.argv[1:]:
+model, nowhere, here = sys.argv[1], *map(eval, sys.argv[2:])
+for line in nowhere:
     run(f"{line}|--local-files-only")
     run(line)
-"""
-)
-HERE = (
-    START
-    + """
-model = Path(sys.argv[1])
 save(BertSpanVectorizer(model).fit(table[["text", "word"]]), "spans")
-for line in sys.argv[2:]:
+for line in here:
     run(line)
 """
 )
@@ -90,27 +86,15 @@ COMMANDS_OF_DISTILL = (
 ONLINE = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}
 
 
-def test_no_command_asks_for_a_model_that_is_nowhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    commands = COMMANDS + (COMMANDS_OF_DISTILL if can_distill() else ())
-    printed = run_python(NOWHERE, *commands, **ONLINE).splitlines()
-    assert [line for line in printed if line.endswith(("opened", "closed"))] == [
-        line
-        for command in commands
-        for line in (f"{command}|--local-files-only 2 closed", f"{command} 2 opened")
-    ]
-
-
-def test_no_command_opens_a_socket_for_what_is_here(
+def test_no_command_opens_a_socket_that_need_not(
     tiny_model: ModelFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    model = tiny_model("bert")
+    nowhere = COMMANDS + (COMMANDS_OF_DISTILL if can_distill() else ())
+    model = str(tiny_model("bert"))
     more = f"--model|{model}|--store|kept.sqlite"
     distilled = "--features|distilled words|" if can_distill() else ""
-    commands = [
+    here = [
         f"{command}{option}"
         for option in ("|--local-files-only", "")
         for command in (
@@ -121,8 +105,10 @@ def test_no_command_opens_a_socket_for_what_is_here(
             f"predict|spans.skops|{TABLE}|-o|out.csv",
         )
     ]
-    commands += [f"store|{command}|kept.sqlite" for command in ("info", "verify", "clear")]
-    printed = run_python(HERE, model, *commands, **ONLINE).splitlines()
+    here += [f"store|{command}|kept.sqlite" for command in ("info", "verify", "clear")]
+    printed = run_python(PROGRAM, model, nowhere, here, **ONLINE).splitlines()
     assert [line for line in printed if line.endswith(("opened", "closed"))] == [
-        f"{command} 0 closed" for command in commands
-    ]
+        line
+        for command in nowhere
+        for line in (f"{command}|--local-files-only 2 closed", f"{command} 2 opened")
+    ] + [f"{command} 0 closed" for command in here]
