@@ -91,12 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except OSError as error:
             if error.filename is not None:  # not of a stream
                 raise
-            code = _drop_output(error)
+            _drop_output()
+            code = _fault_of_output(error)
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        code = _drop_output(error)
+        _drop_output()
+        code = code if code == 2 else _fault_of_output(error)  # one line says what was wrong
     sys.exit(code or 0)
 
 
@@ -105,11 +107,15 @@ def _fail(message: str) -> int:
     return 2
 
 
-def _drop_output(error: OSError) -> int:
+def _drop_output() -> None:
     """Drop what is left for standard output, or Python would try again as it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+def _fault_of_output(error: OSError) -> int:
+    """Say that standard output cannot be written; the exit code."""
     if isinstance(error, BrokenPipeError):  # the reader wants no more, which is no fault
         return 1
     return _fail(f"Standard output cannot be written: {error.strerror or error}.")
