@@ -389,11 +389,11 @@ BOMBS = {
         "expands to more than 100 times its size",
     ),
     "bzip2": (
-        lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_BZIP2, times=300),
+        lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_BZIP2, times=30),
         "is compressed by another method than Deflate",
     ),
     "lzma": (
-        lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_LZMA, times=300),
+        lambda: zip_bytes(b"\n" * MEGABYTE, zipfile.ZIP_LZMA, times=30),
         "is compressed by another method than Deflate",
     ),
     "text header": (lambda: b"1000000000000 300\ntea 1 2\n", "promises 1,000,000,000,000 words"),
