@@ -6,12 +6,17 @@ process has died. A suite that hangs is ended by ``faulthandler_timeout`` in pyp
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +32,89 @@ sys.addaudithook(watch)
 """
 
 
+PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
+# What fork_server.py can change after its imports; another variable needs a fresh process.
+LATE_VARIABLES = {"TMPDIR"}
+THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+class ForkServer:
+    """An interpreter that has imported what takes seconds, and forks others, see fork_server.py."""
+
+    def __init__(self) -> None:
+        self.adopt = ctypes.CDLL(None).prctl
+        self.connection, other = socket.socketpair()
+        with other:
+            script = Path(__file__).with_name("fork_server.py")
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "error", script, str(other.fileno())],
+                env=os.environ | THREADS,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[other.fileno()],
+            )
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        """End the server, which the end of the connection tells that the tests are done."""
+        self.connection.close()
+        self.process.wait()
+
+    def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
+        """Start an interpreter, as a child of this process, and return its number."""
+        message = json.dumps(request).encode()
+        self.adopt(PR_SET_CHILD_SUBREAPER, 1)
+        socket.send_fds(self.connection, [len(message).to_bytes(8)], descriptors)
+        self.connection.sendall(message)
+        number = self.connection.recv(8)
+        self.adopt(PR_SET_CHILD_SUBREAPER, 0)
+        assert number, "the fork server has ended"
+        return int.from_bytes(number)
+
+
+fork_server = cache(ForkServer)
+
+
 class Process(subprocess.Popen[str]):
     """``Process(*arguments of Python, **environment)``; it is killed at the end of its with block.
 
     Its standard error goes to a file, so that it never blocks on a full pipe. It can wait for this
-    process by reading a line, and then does not outlive it.
+    process by reading a line, and then does not outlive it. It has imported large libraries
+    already, which takes seconds, unless it is to be ``fresh``, or has a variable in its environment
+    that they read.
     """
 
-    def __init__(self, *arguments: object, cwd: Path | None = None, **environment: object) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        cwd: Path | None = None,
+        fresh: bool = False,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        **environment: object,
+    ) -> None:
         self._error_file = tempfile.TemporaryFile()  # noqa: SIM115
-        settings = {"OMP_NUM_THREADS": "1"} | {
-            name: str(value) for name, value in environment.items()
-        }
+        self._fresh = fresh or sys.platform != "linux" or not environment.keys() <= LATE_VARIABLES
+        settings = THREADS | {name: str(value) for name, value in environment.items()}
         super().__init__(
             [sys.executable, *map(str, arguments)],
             cwd=cwd,
             env=os.environ | settings,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
             stderr=self._error_file,
             text=True,
         )
+
+    def _execute_child(self, args: Any, *settings: Any, **more: Any) -> None:  # type: ignore[override]
+        """Start the program; its environment and descriptors are where `Popen` has them."""
+        cwd, environment, descriptors = settings[4], settings[5], settings[9:15]
+        if self._fresh:
+            super()._execute_child(args, *settings, **more)  # type: ignore[misc]
+            return
+        request = {"arguments": args[1:], "cwd": str(cwd or Path.cwd()), "environment": environment}
+        self.pid = fork_server().fork(request, [descriptors[0], descriptors[3], descriptors[5]])
+        self._child_created = True
+        self._close_pipe_fds(*descriptors)  # type: ignore[attr-defined]
 
     def __exit__(self, *error: Any) -> None:
         self.kill()
@@ -81,7 +148,10 @@ class Process(subprocess.Popen[str]):
 
 
 def run_python(code: str, *arguments: object, **environment: Any) -> str:
-    """Run code in a process of its own, with warnings as errors, and return what it prints."""
+    """Run code in a process of its own, with warnings as errors, and return what it prints.
+
+    ``environment`` may have ``fresh``, see `Process`.
+    """
     with Process("-W", "error", "-c", code, *arguments, **environment) as process:
         return process.finish()
 

@@ -348,7 +348,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     program = (
         f"import bertvectorizer, sys; print([name for name in {HEAVY} if name in sys.modules])"
     )
-    assert run_python(program).strip() == "[]"
+    assert run_python(program, fresh=True).strip() == "[]"
 
 
 def test_help_needs_no_network_code() -> None:
@@ -358,7 +358,7 @@ def test_help_needs_no_network_code() -> None:
         "try:\n    main()\nexcept SystemExit: pass\n"
         f"print([name for name in {HEAVY[:2]} if name in sys.modules])"
     )
-    assert run_python(program).splitlines()[-1] == "[]"
+    assert run_python(program, fresh=True).splitlines()[-1] == "[]"
 
 
 def test_names_of_the_front_door_load_when_they_are_requested() -> None:
@@ -419,7 +419,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], s
         "import sys; from setuptools import build_meta as b; out = sys.argv[1]; b.build_sdist(out);"
         " b.build_wheel(out)"
     )
-    with Process("-c", program, out, cwd=copy) as process:
+    with Process("-c", program, out, cwd=copy, fresh=True) as process:
         process.finish()
     (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive, tarfile.open(sdist) as tarball:

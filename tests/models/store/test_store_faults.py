@@ -112,7 +112,7 @@ PRELUDE = "\n".join(
 @pytest.fixture
 def run_script() -> Callable[..., str]:
     """``run_script(code, path)`` runs a fresh interpreter that has the helpers above."""
-    return lambda code, *arguments: run_python(PRELUDE + code, *arguments)
+    return lambda code, *arguments, **more: run_python(PRELUDE + code, *arguments, **more)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_children_need_no_torch(run_script: Callable[..., str], path: Path) -> N
         "fetch(EmbeddingStore(path), ['a', 'b'])\nprint({'torch', 'transformers', 'sklearn',"
         " 'pandas'} & set(sys.modules))"
     )
-    assert run_script(code, path).strip() == "set()"
+    assert run_script(code, path, fresh=True).strip() == "set()"
 
 
 KILLED = """

@@ -267,7 +267,7 @@ sys.meta_path.insert(0, Interrupting())
 from bertvectorizer.__main__ import main
 main()
 """
-    with Process("-c", code, cwd=tmp_path) as process:
+    with Process("-c", code, cwd=tmp_path, fresh=True) as process:
         assert process.finish(expect=130) == ""
         assert process.error_output == "Interrupted.\n"
 
@@ -293,6 +293,6 @@ def test_the_installed_command_does_the_same(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("bertvectorizer")
     if not script.exists():
         pytest.skip("the package's command is not installed beside this interpreter")
-    with Process(script, "--version", cwd=tmp_path) as process:
+    with Process(script, "--version", cwd=tmp_path, fresh=True) as process:
         assert process.finish() == f"bertvectorizer {bertvectorizer.__version__}\n"
         assert process.error_output == ""

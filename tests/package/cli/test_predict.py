@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -88,29 +87,28 @@ def test_standard_input_and_output(kind: str, trained: Path, table: Path, run: R
         frame.to_excel(source, index=False)
     else:
         frame.to_json(source, orient="records", lines=True)
-    command = [sys.executable, "-m", "bertvectorizer", "predict", str(trained)]
-    piped = subprocess.run(
-        [*command, "-", "-o", "-"], input=source.read_bytes(), capture_output=True, check=True
-    )
-    assert piped.stderr == b"10 rows written to standard output\n"
-    output = table.with_name("out.csv")
+    command = ["-m", "bertvectorizer", "predict", trained, "-", "-o", "-"]
+    output, piped = table.with_name("out.csv"), table.with_name("piped.csv")
+    with (
+        source.open("rb") as stdin,
+        piped.open("wb") as stdout,
+        Process(*command, stdin=stdin, stdout=stdout) as process,
+    ):
+        process.finish()
+        assert process.error_output == "10 rows written to standard output\n"
     assert run("predict", trained, source, "-o", output).code == 0
-    assert piped.stdout == output.read_bytes()
+    assert piped.read_bytes() == output.read_bytes()
 
 
 def test_a_reader_that_stops_is_no_traceback(trained: Path, tmp_path: Path) -> None:
     table = tmp_path / "long.csv"
     table.write_text("text\n" + "the old bat flew\n" * 20_000, encoding="utf-8")
-    command = [sys.executable, "-m", "bertvectorizer", "predict", str(trained), str(table)]
-    with subprocess.Popen(
-        [*command, "-o", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with Process("-m", "bertvectorizer", "predict", trained, table, "-o", "-") as process:
+        process.read_line()
         assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
         process.stdout.close()
-        assert b"rror" not in process.stderr.read()
-    assert process.returncode == 1
+        assert process.wait() == 1
+        assert "rror" not in process.error_output
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals end processes at once there")
@@ -152,10 +150,13 @@ def test_standard_output_that_is_full_is_one_line(
     words: list[str], trained: Path, table: Path
 ) -> None:
     words = ["predict", str(trained), str(table), "-o", "-"] if words == ["predict"] else words
-    command = [sys.executable, "-m", "bertvectorizer", *words]
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert_one_line(Result(done.returncode, "", done.stderr), "No space left on device")
+    with (
+        open("/dev/full", "wb") as full,
+        Process("-m", "bertvectorizer", *words, stdout=full) as process,
+    ):
+        process.finish(expect=2)
+        result = Result(2, "", process.error_output)
+    assert_one_line(result, "No space left on device")
 
 
 def test_an_interrupt_is_one_line(

@@ -89,7 +89,7 @@ for file in sorted(pathlib.Path().iterdir()):
     numpy.save(file.name + ".npy", found)
 """
     arguments = ("-W", "error", "-c", code, repr((NEW, PAIRS)))
-    with Process(*arguments, cwd=tmp_path, OMP_WAIT_POLICY="PASSIVE") as process:
+    with Process(*arguments, cwd=tmp_path) as process:
         process.finish()
     predicted = sorted(tmp_path.glob("*.npy"))
     assert len(predicted) == len(estimators) + 2
