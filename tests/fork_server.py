@@ -49,10 +49,16 @@ def next_request(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     return json.loads(text), descriptors
 
 
+def fork() -> int:
+    """Fork; Python 3.12 and newer would warn of the threads that imported libraries have."""
+    with warnings.catch_warnings(action="ignore"):
+        return os.fork()
+
+
 def fork_child_of(parent: int, descriptors: list[int]) -> bool:
     """Fork a process that the tests, our parent, adopt; whether this is the new process."""
-    if (between := os.fork()) == 0:
-        if os.fork():
+    if (between := fork()) == 0:
+        if fork():
             os._exit(0)
         while os.getppid() != parent:
             time.sleep(0.0005)
