@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import json
 import os
 import random
@@ -76,14 +77,15 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
         os.close(descriptor)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         before = getattr(sys, name)
-        stream = open(  # noqa: SIM115
-            number,
-            "w" if number else "r",
-            encoding=before.encoding,
-            errors=before.errors,
-            closefd=False,
+        unbuffered = 0 if before.write_through else -1  # by PYTHONUNBUFFERED
+        mode, size = ("wb", unbuffered) if number else ("rb", -1)
+        stream = io.TextIOWrapper(
+            open(number, mode, size, closefd=False),  # noqa: SIM115
+            before.encoding,
+            before.errors,
+            line_buffering=before.line_buffering,
+            write_through=before.write_through,
         )
-        stream.reconfigure(line_buffering=name == "stderr")
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     os.chdir(request["cwd"])

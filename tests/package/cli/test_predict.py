@@ -152,7 +152,7 @@ def test_standard_output_that_is_full_is_one_line(
     words = ["predict", str(trained), str(table), "-o", "-"] if words == ["predict"] else words
     with (
         open("/dev/full", "wb") as full,
-        Process("-m", "bertvectorizer", *words, stdout=full) as process,
+        Process("-m", "bertvectorizer", *words, stdout=full, PYTHONUNBUFFERED="") as process,
     ):
         process.finish(expect=2)
         result = Result(2, "", process.error_output)
