@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
 from bertvectorizer import BertVectorizer, LanguageModel, train_wordpiece
 from bertvectorizer.models import TextTokenizer, open_checkpoint
 from bertvectorizer.models.checkpoint.text_tokens import load_tokenizer
 from bertvectorizer.models.language.corpus import Corpus
-from bertvectorizer.models.language.initial import read_tokenizer
-from bertvectorizer.models.language.masking import Masking
-from bertvectorizer.models.language.network import language_network
-from bertvectorizer.models.language.objectives import MaskedData
-from bertvectorizer.models.language.sequences import TextSequences
+from bertvectorizer.models.language.initial import read_tokenizer, write_initial_model
+from bertvectorizer.models.language.likelihood import MaskedGroups
 
 from .common import RESULTS, machine, parser
 from .cpu_seconds import timed
@@ -57,34 +53,28 @@ def paragraphs(path: Path, limit: int | None) -> tuple[list[str], list[str]]:
     return lines[:first], lines[first:]
 
 
-def unigram_loss(model: LanguageModel, train: list[str], held: list[str]) -> dict[str, float]:
-    """Return the loss of unigrams on the masked tokens of ``fit``'s validation.
+def unigrams(tokenizer: Path, train: list[str], held: list[str], length: int) -> dict[str, Any]:
+    """Return the loss of unigrams on the tokens that `LanguageModel.score` masks.
 
-    A token has the probability of its count in the training texts plus one. ``loss_again`` is that
-    of the network under the same masks, which must be that of ``fit``.
+    A token has the probability of its count in the training texts plus one.
     """
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = open_checkpoint(model.save_pretrained(Path(folder) / "model"))
-        reader = TextTokenizer(checkpoint, load_tokenizer(checkpoint), "", model.max_length)
-        seed = int(check_random_state(model.random_state).randint(1 << 31))
-        sequences = TextSequences(Corpus(reader, held), reader)
-        data = MaskedData(sequences, Masking.of(reader, seed=seed))
-        targets = data.prepare(np.arange(len(data.n_tokens))).targets
-        ids = Corpus(reader, train).ids
-        ordinary = reader.ordinary_ids
-        counts = np.bincount(ids, minlength=len(reader.is_special))[ordinary] + 1.0
-        log = np.full(len(reader.is_special), np.nan)
-        log[ordinary] = np.log(counts / counts.sum())
-        network = language_network(
-            checkpoint, torch.device("cpu"), "masked", n_trained_layers=None, dropout=0.0, seed=0,
-            needs_depths=False,
-        )  # fmt: skip
-        return {
-            "unigram_loss": float(-log[targets].mean()),
-            "masked_tokens": len(targets),
-            "loss_again": data.mean_loss(network),
-            "unknown": float(np.mean(reader.is_special[ids])),
-        }
+        size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+        write_initial_model(Path(folder), size, read_tokenizer(tokenizer), max_length=length)
+        checkpoint = open_checkpoint(folder)
+        reader = TextTokenizer(checkpoint, load_tokenizer(checkpoint), "", length)
+    masked = MaskedGroups(Corpus(reader, held), reader, first_alone=True)
+    targets = masked.prepare(np.arange(len(masked.n_tokens))).targets
+    ids = Corpus(reader, train).ids
+    counts = np.bincount(ids, minlength=len(reader.is_special)) + 1.0
+    counts[reader.is_special] = 0
+    return {
+        "unigram_loss": float(-np.log(counts[targets] / counts.sum()).mean()),
+        "uniform_loss": math.log(len(reader.ordinary_ids)),
+        "masked_tokens": len(targets),
+        "corpus_tokens": len(ids),
+        "unknown": float(np.mean(reader.is_special[ids])),
+    }
 
 
 def sentiment(data: Path, model: LanguageModel, n_rows: int) -> dict[str, float]:
@@ -108,61 +98,65 @@ def sentiment(data: Path, model: LanguageModel, n_rows: int) -> dict[str, float]
     return {**scores, "TF-IDF": tfidf.fit(texts, labels).score(X_test, y_test)}
 
 
-def measurements(options: argparse.Namespace) -> Iterator[Measurement]:
-    """Held-out loss by tokens seen."""
+def measurements(options: argparse.Namespace, language: str) -> Iterator[Measurement]:
+    """Yield what to measure: unigrams, then networks by the number of their tokens."""
+    train, held = paragraphs(options.data / CORPORA[language], options.limit)
+    held = held[:: math.ceil(len(held) / options.held_out)]
+    vocabulary = partial(train_wordpiece, train, options.vocab_size)
+    tokenizer, vocabulary_seconds = timed(vocabulary)
 
-    def measure(language: str) -> dict[str, Any]:
-        train, held = paragraphs(options.data / CORPORA[language], options.limit)
-        held = held[:: math.ceil(len(held) / options.held_out)]
-        directory, vocabulary_seconds = timed(lambda: train_wordpiece(train, options.vocab_size))
-        tokenizer = read_tokenizer(directory)
-        chosen, n_tokens = [], 0
+    def measure_unigrams() -> dict[str, Any]:
+        found = unigrams(tokenizer, train, held, options.max_length)
+        return {**found, "vocabulary_seconds": vocabulary_seconds}
+
+    def measure(n_wanted: int) -> dict[str, Any]:
+        """Train once on each of so many tokens of paragraphs."""
+        count = read_tokenizer(tokenizer)
+        texts, n_tokens = [], 0
         for row in np.random.default_rng(0).permutation(len(train)).tolist():
-            if n_tokens >= options.tokens:
+            if n_tokens >= n_wanted:
                 break
-            chosen.append(train[row])
-            n_tokens += len(tokenizer.encode(train[row], add_special_tokens=False))
+            texts.append(train[row])
+            n_tokens += len(count.encode(train[row], add_special_tokens=False))
         model = LanguageModel(
             architecture=options.architecture,
-            tokenizer=directory,
+            tokenizer=tokenizer,
             max_length=options.max_length,
-            epochs=options.epochs,
             batch_size=options.batch_size,
             learning_rate=options.learning_rate,
+            mask_probability=options.mask_probability,
             dropout=0.0,
             random_state=0,
             device="cpu",
         )
-        _, seconds = timed(lambda: model.fit(chosen, X_val=held))
-        more = (
-            {"sst2": sentiment(options.data, model, options.rows)} if language == "English" else {}
-        )
-        return {
-            "texts": len(chosen),
-            "tokens": n_tokens,
-            "vocabulary": len(tokenizer),
-            "vocabulary_seconds": vocabulary_seconds,
-            "fit_seconds": seconds,
-            "uniform_loss": math.log(len(tokenizer)),
-            "losses": [-score for score in model.validation_scores_],
-            **unigram_loss(model, train, held),
-            **more,
-        }
+        _, seconds = timed(lambda: model.fit(texts))
+        row = {"texts": len(texts), "found": n_tokens, "seconds": seconds}
+        row["loss"] = -model.score(held)
+        if language == "English" and n_wanted == max(options.tokens):
+            row["sst2"] = sentiment(options.data, model, options.rows)
+        return row
 
-    for language in CORPORA:
-        yield Measurement({"language": language}, partial(measure, language))
+    yield Measurement({"language": language, "tokens": 0}, measure_unigrams)
+    for n_tokens in options.tokens:
+        key = {"language": language, "tokens": n_tokens}
+        yield Measurement(key, partial(measure, n_tokens))
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run what the result file lacks."""
     known = parser(__doc__)
+    known.add_argument(
+        "--languages", nargs="+", choices=CORPORA, default=list(CORPORA), help="what to run"
+    )
     known.add_argument("--architecture", default="bert-mini", help="the network")
     known.add_argument("--vocab-size", type=int, default=8000)
     known.add_argument("--max-length", type=int, default=64, help="tokens of a sequence")
-    known.add_argument("--tokens", type=int, default=400_000, help="tokens of an epoch")
-    known.add_argument("--epochs", type=int, default=4)
-    known.add_argument("--batch-size", type=int, default=8)
-    known.add_argument("--learning-rate", type=float, default=1e-3)
+    known.add_argument(
+        "--tokens", nargs="+", type=int, default=[250_000, 500_000, 1_000_000, 2_000_000]
+    )
+    known.add_argument("--batch-size", type=int, default=8, help="sequences")
+    known.add_argument("--learning-rate", type=float, default=2e-3)
+    known.add_argument("--mask-probability", type=float, default=0.4, help="in training")
     known.add_argument("--held-out", type=int, default=400, help="held-out paragraphs")
     known.add_argument("--rows", type=int, default=2000, help="training rows of SST-2")
     known.add_argument(
@@ -178,12 +172,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
     settings = {
         name: value
         for name, value in vars(options).items()
-        if name not in ("data", "name", "again")
+        if name not in ("data", "name", "again", "languages", "tokens")
     }
     facts = {"machine": machine(), "settings": {**settings, "threads": 1}}
     if options.again:
         results.drop("loss")
-    for key, run in measurements(options):
+    for key, run in chain.from_iterable(measurements(options, each) for each in options.languages):
         if not results.has("loss", key):
             row = {**key, **run()}
             print(f"    {row}", file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from statistics import median
 from typing import Any
 
@@ -99,40 +98,40 @@ def _spread(values: list[float]) -> str:
 
 
 def from_nothing_table(result: dict[str, Any]) -> str:
-    """Return held-out losses by tokens seen."""
-    rows = result["loss"]["rows"]
-    machine = describe_machine(result["loss"]["machine"])
-    n_epochs = max(len(row["losses"]) for row in rows)
-    table = markdown(
-        ["held-out loss, nats a token", *(row["language"] for row in rows)],
-        [
-            ["all tokens alike", *(f"{row['uniform_loss']:.2f}" for row in rows)],
-            ["unigrams of the whole corpus", *(f"{row['unigram_loss']:.2f}" for row in rows)],
-            *(
-                [
-                    f"after {round((epoch + 1) * rows[0]['tokens'], -3):,} tokens",
-                    *(f"{row['losses'][epoch]:.2f}" for row in rows),
-                ]
-                for epoch in range(n_epochs)
-            ),
-            [
-                "perplexity: unigrams, network",
-                *(
-                    f"{math.exp(row['unigram_loss']):,.0f}, {math.exp(row['losses'][-1]):,.0f}"
-                    for row in rows
-                ),
-            ],
-            ["CPU seconds: vocabulary, training", *(_from_nothing_seconds(row) for row in rows)],
-            ["masked tokens of the held-out texts", *(f"{row['masked_tokens']:,}" for row in rows)],
-            ["`[UNK]` among the corpus", *(f"{row['unknown']:.2%}" for row in rows)],
-        ],
-    )
-    scores = next((row["sst2"] for row in rows if "sst2" in row), None)
-    if scores is None:
-        return f"{table}\n\n{machine}"
-    found = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-    return f"{table}\n\nAccuracy on SST-2: {found}.\n\n{machine}"
+    """Return held-out losses by tokens seen, beside those of unigrams."""
+    rows, machine = result["loss"]["rows"], describe_machine(result["loss"]["machine"])
+    languages = list(dict.fromkeys(row["language"] for row in rows))
+    found = {(row["language"], row["tokens"]): row for row in rows}
+    lines = [
+        [name, *(_of(found, (language, 0), form, field) for language in languages)]
+        for name, form, field in (
+            ("all tokens alike", ".2f", "uniform_loss"),
+            ("unigrams of the whole corpus", ".2f", "unigram_loss"),
+        )
+    ]
+    for n_tokens in sorted({row["tokens"] for row in rows} - {0}):
+        cells = [
+            f"{_of(found, (language, n_tokens), '.2f', 'loss')}"
+            f" ({_of(found, (language, n_tokens), ',.0f', 'seconds')} s)"
+            for language in languages
+        ]
+        lines.append([f"{n_tokens:,} tokens", *cells])
+    lines += [
+        [name, *(_of(found, (language, 0), form, field) for language in languages)]
+        for name, form, field in (
+            ("vocabulary, CPU s", ",.0f", "vocabulary_seconds"),
+            ("tokens of the corpus", ",d", "corpus_tokens"),
+            ("of these `[UNK]`", ".2%", "unknown"),
+            ("masked tokens of the loss", ",d", "masked_tokens"),
+        )
+    ]
+    table = markdown(["held-out loss, nats a token", *languages], lines)
+    scores = [row["sst2"] for row in rows if "sst2" in row]
+    if scores:
+        accuracies = ", ".join(f"{name} {score:.3f}" for name, score in scores[-1].items())
+        table += f"\n\nAccuracy on SST-2: {accuracies}."
+    return f"{table}\n\n{machine}"
 
 
-def _from_nothing_seconds(row: Row) -> str:
-    return f"{row['vocabulary_seconds']:.0f}, {row['fit_seconds']:.0f}"
+def _of(found: dict[Any, Row], key: tuple[str, int], form: str, field: str) -> str:
+    return format(found[key][field], form) if key in found else "–"
