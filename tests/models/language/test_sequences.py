@@ -132,6 +132,17 @@ def test_true_neighbours_follow_each_other_and_no_text_is_lost(checkpoint: Check
     assert read == set(range(len(whole)))
 
 
+def test_pairs_that_are_cut_fill_the_sequence(checkpoint: Checkpoint) -> None:
+    tokenizer = PairTokenizer(checkpoint, load_tokenizer(checkpoint), max_length=16)
+    corpus = Corpus(tokenizer, [["a b c d"] * 4] * 2)  # 16 tokens for a room of 13
+    pairs = SegmentPairs(corpus, tokenizer, seed=0)
+    counts: set[tuple[int, ...]] = set()
+    for epoch in range(40):
+        pairs.draw(epoch)
+        counts |= {tuple(each) for each in pairs._counts[pairs._labels == 0].tolist()}
+    assert counts == {(4, 9), (7, 6), (9, 4)}  # the longer one loses tokens, the second if equal
+
+
 def test_draws_do_not_depend_on_the_batch_and_return_by_epoch(checkpoint: Checkpoint) -> None:
     tokenizer = PairTokenizer(checkpoint, load_tokenizer(checkpoint), max_length=16)
     corpus = Corpus(tokenizer, documents([12, 8, 20]))
