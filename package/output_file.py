@@ -65,6 +65,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 def new_directory(directory: str | Path) -> Path:
     """Return the path of a directory that can be written, or raise if something is there."""
+    if not isinstance(directory, (str, os.PathLike)):
+        raise invalid("directory", "the path of a new or empty directory", directory)
     path = Path(directory).expanduser().resolve()
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise invalid("directory", "the path of a new or empty directory", str(directory))

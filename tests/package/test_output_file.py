@@ -113,5 +113,8 @@ def test_a_directory_appears_when_it_is_finished(tmp_path: Path) -> None:
         (draft / "a.txt").touch()
         assert not path.exists()
     assert [file.name for file in path.iterdir()] == ["a.txt"]
-    with pytest.raises(InvalidParameterError, match="'directory' parameter must be the path of a"):
-        new_directory(path)
+    for wrong in (path, 3):
+        with pytest.raises(
+            InvalidParameterError, match="'directory' parameter must be the path of"
+        ):
+            new_directory(wrong)  # type: ignore[arg-type]
