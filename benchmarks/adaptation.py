@@ -55,7 +55,7 @@ LABELLED: dict[str, Callable[[Path], tuple[list[str], list[Any]]]] = {
     "tass": lambda data: tass(data, "dev"),
     "sst2": lambda data: sst2(data, "test"),
 }
-COMPARED = (("tass", 2400, 2, {}), ("sst2", 2400, 1, {}), ("tass", 2400, 2, ULMFIT))
+COMPARED = (("tass", 2400, 2, ULMFIT), ("tass", 2400, 2, {}), ("sst2", 2400, 1, {}))
 
 
 def space(data: Path, folder: Path) -> Measurements:
