@@ -226,6 +226,17 @@ class TestEarlyStopping:
         assert_equal_weights(weights_of(network), steps.weights[3], tolerance=0)
 
 
+def test_freed_memory_is_returned_during_a_long_epoch(
+    tiny_model: ModelFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(loop, "_STEPS_UNTIL_RETURN", 3)
+    monkeypatch.setattr(loop, "return_freed_memory", lambda: calls.append(1))
+    network = network_of(tiny_model("bert"))
+    train(network, data_of(network), settings_of(epochs=2, batch_size=4))  # 12 steps
+    assert len(calls) == 4
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_a_training_goes_on_from_its_state(tiny_model: ModelFactory, early_stopping: bool) -> None:
     """With dropout, the orders of later epochs, moments and best weights among it."""
