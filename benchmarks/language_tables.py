@@ -9,6 +9,9 @@ from .markdown import describe_machine, markdown
 
 Row = dict[str, Any]
 
+# Last words of the ways of ULM-FiT, in the order of the table.
+_WAYS = ["ULM-FiT", "adaptation", "rates", "unfreezing", "four", "adapted", "features"]
+
 
 def adaptation_table(result: dict[str, Any]) -> str:
     """Return the tables of the parts that were run; each has its own facts of the machine."""
@@ -58,18 +61,19 @@ def _space(rows: list[Row]) -> str:
 def _amount(row: Row) -> str:
     if "texts" not in row:
         return "nothing"
-    settings = "".join(
-        f", {name} {value if isinstance(value, str) else format(value, '.3g')}"
-        for name, value in row["settings"].items()
-    )
-    return f"{row['texts']:,} of {row['set']} x {row['epochs']}{settings}"
+    settings = row["settings"]
+    if "schedule" in settings:
+        named = ", ULM-FiT's rates"
+    else:
+        named = "".join(f", {name} {value:g}" for name, value in settings.items())
+    return f"{row['texts']:,} of {row['set']} x {row['epochs']}{named}"
 
 
 def ulmfit_table(result: dict[str, Any]) -> str:
     """Return macro F1 by the number of labels and the way."""
     part = result["tass"]
     groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in part["rows"]:
+    for row in sorted(part["rows"], key=lambda row: _WAYS.index(row["way"].split(" ")[-1])):
         trained = f"{row['layers']} layers, {row['epochs']} epochs" if "layers" in row else "–"
         groups.setdefault((row["labels"], trained, row["way"]), []).append(row)
     table = markdown(

@@ -122,6 +122,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument("--adapted", type=Path, default=FOLDER, help="where checkpoints are kept")
     options = known.parse_args(None if arguments is None else list(arguments))
     warnings.filterwarnings("ignore", message=".*rank correlation")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="sklearn")
     threadpool_limits(1)
     torch.set_num_threads(1)
     results = KeptResults(RESULTS / f"{options.name or 'ulmfit'}.json")
