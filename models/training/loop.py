@@ -268,8 +268,10 @@ class Training:
         self._data.draw(epoch)
         n_tokens = self._data.n_tokens
         if self._settings.is_gradual:  # the head alone, then one more layer in each epoch
-            for name, parameter in self._trained:
-                parameter.requires_grad_(network.depth_of(name) > network.n_layers - epoch)
+            depths = [network.depth_of(name) for name, _ in self._trained]
+            lowest = max(depths) - epoch  # GPT-2's head has no weights: its last layer begins
+            for depth, (_, parameter) in zip(depths, self._trained, strict=True):
+                parameter.requires_grad_(depth >= lowest)
         network.train()
         total, n_targets = 0.0, 0
         for rows in bucketed_batches(n_tokens, self._settings.batch_size, self._random):

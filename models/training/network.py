@@ -245,6 +245,12 @@ class TrainableNetwork:
                 f"The layers of {type(self.base).__name__} share their weights, so the upper ones"
                 " cannot train alone. Set trainable_layers='all', or 0 for the head alone."
             )
+        if not any(each.requires_grad for each in self.parameters()):
+            raise UnsupportedModelError(
+                f"The head of {type(self.base).__name__} cannot train alone: it has no weights of"
+                " its own, and predicts tokens by the vectors that they are read with. Set"
+                " 'trainable_layers' to 'all', or to a number of layers from 1 on."
+            )
         # The states of new tokens are known to this network alone, and those under masks are
         # other ones in each epoch.
         if self._has_new_tokens or self.spec.unit in LANGUAGE:

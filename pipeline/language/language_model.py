@@ -102,7 +102,7 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         Share of the steps in which the learning rate rises, in [0, 1).
     unfreezing : "gradual" or None, default=None
         ``"gradual"`` trains the head alone in the first epoch, and one more layer in each of the
-        next ones, at last the embeddings.
+        next ones, at last the embeddings. GPT-2's head is its embeddings: the last layer begins.
     weight_decay : float, default=0.01
         Weight decay of AdamW. Biases and norms are not decayed.
     dropout : float or None, default=None

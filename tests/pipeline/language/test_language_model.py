@@ -137,18 +137,36 @@ def test_texts_that_cannot_be_learned_from(tiny_model: ModelFactory) -> None:
         model_of(directory, objective="causal").fit(TEXTS)
     with pytest.raises(InvalidParameterError, match="'validation_fraction'"):
         model_of(directory, early_stopping=True).fit(TEXTS[:1])
+    with pytest.raises(InvalidParameterError, match=r"'validation_fraction'.* 2 of 10"):
+        model_of(directory, early_stopping=True, objective="masked+next_sentence").fit(
+            DOCUMENTS[:10]
+        )
     with pytest.raises(NotFittedError):
         model_of(directory).save_pretrained("anywhere")
 
 
-def test_upper_layers_alone_train(tiny_model: ModelFactory, tmp_path: Path) -> None:
-    directory = tiny_model("bert", initializer_range=0.1)
-    model = model_of(directory, trainable_layers=1, layer_decay=0.5).fit(TEXTS)
+@pytest.mark.parametrize(
+    ("family", "parameters"),
+    [
+        ("bert", {"trainable_layers": 1, "layer_decay": 0.5}),
+        ("gpt2", {"unfreezing": "gradual"}),  # whose head has no weights of its own
+    ],
+)
+def test_upper_layers_alone_train(
+    family: str, parameters: dict[str, Any], tiny_model: ModelFactory
+) -> None:
+    directory = tiny_model(family, initializer_range=0.1)
+    model = model_of(directory, **parameters).fit(TEXTS)
     for layer, same in {1: True, 2: True, 3: False}.items():
         vectors = model.vectorizer(layers=layer).fit_transform(TEXTS)
         before = BertVectorizer(directory, layers=layer).fit_transform(TEXTS)
         assert np.allclose(vectors, before, atol=1e-6) is same
     assert torch.is_grad_enabled()
+
+
+def test_a_head_without_weights_of_its_own_cannot_train_alone(tiny_model: ModelFactory) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"head of GPT2Model .*'trainable_layers'"):
+        model_of(tiny_model("gpt2"), trainable_layers=0).fit(TEXTS)
 
 
 def test_a_lost_space_of_sentence_vectors_is_told(tiny_model: ModelFactory, tmp_path: Path) -> None:
