@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..network.batching import Batches
-from ..network.devices import fits_in_memory
 from ..training.examples import Batch, Examples
-from ..training.loop import predict, too_long
+from ..training.loop import predict, run_batches
 from .objectives import Predictions, pass_tokens
 from .sequences import Sequences, pieces
 
@@ -256,19 +255,17 @@ def _run(
     step: Callable[[int], object],
 ) -> None:
     """Call ``take`` with some sequences at a time, and the logits of their predicted tokens."""
-    batches = Batches(questions.n_tokens, pass_tokens(network, questions.share))
 
     def run(rows: NDArray[np.int64]) -> None:
         given = questions.prepare(rows)
         if len(given.positions):
             with torch.no_grad():
                 take(given, given.logits(network, network.states(given.batch)))
+        step(int(lengths[rows].sum()))
 
-    for rows in batches:
-        if fits_in_memory(partial(run, rows), network.device):
-            step(int(questions.n_tokens[rows].sum()))
-        elif not batches.halve(rows):
-            raise too_long(int(questions.n_tokens[rows[0]]), network.device)
+    lengths = questions.n_tokens
+    batches = Batches(lengths, pass_tokens(network, questions.share))
+    run_batches(run, batches, network.device)
 
 
 def _masked(batch: TextBatch, positions: NDArray[np.int64], mask_id: int | None) -> Predictions:

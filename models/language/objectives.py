@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -15,8 +14,8 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPIN
 
 from ...errors import UnsupportedModelError
 from ..network.batching import Batches
-from ..network.devices import fits_in_memory, tokens_per_batch
-from ..training.loop import too_long
+from ..network.devices import tokens_per_batch
+from ..training.loop import run_batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,7 +139,10 @@ class _LanguageData:
 
     def n_targets(self, rows: NDArray[np.int64]) -> int:
         """Return the number of tokens that are predicted."""
-        return sum(self._counts(rows))
+        key = rows.tobytes()  # the parts of a batch ask for it one after another
+        if self._counted[0] != key:
+            self._counted = key, sum(self._counts(rows))
+        return self._counted[1]
 
     def has_targets(self) -> bool:
         """Whether any token is predicted, in the epoch that is drawn."""
@@ -159,7 +161,7 @@ class _LanguageData:
         It is the mean over the predicted tokens, plus that over the pairs.
         """
         of_tokens, of_pairs = inputs.losses(network)
-        loss = of_tokens.sum() / max(self._n_targets_once(batch), 1)
+        loss = of_tokens.sum() / max(self.n_targets(batch), 1)
         return loss if of_pairs is None else loss + of_pairs.sum() / len(batch)
 
     def pass_tokens(self, network: TrainableNetwork) -> int:
@@ -169,24 +171,14 @@ class _LanguageData:
     def mean_loss(self, network: TrainableNetwork) -> float:
         """Return the mean loss of all sequences, without dropout."""
         rows, total = np.arange(len(self.n_tokens)), 0.0
-        batches = Batches(self.n_tokens, self.pass_tokens(network))
 
         def run(part: NDArray[np.int64]) -> None:
             nonlocal total
             with torch.no_grad():
                 total += float(self.loss(network, self.prepare(part), rows))
 
-        for part in batches:
-            if not fits_in_memory(partial(run, part), network.device) and not batches.halve(part):
-                raise too_long(int(self.n_tokens[part[0]]), network.device)
+        run_batches(run, Batches(self.n_tokens, self.pass_tokens(network)), network.device)
         return total
-
-    def _n_targets_once(self, rows: NDArray[np.int64]) -> int:
-        """Return `n_targets` of a batch, whose parts ask for it one after another."""
-        key = rows.tobytes()
-        if self._counted[0] != key:
-            self._counted = key, self.n_targets(rows)
-        return self._counted[1]
 
 
 class MaskedData(_LanguageData):

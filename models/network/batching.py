@@ -30,7 +30,7 @@ class Batches:
         order = np.argsort(-lengths, kind="stable")
         self._order = order[: np.count_nonzero(lengths)]
         self._ends = np.cumsum(lengths[self._order])
-        self._lengths = lengths
+        self.lengths = lengths
         self._position = 0
         self.budget = budget
         self._n_alike = 0  # of the batches to come
@@ -43,7 +43,7 @@ class Batches:
             budget = self.budget
             if self._n_alike > 0:
                 share = (self._ends[-1] - done) / self._n_alike
-                half = self._lengths[self._order[self._position]] / 2  # rounds to the next sequence
+                half = self.lengths[self._order[self._position]] / 2  # rounds to the next sequence
                 budget = min(budget, share + half)
                 self._n_alike -= 1
             end = int(np.searchsorted(self._ends, done + budget, side="right"))
@@ -56,5 +56,5 @@ class Batches:
         if len(failed) == 1:
             return False
         self._position -= len(failed)
-        self.budget = int(self._lengths[failed].sum()) // 2
+        self.budget = int(self.lengths[failed].sum()) // 2
         return True

@@ -34,7 +34,7 @@ __all__ = [
     "TrainingSettings",
     "TrainingState",
     "predict",
-    "too_long",
+    "run_batches",
     "train",
 ]
 
@@ -314,7 +314,7 @@ class Training:
                 parameter.grad = None
             longest = int(n_tokens.max())
             if self._budget <= longest:
-                raise too_long(longest, device)
+                raise _too_long(longest, device)
             self._budget = max(longest, min(self._budget, int(n_tokens.sum())) // 2)
         return sum(losses)
 
@@ -335,6 +335,15 @@ class Training:
             f" learning_rate={self._settings.learning_rate:g}: training diverged. Lower"
             " 'learning_rate', raise 'warmup', or lower 'max_grad_norm'."
         )
+
+
+def run_batches(
+    run: Callable[[NDArray[np.int64]], None], batches: Batches, device: torch.device
+) -> None:
+    """Call ``run`` with each batch, or with smaller ones where memory runs out."""
+    for rows in batches:
+        if not fits_in_memory(partial(run, rows), device) and not batches.halve(rows):
+            raise _too_long(int(batches.lengths[rows[0]]), device)
 
 
 def predict(
@@ -365,9 +374,7 @@ def predict(
             result = np.zeros((len(targets), found.shape[1]), dtype=np.float32)
         result[examples.targets_of(rows)] = found
 
-    for rows in batches:
-        if not fits_in_memory(partial(run, rows), network.device) and not batches.halve(rows):
-            raise too_long(int(lengths[rows[0]]), network.device)
+    run_batches(run, batches, network.device)
     if result is None:  # no example has a token
         with torch.no_grad():
             probe = network.probe()
@@ -402,7 +409,7 @@ def _optimizer(
     )
 
 
-def too_long(n_tokens: int, device: torch.device) -> OutOfMemoryError:
+def _too_long(n_tokens: int, device: torch.device) -> OutOfMemoryError:
     """Return the error for an example that does not fit into memory."""
     return OutOfMemoryError(
         f"One example of {n_tokens} tokens does not fit into the memory of device '{device}'. Lower"

@@ -144,6 +144,11 @@ def test_logits_are_computed_at_masked_places_only(
     assert seen == [data.n_targets(rows)]
     assert seen[0] < data.n_tokens.sum() / 2
     assert float(loss.detach()) > 0
+    few = next(part for part in np.split(rows, len(rows)) if not data.n_targets(part))
+    loss = data.loss(network, data.prepare(few), few)  # of a batch in which nothing is masked
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert not any(each.grad.any() for each in network.parameters() if each.grad is not None)
 
 
 def test_every_epoch_has_its_own_masks_and_training_learns(tiny_model: ModelFactory) -> None:
