@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -260,7 +262,7 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
 
     def _checkpoint(self) -> Checkpoint:
         if hasattr(self, "checkpoint_files_"):
-            return open_checkpoint(self._directory())
+            return open_checkpoint(self._own_directory())
         if self.architecture is not None:
             raise NotFittedError(
                 "This LanguageModel is built from nothing by 'fit', and is not fitted yet: call"
@@ -275,12 +277,17 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             raise invalid("tokenizer", rule, self.tokenizer)
         return super()._checkpoint()
 
-    def _directory(self) -> Path:
-        """Return a directory of this session with the fitted checkpoint."""
+    def _own_directory(self) -> Path:
+        """Return a directory with the fitted checkpoint, which goes with this object.
+
+        A search scores many models, whose files would fill the disk.
+        """
         from ...models.language.directory import write_files
 
-        directory = session_directory(is_checked=True) / f"language-{self._digest}"
-        write_files(self.checkpoint_files_, directory)
+        directory = session_directory(is_checked=True) / f"own-{id(self)}-{self._digest}"
+        if not directory.is_dir():
+            write_files(self.checkpoint_files_, directory)
+            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         return directory
 
     def _objective(self, checkpoint: Checkpoint) -> Objective:
@@ -671,8 +678,12 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             Reads a directory of this session. For pipelines that are saved, call
             ``save_pretrained`` and name that directory.
         """
+        from ...models.language.directory import write_files
+
         check_is_fitted(self, "checkpoint_files_")
-        return BertVectorizer(self._directory(), **parameters)
+        directory = session_directory(is_checked=True) / f"language-{self._digest}"
+        write_files(self.checkpoint_files_, directory)
+        return BertVectorizer(directory, **parameters)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

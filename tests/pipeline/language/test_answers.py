@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from bertvectorizer.errors import (
     ModelIntegrityError,
     UnsupportedModelError,
 )
+from bertvectorizer.models.store.session_store import session_directory
 from bertvectorizer.pipeline.language import answers
 from tests.pipeline.language.test_cloze import save_roberta
 from tests.tiny import SIZE, ModelFactory, save_with_head
@@ -166,8 +168,15 @@ def test_documents_are_scored_by_models_of_next_sentences(pretrained: Path) -> N
 def test_searches_choose_by_the_score(pretrained: Path) -> None:
     model = LanguageModel(pretrained, device="cpu", random_state=0, epochs=2)
     split = ShuffleSplit(1, random_state=0)
+
+    def directories() -> set[Path]:
+        gc.collect()
+        return set(session_directory().glob("own-*"))
+
+    before = directories()
     search = GridSearchCV(model, {"learning_rate": [1e-9, 1e-2]}, cv=split).fit(TEXTS)
     assert search.best_params_ == {"learning_rate": 1e-2}
+    assert directories() <= before  # each model takes its files with it
     assert search.score(TEXTS) == search.best_estimator_.score(pd.Series(TEXTS))
     scores = cross_val_score(search.best_estimator_, pd.Series(TEXTS, index=range(7, 31)), cv=split)
     assert scores == pytest.approx(search.best_score_, rel=1e-6)
