@@ -21,6 +21,7 @@ from .read_corpus import read_corpus, read_corpus_documents
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from numpy.typing import NDArray
 
     from ...models import Checkpoint
@@ -47,6 +48,7 @@ class LanguageAnswers:
         def _checkpoint(self) -> Checkpoint: ...
         def _objective(self, checkpoint: Checkpoint) -> Objective: ...
         def _reader(self, checkpoint: Checkpoint, objective: Objective) -> Any: ...
+        def _is_elsewhere(self) -> bool: ...
 
     def fill_mask(self, X: Any, top_k: int = 5, targets: Any = None) -> pd.DataFrame:
         """Predict the tokens under masks.
@@ -129,8 +131,9 @@ class LanguageAnswers:
         if words is not None:
             candidates = candidate_tokens(words, masked, reader, tokenizer)
         questions = SingleTokens(masked.corpus, reader, masked.places)
-        with usual_torch(resolve_device(self.device)):
-            network = self._with_head(checkpoint, "masked")
+        device = self._device()
+        with usual_torch(device):
+            network = self._with_head(checkpoint, "masked", device)
             found = mask_probabilities(network, questions, top_k, candidates)
         table = masked.table(*found, tokenizer, words)
         if is_single:
@@ -350,8 +353,9 @@ class LanguageAnswers:
             rule = f"as long as 'a', which has {len(first)} texts"
             raise invalid("b", rule, f"{len(second)} texts")
         checkpoint = self._checkpoint()
-        with usual_torch(resolve_device(self.device)):
-            network = self._with_head(checkpoint, "masked+next_sentence")
+        device = self._device()
+        with usual_torch(device):
+            network = self._with_head(checkpoint, "masked+next_sentence", device)
             pairs = PairTokenizer(checkpoint, load_tokenizer(checkpoint), self.max_length)
             tokenized = pairs(first, second)
             if (lost := tokenized.truncation).n_truncated:
@@ -383,11 +387,24 @@ class LanguageAnswers:
     def _described(self, checkpoint: Checkpoint) -> str:
         return f"{type(checkpoint.config).__name__} of '{checkpoint.directory}'"
 
-    def _with_head(self, checkpoint: Checkpoint, objective: Objective) -> TrainableNetwork:
+    def _device(self) -> torch.device:
+        """Return where the network runs; not where it was fitted, if this machine lacks that."""
+        try:
+            return resolve_device(self.device)
+        except UnsupportedModelError as error:
+            if not self._is_elsewhere():
+                raise
+            device = resolve_device(None)
+            warn_user(f"{error} This fitted estimator runs on '{device}' instead.")
+            return device
+
+    def _with_head(
+        self, checkpoint: Checkpoint, objective: Objective, device: torch.device
+    ) -> TrainableNetwork:
         """Return the network with its head, or raise if no weights of this are known."""
         from ...models.language.network import load_language_network
 
-        network = load_language_network(checkpoint, resolve_device(self.device), objective)
+        network = load_language_network(checkpoint, device, objective)
         if not network.new_weights:
             return network
         kind = {
@@ -428,8 +445,9 @@ class LanguageAnswers:
             rule = "'auto' for a causal model, whose likelihood needs no masks"
             raise invalid("method", rule, method)
         reader = self._reader(checkpoint, unit)
-        with usual_torch(resolve_device(self.device)):
-            network = self._with_head(checkpoint, unit)
+        device = self._device()
+        with usual_torch(device):
+            network = self._with_head(checkpoint, unit, device)
             corpus = Corpus(reader, self._rows(X, objective))
             questions: Any
             if unit == "causal":

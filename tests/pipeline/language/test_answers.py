@@ -149,6 +149,9 @@ def test_scores_are_under_the_same_masks_each_time(
     model.set_params(random_state=0).fit(TEXTS)
     assert model.score(TEXTS) > before
     assert model.fill_mask("a [MASK]").shape == (5, 3)
+    model.device = model.device_ = "cuda:99"  # as if fitted on another machine
+    with pytest.warns(UserWarning, match="This fitted estimator runs on"):
+        assert model.fill_mask("a [MASK]").shape == (5, 3)
 
 
 def test_documents_are_scored_by_models_of_next_sentences(pretrained: Path) -> None:
