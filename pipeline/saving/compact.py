@@ -25,6 +25,7 @@ from ...models.word_vectors.loading import FastTextSubwords, is_in_memory
 from ...models.word_vectors.table import WordVectors
 from ...private_api import estimator_holders, without_socket_probe
 from ...validation import short_repr
+from ..language import LanguageModel
 
 __all__ = [
     "PackedBytes",
@@ -280,6 +281,11 @@ def _packed_list(values: list[Any]) -> PackedStrings | PackedNumbers | None:
 
 def _packed_attributes(owner: Any, memo: dict[int, Any]) -> dict[str, Any]:
     attributes = dict(vars(owner))
+    if isinstance(owner, LanguageModel):
+        raise InvalidParameterError(
+            "The 'pipeline' parameter must hold no LanguageModel, whose result is a directory. Call"
+            " its save_pretrained(directory), and read that by BertVectorizer(directory)."
+        )
     if isinstance(owner, BertBase):
         attributes["store"] = None if owner.store is None else "auto"
         attributes["device"] = None if owner.device is None else str(owner.device)

@@ -21,7 +21,7 @@ from transformers import (
     BertForPreTraining,
 )
 
-from bertvectorizer import BertVectorizer, LanguageModel
+from bertvectorizer import BertVectorizer, LanguageModel, save_pipeline
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError, UnsupportedModelError
 from tests.tiny import ModelFactory, save_sentence_transformer
 from tests.training import TEXTS
@@ -62,7 +62,12 @@ def test_the_result_is_a_checkpoint(family: str, tiny_model: ModelFactory, tmp_p
     with pytest.raises(InvalidParameterError, match=r"'directory'.*new or empty"):
         model.save_pretrained(saved)
 
+    with pytest.raises(InvalidParameterError, match=r"save_pretrained\(directory\)"):
+        save_pipeline(model, tmp_path / "model.skops")
+
     again = pickle.loads(pickle.dumps(model))
+    again.set_params(model_name="gone", objective="masked+next_sentence")  # for another fit
+    assert again.score(TEXTS) == model.score(TEXTS)
     np.testing.assert_array_equal(again.vectorizer().fit_transform(TEXTS), vectors)
     repeated = clone(model).fit(iter(TEXTS))  # read once
     assert repeated.loss_curve_ == model.loss_curve_
