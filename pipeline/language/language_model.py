@@ -511,8 +511,9 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             return self._data(corpus, checkpoint, objective, seed), None, texts
         n_rows = corpus.n_documents  # a text is a document of one
         n_held = math.ceil(self.validation_fraction * n_rows)
-        if not 0 < n_held < n_rows:
-            rule = f"leave a text on each side of the split. X has {n_rows}"
+        least = 2 if objective == "masked+next_sentence" else 1  # the next one, and another
+        if min(n_held, n_rows - n_held) < least:
+            rule = f"such that {least} of {n_rows} texts or more are on each side of the split"
             raise invalid("validation_fraction", rule, self.validation_fraction)
         order = np.random.default_rng(seed).permutation(n_rows)
         kept, held_rows = np.sort(order[n_held:]), np.sort(order[:n_held])
