@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -13,7 +14,7 @@ import transformers
 from ...errors import ModelIntegrityError, OutOfMemoryError
 from ...foreign import foreign_errors_as
 from ...private_api import without_hub_kernels
-from ...validation import short_repr
+from ...validation import invalid, short_repr
 from ..checkpoint.description import check_tokenizer_code, first_position
 from ..checkpoint.fingerprint import check_names
 from ..checkpoint.source import open_checkpoint
@@ -45,9 +46,13 @@ def read_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
 
     Raises
     ------
+    InvalidParameterError
+        If ``name`` is neither a str nor a Path.
     ModelError
         If there is none, or its files would run code or are damaged.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise invalid("tokenizer", "the directory of a tokenizer, or None", name)
     path = Path(name).expanduser()
     if not path.is_dir() or any((path / each).exists() for each in _OF_CHECKPOINTS):
         return load_tokenizer(open_checkpoint(name))

@@ -152,6 +152,8 @@ def test_a_language_model_reads_its_texts_twice(tmp_path: Path) -> None:
         LanguageModel(architecture="tiny").fit(iter(PATTERNS))
     with pytest.raises(InvalidParameterError, match="'vocab_size' parameter must be at least"):
         LanguageModel(architecture="tiny", vocab_size=9).fit(PATTERNS)
+    with pytest.raises(InvalidParameterError, match=r"'tokenizer'.*Got 5"):
+        LanguageModel(architecture="tiny", tokenizer=5).fit(PATTERNS)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="tokenizer"):
         LanguageModel(architecture="tiny", tokenizer=tmp_path).fit(PATTERNS)
     with pytest.raises(InvalidParameterError, match="'objective' parameter must be one that suits"):
