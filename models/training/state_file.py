@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Mapping
@@ -54,7 +55,8 @@ class StateFile:
             "numbers": json.dumps(state.numbers),
             "digest": _digest(state),
         }
-        for draft in self.path.parent.glob(f"{self.path.name}.part-*"):  # of a process that ended
+        drafts = f"{glob.escape(self.path.name)}.part-*"  # of processes that ended
+        for draft in self.path.parent.glob(drafts):
             with suppress(OSError):
                 draft.unlink()
         try:

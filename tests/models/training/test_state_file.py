@@ -114,8 +114,8 @@ def test_other_files_are_refused(begin: Callable[[], Any], tmp_path: Path) -> No
 def test_a_full_disk_ends_no_training_and_old_drafts_go(
     begin: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = StateFile(tmp_path / "state")
-    (tmp_path / "state.part-0a1b2c3d").write_bytes(b"of a process that was killed")
+    file = StateFile(tmp_path / "state[1]")
+    (tmp_path / "state[1].part-0a1b2c3d").write_bytes(b"of a process that was killed")
     _network, training = begin()
     training.run_epoch()
     file.save(training, FACTS)
@@ -130,4 +130,4 @@ def test_a_full_disk_ends_no_training_and_old_drafts_go(
     with pytest.warns(UserWarning, match=r"No space left.*It goes on"):
         file.save(training, FACTS)
     assert file.path.read_bytes() == content
-    assert os.listdir(tmp_path) == ["state"]
+    assert os.listdir(tmp_path) == ["state[1]"]
