@@ -30,27 +30,26 @@ def save_language_model(
     checkpoint = network.checkpoint
     head: Any = network.head
     root = checkpoint.directories[0] if checkpoint.directories else checkpoint.directory
-    with atomic_directory(directory) as draft:
-        transformer = draft
-        if checkpoint.has_modules:
-            transformer = draft / checkpoint.directory.relative_to(root)
-            _copy_modules(checkpoint, root, draft)
-        transformer.mkdir(parents=True, exist_ok=True)
-        with quiet_transformers(), head.whole_with(network.base) as whole:
-            whole.save_pretrained(transformer)
-            copy.deepcopy(tokenizer).save_pretrained(transformer)
+    transformer = directory
+    if checkpoint.has_modules:
+        transformer = directory / checkpoint.directory.relative_to(root)
+        _copy_modules(checkpoint, root, directory)
+    transformer.mkdir(parents=True, exist_ok=True)
+    with quiet_transformers(), head.whole_with(network.base) as whole:
+        whole.save_pretrained(transformer)
+        copy.deepcopy(tokenizer).save_pretrained(transformer)
 
 
-def _copy_modules(checkpoint: Checkpoint, root: Path, draft: Path) -> None:
+def _copy_modules(checkpoint: Checkpoint, root: Path, new: Path) -> None:
     for directory in {root, checkpoint.directory}:
         for name in _SETTINGS:
             if (directory / name).is_file():
-                target = draft / directory.relative_to(root) / name
+                target = new / directory.relative_to(root) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(directory / name, target)
     for path in checkpoint.directories[1:]:
         if path.is_relative_to(root) and path not in (root, checkpoint.directory):
-            _copy_plain(path, draft / path.relative_to(root))
+            _copy_plain(path, new / path.relative_to(root))
 
 
 def _copy_plain(source: Path, target: Path) -> None:

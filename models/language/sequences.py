@@ -154,19 +154,13 @@ class TextSequences(Sequences):
         Its special tokens and its length.
     texts : ndarray of shape (n_chosen,) or None, default=None
         Which texts; None takes all.
-
-    Attributes
-    ----------
-    texts : ndarray of shape (n_sequences,)
-        The text of each sequence.
     """
 
     def __init__(
         self, corpus: Corpus, tokenizer: TextTokenizer, texts: NDArray[np.int64] | None = None
     ) -> None:
         chosen = np.arange(corpus.n_texts) if texts is None else texts
-        (begins, ends), n_windows = pieces(corpus, chosen, tokenizer.room)
-        self.texts: NDArray[np.int64] = np.repeat(chosen, n_windows)
+        (begins, ends), _ = pieces(corpus, chosen, tokenizer.room)
         super().__init__(corpus, tokenizer, begins[:, None], (ends - begins)[:, None])
 
     def draw(self, epoch: int) -> None:

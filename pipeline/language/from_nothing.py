@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +12,7 @@ import pandas as pd
 
 from ...models.language.architectures import ARCHITECTURES
 from ...models.language.wordpiece import learn_wordpiece
+from ...models.store.session_store import session_directory
 from ...output_file import atomic_directory, new_directory
 from ...validation import check_int
 from .read_corpus import read_corpus
@@ -55,8 +54,8 @@ def train_wordpiece(
         Share of all characters of the texts, in (0, 1], that the most frequent characters must
         make up, as in SentencePiece. Words with others become ``[UNK]``; 1 keeps all characters.
     directory : str, Path or None, default=None
-        A directory that does not exist, or is empty. None takes a new one in the temporary
-        directory, and removes it when the process ends.
+        A directory that does not exist, or is empty. None takes a new one, which is
+        removed when the process ends.
 
     Returns
     -------
@@ -110,8 +109,8 @@ def train_wordpiece(
         character_coverage=character_coverage,
     )
     if target is None:
-        target = Path(tempfile.mkdtemp(prefix="wordpiece-"))
-        atexit.register(_remove, target, os.getpid())
+        parent = session_directory(is_checked=True)
+        target = Path(tempfile.mkdtemp(prefix="wordpiece-", dir=parent))
     with atomic_directory(target) as draft:
         tokenizer.save_pretrained(draft)
     return target
@@ -189,8 +188,3 @@ def architectures(vocab_size: int | None = None) -> pd.DataFrame:
         for each in ARCHITECTURES.values()
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
-
-
-def _remove(directory: Path, owner: int) -> None:
-    if os.getpid() == owner:  # not in a child
-        shutil.rmtree(directory, ignore_errors=True)

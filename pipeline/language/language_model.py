@@ -444,7 +444,6 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
                 if space is not None:
                     state["similarity_agreement_"] = space.agreement(network)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
-        own.pop("_digest", None)
         self.__dict__ = own | state  # in one step, so that nothing can come between
         tasks.end()
         if space is not None and self.similarity_agreement_ < _LEAST_AGREEMENT:
@@ -616,10 +615,9 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         """Return the attributes of an estimator whose fit ends here."""
         from ...models.language.directory import read_files, save_language_model
 
-        with tempfile.TemporaryDirectory() as temporary:
-            directory = Path(temporary) / "model"
-            save_language_model(network, load_tokenizer(network.checkpoint), directory)
-            files = read_files(directory)
+        with tempfile.TemporaryDirectory() as directory:
+            save_language_model(network, load_tokenizer(network.checkpoint), Path(directory))
+            files = read_files(Path(directory))
         digest = hashlib.blake2b(digest_size=16)
         for name, content in files.items():
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
