@@ -92,7 +92,7 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         Number of sequences in a step.
     learning_rate : "auto" or float, default="auto"
         Highest learning rate. ``"auto"`` is 5e-5 for models of 768 units, and 2e-4 from nothing,
-        in inverse proportion to the width.
+        in inverse proportion to the width, and 20 times as much for a head alone.
     head_learning_rate : float or None, default=None
         Highest learning rate of the head. None takes ``learning_rate``.
     layer_decay : float, default=1.0
@@ -113,7 +113,7 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         Largest norm of the gradients of a step; larger ones are scaled down. None sets no limit.
     mask_probability : float, default=0.15
         Share of the tokens that are predicted, in (0, 1). Of these, 80 % become the mask token,
-        10 % any other token, and 10 % stay; special tokens are never chosen.
+        10 % a random one, and 10 % stay; special tokens are never chosen.
     whole_word_mask : bool, default=False
         Whether all tokens of a word are hidden together.
     early_stopping : bool, default=False
@@ -156,7 +156,8 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
     n_iter_ : int
         Number of epochs.
     loss_curve_ : list of float
-        Mean loss of each epoch: the negative log-likelihood of a predicted token, in nats.
+        Mean loss of each epoch: the negative log-likelihood of a predicted token, in nats; with
+        ``"masked+next_sentence"``, that of the answer for a pair is added.
     validation_scores_ : list of float
         Negative loss on held-out texts after each epoch, always under the same masks, if there are
         any.
