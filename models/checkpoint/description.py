@@ -205,7 +205,8 @@ class Checkpoint:
         positions = getattr(config, "max_position_embeddings", None)
         if not positions or positions < 0:
             return None
-        return int(positions) - first_position(config.model_type, config.pad_token_id)
+        pad_id = getattr(config, "pad_token_id", None)  # some configurations have none
+        return int(positions) - first_position(config.model_type, pad_id)
 
     @cached_property
     def reads_beyond_positions(self) -> bool:

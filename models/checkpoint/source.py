@@ -452,9 +452,9 @@ def _within(seconds: float, request: Callable[[], ModelInfo]) -> ModelInfo:
 
 def _checked(directory: Path) -> Path:
     """Return ``directory``, or raise if it has no model or no safe weights."""
-    if is_elmo(directory):
-        return directory
     if not any(os.path.isfile(directory / file) for file in CONFIG_FILES):
+        if is_elmo(directory):
+            return directory
         raise ModelNotFoundError(
             f"The directory {str(directory)!r} contains no model: it has none of the files"
             f" {', '.join(CONFIG_FILES)}, and no {OPTIONS} of an ELMo. Give the"

@@ -640,7 +640,7 @@ for number in range(5):
     assert [os.waitpid(pid, 0)[1] for pid in workers] == [0] * 8
     store = EmbeddingStore(f"{path}{number}")
     assert store.verify() == []
-    print(store.stats.encoded, leases(store.path))
+    print(store.stats.encoded, leases(store.path), flush=True)
 """
     assert run_script(code, path) == "30 0\n" * 5
 
