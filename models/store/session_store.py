@@ -92,6 +92,7 @@ def _make(directory: Path) -> None:
                 " another directory"
             ) from None
     else:
+        atexit.register(_remove, os.getpid())  # a forked process has one of its own
         _sweep()
 
 

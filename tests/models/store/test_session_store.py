@@ -102,9 +102,11 @@ class TestDirectory:
     def test_the_end_of_a_fork_does_not_remove_it(self, temporary: Path) -> None:
         program = (
             PRELUDE + "from pathlib import Path\n"
+            "from bertvectorizer.models.store.session_store import session_directory\n"
             "directory = Path(use(session_store()))\n"
             "if os.fork() == 0:\n"
             "    use(session_store())\n"
+            "    session_directory(is_checked=True)\n"
             "    sys.exit()\n"
             "assert os.wait()[1] == 0\n"
             "assert directory.is_dir()\n"
