@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +44,6 @@ from bertvectorizer.models.network import encoder as encoder_module
 from bertvectorizer.pipeline.report.word_in_context import occurrences_in
 from tests.tiny_elmo import NumpyElmo, save_elmo
 
-DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENTS = [["New York", "don't", ""], [], ["a", "U.S.", "bat", "a"]]
 TEXTS = ["The bat's wing.", "A bat", "", "The bat's wing."]
 WORDS = [["The", "bat", "'", "s", "wing", "."], ["A", "bat"]]
@@ -261,16 +259,3 @@ def test_comparisons_and_commands_take_an_elmo(
         main(["embed", *arguments])
     assert not ended.value.code
     close(np.load(output), BertVectorizer(elmo).fit_transform(texts))
-
-
-def test_the_example_of_the_documentation_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = (DOCS / "elmo.md").read_text(encoding="utf-8")
-    snippets = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert snippets
-    namespace: dict[str, Any] = {}
-    for snippet in snippets:
-        exec(compile(snippet, "docs/elmo.md", "exec"), namespace)
-    assert namespace["vectors"].shape == (7, 64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import re
 from pathlib import Path
 from typing import Any
 
@@ -222,15 +221,6 @@ def test_long_questions_are_warned_of(tiny_model: ModelFactory) -> None:
     rows = [("who flew " * 20, "the bat flew")]
     with pytest.warns(UserWarning, match="1 of 1 questions .* max_question_length=8"):
         make(tiny_model("bert"), max_question_length=8).fit(rows, [("bat", 4)])
-
-
-def test_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "answering.md").read_text(encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    for snippet in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
-        exec(snippet, names)
-    assert names["answers"].answer.tolist() == ["nine in the evening", ""]
 
 
 def test_answers_that_cannot_be_predicted_are_warned_of(tiny_model: ModelFactory) -> None:
