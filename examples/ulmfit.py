@@ -1,4 +1,4 @@
-"""ULM-FiT: adapt a language model to texts without labels, then thaw a classifier from the top."""
+"""ULM-FiT: adapt a language model to texts without labels, then unfreeze a classifier from the top."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class SingleTokens(Sequences):
     References
     ----------
     .. [1] J. Salazar, D. Liang, T. Q. Nguyen, K. Kirchhoff, "Masked Language Model Scoring",
-       ACL 2020, section 2.1.
+       ACL 2020, section 2.
     """
 
     def __init__(

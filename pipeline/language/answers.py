@@ -294,7 +294,7 @@ class LanguageAnswers:
         References
         ----------
         .. [1] J. Salazar, D. Liang, T. Q. Nguyen, K. Kirchhoff, "Masked Language Model Scoring",
-           ACL 2020, section 2.3.
+           ACL 2020, section 2.
 
         Examples
         --------

@@ -421,6 +421,8 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             If the architecture cannot learn the objective.
         TrainingDivergedError
             If the loss becomes infinite or NaN.
+        StoreError
+            If the temporary directory has no room for the tokens.
         """
         from ...models.training.network import usual_torch
 

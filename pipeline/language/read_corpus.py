@@ -1,4 +1,4 @@
-"""Read the texts of a language model: one after another, from a file or what users hold."""
+"""Read the texts of a language model one by one: lists, columns, generators and files of lines."""
 
 from __future__ import annotations
 
