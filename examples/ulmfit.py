@@ -1,4 +1,4 @@
-"""ULM-FiT: adapt a language model to texts without labels, then unfreeze a classifier from the top."""
+"""ULM-FiT: adapt a language model to texts without labels, then unfreeze a classifier by layer."""
 
 from __future__ import annotations
 
