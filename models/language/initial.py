@@ -31,13 +31,15 @@ __all__ = ["read_tokenizer", "write_initial_model"]
 _OF_CHECKPOINTS = ("config.json", "modules.json", "adapter_config.json")
 
 
-def read_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
+def read_tokenizer(name: str | Path, local_files_only: bool = False) -> PreTrainedTokenizerBase:
     """Read the tokenizer of a checkpoint, or of a directory without a network.
 
     Parameters
     ----------
     name : str or Path
         A directory, or the name of a checkpoint.
+    local_files_only : bool, default=False
+        Whether to never open a connection.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def read_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
         raise invalid("tokenizer", "the directory of a tokenizer, or None", name)
     path = Path(name).expanduser()
     if not path.is_dir() or any((path / each).exists() for each in _OF_CHECKPOINTS):
-        return load_tokenizer(open_checkpoint(name))
+        return load_tokenizer(open_checkpoint(name, local_files_only=local_files_only))
     check_names(path)
     check_tokenizer_code(path)
     fault = f"The tokenizer in '{path}' cannot be read"

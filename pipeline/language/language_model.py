@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from ...errors import InvalidParameterError, InvalidTextError
+from ...errors import InvalidParameterError, InvalidTextError, ModelNotFoundError
 from ...features import BertVectorizer
 from ...models import DEFAULT_MODEL, PairTokenizer, TextTokenizer, open_checkpoint, resolve_device
 from ...models.checkpoint.text_tokens import load_tokenizer
@@ -321,7 +321,11 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
                 )
             tokenizer = learn_wordpiece(self._texts(X), self.vocab_size)
         else:
-            tokenizer = read_tokenizer(self.tokenizer)
+            local_files_only = check_flag("local_files_only", self.local_files_only)
+            try:
+                tokenizer = read_tokenizer(self.tokenizer, local_files_only)
+            except ModelNotFoundError as error:
+                raise ModelNotFoundError(f"Of the 'tokenizer' parameter: {error}") from error
         with tempfile.TemporaryDirectory() as directory:
             write_initial_model(
                 Path(directory),
@@ -503,7 +507,10 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             )
         texts = {"the digest of the texts": corpus.digest}
         if X_val is not None:
-            held = self._corpus(X_val, checkpoint, objective)
+            try:
+                held = self._corpus(X_val, checkpoint, objective)
+            except InvalidTextError as error:
+                raise InvalidTextError(f"Of 'X_val', as X: {error}") from error
             return (
                 self._data(corpus, checkpoint, objective, seed),
                 self._data(held, checkpoint, objective, seed),

@@ -156,5 +156,8 @@ def test_a_language_model_reads_its_texts_twice(tmp_path: Path) -> None:
         LanguageModel(architecture="tiny", tokenizer=5).fit(PATTERNS)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="tokenizer"):
         LanguageModel(architecture="tiny", tokenizer=tmp_path).fit(PATTERNS)
+    nowhere: dict[str, Any] = {"tokenizer": "no/where", "local_files_only": True}
+    with pytest.raises(ModelError, match=r"'tokenizer' parameter: [\s\S]*hub: skipped, since"):
+        LanguageModel(architecture="tiny", **nowhere).fit(PATTERNS)
     with pytest.raises(InvalidParameterError, match="'objective' parameter must be one that suits"):
         LanguageModel(architecture="gpt", objective="masked").fit(PATTERNS)

@@ -138,6 +138,8 @@ def test_texts_that_cannot_be_learned_from(tiny_model: ModelFactory) -> None:
             model_of(directory, epochs=2).fit(few)
     with pytest.raises(InvalidTextError, match="The held-out texts must have tokens"):
         model_of(directory).fit(TEXTS, X_val=["bat"])
+    with pytest.raises(InvalidTextError, match=r"Of 'X_val', as X: .* in row 1"):
+        model_of(directory).fit(TEXTS, X_val=["bat", 3])
     with pytest.raises(UnsupportedModelError, match="objective='causal'"):
         model_of(directory, objective="causal").fit(TEXTS)
     with pytest.raises(InvalidParameterError, match="'validation_fraction'"):
