@@ -6,7 +6,7 @@
     ├── InvalidParameterError (ValueError, TypeError)   a parameter breaks its rule
     ├── InvalidTextError (ValueError, TypeError)        the input is not a column of texts
     ├── InvalidTableError (ValueError)                  a file or its columns cannot be used
-    ├── StoreError (OSError)                            embeddings or tokens cannot be kept on disk
+    ├── StoreError (OSError)                            a store, tokens or a model cannot be written
     ├── UnknownWordError (KeyError)                     a table of word vectors lacks the word
     └── ModelError (RuntimeError)
         ├── ModelNotFoundError      the model was found nowhere
@@ -65,7 +65,7 @@ class InvalidTableError(BertVectorizerError, ValueError):
 
 
 class StoreError(BertVectorizerError, OSError):
-    """Raised if a store of embeddings cannot be used, or the tokens of a corpus not be written.
+    """Raised if a store of embeddings cannot be used, or a model or a corpus cannot be written.
 
     Estimators do not raise it for a store. They warn once and continue without.
     """

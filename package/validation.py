@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import re
+import sys
 from collections.abc import Collection
 from typing import Any, Literal, TypeVar, overload
 
@@ -65,12 +67,12 @@ def check_int(name: str, value: Any, minimum: int, *, optional: bool = False) ->
     """Return ``value`` as an int of at least ``minimum``; None passes where it is ``optional``."""
     if value is None and optional:
         return None
+    is_int = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
     if (
-        isinstance(value, (bool, np.bool_))
-        or not isinstance(value, numbers.Integral)
-        or value < minimum
-    ):
-        rule = f"an int in the range [{minimum}, inf)" + (" or None" if optional else "")
+        not is_int or not minimum <= int(value) <= sys.maxsize
+    ):  # beyond, NumPy and PyTorch raise errors
+        end = f"{sys.maxsize}]" if is_int and value > minimum else "inf)"
+        rule = f"an int in the range [{minimum}, {end}" + (" or None" if optional else "")
         raise invalid(name, rule, value)
     return int(value)
 
@@ -95,19 +97,27 @@ def check_number(
         return None
     low, high = map(float, interval[1:-1].split(", "))
     is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
-    if not is_number or not (
-        low < float(value) < high
-        or (interval[0] == "[" and value == low)
-        or (interval[-1] == "]" and value == high)
+    try:
+        number = float(value) if is_number else math.nan
+    except OverflowError:  # of an int that no float can be
+        number = math.nan
+    if not (
+        low < number < high
+        or (interval[0] == "[" and number == low)
+        or (interval[-1] == "]" and number == high)
     ):
         rule = f"a number in the range {interval}" + (" or None" if optional else "")
         raise invalid(name, rule, value)
-    return float(value)
+    return number
 
 
 def short_repr(value: object, longest: int = _LONGEST_SHOWN) -> str:
     """Return the ``repr`` of a value for a message, shortened to about ``longest`` characters."""
-    return short_text(repr(value), longest)
+    try:
+        text = repr(value)
+    except Exception:  # of an int of many digits, and of whatever users write
+        text = f"<{type(value).__name__}>"
+    return short_text(text, longest)
 
 
 def short_text(text: str, longest: int = _LONGEST_SHOWN) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import errno
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...output_file import atomic_directory
+from ...errors import StoreError
+from ...output_file import atomic_directory, atomic_write, writing
 from ..checkpoint.weights import quiet_transformers
 
 if TYPE_CHECKING:
@@ -67,15 +67,25 @@ def read_files(directory: Path) -> dict[str, bytes]:
 
 
 def write_files(files: dict[str, bytes], directory: Path) -> None:
-    """Write files into a directory, unless it is there."""
-    if directory.is_dir() and any(directory.iterdir()):
-        return
-    try:
-        with atomic_directory(directory) as draft:
-            for name, content in files.items():
-                path = draft / name
+    """Write files as a new directory; into one that is there, those that it lacks."""
+    if not _holds_files(directory):
+        try:
+            with atomic_directory(directory) as draft:
+                for name, content in files.items():
+                    path = draft / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+        except StoreError:
+            if not _holds_files(directory):  # no other process was first
+                raise
+    for name, content in files.items():  # systems remove temporary files that are old
+        path = directory / name
+        if not path.is_file() or path.stat().st_size != len(content):
+            with writing(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another process was first
-            raise
+                with atomic_write(path) as file:
+                    file.write(content)
+
+
+def _holds_files(directory: Path) -> bool:
+    return directory.is_dir() and any(directory.iterdir())

@@ -49,15 +49,16 @@ def read_tokenizer(name: str | Path, local_files_only: bool = False) -> PreTrain
     Raises
     ------
     InvalidParameterError
-        If ``name`` is neither a str nor a Path.
+        If ``name`` is no name.
     ModelError
         If there is none, or its files would run code or are damaged.
     """
-    if not isinstance(name, (str, os.PathLike)):
-        raise invalid("tokenizer", "the directory of a tokenizer, or None", name)
-    path = Path(name).expanduser()
-    if not path.is_dir() or any((path / each).exists() for each in _OF_CHECKPOINTS):
-        return load_tokenizer(open_checkpoint(name, local_files_only=local_files_only))
+    text = os.fspath(name) if isinstance(name, os.PathLike) else name
+    if not isinstance(text, str) or not text.strip():
+        raise invalid("tokenizer", "the path of a directory of train_wordpiece, or None", name)
+    path = Path(os.path.expanduser(text))
+    if not os.path.isdir(path) or any(os.path.exists(path / each) for each in _OF_CHECKPOINTS):
+        return load_tokenizer(open_checkpoint(text, local_files_only=local_files_only))
     check_names(path)
     check_tokenizer_code(path)
     fault = f"The tokenizer in '{path}' cannot be read"

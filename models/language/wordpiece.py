@@ -70,9 +70,11 @@ def learn_wordpiece(
             vocab_size,
         )
     # The trainer numbers the characters inside words in the order of a hash table, and breaks ties
-    # by number. As "special tokens" they have their numbers beforehand.
+    # by number. As "special tokens" they have their numbers beforehand. It takes memory for the
+    # whole ``vocab_size``, however few pieces the words can have: one more for each of their
+    # characters at most. What is too much ends the process.
     trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size,
+        vocab_size=min(vocab_size, n_least + sum(map(len, words))),
         min_frequency=min_frequency,
         show_progress=False,
         special_tokens=[*_SPECIAL, *characters, *inside],

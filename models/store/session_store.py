@@ -61,12 +61,18 @@ def comparison_store() -> EmbeddingStore | None:
 def session_directory(*, is_checked: bool = False) -> Path:
     """Return the directory of this session, which worker processes share with their parent.
 
-    ``is_checked`` makes it if need be, and raises an OSError where it is not this user's alone.
+    ``is_checked`` makes it if need be. `StoreError` is raised where there can be none, or it is not
+    this user's alone.
     """
     parent = multiprocessing.parent_process()
-    directory = _directory(os.getpid() if parent is None or parent.pid is None else parent.pid)
-    if is_checked:
-        _make(directory)
+    try:
+        directory = _directory(os.getpid() if parent is None or parent.pid is None else parent.pid)
+        if is_checked:
+            _make(directory)
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"There is no directory for temporary files: {error}") from error
     return directory
 
 

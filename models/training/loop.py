@@ -241,7 +241,9 @@ class Training:
         for name, tensor in groups.get("optimizer", {}).items():
             number, _, key = name.partition(".")
             moments.setdefault(int(number), {})[key] = tensor
-        weights = groups["weights"]
+        weights, result = groups["weights"], TrainingResult(**numbers["result"])
+        if not len(result.loss_curve) == result.n_iter <= self._settings.epochs:
+            raise ValueError("the number of its epochs is wrong")
         shapes = {name: each.shape for name, each in self._trained}
         if {name: each.shape for name, each in weights.items()} != shapes:
             raise ValueError("the weights are of another network")
@@ -254,7 +256,7 @@ class Training:
         self._dropout.state = [groups["dropout"][str(n)] for n in range(len(groups["dropout"]))]
         if self._settings.early_stopping:
             self._best = [groups["best"][name].to(device) for name, _ in self._trained]
-        self.result = TrainingResult(**numbers["result"])
+        self.result = result
         self.is_over = numbers["is_over"]
         self._step, self._budget = numbers["step"], numbers["budget"]
         best_loss = numbers["best_loss"]

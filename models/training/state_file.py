@@ -49,14 +49,10 @@ class StateFile:
     def save(self, training: Training, facts: Mapping[str, Any]) -> None:
         """Write the state of a training; where that fails, warn."""
         state = training.state()
-        header = {
-            "format": "pt",
-            "facts": json.dumps(facts),
-            "numbers": json.dumps(state.numbers),
-            "digest": _digest(state),
-        }
-        drafts = f"{glob.escape(self.path.name)}.part-*"  # of processes that ended
-        for draft in self.path.parent.glob(drafts):
+        header = {"format": "pt", "facts": json.dumps(facts), "numbers": json.dumps(state.numbers)}
+        header["digest"] = _digest(header, state.tensors)
+        drafts = f"{glob.escape(self.path.name)}.part-{'[0-9a-f]' * 8}"
+        for draft in self.path.parent.glob(drafts):  # of a process that ended
             with suppress(OSError):
                 draft.unlink()
         try:
@@ -88,10 +84,10 @@ class StateFile:
                 )
         header = self._header()
         with self._reading():
-            state = TrainingState(load_file(self.path), json.loads(header["numbers"]))
-            if _digest(state) != header["digest"]:
+            tensors = load_file(self.path)
+            if _digest(header, tensors) != header["digest"]:
                 raise ValueError("its content differs from its digest")
-            training.restore(state)
+            training.restore(TrainingState(tensors, json.loads(header["numbers"])))
         return True
 
     def _header(self) -> dict[str, str]:
@@ -99,7 +95,8 @@ class StateFile:
             header: dict[str, str] = file.metadata() or {}
             if not {"facts", "numbers", "digest"} <= header.keys():
                 raise ValueError("it holds no state of a training")
-            json.loads(header["facts"])
+            if not isinstance(json.loads(header["facts"]), dict):
+                raise ValueError("it holds no facts of a training")
         return header
 
     def _reading(self) -> Any:
@@ -108,10 +105,11 @@ class StateFile:
         )
 
 
-def _digest(state: TrainingState) -> str:
-    """Return a digest of numbers and tensors; the format has none, so that a flipped bit counts."""
-    digest = hashlib.blake2b(json.dumps(state.numbers, sort_keys=True).encode(), digest_size=16)
-    for name, tensor in sorted(state.tensors.items()):
+def _digest(header: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return a digest of all that a file holds; the format has none, and bits may flip."""
+    texts = json.dumps([header["facts"], header["numbers"]])
+    digest = hashlib.blake2b(texts.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -593,6 +593,8 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
         ------
         InvalidParameterError
             If something is at the place.
+        StoreError
+            If the directory cannot be written.
         """
         from ...models.training.network import TrainableNetwork, usual_torch
         from ...models.training.tuned_weights import TunedWeights, save_directory

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 
@@ -70,6 +70,8 @@ def train_wordpiece(
     InvalidParameterError
         If a parameter is invalid, the vocabulary cannot hold the characters of the texts, or
         something is at ``directory``.
+    StoreError
+        If the directory cannot be written.
 
     See Also
     --------
@@ -109,8 +111,7 @@ def train_wordpiece(
         character_coverage=character_coverage,
     )
     if target is None:
-        parent = session_directory(is_checked=True)
-        target = Path(tempfile.mkdtemp(prefix="wordpiece-", dir=parent))
+        target = session_directory(is_checked=True) / f"wordpiece-{uuid4().hex}"
     with atomic_directory(target) as draft:
         tokenizer.save_pretrained(draft)
     return target

@@ -13,17 +13,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
+from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from ...errors import InvalidParameterError, InvalidTextError, ModelNotFoundError
+from ...errors import InvalidParameterError, InvalidTextError, ModelNotFoundError, StoreError
 from ...features import BertVectorizer
 from ...models import DEFAULT_MODEL, PairTokenizer, TextTokenizer, open_checkpoint, resolve_device
 from ...models.checkpoint.text_tokens import load_tokenizer
 from ...models.store.session_store import session_directory
-from ...output_file import new_directory, output_fault
+from ...output_file import full_path, new_directory, output_fault, writing
 from ...validation import check_choice, check_flag, check_number, invalid, short_repr
 from ...warning import warn_user
 from ..fine_tuning.progress import FitTasks, TrainingBar, with_callbacks
@@ -54,6 +56,9 @@ _FEWEST_TEXTS = 8  # whose similarities tell anything
 _LEAST_AGREEMENT = 0.7
 _FEW_TOKENS = 10_000  # so few that by chance none may be masked
 _RATE_FROM_NOTHING = 2e-4  # of models of 768 units, in batches of a few thousand tokens
+
+# Of fitted models that have answered: the digest of the checkpoint, and where it lies.
+_own_directories: WeakKeyDictionary[LanguageModel, tuple[str, Path]] = WeakKeyDictionary()
 
 
 class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
@@ -279,16 +284,26 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         return super()._checkpoint()
 
     def _own_directory(self) -> Path:
-        """Return a directory with the fitted checkpoint, which goes with this object.
+        """Return a directory with the fitted checkpoint, which goes when this estimator does.
 
-        A search scores many models, whose files would fill the disk.
+        A search would fill the disk with those of all its candidates.
         """
         from ...models.language.directory import write_files
 
-        directory = session_directory(is_checked=True) / f"own-{id(self)}-{self._digest}"
-        if not directory.is_dir():
-            write_files(self.checkpoint_files_, directory)
-            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        digest, directory = _own_directories.get(self, ("", Path()))
+        if digest != self._digest:
+            directory = session_directory(is_checked=True) / f"own-{uuid4().hex}"
+            _own_directories[self] = self._digest, directory
+            weakref.finalize(self, _remove, directory, os.getpid())
+        write_files(self.checkpoint_files_, directory)
+        return directory
+
+    def _shared_directory(self) -> Path:
+        """Return a directory with the fitted checkpoint, which stays until the session ends."""
+        from ...models.language.directory import write_files
+
+        directory = session_directory(is_checked=True) / f"language-{self._digest}"
+        write_files(self.checkpoint_files_, directory)
         return directory
 
     def _objective(self, checkpoint: Checkpoint) -> Objective:
@@ -326,15 +341,16 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
                 tokenizer = read_tokenizer(self.tokenizer, local_files_only)
             except ModelNotFoundError as error:
                 raise ModelNotFoundError(f"Of the 'tokenizer' parameter: {error}") from error
-        with tempfile.TemporaryDirectory() as directory:
-            write_initial_model(
-                Path(directory),
-                self.architecture,
-                tokenizer,
-                objective=self.objective,
-                max_length=self.max_length,
-                seed=seed,
-            )
+        with _temporary_directory() as directory:
+            with writing(directory):
+                write_initial_model(
+                    directory,
+                    self.architecture,
+                    tokenizer,
+                    objective=self.objective,
+                    max_length=self.max_length,
+                    seed=seed,
+                )
             yield open_checkpoint(directory)
 
     # --- fit ---
@@ -426,30 +442,34 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         TrainingDivergedError
             If the loss becomes infinite or NaN.
         StoreError
-            If the temporary directory has no room for the tokens.
+            If the temporary directory has no room for the model or the tokens.
         """
+        from ...models.language.masking import Masking
         from ...models.training.network import usual_torch
 
         device = resolve_device(self.device)
         seed = self._seed()
         file = self._state_file()
         if file is not None and self.random_state is None:
-            seed = (file.facts() or {}).get("seed", seed)
-        with self._start(X, seed) as checkpoint:
+            former = (file.facts() or {}).get("seed")
+            seed = former if isinstance(former, int) and 0 <= former < 1 << 31 else seed
+        with usual_torch(device), self._start(X, seed) as checkpoint:
             objective = self._objective(checkpoint)
             settings = self._settings(checkpoint, seed)
             n_trained = self._n_trained_layers(checkpoint)
-            _ = self._masking()  # before a long corpus is read
+            masking = self._masking()
             tasks = FitTasks(self, settings.epochs, X, y)
-            with usual_torch(device):
-                network = self._network(checkpoint, device, objective, n_trained, seed)
-                data, validation, texts = self._split(X, X_val, checkpoint, objective, seed)
-                self._check_targets(data, validation, settings.epochs)
-                facts = self._facts(network, settings, texts)
-                space = self._space(network, data)
-                state = self._train(network, data, validation, settings, tasks, file, facts)
-                if space is not None:
-                    state["similarity_agreement_"] = space.agreement(network)
+            network = self._network(checkpoint, device, objective, n_trained, seed)
+            if objective != "causal":  # before a long corpus is read
+                Masking.of(self._reader(checkpoint, objective), *masking)
+            _check_room(network)
+            data, validation, texts = self._split(X, X_val, checkpoint, objective, seed)
+            self._check_targets(data, validation, settings.epochs)
+            facts = self._facts(network, settings, texts)
+            space = self._space(network, data)
+            state = self._train(network, data, validation, settings, tasks, file, facts)
+            if space is not None:
+                state["similarity_agreement_"] = space.agreement(network)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         self.__dict__ = own | state  # in one step, so that nothing can come between
         tasks.end()
@@ -559,7 +579,7 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             return None
         if not isinstance(self.state_path, (str, os.PathLike)):
             raise invalid("state_path", "the path of a file or None", self.state_path)
-        path = Path(self.state_path).expanduser().resolve()
+        path = full_path(self.state_path)
         if fault := output_fault(path):
             raise InvalidParameterError(
                 f"The 'state_path' parameter must be the path of a file that can be written."
@@ -625,9 +645,9 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         """Return the attributes of an estimator whose fit ends here."""
         from ...models.language.directory import read_files, save_language_model
 
-        with tempfile.TemporaryDirectory() as directory:
-            save_language_model(network, load_tokenizer(network.checkpoint), Path(directory))
-            files = read_files(Path(directory))
+        with _temporary_directory() as directory, writing(directory):
+            save_language_model(network, load_tokenizer(network.checkpoint), directory)
+            files = read_files(directory)
         digest = hashlib.blake2b(digest_size=16)
         for name, content in files.items():
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
@@ -665,6 +685,8 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         ------
         InvalidParameterError
             If something is at the place.
+        StoreError
+            If the directory cannot be written.
         """
         from ...models.language.directory import write_files
 
@@ -687,12 +709,8 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
             Reads a directory of this session. For pipelines that are saved, call
             ``save_pretrained`` and name that directory.
         """
-        from ...models.language.directory import write_files
-
         check_is_fitted(self, "checkpoint_files_")
-        directory = session_directory(is_checked=True) / f"language-{self._digest}"
-        write_files(self.checkpoint_files_, directory)
-        return BertVectorizer(directory, **parameters)
+        return BertVectorizer(self._shared_directory(), **parameters)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -703,3 +721,30 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         tags.input_tags.two_d_array = False
         tags.input_tags.allow_nan = True
         return tags
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[Path]:
+    """Yield a directory in that of the session, which others remove where this one is killed."""
+    session = session_directory(is_checked=True)
+    with writing(session):
+        directory = tempfile.TemporaryDirectory(dir=session)
+    with directory as name:
+        yield Path(name)
+
+
+def _remove(directory: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not in a child
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _check_room(network: TrainableNetwork) -> None:
+    """Raise before a training, and not after it, where its result cannot be written."""
+    session = session_directory(is_checked=True)
+    needed = sum(each.nbytes for each in network.parameters())
+    if (free := shutil.disk_usage(session).free) < needed:
+        raise StoreError(
+            f"The temporary directory must have room for the trained model, {needed:,} bytes. There"
+            f" are {free:,} free in '{session.parent}'. Make room there, or set the environment"
+            " variable TMPDIR to another directory."
+        )

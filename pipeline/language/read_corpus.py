@@ -191,9 +191,9 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[list[str]]:
 def _lines(path: Path) -> Iterator[str]:
     """Check that there is a file, and return its lines without their ends."""
     ending = path.suffix.lower()
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, never raises
         fault = "it is a directory. Give the path of one file in it."
-    elif not path.is_file():
+    elif not os.path.isfile(path):
         fault = "there is no such file."
     elif ending in _PACKED:
         fault = f"{ending} is none of {', '.join(_OPENERS)}. Unpack it first."
@@ -203,7 +203,7 @@ def _lines(path: Path) -> Iterator[str]:
         )
     else:
         return _read_lines(path, partial(_open, path, ending))
-    raise InvalidTextError(f"The file {str(path)!r} cannot be read: {fault}")
+    raise InvalidTextError(f"The file {short_repr(str(path), 300)} cannot be read: {fault}")
 
 
 def _open(path: Path, ending: str) -> IO[bytes]:

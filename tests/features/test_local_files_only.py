@@ -65,6 +65,10 @@ for flag in (True, False):
     outcome(
         lambda: bertvectorizer.load_word_vectors("distill:nobody/nothing", local_files_only=flag)
     )
+    model = bertvectorizer.LanguageModel(
+        architecture="tiny", tokenizer="nobody/nothing", local_files_only=flag
+    )
+    outcome(lambda: model.fit(X))
 for name, features in bertvectorizer.default_features(
     model_name="nobody/nothing", local_files_only=True
 ).items():
@@ -72,7 +76,7 @@ for name, features in bertvectorizer.default_features(
         outcome(lambda: features.fit(X))
 """
     printed = run_python(PROGRAM + code, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
-    lines, n = [line.strip() for line in printed.splitlines()], len(ESTIMATORS) + 1
+    lines, n = [line.strip() for line in printed.splitlines()], len(ESTIMATORS) + 2
     assert lines[:n] == ["closed"] * n
     assert lines[n : 2 * n] == ["opened asked"] * n
     assert len(lines[2 * n :]) > 5

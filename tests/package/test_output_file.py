@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bertvectorizer.errors import InvalidParameterError
+from bertvectorizer.errors import InvalidParameterError, StoreError
 from bertvectorizer.output_file import (
     atomic_directory,
     atomic_write,
+    full_path,
     new_directory,
     open_draft,
     output_fault,
@@ -98,6 +99,10 @@ def test_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert output_fault(Path(os.devnull)).startswith("it is a pipe, a device")
     (tmp_path / "link").symlink_to("nowhere")
     assert output_fault(tmp_path / "link") == ""
+    assert output_fault(tmp_path / ("a" * 300)) == "File name too long."
+    assert output_fault(full_path(tmp_path / "a\0b")) == "embedded null byte."
+    (tmp_path / "loop").symlink_to("loop")
+    assert output_fault(full_path(tmp_path / "loop")).startswith("Too many levels")
     (tmp_path / "old.txt").touch()
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert output_fault(tmp_path / "a.txt").endswith("is write-protected.")
@@ -106,15 +111,21 @@ def test_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_directory_appears_when_it_is_finished(tmp_path: Path) -> None:
     path = new_directory(tmp_path / "new" / "model")
-    with pytest.raises(FileNotFoundError), atomic_directory(path) as draft:
+    with (
+        pytest.raises(StoreError, match=r"model' cannot be written: .*TMPDIR"),
+        atomic_directory(path) as draft,
+    ):
         (draft / "a.txt").rename(draft / "missing" / "b.txt")
     assert not list(path.parent.iterdir())
     with atomic_directory(new_directory(path)) as draft:
         (draft / "a.txt").touch()
         assert not path.exists()
     assert [file.name for file in path.iterdir()] == ["a.txt"]
-    for wrong in (path, 3):
+    with pytest.raises(ZeroDivisionError), atomic_directory(path.with_name("b")):
+        _ = 1 / 0
+    (tmp_path / "file").touch()
+    for wrong in (path, 3, tmp_path / "file" / "model", tmp_path / "a\0b"):
         with pytest.raises(
-            InvalidParameterError, match="'directory' parameter must be the path of"
+            InvalidParameterError, match=r"'directory' parameter must be (the path of|in a dir)"
         ):
             new_directory(wrong)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,16 @@ def test_check_int_refuses_other_values(value: Any) -> None:
         check_int("max_length", value, 1, optional=True)
 
 
+def test_numbers_beyond_those_of_the_machine_are_refused() -> None:
+    assert check_int("epochs", sys.maxsize, 1) == sys.maxsize
+    for huge in (sys.maxsize + 1, 10**400, 10**5000):
+        with pytest.raises(InvalidParameterError, match=rf"range \[1, {sys.maxsize}\]"):
+            check_int("epochs", huge, 1)
+    for huge in (10**400, -(10**400)):
+        with pytest.raises(InvalidParameterError, match=r"range \(0, inf\)"):
+            check_number("learning_rate", huge)
+
+
 def test_check_number_knows_which_ends_belong_to_the_interval() -> None:
     for interval, value in (("[0, 1)", 0), ("(0, 1]", np.float32(1)), ("(0, inf)", 1e308)):
         assert check_number("warmup", value, interval) == value
@@ -108,6 +119,15 @@ def test_what_a_terminal_would_act_upon_is_escaped() -> None:
         assert short_text(one) == ascii(one)[1:-1]
     shown = "naïve 🦇 نمی‌خواهم 👩‍🚀 [/x] 'quoted' \u00a0"
     assert printable(shown) == shown
+
+
+def test_a_value_that_cannot_be_shown_is_told_by_its_type() -> None:
+    class Silent:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert short_repr(Silent()) == "<Silent>"
+    assert short_repr(10**5000) == "<int>"
 
 
 def test_a_long_value_is_shortened_in_the_message() -> None:

@@ -75,6 +75,12 @@ def test_all_open_it(
         np.testing.assert_allclose(vector, states[0, -1].numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [5, "", " ", b"a", None])
+def test_what_names_no_tokenizer(name: Any) -> None:
+    with pytest.raises(InvalidParameterError, match="'tokenizer' parameter must be the path"):
+        read_tokenizer(name)
+
+
 def test_errors(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidParameterError, match="'architecture' parameter must be one of"):
         write_initial_model(tmp_path, "huge", tokenizer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections import Counter
 from itertools import pairwise
 from typing import Any
@@ -41,6 +42,13 @@ def merges(words: Counter[str], pieces: list[str], n_most: int) -> list[str]:
                     parts[place : place + 2] = [merged]
                 place += 1
     return list(ids)
+
+
+def test_a_vocabulary_takes_no_memory_for_what_texts_do_not_have() -> None:
+    """The trainer makes room for the whole size, and ends the process where there is none."""
+    found = learn_wordpiece(WORDS, sys.maxsize).get_vocab()
+    assert found == learn_wordpiece(WORDS, 8000).get_vocab()
+    assert len(learn_wordpiece(WORDS, min_frequency=sys.maxsize)) == 5 + 14
 
 
 def test_pieces_are_merged_by_frequency(monkeypatch: pytest.MonkeyPatch) -> None:

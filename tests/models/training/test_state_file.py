@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,12 @@ def damaged(content: bytes) -> dict[str, bytes]:
         "flipped": content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :],
         "header": content.replace(b'\\"step\\"', b'\\"stop\\"'),
         "facts": content.replace(b'"facts":"{', b'"facts":"['),
+        "a fact": content.replace(b'\\"seed\\": null', b'\\"seed\\": 1234'),
+        "no facts": re.sub(
+            rb'"facts":"\{.*?\}"',
+            lambda found: b'"facts":"5%*s"' % (len(found[0]) - 11, b""),
+            content,
+        ),
         "empty": b"",
         "text": b"a bat " * 99,
     }
@@ -98,8 +105,9 @@ def test_damaged_files_are_refused(begin: Callable[[], Any], tmp_path: Path, fau
     assert file.path.read_bytes() != content
     other_network, other = begin()
     before = weights_of(other_network)
+    facts = FACTS | ({"seed": 1234} if fault == "a fact" else {})  # as if it were right
     with pytest.raises(ModelIntegrityError, match=r"state' cannot be read.*Remove the file"):
-        file.restore(other, FACTS)
+        file.restore(other, facts)
     assert_equal_weights(weights_of(other_network), before, tolerance=0)
 
 
@@ -116,6 +124,9 @@ def test_a_full_disk_ends_no_training_and_old_drafts_go(
 ) -> None:
     file = StateFile(tmp_path / "state[1]")
     (tmp_path / "state[1].part-0a1b2c3d").write_bytes(b"of a process that was killed")
+    others = ["state1.part-0a1b2c3d", "state[1].part-2"]  # a pattern, and a file of the user
+    for name in others:
+        (tmp_path / name).touch()
     _network, training = begin()
     training.run_epoch()
     file.save(training, FACTS)
@@ -130,4 +141,4 @@ def test_a_full_disk_ends_no_training_and_old_drafts_go(
     with pytest.warns(UserWarning, match=r"No space left.*It goes on"):
         file.save(training, FACTS)
     assert file.path.read_bytes() == content
-    assert os.listdir(tmp_path) == ["state[1]"]
+    assert sorted(os.listdir(tmp_path)) == sorted(["state[1]", *others])

@@ -9,12 +9,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import transformers
+from sklearn.base import clone
 from transformers import AutoTokenizer
 
 from bertvectorizer import LanguageModel, architectures, train_wordpiece
 from bertvectorizer.errors import InvalidParameterError, InvalidTextError, ModelError
 from bertvectorizer.models.language.architectures import ARCHITECTURES
+from bertvectorizer.models.store.session_store import session_directory
 from tests.processes import run_python
 
 TEXTS = [
@@ -50,6 +53,8 @@ def test_every_process_learns_the_same(tmp_path: Path) -> None:
     directory, _, found = run_python(PROGRAM, path, **threads).partition("\n")
     assert found.strip() == expected.strip()
     assert not Path(directory).exists()
+    # Where others remove what a killed process leaves.
+    assert train_wordpiece(path, vocab_size=150).parent == session_directory()
 
 
 def test_texts_as_users_hold_them(tmp_path: Path) -> None:
@@ -145,6 +150,18 @@ def test_a_language_model_from_nothing(
     assert AutoTokenizer.from_pretrained(saved).model_max_length == 40
     longer = LanguageModel(tokenizer=given, epochs=3, **parameters).fit(path)
     assert longer.loss_curve_[-1] < longer.loss_curve_[0]
+
+
+def test_what_the_process_has_set_changes_nothing() -> None:
+    settings = {"vocab_size": 60, "random_state": 0, "max_length": 40, "device": "cpu"}
+    model = LanguageModel(architecture=SMALL, **settings)
+    expected = clone(model).fit(PATTERNS).checkpoint_files_
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.autocast("cpu"):
+            assert clone(model).fit(PATTERNS).checkpoint_files_ == expected
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_a_language_model_reads_its_texts_twice(tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -18,11 +22,17 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoTokenizer,
+    BertForMaskedLM,
     BertForPreTraining,
 )
 
 from bertvectorizer import BertVectorizer, LanguageModel, save_pipeline
-from bertvectorizer.errors import InvalidParameterError, InvalidTextError, UnsupportedModelError
+from bertvectorizer.errors import (
+    InvalidParameterError,
+    InvalidTextError,
+    StoreError,
+    UnsupportedModelError,
+)
 from tests.tiny import ModelFactory, save_sentence_transformer
 from tests.training import TEXTS
 
@@ -67,8 +77,11 @@ def test_the_result_is_a_checkpoint(family: str, tiny_model: ModelFactory, tmp_p
 
     again = pickle.loads(pickle.dumps(model))
     again.set_params(model_name="gone", objective="masked+next_sentence")  # for another fit
-    assert again.score(TEXTS) == model.score(TEXTS)
+    score = again.score(TEXTS)
+    assert score == model.score(TEXTS)
     np.testing.assert_array_equal(again.vectorizer().fit_transform(TEXTS), vectors)
+    (model._own_directory() / "config.json").unlink()  # as systems remove old temporary files
+    assert model.score(TEXTS) == score
     repeated = clone(model).fit(iter(TEXTS))  # read once
     assert repeated.loss_curve_ == model.loss_curve_
     assert repeated.checkpoint_files_ == model.checkpoint_files_
@@ -117,14 +130,47 @@ def test_parameters_that_break_their_rule(
 ) -> None:
     model = model_of(tiny_model("bert"), **parameters)
     state = dict(vars(model))
-
-    def unread() -> Iterator[str]:
-        raise AssertionError("the texts are read before the parameters")
-        yield ""
-
     with pytest.raises(InvalidParameterError, match=message):
         model.fit(unread())
     assert vars(model) == state
+
+
+def unread() -> Iterator[str]:
+    raise AssertionError("the texts are read before the rest is known to be right")
+    yield ""
+
+
+def test_a_model_without_a_mask_is_refused_before_texts_are_read(
+    tiny_model: ModelFactory, tmp_path: Path
+) -> None:
+    directory = shutil.copytree(tiny_model("bert"), tmp_path / "copy")
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer.mask_token = None
+    tokenizer.save_pretrained(directory)
+    with pytest.raises(UnsupportedModelError, match="no token for a mask"):
+        model_of(directory).fit(unread())
+
+
+def test_a_full_disk_is_told_before_and_after_training(
+    tiny_model: ModelFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(tiny_model("bert"))
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=99))
+        with pytest.raises(StoreError, match=r"must have room.*There are 99 free.*TMPDIR"):
+            model.fit(unread())
+    with monkeypatch.context() as patch:
+        full = SafetensorError("I/O error: No space left on device (os error 28)")
+        patch.setattr(BertForMaskedLM, "save_pretrained", Mock(side_effect=full))
+        with pytest.raises(StoreError, match=r"cannot be written: .*No space left.*TMPDIR"):
+            model.fit(TEXTS)
+    assert not hasattr(model, "checkpoint_files_")
+    model.fit(TEXTS)
+    monkeypatch.setattr(Path, "write_bytes", Mock(side_effect=OSError(28, "No space left")))
+    for write in (lambda: model.save_pretrained(tmp_path / "a"), model.vectorizer):
+        with pytest.raises(StoreError, match=r"cannot be written: .*No space left"):
+            write()
+    assert not list(tmp_path.iterdir())
 
 
 def test_texts_that_cannot_be_learned_from(tiny_model: ModelFactory) -> None:

@@ -106,6 +106,11 @@ def write(name: str, content: bytes) -> Callable[[Path], Path]:
         (write("a.csv", b"text"), r"read_table\(path\)"),
         (lambda folder: folder, "it is a directory"),
         (lambda folder: folder / "none", "there is no such file"),
+        (
+            lambda folder: folder / ("a bat " * 1000),
+            r"\.\.\. cannot be read: there is no such file",
+        ),
+        (lambda folder: folder / "a\0b", "there is no such file"),
     ],
 )
 def test_files_that_are_no_text_are_refused(
