@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -14,8 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from ...features.inputs.frames import index_of
 from ...models import DEFAULT_MODEL
-from ...models.checkpoint.question_tokens import QuestionTokenizer
-from ...models.checkpoint.text_tokens import Truncation, load_tokenizer
+from ...models.checkpoint.text_tokens import Truncation
 from ...models.training.schedules import Schedule
 from ...validation import check_int, check_number, invalid
 from ...warning import warn_user
@@ -29,32 +26,13 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from ...models import Checkpoint
-    from ...models.network.devices import Precision, PrecisionChoice
+    from ...models.network.devices import PrecisionChoice
     from ...models.store.embedding_store import EmbeddingStore
     from ...models.training.answers import AnswerData, AnswerExamples
     from ...models.training.heads import Unit
     from ...models.training.network import TrainableNetwork
 
 __all__ = ["BertAnswerer"]
-
-
-@dataclass(frozen=True)
-class _AnswerTools(Tools):
-    """The tools of an answerer, with its tokenizer of questions."""
-
-    max_question_length: int
-
-    @cached_property
-    def questions(self) -> QuestionTokenizer:
-        """The tokenizer of questions and windows of their contexts."""
-        return QuestionTokenizer(
-            self.checkpoint,
-            load_tokenizer(self.checkpoint),
-            self.settings["max_length"],
-            self.settings["stride"],
-            self.max_question_length,
-        )
 
 
 class BertAnswerer(FineTunedEstimator):
@@ -224,17 +202,7 @@ class BertAnswerer(FineTunedEstimator):
     [{'answer': 'Zoe', 'start': 10, 'end': 13}]
     """
 
-    # Parameters of the base that an answerer does not have.
-    pooling = "auto"
-    overflow = "window"
-    prompt = ""
-    missing = "error"
-    order = "given"
-
     _unit: ClassVar[Unit] = "answer"
-    _encoder_parameters: ClassVar[tuple[str, ...]] = (
-        "max_length", "stride", "max_question_length", "precision", "device", "batch_tokens",
-    )  # fmt: skip
 
     def __init__(
         self,
@@ -278,18 +246,10 @@ class BertAnswerer(FineTunedEstimator):
         pairs = read_questions(X)
         return Rows(pairs.first, pairs.second, pairs.names)
 
-    def _make_encoder(
-        self, checkpoint: Checkpoint, device: torch.device, precision: Precision
-    ) -> _AnswerTools:
-        tools = super()._make_encoder(checkpoint, device, precision)
-        longest = check_int("max_question_length", self.max_question_length, 1)
-        return _AnswerTools(**vars(tools), max_question_length=longest)
-
     def _tokenize(self, rows: Rows, tools: Tools) -> AnswerExamples:
         """Return the windows of contexts, each behind its question."""
         from ...models.training.answers import AnswerExamples
 
-        assert isinstance(tools, _AnswerTools)
         return AnswerExamples.of(tools.questions(rows.first, rows.second or []))
 
     def _warn_of_lost_tokens(self, truncation: Truncation) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -24,6 +24,7 @@ from ...features.inputs.frames import names_of
 from ...features.inputs.pairs import is_pairs, read_pairs
 from ...features.inputs.texts import list_iterable, read_texts
 from ...models import Checkpoint, PairTokenizer, TextTokenizer, Truncation
+from ...models.checkpoint.question_tokens import QuestionTokenizer
 from ...models.checkpoint.span_tokens import SpanTokenizer
 from ...models.checkpoint.text_tokens import Overflow, TokenizedTexts, load_tokenizer
 from ...models.encode_texts import open_store
@@ -57,6 +58,8 @@ __all__ = [
     "distinct_rows",
     "normal_weights",
 ]
+
+_Tokenizer = TypeVar("_Tokenizer")
 
 _MAX_NETWORKS = 2
 _networks: dict[tuple[Any, ...], TrainableNetwork] = {}
@@ -97,33 +100,44 @@ class Tools:
     @cached_property
     def texts(self) -> TextTokenizer:
         """The tokenizer of single texts."""
-        return TextTokenizer(self.checkpoint, load_tokenizer(self.checkpoint), **self.settings)
+        return self._make(TextTokenizer, "prompt", "max_length", "overflow", "stride")
 
     @cached_property
     def pairs(self) -> PairTokenizer:
         """The tokenizer of pairs."""
-        return PairTokenizer(
-            self.checkpoint, load_tokenizer(self.checkpoint), self.settings["max_length"]
-        )
+        return self._make(PairTokenizer, "max_length")
 
     @cached_property
     def words(self) -> SpanTokenizer:
         """The tokenizer of sentences of words."""
-        settings = {name: self.settings[name] for name in ("prompt", "max_length", "stride")}
-        return SpanTokenizer(self.checkpoint, load_tokenizer(self.checkpoint), **settings)
+        return self._make(SpanTokenizer, "prompt", "max_length", "stride")
+
+    @cached_property
+    def questions(self) -> QuestionTokenizer:
+        """The tokenizer of questions and windows of their contexts."""
+        return self._make(QuestionTokenizer, "max_length", "stride", "max_question_length")
+
+    def _make(self, kind: Callable[..., _Tokenizer], *names: str) -> _Tokenizer:
+        settings = {name: self.settings[name] for name in names}
+        return kind(self.checkpoint, load_tokenizer(self.checkpoint), **settings)
 
 
 class FineTunedEstimator(TrainedEstimator[Tools]):
     """Base of the estimators that train a transformer with a head."""
 
-    pooling: str | Sequence[str]
-    overflow: Overflow
-    order: Literal["given", "both"]
+    # What an estimator has that takes none of these parameters.
+    pooling: str | Sequence[str] = "auto"
+    overflow: Overflow = "window"
+    prompt: str | None = ""
+    missing: Literal["empty", "error"] = "error"
+    order: Literal["given", "both"] = "given"
+    max_question_length: int = 64
 
     __metadata_request__fit: ClassVar = {"groups": True}  # as scikit-learn's splitters have it
     _unit: ClassVar[Unit] = "text"
     _encoder_parameters: ClassVar[tuple[str, ...]] = (
-        "max_length", "overflow", "stride", "prompt", "precision", "device", "batch_tokens",
+        "max_length", "overflow", "stride", "prompt", "max_question_length", "precision", "device",
+        "batch_tokens",
     )  # fmt: skip
 
     # --- inputs ---
@@ -180,18 +194,9 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
     def _make_encoder(
         self, checkpoint: Checkpoint, device: torch.device, precision: Precision
     ) -> Tools:
-        return Tools(
-            checkpoint,
-            device,
-            precision,
-            self._batch_size(device, checkpoint),
-            {
-                "prompt": self.prompt,
-                "max_length": self.max_length,
-                "overflow": self.overflow,
-                "stride": self.stride,
-            },
-        )
+        names = ("prompt", "max_length", "overflow", "stride", "max_question_length")
+        settings = {name: getattr(self, name) for name in names}
+        return Tools(checkpoint, device, precision, self._batch_size(device, checkpoint), settings)
 
     def _spec(self, tools: Tools, rows: Rows, n_outputs: int, seed: int) -> NetworkSpec:
         """Return what the network is built of, or raise if a parameter breaks its rule."""

@@ -191,13 +191,6 @@ class BertTagger(WordTagger, FineTunedEstimator):
     [['O', 'O', 'B-PER'], []]
     """
 
-    # Parameters of the base that a tagger does not have.
-    pooling = "auto"
-    overflow = "window"
-    prompt = ""
-    missing = "error"
-    order = "given"
-
     _unit: ClassVar[Unit] = "word"
 
     def __init__(
