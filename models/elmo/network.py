@@ -37,8 +37,6 @@ class ElmoNetwork(nn.Module):
     that it gives the same vectors at all times.
     """
 
-    stops_early = True
-
     def __init__(self, options: ElmoOptions, weights: Mapping[str, NDArray[np.float32]]) -> None:
         super().__init__()
         self._options = options

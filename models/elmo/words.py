@@ -52,8 +52,6 @@ class ElmoTokenizer:
 
     is_fast = True
     model_max_length = _UNLIMITED
-    truncation_side = "right"
-    all_special_ids: tuple[int, ...] = ()
 
     def __init__(self, directory: Any, longest_word: int) -> None:
         from tokenizers.pre_tokenizers import BertPreTokenizer

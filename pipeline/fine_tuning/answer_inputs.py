@@ -67,11 +67,14 @@ def read_questions(X: Any) -> PairColumns:
     >>> pairs.first, pairs.second
     (['Who met Bo?'], ['Ann met Bo.'])
     """
-    if not hasattr(X, "__len__"):
-        X = list_iterable(X) or X
-    if isinstance(X, (list, tuple)) and X and all(isinstance(row, Mapping) for row in X):
-        X = [tuple(_value(row, name, number) for name in _COLUMNS) for number, row in enumerate(X)]
-    if not isinstance(X, (list, tuple)) and (frame := read_frame(X)) is not None:
+    frame = None if isinstance(X, (list, tuple)) else read_frame(X)
+    if frame is None:
+        rows = list_iterable(X)
+        if rows and all(isinstance(row, Mapping) for row in rows):  # as of a Hugging Face dataset
+            X = [tuple(_value(row, name, at) for name in _COLUMNS) for at, row in enumerate(rows)]
+        elif not hasattr(X, "__len__"):
+            X = rows or X
+    else:
         names = frame.names
         if all(names.count(name) == 1 for name in _COLUMNS):
             columns = {name: frame.values(names.index(name)) for name in _COLUMNS}
@@ -177,7 +180,7 @@ def _rows(y: Any, name: str) -> tuple[list[Any], Any]:
 def _pairs(value: Any, place: str) -> list[tuple[Any, Any]]:
     """Return the texts and starts of the answers of a row."""
     value = _plain(value)
-    if is_missing(value):
+    if _is_none(value):
         return []
     if isinstance(value, Mapping):
         texts, starts = (_plain(_named(value, known, place)) for known in (_TEXTS, _STARTS))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.exceptions import NotFittedError
 
+from ...errors import InvalidParameterError
 from ...features.inputs.frames import index_of
 from ...models import DEFAULT_MODEL
 from ...models.checkpoint.text_tokens import Truncation
@@ -361,6 +362,13 @@ class BertAnswerer(FineTunedEstimator):
         is_read[row[is_inside]] = True
         is_legal[row[is_inside & is_short]] = True
         has_answer = target.values[:, 0] >= 0
+        weights = np.where(has_answer & ~is_read, 0.0, target.weights)
+        if not weights.any():
+            raise InvalidParameterError(
+                "Rows to train on, and those for validation, must have an answer that a window of"
+                f" their context holds, or none. Got {len(weights)} row(s) whose answers are all"
+                " longer than a window. Raise max_length, or shorten them."
+            )
         if n_lost := np.count_nonzero(has_answer & ~is_legal):
             warn_user(
                 f"{n_lost} of {np.count_nonzero(has_answer)} answers cannot be predicted: they have"
@@ -368,8 +376,7 @@ class BertAnswerer(FineTunedEstimator):
                 " them, and then they are not learned. Raise max_answer_length or max_length."
             )
         lower = self._lower_states(tools, network, examples, verbose=self.verbose)
-        weights = np.where(has_answer & ~is_read, 0.0, target.weights)[row]
-        return AnswerData(examples, targets, normal_weights(weights), lower)
+        return AnswerData(examples, targets, normal_weights(weights[row]), lower)
 
     # --- predict ---
 

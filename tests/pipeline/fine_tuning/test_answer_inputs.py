@@ -28,6 +28,7 @@ ANSWERS = [(Answer("Bo", 8),), ()]
         list(zip(QUESTIONS, CONTEXTS, strict=True)),
         np.array([QUESTIONS, CONTEXTS]).T,
         [{"context": c, "question": q} for q, c in zip(QUESTIONS, CONTEXTS, strict=True)],
+        np.array(pd.DataFrame(COLUMNS).to_dict("records")),  # as iterable as a Hugging Face dataset
         zip(QUESTIONS, CONTEXTS, strict=True),
     ],
 )
@@ -58,6 +59,7 @@ def test_other_forms_are_refused(X: Any, message: str) -> None:
     "y",
     [
         [("Bo", 8), None],
+        [("Bo", 8), ""],
         [{"text": "Bo", "start": 8}, {"text": None, "start": None}],
         pd.Series([{"text": "Bo", "start": 8.0}, np.nan], index=[3, 4]),
         pl.Series([{"text": "Bo", "start": 8}, None]),

@@ -229,6 +229,8 @@ def test_answers_that_cannot_be_predicted_are_warned_of(tiny_model: ModelFactory
     model = make(tiny_model("bert"), max_length=40)
     with pytest.warns(UserWarning, match="1 of 2 answers cannot be predicted: .* not learned"):
         model.fit(rows, y)
+    with pytest.raises(InvalidParameterError, match=r"1 row\(s\) whose answers are all longer"):
+        clone(model).fit(rows[:1], y[:1])
     with pytest.warns(UserWarning, match="2 of 2 answers .* max_answer_length=1 tokens"):
         clone(model).set_params(max_answer_length=1).fit(rows, [y[0], ("night ferry", 4), None])
     assert model.has_unanswerable_
