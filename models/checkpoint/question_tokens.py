@@ -186,12 +186,11 @@ class QuestionTokenizer(PairTokenizer):
             np.array(part, dtype=np.int32) for part in (self._prefix, self._middle, self._suffix)
         )
         for start in range(0, len(questions), _ROWS_AT_ONCE):
-            asked = list(questions[start : start + _ROWS_AT_ONCE])
-            read = list(dict.fromkeys(contexts[start : start + _ROWS_AT_ONCE]))
-            bodies = self._bodies(asked)
-            known = dict(zip(read, self._with_characters(read), strict=True))
-            for row, whole in enumerate(bodies, start):
-                context, positions = known[contexts[row]]
+            rows = range(start, min(start + _ROWS_AT_ONCE, len(questions)))
+            texts = list(dict.fromkeys(side[row] for side in (questions, contexts) for row in rows))
+            known = dict(zip(texts, self._with_characters(texts), strict=True))
+            for row in rows:
+                (whole, _), (context, positions) = known[questions[row]], known[contexts[row]]
                 question = whole[: self._longest_question]
                 n_lost[row] = len(whole) - len(question)
                 n_tokens[row] = len(whole) + len(context)
@@ -230,10 +229,6 @@ class QuestionTokenizer(PairTokenizer):
         last = max(n_tokens - room, 0)
         shared = room // 4 if self._shared is None else self._shared
         return np.append(np.arange(0, last, room - shared, dtype=np.int64), last)
-
-    def _bodies(self, texts: list[str]) -> list[NDArray[np.int32]]:
-        """Return the tokens of texts."""
-        return [ids for ids, _ in self._with_characters(texts)]
 
     def _with_characters(
         self, texts: list[str]
