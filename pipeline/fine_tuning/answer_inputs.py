@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InvalidParameterError, InvalidTextError
-from ...features.inputs.frames import first_names, index_of, list_column, read_frame, row_name
+from ...features.inputs.frames import (
+    first_names,
+    index_of,
+    lazy_library,
+    list_column,
+    read_frame,
+    row_name,
+)
 from ...features.inputs.pairs import PairColumns, read_pairs
 from ...features.inputs.texts import is_missing, list_iterable
 from ...validation import short_repr
@@ -69,7 +76,7 @@ def read_questions(X: Any) -> PairColumns:
     """
     frame = None if isinstance(X, (list, tuple)) else read_frame(X)
     if frame is None:
-        rows = list_iterable(X)
+        rows = None if lazy_library(X) else list_iterable(X)
         if rows and all(isinstance(row, Mapping) for row in rows):  # as of a Hugging Face dataset
             X = [tuple(_value(row, name, at) for name in _COLUMNS) for at, row in enumerate(rows)]
         elif not hasattr(X, "__len__"):

@@ -147,7 +147,7 @@ def _hang_together(before: str, after: str) -> bool:
     [True, True, False, False, False, True]
     """
     kinds = _kind(before), _kind(after)
-    if kinds[1] in ("mark", "joiner") or before == _JOINER:
+    if kinds[1] in ("mark", "joiner") or (before == _JOINER and not after.isspace()):
         return True
     return kinds[0] == kinds[1] != "" or kinds == ("mark", "letter")
 

@@ -45,6 +45,7 @@ def test_questions_in_every_form(X: Any) -> None:
         (pd.DataFrame({"a": QUESTIONS, "b": CONTEXTS, "c": CONTEXTS}), "'a', 'b', 'c'. Rename"),
         (QUESTIONS, "pair of texts"),
         ("who?", "a single str"),
+        (pl.LazyFrame(COLUMNS), "a polars LazyFrame. Compute it first"),
         ([{"question": "who?"}], "dict without 'context' in row 0"),
         ([("who?", 3)], "Got int 3 in row 0, second text"),
         (pd.DataFrame({"question": QUESTIONS, "context": ["Ann", None]}), "the context of row 1"),

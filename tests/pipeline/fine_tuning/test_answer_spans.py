@@ -141,6 +141,7 @@ def test_the_same_words_at_two_places(tiny_model: ModelFactory) -> None:
         ([(0, 4)], "cafe\u0301 x", (0, 5)),
         ([(0, 1), (2, 3)], "👩\u200d🚀", (0, 3)),
         ([(0, 1), (1, 2)], "👍🏽", (0, 2)),
+        ([(0, 2), (3, 4)], "👩\u200d x", (0, 2)),  # a joiner of nothing
         ([(0, 1), (1, 2)], "🇪🇸", (0, 2)),
         ([(0, 4), (4, 5)], " the.", (1, 4)),  # a space is in the token, as RoBERTa's
         ([(0, 3), (3, 4)], "ab\n.", (0, 2)),
