@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Protocol
@@ -241,7 +242,7 @@ class Training:
         for name, tensor in groups.get("optimizer", {}).items():
             number, _, key = name.partition(".")
             moments.setdefault(int(number), {})[key] = tensor
-        weights, result = groups["weights"], TrainingResult(**numbers["result"])
+        weights, result = groups["weights"], TrainingResult(**deepcopy(numbers["result"]))
         if not len(result.loss_curve) == result.n_iter <= self._settings.epochs:
             raise ValueError("the number of its epochs is wrong")
         shapes = {name: each.shape for name, each in self._trained}

@@ -67,7 +67,8 @@ def _within(values: Any, end: int, start: int = 0) -> bool:
 def _check_names(owner: Any, learned: dict[str, Any]) -> None:
     """Check that no attribute takes the place of a method, or of rules, of the class."""
     if isinstance(owner, BaseEstimator):
-        for name in learned:
+        # A parameter may have a default in a base class.
+        for name in learned.keys() - set(type(owner)._get_param_names()):
             of_class = inspect.getattr_static(type(owner), name, None)
             _require(
                 of_class is None or isinstance(of_class, Number), owner, f"'{name}' and the class"
