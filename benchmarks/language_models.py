@@ -123,7 +123,6 @@ def measurements(options: argparse.Namespace, language: str) -> Iterator[Measure
             tokenizer=tokenizer,
             max_length=options.max_length,
             batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
             mask_probability=options.mask_probability,
             dropout=0.0,
             random_state=0,
@@ -151,11 +150,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     known.add_argument("--architecture", default="bert-mini", help="the network")
     known.add_argument("--vocab-size", type=int, default=8000)
     known.add_argument("--max-length", type=int, default=64, help="tokens of a sequence")
-    known.add_argument(
-        "--tokens", nargs="+", type=int, default=[250_000, 500_000, 1_000_000, 2_000_000]
-    )
+    known.add_argument("--tokens", nargs="+", type=int, default=[250_000, 500_000, 1_000_000])
     known.add_argument("--batch-size", type=int, default=8, help="sequences")
-    known.add_argument("--learning-rate", type=float, default=2e-3)
     known.add_argument("--mask-probability", type=float, default=0.4, help="in training")
     known.add_argument("--held-out", type=int, default=400, help="held-out paragraphs")
     known.add_argument("--rows", type=int, default=2000, help="training rows of SST-2")
