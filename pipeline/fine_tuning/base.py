@@ -634,15 +634,6 @@ class FineTunedEstimator(TrainedEstimator[Tools]):
     def _labels(self) -> tuple[list[str], str | None]:
         """Return the names of the outputs, and the ``problem_type`` of transformers."""
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = True
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.allow_nan = True
-        return tags
-
 
 class FineTunedVectorizer(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]

@@ -16,6 +16,8 @@ from ...validation import check_choice, check_flag, check_int, check_number, inv
 from .progress import CallbackSupportMixin
 
 if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
     from ...models.training.loop import TrainingSettings
 
 __all__ = ["TrainedEstimator"]
@@ -116,3 +118,12 @@ class TrainedEstimator(
             rule = "an int in the range [0, 2**32), a RandomState or None"
             raise invalid("random_state", rule, self.random_state) from None
         return int(random.randint(2**31 - 1))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = True
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = True
+        return tags

@@ -36,7 +36,6 @@ from .read_corpus import read_corpus, read_corpus_documents
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
-    from sklearn.utils import Tags
 
     from ...models import Checkpoint
     from ...models.language.corpus import Corpus
@@ -711,16 +710,6 @@ class LanguageModel(LanguageAnswers, TrainedEstimator[Any]):
         """
         check_is_fitted(self, "checkpoint_files_")
         return BertVectorizer(self._shared_directory(), **parameters)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = True
-        tags.target_tags.required = False
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.allow_nan = True
-        return tags
 
 
 @contextmanager
